@@ -1,0 +1,279 @@
+"""The search space: configs, sweeps and their order.
+
+A *config* is one point of the grid, nine hyperparameters under the names of the
+published table. A *sweep* is the axes of the grid and what stays constant in it;
+it is read from a TOML file, so that another experiment needs no Python.
+"""
+
+import dataclasses
+import itertools
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.resources import resource
+
+ACTIVATIONS = ("relu", "leaky_relu")
+INITIALIZERS = ("glorot_uniform", "random_uniform")
+OPTIMIZERS = ("adam", "sgd", "rmsprop")
+LOSSES = ("cross_entropy", "softmax_twice")
+
+Shape = tuple[int, int, int]  # units of the hidden layers
+
+MAX_UNITS = 8192
+MAX_CONFIGS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """One point of the grid. The fields stand in the order of the published table."""
+
+    num_units1: int
+    num_units2: int
+    num_units3: int
+    dropout1: float
+    dropout2: float
+    dropout3: float
+    activation: str
+    initializer: str
+    optimizer: str
+
+    @property
+    def shape(self) -> Shape:
+        """Units of the three hidden layers; configs that share it form a shape group."""
+        return (self.num_units1, self.num_units2, self.num_units3)
+
+    @property
+    def dropout(self) -> tuple[float, float, float]:
+        """Dropout rates after the three hidden layers."""
+        return (self.dropout1, self.dropout2, self.dropout3)
+
+    @property
+    def name(self) -> str:
+        """A readable name that is safe as a folder: ``128-128-64_0.1-0.2-0.1_relu_…``."""
+        units = "-".join(str(n) for n in self.shape)
+        rates = "-".join(f"{r:g}" for r in self.dropout)
+        return f"{units}_{rates}_{self.activation}_{self.initializer}_{self.optimizer}"
+
+
+HYPERPARAMETERS = tuple(field.name for field in dataclasses.fields(Config))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The axes of a grid, and what stays constant in it.
+
+    Attributes:
+      name: what the sweep is called; the stem of its file.
+      axes: for every hyperparameter, in the order of ``Config``, the values it takes.
+      epochs: passes over the train part.
+      batch_size: rows of a batch; the last, partial batch of an epoch is kept.
+      loss: ``cross_entropy``, or ``softmax_twice`` (softmax before a loss that expects
+        logits, which the published curves bear the mark of).
+      leaky_slope: slope of leaky ReLU for negative inputs.
+      learning_rates: step size of each optimizer.
+      num_seeds: replicates of each config, unless the command line says otherwise.
+    """
+
+    name: str
+    axes: Mapping[str, tuple[Any, ...]]
+    epochs: int
+    batch_size: int
+    loss: str
+    leaky_slope: float
+    learning_rates: Mapping[str, float]
+    num_seeds: int = 1
+
+    @property
+    def num_configs(self) -> int:
+        """Points of the grid."""
+        return math.prod(len(values) for values in self.axes.values())
+
+    def configs(self) -> list[Config]:
+        """Returns every config in grid order: the last axis varies fastest.
+
+        The place in this list is the config's id.
+        """
+        return [Config(*values) for values in itertools.product(*self.axes.values())]
+
+    def shape_groups(self) -> dict[Shape, list[int]]:
+        """Returns the ids of the configs of every shape group, in grid order."""
+        groups: dict[Shape, list[int]] = {}
+        for config_id, config in enumerate(self.configs()):
+            groups.setdefault(config.shape, []).append(config_id)
+        return groups
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain lists, numbers and strings: what the manifest records."""
+        plain = dataclasses.asdict(self)
+        plain["axes"] = {name: list(values) for name, values in self.axes.items()}
+        return plain
+
+
+def sweep_names() -> list[str]:
+    """Returns the names of the sweeps that come with the project."""
+    return sorted(path.stem for path in resource("sweeps").glob("*.toml"))
+
+
+def load_sweep(name_or_path: str, overrides: Sequence[str] = ()) -> Sweep:
+    """Reads a sweep, by name from ``sweeps/`` or from the path of a TOML file.
+
+    Args:
+      name_or_path: such as ``assignment`` or ``my/sweep.toml``.
+      overrides: ``key=value`` strings laid over the file, with a dot for tables, such as
+        ``epochs=20`` or ``axes.dropout1=[0.0, 0.5]``. Values are TOML; a bare word is
+        taken as a string.
+
+    Raises:
+      InputError: the file cannot be found or parsed, a key is unknown, a value impossible.
+    """
+    path = _find(name_or_path)
+    where = f"sweeps/{path.name}" if path.parent == resource("sweeps") else str(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror}") from None
+    for override in overrides:
+        _override(document, override)
+    return parse_sweep(document, path.stem, where + (" with --set" if overrides else ""))
+
+
+def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
+    """Checks a parsed TOML document and returns the sweep.
+
+    Args:
+      document: the tables and values of the file.
+      name: the sweep's name.
+      where: what to call the document in an error.
+
+    Raises:
+      InputError: a key is unknown or missing, a value impossible.
+    """
+    known = [field.name for field in dataclasses.fields(Sweep) if field.name != "name"]
+    required = [key for key in known if key != "num_seeds"]
+    _check_keys(document, known, required, where)
+    for key, names in (("axes", HYPERPARAMETERS), ("learning_rates", OPTIMIZERS)):
+        table = document[key]
+        if not isinstance(table, Mapping):
+            raise InputError(f"{where}: '{key}' must be a table, as in [{key}]")
+        _check_keys(table, names, names, f"{where}: [{key}]")
+    axes, rates = document["axes"], document["learning_rates"]
+    sweep = Sweep(
+        name=name,
+        axes={axis: _axis(axis, axes[axis], where) for axis in HYPERPARAMETERS},
+        epochs=_whole(document["epochs"], 1, 100_000, f"{where}: epochs"),
+        batch_size=_whole(document["batch_size"], 1, 1_000_000, f"{where}: batch_size"),
+        loss=_choice(document["loss"], LOSSES, f"{where}: loss"),
+        leaky_slope=_number(document["leaky_slope"], 0.0, 1.0, f"{where}: leaky_slope"),
+        learning_rates={
+            optimizer: _number(rates[optimizer], 1e-12, 1e6, f"{where}: learning_rates.{optimizer}")
+            for optimizer in OPTIMIZERS
+        },
+        num_seeds=_whole(document.get("num_seeds", 1), 1, 100_000, f"{where}: num_seeds"),
+    )
+    if sweep.num_configs > MAX_CONFIGS:
+        raise InputError(
+            f"{where}: the grid has {sweep.num_configs:,} configs; at most {MAX_CONFIGS:,} are "
+            "allowed. Take values out of some axes"
+        )
+    return sweep
+
+
+def _find(name_or_path: str) -> Path:
+    shipped = resource("sweeps") / f"{name_or_path}.toml"
+    path = Path(name_or_path)
+    if path.name == name_or_path and path.suffix == "" and shipped.is_file():
+        return shipped
+    if path.is_file():
+        return path
+    names = sweep_names()
+    raise InputError(
+        f"no sweep '{name_or_path}'{nearest(name_or_path, names)}: give one of "
+        f"{', '.join(names)}, or the path of a TOML file"
+    )
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    """Lays one ``key=value`` over the document, in place."""
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set={override}: write key=value, such as --set=epochs=20")
+    *tables, last = key.strip().split(".")
+    target = document
+    for table in tables:
+        if not isinstance(target.get(table), dict):
+            raise InputError(f"--set={override}: no table '{table}'{nearest(table, document)}")
+        target = target[table]
+    target[last] = _toml_value(text.strip())
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word: --set=loss=softmax_twice
+
+
+def _check_keys(
+    table: Mapping[str, Any], known: Sequence[str], required: Sequence[str], where: str
+) -> None:
+    for key in table:
+        if key not in known:
+            raise InputError(
+                f"{where}: unknown key '{key}'{nearest(key, known)}; known are {', '.join(known)}"
+            )
+    for key in required:
+        if key not in table:
+            raise InputError(f"{where}: '{key}' is missing")
+
+
+def _axis(axis: str, values: Any, where: str) -> tuple[Any, ...]:
+    where = f"{where}: axes.{axis}"
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where} must be a list of at least one value, not {values!r}")
+    if axis.startswith("num_units"):
+        checked: tuple[Any, ...] = tuple(_whole(value, 1, MAX_UNITS, where) for value in values)
+    elif axis.startswith("dropout"):
+        checked = tuple(_rate(value, where) for value in values)
+    else:
+        names = {
+            "activation": ACTIVATIONS,
+            "initializer": INITIALIZERS,
+            "optimizer": OPTIMIZERS,
+        }[axis]
+        checked = tuple(_choice(value, names, where) for value in values)
+    if len(set(checked)) < len(checked):
+        raise InputError(f"{where} holds a value twice: {values}")
+    return checked
+
+
+def _whole(value: Any, low: int, high: int, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"{where} must be a whole number from {low:,} to {high:,}, not {value!r}")
+    return value
+
+
+def _number(value: Any, low: float, high: float, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InputError(f"{where} must be a number from {low:g} to {high:g}, not {value!r}")
+    return float(value)
+
+
+def _rate(value: Any, where: str) -> float:
+    rate = _number(value, 0.0, 1.0, where)
+    if rate > 0.99:
+        raise InputError(f"{where} must be at most 0.99, not {value!r}: nothing would be left")
+    return rate
+
+
+def _choice(value: Any, names: Sequence[str], where: str) -> str:
+    if value not in names:
+        hint = nearest(str(value), names)
+        raise InputError(f"{where}: no '{value}'{hint}; it must be one of {', '.join(names)}")
+    return str(value)
