@@ -1,0 +1,449 @@
+"""The feature table: find it, download it, validate it, load it.
+
+Neither pandas nor kagglehub is imported before it is needed, because a command's start-up
+time counts. A CSV is read with the standard library: it knows the line that each value stands
+on, and unlike pandas it neither renames a repeated column nor shifts a row that is too long.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import reprlib
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.resources import PACKAGE, cache_dir
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+_STEMS_BEFORE_TEMPO = (
+    "chroma_stft",
+    "rms",
+    "spectral_centroid",
+    "spectral_bandwidth",
+    "rolloff",
+    "zero_crossing_rate",
+    "harmony",
+    "perceptr",
+)
+_STEMS_AFTER_TEMPO = tuple(f"mfcc{i}" for i in range(1, 21))
+
+
+def _mean_and_var(stems: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{stem}_{moment}" for stem in stems for moment in ("mean", "var"))
+
+
+FEATURES: tuple[str, ...] = (
+    *_mean_and_var(_STEMS_BEFORE_TEMPO),
+    "tempo",
+    *_mean_and_var(_STEMS_AFTER_TEMPO),
+)
+"""The 57 features, in the table's order."""
+
+COLUMNS: tuple[str, ...] = ("filename", "length", *FEATURES, "label")
+"""The 60 columns of the CSV, in its order."""
+
+FILE_NAME = "features_30_sec.csv"
+KAGGLE_HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
+KAGGLE_PATH = f"Data/{FILE_NAME}"
+KAGGLE_SHA256 = "e5fe20f4e2f61d1aa3e07b17ffdea6b565970b3a1811746bd31f182a401fc3bc"
+"""Of the text with LF line ends; the file that Kaggle serves has CRLF."""
+
+PROBE_URL = "https://api.kaggle.com"
+PROBE_SECONDS = 4.0
+"""How long Kaggle may take to answer at all before it counts as out of reach."""
+DOWNLOAD_SECONDS = 120.0
+"""How long the download of the 1 MB file may take, once Kaggle answers."""
+
+MIN_TRACKS = 20
+MIN_TRACKS_PER_GENRE = 2
+DATA_NAMES = ("auto", "kaggle", "sample")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureTable:
+    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is one track."""
+
+    x: NDArray[np.float32]  # (tracks, features)
+    y: NDArray[np.int32]  # (tracks,), indexes genres
+    tracks: tuple[str, ...]  # file names
+    features: tuple[str, ...]
+    genres: tuple[str, ...]  # alphabetical
+    sha256: str  # of the CSV text with LF line ends, without a byte-order mark
+    source: str  # "sample", "kaggle", or the path as given
+    repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
+    notice: str = ""  # why the sample stands in for the real table; "" if it does not
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether this is the embedded synthetic sample."""
+        return self.source == "sample"
+
+    def note(self, seed: int) -> str:
+        """Returns the line for figures and texts: the source of the data, and the split."""
+        source = "SYNTHETIC sample, not GTZAN" if self.is_sample else Path(self.source).name
+        return f"Data: {source}; {len(self.y):,} tracks; random 70:30 split, seed {seed}"
+
+
+def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
+    """Loads the feature table.
+
+    Args:
+        data: ``auto`` takes ``data/features_30_sec.csv`` of the current folder or of the
+            checkout, else the cached download, else downloads from Kaggle, and where that
+            cannot be had takes the embedded sample and says so in ``notice``. ``kaggle`` is the
+            cached or fresh download, ``sample`` the embedded sample. Anything else is the path
+            of a CSV.
+
+    Returns:
+        The validated table.
+
+    Raises:
+        InputError: no such table, it cannot be downloaded, or it is not valid.
+    """
+    name = os.fspath(data)
+    if name == "auto":
+        return _auto_table()
+    if name == "kaggle":
+        return parse_table(_kaggle_text(), "kaggle")
+    if name == "sample":
+        return _sample_table()
+    if Path(name).expanduser().exists():
+        return read_table(name)
+    raise InputError(
+        f"no feature table {name!r}{nearest(name, DATA_NAMES)}: give auto, kaggle, sample, "
+        f"or the path of a CSV file that exists"
+    )
+
+
+def _auto_table() -> FeatureTable:
+    here = Path("data", FILE_NAME)
+    for path in (here, PACKAGE.parent / here):
+        if path.is_file():
+            return parse_table(_read_text(path, str(here)), str(here))
+    try:
+        text = _kaggle_text()
+    except InputError as error:
+        return replace(_sample_table(), notice=_stand_in_notice(str(error)))
+    return parse_table(text, "kaggle")
+
+
+def _stand_in_notice(reason: str) -> str:
+    return (
+        f"The embedded synthetic sample stands in for the real feature table, because {reason}. "
+        f"Figures from it show that the program works and say nothing about music. For the real "
+        f"table, download {KAGGLE_PATH} from https://www.kaggle.com/datasets/{KAGGLE_HANDLE} "
+        f"and put it at data/{FILE_NAME}, or give its path."
+    )
+
+
+def _sample_table() -> FeatureTable:
+    from gtzan_jax.sample import sample_text
+
+    return parse_table(sample_text(), "sample")
+
+
+def _kaggle_text() -> str:
+    """Returns the text of Kaggle's table from the cache, else from a fresh, verified download."""
+    cached = cache_dir() / FILE_NAME
+    with suppress(OSError, InputError):
+        text = _read_text(cached, str(cached))
+        if _sha256(text) == KAGGLE_SHA256:
+            return text
+    content = _download()
+    text = _decode(content, "the download from Kaggle")
+    if _sha256(text) != KAGGLE_SHA256:
+        raise InputError(
+            f"the download from Kaggle is not the expected {FILE_NAME} "
+            f"(SHA-256 {_sha256(text)[:12]}…, expected {KAGGLE_SHA256[:12]}…)"
+        )
+    # A cache that cannot be written costs a download next time, not the table now.
+    with suppress(OSError):
+        _write_whole(cached, content)
+    return text
+
+
+def _download() -> bytes:
+    """Downloads the file from Kaggle.
+
+    Raises:
+        InputError: Kaggle is out of reach, refuses, or stalls.
+    """
+    try:
+        _within(PROBE_SECONDS, _probe)
+    except Exception as error:
+        raise InputError(f"Kaggle is out of reach ({type(error).__name__})") from error
+    try:
+        return _within(DOWNLOAD_SECONDS, _fetch)
+    # kagglehub documents no set of exceptions: HTTP, file system and its own ones all occur.
+    except Exception as error:
+        raise InputError(f"the download from Kaggle failed ({_reason(error)})") from error
+
+
+def _probe() -> None:
+    import requests
+
+    # Any answer at all will do; the proxies of the environment are honoured.
+    requests.head(PROBE_URL, timeout=PROBE_SECONDS)
+
+
+def _fetch() -> bytes:
+    import kagglehub
+
+    # Forced, since kagglehub's own cache would serve a damaged copy again and again.
+    path = kagglehub.dataset_download(KAGGLE_HANDLE, path=KAGGLE_PATH, force_download=True)
+    return Path(path).read_bytes()
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """Returns ``call()``, or raise what it raises, or TimeoutError after ``seconds``.
+
+    Timeouts of sockets do not bound the look-up of a name, so the call gets a thread that may
+    be left behind.
+    """
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return results[0]
+
+
+def _reason(error: Exception) -> str:
+    """Returns the error as a short phrase on one line."""
+    text = " ".join(str(error).split())
+    short = text if len(text) <= 120 else f"{text[:119]}…"
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Writes the file so that no reader, and no crash, ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def read_table(path: str | os.PathLike[str]) -> FeatureTable:
+    """Reads and validate the CSV at ``path``; see ``parse_table``."""
+    name = os.fspath(path)
+    return parse_table(_read_text(Path(name).expanduser(), name), name)
+
+
+def parse_table(text: str, source: str) -> FeatureTable:
+    """Validates the text of a CSV.
+
+    Args:
+        text: 60 named columns in any order; at least 20 rows, of at least 2 genres with at
+            least 2 rows each; unique file names; finite numbers that fit into float32.
+        source: where the text is from, for messages and the table's ``source``.
+
+    Raises:
+        InputError: what is wrong, with the line (the header is line 1) and the column.
+    """
+    text = text.replace("\r\n", "\n")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[list[str]] = []
+    lines: list[str] = []
+    try:
+        for row in reader:
+            if row:  # blank lines are no rows
+                rows.append(row)
+                lines.append(f"line {reader.line_num}")
+    except csv.Error as error:
+        raise InputError(f"{source}, line {reader.line_num}: not a CSV ({error})") from error
+    if not rows:
+        raise InputError(f"{source} is empty")
+    header = rows[0]
+    _check_separator(header, source)
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) != len(header):
+            raise InputError(f"{source}, {line}: {len(row)} values for {len(header)} columns")
+    cells = np.array(rows[1:], dtype=object).reshape(-1, len(header))
+    return _validate(header, cells, lines[1:], source, _sha256(text))
+
+
+def table_from_frame(frame: pd.DataFrame, source: str = "frame") -> FeatureTable:
+    """Validates a pandas DataFrame with the 60 columns; the same rules as ``parse_table``.
+
+    The table's SHA-256 is that of ``frame.to_csv(index=False)`` with LF line ends.
+
+    Raises:
+        InputError: what is wrong, with the row's index and the column.
+    """
+    header = [str(column) for column in frame.columns]
+    rows = [f"row {index}" for index in frame.index]
+    text: str = frame.to_csv(index=False, lineterminator="\n")
+    return _validate(header, frame.to_numpy(dtype=object), rows, source, _sha256(text))
+
+
+def _read_text(path: Path, name: str) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror}") from error
+    return _decode(content, name)
+
+
+def _decode(content: bytes, name: str) -> str:
+    """Returns the text with LF line ends and without a byte-order mark."""
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is not a CSV in UTF-8 (byte {error.start})") from error
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+_Cells = NDArray[np.object_]  # (tracks, columns), text from a CSV or objects from a frame
+
+
+def _validate(
+    header: list[str], cells: _Cells, rows: list[str], source: str, sha256: str
+) -> FeatureTable:
+    """Returns the table; ``rows`` names each row for messages."""
+    _check_columns(header, source)
+    cells = cells[:, [header.index(column) for column in COLUMNS]]
+    if len(cells) < MIN_TRACKS:
+        raise InputError(f"{source}: {len(cells)} tracks, but at least {MIN_TRACKS} are needed")
+    tracks = _texts(cells[:, 0], "filename", rows, source)
+    labels = _texts(cells[:, -1], "label", rows, source)
+    _check_unique(tracks, rows, source)
+    _check_genres(labels, source)
+    numbers = _numbers(cells[:, 1:-1], rows, source)[:, 1:]  # without length
+    genres, y = np.unique(np.array(labels), return_inverse=True)
+    return FeatureTable(
+        x=numbers.astype(np.float32),
+        y=y.astype(np.int32),
+        tracks=tuple(tracks),
+        features=FEATURES,
+        genres=tuple(genres.tolist()),
+        sha256=sha256,
+        source=source,
+        repeats=_repeats(numbers),
+    )
+
+
+def _check_separator(header: list[str], source: str) -> None:
+    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise InputError(f"{source} is separated by {word}; save it with commas")
+
+
+def _check_columns(header: list[str], source: str) -> None:
+    missing = [column for column in COLUMNS if column not in header]
+    unknown = [column for column in header if column not in COLUMNS]
+    repeated = [column for column, count in Counter(header).items() if count > 1]
+    problems = [
+        *_listed("missing column", [repr(column) for column in missing]),
+        *_listed("unknown column", [f"{column!r}{nearest(column, missing)}" for column in unknown]),
+        *_listed("repeated column", [repr(column) for column in repeated]),
+    ]
+    if problems:
+        raise InputError(f"{source}: {'; '.join(problems)}")
+
+
+def _listed(title: str, items: list[str]) -> list[str]:
+    """Returns one phrase that names the first three items, or nothing where there are none."""
+    if not items:
+        return []
+    rest = f" and {len(items) - 3} more" if len(items) > 3 else ""
+    return [f"{title}{'s' if len(items) > 1 else ''} {', '.join(items[:3])}{rest}"]
+
+
+def _texts(cells: _Cells, column: str, rows: list[str], source: str) -> list[str]:
+    for cell, row in zip(cells, rows, strict=True):
+        if not isinstance(cell, str) or not cell or cell != cell.strip():
+            raise InputError(
+                f"{source}, {row}, column {column!r}: {reprlib.repr(cell)} is empty, "
+                f"no text, or has spaces around it"
+            )
+    return [str(cell) for cell in cells]
+
+
+def _check_unique(tracks: list[str], rows: list[str], source: str) -> None:
+    first: dict[str, str] = {}
+    for track, row in zip(tracks, rows, strict=True):
+        if track in first:
+            raise InputError(
+                f"{source}, {row}, column 'filename': {reprlib.repr(track)} repeats {first[track]}"
+            )
+        first[track] = row
+
+
+def _check_genres(labels: list[str], source: str) -> None:
+    counts = Counter(labels)
+    if len(counts) < 2:
+        raise InputError(f"{source}: only one genre, {labels[0]!r}, but at least two are needed")
+    for genre, count in counts.items():
+        if count < MIN_TRACKS_PER_GENRE:
+            raise InputError(
+                f"{source}: genre {reprlib.repr(genre)} has {count} track, but each needs at "
+                f"least {MIN_TRACKS_PER_GENRE}{nearest(genre, counts.keys() - {genre})}"
+            )
+
+
+def _numbers(cells: _Cells, rows: list[str], source: str) -> NDArray[np.float64]:
+    """Returns length and the features as numbers: (tracks, 58) float64, finite as float32."""
+    values = np.array([[_number(cell) for cell in row] for row in cells])
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(values.astype(np.float32))
+    if bad.any():
+        i, j = np.argwhere(bad)[0]
+        cell = cells[i, j]
+        if isinstance(cell, str) and not cell.strip():
+            problem = "the value is missing"
+        elif np.isfinite(values[i, j]):
+            problem = f"{reprlib.repr(cell)} is too large for float32"
+        else:
+            problem = f"{reprlib.repr(cell)} is not a finite number"
+        raise InputError(f"{source}, {rows[i]}, column {COLUMNS[1 + j]!r}: {problem}")
+    return values
+
+
+def _number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError):
+        return float("nan")
+
+
+def _repeats(numbers: NDArray[np.float64]) -> tuple[tuple[int, ...], ...]:
+    groups: dict[tuple[float, ...], list[int]] = {}
+    for i, row in enumerate(numbers.tolist()):
+        groups.setdefault(tuple(row), []).append(i)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
