@@ -1,0 +1,180 @@
+"""The multilayer perceptron: dense layers, leaky ReLU, inverted dropout, softmax outside.
+
+Everything here works on one member; callers batch with ``vmap``. Only the layer widths are
+static: the slope, the dropout rates and the limits of the initial weights may be traced.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from gtzan_jax.space import Config
+
+Array = jax.Array | np.ndarray | np.floating[Any]  # on a device or the host
+Params = Mapping[str, Mapping[str, Array]]
+
+# Random numbers for units are drawn in blocks of this many, each block from a key of its
+# own, so that a wider layer begins with the numbers of a narrower one.
+_BLOCK = 64
+
+
+def layer_names(num_hidden: int) -> list[str]:
+    """Returns the names of the dense layers, as in the parameters: hidden1 … logits."""
+    return [f"hidden{layer + 1}" for layer in range(num_hidden)] + ["logits"]
+
+
+class MLP(nn.Module):
+    """Dense layers with leaky ReLU and dropout between them; returns logits.
+
+    Attributes:
+      widths: units of each hidden layer.
+      num_classes: units of the output layer.
+    """
+
+    widths: Sequence[int]
+    num_classes: int
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, slope: Array | float, keep: Sequence[jax.Array] | None = None
+    ) -> jax.Array:
+        """Applies the network.
+
+        Args:
+          x: (batch, features) float32.
+          slope: () slope of the activation for negative inputs; 0 is ReLU.
+          keep: for each hidden layer (batch, width) factors from :func:`dropout_factors`;
+            None at test time.
+
+        Returns:
+          (batch, classes) float32 logits.
+        """
+        *hidden, output = layer_names(len(self.widths))
+        for layer, (name, width) in enumerate(zip(hidden, self.widths, strict=True)):
+            x = nn.Dense(width, name=name)(x)
+            x = jnp.where(x >= 0, x, slope * x)
+            if keep is not None:
+                x = x * keep[layer]
+        return nn.Dense(self.num_classes, name=output)(x)
+
+
+def noise_bits(key: jax.Array, widths: Sequence[int], leading: tuple[int, ...]) -> list[jax.Array]:
+    """Draws random bits for the units of each hidden layer.
+
+    A unit's bits depend on its layer and its place in it, not on the widths.
+
+    Args:
+      key: a JAX random key.
+      widths: units of each hidden layer.
+      leading: shape of the axes before the units.
+
+    Returns:
+      for each hidden layer (*leading, width) uint16, uniform.
+    """
+    blocks = [-(-width // _BLOCK) for width in widths]
+    names = [layer << 16 | block for layer, n in enumerate(blocks) for block in range(n)]
+    drawn = _draw(key, names, (*leading, _BLOCK), jnp.uint16)
+    parts = jnp.split(drawn, np.cumsum(blocks)[:-1])
+    return [
+        jnp.moveaxis(part, 0, -2).reshape(*leading, -1)[..., :width]
+        for part, width in zip(parts, widths, strict=True)
+    ]
+
+
+def _draw(
+    key: jax.Array, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike
+) -> jax.Array:
+    """Draws (names, *shape) random bits, each name's from a key of its own.
+
+    One draw for all of them, since every separate one adds to the time to compile.
+    """
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.asarray(names, jnp.uint32))
+    return jax.vmap(lambda k: jax.random.bits(k, shape, dtype))(keys)
+
+
+def dropout_factors(bits: jax.Array, rate: Array | float) -> jax.Array:
+    """Turns random bits into the factors of inverted dropout, as in Keras.
+
+    A unit is dropped where its bits, read as a fraction, are below ``rate``; kept ones are
+    divided by ``1 - rate``. The rate is thereby rounded to a multiple of 2**-16.
+
+    Args:
+      bits: uint16 of any shape.
+      rate: () float32 in [0, 1); may be traced.
+
+    Returns:
+      float32 of the shape of ``bits``: 0 or 1 / (1 - rate).
+    """
+    threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 65536.0).astype(jnp.uint16)
+    return jnp.where(bits >= threshold, 1.0 / (1.0 - rate), 0.0).astype(jnp.float32)
+
+
+def initial_limits(config: Config, num_features: int, num_classes: int) -> tuple[float, ...]:
+    """Returns, for each dense layer, the bound of its uniform initial weights.
+
+    glorot_uniform is U(±sqrt(6 / (fan_in + fan_out))) (Glorot and Bengio 2010),
+    random_uniform is Keras's U(±0.05). The hyperparameter speaks of the hidden layers; the
+    output layer keeps glorot_uniform, Keras's default.
+    """
+    sizes = (num_features, *config.shape, num_classes)
+    limits = [math.sqrt(6.0 / (a + b)) for a, b in itertools.pairwise(sizes)]
+    if config.initializer == "random_uniform":
+        limits[:-1] = [0.05] * (len(limits) - 1)
+    return tuple(limits)
+
+
+def initial_params(key: jax.Array, sizes: Sequence[int], limits: jax.Array) -> Params:
+    """Draws the initial parameters of an :class:`MLP`.
+
+    One draw in (-1, 1) serves every initialiser: it is scaled by the layer's limit, so that
+    configs that share a seed start from proportional weights.
+
+    Args:
+      key: a JAX random key.
+      sizes: features, units of each hidden layer, classes.
+      limits: (layers,) float32, from :func:`initial_limits`; may be traced.
+
+    Returns:
+      for each layer its kernel (fan_in, fan_out) and its bias (fan_out,), zero, float32.
+    """
+    shapes = list(itertools.pairwise(sizes))
+    blocks = [-(-fan_out // _BLOCK) for _, fan_out in shapes]
+    names = [
+        layer << 24 | row << 8 | block
+        for layer, (fan_in, _) in enumerate(shapes)
+        for row in range(fan_in)
+        for block in range(blocks[layer])
+    ]
+    # The middles of 2**23 equal steps, each exact in float32.
+    steps = (_draw(key, names, (_BLOCK,), jnp.uint32) >> 9).astype(jnp.float32)
+    drawn = (steps + 0.5) / 2.0**22 - 1.0
+    params: dict[str, dict[str, jax.Array]] = {}
+    start = 0
+    for layer, (name, (fan_in, fan_out)) in enumerate(
+        zip(layer_names(len(sizes) - 2), shapes, strict=True)
+    ):
+        stop = start + fan_in * blocks[layer]
+        kernel = drawn[start:stop].reshape(fan_in, -1)[:, :fan_out]
+        bias = jnp.zeros((fan_out,), jnp.float32)
+        params[name] = {"kernel": kernel * limits[layer], "bias": bias}
+        start = stop
+    return params
+
+
+def apply_model(
+    model: MLP,
+    params: Params,
+    x: jax.Array,
+    slope: Array | float,
+    keep: Sequence[jax.Array] | None = None,
+) -> jax.Array:
+    """Typed shorthand for ``model.apply``; see :meth:`MLP.__call__`."""
+    variables: dict[str, Any] = {"params": params}
+    return jnp.asarray(model.apply(variables, x, slope, keep))
