@@ -1,0 +1,288 @@
+"""Many members at once: ``vmap`` over members, ``jit``, chunks, all local devices.
+
+The configs of a shape group share one compiled program. It trains a *chunk* of them, whose
+member axis is split over the devices; a group is as many calls as it has chunks. Programs
+are compiled on other threads while those that are ready train.
+"""
+
+import functools
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gtzan_jax.model import Params
+from gtzan_jax.optimizers import Coefficients
+from gtzan_jax.space import Config, Shape, Sweep
+from gtzan_jax.splits import Dataset
+from gtzan_jax.training import Data, HParams, hparams_of, make_train
+
+# Members that one device trains at a time. On a CPU a few members' weights and moments stay
+# in the caches; an accelerator wants all the work it can get.
+CHUNK_PER_DEVICE = {"cpu": 8, "gpu": 768, "tpu": 128}
+
+
+class Sizes(NamedTuple):
+    """The sizes of a dataset: all that compiling needs to know of it."""
+
+    num_train: int
+    num_test: int
+    num_features: int
+    num_classes: int
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Sizes":
+        """Returns the sizes of a dataset."""
+        num_train, num_features = dataset.x_train.shape
+        return cls(num_train, len(dataset.x_test), num_features, len(dataset.genres))
+
+
+def data_of(dataset: Dataset) -> Data:
+    """Returns the arrays of a dataset."""
+    return Data(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A shape group's program is ready."""
+
+    shape: Shape
+    seconds: float  # that its compilation took, on its thread
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Members that one call of a program has trained."""
+
+    shape: Shape
+    seed: int
+    config_ids: tuple[int, ...]
+    history: np.ndarray  # (members, epochs, 4) float32, in the order of training.METRICS
+
+
+class Engine:
+    """Trains all members of a sweep.
+
+    Compiling starts with the construction, on other threads: it needs the sizes of the
+    dataset only. Use as a context manager.
+
+    Args:
+      sweep: the sweep.
+      sizes: the sizes of the dataset.
+      devices: where to train; the member axis is split over them. Default: all.
+      chunk_size: members of a chunk, rounded up to a multiple of the number of devices.
+        Default: by platform, from ``CHUNK_PER_DEVICE``.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        sizes: Sizes,
+        devices: Sequence[jax.Device] | None = None,
+        chunk_size: int | None = None,
+    ) -> None:
+        self.sweep = sweep
+        self._sizes = sizes
+        self._devices = tuple(devices or jax.devices())
+        self._configs = sweep.configs()
+        if chunk_size is None:
+            chunk_size = CHUNK_PER_DEVICE.get(self._devices[0].platform, 8) * len(self._devices)
+        self._groups = {
+            shape: _even_chunks(ids, chunk_size, len(self._devices))
+            for shape, ids in sweep.shape_groups().items()
+        }
+        self.compile_wait_s = 0.0
+        self.train_wait_s = 0.0
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
+        self._programs = {shape: self._pool.submit(self._compile, shape) for shape in self._groups}
+
+    @property
+    def num_programs(self) -> int:
+        """Compiled programs that the sweep needs."""
+        return len(self._groups)
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, data: Data, seeds: Sequence[int]) -> Iterator[Compiled | Chunk]:
+        """Trains every config with every seed, and yields what is done as it is done.
+
+        Args:
+          data: the arrays of the dataset, of the sizes given at construction.
+          seeds: each a replicate of every config.
+
+        Yields:
+          ``Compiled`` once for each shape group, ``Chunk`` for each call of its program.
+        """
+        placed = jax.device_put(data, NamedSharding(_mesh(self._devices), PartitionSpec()))
+        for shape, chunks in self._groups.items():
+            program = self._wait(self._programs[shape])
+            yield Compiled(shape, program.seconds)
+            for seed in seeds:
+                for config_ids in chunks:
+                    started = time.perf_counter()
+                    history = self._train(program, config_ids, seed, placed)
+                    self.train_wait_s += time.perf_counter() - started
+                    yield Chunk(shape, seed, config_ids, history)
+
+    def _compile(self, shape: Shape) -> "Program":
+        size = max(len(ids) for ids in self._groups[shape])
+        return compile_program(
+            shape,
+            self._sizes,
+            self.sweep.epochs,
+            self.sweep.batch_size,
+            self.sweep.loss,
+            -(-size // len(self._devices)) * len(self._devices),
+            self._devices,
+        )
+
+    def _wait(self, future: "Future[Program]") -> "Program":
+        started = time.perf_counter()
+        program = future.result()
+        self.compile_wait_s += time.perf_counter() - started
+        return program
+
+    def _train(
+        self, program: "Program", config_ids: Sequence[int], seed: int, data: Data
+    ) -> np.ndarray:
+        configs = [self._configs[i] for i in config_ids]
+        hparams = stack_hparams(configs, self.sweep, self._sizes, program.chunk_size)
+        _, history = program.call(hparams, np.uint32(seed), data)
+        return np.asarray(history)[: len(configs)]
+
+
+class Program(NamedTuple):
+    """A compiled program and how it came to be."""
+
+    call: Any  # (hparams, seed, data) -> (params or None, history), members first
+    chunk_size: int
+    seconds: float
+
+
+@functools.cache
+def compile_program(
+    shape: Shape,
+    sizes: Sizes,
+    epochs: int,
+    batch_size: int,
+    loss: str,
+    chunk_size: int,
+    devices: tuple[jax.Device, ...],
+    keep_params: bool = False,
+) -> Program:
+    """Compiles the training of a chunk of members; once in a process for the same arguments.
+
+    Args:
+      shape: units of the hidden layers.
+      sizes: the sizes of the dataset.
+      epochs: passes over the train part.
+      batch_size: rows of a batch.
+      loss: a name from ``space.LOSSES``.
+      chunk_size: members; a multiple of the number of devices.
+      devices: over which the member axis is split.
+      keep_params: whether the program returns the trained parameters too.
+    """
+    started = time.perf_counter()
+    train = make_train(shape, sizes.num_classes, epochs, batch_size, loss)
+
+    def train_chunk(
+        hparams: HParams, seed: jax.Array, data: Data
+    ) -> tuple[Params | None, jax.Array]:
+        members = jax.vmap(train, in_axes=(0, None, None))
+        params, history = members(hparams, seed, data)
+        return (params if keep_params else None), history
+
+    by_member, everywhere = PartitionSpec("member"), PartitionSpec()
+    # Members do not talk to each other: shard_map leaves the compiler no room to think so.
+    sharded = jax.shard_map(
+        train_chunk,
+        mesh=_mesh(devices),
+        in_specs=(by_member, everywhere, everywhere),
+        out_specs=by_member,
+        check_vma=False,
+    )
+    lowered = jax.jit(sharded).lower(*_example_arguments(len(shape), sizes, chunk_size))
+    return Program(lowered.compile(), chunk_size, time.perf_counter() - started)
+
+
+def train_one(
+    config: Config,
+    sweep: Sweep,
+    sizes: Sizes,
+    data: Data,
+    seed: int,
+    epochs: int,
+    device: jax.Device | None = None,
+) -> tuple[Params, np.ndarray]:
+    """Trains one member on its own and keeps its parameters.
+
+    Returns:
+      the parameters (see ``model.initial_params``) as NumPy arrays, and the history
+      (epochs, 4) float32 in the order of ``training.METRICS``.
+    """
+    devices = (device or jax.devices()[0],)
+    program = compile_program(
+        config.shape, sizes, epochs, sweep.batch_size, sweep.loss, 1, devices, keep_params=True
+    )
+    params, history = program.call(
+        stack_hparams([config], sweep, sizes, 1),
+        np.uint32(seed),
+        jax.device_put(data, NamedSharding(_mesh(devices), PartitionSpec())),
+    )
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], params), np.asarray(history)[0]
+
+
+def stack_hparams(
+    configs: Sequence[Config], sweep: Sweep, sizes: Sizes, chunk_size: int
+) -> HParams:
+    """Stacks the hyperparameters of configs, the last repeated up to the chunk's size."""
+    members = [hparams_of(c, sweep, sizes.num_features, sizes.num_classes) for c in configs]
+    members += [members[-1]] * (chunk_size - len(members))
+    stacked: HParams = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+    return stacked
+
+
+def _example_arguments(
+    num_hidden: int, sizes: Sizes, chunk_size: int
+) -> tuple[HParams, np.uint32, Data]:
+    """Returns arguments of the shapes and types that a program is compiled for."""
+
+    def zeros(*shape: int) -> np.ndarray:
+        return np.zeros(shape, np.float32)
+
+    hparams = HParams(
+        limits=zeros(chunk_size, num_hidden + 1),
+        dropout=zeros(chunk_size, num_hidden),
+        slope=zeros(chunk_size),
+        optimizer=Coefficients(*[zeros(chunk_size)] * len(Coefficients._fields)),
+    )
+    data = Data(
+        x_train=zeros(sizes.num_train, sizes.num_features),
+        y_train=np.zeros(sizes.num_train, np.int32),
+        x_test=zeros(sizes.num_test, sizes.num_features),
+        y_test=np.zeros(sizes.num_test, np.int32),
+    )
+    return hparams, np.uint32(0), data
+
+
+def _even_chunks(ids: Sequence[int], most: int, multiple: int) -> list[tuple[int, ...]]:
+    """Cuts ids into as few chunks of at most ``most`` as possible, of nearly equal size."""
+    most = max(multiple, most)
+    count = -(-len(ids) // most)
+    size = -(-len(ids) // count)
+    size = -(-size // multiple) * multiple
+    return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+
+@functools.cache
+def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:
+    return Mesh(np.array(devices), ("member",))

@@ -1,0 +1,86 @@
+"""Where JAX runs: platform, devices, precision and the compilation cache."""
+
+import contextlib
+import os
+import stat
+import warnings
+from pathlib import Path
+
+import jax
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.resources import cache_dir
+
+PLATFORMS = ("auto", "cpu", "gpu", "tpu")
+
+_EXTRAS = {"gpu": "cuda", "tpu": "tpu"}
+
+
+def select_platform(name: str = "auto") -> list[jax.Device]:
+    """Chooses where JAX computes, before it has touched a backend.
+
+    Every CPU core becomes a JAX device, so that cores and accelerators take the same path.
+
+    Args:
+      name: a name from ``PLATFORMS``.
+
+    Returns:
+      the devices of the platform.
+
+    Raises:
+      InputError: the platform is not there; the message lists what is.
+    """
+    if name == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        _update_before_start("jax_num_cpu_devices", _usable_cores())
+    # Accelerators would round the factors of float32 products to fewer bits (TF32 on a GPU,
+    # bfloat16 on a TPU), and accuracies would drift between platforms.
+    jax.config.update("jax_default_matmul_precision", "float32")
+    _enable_compilation_cache(cache_dir() / "xla")
+    devices = jax.devices()
+    if name != "auto" and devices[0].platform != name:
+        found = f"{devices[0].platform} ({len(devices)} devices)"
+        extra = _EXTRAS[name]
+        raise InputError(
+            f"--platform={name}: JAX finds no {name.upper()} here, only {found}. On a machine "
+            f"that has one, pip install -e '.[{extra}]' adds its support; else take "
+            "--platform=cpu or leave the flag out"
+        )
+    return devices
+
+
+def _update_before_start(option: str, value: int) -> None:
+    # In a notebook JAX may have started: then its devices stay as they are.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update(option, value)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _enable_compilation_cache(folder: Path) -> None:
+    """Lets a later process find the programs that this one compiles.
+
+    Cached programs are machine code: the folder must be the user's and closed to others.
+    """
+    if jax.config.values["jax_compilation_cache_dir"]:  # the user's own choice
+        return
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError:
+        return  # no home to write to: compile anew each time
+    foreign = hasattr(os, "getuid") and status.st_uid != os.getuid()
+    if foreign or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        warnings.warn(
+            f"{folder} is writable for others: compiled programs are not cached there",
+            stacklevel=3,
+        )
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

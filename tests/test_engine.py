@@ -1,0 +1,118 @@
+import jax
+import numpy as np
+import pytest
+from conftest import make_dataset, make_sweep
+
+from gtzan_jax.engine import (
+    Chunk,
+    Compiled,
+    Engine,
+    Sizes,
+    _even_chunks,
+    compile_program,
+    data_of,
+    train_one,
+)
+
+DATASET = make_dataset()
+SIZES = Sizes.of(DATASET)
+DATA = data_of(DATASET)
+
+
+def histories(sweep, seeds=(0,), **options):
+    """Returns (configs, seeds, epochs, 4) from a run of the engine."""
+    seeds = list(seeds)
+    result = np.full((sweep.num_configs, len(seeds), sweep.epochs, 4), np.nan, np.float32)
+    with Engine(sweep, SIZES, **options) as engine:
+        for event in engine.run(DATA, seeds):
+            if isinstance(event, Chunk):
+                result[list(event.config_ids), seeds.index(event.seed)] = event.history
+    return result
+
+
+@pytest.fixture(scope="module")
+def sweep():
+    return make_sweep(epochs=3)
+
+
+@pytest.fixture(scope="module")
+def together(sweep):
+    return histories(sweep, seeds=[0, 7])
+
+
+@pytest.mark.parametrize(("chunk_size", "num_devices"), [(1, 1), (5, 1), (3, 2), (100, 2)])
+def test_numbers_do_not_depend_on_the_company(sweep, together, chunk_size, num_devices):
+    devices = jax.devices()[:num_devices]
+    assert len(devices) == num_devices
+    other = histories(sweep, seeds=[7], chunk_size=chunk_size, devices=devices)
+    np.testing.assert_allclose(other[:, 0], together[:, 1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("config_id", [0, 4, 11])
+def test_a_member_alone_has_the_same_numbers(sweep, together, config_id):
+    config = sweep.configs()[config_id]
+    _, history = train_one(config, sweep, SIZES, DATA, seed=7, epochs=sweep.epochs)
+    np.testing.assert_allclose(history, together[config_id, 1], rtol=1e-4)
+
+
+def test_a_smaller_grid_has_the_same_numbers(sweep, together):
+    part = make_sweep(epochs=3, axes={"num_units1": [12], "optimizer": ["rmsprop", "adam"]})
+    ids = [sweep.configs().index(config) for config in part.configs()]
+    np.testing.assert_allclose(histories(part, seeds=[7])[:, 0], together[ids, 1], rtol=1e-4)
+
+
+def test_seeds_differ(together):
+    assert not np.isclose(together[:, 0, -1, 0], together[:, 1, -1, 0], rtol=1e-3).any()
+
+
+def test_the_same_run_gives_the_same_bytes(sweep, together):
+    assert histories(sweep, seeds=[0, 7]).tobytes() == together.tobytes()
+
+
+def test_a_diverging_member_leaves_its_neighbours_alone():
+    rates = {"adam": 0.001, "sgd": 1e6, "rmsprop": 0.001}
+    wild = make_sweep(epochs=3, learning_rates=rates)
+    tame = make_sweep(epochs=3)
+    got, expected = histories(wild), histories(tame)
+    sgd = np.array([config.optimizer == "sgd" for config in wild.configs()])
+    assert not np.isfinite(got[sgd]).all(axis=(1, 2, 3)).any()
+    np.testing.assert_allclose(got[~sgd], expected[~sgd], rtol=1e-4)
+
+
+def test_events_come_in_order(sweep):
+    with Engine(sweep, SIZES, chunk_size=4) as engine:
+        events = list(engine.run(DATA, [0]))
+    assert engine.num_programs == 2
+    kinds = [(type(event), event.shape) for event in events]
+    first, second = sweep.shape_groups()
+    assert kinds == [
+        (Compiled, first), (Chunk, first), (Chunk, first),
+        (Compiled, second), (Chunk, second), (Chunk, second),
+    ]  # fmt: skip
+
+
+def test_a_second_run_compiles_nothing(sweep):
+    compiled = []
+    record = lambda name, *_, **__: compiled.append(name)  # noqa: E731
+    compile_program.cache_clear()
+    jax.monitoring.register_event_duration_secs_listener(record)
+    try:
+        histories(sweep)
+        name = "/jax/core/compile/backend_compile_duration"
+        assert compiled.count(name) == len(sweep.shape_groups())
+        compiled.clear()
+        histories(sweep, seeds=[5])
+        assert name not in compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(record)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 96, 97])
+@pytest.mark.parametrize("most", [1, 2, 16, 1000])
+@pytest.mark.parametrize("multiple", [1, 2, 4])
+def test_chunks_are_even_and_complete(count, most, multiple):
+    chunks = _even_chunks(range(count), most, multiple)
+    assert [i for chunk in chunks for i in chunk] == list(range(count))
+    sizes = [len(chunk) for chunk in chunks]
+    assert max(sizes) <= max(most, multiple) + multiple - 1
+    assert max(sizes[:-1], default=0) % multiple == 0
