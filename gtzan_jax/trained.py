@@ -1,0 +1,167 @@
+"""A trained model: what it takes to use it again, its two files, and its predictions."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.features import FeatureTable
+from gtzan_jax.model import MLP, Params, apply_model, layer_names
+from gtzan_jax.rundir import write_atomically
+from gtzan_jax.space import HYPERPARAMETERS, Config
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """An MLP with the scaler in front of it and the genres behind it.
+
+    Attributes:
+      config: its hyperparameters.
+      params: for each layer kernel (fan_in, fan_out) and bias (fan_out,), float32.
+      features: names of the features, in the order of the input.
+      genres: names of the classes, in the order of the output.
+      mean: (features,) float64, subtracted from the features.
+      scale: (features,) float64, by which the difference is divided.
+      leaky_slope: slope of leaky ReLU, if the config has it.
+      data: what the model was trained on; ``sample`` for the synthetic table.
+    """
+
+    config: Config
+    params: Params
+    features: tuple[str, ...]
+    genres: tuple[str, ...]
+    mean: np.ndarray
+    scale: np.ndarray
+    leaky_slope: float
+    data: str
+
+    def predict_proba(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
+        """Returns (tracks, genres) float32 probabilities.
+
+        Args:
+          table: a feature table, or a DataFrame that has the model's features by name.
+
+        Raises:
+          InputError: a feature is missing or not a finite number.
+        """
+        x = (self._matrix(table) - self.mean) / self.scale
+        return self.predict_standardised(x.astype(np.float32))
+
+    def predict_standardised(self, x: np.ndarray) -> np.ndarray:
+        """Returns (tracks, genres) float32 probabilities.
+
+        Args:
+          x: (tracks, features) float32, standardised, in the order of ``features``.
+        """
+        slope = self.leaky_slope if self.config.activation == "leaky_relu" else 0.0
+        model = MLP(self.config.shape, len(self.genres))
+        logits = apply_model(model, self.params, jnp.asarray(x), slope)
+        return np.asarray(jax.nn.softmax(logits))
+
+    def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
+        """Returns (tracks,) names of the most probable genres; see :meth:`predict_proba`."""
+        best = self.predict_proba(table).argmax(axis=1)
+        return np.array([self.genres[i] for i in best])
+
+    def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
+        """Returns (tracks, features) float64 in the model's order."""
+        names = list(table.features if isinstance(table, FeatureTable) else table.columns)
+        for feature in self.features:
+            if feature not in names:
+                raise InputError(f"the table lacks the model's feature '{feature}'")
+        if isinstance(table, FeatureTable):
+            return table.x[:, [names.index(feature) for feature in self.features]]
+        try:
+            values = table[list(self.features)].to_numpy(np.float64)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the table's features must be numbers: {error}") from None
+        for row, column in np.argwhere(~np.isfinite(values))[:1]:
+            raise InputError(f"row {row}, column '{self.features[column]}': not a finite number")
+        return values
+
+    def save(self, folder: Path) -> None:
+        """Writes ``model.npz`` (the weights) and ``model.json`` (all else)."""
+        description = {
+            "format": _FORMAT,
+            "data": self.data,
+            "config": dataclasses.asdict(self.config),
+            "leaky_slope": self.leaky_slope,
+            "genres": list(self.genres),
+            "features": list(self.features),
+            "mean": self.mean.tolist(),
+            "scale": self.scale.tolist(),
+        }
+        arrays = {
+            f"{layer}.{part}": np.asarray(array)
+            for layer, parts in self.params.items()
+            for part, array in parts.items()
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "model.npz", buffer.getvalue())
+        write_atomically(folder / "model.json", json.dumps(description, indent=2) + "\n")
+
+
+def load_model(path: str | Path) -> TrainedModel:
+    """Reads a trained model. Nothing in its files is executed.
+
+    Args:
+      path: a run directory, or the ``best`` folder inside it.
+
+    Raises:
+      InputError: there is no model, or its files do not fit together.
+    """
+    folder = Path(path)
+    if not (folder / "model.json").is_file():
+        folder = folder / "best"
+    if not (folder / "model.json").is_file():
+        raise InputError(f"{path}: no trained model there; give a run directory or its best/")
+    try:
+        described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        with (folder / "model.npz").open("rb") as file:
+            stored = np.load(file, allow_pickle=False)
+            arrays = {name: stored[name] for name in stored.files}
+        return _assemble(described, arrays)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
+        raise InputError(f"{folder}: the model's files cannot be used: {error}") from None
+
+
+def _assemble(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TrainedModel:
+    if described["format"] != _FORMAT:
+        raise ValueError(f"format {described['format']}, and this version reads {_FORMAT}")
+    config = Config(**{name: described["config"][name] for name in HYPERPARAMETERS})
+    sizes = (len(described["features"]), *config.shape, len(described["genres"]))
+    params: dict[str, dict[str, np.ndarray]] = {}
+    for layer, name in enumerate(layer_names(len(config.shape))):
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
+        params[name] = {}
+        for part, shape in (("kernel", (fan_in, fan_out)), ("bias", (fan_out,))):
+            array = arrays[f"{name}.{part}"]
+            if array.shape != shape or array.dtype != np.float32:
+                raise ValueError(f"{name}.{part} is {array.dtype}{array.shape}, not {shape}")
+            params[name][part] = array
+    return TrainedModel(
+        config=config,
+        params=params,
+        features=tuple(described["features"]),
+        genres=tuple(described["genres"]),
+        mean=np.asarray(described["mean"], np.float64),
+        scale=np.asarray(described["scale"], np.float64),
+        leaky_slope=float(described["leaky_slope"]),
+        data=str(described["data"]),
+    )

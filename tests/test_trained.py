@@ -1,0 +1,112 @@
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_dataset, make_sweep
+
+from gtzan_jax import load_model
+from gtzan_jax.engine import Sizes, data_of, train_one
+from gtzan_jax.errors import InputError
+from gtzan_jax.trained import TrainedModel
+
+DATASET = make_dataset()
+
+
+@pytest.fixture(scope="module")
+def model():
+    sweep = make_sweep()
+    config = sweep.configs()[3]  # leaky ReLU
+    assert config.activation == "leaky_relu"
+    params, _ = train_one(config, sweep, Sizes.of(DATASET), data_of(DATASET), 0, 2)
+    random = np.random.default_rng(0)
+    num_features = len(DATASET.features)
+    return TrainedModel(
+        config=config,
+        params=params,
+        features=DATASET.features,
+        genres=DATASET.genres,
+        mean=random.normal(size=num_features),
+        scale=random.uniform(0.5, 2.0, size=num_features),
+        leaky_slope=0.2,
+        data="test",
+    )
+
+
+def frame_of(rows):
+    random = np.random.default_rng(1)
+    return pd.DataFrame(random.normal(size=(rows, len(DATASET.features))), columns=DATASET.features)
+
+
+def by_hand(model, x):
+    h = (x - model.mean) / model.scale
+    for layer in ("hidden1", "hidden2", "hidden3"):
+        h = h @ model.params[layer]["kernel"] + model.params[layer]["bias"]
+        h = np.maximum(h, model.leaky_slope * h)
+    h = h @ model.params["logits"]["kernel"] + model.params["logits"]["bias"]
+    exp = np.exp(h - h.max(axis=1, keepdims=True))
+    return exp / exp.sum(axis=1, keepdims=True)
+
+
+def test_probabilities_are_those_of_the_network(model):
+    frame = frame_of(9)
+    probabilities = model.predict_proba(frame)
+    np.testing.assert_allclose(probabilities, by_hand(model, frame.to_numpy()), rtol=1e-4)
+    names = np.array(model.genres)[probabilities.argmax(axis=1)]
+    assert model.predict(frame).tolist() == names.tolist()
+
+
+def test_a_saved_model_comes_back(model, tmp_path):
+    model.save(tmp_path / "run" / "best")
+    for path in (tmp_path / "run", str(tmp_path / "run" / "best")):
+        loaded = load_model(path)
+        assert loaded.config == model.config
+        frame = frame_of(5)
+        assert loaded.predict_proba(frame).tobytes() == model.predict_proba(frame).tobytes()
+
+
+def test_columns_are_found_by_name(model):
+    frame = frame_of(5)
+    shuffled = frame[list(frame.columns[::-1])].assign(filename="x", label="unknown")
+    np.testing.assert_array_equal(model.predict_proba(shuffled), model.predict_proba(frame))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: frame.drop(columns="tempo"), "lacks the model's feature 'tempo'"),
+        (lambda frame: frame.assign(tempo=np.nan), "row 0, column 'tempo': not a finite number"),
+        (lambda frame: frame.assign(tempo="fast"), "must be numbers"),
+    ],
+)
+def test_unusable_tables_are_refused(model, change, message):
+    with pytest.raises(InputError, match=message):
+        model.predict(change(frame_of(3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.json", lambda path: path.unlink()),
+        ("model.json", lambda path: path.write_text("{")),
+        ("model.json", lambda path: path.write_text(json.dumps({"format": 99}))),
+        ("model.npz", lambda path: path.unlink()),
+        ("model.npz", lambda path: path.write_bytes(path.read_bytes()[:100])),
+        ("model.npz", lambda path: np.savez(path, **{"hidden1.kernel": np.zeros(3, "f4")})),
+        ("model.npz", lambda path: np.savez(path, **{"hidden1.kernel": np.array([{}])})),
+    ],
+)
+def test_damaged_files_are_refused(model, tmp_path, name, damage):
+    model.save(tmp_path)
+    damage(tmp_path / name)
+    with pytest.raises(InputError) as error:
+        load_model(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+def test_relu_ignores_the_slope(model):
+    config = dataclasses.replace(model.config, activation="relu")
+    relu = dataclasses.replace(model, config=config)
+    flat = dataclasses.replace(model, leaky_slope=0.0)
+    np.testing.assert_array_equal(relu.predict_proba(frame_of(4)), flat.predict_proba(frame_of(4)))
