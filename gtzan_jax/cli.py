@@ -1,0 +1,66 @@
+"""What the commands share: flags, and errors as one line instead of a traceback."""
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from absl import app, flags, logging
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.platforms import PLATFORMS
+
+USAGE_ERROR = 2
+
+
+def define_data_flag() -> None:
+    """Defines --data."""
+    flags.DEFINE_string(
+        "data",
+        "auto",
+        "The feature table: 'auto' (data/features_30_sec.csv, else the cached copy, else a "
+        "download from Kaggle, else the synthetic sample), 'sample', 'kaggle', or the path of "
+        "a CSV file.",
+    )
+
+
+def define_platform_flag() -> None:
+    """Defines --platform."""
+    flags.DEFINE_enum("platform", "auto", PLATFORMS, "Where to compute.")
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags and runs a command.
+
+    Exit code 2 for what the user can mend (flags, tables, sweep files), told in one line.
+    """
+    app.run(lambda _: _run(main), flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    try:
+        rest: list[str] = flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(f"{error}; --help lists the flags")
+    if len(rest) > 1:
+        _fail(f"unexpected argument '{rest[1]}'; flags begin with --, and --help lists them")
+    return rest
+
+
+def _run(main: Callable[[], int | None]) -> None:
+    warnings.showwarning = _show_warning
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # JAX tells of every platform it does not find
+    try:
+        sys.exit(main())
+    except InputError as error:
+        _fail(str(error))
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(USAGE_ERROR)

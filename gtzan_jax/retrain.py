@@ -1,0 +1,157 @@
+"""Retrains the best config of a finished sweep: ``python -m gtzan_jax.retrain --workdir=…``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from absl import flags
+
+from gtzan_jax import cli
+from gtzan_jax.engine import Sizes, data_of, train_one
+from gtzan_jax.errors import InputError
+from gtzan_jax.features import FeatureTable, load_table
+from gtzan_jax.platforms import select_platform
+from gtzan_jax.rundir import RunDir, write_atomically
+from gtzan_jax.space import Config, Sweep, parse_sweep
+from gtzan_jax.splits import Dataset, random_split, standardise
+from gtzan_jax.trained import TrainedModel
+from gtzan_jax.training import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A retrained model, how its training went, and how it does on the test part."""
+
+    model: TrainedModel
+    history: np.ndarray  # (epochs, 4) float32, in the order of training.METRICS
+    confusion: np.ndarray  # (genres, genres) int, rows true, columns predicted
+    scores: "pd.DataFrame"  # per genre: precision, recall, f1, tracks
+    figures: "dict[str, Figure]"  # by file name without its ending
+
+
+def retrain(
+    config: Config, sweep: Sweep, table: FeatureTable, dataset: Dataset, seed: int, epochs: int
+) -> Retrained:
+    """Trains a config afresh, for more epochs, and looks at the result.
+
+    Args:
+      config: what to train.
+      sweep: gives the loss, the batch size and the learning rates.
+      table: the feature table, for the figures' notes.
+      dataset: the same split as in the sweep.
+      seed: the same seed makes the first epochs those of the sweep.
+      epochs: how long.
+    """
+    params, history = train_one(config, sweep, Sizes.of(dataset), data_of(dataset), seed, epochs)
+    model = TrainedModel(
+        config=config,
+        params=params,
+        features=table.features,
+        genres=table.genres,
+        mean=dataset.mean,
+        scale=dataset.scale,
+        leaky_slope=sweep.leaky_slope,
+        data=table.source,
+    )
+    predicted = model.predict_standardised(dataset.x_test).argmax(axis=1)
+    confusion, scores = _judge(dataset.y_test, predicted, table.genres)
+    figures = _figures(history, confusion, model, table.note(seed))
+    return Retrained(model, history, confusion, scores, figures)
+
+
+def save(result: Retrained, run: RunDir) -> None:
+    """Writes the model, its history, scores and figures into ``best/``."""
+    import pandas as pd
+
+    run.best.mkdir(exist_ok=True)
+    result.model.save(run.best)
+    history = pd.DataFrame(result.history, columns=list(METRICS))
+    history.insert(0, "epoch", np.arange(1, len(history) + 1))
+    for name, frame in (("history", history), ("scores", result.scores)):
+        text = frame.to_csv(index=False, lineterminator="\n")
+        write_atomically(run.best / f"{name}.csv", text)
+    for name, figure in result.figures.items():
+        figure.savefig(run.best / f"{name}.png")
+
+
+def summary(result: Retrained) -> str:
+    """Returns one line: the best epoch and the last."""
+    test = result.history[:, METRICS.index("test_accuracy")]
+    best = int(test.argmax())
+    return (
+        f"retrained for {len(test)} epochs: test accuracy {test[best]:.4f} at its best "
+        f"(epoch {best + 1}), {test[-1]:.4f} at the end"
+    )
+
+
+def _judge(
+    true: np.ndarray, predicted: np.ndarray, genres: Sequence[str]
+) -> "tuple[np.ndarray, pd.DataFrame]":
+    import pandas as pd
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    labels = np.arange(len(genres))
+    columns = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
+    names = ("precision", "recall", "f1", "tracks")
+    scores = pd.DataFrame({"genre": genres, **dict(zip(names, columns, strict=True))})
+    return confusion_matrix(true, predicted, labels=labels), scores
+
+
+def _figures(
+    history: np.ndarray, confusion: np.ndarray, model: TrainedModel, note: str
+) -> "dict[str, Figure]":
+    from gtzan_jax import plots
+
+    column = dict(zip(METRICS, history.T, strict=True))
+    figures = {
+        quantity: plots.training_curves(
+            column[f"train_{quantity}"],
+            column[f"test_{quantity}"],
+            quantity,
+            f"Retraining the best configuration: {quantity}\n{model.config.name}",
+            note,
+        )
+        for quantity in ("accuracy", "loss")
+    }
+    figures["confusion_matrix"] = plots.confusion_matrix(confusion, model.genres, note)
+    return figures
+
+
+def main() -> int:
+    """Retrains a config of the run directory that the flags name, and replaces ``best/``."""
+    select_platform(flags.FLAGS.platform)
+    run = RunDir(flags.FLAGS.workdir)
+    manifest = run.read_manifest()
+    results = run.read_results()
+    if not 1 <= flags.FLAGS.rank <= len(results):
+        raise InputError(f"--rank={flags.FLAGS.rank}: the sweep has ranks 1 to {len(results)}")
+    description = dict(manifest["sweep"])
+    sweep = parse_sweep(description, description.pop("name"), str(run.manifest_path))
+    table = load_table(flags.FLAGS.data or manifest["data"]["flag"])
+    if table.sha256 != manifest["data"]["sha256"]:
+        raise InputError(
+            f"the sweep in {run.path} was trained on {manifest['data']['source']} with another "
+            "checksum than this table; give the same one with --data"
+        )
+    seed = manifest["split"]["seed"]
+    dataset = standardise(table, random_split(table, seed))
+    row = results.iloc[flags.FLAGS.rank - 1]
+    config = sweep.configs()[int(row["config_id"])]
+    result = retrain(config, sweep, table, dataset, seed, flags.FLAGS.retrain_epochs)
+    save(result, run)
+    print(f"{summary(result)}\n  config  {config.name}\n  model   {run.best}")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.define_platform_flag()
+    flags.DEFINE_string("data", None, "The feature table, if not the one that the sweep names.")
+    flags.DEFINE_string("workdir", None, "The run directory of a finished sweep.", required=True)
+    flags.DEFINE_integer("rank", 1, "Which config of results.csv.", lower_bound=1)
+    flags.DEFINE_integer("retrain_epochs", 50, "For how many epochs.", lower_bound=1)
+    cli.run(main)
