@@ -6,11 +6,12 @@ are compiled on other threads while those that are ready train.
 """
 
 import functools
+import operator
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -21,6 +22,8 @@ from gtzan_jax.optimizers import Coefficients
 from gtzan_jax.space import Config, Shape, Sweep
 from gtzan_jax.splits import Dataset
 from gtzan_jax.training import Data, HParams, hparams_of, make_train
+
+T = TypeVar("T")
 
 # Members that one device trains at a time. On a CPU a few members' weights and moments stay
 # in the caches; an accelerator wants all the work it can get.
@@ -177,7 +180,7 @@ def compile_program(
     loss: str,
     chunk_size: int,
     devices: tuple[jax.Device, ...],
-    keep_params: bool = False,
+    own_data: bool = False,
 ) -> Program:
     """Compiles the training of a chunk of members; once in a process for the same arguments.
 
@@ -189,7 +192,8 @@ def compile_program(
       loss: a name from ``space.LOSSES``.
       chunk_size: members; a multiple of the number of devices.
       devices: over which the member axis is split.
-      keep_params: whether the program returns the trained parameters too.
+      own_data: whether each member trains on arrays of its own and its parameters are
+        returned; else all share the data and only histories are.
     """
     started = time.perf_counter()
     train = make_train(shape, sizes.num_classes, epochs, batch_size, loss)
@@ -197,48 +201,55 @@ def compile_program(
     def train_chunk(
         hparams: HParams, seed: jax.Array, data: Data
     ) -> tuple[Params | None, jax.Array]:
-        members = jax.vmap(train, in_axes=(0, None, None))
+        members = jax.vmap(train, in_axes=(0, None, 0 if own_data else None))
         params, history = members(hparams, seed, data)
-        return (params if keep_params else None), history
+        return (params if own_data else None), history
 
     by_member, everywhere = PartitionSpec("member"), PartitionSpec()
     # Members do not talk to each other: shard_map leaves the compiler no room to think so.
     sharded = jax.shard_map(
         train_chunk,
         mesh=_mesh(devices),
-        in_specs=(by_member, everywhere, everywhere),
+        in_specs=(by_member, everywhere, by_member if own_data else everywhere),
         out_specs=by_member,
         check_vma=False,
     )
-    lowered = jax.jit(sharded).lower(*_example_arguments(len(shape), sizes, chunk_size))
+    hparams, seed, data = _example_arguments(len(shape), sizes, chunk_size)
+    if own_data:
+        data = _stack([data] * chunk_size)
+    lowered = jax.jit(sharded).lower(hparams, seed, data)
     return Program(lowered.compile(), chunk_size, time.perf_counter() - started)
 
 
-def train_one(
-    config: Config,
-    sweep: Sweep,
-    sizes: Sizes,
-    data: Data,
-    seed: int,
-    epochs: int,
-    device: jax.Device | None = None,
-) -> tuple[Params, np.ndarray]:
-    """Trains one member on its own and keeps its parameters.
+def train_on_each(
+    config: Config, sweep: Sweep, datasets: Sequence[Dataset], seed: int, epochs: int
+) -> list[tuple[Params, np.ndarray]]:
+    """Trains one config on each of several datasets of the same sizes, as a batch of members.
+
+    Args:
+      config: what to train.
+      sweep: gives the loss, the batch size and the learning rates.
+      datasets: such as different splits of one feature table.
+      seed: the members share it, hence initial weights and dropout noise.
+      epochs: passes over the train part.
 
     Returns:
-      the parameters (see ``model.initial_params``) as NumPy arrays, and the history
-      (epochs, 4) float32 in the order of ``training.METRICS``.
+      for each dataset the parameters (see ``model.initial_params``) as NumPy arrays, and the
+      history (epochs, 4) float32 in the order of ``training.METRICS``.
     """
-    devices = (device or jax.devices()[0],)
+    sizes = Sizes.of(datasets[0])
+    devices = tuple(jax.devices()[: len(datasets)])
+    chunk_size = -(-len(datasets) // len(devices)) * len(devices)
     program = compile_program(
-        config.shape, sizes, epochs, sweep.batch_size, sweep.loss, 1, devices, keep_params=True
+        config.shape, sizes, epochs, sweep.batch_size, sweep.loss, chunk_size, devices, True
     )
-    params, history = program.call(
-        stack_hparams([config], sweep, sizes, 1),
-        np.uint32(seed),
-        jax.device_put(data, NamedSharding(_mesh(devices), PartitionSpec())),
-    )
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[0], params), np.asarray(history)[0]
+    filled = [*datasets, *[datasets[-1]] * (chunk_size - len(datasets))]
+    hparams = stack_hparams([config], sweep, sizes, chunk_size)
+    data = _stack([data_of(dataset) for dataset in filled])
+    params, history = jax.tree.map(np.asarray, program.call(hparams, np.uint32(seed), data))
+    return [
+        (jax.tree.map(operator.itemgetter(i), params), history[i]) for i in range(len(datasets))
+    ]
 
 
 def stack_hparams(
@@ -247,7 +258,12 @@ def stack_hparams(
     """Stacks the hyperparameters of configs, the last repeated up to the chunk's size."""
     members = [hparams_of(c, sweep, sizes.num_features, sizes.num_classes) for c in configs]
     members += [members[-1]] * (chunk_size - len(members))
-    stacked: HParams = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+    return _stack(members)
+
+
+def _stack(trees: Sequence[T]) -> T:
+    """Stacks trees of arrays of the same shapes along a new first axis."""
+    stacked: T = jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
     return stacked
 
 

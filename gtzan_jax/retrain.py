@@ -8,7 +8,7 @@ import numpy as np
 from absl import flags
 
 from gtzan_jax import cli
-from gtzan_jax.engine import Sizes, data_of, train_one
+from gtzan_jax.engine import train_on_each
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.platforms import select_platform
@@ -47,7 +47,7 @@ def retrain(
       seed: the same seed makes the first epochs those of the sweep.
       epochs: how long.
     """
-    params, history = train_one(config, sweep, Sizes.of(dataset), data_of(dataset), seed, epochs)
+    [(params, history)] = train_on_each(config, sweep, [dataset], seed, epochs)
     model = TrainedModel(
         config=config,
         params=params,

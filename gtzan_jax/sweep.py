@@ -202,10 +202,11 @@ def print_summary(
     if diverged:
         print(f"{diverged} of {len(results)} configs diverged; they rank last")
     if retrained:
-        print(f"{summary(retrained)}; model in {run.best}")
-    print(f"results in {run.results_path}; to compare the runs:")
-    print(f"  tensorboard --logdir {run.tensorboard}    # all of them, HParams page")
-    print(f"  tensorboard --logdir {run.overview}    # the best ones, means, figures")
+        print(summary(retrained))
+    model = f", the model in {run.best}" if retrained else ""
+    print(f"results in {run.results_path}{model}")
+    print(f"  tensorboard --logdir {run.tensorboard}   # every run, HParams page")
+    print(f"  tensorboard --logdir {run.overview}   # the best, means, figures")
     parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
     print(f"{sum(seconds.values()):.1f} s ({parts})")
 

@@ -68,9 +68,11 @@ def make_sweep(**changes: object) -> Sweep:
     return parse_sweep(document | changes, "tiny", "test")
 
 
-def make_dataset(num_train: int = 70, num_test: int = 30, num_genres: int = 4) -> Dataset:
+def make_dataset(
+    num_train: int = 70, num_test: int = 30, num_genres: int = 4, seed: int = 0
+) -> Dataset:
     """Returns a standardised dataset of genres that overlap somewhat."""
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     y = (np.arange(num_train + num_test) % num_genres).astype(np.int32)
     centres = random.normal(size=(num_genres, len(FEATURES)))
     x = (centres[y] + 1.5 * random.normal(size=(len(y), len(FEATURES)))).astype(np.float32)

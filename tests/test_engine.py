@@ -11,7 +11,7 @@ from gtzan_jax.engine import (
     _even_chunks,
     compile_program,
     data_of,
-    train_one,
+    train_on_each,
 )
 
 DATASET = make_dataset()
@@ -51,8 +51,20 @@ def test_numbers_do_not_depend_on_the_company(sweep, together, chunk_size, num_d
 @pytest.mark.parametrize("config_id", [0, 4, 11])
 def test_a_member_alone_has_the_same_numbers(sweep, together, config_id):
     config = sweep.configs()[config_id]
-    _, history = train_one(config, sweep, SIZES, DATA, seed=7, epochs=sweep.epochs)
+    [(_, history)] = train_on_each(config, sweep, [DATASET], seed=7, epochs=sweep.epochs)
     np.testing.assert_allclose(history, together[config_id, 1], rtol=1e-4)
+
+
+def test_a_batch_of_splits_equals_one_after_another(sweep):
+    config = sweep.configs()[5]
+    splits = [make_dataset(seed=seed) for seed in range(3)]
+    together = train_on_each(config, sweep, splits, seed=1, epochs=3)
+    assert len(together) == 3
+    for split, (params, history) in zip(splits, together, strict=True):
+        [(alone, expected)] = train_on_each(config, sweep, [split], seed=1, epochs=3)
+        np.testing.assert_allclose(history, expected, rtol=1e-4)
+        for got, wanted in zip(jax.tree.leaves(params), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-5)
 
 
 def test_a_smaller_grid_has_the_same_numbers(sweep, together):

@@ -7,7 +7,7 @@ import pytest
 from conftest import make_dataset, make_sweep
 
 from gtzan_jax import load_model
-from gtzan_jax.engine import Sizes, data_of, train_one
+from gtzan_jax.engine import train_on_each
 from gtzan_jax.errors import InputError
 from gtzan_jax.trained import TrainedModel
 
@@ -19,7 +19,7 @@ def model():
     sweep = make_sweep()
     config = sweep.configs()[3]  # leaky ReLU
     assert config.activation == "leaky_relu"
-    params, _ = train_one(config, sweep, Sizes.of(DATASET), data_of(DATASET), 0, 2)
+    [(params, _)] = train_on_each(config, sweep, [DATASET], seed=0, epochs=2)
     random = np.random.default_rng(0)
     num_features = len(DATASET.features)
     return TrainedModel(

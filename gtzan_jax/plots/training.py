@@ -1,32 +1,16 @@
-"""Figures: data in, matplotlib ``Figure`` out. Nothing else in the project draws."""
+"""Figures of a sweep and of a retraining."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gtzan_jax.plots.style import TEST, TRAIN, new_figure, tidy
+
 if TYPE_CHECKING:
     import pandas as pd
-
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-TRAIN, TEST = "#0072B2", "#D55E00"
-_GREY = "#555555"
-
-
-def _figure(width: float, height: float, title: str, note: str) -> Figure:
-    """Makes an empty figure (inches) with a title above and the data source below."""
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    figure.suptitle(title, fontsize=12)
-    figure.supxlabel(note, fontsize=7.5, color=_GREY)
-    return figure
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
 
 
 def training_curves(
@@ -41,7 +25,7 @@ def training_curves(
       title: what the figure shows.
       note: the source of the data.
     """
-    figure = _figure(7.0, 4.2, title, note)
+    figure = new_figure(7.0, 4.2, title, note)
     axes = figure.subplots()
     epochs = np.arange(1, len(train) + 1)
     best = int(np.argmax(test) if quantity == "accuracy" else np.argmin(test))
@@ -54,7 +38,7 @@ def training_curves(
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
-    _plain(axes)
+    tidy(axes)
     return figure
 
 
@@ -67,7 +51,7 @@ def confusion_matrix(matrix: np.ndarray, genres: Sequence[str], note: str) -> Fi
       note: the source of the data.
     """
     side = max(4.5, 0.58 * len(genres) + 1.6)
-    figure = _figure(side + 0.6, side, "Confusion matrix of the test part (tracks)", note)
+    figure = new_figure(side + 0.6, side, "Confusion matrix of the test part (tracks)", note)
     axes = figure.subplots()
     axes.imshow(matrix, cmap="Blues", vmin=0)
     half = matrix.max() / 2
@@ -94,7 +78,7 @@ def accuracy_by_value(
       note: the source of the data.
     """
     title = f"Test accuracy of {len(results):,} configurations, by value of each hyperparameter"
-    figure = _figure(9.0, 7.5, title, note)
+    figure = new_figure(9.0, 7.5, title, note)
     panels = figure.subplots(3, 3, sharey=True)
     for axes, (name, values) in zip(panels.flat, axes_values.items(), strict=True):
         groups = [results.loc[results[name] == value, "test_accuracy"] for value in values]
@@ -108,7 +92,7 @@ def accuracy_by_value(
             median.set_color("black")
         axes.set_title(name, fontsize=10)
         axes.tick_params(axis="x", labelsize=8)
-        _plain(axes)
+        tidy(axes)
     for axes in panels[:, 0]:
         axes.set_ylabel("test accuracy")
     return figure
@@ -122,7 +106,7 @@ def top_curves(curves: np.ndarray, names: Sequence[str], note: str) -> Figure:
       names: of the configs.
       note: the source of the data.
     """
-    figure = _figure(9.0, 5.5, f"Test accuracy of the {len(names)} best configurations", note)
+    figure = new_figure(9.0, 5.5, f"Test accuracy of the {len(names)} best configurations", note)
     axes = figure.subplots()
     epochs = np.arange(1, curves.shape[1] + 1)
     for place, (curve, name) in enumerate(zip(curves, names, strict=True)):
@@ -134,5 +118,5 @@ def top_curves(curves: np.ndarray, names: Sequence[str], note: str) -> Figure:
     axes.set_ylabel("test accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=7, loc="lower right")
-    _plain(axes)
+    tidy(axes)
     return figure
