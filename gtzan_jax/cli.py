@@ -1,6 +1,7 @@
 """What the commands share: flags, and errors as one line instead of a traceback."""
 
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -8,6 +9,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.features import FeatureTable
 from gtzan_jax.platforms import PLATFORMS
 
 USAGE_ERROR = 2
@@ -27,6 +29,13 @@ def define_data_flag() -> None:
 def define_platform_flag() -> None:
     """Defines --platform."""
     flags.DEFINE_enum("platform", "auto", PLATFORMS, "Where to compute.")
+
+
+def warn_of_sample(table: FeatureTable) -> None:
+    """Says, so that it cannot be missed, that the sample stands in for the real table."""
+    if table.notice:
+        rule = "!" * 80
+        print(f"{rule}\n{textwrap.fill(table.notice, 80)}\n{rule}", file=sys.stderr)
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -9,6 +9,7 @@ best/           the retrained model
 """
 
 import contextlib
+import datetime
 import importlib.metadata
 import json
 import os
@@ -60,27 +61,6 @@ class RunDir:
         self.overview = self.path / "overview"
         self.best = self.path / "best"
 
-    def create(self) -> None:
-        """Makes the folder.
-
-        Raises:
-          InputError: it cannot be made, or already holds something.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            occupied = any(self.path.iterdir())
-        except OSError as error:
-            raise InputError(
-                f"--workdir={self.path}: cannot be used: {error.strerror}; name a folder "
-                "that you can write to"
-            ) from None
-        if occupied:
-            raise InputError(
-                f"--workdir={self.path}: the folder is not empty; name a new one, or delete it"
-            )
-        if not os.access(self.path, os.W_OK):
-            raise InputError(f"--workdir={self.path}: you may not write to this folder")
-
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Writes what was run."""
         text = json.dumps(manifest, indent=2, allow_nan=False)
@@ -118,6 +98,31 @@ class RunDir:
         if not self.results_path.is_file():
             raise InputError(f"{self.path}: no results.csv: the sweep did not finish")
         return pd.read_csv(self.results_path)
+
+
+def default_folder(name: str) -> Path:
+    """Returns runs/<name>-<UTC time>."""
+    return Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+
+
+def create_folder(path: Path) -> None:
+    """Makes a folder for a command's output.
+
+    Raises:
+      InputError: it cannot be made, or already holds something.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        occupied = any(path.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"--workdir={path}: cannot be used: {error.strerror}; name a folder that you can "
+            "write to"
+        ) from None
+    if occupied:
+        raise InputError(f"--workdir={path}: the folder is not empty; name a new one, or delete it")
+    if not os.access(path, os.W_OK):
+        raise InputError(f"--workdir={path}: you may not write to this folder")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -6,7 +6,6 @@ Trains every config of a sweep, ranks them, writes the run directory, retrains t
 import datetime
 import shlex
 import sys
-import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -171,18 +170,6 @@ def sizes_of(table: FeatureTable, sweep: Sweep) -> Sizes:
     return Sizes(num_train, len(table.y) - num_train, len(table.features), len(table.genres))
 
 
-def default_workdir(sweep: Sweep) -> str:
-    """Returns runs/<sweep>-<UTC time>."""
-    return f"runs/{sweep.name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}"
-
-
-def warn(table: FeatureTable) -> None:
-    """Says, so that it cannot be missed, that the sample stands in for the real table."""
-    if table.notice:
-        rule = "!" * 80
-        print(f"{rule}\n{textwrap.fill(table.notice, 80)}\n{rule}", file=sys.stderr)
-
-
 def print_summary(
     run: RunDir,
     results: "pd.DataFrame",
@@ -221,9 +208,9 @@ def main() -> int:
     seeds = range(first, first + count)
     table = load_table(flags.FLAGS.data)
     sizes = sizes_of(table, sweep)
-    run = RunDir(flags.FLAGS.workdir or default_workdir(sweep))
-    run.create()
-    warn(table)
+    run = RunDir(flags.FLAGS.workdir or rundir.default_folder(sweep.name))
+    rundir.create_folder(run.path)
+    cli.warn_of_sample(table)
     manifest = describe(sweep, table, seeds)
     run.write_manifest(manifest)
     print(
@@ -256,7 +243,7 @@ def main() -> int:
     }
     run.write_manifest(manifest)
     print_summary(run, results, retrained, clock.seconds)
-    warn(table)
+    cli.warn_of_sample(table)
     return 0
 
 

@@ -8,6 +8,7 @@ from conftest import make_sweep
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir import (
     RunDir,
+    create_folder,
     history_table,
     markdown_table,
     results_table,
@@ -84,7 +85,7 @@ def test_the_order_of_seeds_does_not_change_the_ranking():
 def test_history_has_a_row_for_every_member_and_epoch(tmp_path):
     history = random_history(num_seeds=2)
     run = RunDir(tmp_path / "run")
-    run.create()
+    create_folder(run.path)
     run.write_tables(results_table(SWEEP, 2, history), history_table([4, 5], history))
     read = pd.read_csv(run.history_path)
     assert ",".join(read.columns) == (
@@ -100,7 +101,7 @@ def test_history_has_a_row_for_every_member_and_epoch(tmp_path):
 
 def test_manifest_reads_back(tmp_path):
     run = RunDir(tmp_path / "a" / "run")
-    run.create()
+    create_folder(run.path)
     run.write_manifest({"sweep": SWEEP.to_dict()})
     assert run.read_manifest()["sweep"]["axes"]["num_units1"] == [8, 12]
 
@@ -108,14 +109,14 @@ def test_manifest_reads_back(tmp_path):
 def test_an_occupied_folder_is_refused(tmp_path):
     (tmp_path / "precious.txt").touch()
     with pytest.raises(InputError, match="not empty"):
-        RunDir(tmp_path).create()
+        create_folder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 
 
 def test_a_file_is_no_run_directory(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"--workdir=.*file: cannot be used"):
-        RunDir(tmp_path / "file").create()
+        create_folder(tmp_path / "file")
     with pytest.raises(InputError, match="not a run directory"):
         RunDir(tmp_path / "file").read_manifest()
 
