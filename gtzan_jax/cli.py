@@ -38,6 +38,18 @@ def warn_of_sample(table: FeatureTable) -> None:
         print(f"{rule}\n{textwrap.fill(table.notice, 80)}\n{rule}", file=sys.stderr)
 
 
+def warn_of_repeats(table: FeatureTable) -> None:
+    """Says which tracks have exactly the same features as another: they may leak."""
+    if table.repeats:
+        rows = sum(len(group) for group in table.repeats)
+        first = " = ".join(table.tracks[row] for row in table.repeats[0])
+        print(
+            f"warning: {rows} of {len(table.tracks):,} tracks repeat another's features "
+            f"exactly ({first}, …);\n  they are kept, and may lie in both parts of a split",
+            file=sys.stderr,
+        )
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags and runs a command.
 

@@ -51,14 +51,6 @@ def data_of(dataset: Dataset) -> Data:
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """A shape group's program is ready."""
-
-    shape: Shape
-    seconds: float  # that its compilation took, on its thread
-
-
-@dataclass(frozen=True)
 class Chunk:
     """Members that one call of a program has trained."""
 
@@ -106,8 +98,13 @@ class Engine:
 
     @property
     def num_programs(self) -> int:
-        """Compiled programs that the sweep needs."""
-        return len(self._groups)
+        """Programs that the sweep needs, one for each shape group."""
+        return len(self._programs)
+
+    @property
+    def num_compiled(self) -> int:
+        """Those of them that are ready."""
+        return sum(program.done() for program in self._programs.values())
 
     def __enter__(self) -> "Engine":
         return self
@@ -115,20 +112,16 @@ class Engine:
     def __exit__(self, *exc_info: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def run(self, data: Data, seeds: Sequence[int]) -> Iterator[Compiled | Chunk]:
-        """Trains every config with every seed, and yields what is done as it is done.
+    def run(self, data: Data, seeds: Sequence[int]) -> Iterator[Chunk]:
+        """Trains every config with every seed, and yields each chunk when it is done.
 
         Args:
           data: the arrays of the dataset, of the sizes given at construction.
           seeds: each a replicate of every config.
-
-        Yields:
-          ``Compiled`` once for each shape group, ``Chunk`` for each call of its program.
         """
         placed = jax.device_put(data, NamedSharding(_mesh(self._devices), PartitionSpec()))
         for shape, chunks in self._groups.items():
             program = self._wait(self._programs[shape])
-            yield Compiled(shape, program.seconds)
             for seed in seeds:
                 for config_ids in chunks:
                     started = time.perf_counter()
@@ -164,11 +157,10 @@ class Engine:
 
 
 class Program(NamedTuple):
-    """A compiled program and how it came to be."""
+    """A compiled program."""
 
     call: Any  # (hparams, seed, data) -> (params or None, history), members first
     chunk_size: int
-    seconds: float
 
 
 @functools.cache
@@ -195,7 +187,6 @@ def compile_program(
       own_data: whether each member trains on arrays of its own and its parameters are
         returned; else all share the data and only histories are.
     """
-    started = time.perf_counter()
     train = make_train(shape, sizes.num_classes, epochs, batch_size, loss)
 
     def train_chunk(
@@ -218,7 +209,7 @@ def compile_program(
     if own_data:
         data = _stack([data] * chunk_size)
     lowered = jax.jit(sharded).lower(hparams, seed, data)
-    return Program(lowered.compile(), chunk_size, time.perf_counter() - started)
+    return Program(lowered.compile(), chunk_size)
 
 
 def train_on_each(

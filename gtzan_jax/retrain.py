@@ -84,8 +84,8 @@ def summary(result: Retrained) -> str:
     test = result.history[:, METRICS.index("test_accuracy")]
     best = int(test.argmax())
     return (
-        f"retrained for {len(test)} epochs: test accuracy {test[best]:.4f} at its best "
-        f"(epoch {best + 1}), {test[-1]:.4f} at the end"
+        f"retrained for {len(test)} epochs: accuracy at best {test[best]:.4f} "
+        f"(epoch {best + 1}), at the end {test[-1]:.4f}"
     )
 
 

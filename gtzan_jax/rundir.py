@@ -105,24 +105,32 @@ def default_folder(name: str) -> Path:
     return Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
 
 
+def check_folder(path: Path) -> None:
+    """Checks, without making it, that a folder for a command's output can be made.
+
+    Raises:
+      InputError: there is a file, or a folder that holds something.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        raise InputError(f"--workdir={path}: the folder is not empty; name a new one, or delete it")
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(
+            f"--workdir={path}: {nearest} is not a folder that you may write to; name another"
+        )
+
+
 def create_folder(path: Path) -> None:
     """Makes a folder for a command's output.
 
     Raises:
       InputError: it cannot be made, or already holds something.
     """
+    check_folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        occupied = any(path.iterdir())
     except OSError as error:
-        raise InputError(
-            f"--workdir={path}: cannot be used: {error.strerror}; name a folder that you can "
-            "write to"
-        ) from None
-    if occupied:
-        raise InputError(f"--workdir={path}: the folder is not empty; name a new one, or delete it")
-    if not os.access(path, os.W_OK):
-        raise InputError(f"--workdir={path}: you may not write to this folder")
+        raise InputError(f"--workdir={path}: cannot be made: {error.strerror}") from None
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

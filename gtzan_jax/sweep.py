@@ -16,7 +16,7 @@ from absl import flags
 
 import gtzan_jax
 from gtzan_jax import cli, rundir
-from gtzan_jax.engine import Chunk, Engine, Sizes, data_of
+from gtzan_jax.engine import Engine, Sizes, data_of
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.platforms import select_platform
@@ -65,12 +65,10 @@ def train_members(engine: Engine, dataset: Dataset, seeds: Sequence[int]) -> np.
     """
     sweep = engine.sweep
     history = np.full((sweep.num_configs, len(seeds), sweep.epochs, len(METRICS)), np.nan, "f4")
-    members = {shape: len(ids) * len(seeds) for shape, ids in sweep.shape_groups().items()}
-    with SweepProgress(members) as progress:
-        for event in engine.run(data_of(dataset), seeds):
-            progress.update(event)
-            if isinstance(event, Chunk):
-                history[list(event.config_ids), seeds.index(event.seed)] = event.history
+    with SweepProgress(engine, len(seeds)) as progress:
+        for chunk in engine.run(data_of(dataset), seeds):
+            history[list(chunk.config_ids), seeds.index(chunk.seed)] = chunk.history
+            progress.update(chunk)
     return history
 
 
@@ -170,6 +168,14 @@ def sizes_of(table: FeatureTable, sweep: Sweep) -> Sizes:
     return Sizes(num_train, len(table.y) - num_train, len(table.features), len(table.genres))
 
 
+def print_start(run: RunDir, sweep: Sweep, table: FeatureTable, num_seeds: int) -> None:
+    """Prints what is about to be done."""
+    seeds = f" × {num_seeds} seeds" if num_seeds > 1 else ""
+    devices = f"{len(jax.devices())} {jax.default_backend()} devices"
+    print(f"{sweep.name}: {sweep.num_configs:,} configs{seeds} × {sweep.epochs} epochs, {devices}")
+    print(f"  from {table.source} to {run.path}", flush=True)
+
+
 def print_summary(
     run: RunDir,
     results: "pd.DataFrame",
@@ -209,16 +215,15 @@ def main() -> int:
     table = load_table(flags.FLAGS.data)
     sizes = sizes_of(table, sweep)
     run = RunDir(flags.FLAGS.workdir or rundir.default_folder(sweep.name))
-    rundir.create_folder(run.path)
+    rundir.check_folder(run.path)
     cli.warn_of_sample(table)
-    manifest = describe(sweep, table, seeds)
-    run.write_manifest(manifest)
-    print(
-        f"{sweep.name}: {sweep.num_configs:,} configs × {count} seeds × {sweep.epochs} epochs on "
-        f"{table.source}; {len(jax.devices())} {jax.default_backend()} devices"
-    )
+    cli.warn_of_repeats(table)
+    print_start(run, sweep, table, count)
     with Engine(sweep, sizes) as engine:  # compiles while scikit-learn is being imported
         dataset = standardise(table, random_split(table, first))
+        rundir.create_folder(run.path)
+        manifest = describe(sweep, table, seeds)
+        run.write_manifest(manifest)
         clock.lap("load")
         history = train_members(engine, dataset, seeds)
     clock.lap("train")

@@ -4,8 +4,6 @@ import pytest
 from conftest import make_dataset, make_sweep
 
 from gtzan_jax.engine import (
-    Chunk,
-    Compiled,
     Engine,
     Sizes,
     _even_chunks,
@@ -24,9 +22,8 @@ def histories(sweep, seeds=(0,), **options):
     seeds = list(seeds)
     result = np.full((sweep.num_configs, len(seeds), sweep.epochs, 4), np.nan, np.float32)
     with Engine(sweep, SIZES, **options) as engine:
-        for event in engine.run(DATA, seeds):
-            if isinstance(event, Chunk):
-                result[list(event.config_ids), seeds.index(event.seed)] = event.history
+        for chunk in engine.run(DATA, seeds):
+            result[list(chunk.config_ids), seeds.index(chunk.seed)] = chunk.history
     return result
 
 
@@ -91,16 +88,15 @@ def test_a_diverging_member_leaves_its_neighbours_alone():
     np.testing.assert_allclose(got[~sgd], expected[~sgd], rtol=1e-4)
 
 
-def test_events_come_in_order(sweep):
+def test_chunks_cover_every_member_once(sweep):
     with Engine(sweep, SIZES, chunk_size=4) as engine:
-        events = list(engine.run(DATA, [0]))
-    assert engine.num_programs == 2
-    kinds = [(type(event), event.shape) for event in events]
-    first, second = sweep.shape_groups()
-    assert kinds == [
-        (Compiled, first), (Chunk, first), (Chunk, first),
-        (Compiled, second), (Chunk, second), (Chunk, second),
-    ]  # fmt: skip
+        chunks = list(engine.run(DATA, [0, 1]))
+    assert engine.num_compiled == engine.num_programs == 2
+    assert [len(chunk.config_ids) for chunk in chunks] == [4, 2] * 4
+    members = [(chunk.seed, i) for chunk in chunks for i in chunk.config_ids]
+    assert sorted(members) == [(seed, i) for seed in (0, 1) for i in range(12)]
+    configs = sweep.configs()
+    assert all(configs[i].shape == chunk.shape for chunk in chunks for i in chunk.config_ids)
 
 
 def test_a_second_run_compiles_nothing(sweep):

@@ -115,7 +115,7 @@ def test_an_occupied_folder_is_refused(tmp_path):
 
 def test_a_file_is_no_run_directory(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"--workdir=.*file: cannot be used"):
+    with pytest.raises(InputError, match=r"--workdir=.*file is not a folder"):
         create_folder(tmp_path / "file")
     with pytest.raises(InputError, match="not a run directory"):
         RunDir(tmp_path / "file").read_manifest()

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from gtzan_jax import load_model, load_table, random_split
+from gtzan_jax.sample import sample_frame
 
 SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--platform=cpu"]
 
@@ -138,6 +139,20 @@ def test_another_config_can_be_retrained(smoke):
     second = pd.read_csv(run / "results.csv").iloc[1]
     assert load_model(run).config.optimizer == second.optimizer
     assert len(pd.read_csv(run / "best" / "history.csv")) == 4
+
+
+def test_a_split_that_lacks_a_genre_leaves_nothing(tmp_path):
+    # Of a genre with two tracks, some seeds put both into the test part.
+    frame = sample_frame().groupby("label").head(20)
+    rare = frame[frame.label == "blues"].index[2:]
+    frame.drop(index=rare).to_csv(tmp_path / "table.csv", index=False)
+    table = load_table(tmp_path / "table.csv")
+    seed = next(s for s in range(99) if 0 not in table.y[random_split(table, s).train])
+    flags = ["--data=table.csv", f"--seed={seed}", "--sweep=smoke", "--platform=cpu"]
+    done = command("sweep", *flags, folder=tmp_path)
+    assert done.returncode == 2
+    assert "no track of blues is in the train part" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
 
 
 @pytest.mark.parametrize(

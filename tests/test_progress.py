@@ -1,0 +1,53 @@
+import io
+import sys
+
+import numpy as np
+import pytest
+from conftest import make_sweep
+
+from gtzan_jax.engine import Chunk
+from gtzan_jax.progress import SweepProgress
+
+SWEEP = make_sweep()  # two shape groups of six
+
+
+class FakeEngine:
+    sweep = SWEEP
+    num_programs = 2
+    num_compiled = 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def feed(progress):
+    """Feeds two seeds of the first group, in chunks of three; one member diverges."""
+    shape, ids = next(iter(SWEEP.shape_groups().items()))
+    for seed in (0, 1):
+        for chunk in (ids[:3], ids[3:]):
+            history = np.full((3, 2, 4), 0.25, np.float32)
+            history[1, -1] = [np.nan, 0.9, np.nan, 0.9]
+            progress.update(Chunk(shape, seed, tuple(chunk), history))
+
+
+def test_without_a_terminal_a_finished_group_is_a_line(capsys):
+    with SweepProgress(FakeEngine(), 2) as progress:
+        feed(progress)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("  12/24 members, groups: 1/2 compiled, 1 done; ")
+    assert line.endswith("/s; best 0.250")
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_in_a_terminal_it_is_a_bar_of_one_line(monkeypatch, columns):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "xterm")
+    with SweepProgress(FakeEngine(), 2) as progress:
+        feed(progress)
+        monkeypatch.setattr(progress, "_members", 103_680)
+    last = sys.stderr.getvalue().replace("\r", "\n").split("\n")[-2]
+    assert "12/24" in last
+    assert "best 0.250" in last
