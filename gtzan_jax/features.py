@@ -1,8 +1,8 @@
-"""The feature table: find it, download it, validate it, load it.
+"""The feature table: find it, validate it, load it.
 
-Neither pandas nor kagglehub is imported before it is needed, because a command's start-up
-time counts. A CSV is read with the standard library: it knows the line that each value stands
-on, and unlike pandas it neither renames a repeated column nor shifts a row that is too long.
+pandas is not imported before it is needed, because a command's start-up time counts. A CSV is
+read with the standard library: it knows the line that each value stands on, and unlike pandas
+it neither renames a repeated column nor shifts a row that is too long.
 """
 
 from __future__ import annotations
@@ -12,25 +12,23 @@ import hashlib
 import io
 import os
 import reprlib
-import tempfile
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gtzan_jax import kaggle
 from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.files import write_atomically
 from gtzan_jax.resources import PACKAGE, cache_dir
 
 if TYPE_CHECKING:
     import pandas as pd
-
-T = TypeVar("T")
 
 _STEMS_BEFORE_TEMPO = (
     "chroma_stft",
@@ -60,16 +58,8 @@ COLUMNS: tuple[str, ...] = ("filename", "length", *FEATURES, "label")
 """The 60 columns of the CSV, in its order."""
 
 FILE_NAME = "features_30_sec.csv"
-KAGGLE_HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
-KAGGLE_PATH = f"Data/{FILE_NAME}"
 KAGGLE_SHA256 = "e5fe20f4e2f61d1aa3e07b17ffdea6b565970b3a1811746bd31f182a401fc3bc"
 """Of the text with LF line ends; the file that Kaggle serves has CRLF."""
-
-PROBE_URL = "https://api.kaggle.com"
-PROBE_SECONDS = 4.0
-"""How long Kaggle may take to answer at all before it counts as out of reach."""
-DOWNLOAD_SECONDS = 120.0
-"""How long the download of the 1 MB file may take, once Kaggle answers."""
 
 MIN_TRACKS = 20
 MIN_TRACKS_PER_GENRE = 2
@@ -95,10 +85,11 @@ class FeatureTable:
         """Whether this is the embedded synthetic sample."""
         return self.source == "sample"
 
-    def note(self, seed: int) -> str:
-        """Returns the line for figures and texts: the source of the data, and the split."""
+    def note(self, seed: int | None = None) -> str:
+        """Returns the line for figures and texts: the source of the data, and the split, if any."""
         source = "SYNTHETIC sample, not GTZAN" if self.is_sample else Path(self.source).name
-        return f"Data: {source}; {len(self.y):,} tracks; random 70:30 split, seed {seed}"
+        split = "" if seed is None else f"; random 70:30 split, seed {seed}"
+        return f"Data: {source}; {len(self.y):,} tracks{split}"
 
 
 def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
@@ -148,7 +139,7 @@ def _stand_in_notice(reason: str) -> str:
     return (
         f"The embedded synthetic sample stands in for the real feature table, because {reason}. "
         f"Figures from it show that the program works and say nothing about music. For the real "
-        f"table, download {KAGGLE_PATH} from https://www.kaggle.com/datasets/{KAGGLE_HANDLE} "
+        f"table, download {kaggle.PATH} from https://www.kaggle.com/datasets/{kaggle.HANDLE} "
         f"and put it at data/{FILE_NAME}, or give its path."
     )
 
@@ -166,7 +157,7 @@ def _kaggle_text() -> str:
         text = _read_text(cached, str(cached))
         if _sha256(text) == KAGGLE_SHA256:
             return text
-    content = _download()
+    content = kaggle.download()
     text = _decode(content, "the download from Kaggle")
     if _sha256(text) != KAGGLE_SHA256:
         raise InputError(
@@ -175,85 +166,9 @@ def _kaggle_text() -> str:
         )
     # A cache that cannot be written costs a download next time, not the table now.
     with suppress(OSError):
-        _write_whole(cached, content)
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(cached, content)
     return text
-
-
-def _download() -> bytes:
-    """Downloads the file from Kaggle.
-
-    Raises:
-        InputError: Kaggle is out of reach, refuses, or stalls.
-    """
-    try:
-        _within(PROBE_SECONDS, _probe)
-    except Exception as error:
-        raise InputError(f"Kaggle is out of reach ({type(error).__name__})") from error
-    try:
-        return _within(DOWNLOAD_SECONDS, _fetch)
-    # kagglehub documents no set of exceptions: HTTP, file system and its own ones all occur.
-    except Exception as error:
-        raise InputError(f"the download from Kaggle failed ({_reason(error)})") from error
-
-
-def _probe() -> None:
-    import requests
-
-    # Any answer at all will do; the proxies of the environment are honoured.
-    requests.head(PROBE_URL, timeout=PROBE_SECONDS)
-
-
-def _fetch() -> bytes:
-    import kagglehub
-
-    # Forced, since kagglehub's own cache would serve a damaged copy again and again.
-    path = kagglehub.dataset_download(KAGGLE_HANDLE, path=KAGGLE_PATH, force_download=True)
-    return Path(path).read_bytes()
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Returns ``call()``, or raise what it raises, or TimeoutError after ``seconds``.
-
-    Timeouts of sockets do not bound the look-up of a name, so the call gets a thread that may
-    be left behind.
-    """
-    results: list[T] = []
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return results[0]
-
-
-def _reason(error: Exception) -> str:
-    """Returns the error as a short phrase on one line."""
-    text = " ".join(str(error).split())
-    short = text if len(text) <= 120 else f"{text[:119]}…"
-    return f"{type(error).__name__}: {short}" if short else type(error).__name__
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Writes the file so that no reader, and no crash, ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def read_table(path: str | os.PathLike[str]) -> FeatureTable:

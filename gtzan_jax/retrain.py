@@ -11,8 +11,9 @@ from gtzan_jax import cli
 from gtzan_jax.engine import train_on_each
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable, load_table
+from gtzan_jax.files import write_atomically
 from gtzan_jax.platforms import select_platform
-from gtzan_jax.rundir import RunDir, write_atomically
+from gtzan_jax.rundir import RunDir
 from gtzan_jax.space import Config, Sweep, parse_sweep
 from gtzan_jax.splits import Dataset, random_split, standardise
 from gtzan_jax.trained import TrainedModel

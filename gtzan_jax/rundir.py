@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.files import write_atomically
 from gtzan_jax.space import HYPERPARAMETERS, Sweep
 from gtzan_jax.training import METRICS
 
@@ -131,29 +131,6 @@ def create_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--workdir={path}: cannot be made: {error.strerror}") from None
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file beside its place and moves it there: never half a file."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are for their owner only
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def results_table(sweep: Sweep, num_seeds: int, history: np.ndarray) -> "pd.DataFrame":

@@ -1,6 +1,7 @@
 """A trained model: what it takes to use it again, its two files, and its predictions."""
 
 import dataclasses
+import functools
 import io
 import json
 from collections.abc import Mapping
@@ -10,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable
+from gtzan_jax.files import write_atomically
 from gtzan_jax.model import MLP, Params, apply_model, layer_names
-from gtzan_jax.rundir import write_atomically
 from gtzan_jax.space import HYPERPARAMETERS, Config
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _FORMAT = 1
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _probabilities(model: MLP, params: Params, x: jax.Array, slope: float) -> jax.Array:
+    return jax.nn.softmax(apply_model(model, params, x, slope))
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,7 @@ class TrainedModel:
         """
         slope = self.leaky_slope if self.config.activation == "leaky_relu" else 0.0
         model = MLP(self.config.shape, len(self.genres))
-        logits = apply_model(model, self.params, jnp.asarray(x), slope)
-        return np.asarray(jax.nn.softmax(logits))
+        return np.asarray(_probabilities(model, self.params, x, slope))
 
     def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (tracks,) names of the most probable genres; see :meth:`predict_proba`."""

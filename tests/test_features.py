@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from gtzan_jax import features
+from gtzan_jax import kaggle as kaggle_module
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import (
     COLUMNS,
@@ -257,7 +258,7 @@ class FakeKaggle:
         self.folder, self.text, self.calls = folder, text, 0
 
     def __call__(self, handle, path=None, **_options):
-        assert (handle, path) == (features.KAGGLE_HANDLE, features.KAGGLE_PATH)
+        assert (handle, path) == (kaggle_module.HANDLE, kaggle_module.PATH)
         self.calls += 1
         return str(put(self.folder / "download.csv", self.text.replace("\n", "\r\n")))
 
@@ -329,8 +330,8 @@ def test_without_a_network_kaggle_is_an_error():
 
 
 def test_a_hanging_network_is_given_up_in_time(monkeypatch):
-    assert features.PROBE_SECONDS < 5
-    monkeypatch.setattr(features, "PROBE_SECONDS", 0.1)
+    assert kaggle_module.PROBE_SECONDS < 5
+    monkeypatch.setattr(kaggle_module, "PROBE_SECONDS", 0.1)
     monkeypatch.setattr(requests, "head", lambda *_args, **_options: time.sleep(3))
     start = time.perf_counter()
     with pytest.raises(InputError, match="out of reach"):

@@ -13,7 +13,6 @@ from gtzan_jax.rundir import (
     markdown_table,
     results_table,
     versions,
-    write_atomically,
 )
 
 SWEEP = make_sweep()  # 12 configs, 2 epochs
@@ -127,16 +126,6 @@ def test_a_broken_manifest_is_told(tmp_path, text):
     run.manifest_path.write_text(text)
     with pytest.raises(InputError, match="manifest"):
         run.read_manifest()
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_versions_name_what_figures_depend_on():

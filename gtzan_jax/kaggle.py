@@ -1,0 +1,88 @@
+"""The download of the feature table from Kaggle, within bounds of time.
+
+kagglehub is not imported before it is needed, because a command's start-up time counts.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from gtzan_jax.errors import InputError
+
+T = TypeVar("T")
+
+HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
+PATH = "Data/features_30_sec.csv"
+
+PROBE_URL = "https://api.kaggle.com"
+PROBE_SECONDS = 4.0
+"""How long Kaggle may take to answer at all before it counts as out of reach."""
+DOWNLOAD_SECONDS = 120.0
+"""How long the download of the 1 MB file may take, once Kaggle answers."""
+
+
+def download() -> bytes:
+    """Downloads the file from Kaggle.
+
+    Raises:
+        InputError: Kaggle is out of reach, refuses, or stalls.
+    """
+    try:
+        _within(PROBE_SECONDS, _probe)
+    except Exception as error:
+        raise InputError(f"Kaggle is out of reach ({type(error).__name__})") from error
+    try:
+        return _within(DOWNLOAD_SECONDS, _fetch)
+    # kagglehub documents no set of exceptions: HTTP, file system and its own ones all occur.
+    except Exception as error:
+        raise InputError(f"the download from Kaggle failed ({_reason(error)})") from error
+
+
+def _probe() -> None:
+    import requests
+
+    # Any answer at all will do; the proxies of the environment are honoured.
+    requests.head(PROBE_URL, timeout=PROBE_SECONDS)
+
+
+def _fetch() -> bytes:
+    import kagglehub
+
+    # Forced, since kagglehub's own cache would serve a damaged copy again and again.
+    path = kagglehub.dataset_download(HANDLE, path=PATH, force_download=True)
+    return Path(path).read_bytes()
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """Returns ``call()``, or raises what it raises, or TimeoutError after ``seconds``.
+
+    Timeouts of sockets do not bound the look-up of a name, so the call gets a thread that may
+    be left behind.
+    """
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return results[0]
+
+
+def _reason(error: Exception) -> str:
+    """Returns the error as a short phrase on one line."""
+    text = " ".join(str(error).split())
+    short = text if len(text) <= 120 else f"{text[:119]}…"
+    return f"{type(error).__name__}: {short}" if short else type(error).__name__
