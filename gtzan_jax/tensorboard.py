@@ -7,8 +7,9 @@ its curves. The files are written with tensorboardX's synchronous writer: its
 """
 
 import io
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,3 +181,39 @@ def _write(run: Path, events: Sequence[Event]) -> None:
             writer.write_event(event)
     finally:
         writer.close()
+
+
+def write_projector(
+    folder: Path, name: str, vectors: np.ndarray, columns: Mapping[str, Sequence[str]]
+) -> None:
+    """Writes points for TensorBoard's projector, which shows their PCA in 3-D in the browser.
+
+    tensorboardX's helper appends to an older configuration and breaks its table at a tab or
+    line end in a name.
+
+    Args:
+      folder: the log directory.
+      name: what the points are.
+      vectors: (points, dimensions) float.
+      columns: what is known of each point, to label and colour it by: at least two, since the
+        projector takes the first line for a header only if there is a tab in it.
+    """
+    table = [list(columns), *zip(*columns.values(), strict=True)]
+    cells = ([_one_line(cell) for cell in row] for row in table)
+    numbers = ([f"{number:.7g}" for number in vector] for vector in vectors.tolist())
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_tsv(folder / "metadata.tsv", cells)
+    _write_tsv(folder / "tensors.tsv", numbers)
+    paths = 'tensor_path: "tensors.tsv" metadata_path: "metadata.tsv"'
+    config = f"embeddings {{ tensor_name: {json.dumps(name)} {paths} }}\n"
+    (folder / "projector_config.pbtxt").write_text(config, encoding="utf-8")
+
+
+def _one_line(cell: str) -> str:
+    """Returns a cell without tabs, line ends and whatever else is not to be seen."""
+    return "".join(letter if letter.isprintable() else " " for letter in cell)
+
+
+def _write_tsv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    lines = ("\t".join(row) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")

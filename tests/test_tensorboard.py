@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 
 import numpy as np
@@ -14,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gtzan_jax import plots
 from gtzan_jax.rundir import results_table
 from gtzan_jax.space import HYPERPARAMETERS, load_sweep
-from gtzan_jax.tensorboard import run_name, write_overview, write_runs
+from gtzan_jax.tensorboard import run_name, write_overview, write_projector, write_runs
 from gtzan_jax.training import METRICS
 
 SWEEP = load_sweep("assignment", ["epochs=2"])
@@ -72,6 +73,32 @@ def ask_for_groups(address, count):
             break
         time.sleep(0.5)
     return groups
+
+
+@contextlib.contextmanager
+def served_projector(logdir):
+    """Runs TensorBoard and yields what its projector gets: the points, the rows of metadata."""
+    with served(logdir) as address:
+        plugin = f"{address}/data/plugin/projector"
+        for _ in range(60):  # active once TensorBoard has looked into the folder
+            if get_json(f"{address}/data/plugins_listing")["projector"]["enabled"]:
+                break
+            time.sleep(0.5)
+        else:
+            pytest.fail("the projector does not show up")
+        (run,) = get_json(f"{plugin}/runs")
+        (embedding,) = get_json(f"{plugin}/info?run={run}")["embeddings"]
+        query = urllib.parse.urlencode({"run": run, "name": embedding["tensorName"]})
+        with urllib.request.urlopen(f"{plugin}/tensor?{query}", timeout=60) as answer:
+            points = np.frombuffer(answer.read(), np.float32).reshape(embedding["tensorShape"])
+        with urllib.request.urlopen(f"{plugin}/metadata?{query}", timeout=60) as answer:
+            lines = answer.read().decode().removesuffix("\n").split("\n")
+        yield points, [line.split("\t") for line in lines]
+
+
+def get_json(url):
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return json.load(answer)
 
 
 def test_hparams_page_shows_every_run(tmp_path):
@@ -143,3 +170,20 @@ def test_overview_holds_what_to_see_first(tmp_path):
     adam = [c.optimizer == "adam" and i != 5 for i, c in enumerate(SWEEP.configs())]
     expected = history[adam, 0, -1, 3].mean()
     assert mean.Scalars("test_accuracy")[-1].value == pytest.approx(expected, rel=1e-5)
+
+
+def test_projector_gets_points_and_names(tmp_path):
+    points = np.random.default_rng(0).normal(size=(30, 4))
+    names = [f"<script>{row}\t\r\n\x85é" for row in range(30)]
+    columns = {"genre": ["blues", "rock\n"] * 15, "track": names}
+    write_projector(tmp_path / "log", 'some "points": ü', points, columns)
+    with served_projector(tmp_path / "log") as (found, metadata):
+        np.testing.assert_allclose(found, points, rtol=1e-6)
+        assert metadata[0] == ["genre", "track"]
+        assert metadata[1:3] == [["blues", "<script>0    é"], ["rock ", "<script>1    é"]]
+        assert len(metadata) == 1 + 30
+
+
+def test_projector_needs_as_many_names_as_columns_say(tmp_path):
+    with pytest.raises(ValueError, match="shorter"):
+        write_projector(tmp_path, "points", np.eye(3), {"genre": ["a"] * 3, "track": ["b"] * 2})
