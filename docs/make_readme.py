@@ -1,6 +1,9 @@
-"""Fills the README's result table and picture from a run: python docs/make_readme.py RUN.
+"""Fills the README's result table, its pictures and the gallery's from real runs.
 
-The run is one of ``python -m gtzan_jax.sweep`` on the real table, with nothing cached.
+    python docs/make_readme.py RUN EDA BASELINES
+
+These are folders that ``gtzan_jax.sweep`` (with nothing compiled before), ``gtzan_jax.eda`` and
+``gtzan_jax.baselines`` wrote, all on the real table.
 """
 
 import re
@@ -8,12 +11,14 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from gtzan_jax import plots
 from gtzan_jax.rundir import RunDir, markdown_table
 from gtzan_jax.space import HYPERPARAMETERS, parse_sweep
 
 ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "images"
 SHOWN = 5
 
 
@@ -36,9 +41,15 @@ def results_block(run: RunDir) -> str:
     )
 
 
+def copy_picture(picture: Path, name: str) -> None:
+    """Copies a PNG into docs/images with 128 colours, which suffice and are a third the size."""
+    with Image.open(picture) as image:
+        image.convert("RGB").quantize(128).save(IMAGES / f"{name}.png", optimize=True)
+
+
 def main() -> None:
-    """Rewrites the block between the markers in README.md, and its picture."""
-    run = RunDir(sys.argv[1])
+    """Rewrites the block between the markers in README.md, and docs/images."""
+    run, eda, baselines = RunDir(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     manifest = run.read_manifest()
     if manifest["data"]["source"] == "sample":
         sys.exit("the README shows the real table, and this run trained on the sample")
@@ -47,7 +58,13 @@ def main() -> None:
     data = manifest["data"]
     note = f"Data: {Path(data['source']).name}; {data['tracks']:,} tracks; random 70:30 split"
     figure = plots.accuracy_by_value(run.read_results(), sweep.axes, note)
-    figure.savefig(ROOT / "docs" / "images" / "by_value.png")
+    figure.savefig(IMAGES / "by_value.png")
+    for name in ("accuracy", "loss", "confusion_matrix"):
+        copy_picture(run.best / f"{name}.png", f"retrained_{name}")
+    for name in ("contact_sheet", "correlation_heatmap", "pca_min-max_2d", "pca_min-max_3d"):
+        copy_picture(eda / f"{name}.png", name)
+    for name in ("baselines", "importance"):
+        copy_picture(baselines / f"{name}.png", name)
     readme = ROOT / "README.md"
     block = f"<!-- results -->\n{results_block(run)}\n<!-- /results -->"
     text = re.sub("<!-- results -->.*<!-- /results -->", block, readme.read_text(), flags=re.DOTALL)

@@ -32,8 +32,8 @@ from gtzan_jax import cli, comparison, rundir
 from gtzan_jax.comparison import OURS, NetworkClassifier
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable, load_table
-from gtzan_jax.platforms import select_platform
 from gtzan_jax.files import write_atomically
+from gtzan_jax.platforms import select_platform
 from gtzan_jax.rundir import RunDir
 from gtzan_jax.space import Config, Sweep, load_sweep, parse_sweep
 from gtzan_jax.splits import TEST_SIZE, Split, random_split, standardise

@@ -1,5 +1,6 @@
 """What the commands share: flags, and errors as one line instead of a traceback."""
 
+import functools
 import sys
 import textwrap
 import warnings
@@ -58,13 +59,27 @@ def run(main: Callable[[], int | None]) -> None:
     app.run(lambda _: _run(main), flags_parser=_parse_flags)
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def run_on(main: Callable[[Sequence[str]], int | None], names: str, at_least: int = 1) -> None:
+    """Like ``run``, for a command that also takes arguments without a name.
+
+    Args:
+      main: is given these arguments.
+      names: what they are called in an error, such as ``RUN_A RUN_B …``.
+      at_least: how many there must be.
+    """
+    parser = functools.partial(_parse_flags, names=names, at_least=at_least)
+    app.run(lambda argv: _run(lambda: main(argv[1:])), flags_parser=parser)
+
+
+def _parse_flags(argv: Sequence[str], names: str = "", at_least: int = 0) -> list[str]:
     try:
         rest: list[str] = flags.FLAGS(argv)
     except flags.Error as error:
         _fail(f"{error}; --help lists the flags")
-    if len(rest) > 1:
+    if not names and len(rest) > 1:
         _fail(f"unexpected argument '{rest[1]}'; flags begin with --, and --help lists them")
+    if len(rest) <= at_least and names:
+        _fail(f"{names} is missing; --help says what to give")
     return rest
 
 

@@ -1,0 +1,321 @@
+import base64
+import re
+import shutil
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_sweep
+from finished_runs import random_history, write_baselines, write_best, write_run
+from sklearn.metrics import confusion_matrix
+from test_sweep import command
+
+from gtzan_jax import effects, load_model, load_table, random_split
+from gtzan_jax.errors import InputError
+from gtzan_jax.finished import read_run
+from gtzan_jax.report import SECTIONS, Table, build, confused_pairs, find_baselines, save
+from gtzan_jax.sample import sample_frame
+
+SWEEP = make_sweep()
+EVIL = "<script>window.evil = 1</script>"
+
+
+class Page(HTMLParser):
+    """Collects a page's tags, and the texts of its tables' cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.cells, self._in_cell = [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("td", "th"):
+            self.cells.append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data):
+        if self._in_cell:
+            self.cells[-1] += data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run with two seeds, a retrained model, and baselines beside it."""
+    table = load_table("sample")
+    beside = tmp_path_factory.mktemp("runs")
+    path = write_run(beside / "run", SWEEP, random_history(SWEEP, 2))
+    write_best(path, SWEEP, table)
+    write_baselines(beside / "baselines-1", table.sha256)
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    return build(read_run(folder))
+
+
+def test_the_page_has_every_section_and_its_twin_too(report):
+    page = Page(report.html)
+    assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == list(SECTIONS)
+    headings = re.findall(r"^## (.*)$", report.markdown, re.MULTILINE)
+    assert headings == list(SECTIONS.values())
+
+
+def test_the_page_needs_nothing_else(report):
+    page = Page(report.html)
+    for _, attrs in page.tags:
+        for name in ("src", "href", "action", "srcset", "data"):
+            assert attrs.get(name, "#").startswith(("#", "data:")), attrs
+    assert not re.search(r"url\(|@import|https?://", report.html)
+    images = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert len(images) == len(report.images) == 10
+    assert all(attrs["alt"] for attrs in images)
+    start = "data:image/png;base64,"
+    decoded = {base64.b64decode(attrs["src"].removeprefix(start)) for attrs in images}
+    assert decoded == set(report.images.values())
+    assert all(image.startswith(b"\x89PNG") for image in decoded)
+
+
+def test_both_show_the_figures_of_the_effects(report, folder):
+    run = read_run(folder)
+    cells = Page(report.html).cells
+    terms = effects.decompose(run.accuracy, SWEEP.axes).terms
+    for row in terms.itertuples():
+        share = f"{100 * row.share:.3f} %"
+        triples = zip(cells, cells[1:], cells[2:], strict=False)
+        assert (row.term, str(row.df), share) in triples
+        assert f"| {row.term} | {row.df} | {share} |" in report.markdown
+    for row in effects.paired_differences(run.accuracy, SWEEP.axes).itertuples():
+        if row.hyperparameter in ("num_units1", "activation", "optimizer"):
+            text = f"{100 * row.difference:+.2f}".replace("-", "−")
+            assert text in cells
+            assert f"| {row.hyperparameter} | {row.value} | {row.baseline} |" in report.markdown
+            assert f"| {text} |" in report.markdown
+
+
+def test_the_top_of_the_table_is_that_of_the_results(report, folder):
+    best = pd.read_csv(folder / "results.csv").iloc[0]
+    line = f"| 1 | {best.test_accuracy:.4f} | {best.test_accuracy_std:.4f} | {best.num_units1} |"
+    assert line in report.markdown
+    rows = re.search(r'id="rows">(.*?)</script>', report.html).group(1)
+    assert rows.count("[") == 12 + 3 + 3  # rows; columns, rows, decimals; choices
+
+
+def test_most_confused_are_those_of_the_confusion_matrix(report, folder):
+    table, model = load_table("sample"), load_model(folder)
+    test = random_split(table, 0).test
+    predicted = model.predict_proba(table)[test].argmax(axis=1)
+    found = confused_pairs(table.y[test], predicted, table.genres)
+    matrix = confusion_matrix(table.y[test], predicted, labels=range(10))
+    np.fill_diagonal(matrix, 0)
+    assert [int(row[2]) for row in found.rows] == sorted(matrix.ravel(), reverse=True)[:10]
+    for genre, taken, count, *_ in found.rows:
+        assert matrix[table.genres.index(genre), table.genres.index(taken)] == int(count)
+    assert f"| {' | '.join(found.rows[0])} |" in report.markdown
+
+
+def test_no_mistakes_are_no_rows():
+    assert confused_pairs(np.array([0, 1]), np.array([0, 1]), ("a", "b")).rows == []
+
+
+def test_the_sample_is_named_at_the_top(report):
+    assert "SYNTHETIC sample, not from GTZAN" in report.html
+    assert "SYNTHETIC sample, not from GTZAN" in report.markdown
+    assert "On the sample nothing is judged" in report.markdown
+
+
+def test_the_discussion_has_its_figures(report):
+    for text in ("0.731", "extra trees, 0.712", "−0.20 to +4.00", "neither can be called better"):
+        assert text in report.markdown
+    assert "tempo most of all for extra trees, mfcc4_mean for our network" in report.markdown
+    assert "is -1.00" in report.markdown  # the rank correlation of two opposite orders
+    assert "700 tracks" in report.markdown
+
+
+def test_further_runs_are_asked_about_the_claims(report, folder, tmp_path):
+    twice = make_sweep(loss="softmax_twice")
+    other = read_run(write_run(tmp_path / "twice", twice, random_history(twice)))
+    text = build(read_run(folder), [other]).markdown
+    assert "| run (cross_entropy) | | twice (softmax_twice) | |" in text
+    assert "Both losses are in the table above" in text
+    assert "--set=loss=softmax_twice" not in text
+    assert "--set=loss=softmax_twice" in report.markdown
+
+
+def hostile_table():
+    frame = sample_frame()
+    frame["label"] = frame["label"].replace({"blues": EVIL, "rock": "a|b`*[x](y)&amp;"})
+    frame.loc[0, "filename"] = EVIL
+    return frame
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A run on a table whose genres, tracks and file name are made to break a page."""
+    beside = tmp_path_factory.mktemp("hostile")
+    path = beside / "a&b '\" <img src=x onerror=evil()>.csv"
+    hostile_table().to_csv(path, index=False)
+    table = load_table(path)
+    folder = write_run(beside / "<b>run</b>", SWEEP, random_history(SWEEP), table, command=EVIL)
+    write_best(folder, SWEEP, table, 1)
+    write_baselines(beside / "baselines-1", table.sha256, EVIL)
+    return folder
+
+
+def test_names_from_the_table_stay_text(hostile):
+    report = build(read_run(hostile))
+    for text in (report.html, report.markdown):
+        assert EVIL not in text
+        assert "<img src=x" not in text
+        assert "<b>run</b>" not in text
+        assert "&lt;script&gt;window.evil" in text
+    page = Page(report.html)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert "a|b`*[x](y)&amp;" in page.cells
+    rows = [line for line in report.markdown.splitlines() if line.startswith("|")]
+    genre = next(row for row in rows if "x\\](y)" in row and "taken" not in row)
+    assert r"a\|b\`\*\[x\](y)&amp;amp;" in genre
+    assert genre.replace(r"\|", "").count("|") in (3, 6)
+
+
+def test_diverged_configs_are_left_out_and_said_so(tmp_path):
+    history = random_history(SWEEP)
+    history[3] = np.nan
+    report = build(read_run(write_run(tmp_path / "run", SWEEP, history)))
+    assert "1 of 12 configurations diverged" in report.markdown
+    assert "the grid is no longer complete" in report.markdown
+    assert "shares" not in report.images
+    assert "nan" not in report.markdown.lower()
+    assert not any("nan" in cell.lower() for cell in Page(report.html).cells)
+
+
+@pytest.mark.parametrize("case", ["one config", "all diverged", "equal"])
+def test_what_cannot_be_compared_is_said_so(tmp_path, case):
+    sweep = SWEEP
+    if case == "one config":
+        one = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
+        sweep = make_sweep(axes=one)
+    history = random_history(sweep)
+    if case == "all diverged":
+        history[:] = np.nan
+    if case == "equal":
+        history[:] = 0.5
+    report = build(read_run(write_run(tmp_path / "run", sweep, history)))
+    if case == "equal":
+        assert "| activation | 1 | – |" in report.markdown
+    else:
+        assert "nan" not in report.markdown
+        assert "Nothing can be compared here" in report.markdown
+        assert "nothing to draw" in report.markdown
+    assert "has no retrained model" in report.markdown
+
+
+def test_a_table_that_is_gone_is_said_so(folder, tmp_path):
+    run = read_run(folder)
+    data = run.manifest["data"] | {"flag": "gone.csv", "source": "gone.csv"}
+    path = write_run(tmp_path / "run", SWEEP, random_history(SWEEP), data=data)
+    shutil.copytree(folder / "best", path / "best")
+    text = build(read_run(path)).markdown
+    assert text.count("not where the run found it") == 3  # claims, confusions, limits
+
+
+def test_baselines_are_the_newest_of_the_same_table(folder, tmp_path):
+    run = read_run(folder)
+    assert find_baselines(run, None) == folder.parent / "baselines-1"
+    write_baselines(tmp_path / "baselines-2", "another")
+    alone = read_run(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
+    assert find_baselines(alone, None) is None
+    assert "python -m gtzan_jax.baselines --run=RUNDIR" in build(alone).markdown
+    given = folder.parent / "baselines-1"
+    assert find_baselines(alone, str(given)) == given
+    with pytest.raises(InputError, match="another feature table"):
+        find_baselines(run, str(tmp_path / "baselines-2"))
+    with pytest.raises(InputError, match=r"no baselines\.json"):
+        find_baselines(run, str(tmp_path))
+    (tmp_path / "baselines-3").mkdir()
+    (tmp_path / "baselines-3" / "baselines.json").write_text("[]")
+    assert find_baselines(alone, None) is None
+
+
+def test_damaged_baselines_are_refused(folder, tmp_path):
+    broken = write_baselines(tmp_path / "baselines-1", load_table("sample").sha256)
+    (broken / "comparison.csv").unlink()
+    with pytest.raises(InputError, match=r"comparison\.csv"):
+        build(read_run(folder), baselines=str(broken))
+
+
+def test_numbers_align_on_the_right():
+    rows = [["1,000", "−0.5 to +1.2", "relu", "12 %"], ["2e-07", "–", "1", "3 %"]]
+    assert Table(("a", "b", "c", "d"), rows).numeric == [True, True, False, True]
+    assert Table(("a",), []).numeric == [False]
+
+
+def test_saving_writes_the_page_its_twin_and_images(report, tmp_path):
+    save(report, tmp_path / "new" / "page.html")
+    files = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert files == ["page.html", "page.md", "page_files"]
+    names = {path.stem for path in (tmp_path / "new" / "page_files").iterdir()}
+    assert names == set(report.images)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        save(report, tmp_path / "file" / "page.html")
+
+
+def test_the_twin_refers_to_images_that_exist(report):
+    referred = re.findall(r"!\[[^\]]+\]\(report_files/(\w+)\.png\)", report.markdown)
+    assert sorted(referred) == sorted(report.images)
+    assert "\n\n\n" not in report.markdown
+
+
+@pytest.mark.parametrize(
+    ("flags", "written"),
+    [([], "run/report"), (["--output=new/page.html", "--data=sample"], "new/page")],
+)
+def test_the_command_writes_where_it_says(tmp_path, flags, written):
+    write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    done = command("report", "run", *flags, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    path = Path(written)
+    assert f"report in {path.with_suffix('.html')}" in done.stdout
+    assert (tmp_path / f"{written}_files" / "shares.png").is_file()
+    markdown = (tmp_path / f"{written}.md").read_text(encoding="utf-8")
+    assert f"{path.name}_files/shares.png" in markdown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "RUNDIR is missing"),
+        (["nowhere"], "nowhere is not a run directory"),
+        (["{run}", "--baselines=nowhere"], "no baselines.json"),
+        (["{run}", "--output=report.pdf"], "ends in .html"),
+        (["{run}", "--platfrom=cpu"], "Unknown command line flag 'platfrom'"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(folder, tmp_path, arguments, message):
+    given = [argument.format(run=folder) for argument in arguments]
+    done = command("report", *given, folder=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_report_on_768_networks_takes_less_than_15_seconds(tmp_path):
+    done = command("sweep", "--data=sample", "--workdir=run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    started = time.perf_counter()
+    done = command("report", "run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - started < 15
