@@ -15,17 +15,13 @@ import shlex
 import sys
 import textwrap
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import jax
 from absl import flags
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 import gtzan_jax
 from gtzan_jax import cli, comparison, rundir
@@ -34,6 +30,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.files import write_atomically
 from gtzan_jax.platforms import select_platform
+from gtzan_jax.progress import PartsProgress
 from gtzan_jax.rundir import RunDir
 from gtzan_jax.space import Config, Sweep, load_sweep, parse_sweep
 from gtzan_jax.splits import TEST_SIZE, Split, random_split, standardise
@@ -74,51 +71,6 @@ NOTES = {
 }
 
 
-class Steps:
-    """Shows how far the comparison is: a bar in a terminal, a line a part elsewhere.
-
-    Use as a context manager.
-
-    Args:
-      parts: steps of every part, by its name.
-    """
-
-    def __init__(self, parts: Mapping[str, int]) -> None:
-        self._left = Counter(parts)
-        self._total = sum(parts.values())
-        self._started = time.perf_counter()
-        self._bar: Progress | None = None
-        if sys.stderr.isatty():
-            columns = (BarColumn(bar_width=20), MofNCompleteColumn())
-            part = TextColumn("{task.description}")
-            self._bar = Progress(*columns, part, console=Console(stderr=True))
-            self._task = self._bar.add_task(next(iter(parts)), total=self._total)
-
-    def __enter__(self) -> "Steps":
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def advance(self, part: str, steps: int = 1) -> None:
-        """Takes in that steps of a part are done."""
-        self._left[part] -= steps
-        finished = self._total - self._left.total()
-        if self._bar:
-            self._bar.update(self._task, completed=finished, description=part)
-        elif not self._left[part]:
-            seconds = time.perf_counter() - self._started
-            print(f"  {finished}/{self._total} steps; {seconds:.0f} s; {part} done")
-
-
 @dataclass(frozen=True)
 class Comparison:
     """What the command found."""
@@ -148,10 +100,10 @@ def run_comparison(
       seed: of our network and of the shuffles.
     """
     parts = dict.fromkeys([OURS, *models], len(splits)) | {IMPORTANCE: 2 * len(splits)}
-    with Steps(parts) as progress:
+    with PartsProgress(parts) as progress:
         ours, networks = comparison.evaluate_network(config, sweep, table, splits, seed)
-        progress.advance(OURS, len(splits))
-        others = comparison.evaluate(models, table, splits, progress.advance)
+        progress.take(OURS, len(splits))
+        others = comparison.evaluate(models, table, splits, progress.take)
         best = max(others, key=lambda scores: scores.accuracies.mean()).model
         estimators: list[Sequence[Any]] = [
             comparison.refit(models[best], table, splits),
@@ -159,7 +111,7 @@ def run_comparison(
         ]
         drops = [
             comparison.permutation_drops(
-                fitted, table, splits, seed, done=lambda: progress.advance(IMPORTANCE)
+                fitted, table, splits, seed, done=lambda: progress.take(IMPORTANCE)
             )
             for fitted in estimators
         ]
@@ -206,14 +158,7 @@ def describe(
     del constants["axes"], constants["num_seeds"]
     return {
         "command": shlex.join(["python", "-m", "gtzan_jax.baselines", *sys.argv[1:]]),
-        "data": {
-            "flag": flags.FLAGS.data,
-            "source": table.source,
-            "sha256": table.sha256,
-            "tracks": len(table.y),
-            "features": len(table.features),
-            "genres": list(table.genres),
-        },
+        "data": rundir.describe_data(table, flags.FLAGS.data),
         "split": {
             "protocol": "random",
             "seeds": list(range(seed, seed + len(splits))),

@@ -180,16 +180,7 @@ def evaluate_network(
     members = train_on_each(config, sweep, datasets, seed, sweep.epochs)
     fit_seconds = (time.perf_counter() - started) / len(splits)
     models = [
-        TrainedModel(
-            config=config,
-            params=params,
-            features=table.features,
-            genres=table.genres,
-            mean=dataset.mean,
-            scale=dataset.scale,
-            leaky_slope=sweep.leaky_slope,
-            data=table.source,
-        )
+        TrainedModel.of(config, params, sweep, table, dataset)
         for dataset, (params, _) in zip(datasets, members, strict=True)
     ]
     _score(NetworkClassifier(models[0]), table, splits[0])  # compiles

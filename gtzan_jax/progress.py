@@ -1,20 +1,42 @@
-"""How far a sweep is: a bar in a terminal, plain lines elsewhere."""
+"""How far a job is: a bar in a terminal, plain lines elsewhere."""
 
 import sys
 import time
 from collections import Counter
-from types import TracebackType
+from collections.abc import Mapping
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+)
 from rich.text import Text
 
 from gtzan_jax.engine import Chunk, Engine
 from gtzan_jax.training import METRICS
 
 
-class SweepProgress:
+class _Bar(Progress):
+    """A bar on standard error, with its state behind it; nothing without a terminal.
+
+    Use as a context manager.
+    """
+
+    def __init__(self, total: int, state: ProgressColumn) -> None:
+        columns = (BarColumn(bar_width=12), MofNCompleteColumn(), state)
+        console = Console(stderr=True)
+        super().__init__(*columns, console=console, disable=not sys.stderr.isatty())
+        self._total = total
+        self._task = self.add_task("", total=total)
+        self._started = time.perf_counter()
+
+
+class SweepProgress(_Bar):
     """Shows compiled and finished groups, members per second and the best accuracy so far.
 
     Use as a context manager and hand it every chunk of :meth:`engine.Engine.run`.
@@ -28,31 +50,11 @@ class SweepProgress:
         groups = engine.sweep.shape_groups()
         self._engine = engine
         self._left = Counter({shape: len(ids) * num_seeds for shape, ids in groups.items()})
-        self._num_members = sum(self._left.values())
         self._members = 0
         self._best = 0.0
-        self._started = time.perf_counter()
-        self._bar: Progress | None = None
-        if sys.stderr.isatty():
-            columns = (BarColumn(bar_width=12), MofNCompleteColumn(), _StateColumn(self))
-            self._bar = Progress(*columns, console=Console(stderr=True))
-            self._task = self._bar.add_task("", total=self._num_members)
+        super().__init__(self._left.total(), _StateColumn(self))
 
-    def __enter__(self) -> "SweepProgress":
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def update(self, chunk: Chunk) -> None:
+    def take(self, chunk: Chunk) -> None:
         """Takes in a chunk that has been trained."""
         final = chunk.history[:, -1]
         finite = final[np.isfinite(final).all(axis=1)]
@@ -60,10 +62,9 @@ class SweepProgress:
         self._best = max(self._best, float(best))
         self._members += len(chunk.config_ids)
         self._left[chunk.shape] -= len(chunk.config_ids)
-        if self._bar:
-            self._bar.update(self._task, completed=self._members)
-        elif not self._left[chunk.shape]:
-            print(f"  {self._members:,}/{self._num_members:,} members, {self.state()}", flush=True)
+        self.update(self._task, completed=self._members)
+        if self.disable and not self._left[chunk.shape]:
+            print(f"  {self._members:,}/{self._total:,} members, {self.state()}", flush=True)
 
     def state(self) -> str:
         """Returns the line behind the bar."""
@@ -86,3 +87,27 @@ class _StateColumn(ProgressColumn):
         """Returns the column's text."""
         del task
         return Text(self._progress.state())
+
+
+class PartsProgress(_Bar):
+    """Shows how many steps of a job in parts are done, and which part it is at.
+
+    Use as a context manager.
+
+    Args:
+      parts: steps of every part, by its name, in their order.
+    """
+
+    def __init__(self, parts: Mapping[str, int]) -> None:
+        self._left = Counter(parts)
+        super().__init__(self._left.total(), TextColumn("{task.description}"))
+        self.update(self._task, description=next(iter(parts)))
+
+    def take(self, part: str, steps: int = 1) -> None:
+        """Takes in that steps of a part are done."""
+        self._left[part] -= steps
+        done = self._total - self._left.total()
+        self.update(self._task, completed=done, description=part)
+        if self.disable and not self._left[part]:
+            seconds = time.perf_counter() - self._started
+            print(f"  {done}/{self._total} steps; {seconds:.0f} s; {part} done", flush=True)

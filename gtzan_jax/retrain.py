@@ -49,16 +49,7 @@ def retrain(
       epochs: how long.
     """
     [(params, history)] = train_on_each(config, sweep, [dataset], seed, epochs)
-    model = TrainedModel(
-        config=config,
-        params=params,
-        features=table.features,
-        genres=table.genres,
-        mean=dataset.mean,
-        scale=dataset.scale,
-        leaky_slope=sweep.leaky_slope,
-        data=table.source,
-    )
+    model = TrainedModel.of(config, params, sweep, table, dataset)
     predicted = model.predict_standardised(dataset.x_test).argmax(axis=1)
     confusion, scores = _judge(dataset.y_test, predicted, table.genres)
     figures = _figures(history, confusion, model, table.note(seed))

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.features import FeatureTable
 from gtzan_jax.files import write_atomically
 from gtzan_jax.space import HYPERPARAMETERS, Sweep
 from gtzan_jax.training import METRICS
@@ -195,6 +196,19 @@ def markdown_table(table: "pd.DataFrame") -> str:
 
 def _cell(name: str, value: object) -> str:
     return f"{value:.4f}" if name.endswith(("_accuracy", "_loss", "_std")) else str(value)
+
+
+def describe_data(table: FeatureTable, flag: str) -> dict[str, Any]:
+    """Returns what a manifest says of the feature table that ``--data=flag`` gave."""
+    return {
+        "flag": flag,
+        "source": table.source,
+        "sha256": table.sha256,
+        "tracks": len(table.y),
+        "features": len(table.features),
+        "genres": list(table.genres),
+        "repeats": [[table.tracks[row] for row in rows] for rows in table.repeats],
+    }
 
 
 def versions() -> dict[str, str]:

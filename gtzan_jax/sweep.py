@@ -68,7 +68,7 @@ def train_members(engine: Engine, dataset: Dataset, seeds: Sequence[int]) -> np.
     with SweepProgress(engine, len(seeds)) as progress:
         for chunk in engine.run(data_of(dataset), seeds):
             history[list(chunk.config_ids), seeds.index(chunk.seed)] = chunk.history
-            progress.update(chunk)
+            progress.take(chunk)
     return history
 
 
@@ -81,15 +81,7 @@ def describe(sweep: Sweep, table: FeatureTable, seeds: Sequence[int]) -> dict[st
         "command": shlex.join(["python", "-m", "gtzan_jax.sweep", *sys.argv[1:]]),
         "sweep": sweep.to_dict(),
         "seeds": list(seeds),
-        "data": {
-            "flag": flags.FLAGS.data,
-            "source": table.source,
-            "sha256": table.sha256,
-            "tracks": len(table.y),
-            "features": len(table.features),
-            "genres": list(table.genres),
-            "repeats": [[table.tracks[row] for row in rows] for rows in table.repeats],
-        },
+        "data": rundir.describe_data(table, flags.FLAGS.data),
         "split": {
             "protocol": "random",
             "seed": seeds[0],

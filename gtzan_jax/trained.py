@@ -17,7 +17,8 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable
 from gtzan_jax.files import write_atomically
 from gtzan_jax.model import MLP, Params, apply_model, layer_names
-from gtzan_jax.space import HYPERPARAMETERS, Config
+from gtzan_jax.space import HYPERPARAMETERS, Config, Sweep
+from gtzan_jax.splits import Dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,30 @@ class TrainedModel:
     scale: np.ndarray
     leaky_slope: float
     data: str
+
+    @classmethod
+    def of(
+        cls, config: Config, params: Params, sweep: Sweep, table: FeatureTable, dataset: Dataset
+    ) -> "TrainedModel":
+        """Puts a model together from what it was trained with.
+
+        Args:
+          config: its hyperparameters.
+          params: what training returned.
+          sweep: gives the leaky slope.
+          table: the feature table.
+          dataset: the standardised split of it that the model was trained on.
+        """
+        return cls(
+            config=config,
+            params=params,
+            features=table.features,
+            genres=table.genres,
+            mean=dataset.mean,
+            scale=dataset.scale,
+            leaky_slope=sweep.leaky_slope,
+            data=table.source,
+        )
 
     def predict_proba(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (tracks, genres) float32 probabilities.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.retrain import retrain, save
-from gtzan_jax.rundir import RunDir, history_table, results_table
+from gtzan_jax.rundir import RunDir, describe_data, history_table, results_table
 from gtzan_jax.space import Sweep
 from gtzan_jax.splits import random_split, standardise
 from gtzan_jax.training import METRICS
@@ -52,15 +52,7 @@ def write_run(
         "command": "python -m gtzan_jax.sweep",
         "sweep": sweep.to_dict(),
         "seeds": seeds,
-        "data": {
-            "flag": table.source,
-            "source": table.source,
-            "sha256": table.sha256,
-            "tracks": len(table.y),
-            "features": len(table.features),
-            "genres": list(table.genres),
-            "repeats": [[table.tracks[row] for row in rows] for rows in table.repeats],
-        },
+        "data": describe_data(table, table.source),
         "split": {"seed": 0, "train": 700, "test": 300, "note": "Chosen on the test part."},
         "platform": "cpu",
         "devices": ["cpu:0"],

@@ -96,6 +96,7 @@ def test_the_projector_shows_every_track(finished):
     np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_real_table(tmp_path, real_table_path):
     started = time.monotonic()
     done = command("eda", f"--data={real_table_path}", "--workdir=out", folder=tmp_path)

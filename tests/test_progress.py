@@ -6,7 +6,7 @@ import pytest
 from conftest import make_sweep
 
 from gtzan_jax.engine import Chunk
-from gtzan_jax.progress import SweepProgress
+from gtzan_jax.progress import PartsProgress, SweepProgress
 
 SWEEP = make_sweep()  # two shape groups of six
 
@@ -29,7 +29,7 @@ def feed(progress):
         for chunk in (ids[:3], ids[3:]):
             history = np.full((3, 2, 4), 0.25, np.float32)
             history[1, -1] = [np.nan, 0.9, np.nan, 0.9]
-            progress.update(Chunk(shape, seed, tuple(chunk), history))
+            progress.take(Chunk(shape, seed, tuple(chunk), history))
 
 
 def test_without_a_terminal_a_finished_group_is_a_line(capsys):
@@ -51,3 +51,13 @@ def test_in_a_terminal_it_is_a_bar_of_one_line(monkeypatch, columns):
     last = sys.stderr.getvalue().replace("\r", "\n").split("\n")[-2]
     assert "12/24" in last
     assert "best 0.250" in last
+
+
+def test_a_job_in_parts_tells_each_part(capsys):
+    with PartsProgress({"first": 2, "second": 3}) as progress:
+        progress.take("first")
+        progress.take("first")
+        progress.take("second", 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(";")[0] for line in lines] == ["  2/5 steps", "  5/5 steps"]
+    assert lines[1].endswith("second done")

@@ -1,4 +1,5 @@
 import base64
+import io
 import re
 import shutil
 import time
@@ -13,7 +14,7 @@ from finished_runs import random_history, write_baselines, write_best, write_run
 from sklearn.metrics import confusion_matrix
 from test_sweep import command
 
-from gtzan_jax import effects, load_model, load_table, random_split
+from gtzan_jax import effects, load_model, load_table, plots, random_split
 from gtzan_jax.errors import InputError
 from gtzan_jax.finished import read_run
 from gtzan_jax.report import SECTIONS, Table, build, confused_pairs, find_baselines, save
@@ -250,6 +251,32 @@ def test_damaged_baselines_are_refused(folder, tmp_path):
     (broken / "comparison.csv").unlink()
     with pytest.raises(InputError, match=r"comparison\.csv"):
         build(read_run(folder), baselines=str(broken))
+
+
+@pytest.mark.parametrize("name", ["shares", "differences", "parallel", "pairs"])
+def test_figures_are_labelled_and_name_their_data(folder, name):
+    run = read_run(folder)
+    axes = {name: values for name, values in SWEEP.axes.items() if len(values) > 1}
+    differences = effects.paired_differences(run.accuracy, axes)
+    terms = effects.decompose(run.accuracy, axes).terms
+    figure, labels = {
+        "shares": (plots.variance_shares(terms, run.note), ["num_units1 × optimizer", "share, %"]),
+        "differences": (
+            plots.mean_differences(differences, run.note),
+            ["num_units1: 12 − 8", "difference, percentage points", "95 % interval over the seeds"],
+        ),
+        "parallel": (
+            plots.parallel_coordinates(run.results, axes, run.note),
+            ["num_units1", "test accuracy", "leaky_relu", f"{run.mean_accuracy.max():.3f}"],
+        ),
+        "pairs": (
+            plots.pair_heatmap(run.results, axes, run.note),
+            ["num_units1 = 8", "optimizer = rmsprop", "mean test accuracy"],
+        ),
+    }[name]
+    figure.savefig(io.BytesIO())  # lays the ticks out
+    texts = {text.get_text() for text in figure.findobj(match=lambda a: hasattr(a, "get_text"))}
+    assert {run.note, *labels} <= texts
 
 
 def test_numbers_align_on_the_right():
