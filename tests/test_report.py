@@ -17,8 +17,9 @@ from test_sweep import command
 from gtzan_jax import effects, load_model, load_table, plots, random_split
 from gtzan_jax.errors import InputError
 from gtzan_jax.finished import read_run
-from gtzan_jax.report import SECTIONS, Table, build, confused_pairs, find_baselines, save
+from gtzan_jax.report import SECTIONS, build, save
 from gtzan_jax.sample import sample_frame
+from gtzan_jax.sections import Table, confused_pairs, find_baselines
 
 SWEEP = make_sweep()
 EVIL = "<script>window.evil = 1</script>"
