@@ -10,11 +10,12 @@ from absl import flags
 from gtzan_jax import cli
 from gtzan_jax.engine import train_on_each
 from gtzan_jax.errors import InputError
-from gtzan_jax.features import FeatureTable, load_table
+from gtzan_jax.features import FeatureTable
 from gtzan_jax.files import write_atomically
+from gtzan_jax.finished import read_run, table_of
 from gtzan_jax.platforms import select_platform
 from gtzan_jax.rundir import RunDir
-from gtzan_jax.space import Config, Sweep, parse_sweep
+from gtzan_jax.space import Config, Sweep
 from gtzan_jax.splits import Dataset, random_split, standardise
 from gtzan_jax.trained import TrainedModel
 from gtzan_jax.training import METRICS
@@ -117,26 +118,21 @@ def _figures(
 def main() -> int:
     """Retrains a config of the run directory that the flags name, and replaces ``best/``."""
     select_platform(flags.FLAGS.platform)
-    run = RunDir(flags.FLAGS.workdir)
-    manifest = run.read_manifest()
-    results = run.read_results()
-    if not 1 <= flags.FLAGS.rank <= len(results):
-        raise InputError(f"--rank={flags.FLAGS.rank}: the sweep has ranks 1 to {len(results)}")
-    description = dict(manifest["sweep"])
-    sweep = parse_sweep(description, description.pop("name"), str(run.manifest_path))
-    table = load_table(flags.FLAGS.data or manifest["data"]["flag"])
-    if table.sha256 != manifest["data"]["sha256"]:
+    found = read_run(flags.FLAGS.workdir)
+    if flags.FLAGS.rank > len(found.results):
         raise InputError(
-            f"the sweep in {run.path} was trained on {manifest['data']['source']} with another "
-            "checksum than this table; give the same one with --data"
+            f"--rank={flags.FLAGS.rank}: the sweep has ranks 1 to {len(found.results)}"
         )
-    seed = manifest["split"]["seed"]
+    table, missing = table_of(found, flags.FLAGS.data)
+    if table is None:
+        raise InputError(f"{found.run.path}: {missing}")
+    seed = found.manifest["split"]["seed"]
     dataset = standardise(table, random_split(table, seed))
-    row = results.iloc[flags.FLAGS.rank - 1]
-    config = sweep.configs()[int(row["config_id"])]
-    result = retrain(config, sweep, table, dataset, seed, flags.FLAGS.retrain_epochs)
-    save(result, run)
-    print(f"{summary(result)}\n  config  {config.name}\n  model   {run.best}")
+    row = found.results.iloc[flags.FLAGS.rank - 1]
+    config = found.sweep.configs()[int(row["config_id"])]
+    result = retrain(config, found.sweep, table, dataset, seed, flags.FLAGS.retrain_epochs)
+    save(result, found.run)
+    print(f"{summary(result)}\n  config  {config.name}\n  model   {found.run.best}")
     return 0
 
 
