@@ -1,48 +1,46 @@
-"""Many members at once: ``vmap`` over members, ``jit``, chunks, all local devices.
+"""Many members at once: buckets of configs, chunks of them, all local devices.
 
-The configs of a shape group share one compiled program. It trains a *chunk* of them, whose
-member axis is split over the devices; a group is as many calls as it has chunks. Programs
-are compiled on other threads while those that are ready train.
+The configs of a bucket share a compiled program. It trains a *chunk* of them, whose member
+axis is split over the devices; a bucket is as many calls as it has chunks. Programs are
+compiled on other threads while those that are ready train.
 """
 
-import functools
 import operator
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from absl import logging
 
-from gtzan_jax.model import Params
-from gtzan_jax.optimizers import Coefficients
+from gtzan_jax import batching
+from gtzan_jax.batching import COSTS, Bucket
+from gtzan_jax.errors import InputError
+from gtzan_jax.model import Params, without_padding
+from gtzan_jax.programs import (
+    Devices,
+    Program,
+    RandomNumbers,
+    compile_drawing,
+    compile_training,
+    epochs_of_a_call,
+    everywhere,
+    joined,
+    stack,
+    train_chunk,
+)
 from gtzan_jax.space import Config, Shape, Sweep
-from gtzan_jax.splits import Dataset
-from gtzan_jax.training import Data, HParams, hparams_of, make_train
+from gtzan_jax.splits import Dataset, Sizes
+from gtzan_jax.training import Data, HParams, hparams_of
 
 T = TypeVar("T")
 
-# Members that one device trains at a time. On a CPU a few members' weights and moments stay
-# in the caches; an accelerator wants all the work it can get.
-CHUNK_PER_DEVICE = {"cpu": 8, "gpu": 768, "tpu": 128}
-
-
-class Sizes(NamedTuple):
-    """The sizes of a dataset: all that compiling needs to know of it."""
-
-    num_train: int
-    num_test: int
-    num_features: int
-    num_classes: int
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> "Sizes":
-        """Returns the sizes of a dataset."""
-        num_train, num_features = dataset.x_train.shape
-        return cls(num_train, len(dataset.x_test), num_features, len(dataset.genres))
+_COMPILE_THREADS = min(4, os.cpu_count() or 1)
 
 
 def data_of(dataset: Dataset) -> Data:
@@ -54,10 +52,19 @@ def data_of(dataset: Dataset) -> Data:
 class Chunk:
     """Members that one call of a program has trained."""
 
-    shape: Shape
+    bucket: Bucket
     seed: int
     config_ids: tuple[int, ...]
     history: np.ndarray  # (members, epochs, 4) float32, in the order of training.METRICS
+
+
+class _Running(NamedTuple):
+    """A chunk that the devices are at, or whose memory did not suffice (then no histories)."""
+
+    bucket: Bucket
+    seed: int
+    config_ids: tuple[int, ...]
+    histories: list[list[jax.Array]] | None  # by part of the chunk and by call
 
 
 class Engine:
@@ -69,36 +76,53 @@ class Engine:
     Args:
       sweep: the sweep.
       sizes: the sizes of the dataset.
+      num_seeds: members of each config that there will be; helps to plan.
       devices: where to train; the member axis is split over them. Default: all.
       chunk_size: members of a chunk, rounded up to a multiple of the number of devices.
-        Default: by platform, from ``CHUNK_PER_DEVICE``.
+        Default: by platform and width.
+      mode: which shape groups share a program, a name from ``batching.MODES``.
     """
 
     def __init__(
         self,
         sweep: Sweep,
         sizes: Sizes,
+        num_seeds: int = 1,
         devices: Sequence[jax.Device] | None = None,
         chunk_size: int | None = None,
+        mode: str = "auto",
     ) -> None:
         self.sweep = sweep
+        self.devices: Devices = tuple(devices or jax.devices())
         self._sizes = sizes
-        self._devices = tuple(devices or jax.devices())
         self._configs = sweep.configs()
-        if chunk_size is None:
-            chunk_size = CHUNK_PER_DEVICE.get(self._devices[0].platform, 8) * len(self._devices)
-        self._groups = {
-            shape: _even_chunks(ids, chunk_size, len(self._devices))
-            for shape, ids in sweep.shape_groups().items()
+        costs = COSTS.get(self.devices[0].platform, COSTS["cpu"])
+
+        def seconds(widths: Shape) -> float:
+            return num_seeds * batching.flops_of(widths, sizes, sweep.epochs) / costs.flops
+
+        groups = sweep.shape_groups()
+        self.chunks = {
+            bucket: _even_chunks(
+                bucket.config_ids,
+                chunk_size or batching.chunk_size(bucket.widths, sizes, costs) * len(self.devices),
+                len(self.devices),
+            )
+            for bucket in batching.plan(groups, seconds, costs.compile_s, mode)
         }
         self.compile_wait_s = 0.0
-        self.train_wait_s = 0.0
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="compile")
-        self._programs = {shape: self._pool.submit(self._compile, shape) for shape in self._groups}
+        self._widths = batching.widest(bucket.widths for bucket in self.chunks)
+        self._call_epochs = epochs_of_a_call(sweep.epochs, self._widths, sizes.num_train)
+        self._pool = ThreadPoolExecutor(_COMPILE_THREADS, thread_name_prefix="compile")
+        self._random = self._pool.submit(self._compile_drawing)
+        self._programs = {
+            bucket: self._pool.submit(self._compile, bucket, max(map(len, chunks)))
+            for bucket, chunks in self.chunks.items()
+        }
 
     @property
     def num_programs(self) -> int:
-        """Programs that the sweep needs, one for each shape group."""
+        """Training programs that the sweep needs, one for each bucket."""
         return len(self._programs)
 
     @property
@@ -112,104 +136,139 @@ class Engine:
     def __exit__(self, *exc_info: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def run(self, data: Data, seeds: Sequence[int]) -> Iterator[Chunk]:
+    def run(
+        self,
+        data: Data,
+        seeds: Sequence[int],
+        skip: Callable[[int, Sequence[int]], bool] | None = None,
+    ) -> Iterator[Chunk]:
         """Trains every config with every seed, and yields each chunk when it is done.
+
+        The next chunk trains while the caller looks at the last one.
 
         Args:
           data: the arrays of the dataset, of the sizes given at construction.
           seeds: each a replicate of every config.
-        """
-        placed = jax.device_put(data, NamedSharding(_mesh(self._devices), PartitionSpec()))
-        for shape, chunks in self._groups.items():
-            program = self._wait(self._programs[shape])
-            for seed in seeds:
-                for config_ids in chunks:
-                    started = time.perf_counter()
-                    history = self._train(program, config_ids, seed, placed)
-                    self.train_wait_s += time.perf_counter() - started
-                    yield Chunk(shape, seed, config_ids, history)
+          skip: tells of a seed and config ids whether to leave their chunk out.
 
-    def _compile(self, shape: Shape) -> "Program":
-        size = max(len(ids) for ids in self._groups[shape])
-        return compile_program(
-            shape,
+        Raises:
+          InputError: not even one member a device fits into memory.
+        """
+        placed = everywhere(data, self.devices)
+        todo = {
+            bucket: [
+                (seed, ids)
+                for seed in seeds
+                for ids in chunks
+                if skip is None or not skip(seed, ids)
+            ]
+            for bucket, chunks in self.chunks.items()
+        }
+        for bucket, members in todo.items():
+            if not members:
+                self._programs[bucket].cancel()
+        running: deque[_Running] = deque()
+        for bucket, members in todo.items():
+            for seed, ids in members:
+                running.append(self._begin(bucket, seed, ids, placed))
+                if len(running) > 1:
+                    yield self._finish(running.popleft(), placed)
+        while running:
+            yield self._finish(running.popleft(), placed)
+
+    def train_one(
+        self, config: Config, data: Data, seed: int, epochs: int
+    ) -> tuple[Params, np.ndarray]:
+        """Trains one config of the sweep on the sweep's programs, for any number of epochs.
+
+        Returns:
+          the parameters (see ``model.initial_params``) as NumPy arrays, and the history
+          (epochs, 4) float32 in the order of ``training.METRICS``.
+        """
+        config_id = self._configs.index(config)
+        bucket = next(bucket for bucket in self.chunks if config_id in bucket.config_ids)
+        program = self._program(bucket)
+        hparams = self._hparams([config_id], program.chunk_size)
+        placed = everywhere(data, self.devices)
+        state, histories = train_chunk(program, self._numbers(), hparams, seed, placed, epochs)
+        params = jax.tree.map(lambda leaf: np.asarray(leaf)[0], state.params)
+        return without_padding(params, config.shape), joined(histories, epochs)[0]
+
+    def _begin(self, bucket: Bucket, seed: int, ids: tuple[int, ...], data: Data) -> _Running:
+        """Sets the devices to work on a chunk, in parts if its program has become smaller."""
+        try:
+            program = self._program(bucket)
+            histories = []
+            for start in range(0, len(ids), program.chunk_size):
+                hparams = self._hparams(ids[start : start + program.chunk_size], program.chunk_size)
+                _, part = train_chunk(
+                    program, self._numbers(), hparams, seed, data, self.sweep.epochs
+                )
+                histories.append(part)
+        except jax.errors.JaxRuntimeError as error:
+            _raise_unless_memory(error)
+            return _Running(bucket, seed, ids, None)
+        return _Running(bucket, seed, ids, histories)
+
+    def _finish(self, running: _Running, data: Data) -> Chunk:
+        """Waits for a chunk; one that did not fit into memory is tried again in halves."""
+        bucket, seed, ids, histories = running
+        while True:
+            try:
+                if histories is not None:
+                    history = np.concatenate([joined(h, self.sweep.epochs) for h in histories])
+                    return Chunk(bucket, seed, ids, history[: len(ids)])
+            except jax.errors.JaxRuntimeError as error:
+                _raise_unless_memory(error)
+            self._halve(bucket, len(ids))
+            histories = self._begin(bucket, seed, ids, data).histories
+
+    def _halve(self, bucket: Bucket, members: int) -> None:
+        """Replaces a bucket's program by one for half as many members."""
+        size = min(self._programs[bucket].result().chunk_size, members)
+        if size <= len(self.devices):
+            units = "-".join(map(str, bucket.widths))
+            raise InputError(
+                f"out of memory: not even one network of {units} units fits on each device; take "
+                "larger num_units out of the sweep, or use a device with more memory"
+            )
+        logging.warning("out of memory with %d networks at a time: trying half as many", size)
+        self._programs[bucket] = self._pool.submit(self._compile, bucket, -(-size // 2))
+
+    def _hparams(self, config_ids: Sequence[int], chunk_size: int) -> HParams:
+        configs = [self._configs[i] for i in config_ids]
+        return stack_hparams(configs, self.sweep, self._sizes, chunk_size)
+
+    def _compile_drawing(self) -> RandomNumbers:
+        sweep = self.sweep
+        drawing = compile_drawing(
+            self._widths, self._sizes, self._call_epochs, sweep.batch_size, self.devices
+        )
+        return RandomNumbers(drawing)
+
+    def _compile(self, bucket: Bucket, members: int) -> Program:
+        return compile_training(
+            bucket.widths,
+            self._widths,
             self._sizes,
-            self.sweep.epochs,
+            self._call_epochs,
             self.sweep.batch_size,
             self.sweep.loss,
-            -(-size // len(self._devices)) * len(self._devices),
-            self._devices,
+            _rounded_up(members, len(self.devices)),
+            self.devices,
         )
 
-    def _wait(self, future: "Future[Program]") -> "Program":
+    def _program(self, bucket: Bucket) -> Program:
+        return self._wait(self._programs[bucket])
+
+    def _numbers(self) -> RandomNumbers:
+        return self._wait(self._random)
+
+    def _wait(self, future: "Future[T]") -> T:
         started = time.perf_counter()
-        program = future.result()
+        result = future.result()
         self.compile_wait_s += time.perf_counter() - started
-        return program
-
-    def _train(
-        self, program: "Program", config_ids: Sequence[int], seed: int, data: Data
-    ) -> np.ndarray:
-        configs = [self._configs[i] for i in config_ids]
-        hparams = stack_hparams(configs, self.sweep, self._sizes, program.chunk_size)
-        _, history = program.call(hparams, np.uint32(seed), data)
-        return np.asarray(history)[: len(configs)]
-
-
-class Program(NamedTuple):
-    """A compiled program."""
-
-    call: Any  # (hparams, seed, data) -> (params or None, history), members first
-    chunk_size: int
-
-
-@functools.cache
-def compile_program(
-    shape: Shape,
-    sizes: Sizes,
-    epochs: int,
-    batch_size: int,
-    loss: str,
-    chunk_size: int,
-    devices: tuple[jax.Device, ...],
-    own_data: bool = False,
-) -> Program:
-    """Compiles the training of a chunk of members; once in a process for the same arguments.
-
-    Args:
-      shape: units of the hidden layers.
-      sizes: the sizes of the dataset.
-      epochs: passes over the train part.
-      batch_size: rows of a batch.
-      loss: a name from ``space.LOSSES``.
-      chunk_size: members; a multiple of the number of devices.
-      devices: over which the member axis is split.
-      own_data: whether each member trains on arrays of its own and its parameters are
-        returned; else all share the data and only histories are.
-    """
-    train = make_train(shape, sizes.num_classes, epochs, batch_size, loss)
-
-    def train_chunk(
-        hparams: HParams, seed: jax.Array, data: Data
-    ) -> tuple[Params | None, jax.Array]:
-        members = jax.vmap(train, in_axes=(0, None, 0 if own_data else None))
-        params, history = members(hparams, seed, data)
-        return (params if own_data else None), history
-
-    by_member, everywhere = PartitionSpec("member"), PartitionSpec()
-    # Members do not talk to each other: shard_map leaves the compiler no room to think so.
-    sharded = jax.shard_map(
-        train_chunk,
-        mesh=_mesh(devices),
-        in_specs=(by_member, everywhere, by_member if own_data else everywhere),
-        out_specs=by_member,
-        check_vma=False,
-    )
-    hparams, seed, data = _example_arguments(len(shape), sizes, chunk_size)
-    if own_data:
-        data = _stack([data] * chunk_size)
-    lowered = jax.jit(sharded).lower(hparams, seed, data)
-    return Program(lowered.compile(), chunk_size)
+        return result
 
 
 def train_on_each(
@@ -228,16 +287,19 @@ def train_on_each(
       for each dataset the parameters (see ``model.initial_params``) as NumPy arrays, and the
       history (epochs, 4) float32 in the order of ``training.METRICS``.
     """
-    sizes = Sizes.of(datasets[0])
+    sizes, widths = Sizes.of(datasets[0]), config.shape
     devices = tuple(jax.devices()[: len(datasets)])
-    chunk_size = -(-len(datasets) // len(devices)) * len(devices)
-    program = compile_program(
-        config.shape, sizes, epochs, sweep.batch_size, sweep.loss, chunk_size, devices, True
+    chunk_size = _rounded_up(len(datasets), len(devices))
+    call = epochs_of_a_call(epochs, widths, sizes.num_train)
+    drawing = compile_drawing(widths, sizes, call, sweep.batch_size, devices)
+    program = compile_training(
+        widths, widths, sizes, call, sweep.batch_size, sweep.loss, chunk_size, devices, True
     )
     filled = [*datasets, *[datasets[-1]] * (chunk_size - len(datasets))]
     hparams = stack_hparams([config], sweep, sizes, chunk_size)
-    data = _stack([data_of(dataset) for dataset in filled])
-    params, history = jax.tree.map(np.asarray, program.call(hparams, np.uint32(seed), data))
+    data = stack([data_of(dataset) for dataset in filled])
+    state, histories = train_chunk(program, RandomNumbers(drawing), hparams, seed, data, epochs)
+    params, history = jax.tree.map(np.asarray, state.params), joined(histories, epochs)
     return [
         (jax.tree.map(operator.itemgetter(i), params), history[i]) for i in range(len(datasets))
     ]
@@ -249,47 +311,20 @@ def stack_hparams(
     """Stacks the hyperparameters of configs, the last repeated up to the chunk's size."""
     members = [hparams_of(c, sweep, sizes.num_features, sizes.num_classes) for c in configs]
     members += [members[-1]] * (chunk_size - len(members))
-    return _stack(members)
-
-
-def _stack(trees: Sequence[T]) -> T:
-    """Stacks trees of arrays of the same shapes along a new first axis."""
-    stacked: T = jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
-    return stacked
-
-
-def _example_arguments(
-    num_hidden: int, sizes: Sizes, chunk_size: int
-) -> tuple[HParams, np.uint32, Data]:
-    """Returns arguments of the shapes and types that a program is compiled for."""
-
-    def zeros(*shape: int) -> np.ndarray:
-        return np.zeros(shape, np.float32)
-
-    hparams = HParams(
-        limits=zeros(chunk_size, num_hidden + 1),
-        dropout=zeros(chunk_size, num_hidden),
-        slope=zeros(chunk_size),
-        optimizer=Coefficients(*[zeros(chunk_size)] * len(Coefficients._fields)),
-    )
-    data = Data(
-        x_train=zeros(sizes.num_train, sizes.num_features),
-        y_train=np.zeros(sizes.num_train, np.int32),
-        x_test=zeros(sizes.num_test, sizes.num_features),
-        y_test=np.zeros(sizes.num_test, np.int32),
-    )
-    return hparams, np.uint32(0), data
+    return stack(members)
 
 
 def _even_chunks(ids: Sequence[int], most: int, multiple: int) -> list[tuple[int, ...]]:
     """Cuts ids into as few chunks of at most ``most`` as possible, of nearly equal size."""
-    most = max(multiple, most)
-    count = -(-len(ids) // most)
-    size = -(-len(ids) // count)
-    size = -(-size // multiple) * multiple
+    count = -(-len(ids) // max(multiple, most))
+    size = _rounded_up(-(-len(ids) // count), multiple)
     return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
 
 
-@functools.cache
-def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:
-    return Mesh(np.array(devices), ("member",))
+def _rounded_up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def _raise_unless_memory(error: jax.errors.JaxRuntimeError) -> None:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        raise error

@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 
 from gtzan_jax.space import Config
 
-Array = jax.Array | np.ndarray | np.floating[Any]  # on a device or the host
+Array = jax.Array | np.ndarray | np.number[Any]  # on a device or the host
 Params = Mapping[str, Mapping[str, Array]]
 
 # Random numbers for units are drawn in blocks of this many, each block from a key of its
@@ -130,19 +130,18 @@ def initial_limits(config: Config, num_features: int, num_classes: int) -> tuple
     return tuple(limits)
 
 
-def initial_params(key: jax.Array, sizes: Sequence[int], limits: jax.Array) -> Params:
-    """Draws the initial parameters of an :class:`MLP`.
+def initial_kernels(key: jax.Array, sizes: Sequence[int]) -> list[jax.Array]:
+    """Draws kernels in (-1, 1), which :func:`initial_params` scales.
 
-    One draw in (-1, 1) serves every initialiser: it is scaled by the layer's limit, so that
-    configs that share a seed start from proportional weights.
+    A weight depends on its layer, row and column, not on the sizes: the kernels of a wider
+    network begin with those of a narrower one.
 
     Args:
       key: a JAX random key.
       sizes: features, units of each hidden layer, classes.
-      limits: (layers,) float32, from :func:`initial_limits`; may be traced.
 
     Returns:
-      for each layer its kernel (fan_in, fan_out) and its bias (fan_out,), zero, float32.
+      for each layer (fan_in, fan_out) float32.
     """
     shapes = list(itertools.pairwise(sizes))
     blocks = [-(-fan_out // _BLOCK) for _, fan_out in shapes]
@@ -155,17 +154,71 @@ def initial_params(key: jax.Array, sizes: Sequence[int], limits: jax.Array) -> P
     # The middles of 2**23 equal steps, each exact in float32.
     steps = (_draw(key, names, (_BLOCK,), jnp.uint32) >> 9).astype(jnp.float32)
     drawn = (steps + 0.5) / 2.0**22 - 1.0
+    ends = np.cumsum([fan_in * n for (fan_in, _), n in zip(shapes, blocks, strict=True)])
+    return [
+        rows.reshape(fan_in, -1)[:, :fan_out]
+        for rows, (fan_in, fan_out) in zip(jnp.split(drawn, ends[:-1]), shapes, strict=True)
+    ]
+
+
+def initial_params(
+    kernels: Sequence[jax.Array],
+    limits: jax.Array,
+    units: jax.Array,
+    widths: Sequence[int],
+) -> Params:
+    """Makes the initial parameters of an :class:`MLP` from kernels in (-1, 1).
+
+    One draw serves every initialiser and width: it is scaled by the layer's limit, so that
+    configs that share a seed start from proportional weights, and the weights to and from the
+    columns that pad a hidden layer are zero. These stay zero: no gradient reaches them.
+
+    Args:
+      kernels: from :func:`initial_kernels`, at least as wide as ``widths``.
+      limits: (layers,) float32, from :func:`initial_limits`; may be traced.
+      units: (hidden layers,) int32, the units that are not padding; may be traced.
+      widths: units of each hidden layer, padding included.
+
+    Returns:
+      for each layer its kernel (fan_in, fan_out) and its bias (fan_out,), zero, float32.
+    """
+    sizes = (kernels[0].shape[0], *widths, kernels[-1].shape[1])
+    used = [
+        None,
+        *(jnp.arange(w) < n for w, n in zip(widths, jnp.unstack(units), strict=True)),
+        None,
+    ]
     params: dict[str, dict[str, jax.Array]] = {}
-    start = 0
-    for layer, (name, (fan_in, fan_out)) in enumerate(
-        zip(layer_names(len(sizes) - 2), shapes, strict=True)
-    ):
-        stop = start + fan_in * blocks[layer]
-        kernel = drawn[start:stop].reshape(fan_in, -1)[:, :fan_out]
-        bias = jnp.zeros((fan_out,), jnp.float32)
-        params[name] = {"kernel": kernel * limits[layer], "bias": bias}
-        start = stop
+    for layer, name in enumerate(layer_names(len(widths))):
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
+        kernel = kernels[layer][:fan_in, :fan_out] * limits[layer]
+        rows, columns = used[layer], used[layer + 1]
+        if rows is not None:
+            kernel = jnp.where(rows[:, None], kernel, 0.0)
+        if columns is not None:
+            kernel = jnp.where(columns, kernel, 0.0)
+        params[name] = {"kernel": kernel, "bias": jnp.zeros((fan_out,), jnp.float32)}
     return params
+
+
+def without_padding(params: Params, units: Sequence[int]) -> Params:
+    """Returns the parameters of a padded network without its padding.
+
+    Args:
+      params: as from :func:`initial_params`.
+      units: of each hidden layer, padding left out.
+    """
+    names = layer_names(len(units))
+    num_features = params[names[0]]["kernel"].shape[0]
+    num_classes = params[names[-1]]["kernel"].shape[1]
+    sizes = itertools.pairwise((num_features, *units, num_classes))
+    return {
+        name: {
+            "kernel": np.asarray(params[name]["kernel"])[:fan_in, :fan_out],
+            "bias": np.asarray(params[name]["bias"])[:fan_out],
+        }
+        for name, (fan_in, fan_out) in zip(names, sizes, strict=True)
+    }
 
 
 def apply_model(

@@ -47,9 +47,10 @@ class SweepProgress(_Bar):
     """
 
     def __init__(self, engine: Engine, num_seeds: int) -> None:
-        groups = engine.sweep.shape_groups()
         self._engine = engine
-        self._left = Counter({shape: len(ids) * num_seeds for shape, ids in groups.items()})
+        self._left = Counter(
+            {bucket: len(bucket.config_ids) * num_seeds for bucket in engine.chunks}
+        )
         self._members = 0
         self._best = 0.0
         super().__init__(self._left.total(), _StateColumn(self))
@@ -61,9 +62,9 @@ class SweepProgress(_Bar):
         best = finite[:, METRICS.index("test_accuracy")].max(initial=0.0)
         self._best = max(self._best, float(best))
         self._members += len(chunk.config_ids)
-        self._left[chunk.shape] -= len(chunk.config_ids)
+        self._left[chunk.bucket] -= len(chunk.config_ids)
         self.update(self._task, completed=self._members)
-        if self.disable and not self._left[chunk.shape]:
+        if self.disable and not self._left[chunk.bucket]:
             print(f"  {self._members:,}/{self._total:,} members, {self.state()}", flush=True)
 
     def state(self) -> str:

@@ -16,14 +16,14 @@ from absl import flags
 
 import gtzan_jax
 from gtzan_jax import cli, rundir
-from gtzan_jax.engine import Engine, Sizes, data_of
+from gtzan_jax.engine import Engine, data_of
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.platforms import select_platform
 from gtzan_jax.progress import SweepProgress
 from gtzan_jax.rundir import RunDir
 from gtzan_jax.space import Sweep, load_sweep
-from gtzan_jax.splits import TEST_SIZE, Dataset, random_split, standardise, train_size
+from gtzan_jax.splits import TEST_SIZE, Dataset, Sizes, random_split, standardise, train_size
 from gtzan_jax.training import METRICS
 
 if TYPE_CHECKING:

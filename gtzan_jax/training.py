@@ -1,10 +1,10 @@
-"""One training run, as a pure function: ``make_train(static) -> train(hparams, seed, data)``.
+"""One training run, in pure functions: draw random numbers, start a member, train it.
 
 Nothing here knows of batches of members, devices or files: :mod:`gtzan_jax.engine` batches.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from gtzan_jax.model import (
     Params,
     apply_model,
     dropout_factors,
+    initial_kernels,
     initial_limits,
     initial_params,
     noise_bits,
@@ -38,6 +39,7 @@ class HParams(NamedTuple):
     """The hyperparameters that are numbers to the compiled program."""
 
     limits: Array  # (layers,) float32, bounds of the initial weights
+    units: Array  # (hidden layers,) int32, without padding
     dropout: Array  # (hidden layers,) float32 rates
     slope: Array  # () float32, of leaky ReLU; 0 is ReLU
     optimizer: Coefficients
@@ -57,6 +59,7 @@ def hparams_of(config: Config, sweep: Sweep, num_features: int, num_classes: int
     slope = sweep.leaky_slope if config.activation == "leaky_relu" else 0.0
     return HParams(
         limits=np.asarray(initial_limits(config, num_features, num_classes), np.float32),
+        units=np.asarray(config.shape, np.int32),
         dropout=np.asarray(config.dropout, np.float32),
         slope=np.float32(slope),
         optimizer=coefficients(config.optimizer, sweep.learning_rates[config.optimizer]),
@@ -80,47 +83,116 @@ def losses(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
     """
     if loss == "softmax_twice":
         logits = jax.nn.softmax(logits)
-    return jnp.asarray(optax.losses.softmax_cross_entropy_with_integer_labels(logits, labels))
+    # Not the variant for integer labels: its gradient scatters, row after row on a CPU.
+    wanted = jax.nn.one_hot(labels, logits.shape[-1])
+    return jnp.asarray(optax.losses.softmax_cross_entropy(logits, wanted))
+
+
+class State(NamedTuple):
+    """What a member carries from epoch to epoch."""
+
+    params: Params
+    optimizer: OptimizerState
+
+
+class Draws(NamedTuple):
+    """The random numbers of some epochs, the same for all members that share a seed."""
+
+    rows: Array  # (epochs, steps, batch) int32, shuffled rows of the train part
+    bits: Sequence[Array]  # for each hidden layer (epochs, steps, batch, width) uint16
+
+
+def draw_kernels(seed: Array, sizes: Sequence[int]) -> list[jax.Array]:
+    """Draws a seed's initial kernels; see ``model.initial_kernels``.
+
+    Args:
+      seed: () uint32.
+      sizes: features, units of each hidden layer, classes.
+    """
+    return initial_kernels(jax.random.fold_in(jax.random.key(seed), _WEIGHTS), sizes)
+
+
+def draw_epochs(
+    seed: Array, first: Array, epochs: int, widths: Sequence[int], num_rows: int, batch_size: int
+) -> Draws:
+    """Draws the batches and the dropout noise of some epochs.
+
+    Args:
+      seed: () uint32.
+      first: () uint32, the first of the epochs, from 0.
+      epochs: how many.
+      widths: units of each hidden layer, for which there is to be noise.
+      num_rows: rows of the train part.
+      batch_size: rows of a batch; the last one may be partial, and is filled up with row 0.
+    """
+    steps = -(-num_rows // batch_size)
+    missing = steps * batch_size - num_rows
+
+    def draw_epoch(name: jax.Array) -> Draws:
+        root = jax.random.key(seed)
+        order = jax.random.permutation(jax.random.fold_in(root, _ORDER + name), num_rows)
+        rows = jnp.pad(order, (0, missing)).reshape(steps, batch_size)
+        bits = noise_bits(jax.random.fold_in(root, _DROPOUT + name), widths, (steps, batch_size))
+        return Draws(rows, bits)
+
+    return jax.vmap(draw_epoch)(jnp.asarray(first) + jnp.arange(epochs, dtype=jnp.uint32))
+
+
+def start(hparams: HParams, kernels: Sequence[jax.Array], widths: Sequence[int]) -> State:
+    """Returns a member before its first epoch.
+
+    Args:
+      hparams: the member's.
+      kernels: from :func:`draw_kernels`, at least as wide as ``widths``.
+      widths: units of each hidden layer, padding included.
+    """
+    limits, units = jnp.asarray(hparams.limits), jnp.asarray(hparams.units)
+    params = initial_params(kernels, limits, units, widths)
+    return State(params, optimizer(hparams.optimizer).init(params))
 
 
 def make_train(
-    shape: tuple[int, ...], num_classes: int, epochs: int, batch_size: int, loss: str
-) -> Callable[[HParams, jax.Array, Data], tuple[Params, jax.Array]]:
-    """Makes the function that trains one member.
+    widths: Sequence[int], num_classes: int, loss: str
+) -> Callable[[HParams, State, Draws, jax.Array, Data], tuple[State, jax.Array]]:
+    """Makes the function that trains one member for some epochs.
 
     Args:
-      shape: units of the hidden layers.
+      widths: units of the hidden layers, padding included.
       num_classes: units of the output layer.
-      epochs: passes over the train part.
-      batch_size: rows of a batch; the last, partial batch is kept, as Keras keeps it.
       loss: a name from ``space.LOSSES``.
 
     Returns:
-      ``train(hparams, seed, data) -> (params, history)``, pure, with ``seed`` () uint32 and
-      ``history`` (epochs, 4) float32 in the order of ``METRICS``. Train figures are Keras's:
-      averaged over the batches of the epoch while the weights change, dropout on. Test
-      figures are taken at the end of the epoch, dropout off.
+      ``train(hparams, state, draws, epochs, data) -> (state, history)``, pure. Of the epochs
+      that there are draws for, the first ``epochs`` () int32 are trained. ``history`` (drawn
+      epochs, 4) float32 is in the order of ``METRICS`` and 0 for epochs that are not trained.
+      Train figures are Keras's: averaged over the batches of the epoch while the weights
+      change, dropout on. Test figures are taken at the end of the epoch, dropout off. The last,
+      partial batch of an epoch is kept, as Keras keeps it.
     """
-    model = MLP(shape, num_classes)
+    model = MLP(widths, num_classes)
 
-    def train(hparams: HParams, seed: jax.Array, data: Data) -> tuple[Params, jax.Array]:
+    def train(
+        hparams: HParams, state: State, draws: Draws, epochs: jax.Array, data: Data
+    ) -> tuple[State, jax.Array]:
         rule = optimizer(hparams.optimizer)
-        num_rows, num_features = data.x_train.shape
-        steps = -(-num_rows // batch_size)
+        rates = jnp.unstack(jnp.asarray(hparams.dropout))
+        num_rows = data.y_train.shape[0]
+        drawn, steps, batch_size = draws.rows.shape
+        weights = (np.arange(steps * batch_size) < num_rows).astype(np.float32)
 
         def score(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
             right = jnp.argmax(logits, axis=-1).astype(labels.dtype) == labels
             return losses(logits, labels, loss), right.astype(jnp.float32)
 
         def step(
-            carry: tuple[Params, OptimizerState, jax.Array],
-            batch: tuple[jax.Array, jax.Array, list[jax.Array]],
-        ) -> tuple[tuple[Params, optax.OptState, jax.Array], None]:
-            params, state, totals = carry
-            rows, weight, bits = batch
-            x, labels = jnp.asarray(data.x_train)[rows], jnp.asarray(data.y_train)[rows]
-            rates = jnp.unstack(jnp.asarray(hparams.dropout))
-            keep = [dropout_factors(b, rate) for b, rate in zip(bits, rates, strict=True)]
+            carry: tuple[State, jax.Array], batch: tuple[jax.Array, jax.Array, jax.Array, Any]
+        ) -> tuple[tuple[State, jax.Array], None]:
+            (params, moments), totals = carry
+            x, labels, weight, bits = batch
+            keep = [
+                dropout_factors(b[:, :width], rate)
+                for b, width, rate in zip(bits, widths, rates, strict=True)
+            ]
 
             def mean_loss(params: Params) -> tuple[jax.Array, jax.Array]:
                 loss_rows, right = score(apply_model(model, params, x, hparams.slope, keep), labels)
@@ -128,49 +200,27 @@ def make_train(
                 return sums[0] / jnp.sum(weight), sums
 
             grads, sums = jax.grad(mean_loss, has_aux=True)(params)
-            updates, new_state = rule.update(grads, state)
-            return (optax.apply_updates(params, updates), new_state, totals + sums), None
+            updates, moments = rule.update(grads, moments)
+            return (State(optax.apply_updates(params, updates), moments), totals + sums), None
 
-        def epoch(
-            carry: tuple[Params, OptimizerState], keys: tuple[jax.Array, jax.Array]
-        ) -> tuple[tuple[Params, OptimizerState], jax.Array]:
-            order_key, noise_key = keys
-            rows, weight = _batches(order_key, num_rows, steps, batch_size)
-            bits = noise_bits(noise_key, shape, (steps, batch_size))
-            totals = jnp.zeros((2,), jnp.float32)
-            (params, state, totals), _ = lax.scan(step, (*carry, totals), (rows, weight, bits))
-            test = score(
-                apply_model(model, params, jnp.asarray(data.x_test), hparams.slope),
-                jnp.asarray(data.y_test),
+        def epoch(index: jax.Array, carry: tuple[State, jax.Array]) -> tuple[State, jax.Array]:
+            state, history = carry
+            rows = jnp.asarray(draws.rows)[index]
+            batches = (
+                jnp.asarray(data.x_train)[rows],
+                jnp.asarray(data.y_train)[rows],
+                jnp.asarray(weights.reshape(steps, batch_size)),
+                [jnp.asarray(bits)[index] for bits in draws.bits],
             )
-            figures = [totals / num_rows, jnp.stack([jnp.mean(test[0]), jnp.mean(test[1])])]
-            return (params, state), jnp.concatenate(figures)
+            totals = jnp.zeros((2,), jnp.float32)
+            (state, totals), _ = lax.scan(step, (state, totals), batches)
+            logits = apply_model(model, state.params, jnp.asarray(data.x_test), hparams.slope)
+            test = [jnp.mean(figure) for figure in score(logits, jnp.asarray(data.y_test))]
+            figures = jnp.concatenate([totals / num_rows, jnp.stack(test)])
+            return state, history.at[index].set(figures)
 
-        sizes = (num_features, *shape, num_classes)
-        names = jnp.arange(epochs, dtype=jnp.uint32)
-        named = jnp.concatenate(
-            [jnp.array([_WEIGHTS], jnp.uint32), _ORDER + names, _DROPOUT + names]
-        )
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), named)
-        params = initial_params(keys[0], sizes, jnp.asarray(hparams.limits))
-        epoch_keys = (keys[1 : epochs + 1], keys[epochs + 1 :])
-        (params, _), history = lax.scan(epoch, (params, rule.init(params)), epoch_keys)
-        return params, history
+        history = jnp.zeros((drawn, len(METRICS)), jnp.float32)
+        state, history = lax.fori_loop(0, epochs, epoch, (state, history))
+        return state, history
 
     return train
-
-
-def _batches(
-    key: jax.Array, num_rows: int, steps: int, batch_size: int
-) -> tuple[jax.Array, jax.Array]:
-    """Shuffles the train rows into batches.
-
-    Returns:
-      rows (steps, batch) int32 and their weights (steps, batch) float32, which are 0 for
-      the places of the last batch that no row fills.
-    """
-    order = jax.random.permutation(key, num_rows)
-    missing = steps * batch_size - num_rows
-    rows = jnp.pad(order, (0, missing)).reshape(steps, batch_size)
-    weight = (jnp.arange(steps * batch_size) < num_rows).astype(jnp.float32)
-    return rows, weight.reshape(steps, batch_size)

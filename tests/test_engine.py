@@ -3,14 +3,11 @@ import numpy as np
 import pytest
 from conftest import make_dataset, make_sweep
 
-from gtzan_jax.engine import (
-    Engine,
-    Sizes,
-    _even_chunks,
-    compile_program,
-    data_of,
-    train_on_each,
-)
+from gtzan_jax import engine as engine_module
+from gtzan_jax import programs
+from gtzan_jax.engine import Engine, _even_chunks, data_of, train_on_each
+from gtzan_jax.errors import InputError
+from gtzan_jax.splits import Sizes
 
 DATASET = make_dataset()
 SIZES = Sizes.of(DATASET)
@@ -42,6 +39,18 @@ def test_numbers_do_not_depend_on_the_company(sweep, together, chunk_size, num_d
     devices = jax.devices()[:num_devices]
     assert len(devices) == num_devices
     other = histories(sweep, seeds=[7], chunk_size=chunk_size, devices=devices)
+    np.testing.assert_allclose(other[:, 0], together[:, 1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["shape", "padded"])
+def test_numbers_do_not_depend_on_the_padding(sweep, together, mode):
+    other = histories(sweep, seeds=[7], mode=mode)
+    np.testing.assert_allclose(other[:, 0], together[:, 1], rtol=1e-4)
+
+
+def test_numbers_do_not_depend_on_the_epochs_of_a_call(sweep, together, monkeypatch):
+    monkeypatch.setattr(programs, "_EPOCHS", 2)  # two calls, of two epochs and of one
+    other = histories(sweep, seeds=[7])
     np.testing.assert_allclose(other[:, 0], together[:, 1], rtol=1e-4)
 
 
@@ -89,30 +98,98 @@ def test_a_diverging_member_leaves_its_neighbours_alone():
 
 
 def test_chunks_cover_every_member_once(sweep):
-    with Engine(sweep, SIZES, chunk_size=4) as engine:
+    with Engine(sweep, SIZES, chunk_size=4, mode="shape") as engine:
         chunks = list(engine.run(DATA, [0, 1]))
     assert engine.num_compiled == engine.num_programs == 2
     assert [len(chunk.config_ids) for chunk in chunks] == [4, 2] * 4
     members = [(chunk.seed, i) for chunk in chunks for i in chunk.config_ids]
     assert sorted(members) == [(seed, i) for seed in (0, 1) for i in range(12)]
     configs = sweep.configs()
-    assert all(configs[i].shape == chunk.shape for chunk in chunks for i in chunk.config_ids)
+    for chunk in chunks:
+        widest = np.max([configs[i].shape for i in chunk.bucket.config_ids], axis=0)
+        assert chunk.bucket.widths == tuple(widest)
+        assert set(chunk.config_ids) <= set(chunk.bucket.config_ids)
+        assert chunk.history.nbytes == len(chunk.config_ids) * sweep.epochs * 4 * 4
 
 
-def test_a_second_run_compiles_nothing(sweep):
-    compiled = []
-    record = lambda name, *_, **__: compiled.append(name)  # noqa: E731
-    compile_program.cache_clear()
+def test_chunks_can_be_left_out(sweep):
+    with Engine(sweep, SIZES, chunk_size=4, mode="shape") as engine:
+        first, second = engine.chunks
+        chunks = list(engine.run(DATA, [0, 1], lambda seed, ids: seed == 0 or ids[0] in first[1]))
+    members = [(chunk.seed, i) for chunk in chunks for i in chunk.config_ids]
+    assert members == [(1, i) for i in second.config_ids]
+
+
+@pytest.fixture
+def compiled():
+    """Counts the programs that XLA compiles from here on."""
+    names = []
+    record = lambda name, *_, **__: names.append(name)  # noqa: E731
+    programs.compile_training.cache_clear()
+    programs.compile_drawing.cache_clear()
     jax.monitoring.register_event_duration_secs_listener(record)
-    try:
+    yield lambda: names.count("/jax/core/compile/backend_compile_duration")
+    jax.monitoring.unregister_event_duration_listener(record)
+
+
+@pytest.mark.parametrize(("mode", "buckets"), [("shape", 2), ("padded", 1)])
+def test_nothing_is_compiled_twice(sweep, compiled, mode, buckets):
+    histories(sweep, mode=mode)
+    # Two that draw random numbers; one that starts and one that trains, a bucket.
+    assert compiled() == 2 + 2 * buckets
+    histories(sweep, seeds=[5], mode=mode)
+    with Engine(sweep, SIZES, mode=mode) as engine:
+        engine.train_one(sweep.configs()[3], DATA, seed=1, epochs=8)
+    assert compiled() == 2 + 2 * buckets
+
+
+@pytest.mark.parametrize("config_id", [0, 4, 11])
+@pytest.mark.parametrize("epochs", [2, 3, 7])
+def test_one_config_trains_on_the_programs_of_the_sweep(sweep, config_id, epochs):
+    config = sweep.configs()[config_id]
+    with Engine(sweep, SIZES, mode="padded") as engine:
+        params, history = engine.train_one(config, DATA, seed=7, epochs=epochs)
+    [(expected, alone)] = train_on_each(config, sweep, [DATASET], seed=7, epochs=epochs)
+    assert history.shape == (epochs, 4)
+    np.testing.assert_allclose(history, alone, rtol=1e-4)
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, expected)
+    for got, wanted in zip(jax.tree.leaves(params), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-3, atol=1e-5)
+
+
+def simulate_memory_for(most, monkeypatch):
+    """Lets a device fail, as one does whose memory is full, with more than ``most`` members."""
+
+    def train_chunk(program, *args):
+        if program.chunk_size > most:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
+        return programs.train_chunk(program, *args)
+
+    monkeypatch.setattr(engine_module, "train_chunk", train_chunk)
+
+
+@pytest.mark.parametrize("most", [2, 3])
+def test_what_does_not_fit_is_tried_in_halves(sweep, together, monkeypatch, caplog, most):
+    simulate_memory_for(most, monkeypatch)
+    with caplog.at_level("WARNING"):
+        halved = histories(sweep, seeds=[7], chunk_size=6, mode="shape")
+    assert "out of memory with 6 networks at a time" in caplog.text
+    np.testing.assert_allclose(halved[:, 0], together[:, 1], rtol=1e-4)
+
+
+def test_when_nothing_fits_it_is_said(sweep, monkeypatch):
+    simulate_memory_for(0, monkeypatch)
+    with pytest.raises(InputError, match="not even one network of 8-6-5 units"):
+        histories(sweep, chunk_size=6, mode="shape")
+
+
+def test_other_failures_of_a_device_are_not_hidden(sweep, monkeypatch):
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: the device is gone")
+
+    monkeypatch.setattr(engine_module, "train_chunk", fail)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="gone"):
         histories(sweep)
-        name = "/jax/core/compile/backend_compile_duration"
-        assert compiled.count(name) == len(sweep.shape_groups())
-        compiled.clear()
-        histories(sweep, seeds=[5])
-        assert name not in compiled
-    finally:
-        jax.monitoring.unregister_event_duration_listener(record)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 96, 97])

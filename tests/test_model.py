@@ -8,13 +8,22 @@ from gtzan_jax.model import (
     MLP,
     apply_model,
     dropout_factors,
+    initial_kernels,
     initial_limits,
     initial_params,
     noise_bits,
+    without_padding,
 )
 from gtzan_jax.space import Config
 
 KEY = jax.random.key(0)
+
+
+def drawn_params(sizes, limits=(1.0, 1.0, 1.0, 1.0), units=None):
+    """Returns initial parameters; with ``units``, those of a network padded to ``sizes``."""
+    units = jnp.asarray(units or sizes[1:-1], jnp.int32)
+    kernels = initial_kernels(KEY, sizes)
+    return initial_params(kernels, jnp.asarray(limits, jnp.float32), units, sizes[1:-1])
 
 
 def config(initializer="glorot_uniform", shape=(128, 64, 32)):
@@ -23,7 +32,7 @@ def config(initializer="glorot_uniform", shape=(128, 64, 32)):
 
 def test_forward_pass_is_the_textbook_one():
     sizes = (5, 4, 3, 3, 2)
-    params = initial_params(KEY, sizes, jnp.ones(4))
+    params = drawn_params(sizes)
     random = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: random.normal(size=leaf.shape).astype(np.float32), params)
     x = random.normal(size=(7, 5)).astype(np.float32)
@@ -39,7 +48,7 @@ def test_forward_pass_is_the_textbook_one():
 def test_parameters_are_those_that_flax_expects():
     model = MLP((8, 6, 5), 4)
     expected = model.init(KEY, jnp.ones((1, 7)), 0.0)["params"]
-    params = initial_params(KEY, (7, 8, 6, 5, 4), jnp.ones(4))
+    params = drawn_params((7, 8, 6, 5, 4))
     assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, expected)
 
 
@@ -49,7 +58,7 @@ def test_initial_weights_are_uniform_within_keras_limits(initializer, layer):
     keras = pytest.importorskip("keras")
     sizes = (57, 128, 64, 32, 10)
     limits = initial_limits(config(initializer), 57, 10)
-    params = initial_params(KEY, sizes, jnp.asarray(limits, jnp.float32))
+    params = drawn_params(sizes, limits)
     name = ("hidden1", "hidden2", "hidden3", "logits")[layer]
     kernel = np.asarray(params[name]["kernel"]).ravel()
     # The output layer keeps Keras's default, whatever the hidden layers use.
@@ -80,16 +89,20 @@ def test_a_wider_layer_begins_with_the_numbers_of_a_narrower_one():
     wide = noise_bits(KEY, [64, 128, 512], (4, 3))
     for small, large in zip(narrow, wide, strict=True):
         np.testing.assert_array_equal(small, large[..., : small.shape[-1]])
-    small_params = initial_params(KEY, (57, 64, 5, 70, 10), jnp.ones(4))
-    large_params = initial_params(KEY, (57, 128, 64, 130, 10), jnp.ones(4))
-    for name in small_params:
-        small, large = small_params[name]["kernel"], large_params[name]["kernel"]
-        np.testing.assert_array_equal(small, large[: small.shape[0], : small.shape[1]])
+
+
+def test_padding_changes_no_weight_and_is_zero():
+    units = (64, 5, 70)
+    small = drawn_params((57, *units, 10))
+    padded = drawn_params((57, 128, 64, 130, 10), units=units)
+    jax.tree.map(np.testing.assert_array_equal, without_padding(padded, units), small)
+    total = sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(padded))
+    assert total == pytest.approx(sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(small)))
 
 
 def test_layers_draw_different_numbers():
     first, second = noise_bits(KEY, [64, 64], (100,))
     assert abs(np.corrcoef(np.ravel(first), np.ravel(second))[0, 1]) < 0.05
-    params = initial_params(KEY, (64, 64, 64, 64, 64), jnp.ones(4))
+    params = drawn_params((64, 64, 64, 64, 64))
     kernels = [np.ravel(layer["kernel"]) for layer in params.values()]
     assert np.abs(np.corrcoef(kernels) - np.eye(4)).max() < 0.08

@@ -5,14 +5,17 @@ import numpy as np
 import pytest
 from conftest import make_sweep
 
+from gtzan_jax.batching import Bucket
 from gtzan_jax.engine import Chunk
 from gtzan_jax.progress import PartsProgress, SweepProgress
 
 SWEEP = make_sweep()  # two shape groups of six
+BUCKETS = [Bucket(shape, tuple(ids)) for shape, ids in SWEEP.shape_groups().items()]
 
 
 class FakeEngine:
     sweep = SWEEP
+    chunks = dict.fromkeys(BUCKETS)
     num_programs = 2
     num_compiled = 1
 
@@ -24,12 +27,12 @@ class Terminal(io.StringIO):
 
 def feed(progress):
     """Feeds two seeds of the first group, in chunks of three; one member diverges."""
-    shape, ids = next(iter(SWEEP.shape_groups().items()))
+    ids = BUCKETS[0].config_ids
     for seed in (0, 1):
         for chunk in (ids[:3], ids[3:]):
             history = np.full((3, 2, 4), 0.25, np.float32)
             history[1, -1] = [np.nan, 0.9, np.nan, 0.9]
-            progress.take(Chunk(shape, seed, tuple(chunk), history))
+            progress.take(Chunk(BUCKETS[0], seed, chunk, history))
 
 
 def test_without_a_terminal_a_finished_group_is_a_line(capsys):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import load_table
@@ -72,6 +73,16 @@ def test_standardise_uses_the_train_part_only(table):
     assert {dataset.x_train.dtype, dataset.x_test.dtype} == {np.dtype(np.float32)}
     assert {dataset.y_train.dtype, dataset.y_test.dtype} == {np.dtype(np.int32)}
     assert {dataset.mean.dtype, dataset.scale.dtype} == {np.dtype(np.float64)}
+
+
+def test_standardise_is_scikit_learns(table):
+    x = table.x.copy()
+    x[:, 3], x[:, 4] = 0.1, 1e6 + 1e-9 * np.arange(len(x))  # equal but for rounding
+    split = random_split(table, 1)
+    dataset = standardise(replace(table, x=x), split)
+    scaler = StandardScaler().fit(x[split.train].astype(np.float64))
+    np.testing.assert_allclose(dataset.mean, scaler.mean_, rtol=1e-12)
+    np.testing.assert_allclose(dataset.scale, scaler.scale_, rtol=1e-9)
 
 
 def test_the_test_part_does_not_touch_the_statistics(table):

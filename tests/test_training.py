@@ -7,9 +7,16 @@ import pytest
 from conftest import make_dataset, make_sweep
 
 from gtzan_jax.engine import data_of
-from gtzan_jax.model import initial_limits, initial_params, layer_names
+from gtzan_jax.model import layer_names
 from gtzan_jax.space import Config
-from gtzan_jax.training import _ORDER, _WEIGHTS, hparams_of, losses, make_train
+from gtzan_jax.training import (
+    draw_epochs,
+    draw_kernels,
+    hparams_of,
+    losses,
+    make_train,
+    start,
+)
 
 SHAPE = (12, 10, 8)
 DATASET = make_dataset()  # 70 train rows: two full batches of 32 and one of 6
@@ -23,20 +30,34 @@ def config(activation="leaky_relu", optimizer="adam", dropout=(0.0, 0.0, 0.0)):
 
 @functools.cache
 def program(shape, epochs, batch_size, loss):
-    return jax.jit(make_train(shape, GENRES, epochs, batch_size, loss))
+    """Returns a function of (hparams, dataset) that draws, starts a member and trains it."""
+    train_drawn = make_train(shape, GENRES, loss)
+    seed, first = np.uint32(SEED), np.uint32(0)
+
+    @jax.jit
+    def whole(hparams, data):
+        num_rows, num_features = data.x_train.shape
+        kernels = draw_kernels(seed, (num_features, *shape, GENRES))
+        draws = draw_epochs(seed, first, epochs, shape, num_rows, batch_size)
+        state = start(hparams, kernels, shape)
+        state, history = train_drawn(hparams, state, draws, jnp.int32(epochs), data)
+        return state.params, history
+
+    return whole
 
 
 def train(config, epochs, loss="cross_entropy", dataset=DATASET):
     sweep = make_sweep(epochs=epochs, loss=loss)
     hparams = hparams_of(config, sweep, len(dataset.features), GENRES)
     trained = program(config.shape, epochs, sweep.batch_size, loss)
-    params, history = trained(hparams, np.uint32(SEED), data_of(dataset))
+    params, history = trained(hparams, data_of(dataset))
     return params, np.asarray(history)
 
 
 def keras_history(keras, config, epochs, loss):
     """Trains the same network in Keras, batch by batch, from the same weights."""
     slope = 0.2 if config.activation == "leaky_relu" else 0.0
+    num_rows = len(DATASET.y_train)
     layers = [keras.Input((len(DATASET.features),))]
     for width in config.shape:
         layers += [keras.layers.Dense(width), keras.layers.LeakyReLU(negative_slope=slope)]
@@ -49,21 +70,21 @@ def keras_history(keras, config, epochs, loss):
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    root = jax.random.key(SEED)
     sizes = (len(DATASET.features), *config.shape, GENRES)
-    limits = jnp.asarray(initial_limits(config, sizes[0], GENRES), jnp.float32)
-    params = initial_params(jax.random.fold_in(root, _WEIGHTS), sizes, limits)
+    hparams = hparams_of(config, make_sweep(), sizes[0], GENRES)
+    params = start(hparams, draw_kernels(np.uint32(SEED), sizes), config.shape).params
+    rows = draw_epochs(np.uint32(SEED), np.uint32(0), epochs, config.shape, num_rows, 32).rows
     names = layer_names(len(config.shape))
     model.set_weights([np.asarray(params[n][part]) for n in names for part in ("kernel", "bias")])
     history = []
     for epoch in range(epochs):
-        key = jax.random.fold_in(root, _ORDER + epoch)
-        order = np.asarray(jax.random.permutation(key, len(DATASET.y_train)))
+        order = np.asarray(rows[epoch]).ravel()[:num_rows]
+        assert sorted(order) == list(range(num_rows))
         trained = np.zeros(2)
-        for start in range(0, len(order), 32):
-            rows = order[start : start + 32]
-            figures = model.train_on_batch(DATASET.x_train[rows], DATASET.y_train[rows])
-            trained += np.array(figures) * len(rows) / len(order)
+        for first in range(0, num_rows, 32):
+            batch = order[first : first + 32]
+            figures = model.train_on_batch(DATASET.x_train[batch], DATASET.y_train[batch])
+            trained += np.array(figures) * len(batch) / num_rows
         tested = model.evaluate(DATASET.x_test, DATASET.y_test, verbose=0)
         history.append([*trained, *tested])
     return np.array(history)
