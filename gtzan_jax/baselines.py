@@ -29,10 +29,10 @@ from gtzan_jax.comparison import OURS, NetworkClassifier
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.files import write_atomically
+from gtzan_jax.finished import read_run
 from gtzan_jax.platforms import select_platform
 from gtzan_jax.progress import PartsProgress
-from gtzan_jax.rundir import RunDir
-from gtzan_jax.space import Config, Sweep, load_sweep, parse_sweep
+from gtzan_jax.space import Config, Sweep, load_sweep
 from gtzan_jax.splits import TEST_SIZE, Split, random_split, standardise
 
 if TYPE_CHECKING:
@@ -135,14 +135,11 @@ def chosen_config(run: str | None) -> tuple[Config, Sweep, dict[str, Any] | None
     """
     if run is None:
         return comparison.PUBLISHED_BEST, load_sweep("assignment"), None
-    folder = RunDir(run)
-    manifest, results = folder.read_manifest(), folder.read_results()
-    description = dict(manifest["sweep"])
-    sweep = parse_sweep(description, description.pop("name"), str(folder.manifest_path))
-    best = results.iloc[0]
+    found = read_run(run)
+    best = found.results.iloc[0]
     if best["diverged"]:
         raise InputError(f"--run={run}: every config of its sweep diverged; name another run")
-    return sweep.configs()[int(best["config_id"])], sweep, manifest["data"]
+    return found.sweep.configs()[int(best["config_id"])], found.sweep, found.manifest["data"]
 
 
 def describe(

@@ -1,18 +1,22 @@
 """What the commands share: flags, and errors as one line instead of a traceback."""
 
 import functools
+import os
+import signal
 import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import NoReturn
 
 from absl import app, flags, logging
 
-from gtzan_jax.errors import InputError
+from gtzan_jax.errors import InputError, Interrupted, RunError
 from gtzan_jax.features import FeatureTable
-from gtzan_jax.platforms import PLATFORMS
+from gtzan_jax.platforms import MATMUL_PRECISIONS, PLATFORMS
 
+FAILURE = 1
 USAGE_ERROR = 2
 
 
@@ -30,6 +34,14 @@ def define_data_flag() -> None:
 def define_platform_flag() -> None:
     """Defines --platform."""
     flags.DEFINE_enum("platform", "auto", PLATFORMS, "Where to compute.")
+
+
+def define_precision_flag() -> None:
+    """Defines --matmul_precision."""
+    flags.DEFINE_enum(
+        "matmul_precision", "float32", MATMUL_PRECISIONS, "How exactly a GPU or TPU multiplies: "
+        "float32, or faster with factors rounded to TF32 or bfloat16; a CPU is always exact.",
+    )  # fmt: skip
 
 
 def warn_of_sample(table: FeatureTable) -> None:
@@ -54,7 +66,8 @@ def warn_of_repeats(table: FeatureTable) -> None:
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags and runs a command.
 
-    Exit code 2 for what the user can mend (flags, tables, sweep files), told in one line.
+    Exit code 2 for what the user can mend (flags, tables, sweep files), 1 for failures, both
+    told in one line; 130 and 143 for SIGINT and SIGTERM.
     """
     app.run(lambda _: _run(main), flags_parser=_parse_flags)
 
@@ -87,16 +100,34 @@ def _run(main: Callable[[], int | None]) -> None:
     warnings.showwarning = _show_warning
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # JAX tells of every platform it does not find
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         sys.exit(main())
     except InputError as error:
         _fail(str(error))
+    except RunError as error:
+        _fail(str(error), FAILURE)
+    except Interrupted as interrupted:
+        print(f"\nstopped by {signal.Signals(interrupted.signal).name}", file=sys.stderr)
+        if interrupted.hint:
+            print(interrupted.hint, file=sys.stderr)
+        sys.stdout.flush()
+        os._exit(128 + interrupted.signal)  # threads that compile would hold up sys.exit
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Stops the command where it is; a second signal does so without any more ado."""
+    del frame
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_DFL)
+    raise Interrupted(number)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = USAGE_ERROR) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(USAGE_ERROR)
+    sys.exit(code)

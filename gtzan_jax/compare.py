@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What differs between any two runs, or is too long to print.
-_NOT_COMPARED = ("started", "command", "timings_s", "peak_rss_bytes", "data.repeats")
+_NOT_COMPARED = (
+    "started", "command", "resume", "timings_s", "peak_rss_bytes", "data.repeats", "sha256",
+    "checksum",
+)  # fmt: skip
 _LONGEST = 80  # letters of a manifest's value
 
 
@@ -78,7 +81,7 @@ def manifest_differences(
 ) -> "pd.DataFrame":
     """Returns what differs between manifests: a row for each, with a column for each name.
 
-    Times, memory and the command are left out.
+    Times, memory, commands and checksums are left out.
     """
     import pandas as pd
 

@@ -133,8 +133,9 @@ class Engine:
     def __enter__(self) -> "Engine":
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def __exit__(self, error: object, *exc_info: object) -> None:
+        # After an error nobody waits for programs that nobody needs.
+        self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     def run(
         self,

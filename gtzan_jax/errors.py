@@ -1,4 +1,4 @@
-"""The one kind of error that a person can mend."""
+"""What ends a command early: a mistake, a failure, a signal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,28 @@ class InputError(ValueError):
     The message is one line and names what to change. Commands print it without a
     traceback and exit with code 2.
     """
+
+
+class RunError(RuntimeError):
+    """Something went wrong that no other flag or table would have avoided.
+
+    The message is one line. Commands print it without a traceback and exit with code 1.
+    """
+
+
+class Interrupted(BaseException):
+    """A signal asked the process to stop.
+
+    Like KeyboardInterrupt, not an Exception: nothing on the way takes it for an error.
+
+    Args:
+      signal: its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+        self.hint = ""  # how to go on later, for the person who stopped it
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

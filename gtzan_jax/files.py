@@ -1,26 +1,151 @@
-"""Files that are whole or not there."""
+"""Files and folders that are whole or not there, and a folder for one process at a time."""
 
 import contextlib
+import hashlib
+import json
 import os
+import shutil
+import socket
 import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from gtzan_jax.errors import InputError
+
+# What is being written has a name that begins and ends like this.
+_TEMPORARY = (".", ".tmp")
+_LOCK = ".lock"
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file beside its place and moves it there: never half a file."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
+    """Writes a file beside its place and moves it there, on the disk: never half a file.
+
+    Args:
+      path: the file; its folder must exist.
+      content: all of it, or its parts one after another.
+    """
+    parts = [content] if isinstance(content, str | bytes) else content
+    prefix, suffix = _TEMPORARY
+    handle, temporary = tempfile.mkstemp(suffix, f"{prefix}{path.name}.", path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part.encode("utf-8") if isinstance(part, str) else part)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are for their owner only
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+@contextlib.contextmanager
+def replaced_folder(folder: Path) -> Iterator[Path]:
+    """Gives an empty folder to write into, which then takes the place of ``folder``."""
+    prefix, suffix = _TEMPORARY
+    aside = folder.with_name(f"{prefix}{folder.name}{suffix}")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(aside, folder)
+        _sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Removes what a process that was killed had been writing. Hold the folder."""
+    prefix, suffix = _TEMPORARY
+    for path in folder.glob(f"{prefix}*{suffix}"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def is_empty(folder: Path) -> bool:
+    """Tells whether a folder holds nothing but what an interrupted process left."""
+    prefix, suffix = _TEMPORARY
+    return all(
+        path.name == _LOCK or (path.name.startswith(prefix) and path.name.endswith(suffix))
+        for path in folder.iterdir()
+    )
+
+
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, or of the names and contents of all files in a folder."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    whole = hashlib.sha256()
+    for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
+        name = file_path.relative_to(path).as_posix()
+        whole.update(f"{name}\0{digest(file_path)}\n".encode())
+    return whole.hexdigest()
+
+
+def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a document of JSON with the SHA-256 of the rest of it as its ``checksum``."""
+    content = {key: value for key, value in document.items() if key != "checksum"}
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return content | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def is_sealed(document: Any) -> bool:
+    """Tells whether a document of JSON is as :func:`sealed` returned it."""
+    return isinstance(document, dict) and sealed(document) == document
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps other processes from holding the same folder; a process that dies lets go.
+
+    Where the system has no locks, as on Windows and some network disks, nothing is kept out.
+
+    Raises:
+      InputError: another process holds it; names its pid and host.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(handle, 1000, 0).decode("utf-8", "replace").strip()
+            raise InputError(
+                f"{folder} is in use by {holder or 'another process'}; wait for it or stop it, or "
+                "name another --workdir"
+            ) from None
+        except OSError as error:
+            reason = error.strerror
+            warnings.warn(f"{folder} cannot be locked ({reason}): start no second", stacklevel=3)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename durable, where the system lets folders be opened."""
+    with contextlib.suppress(PermissionError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _umask() -> int:

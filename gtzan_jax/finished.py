@@ -66,6 +66,13 @@ def read_run(path: str | Path) -> FinishedRun:
     manifest = run.read_manifest()
     if manifest.get("status") != "finished":
         raise InputError(f"{run.path}: the sweep did not finish (status {manifest.get('status')})")
+    for name in ("results.csv", "history.csv", *(["best"] if "retraining" in manifest else [])):
+        damaged = run.damaged(manifest, name)
+        if damaged:
+            raise InputError(
+                f"{run.path / damaged} is missing or damaged: its checksum is not the manifest's; "
+                f"mend it with {manifest.get('resume', 'the command of the sweep')}"
+            )
     try:
         description = dict(manifest["sweep"])
         sweep = parse_sweep(description, description.pop("name"), str(run.manifest_path))

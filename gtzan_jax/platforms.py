@@ -4,6 +4,7 @@ import contextlib
 import os
 import stat
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -12,17 +13,21 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.resources import cache_dir
 
 PLATFORMS = ("auto", "cpu", "gpu", "tpu")
+MATMUL_PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 
 _EXTRAS = {"gpu": "cuda", "tpu": "tpu"}
 
 
-def select_platform(name: str = "auto") -> list[jax.Device]:
+def select_platform(name: str = "auto", matmul_precision: str = "float32") -> list[jax.Device]:
     """Chooses where JAX computes, before it has touched a backend.
 
     Every CPU core becomes a JAX device, so that cores and accelerators take the same path.
 
     Args:
       name: a name from ``PLATFORMS``.
+      matmul_precision: a name from ``MATMUL_PRECISIONS``. By default an accelerator would round
+        the factors of float32 products to fewer bits (TF32 on a GPU, bfloat16 on a TPU), and
+        accuracies would drift between platforms.
 
     Returns:
       the devices of the platform.
@@ -34,9 +39,7 @@ def select_platform(name: str = "auto") -> list[jax.Device]:
         jax.config.update("jax_platforms", "cpu")
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         _update_before_start("jax_num_cpu_devices", _usable_cores())
-    # Accelerators would round the factors of float32 products to fewer bits (TF32 on a GPU,
-    # bfloat16 on a TPU), and accuracies would drift between platforms.
-    jax.config.update("jax_default_matmul_precision", "float32")
+    jax.config.update("jax_default_matmul_precision", matmul_precision)
     _enable_compilation_cache(cache_dir() / "xla")
     devices = jax.devices()
     if name != "auto" and devices[0].platform != name:
@@ -48,6 +51,24 @@ def select_platform(name: str = "auto") -> list[jax.Device]:
             "--platform=cpu or leave the flag out"
         )
     return devices
+
+
+@contextlib.contextmanager
+def profiled(folder: str | None) -> Iterator[None]:
+    """Writes the JAX profiler's trace of what is done meanwhile, if there is a folder for it.
+
+    Raises:
+      InputError: the folder cannot be made.
+    """
+    if not folder:
+        yield
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--profile={folder}: cannot be made: {error.strerror}") from None
+    with jax.profiler.trace(folder):
+        yield
 
 
 def _update_before_start(option: str, value: int) -> None:

@@ -37,23 +37,23 @@ class _Bar(Progress):
 
 
 class SweepProgress(_Bar):
-    """Shows compiled and finished groups, members per second and the best accuracy so far.
+    """Shows compiled programs, members per second and the best accuracy so far.
 
-    Use as a context manager and hand it every chunk of :meth:`engine.Engine.run`.
+    Use as a context manager and hand it every chunk of :meth:`engine.Engine.run`. Without a
+    terminal it prints a line after every eighth of the members.
 
     Args:
       engine: tells how many programs are compiled.
-      num_seeds: replicates of each config.
+      total: members of the sweep.
+      there: those of them that need not be trained any more.
     """
 
-    def __init__(self, engine: Engine, num_seeds: int) -> None:
+    def __init__(self, engine: Engine, total: int, there: int = 0) -> None:
         self._engine = engine
-        self._left = Counter(
-            {bucket: len(bucket.config_ids) * num_seeds for bucket in engine.chunks}
-        )
-        self._members = 0
+        self._there = self._members = there
         self._best = 0.0
-        super().__init__(self._left.total(), _StateColumn(self))
+        super().__init__(total, _StateColumn(self))
+        self.update(self._task, completed=there)
 
     def take(self, chunk: Chunk) -> None:
         """Takes in a chunk that has been trained."""
@@ -61,20 +61,18 @@ class SweepProgress(_Bar):
         finite = final[np.isfinite(final).all(axis=1)]
         best = finite[:, METRICS.index("test_accuracy")].max(initial=0.0)
         self._best = max(self._best, float(best))
-        self._members += len(chunk.config_ids)
-        self._left[chunk.bucket] -= len(chunk.config_ids)
+        before = self._members
+        # A chunk may hold members that were there: those of a run on other devices.
+        self._members = min(before + len(chunk.config_ids), self._total)
         self.update(self._task, completed=self._members)
-        if self.disable and not self._left[chunk.bucket]:
+        if self.disable and before * 8 // self._total != self._members * 8 // self._total:
             print(f"  {self._members:,}/{self._total:,} members, {self.state()}", flush=True)
 
     def state(self) -> str:
         """Returns the line behind the bar."""
-        finished = sum(not left for left in self._left.values())
         programs = f"{self._engine.num_compiled}/{self._engine.num_programs}"
-        speed = self._members / (time.perf_counter() - self._started)
-        return (
-            f"groups: {programs} compiled, {finished} done; {speed:,.0f}/s; best {self._best:.3f}"
-        )
+        speed = (self._members - self._there) / (time.perf_counter() - self._started)
+        return f"programs: {programs} compiled; {speed:,.0f}/s; best {self._best:.3f}"
 
 
 class _StateColumn(ProgressColumn):

@@ -8,10 +8,10 @@ import numpy as np
 from absl import flags
 
 from gtzan_jax import cli
-from gtzan_jax.engine import train_on_each
-from gtzan_jax.errors import InputError
+from gtzan_jax.engine import Engine, data_of, train_on_each
+from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.features import FeatureTable
-from gtzan_jax.files import write_atomically
+from gtzan_jax.files import held, replaced_folder, write_atomically
 from gtzan_jax.finished import read_run, table_of
 from gtzan_jax.platforms import select_platform
 from gtzan_jax.rundir import RunDir
@@ -37,7 +37,13 @@ class Retrained:
 
 
 def retrain(
-    config: Config, sweep: Sweep, table: FeatureTable, dataset: Dataset, seed: int, epochs: int
+    config: Config,
+    sweep: Sweep,
+    table: FeatureTable,
+    dataset: Dataset,
+    seed: int,
+    epochs: int,
+    engine: Engine | None = None,
 ) -> Retrained:
     """Trains a config afresh, for more epochs, and looks at the result.
 
@@ -48,8 +54,22 @@ def retrain(
       dataset: the same split as in the sweep.
       seed: the same seed makes the first epochs those of the sweep.
       epochs: how long.
+      engine: one that has trained the sweep, whose programs are used; else new ones are
+        compiled.
+
+    Raises:
+      RunError: the training diverged.
     """
-    [(params, history)] = train_on_each(config, sweep, [dataset], seed, epochs)
+    if engine:
+        params, history = engine.train_one(config, data_of(dataset), seed, epochs)
+    else:
+        [(params, history)] = train_on_each(config, sweep, [dataset], seed, epochs)
+    diverged = ~np.isfinite(history).all(axis=1)
+    if diverged.any():
+        raise RunError(
+            f"the retraining of {config.name} diverged in epoch {diverged.argmax() + 1} of "
+            f"{epochs}: nothing of it is kept; take a lower learning rate or fewer epochs"
+        )
     model = TrainedModel.of(config, params, sweep, table, dataset)
     predicted = model.predict_standardised(dataset.x_test).argmax(axis=1)
     confusion, scores = _judge(dataset.y_test, predicted, table.genres)
@@ -61,24 +81,26 @@ def save(result: Retrained, run: RunDir) -> None:
     """Writes the model, its history, scores and figures into ``best/``."""
     import pandas as pd
 
-    run.best.mkdir(exist_ok=True)
-    result.model.save(run.best)
     history = pd.DataFrame(result.history, columns=list(METRICS))
     history.insert(0, "epoch", np.arange(1, len(history) + 1))
-    for name, frame in (("history", history), ("scores", result.scores)):
-        text = frame.to_csv(index=False, lineterminator="\n")
-        write_atomically(run.best / f"{name}.csv", text)
-    for name, figure in result.figures.items():
-        figure.savefig(run.best / f"{name}.png")
+    with replaced_folder(run.best) as folder:
+        result.model.save(folder)
+        for name, frame in (("history", history), ("scores", result.scores)):
+            text = frame.to_csv(index=False, lineterminator="\n")
+            write_atomically(folder / f"{name}.csv", text)
+        for name, figure in result.figures.items():
+            figure.savefig(folder / f"{name}.png")
 
 
-def summary(result: Retrained) -> str:
-    """Returns one line: the best epoch and the last."""
-    test = result.history[:, METRICS.index("test_accuracy")]
+def summary(run: RunDir) -> str:
+    """Returns one line on the retrained model: the best epoch and the last."""
+    import pandas as pd
+
+    test = pd.read_csv(run.best / "history.csv")["test_accuracy"]
     best = int(test.argmax())
     return (
         f"retrained for {len(test)} epochs: accuracy at best {test[best]:.4f} "
-        f"(epoch {best + 1}), at the end {test[-1]:.4f}"
+        f"(epoch {best + 1}), at the end {test.iloc[-1]:.4f}"
     )
 
 
@@ -117,7 +139,7 @@ def _figures(
 
 def main() -> int:
     """Retrains a config of the run directory that the flags name, and replaces ``best/``."""
-    select_platform(flags.FLAGS.platform)
+    select_platform(flags.FLAGS.platform, flags.FLAGS.matmul_precision)
     found = read_run(flags.FLAGS.workdir)
     if flags.FLAGS.rank > len(found.results):
         raise InputError(
@@ -130,14 +152,20 @@ def main() -> int:
     dataset = standardise(table, random_split(table, seed))
     row = found.results.iloc[flags.FLAGS.rank - 1]
     config = found.sweep.configs()[int(row["config_id"])]
-    result = retrain(config, found.sweep, table, dataset, seed, flags.FLAGS.retrain_epochs)
-    save(result, found.run)
-    print(f"{summary(result)}\n  config  {config.name}\n  model   {found.run.best}")
+    epochs = flags.FLAGS.retrain_epochs
+    result = retrain(config, found.sweep, table, dataset, seed, epochs)
+    with held(found.run.path):
+        save(result, found.run)
+        manifest = found.run.read_manifest()
+        manifest["retraining"] = {"epochs": epochs, "config_id": int(row["config_id"])}
+        found.run.record(manifest, "best")
+    print(f"{summary(found.run)}\n  config  {config.name}\n  model   {found.run.best}")
     return 0
 
 
 if __name__ == "__main__":
     cli.define_platform_flag()
+    cli.define_precision_flag()
     flags.DEFINE_string("data", None, "The feature table, if not the one that the sweep names.")
     flags.DEFINE_string("workdir", None, "The run directory of a finished sweep.", required=True)
     flags.DEFINE_integer("rank", 1, "Which config of results.csv.", lower_bound=1)

@@ -1,6 +1,7 @@
 """The run directory: everything that one sweep wrote, in one folder.
 
-manifest.json   what was run, on what, with what, and how long it took
+manifest.json   what was run, on what, with what, and how long it took; checksums of the rest
+chunks/         finished members: what an interrupted sweep goes on from
 results.csv     one row a config, best first
 history.csv     one row a member and epoch
 tensorboard/    every run, for TensorBoard
@@ -14,8 +15,10 @@ import importlib.metadata
 import json
 import os
 import platform
+import reprlib
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +26,14 @@ import numpy as np
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable
-from gtzan_jax.files import write_atomically
+from gtzan_jax.files import (
+    digest,
+    is_empty,
+    is_sealed,
+    remove_temporaries,
+    sealed,
+    write_atomically,
+)
 from gtzan_jax.space import HYPERPARAMETERS, Sweep
 from gtzan_jax.training import METRICS
 
@@ -42,6 +52,12 @@ _PACKAGES = (
     "tensorboardX",
 )
 
+# Rows of history.csv that are put together in memory at a time.
+_ROWS = 50_000
+
+# What a run that is gone on with keeps of its manifest.
+_KEPT = ("status", "started", "sha256", "retraining", "timings_s", "peak_rss_bytes", "diverged")
+
 # The order of the columns of results.csv behind the hyperparameters.
 RESULT_METRICS = ("test_accuracy", "test_loss", "train_accuracy", "train_loss")
 
@@ -58,20 +74,21 @@ class RunDir:
         self.manifest_path = self.path / "manifest.json"
         self.results_path = self.path / "results.csv"
         self.history_path = self.path / "history.csv"
+        self.chunks = self.path / "chunks"
         self.tensorboard = self.path / "tensorboard"
         self.overview = self.path / "overview"
         self.best = self.path / "best"
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
-        """Writes what was run."""
-        text = json.dumps(manifest, indent=2, allow_nan=False)
+        """Writes what was run, with a checksum of the manifest itself."""
+        text = json.dumps(sealed(manifest), indent=2, allow_nan=False)
         write_atomically(self.manifest_path, text + "\n")
 
     def read_manifest(self) -> dict[str, Any]:
         """Reads what was run.
 
         Raises:
-          InputError: this is not a run directory.
+          InputError: this is not a run directory, or the manifest is damaged.
         """
         try:
             manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
@@ -79,14 +96,59 @@ class RunDir:
             raise InputError(
                 f"{self.path} is not a run directory: it has no readable manifest.json"
             ) from None
-        if not isinstance(manifest, dict):
-            raise InputError(f"{self.manifest_path}: not a manifest")
-        return manifest
+        if not is_sealed(manifest):
+            raise InputError(
+                f"{self.manifest_path} is damaged or has been edited: its checksum does not fit"
+            )
+        return dict(manifest)
 
-    def write_tables(self, results: "pd.DataFrame", history: "pd.DataFrame") -> None:
-        """Writes results.csv and history.csv."""
+    def record(self, manifest: dict[str, Any], *names: str) -> None:
+        """Writes the manifest with the checksums of files and folders that are finished.
+
+        Args:
+          manifest: changed in place.
+          names: of files and folders in the run directory; of the files in ``best`` each gets
+            a checksum, of those in other folders all get one together.
+        """
+        digests: dict[str, str] = manifest.setdefault("sha256", {})
+        for name in names:
+            for old in _of(name, digests):
+                del digests[old]
+            digests |= self._digests(name)
+        self.write_manifest(manifest)
+
+    def damaged(self, manifest: Mapping[str, Any], name: str) -> str | None:
+        """Returns what of a file or folder is not as it was recorded; None if all is well."""
+        recorded: dict[str, str] = manifest.get("sha256", {})
+        keys, there = _of(name, recorded), self._digests(name)
+        if not keys:
+            return name
+        return next((key for key in keys if there.get(key) != recorded[key]), None)
+
+    def _digests(self, name: str) -> dict[str, str]:
+        """Returns the checksums of what is there; no manifest leads out of the directory."""
+        paths = self.best.glob("*") if name == "best" else [self.path / name]
+        return {
+            path.relative_to(self.path).as_posix(): digest(path)
+            for path in sorted(paths)
+            if path.is_file() or path.is_dir()
+        }
+
+    def write_tables(self, results: "pd.DataFrame", history: "Iterable[pd.DataFrame]") -> None:
+        """Writes results.csv, and history.csv from its parts."""
         write_atomically(self.results_path, results.to_csv(index=False, lineterminator="\n"))
-        write_atomically(self.history_path, history.to_csv(index=False, lineterminator="\n"))
+        parts = (
+            part.to_csv(index=False, header=place == 0, lineterminator="\n")
+            for place, part in enumerate(history)
+        )
+        write_atomically(self.history_path, parts)
+
+    def remove(self) -> None:
+        """Removes all that sweeps write but the manifest, and leaves what else there is."""
+        for path in (self.chunks, self.tensorboard, self.overview, self.best):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (self.results_path, self.history_path):
+            path.unlink(missing_ok=True)
 
     def read_results(self) -> "pd.DataFrame":
         """Reads results.csv.
@@ -101,23 +163,47 @@ class RunDir:
         return pd.read_csv(self.results_path)
 
 
+def _of(name: str, keys: Iterable[str]) -> list[str]:
+    """Returns the keys that name a file or folder, or what is in it."""
+    return [key for key in keys if key == name or key.startswith(f"{name}/")]
+
+
 def default_folder(name: str) -> Path:
     """Returns runs/<name>-<UTC time>."""
     return Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
     """Checks, without making it, that a folder for a command's output can be made.
 
+    Args:
+      path: the folder.
+      needed_bytes: that will be written into it.
+
     Raises:
-      InputError: there is a file, or a folder that holds something.
+      InputError: there is a file, or a folder that holds something, or no space.
     """
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and not is_empty(path):
         raise InputError(f"--workdir={path}: the folder is not empty; name a new one, or delete it")
+    check_place(path, needed_bytes)
+
+
+def check_place(path: Path, needed_bytes: float = 0.0) -> None:
+    """Checks that one may write to a folder, or make it where it is not there yet.
+
+    Raises:
+      InputError: one may not, or there is too little space.
+    """
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(
             f"--workdir={path}: {nearest} is not a folder that you may write to; name another"
+        )
+    free = shutil.disk_usage(nearest).free
+    if free < needed_bytes:
+        raise InputError(
+            f"--workdir={path}: {needed_bytes / 1e6:,.0f} MB will be written, and only "
+            f"{free / 1e6:,.0f} MB are free; make space or name another folder"
         )
 
 
@@ -132,6 +218,55 @@ def create_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--workdir={path}: cannot be made: {error.strerror}") from None
+
+
+def begin(run: RunDir, request: dict[str, Any], overwrite: bool) -> dict[str, Any]:
+    """Begins a run, or goes on with the same one, and writes the manifest. Hold the folder.
+
+    Args:
+      run: its folder is there.
+      request: what a manifest says of a run before it starts. Sweep, seeds, split and the
+        data's checksum must be those of the run that is there.
+      overwrite: whether to remove another run that is there.
+
+    Returns:
+      the manifest: the request, and for a run that is there what has been recorded of it.
+
+    Raises:
+      InputError: another run is there.
+    """
+    remove_temporaries(run.path)
+    manifest = request
+    if not run.manifest_path.exists():
+        check_folder(run.path)
+    elif overwrite:
+        run.remove()
+    else:
+        old = run.read_manifest()
+        different = list(_differences(_identity(old), _identity(request)))
+        if different:
+            raise InputError(
+                f"--workdir={run.path} holds another run ({'; '.join(different)}): name another "
+                "folder, or remove that run with --overwrite"
+            )
+        manifest = request | {key: old[key] for key in _KEPT if key in old}
+    run.write_manifest(manifest)
+    return manifest
+
+
+def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what makes a run another one if it differs."""
+    identity = {key: manifest.get(key) for key in ("sweep", "seeds", "split")}
+    return identity | {"data": manifest.get("data", {}).get("sha256")}
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """Tells where two trees of JSON differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+    elif old != new:
+        yield f"{where} {reprlib.repr(old)} there, {reprlib.repr(new)} here"
 
 
 def results_table(sweep: Sweep, num_seeds: int, history: np.ndarray) -> "pd.DataFrame":
@@ -170,8 +305,8 @@ def results_table(sweep: Sweep, num_seeds: int, history: np.ndarray) -> "pd.Data
     return table.reset_index(drop=True)
 
 
-def history_table(seeds: Sequence[int], history: np.ndarray) -> "pd.DataFrame":
-    """Lays the history out as one row a config, seed and epoch (from 1).
+def history_tables(seeds: Sequence[int], history: np.ndarray) -> "Iterator[pd.DataFrame]":
+    """Lays the history out as one row a config, seed and epoch (from 1), in parts.
 
     Args:
       seeds: the seeds.
@@ -179,11 +314,14 @@ def history_table(seeds: Sequence[int], history: np.ndarray) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    configs, _, epochs, _ = history.shape
-    index = pd.MultiIndex.from_product(
-        [range(configs), seeds, range(1, epochs + 1)], names=["config_id", "seed", "epoch"]
-    )
-    return pd.DataFrame(history.reshape(-1, len(METRICS)), index, list(METRICS)).reset_index()
+    configs, num_seeds, epochs, _ = history.shape
+    names = ["config_id", "seed", "epoch"]
+    step = max(1, _ROWS // (num_seeds * epochs))
+    for start in range(0, configs, step):
+        part = history[start : start + step]
+        ids = range(start, start + len(part))
+        index = pd.MultiIndex.from_product([ids, seeds, range(1, epochs + 1)], names=names)
+        yield pd.DataFrame(part.reshape(-1, len(METRICS)), index, list(METRICS)).reset_index()
 
 
 def markdown_table(table: "pd.DataFrame") -> str:

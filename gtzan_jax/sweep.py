@@ -3,11 +3,13 @@
 Trains every config of a sweep, ranks them, writes the run directory, retrains the best.
 """
 
+import contextlib
 import datetime
 import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,11 +17,13 @@ import numpy as np
 from absl import flags
 
 import gtzan_jax
-from gtzan_jax import cli, rundir
+from gtzan_jax import batching, cli, rundir
+from gtzan_jax.chunks import ChunkStore
 from gtzan_jax.engine import Engine, data_of
-from gtzan_jax.errors import InputError
+from gtzan_jax.errors import InputError, Interrupted, RunError
 from gtzan_jax.features import FeatureTable, load_table
-from gtzan_jax.platforms import select_platform
+from gtzan_jax.files import held, replaced_folder
+from gtzan_jax.platforms import profiled, select_platform
 from gtzan_jax.progress import SweepProgress
 from gtzan_jax.rundir import RunDir
 from gtzan_jax.space import Sweep, load_sweep
@@ -57,37 +61,67 @@ class Stopwatch:
         self.seconds[other] += seconds
 
 
-def train_members(engine: Engine, dataset: Dataset, seeds: Sequence[int]) -> np.ndarray:
-    """Trains every config with every seed, showing progress.
+@dataclass(frozen=True)
+class Job:
+    """What is to be done, and where."""
 
-    Returns:
-      (configs, seeds, epochs, 4) float32 history, in the order of ``training.METRICS``.
+    sweep: Sweep
+    seeds: Sequence[int]
+    table: FeatureTable
+    dataset: Dataset
+    run: RunDir
+    retrain_epochs: int
+
+    @property
+    def num_members(self) -> int:
+        """Training runs of the whole sweep."""
+        return self.sweep.num_configs * len(self.seeds)
+
+    @property
+    def num_bytes(self) -> float:
+        """What the run directory takes on the disk, roughly and rather too much."""
+        numbers = self.num_members * self.sweep.epochs * len(METRICS)
+        return 20e6 + 20.0 * numbers + 300.0 * self.sweep.num_configs
+
+
+def the_job() -> Job:
+    """Returns the job that the flags describe.
+
+    Raises:
+      InputError: a flag, the sweep file or the table cannot be used.
     """
-    sweep = engine.sweep
-    history = np.full((sweep.num_configs, len(seeds), sweep.epochs, len(METRICS)), np.nan, "f4")
-    with SweepProgress(engine, len(seeds)) as progress:
-        for chunk in engine.run(data_of(dataset), seeds):
-            history[list(chunk.config_ids), seeds.index(chunk.seed)] = chunk.history
-            progress.take(chunk)
-    return history
-
-
-def describe(sweep: Sweep, table: FeatureTable, seeds: Sequence[int]) -> dict[str, Any]:
-    """Returns what the manifest says of a run before it starts."""
+    given = flags.FLAGS
+    sweep = load_sweep(given.sweep, given.set)
+    count = given.num_seeds or sweep.num_seeds
+    table = load_table(given.data)
     num_train = train_size(len(table.y))
+    if sweep.batch_size > num_train:
+        raise InputError(
+            f"batch_size {sweep.batch_size} is larger than the train part, {num_train} of "
+            f"{len(table.y)} tracks; --set=batch_size=32 makes it smaller"
+        )
+    dataset = standardise(table, random_split(table, given.seed))
+    run = RunDir(given.workdir or rundir.default_folder(sweep.name))
+    seeds = range(given.seed, given.seed + count)
+    return Job(sweep, seeds, table, dataset, run, given.retrain_epochs)
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Returns what the manifest says of a run before it starts."""
     return {
         "status": "running",
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "command": shlex.join(["python", "-m", "gtzan_jax.sweep", *sys.argv[1:]]),
-        "sweep": sweep.to_dict(),
-        "seeds": list(seeds),
-        "data": rundir.describe_data(table, flags.FLAGS.data),
+        "resume": continuation(job.run),
+        "sweep": job.sweep.to_dict(),
+        "seeds": list(job.seeds),
+        "data": rundir.describe_data(job.table, flags.FLAGS.data),
         "split": {
             "protocol": "random",
-            "seed": seeds[0],
+            "seed": job.seeds[0],
             "test_size": TEST_SIZE,
-            "train": num_train,
-            "test": len(table.y) - num_train,
+            "train": len(job.dataset.y_train),
+            "test": len(job.dataset.y_test),
             "note": SELECTION_NOTE,
         },
         "platform": jax.default_backend(),
@@ -96,82 +130,81 @@ def describe(sweep: Sweep, table: FeatureTable, seeds: Sequence[int]) -> dict[st
     }
 
 
-def write_tensorboard(
-    run: RunDir,
-    table: FeatureTable,
-    sweep: Sweep,
-    seeds: Sequence[int],
-    results: "pd.DataFrame",
-    history: np.ndarray,
-    retrained: "Retrained | None",
+def train_members(engine: Engine, job: Job, store: ChunkStore) -> None:
+    """Trains every member that is not in the store yet, showing progress."""
+    with SweepProgress(engine, job.num_members, len(store)) as progress:
+        try:
+            for chunk in engine.run(data_of(job.dataset), job.seeds, store.has):
+                for written in store.add(chunk):
+                    progress.take(written)
+        finally:
+            for written in store.flush():
+                progress.take(written)
+
+
+def retrain_best(
+    job: Job, results: "pd.DataFrame", engine: Engine | None
+) -> "tuple[Retrained | None, str]":
+    """Retrains the best config and writes it.
+
+    Returns:
+      the retrained model and "", or None and why there is none.
+    """
+    from gtzan_jax.retrain import retrain, save
+
+    if results["diverged"].iloc[0]:
+        return None, "all configs diverged: there is none to retrain; lower the learning rates"
+    config = job.sweep.configs()[int(results["config_id"].iloc[0])]
+    try:
+        retrained = retrain(
+            config, job.sweep, job.table, job.dataset, job.seeds[0], job.retrain_epochs, engine
+        )
+    except RunError as failure:
+        return None, str(failure)
+    save(retrained, job.run)
+    return retrained, ""
+
+
+def write_overview(
+    job: Job, results: "pd.DataFrame", history: np.ndarray, retrained: "Retrained | None"
 ) -> None:
-    """Writes the log directory of all runs, and the small one to look at first."""
+    """Writes the log directory to look at first."""
     from gtzan_jax import plots, tensorboard
 
-    tensorboard.write_runs(run.tensorboard, sweep, seeds, history)
-    note = table.note(seeds[0])
+    note = job.table.note(job.seeds[0])
+    configs = job.sweep.configs()
     best = results["config_id"][:10].to_list()
-    names = [sweep.configs()[config_id].name for config_id in best]
-    accuracy = history[:, :, :, METRICS.index("test_accuracy")].mean(axis=1)
+    names = [configs[config_id].name for config_id in best]
+    accuracy = history[best, :, :, METRICS.index("test_accuracy")].mean(axis=1)
     figures = {
-        "by_value": plots.accuracy_by_value(results, sweep.axes, note),
-        "top_ten": plots.top_curves(accuracy[best], names, note),
+        "by_value": plots.accuracy_by_value(results, job.sweep.axes, note),
+        "top_ten": plots.top_curves(accuracy, names, note),
         **(retrained.figures if retrained else {}),
     }
     texts = {
         "results": rundir.markdown_table(results.head(20)),
-        "about": f"{note}\n\n{SELECTION_NOTE}\n\n{table.notice}",
+        "about": f"{note}\n\n{SELECTION_NOTE}\n\n{job.table.notice}",
     }
     curves = retrained.history if retrained else None
-    tensorboard.write_overview(run.overview, sweep, results, history, texts, figures, curves)
+    with replaced_folder(job.run.overview) as folder:
+        tensorboard.write_overview(folder, job.sweep, results, history, texts, figures, curves)
 
 
-def retrain_best(
-    run: RunDir,
-    sweep: Sweep,
-    table: FeatureTable,
-    dataset: Dataset,
-    results: "pd.DataFrame",
-    seed: int,
-) -> "Retrained | None":
-    """Retrains the best config and writes it, unless even that one diverged."""
-    from gtzan_jax.retrain import retrain, save
-
-    if results["diverged"].iloc[0]:
-        return None
-    config = sweep.configs()[results["config_id"].iloc[0]]
-    retrained = retrain(config, sweep, table, dataset, seed, flags.FLAGS.retrain_epochs)
-    save(retrained, run)
-    return retrained
-
-
-def sizes_of(table: FeatureTable, sweep: Sweep) -> Sizes:
-    """Returns the sizes that the dataset will have, known before it is split.
-
-    Raises:
-      InputError: a batch would be larger than the train part.
-    """
-    num_train = train_size(len(table.y))
-    if sweep.batch_size > num_train:
-        raise InputError(
-            f"batch_size {sweep.batch_size} is larger than the train part, {num_train} of "
-            f"{len(table.y)} tracks; --set=batch_size=32 makes it smaller"
-        )
-    return Sizes(num_train, len(table.y) - num_train, len(table.features), len(table.genres))
-
-
-def print_start(run: RunDir, sweep: Sweep, table: FeatureTable, num_seeds: int) -> None:
+def print_start(job: Job, there: int) -> None:
     """Prints what is about to be done."""
-    seeds = f" × {num_seeds} seeds" if num_seeds > 1 else ""
+    sweep, count = job.sweep, len(job.seeds)
+    seeds = f" × {count} seeds" if count > 1 else ""
     devices = f"{len(jax.devices())} {jax.default_backend()} devices"
     print(f"{sweep.name}: {sweep.num_configs:,} configs{seeds} × {sweep.epochs} epochs, {devices}")
-    print(f"  from {table.source} to {run.path}", flush=True)
+    print(f"  from {job.table.source} to {job.run.path}", flush=True)
+    if there:
+        print(f"  {there:,} of {job.num_members:,} members are there already", flush=True)
 
 
 def print_summary(
     run: RunDir,
     results: "pd.DataFrame",
-    retrained: "Retrained | None",
+    manifest: Mapping[str, Any],
     seconds: Mapping[str, float],
 ) -> None:
     """Prints the top of the table and where everything is."""
@@ -186,9 +219,9 @@ def print_summary(
     diverged = int(results["diverged"].sum())
     if diverged:
         print(f"{diverged} of {len(results)} configs diverged; they rank last")
-    if retrained:
-        print(summary(retrained))
-    model = f", the model in {run.best}" if retrained else ""
+    if "retraining" in manifest:
+        print(summary(run))
+    model = f", the model in {run.best}" if "retraining" in manifest else ""
     print(f"results in {run.results_path}{model}")
     print(f"  tensorboard --logdir {run.tensorboard}   # every run, HParams page")
     print(f"  tensorboard --logdir {run.overview}   # the best, means, figures")
@@ -196,63 +229,151 @@ def print_summary(
     print(f"{sum(seconds.values()):.1f} s ({parts})")
 
 
-def main() -> int:
-    """Runs the job that the flags describe."""
-    clock = Stopwatch()
-    clock.lap("import")
-    select_platform(flags.FLAGS.platform)
-    sweep = load_sweep(flags.FLAGS.sweep, flags.FLAGS.set)
-    first, count = flags.FLAGS.seed, flags.FLAGS.num_seeds or sweep.num_seeds
-    seeds = range(first, first + count)
-    table = load_table(flags.FLAGS.data)
-    sizes = sizes_of(table, sweep)
-    run = RunDir(flags.FLAGS.workdir or rundir.default_folder(sweep.name))
-    rundir.check_folder(run.path)
-    cli.warn_of_sample(table)
-    cli.warn_of_repeats(table)
-    print_start(run, sweep, table, count)
-    with Engine(sweep, sizes) as engine:  # compiles while scikit-learn is being imported
-        dataset = standardise(table, random_split(table, first))
-        rundir.create_folder(run.path)
-        manifest = describe(sweep, table, seeds)
+def continuation(run: RunDir) -> str:
+    """Returns the command that goes on with a run."""
+    given = [argument for argument in sys.argv[1:] if argument.strip("-") != "overwrite"]
+    if not flags.FLAGS["workdir"].present:
+        given.append(f"--workdir={run.path}")
+    return shlex.join(["python", "-m", "gtzan_jax.sweep", *given])
+
+
+def work(job: Job, clock: Stopwatch) -> int:
+    """Does what is not done yet. Hold the run directory.
+
+    Returns:
+      the exit code.
+    """
+    run, manifest = job.run, rundir.begin(job.run, describe(job), flags.FLAGS.overwrite)
+    store = ChunkStore(run.chunks, job.sweep.epochs)
+    for name in store.damaged:
+        print(
+            f"warning: {run.chunks / name} is damaged; its members are trained anew",
+            file=sys.stderr,
+        )
+    print_start(job, len(store))
+    clock.lap("load")
+    with contextlib.ExitStack() as stack:
+        engine = None
+        if len(store) < job.num_members:
+            sizes = Sizes.of(job.dataset)
+            engine = Engine(job.sweep, sizes, len(job.seeds), mode=flags.FLAGS.batching)
+            stack.enter_context(engine)
+            with profiled(flags.FLAGS.profile):
+                train_members(engine, job, store)
+            clock.lap("train")
+            clock.move("train", "compile", engine.compile_wait_s)
+        history = store.history(job.sweep.num_configs, job.seeds)
+        results = rundir.results_table(job.sweep, len(job.seeds), history)
+        if job.table.is_sample:
+            results["data"] = "sample"
+        if run.damaged(manifest, "results.csv") or run.damaged(manifest, "history.csv"):
+            run.write_tables(results, rundir.history_tables(job.seeds, history))
+            run.record(manifest, "results.csv", "history.csv")
+        clock.lap("write")
+        problem = look_closer(job, manifest, results, history, engine, clock)
+    if run.damaged(manifest, "tensorboard"):
+        from gtzan_jax import tensorboard
+
+        if job.num_members > tensorboard.MAX_RUNS:
+            print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
+        order = results["config_id"].to_list()
+        with replaced_folder(run.tensorboard) as folder:
+            tensorboard.write_runs(folder, job.sweep, job.seeds, history, order)
+        run.record(manifest, "tensorboard")
+    clock.lap("write")
+    if manifest["status"] != "finished" or engine:
+        manifest |= {
+            "status": "finished",
+            "timings_s": clock.seconds | {"total": sum(clock.seconds.values())},
+            "programs_compiled": engine.num_programs if engine else 0,
+            "peak_rss_bytes": rundir.peak_rss_bytes(),
+            "diverged": int(results["diverged"].sum()),
+        }
         run.write_manifest(manifest)
-        clock.lap("load")
-        history = train_members(engine, dataset, seeds)
-    clock.lap("train")
-    clock.move("train", "compile", engine.compile_wait_s)
-    results = rundir.results_table(sweep, count, history)
-    if table.is_sample:
-        results["data"] = "sample"
-    run.write_tables(results, rundir.history_table(seeds, history))
-    clock.lap("write")
-    retrained = None
-    if flags.FLAGS.retrain_epochs:
-        retrained = retrain_best(run, sweep, table, dataset, results, first)
-    clock.lap("retrain")
-    write_tensorboard(run, table, sweep, seeds, results, history, retrained)
-    clock.lap("write")
-    manifest |= {
-        "status": "finished",
-        "timings_s": clock.seconds | {"total": sum(clock.seconds.values())},
-        "programs_compiled": engine.num_programs + bool(retrained),
-        "peak_rss_bytes": rundir.peak_rss_bytes(),
-        "diverged": int(results["diverged"].sum()),
-    }
-    run.write_manifest(manifest)
-    print_summary(run, results, retrained, clock.seconds)
-    cli.warn_of_sample(table)
+    print_summary(run, results, manifest, clock.seconds)
+    cli.warn_of_sample(job.table)
+    if problem:
+        raise RunError(problem)
     return 0
 
 
-if __name__ == "__main__":
+def look_closer(
+    job: Job,
+    manifest: dict[str, Any],
+    results: "pd.DataFrame",
+    history: np.ndarray,
+    engine: Engine | None,
+    clock: Stopwatch,
+) -> str:
+    """Retrains the best config and writes the overview, unless both are there.
+
+    Returns:
+      why the best config could not be retrained, or "".
+    """
+    run, retrained, problem = job.run, None, ""
+    wanted = {"epochs": job.retrain_epochs, "config_id": int(results["config_id"].iloc[0])}
+    is_there = manifest.get("retraining") == wanted and not run.damaged(manifest, "best")
+    if run.damaged(manifest, "overview") or (job.retrain_epochs and not is_there):
+        if job.retrain_epochs:
+            retrained, problem = retrain_best(job, results, engine)
+        clock.lap("retrain")
+        write_overview(job, results, history, retrained)
+        if retrained:
+            manifest["retraining"] = wanted
+        run.record(manifest, "overview", *(["best"] if retrained else []))
+    return problem
+
+
+def main() -> int:
+    """Runs the job that the flags describe, or goes on with it."""
+    clock = Stopwatch()
+    clock.lap("import")
+    select_platform(flags.FLAGS.platform, flags.FLAGS.matmul_precision)
+    job = the_job()
+    path = job.run.path
+    if job.run.manifest_path.exists():
+        rundir.check_place(path)
+    else:
+        rundir.check_folder(path, job.num_bytes)
+    cli.warn_of_sample(job.table)
+    cli.warn_of_repeats(job.table)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with held(path):
+            return work(job, clock)
+    except Interrupted as interrupted:
+        interrupted.hint = f"what is finished is kept; go on with\n  {continuation(job.run)}"
+        raise
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or path}: {error.strerror}; what is finished is kept, and once that "
+            f"is mended, this goes on: {continuation(job.run)}"
+        ) from None
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
     cli.define_data_flag()
     cli.define_platform_flag()
+    cli.define_precision_flag()
     flags.DEFINE_string("sweep", "assignment", "A name in sweeps/, or the path of a TOML file.")
     flags.DEFINE_multi_string(
         "set", [], "key=value over the sweep file, as --set=epochs=20 or "
         "--set=axes.dropout1=[0.0,0.5]; repeatable.",
     )  # fmt: skip
-    flags.DEFINE_string("workdir", None, "Run directory. Default: runs/<sweep>-<UTC time>.")
+    flags.DEFINE_string(
+        "workdir", None, "Run directory; an unfinished run there is gone on with. Default: "
+        "runs/<sweep>-<UTC time>.",
+    )  # fmt: skip
+    flags.DEFINE_boolean("overwrite", False, "Remove the run that is in --workdir.")
+    flags.DEFINE_enum(
+        "batching", "auto", batching.MODES, "Which networks share a compiled program: those of "
+        "the same shape, all (padded with zeros), or as many as seems fastest.",
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "profile", None, "A folder for the JAX profiler's trace of the training, for TensorBoard "
+        "or Perfetto.",
+    )  # fmt: skip
     flags.DEFINE_integer(
         "seed", 0, "First seed; it also seeds the split.", lower_bound=0, upper_bound=2**31
     )
@@ -264,4 +385,8 @@ if __name__ == "__main__":
         "retrain_epochs", 50, "Epochs of the best config's retraining; 0 skips it.",
         lower_bound=0, upper_bound=100_000,
     )  # fmt: skip
+
+
+if __name__ == "__main__":
+    define_flags()
     cli.run(main)

@@ -8,20 +8,29 @@ its curves. The files are written with tensorboardX's synchronous writer: its
 
 import io
 import json
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto import api_pb2, plugin_hparams_pb2
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboardX.summary import text as text_summary
 
 from gtzan_jax.space import HYPERPARAMETERS, Config, Sweep
 from gtzan_jax.training import METRICS
+
+# tensorboardX imports PyTorch where it is installed, two seconds for tensors that are never
+# passed to it here; a module that is None cannot be imported.
+_had_torch = sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+try:
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto import api_pb2, plugin_hparams_pb2
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboardX.summary import text as text_summary
+finally:
+    if _had_torch is None:
+        del sys.modules["torch"]
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,27 +38,41 @@ if TYPE_CHECKING:
 
 _TOP = 10
 
+MAX_RUNS = 2_000
+
 
 def run_name(config_id: int, config: Config) -> str:
     """Returns the folder of a config's runs: its id and its hyperparameters."""
     return f"{config_id:04d}_{config.name}"
 
 
-def write_runs(folder: Path, sweep: Sweep, seeds: Sequence[int], history: np.ndarray) -> None:
-    """Writes every member as a run with its hyperparameters and its four curves.
+def write_runs(
+    folder: Path,
+    sweep: Sweep,
+    seeds: Sequence[int],
+    history: np.ndarray,
+    order: Sequence[int],
+) -> None:
+    """Writes members as runs with their hyperparameters and their four curves.
+
+    There is a folder for every member, or for those of the best configs where there would be
+    more than ``MAX_RUNS``, which TensorBoard could not show.
 
     Args:
       folder: the log directory; one folder a run below it.
       sweep: the sweep.
       seeds: the seeds; the runs of a config form one session group.
       history: (configs, seeds, epochs, 4) float32, in the order of ``training.METRICS``.
+      order: ids of the configs, best first.
     """
     now = time.time()
     _write(folder, [_hparams_event(now, "experiment", experiment=_experiment(sweep, now))])
     success = api_pb2.Status.Value("STATUS_SUCCESS")
     end = plugin_hparams_pb2.SessionEndInfo(status=success, end_time_secs=now)
     ending = _hparams_event(now, "session_end_info", session_end_info=end)
-    for config_id, config in enumerate(sweep.configs()):
+    configs = sweep.configs()
+    for config_id in order[: max(1, MAX_RUNS // len(seeds))]:
+        config = configs[config_id]
         name = run_name(config_id, config)
         start = plugin_hparams_pb2.SessionStartInfo(group_name=name, start_time_secs=now)
         for hyperparameter in HYPERPARAMETERS:

@@ -15,7 +15,7 @@ import numpy as np
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable
-from gtzan_jax.files import write_atomically
+from gtzan_jax.files import digest, is_sealed, sealed, write_atomically
 from gtzan_jax.model import MLP, Params, apply_model, layer_names
 from gtzan_jax.space import HYPERPARAMETERS, Config, Sweep
 from gtzan_jax.splits import Dataset
@@ -23,7 +23,7 @@ from gtzan_jax.splits import Dataset
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -143,7 +143,8 @@ class TrainedModel:
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "model.npz", buffer.getvalue())
-        write_atomically(folder / "model.json", json.dumps(description, indent=2) + "\n")
+        description["weights_sha256"] = digest(folder / "model.npz")
+        write_atomically(folder / "model.json", json.dumps(sealed(description), indent=2) + "\n")
 
 
 def load_model(path: str | Path) -> TrainedModel:
@@ -162,6 +163,12 @@ def load_model(path: str | Path) -> TrainedModel:
         raise InputError(f"{path}: no trained model there; give a run directory or its best/")
     try:
         described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if described["format"] != _FORMAT:
+            raise ValueError(f"format {described['format']}, and this version reads {_FORMAT}")
+        if not is_sealed(described):
+            raise ValueError("the checksum of model.json does not fit: damaged, or edited")
+        if described["weights_sha256"] != digest(folder / "model.npz"):
+            raise ValueError("model.npz is not the one that model.json describes")
         with (folder / "model.npz").open("rb") as file:
             stored = np.load(file, allow_pickle=False)
             arrays = {name: stored[name] for name in stored.files}
@@ -171,8 +178,6 @@ def load_model(path: str | Path) -> TrainedModel:
 
 
 def _assemble(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TrainedModel:
-    if described["format"] != _FORMAT:
-        raise ValueError(f"format {described['format']}, and this version reads {_FORMAT}")
     config = Config(**{name: described["config"][name] for name in HYPERPARAMETERS})
     sizes = (len(described["features"]), *config.shape, len(described["genres"]))
     params: dict[str, dict[str, np.ndarray]] = {}

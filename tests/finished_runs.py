@@ -8,7 +8,7 @@ import pandas as pd
 
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.retrain import retrain, save
-from gtzan_jax.rundir import RunDir, describe_data, history_table, results_table
+from gtzan_jax.rundir import RunDir, describe_data, history_tables, results_table
 from gtzan_jax.space import Sweep
 from gtzan_jax.splits import random_split, standardise
 from gtzan_jax.training import METRICS
@@ -59,8 +59,8 @@ def write_run(
         "versions": {"python": "3.11.7"},
         "timings_s": {"total": 12.3},
     }
-    run.write_manifest(manifest | changes)
-    run.write_tables(results_table(sweep, len(seeds), history), history_table(seeds, history))
+    run.write_tables(results_table(sweep, len(seeds), history), history_tables(seeds, history))
+    run.record(manifest | changes, "results.csv", "history.csv")
     return folder
 
 

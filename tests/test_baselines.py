@@ -1,18 +1,19 @@
 """The comparison, as users run it: in a process of its own."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_sweep
+from finished_runs import write_run
 from test_sweep import command
 
 from gtzan_jax import load_table
 from gtzan_jax.baselines import chosen_config
 from gtzan_jax.comparison import OURS, PUBLISHED_BEST, classical_models
 from gtzan_jax.errors import InputError
-from gtzan_jax.rundir import RunDir, results_table
 
 SWEEP = make_sweep(batch_size=16)
 
@@ -21,13 +22,8 @@ def make_run(path, diverged=False):
     """Writes as much of a run directory as the comparison reads: config 5 is its best."""
     history = np.full((SWEEP.num_configs, 1, 2, 4), np.nan if diverged else 0.5, np.float32)
     history[5] += 0.25
-    run = RunDir(path)
-    path.mkdir()
-    data = {"source": "elsewhere.csv", "sha256": "0" * 64}
-    run.write_manifest({"sweep": SWEEP.to_dict(), "data": data})
-    results = results_table(SWEEP, 1, history)
-    run.write_tables(results, results)
-    return run
+    elsewhere = replace(load_table("sample"), source="elsewhere.csv", sha256="0" * 64)
+    return write_run(path, SWEEP, history, elsewhere)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +108,7 @@ def test_without_a_run_the_published_best_is_compared():
 def test_a_run_whose_configs_all_diverged_is_refused(tmp_path):
     run = make_run(tmp_path / "run", diverged=True)
     with pytest.raises(InputError, match="every config of its sweep diverged"):
-        chosen_config(str(run.path))
+        chosen_config(str(run))
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ def assert_soon(condition, seconds=60):
 
 
 def test_tensorboard_shows_all_runs_and_all_tracks(browser, tmp_path):
-    write_runs(tmp_path, SWEEP, [0], HISTORY)
+    write_runs(tmp_path, SWEEP, [0], HISTORY, range(SWEEP.num_configs))
     points = np.random.default_rng(0).normal(size=(1000, 57))
     numbers = [str(number) for number in range(1000)]
     write_projector(tmp_path, "tracks", points, {"genre": ["rock"] * 1000, "track": numbers})

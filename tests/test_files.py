@@ -1,9 +1,25 @@
+import json
 import os
+import socket
 import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from gtzan_jax.files import write_atomically
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import (
+    digest,
+    held,
+    is_empty,
+    is_sealed,
+    remove_temporaries,
+    replaced_folder,
+    sealed,
+    write_atomically,
+)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
@@ -21,3 +37,92 @@ def test_written_files_have_the_usual_permissions(tmp_path):
     write_atomically(tmp_path / "written", b"")
     modes = [stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("usual", "written")]
     assert modes[0] == modes[1]
+
+
+def test_parts_are_written_one_after_another(tmp_path):
+    write_atomically(tmp_path / "file", (f"{number}\n" for number in range(3)))
+    assert (tmp_path / "file").read_text() == "0\n1\n2\n"
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").touch()
+    with replaced_folder(tmp_path / "folder") as aside:
+        (aside / "new").touch()
+        assert (tmp_path / "folder" / "old").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "new"]
+
+
+def test_a_folder_that_fails_stays_as_it_was(tmp_path):
+    def fail(folder):
+        with replaced_folder(folder) as aside:
+            (aside / "new").touch()
+            raise OSError("disk full")
+
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="disk full"):
+        fail(tmp_path / "folder")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_what_a_killed_process_left_counts_as_nothing_and_is_removed(tmp_path):
+    (tmp_path / ".results.csv.x1.tmp").touch()
+    (tmp_path / ".best.tmp").mkdir()
+    (tmp_path / ".best.tmp" / "model.npz").touch()
+    assert is_empty(tmp_path)
+    remove_temporaries(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "notes.txt").touch()
+    remove_temporaries(tmp_path)
+    assert not is_empty(tmp_path)
+
+
+def test_a_folders_digest_tells_names_and_contents(tmp_path):
+    def folder(**files):
+        path = Path(tempfile.mkdtemp(dir=tmp_path))
+        for name, text in files.items():
+            (path / name).write_text(text)
+        return digest(path)
+
+    assert folder(a="1", b="2") == folder(b="2", a="1")
+    different = {
+        folder(a="1", b="2"),
+        folder(a="2", b="1"),
+        folder(a="12"),
+        folder(a="1"),
+        folder(),
+    }
+    assert len(different) == 5
+
+
+def test_a_sealed_document_tells_any_change():
+    document = sealed({"a": [1, 2], "b": "text"})
+    assert is_sealed(json.loads(json.dumps(document)))
+    assert sealed(document) == document
+    for change in ({"a": [1]}, {"c": None}, {"checksum": "0"}):
+        assert not is_sealed(document | change)
+    assert not is_sealed({"a": 1})
+    assert not is_sealed([1])
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from gtzan_jax.files import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_has_one_holder_and_a_dead_one_lets_go(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(InputError) as error, held(tmp_path):
+            pass
+        assert f"in use by process {process.pid} on {socket.gethostname()}" in str(error.value)
+        process.kill()
+        process.wait()
+    with held(tmp_path):
+        pass

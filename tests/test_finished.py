@@ -1,5 +1,6 @@
-import json
+import contextlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from finished_runs import random_history, write_run
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import load_table
 from gtzan_jax.finished import read_run, table_of
+from gtzan_jax.rundir import RunDir
 
 SWEEP = make_sweep()
 
@@ -40,10 +42,12 @@ def test_diverged_configs_have_no_accuracy(tmp_path):
     assert np.isfinite(np.delete(run.accuracy, 3, axis=0)).all()
 
 
-def edit_manifest(folder, change):
-    manifest = json.loads((folder / "manifest.json").read_text())
+def edit_manifest(folder, change=dict):
+    """Changes a manifest as one would who mends its checksums, too."""
+    run = RunDir(folder)
+    manifest = run.read_manifest()
     change(manifest)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    run.record(manifest, "results.csv", "history.csv")
 
 
 def drop_column(path, column):
@@ -57,17 +61,15 @@ def drop_row(path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "manifest.json").unlink(), "not a run directory"),
-        (lambda f: (f / "manifest.json").write_text("[1]"), "not a manifest"),
+        (lambda f: (f / "manifest.json").unlink(), "no readable manifest.json"),
+        (lambda f: (f / "manifest.json").write_text("[1]"), "checksum does not fit"),
         (lambda f: edit_manifest(f, lambda m: m.update(status="running")), "did not finish"),
         (lambda f: edit_manifest(f, lambda m: m.pop("sweep")), "KeyError: 'sweep'"),
         (lambda f: edit_manifest(f, lambda m: m["data"].pop("sha256")), "'sha256'"),
         (lambda f: edit_manifest(f, lambda m: m["sweep"].pop("axes")), "'axes' is missing"),
         (lambda f: edit_manifest(f, lambda m: m.update(seeds=[0, 5])), "every config and seed"),
-        (lambda f: (f / "results.csv").unlink(), "did not finish"),
         (lambda f: drop_column(f / "results.csv", "diverged"), "no column diverged"),
         (lambda f: drop_row(f / "results.csv"), "not one row for each of 12 configs"),
-        (lambda f: (f / "history.csv").unlink(), "FileNotFoundError"),
         (lambda f: (f / "history.csv").write_text("a,b\n1"), "cannot be used"),
         (lambda f: drop_column(f / "history.csv", "test_accuracy"), "cannot be used"),
         (lambda f: (f / "history.csv").write_bytes(b"\xff\xfe\x00"), "cannot be used"),
@@ -75,7 +77,34 @@ def drop_row(path):
 )
 def test_what_is_no_finished_run_is_refused_in_one_line(folder, damage, message):
     damage(folder)
+    if "manifest" not in message:
+        with contextlib.suppress(InputError):  # the manifest that is to be refused
+            edit_manifest(folder)
     with pytest.raises(InputError, match=re.escape(message)) as error:
+        read_run(folder)
+    assert "\n" not in str(error.value)
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["results.csv", "history.csv", "manifest.json", "best/scores.csv"])
+@pytest.mark.parametrize(
+    "damage",
+    [flip, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes()[:-9]), Path.unlink],
+    ids=["flipped", "emptied", "truncated", "removed"],
+)
+def test_a_damaged_file_is_named(folder, name, damage):
+    (folder / "best").mkdir()
+    (folder / "best" / "scores.csv").write_text("genre,precision,recall,f1\nrock,1,1,1\n")
+    manifest = RunDir(folder).read_manifest()
+    RunDir(folder).record(manifest | {"retraining": {"epochs": 1}}, "best")
+    read_run(folder)
+    damage(folder / name)
+    with pytest.raises(InputError, match=re.escape(name)) as error:
         read_run(folder)
     assert "\n" not in str(error.value)
 

@@ -14,8 +14,6 @@ BUCKETS = [Bucket(shape, tuple(ids)) for shape, ids in SWEEP.shape_groups().item
 
 
 class FakeEngine:
-    sweep = SWEEP
-    chunks = dict.fromkeys(BUCKETS)
     num_programs = 2
     num_compiled = 1
 
@@ -35,12 +33,20 @@ def feed(progress):
             progress.take(Chunk(BUCKETS[0], seed, chunk, history))
 
 
-def test_without_a_terminal_a_finished_group_is_a_line(capsys):
-    with SweepProgress(FakeEngine(), 2) as progress:
+def test_without_a_terminal_every_eighth_is_a_line(capsys):
+    with SweepProgress(FakeEngine(), 24) as progress:
         feed(progress)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("  12/24 members, groups: 1/2 compiled, 1 done; ")
-    assert line.endswith("/s; best 0.250")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        f"  {count}/24 members, programs: 1/2 compiled" for count in (3, 6, 9, 12)
+    ]
+    assert lines[-1].endswith("/s; best 0.250")
+
+
+def test_what_is_there_already_counts_as_done(capsys):
+    with SweepProgress(FakeEngine(), 24, there=9) as progress:
+        feed(progress)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("  21/24 members")
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
@@ -48,7 +54,7 @@ def test_in_a_terminal_it_is_a_bar_of_one_line(monkeypatch, columns):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("TERM", "xterm")
-    with SweepProgress(FakeEngine(), 2) as progress:
+    with SweepProgress(FakeEngine(), 24) as progress:
         feed(progress)
         monkeypatch.setattr(progress, "_members", 103_680)
     last = sys.stderr.getvalue().replace("\r", "\n").split("\n")[-2]

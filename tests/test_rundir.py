@@ -9,7 +9,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.rundir import (
     RunDir,
     create_folder,
-    history_table,
+    history_tables,
     markdown_table,
     results_table,
     versions,
@@ -85,7 +85,7 @@ def test_history_has_a_row_for_every_member_and_epoch(tmp_path):
     history = random_history(num_seeds=2)
     run = RunDir(tmp_path / "run")
     create_folder(run.path)
-    run.write_tables(results_table(SWEEP, 2, history), history_table([4, 5], history))
+    run.write_tables(results_table(SWEEP, 2, history), history_tables([4, 5], history))
     read = pd.read_csv(run.history_path)
     assert ",".join(read.columns) == (
         "config_id,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy"

@@ -37,7 +37,8 @@ def smoke(tmp_path_factory):
 def test_the_run_directory_is_complete(smoke):
     run, _ = smoke
     assert sorted(path.name for path in run.iterdir()) == [
-        "best", "history.csv", "manifest.json", "overview", "results.csv", "tensorboard",
+        ".lock", "best", "chunks", "history.csv", "manifest.json", "overview", "results.csv",
+        "tensorboard",
     ]  # fmt: skip
     assert sorted(path.name for path in (run / "best").iterdir()) == [
         "accuracy.png", "confusion_matrix.png", "history.csv", "loss.png",
@@ -61,7 +62,8 @@ def test_the_manifest_says_what_was_run(smoke):
     assert manifest["split"]["seed"] == 3
     assert "same 30 %" in manifest["split"]["note"]
     assert manifest["platform"] == "cpu"
-    assert manifest["programs_compiled"] == 3  # two shape groups and the retraining
+    assert manifest["programs_compiled"] == 1  # for both shapes and the retraining
+    assert manifest["retraining"]["epochs"] == 3
     assert manifest["peak_rss_bytes"] > 10**8
     assert "--num_seeds=2" in manifest["command"]
     seconds = manifest["timings_s"]

@@ -103,7 +103,7 @@ def get_json(url):
 
 def test_hparams_page_shows_every_run(tmp_path):
     history = random_history()
-    write_runs(tmp_path, SWEEP, [0], history)
+    write_runs(tmp_path, SWEEP, [0], history, range(SWEEP.num_configs))
     with served(tmp_path) as address:
         groups = ask_for_groups(address, 768)
         experiment = ask(address, "experiment")
@@ -127,7 +127,7 @@ def test_hparams_page_shows_every_run(tmp_path):
 def test_seeds_of_a_config_form_a_group(tmp_path):
     sweep = load_sweep("smoke", ["epochs=2"])
     history = np.random.default_rng(0).random((24, 3, 2, 4)).astype(np.float32)
-    write_runs(tmp_path, sweep, [5, 6, 7], history)
+    write_runs(tmp_path, sweep, [5, 6, 7], history, range(sweep.num_configs))
     with served(tmp_path) as address:
         groups = ask_for_groups(address, 24)
     assert [len(group["sessions"]) for group in groups] == [3] * 24
@@ -135,7 +135,7 @@ def test_seeds_of_a_config_form_a_group(tmp_path):
 
 def test_curves_are_those_of_the_history(tmp_path):
     history = random_history()
-    write_runs(tmp_path, SWEEP, [0], history)
+    write_runs(tmp_path, SWEEP, [0], history, range(SWEEP.num_configs))
     events = EventAccumulator(os.fspath(tmp_path / run_name(300, SWEEP.configs()[300])))
     events.Reload()
     for column, metric in enumerate(METRICS):

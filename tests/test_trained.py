@@ -5,10 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_dataset, make_sweep
+from test_finished import flip
 
 from gtzan_jax import load_model
 from gtzan_jax.engine import train_on_each
 from gtzan_jax.errors import InputError
+from gtzan_jax.files import digest, sealed
 from gtzan_jax.trained import TrainedModel
 
 DATASET = make_dataset()
@@ -90,11 +92,12 @@ def test_unusable_tables_are_refused(model, change, message):
     [
         ("model.json", lambda path: path.unlink()),
         ("model.json", lambda path: path.write_text("{")),
+        ("model.json", lambda path: path.write_text("[]")),
         ("model.json", lambda path: path.write_text(json.dumps({"format": 99}))),
+        ("model.json", lambda path: path.write_text(path.read_text().replace("0.2", "0.3"))),
         ("model.npz", lambda path: path.unlink()),
         ("model.npz", lambda path: path.write_bytes(path.read_bytes()[:100])),
-        ("model.npz", lambda path: np.savez(path, **{"hidden1.kernel": np.zeros(3, "f4")})),
-        ("model.npz", lambda path: np.savez(path, **{"hidden1.kernel": np.array([{}])})),
+        ("model.npz", flip),
     ],
 )
 def test_damaged_files_are_refused(model, tmp_path, name, damage):
@@ -103,6 +106,22 @@ def test_damaged_files_are_refused(model, tmp_path, name, damage):
     with pytest.raises(InputError) as error:
         load_model(tmp_path)
     assert str(tmp_path) in str(error.value)
+
+
+class Bomb:
+    def __reduce__(self):
+        return pytest.fail, ("a model file has run code",)
+
+
+@pytest.mark.parametrize("array", [np.zeros(3, "f4"), np.array([Bomb()])])
+def test_a_strangers_files_are_refused_and_run_no_code(model, tmp_path, array):
+    model.save(tmp_path)
+    np.savez(tmp_path / "model.npz", **{"hidden1.kernel": array})
+    described = json.loads((tmp_path / "model.json").read_text())
+    described["weights_sha256"] = digest(tmp_path / "model.npz")
+    (tmp_path / "model.json").write_text(json.dumps(sealed(described)))
+    with pytest.raises(InputError, match=r"hidden1\.kernel|Object arrays cannot be loaded"):
+        load_model(tmp_path)
 
 
 def test_relu_ignores_the_slope(model):

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from gtzan_jax import chunks
+from gtzan_jax.batching import Bucket
+from gtzan_jax.chunks import ChunkStore
+from gtzan_jax.engine import Chunk
+from gtzan_jax.errors import RunError
+
+EPOCHS, CONFIGS, SEEDS = 3, 6, [4, 5]
+HISTORY = np.random.default_rng(0).random((CONFIGS, 2, EPOCHS, 4), np.float32)
+HISTORY[2, 0] = np.nan
+
+
+def parts(size=2):
+    """Returns all members as chunks of one bucket."""
+    bucket = Bucket((8, 8, 8), tuple(range(CONFIGS)))
+    return [
+        Chunk(bucket, seed, ids, HISTORY[list(ids), place])
+        for place, seed in enumerate(SEEDS)
+        for start in range(0, CONFIGS, size)
+        for ids in [tuple(range(start, start + size))]
+    ]
+
+
+def filled(folder, monkeypatch):
+    """Returns a store with one file for each of six chunks."""
+    monkeypatch.setattr(chunks, "_COLLECT_S", -1.0)
+    store = ChunkStore(folder, EPOCHS)
+    for chunk in parts():
+        assert store.add(chunk) == [chunk]
+    return store
+
+
+def test_what_was_written_is_there_for_the_next_process(tmp_path, monkeypatch):
+    filled(tmp_path, monkeypatch)
+    store = ChunkStore(tmp_path, EPOCHS)
+    assert (len(store), store.damaged) == (12, [])
+    assert store.has(5, [0, 5])
+    assert not store.has(5, [5, 6])
+    assert not store.has(6, [0])
+    np.testing.assert_array_equal(store.history(CONFIGS, SEEDS), HISTORY)
+
+
+def test_chunks_are_collected_and_told_when_written(tmp_path):
+    store = ChunkStore(tmp_path, EPOCHS)
+    first, second, *_ = parts()
+    assert store.add(first) == []
+    assert (len(store), list(tmp_path.iterdir())) == (0, [])
+    assert store.add(second) == []
+    assert store.flush() == [first, second]
+    assert (len(store), len(list(tmp_path.iterdir()))) == (4, 1)
+    assert store.flush() == []
+
+
+def test_members_that_are_missing_are_told(tmp_path, monkeypatch):
+    store = filled(tmp_path, monkeypatch)
+    with pytest.raises(RunError, match="2 members are missing"):
+        store.history(CONFIGS + 1, SEEDS)
+
+
+@pytest.mark.parametrize("place", [0, 30, 64, 70, 100, -1])
+def test_any_flipped_bit_is_recognised(tmp_path, monkeypatch, place):
+    store = filled(tmp_path, monkeypatch)
+    path = tmp_path / "000003.chunk"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"000003\.chunk has been damaged"):
+        store.history(CONFIGS, SEEDS)
+    again = ChunkStore(tmp_path, EPOCHS)
+    assert again.damaged == ["000003.chunk"]
+    assert len(again) == 10
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("size", [0, 1, 64, 65, 90, -1])
+def test_a_truncated_file_is_recognised(tmp_path, monkeypatch, size):
+    filled(tmp_path, monkeypatch)
+    path = tmp_path / "000006.chunk"
+    path.write_bytes(path.read_bytes()[:size])
+    assert ChunkStore(tmp_path, EPOCHS).damaged == ["000006.chunk"]
+
+
+def test_files_of_other_epochs_are_not_taken(tmp_path, monkeypatch):
+    filled(tmp_path, monkeypatch)
+    assert len(ChunkStore(tmp_path, EPOCHS - 1)) == 0
