@@ -96,6 +96,8 @@ class ChunkStore:
             except (OSError, ValueError):
                 raise RunError(f"{path} has been damaged; the same command mends it") from None
             for (seed, ids), part in zip(members, _split(members, figures), strict=True):
+                if seed not in places or not set(ids) <= set(range(num_configs)):
+                    raise RunError(f"{path} is damaged: it has members of another sweep")
                 history[list(ids), places[seed]] = part
                 missing[list(ids), places[seed]] = False
         if missing.any():
@@ -121,7 +123,10 @@ def _read(path: Path, epochs: int) -> tuple[Members, np.ndarray]:
     if hashlib.sha256(content).hexdigest().encode() != checksum:
         raise ValueError("damaged")
     header, _, payload = content.partition(b"\n")
-    members = [(seed, tuple(ids)) for seed, ids in json.loads(header)["members"]]
+    try:
+        members = [(int(seed), tuple(map(int, ids))) for seed, ids in json.loads(header)["members"]]
+    except (TypeError, KeyError, RecursionError):
+        raise ValueError("not what this program writes") from None
     figures = np.frombuffer(payload, "<f4").reshape(-1, epochs, len(METRICS))
     if len(figures) != sum(len(ids) for _, ids in members):
         raise ValueError("damaged")

@@ -129,5 +129,7 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _fail(message: str, code: int = USAGE_ERROR) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    # Names from files may hold what breaks a line, or worse, means something to a terminal.
+    line = "".join(c if c.isprintable() else " " for c in message)
+    print(f"error: {line}", file=sys.stderr)
     sys.exit(code)

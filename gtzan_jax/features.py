@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import reprlib
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 from gtzan_jax import kaggle
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.files import write_atomically
+from gtzan_jax.reading import decode, read_text
 from gtzan_jax.resources import PACKAGE, cache_dir
 
 if TYPE_CHECKING:
@@ -64,6 +66,9 @@ KAGGLE_SHA256 = "e5fe20f4e2f61d1aa3e07b17ffdea6b565970b3a1811746bd31f182a401fc3b
 MIN_TRACKS = 20
 MIN_TRACKS_PER_GENRE = 2
 DATA_NAMES = ("auto", "kaggle", "sample")
+
+# What two spellings of one genre may differ in, besides capitals.
+_JOINERS = str.maketrans("", "", " -_'")
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +120,7 @@ def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
         return parse_table(_kaggle_text(), "kaggle")
     if name == "sample":
         return _sample_table()
-    if Path(name).expanduser().exists():
+    if name and os.path.exists(os.path.expanduser(name)):
         return read_table(name)
     raise InputError(
         f"no feature table {name!r}{nearest(name, DATA_NAMES)}: give auto, kaggle, sample, "
@@ -127,7 +132,7 @@ def _auto_table() -> FeatureTable:
     here = Path("data", FILE_NAME)
     for path in (here, PACKAGE.parent / here):
         if path.is_file():
-            return parse_table(_read_text(path, str(here)), str(here))
+            return parse_table(read_text(path, str(here)), str(here))
     try:
         text = _kaggle_text()
     except InputError as error:
@@ -154,11 +159,11 @@ def _kaggle_text() -> str:
     """Returns the text of Kaggle's table from the cache, else from a fresh, verified download."""
     cached = cache_dir() / FILE_NAME
     with suppress(OSError, InputError):
-        text = _read_text(cached, str(cached))
+        text = read_text(cached, str(cached))
         if _sha256(text) == KAGGLE_SHA256:
             return text
     content = kaggle.download()
-    text = _decode(content, "the download from Kaggle")
+    text = decode(content, "the download from Kaggle")
     if _sha256(text) != KAGGLE_SHA256:
         raise InputError(
             f"the download from Kaggle is not the expected {FILE_NAME} "
@@ -174,7 +179,7 @@ def _kaggle_text() -> str:
 def read_table(path: str | os.PathLike[str]) -> FeatureTable:
     """Reads and validate the CSV at ``path``; see ``parse_table``."""
     name = os.fspath(path)
-    return parse_table(_read_text(Path(name).expanduser(), name), name)
+    return parse_table(read_text(Path(os.path.expanduser(name)), name), name)
 
 
 def parse_table(text: str, source: str) -> FeatureTable:
@@ -189,6 +194,9 @@ def parse_table(text: str, source: str) -> FeatureTable:
         InputError: what is wrong, with the line (the header is line 1) and the column.
     """
     text = text.replace("\r\n", "\n")
+    if "\0" in text:
+        number = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(f"{source}, line {number}: a NUL byte; the file is damaged or in UTF-16")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[list[str]] = []
     lines: list[str] = []
@@ -205,7 +213,8 @@ def parse_table(text: str, source: str) -> FeatureTable:
     _check_separator(header, source)
     for row, line in zip(rows, lines, strict=True):
         if len(row) != len(header):
-            raise InputError(f"{source}, {line}: {len(row)} values for {len(header)} columns")
+            hint = "; has a number a comma in it?" if len(row) > len(header) else ""
+            raise InputError(f"{source}, {line}: {len(row)} values for {len(header)} columns{hint}")
     cells = np.array(rows[1:], dtype=object).reshape(-1, len(header))
     return _validate(header, cells, lines[1:], source, _sha256(text))
 
@@ -222,22 +231,6 @@ def table_from_frame(frame: pd.DataFrame, source: str = "frame") -> FeatureTable
     rows = [f"row {index}" for index in frame.index]
     text: str = frame.to_csv(index=False, lineterminator="\n")
     return _validate(header, frame.to_numpy(dtype=object), rows, source, _sha256(text))
-
-
-def _read_text(path: Path, name: str) -> str:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror}") from error
-    return _decode(content, name)
-
-
-def _decode(content: bytes, name: str) -> str:
-    """Returns the text with LF line ends and without a byte-order mark."""
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not a CSV in UTF-8 (byte {error.start})") from error
 
 
 def _sha256(text: str) -> str:
@@ -258,8 +251,10 @@ def _validate(
     tracks = _texts(cells[:, 0], "filename", rows, source)
     labels = _texts(cells[:, -1], "label", rows, source)
     _check_unique(tracks, rows, source)
-    _check_genres(labels, source)
+    _check_genres(labels, rows, source)
     numbers = _numbers(cells[:, 1:-1], rows, source)[:, 1:]  # without length
+    if (numbers == numbers[0]).all():
+        raise InputError(f"{source}: every track has the same features: nothing can be learnt")
     genres, y = np.unique(np.array(labels), return_inverse=True)
     return FeatureTable(
         x=numbers.astype(np.float32),
@@ -284,29 +279,34 @@ def _check_columns(header: list[str], source: str) -> None:
     unknown = [column for column in header if column not in COLUMNS]
     repeated = [column for column, count in Counter(header).items() if count > 1]
     problems = [
-        *_listed("missing column", [repr(column) for column in missing]),
-        *_listed("unknown column", [f"{column!r}{nearest(column, missing)}" for column in unknown]),
-        *_listed("repeated column", [repr(column) for column in repeated]),
+        *_listed("missing column", missing),
+        *_listed("unknown column", unknown, missing),
+        *_listed("repeated column", repeated),
     ]
     if problems:
         raise InputError(f"{source}: {'; '.join(problems)}")
 
 
-def _listed(title: str, items: list[str]) -> list[str]:
-    """Returns one phrase that names the first three items, or nothing where there are none."""
-    if not items:
+def _listed(title: str, names: list[str], valid: Sequence[str] = ()) -> list[str]:
+    """Returns one phrase that tells the first three names, or nothing where there are none."""
+    if not names:
         return []
-    rest = f" and {len(items) - 3} more" if len(items) > 3 else ""
-    return [f"{title}{'s' if len(items) > 1 else ''} {', '.join(items[:3])}{rest}"]
+    first = [f"{reprlib.repr(name)}{nearest(name, valid)}" for name in names[:3]]
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return [f"{title}{'s' if len(names) > 1 else ''} {', '.join(first)}{rest}"]
 
 
 def _texts(cells: _Cells, column: str, rows: list[str], source: str) -> list[str]:
     for cell, row in zip(cells, rows, strict=True):
-        if not isinstance(cell, str) or not cell or cell != cell.strip():
-            raise InputError(
-                f"{source}, {row}, column {column!r}: {reprlib.repr(cell)} is empty, "
-                f"no text, or has spaces around it"
-            )
+        if not isinstance(cell, str) or not cell.strip():
+            problem = "the value is empty or no text"
+        elif cell != cell.strip():
+            problem = f"{reprlib.repr(cell)} has spaces around it"
+        elif not cell.isprintable():
+            problem = f"{reprlib.repr(cell)} holds an invisible character"
+        else:
+            continue
+        raise InputError(f"{source}, {row}, column {column!r}: {problem}")
     return [str(cell) for cell in cells]
 
 
@@ -320,15 +320,23 @@ def _check_unique(tracks: list[str], rows: list[str], source: str) -> None:
         first[track] = row
 
 
-def _check_genres(labels: list[str], source: str) -> None:
+def _check_genres(labels: list[str], rows: list[str], source: str) -> None:
     counts = Counter(labels)
     if len(counts) < 2:
-        raise InputError(f"{source}: only one genre, {labels[0]!r}, but at least two are needed")
-    for genre, count in counts.items():
+        only = reprlib.repr(labels[0])
+        raise InputError(f"{source}: only one genre, {only}, but at least two are needed")
+    alike: dict[str, str] = {}  # by what is left without case, spaces and hyphens
+    for genre, count in counts.most_common():
         if count < MIN_TRACKS_PER_GENRE:
             raise InputError(
                 f"{source}: genre {reprlib.repr(genre)} has {count} track, but each needs at "
                 f"least {MIN_TRACKS_PER_GENRE}{nearest(genre, counts.keys() - {genre})}"
+            )
+        plain = unicodedata.normalize("NFKC", genre).casefold().translate(_JOINERS)
+        if alike.setdefault(plain, genre) != genre:
+            raise InputError(
+                f"{source}, {rows[labels.index(genre)]}, column 'label': {reprlib.repr(genre)} "
+                f"beside {reprlib.repr(alike[plain])}; give one genre one name"
             )
 
 
@@ -345,12 +353,16 @@ def _numbers(cells: _Cells, rows: list[str], source: str) -> NDArray[np.float64]
         elif np.isfinite(values[i, j]):
             problem = f"{reprlib.repr(cell)} is too large for float32"
         else:
-            problem = f"{reprlib.repr(cell)} is not a finite number"
+            hint = "; write it with a point, and without commas" if "," in str(cell) else ""
+            problem = f"{reprlib.repr(cell)} is not a finite number{hint}"
         raise InputError(f"{source}, {rows[i]}, column {COLUMNS[1 + j]!r}: {problem}")
     return values
 
 
 def _number(cell: Any) -> float:
+    # float() takes more than a CSV means: 1_000, and the digits of other scripts.
+    if isinstance(cell, str) and ("_" in cell or not cell.isascii()):
+        return float("nan")
     try:
         return float(cell)
     except (TypeError, ValueError):

@@ -15,6 +15,17 @@ from gtzan_jax.training import METRICS
 if TYPE_CHECKING:
     import pandas as pd
 
+# What reports need of a manifest, which need not be one that this program wrote.
+_NEEDED: dict[str, type] = {
+    **dict.fromkeys(("platform", "command", "started"), str),
+    **dict.fromkeys(("seeds", "devices"), list),
+    **dict.fromkeys(("timings_s", "versions", "data", "split", "sweep"), dict),
+    **dict.fromkeys(("data.flag", "data.source", "data.sha256", "sweep.name"), str),
+    **dict.fromkeys(("data.tracks", "data.features"), int),
+    **dict.fromkeys(("data.genres", "data.repeats"), list),
+    **dict.fromkeys(("split.seed", "split.train", "split.test"), int),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
@@ -71,15 +82,16 @@ def read_run(path: str | Path) -> FinishedRun:
         if damaged:
             raise InputError(
                 f"{run.path / damaged} is missing or damaged: its checksum is not the manifest's; "
-                f"mend it with {manifest.get('resume', 'the command of the sweep')}"
+                "run the command of the sweep again to mend it"
             )
     try:
+        manifest = _complete(manifest)
         description = dict(manifest["sweep"])
         sweep = parse_sweep(description, description.pop("name"), str(run.manifest_path))
         results = run.read_results()
         return FinishedRun(
             run=run,
-            manifest=_complete(manifest),
+            manifest=manifest,
             sweep=sweep,
             results=_checked_results(results, sweep),
             accuracy=_accuracy(run.history_path, results, manifest["seeds"], sweep),
@@ -123,13 +135,13 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
 
 
 def _complete(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Raises KeyError where the manifest lacks what a report needs."""
-    for key in ("seeds", "timings_s", "versions", "platform", "devices", "command", "started"):
-        manifest[key]
-    for key in ("flag", "source", "sha256", "tracks", "features", "genres", "repeats"):
-        manifest["data"][key]
-    for key in ("seed", "train", "test"):
-        manifest["split"][key]
+    """Raises KeyError or TypeError where the manifest lacks what a report needs."""
+    for name, kind in _NEEDED.items():
+        value: Any = manifest
+        for key in name.split("."):
+            value = value[key]
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} is no {kind.__name__}")
     return manifest
 
 

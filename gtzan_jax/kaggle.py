@@ -22,13 +22,15 @@ PROBE_SECONDS = 4.0
 """How long Kaggle may take to answer at all before it counts as out of reach."""
 DOWNLOAD_SECONDS = 120.0
 """How long the download of the 1 MB file may take, once Kaggle answers."""
+MAX_BYTES = 20_000_000
+"""What is larger is not the file."""
 
 
 def download() -> bytes:
     """Downloads the file from Kaggle.
 
     Raises:
-        InputError: Kaggle is out of reach, refuses, or stalls.
+        InputError: Kaggle is out of reach, refuses, stalls, or sends far too much.
     """
     try:
         _within(PROBE_SECONDS, _probe)
@@ -52,8 +54,13 @@ def _fetch() -> bytes:
     import kagglehub
 
     # Forced, since kagglehub's own cache would serve a damaged copy again and again.
-    path = kagglehub.dataset_download(HANDLE, path=PATH, force_download=True)
-    return Path(path).read_bytes()
+    path = Path(kagglehub.dataset_download(HANDLE, path=PATH, force_download=True))
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        path.unlink()
+        raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
+    return content
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:

@@ -93,10 +93,13 @@ def _enable_compilation_cache(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
+        above = [parent.stat().st_mode for parent in folder.resolve().parents]
     except OSError:
         return  # no home to write to: compile anew each time
     foreign = hasattr(os, "getuid") and status.st_uid != os.getuid()
-    if foreign or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    # Who can write to a folder above can put another in the place of this one.
+    open_above = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in above)
+    if foreign or open_above or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         warnings.warn(
             f"{folder} is writable for others: compiled programs are not cached there",
             stacklevel=3,

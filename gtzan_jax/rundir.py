@@ -79,6 +79,11 @@ class RunDir:
         self.overview = self.path / "overview"
         self.best = self.path / "best"
 
+    @property
+    def _parts(self) -> tuple[Path, ...]:
+        folders = (self.chunks, self.tensorboard, self.overview, self.best)
+        return (*folders, self.results_path, self.history_path)
+
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Writes what was run, with a checksum of the manifest itself."""
         text = json.dumps(sealed(manifest), indent=2, allow_nan=False)
@@ -92,11 +97,16 @@ class RunDir:
         """
         try:
             manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise InputError(
                 f"{self.path} is not a run directory: it has no readable manifest.json"
             ) from None
-        if not is_sealed(manifest):
+        for path in (self.manifest_path, *self._parts, *self.best.glob("*")):
+            if path.is_symlink():  # what a stranger made may lead anywhere
+                raise InputError(
+                    f"{path} is a link; a run directory must hold the files themselves"
+                )
+        if not is_sealed(manifest) or not isinstance(manifest.get("sha256", {}), dict):
             raise InputError(
                 f"{self.manifest_path} is damaged or has been edited: its checksum does not fit"
             )
@@ -188,21 +198,33 @@ def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
     check_place(path, needed_bytes)
 
 
-def check_place(path: Path, needed_bytes: float = 0.0) -> None:
+def check_place(
+    path: str | os.PathLike[str], needed_bytes: float = 0.0, flag: str = "--workdir"
+) -> None:
     """Checks that one may write to a folder, or make it where it is not there yet.
+
+    Args:
+      path: the folder.
+      needed_bytes: that will be written into it.
+      flag: that gave it, for messages.
 
     Raises:
       InputError: one may not, or there is too little space.
     """
-    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    path = Path(path)
+    # os.path.exists, since a name that is too long is no error to it.
+    nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
+    too_long = any(len(os.fsencode(part)) > 255 for part in path.parts)
+    if too_long:
+        raise InputError(f"{flag}={path}: a name of more than 255 bytes; choose a shorter one")
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(
-            f"--workdir={path}: {nearest} is not a folder that you may write to; name another"
+            f"{flag}={path}: {nearest} is not a folder that you may write to; name another"
         )
     free = shutil.disk_usage(nearest).free
     if free < needed_bytes:
         raise InputError(
-            f"--workdir={path}: {needed_bytes / 1e6:,.0f} MB will be written, and only "
+            f"{flag}={path}: {needed_bytes / 1e6:,.0f} MB will be written, and only "
             f"{free / 1e6:,.0f} MB are free; make space or name another folder"
         )
 

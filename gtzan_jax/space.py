@@ -8,6 +8,8 @@ it is read from a TOML file, so that another experiment needs no Python.
 import dataclasses
 import itertools
 import math
+import os
+import reprlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ Shape = tuple[int, int, int]  # units of the hidden layers
 
 MAX_UNITS = 8192
 MAX_CONFIGS = 1_000_000
+MAX_BYTES = 1_000_000
+"""Of a sweep file."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +137,11 @@ def load_sweep(name_or_path: str, overrides: Sequence[str] = ()) -> Sweep:
     """
     path = _find(name_or_path)
     where = f"sweeps/{path.name}" if path.parent == resource("sweeps") else str(path)
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{where}: not valid TOML: {error}") from None
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror}") from None
-    for override in overrides:
+    document = _read(path, where)
+    keys = [override.partition("=")[0].strip() for override in overrides]
+    for key, override in zip(keys, overrides, strict=True):
+        if keys.count(key) > 1:
+            raise InputError(f"--set gives {reprlib.repr(key)} more than once; leave one of them")
         _override(document, override)
     return parse_sweep(document, path.stem, where + (" with --set" if overrides else ""))
 
@@ -187,37 +189,72 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
 
 def _find(name_or_path: str) -> Path:
     shipped = resource("sweeps") / f"{name_or_path}.toml"
-    path = Path(name_or_path)
-    if path.name == name_or_path and path.suffix == "" and shipped.is_file():
-        return shipped
-    if path.is_file():
-        return path
     names = sweep_names()
+    if name_or_path in names:
+        return shipped
+    if os.path.isfile(name_or_path):
+        return Path(name_or_path)
+    there = " (which is no file)" if os.path.exists(name_or_path) else nearest(name_or_path, names)
     raise InputError(
-        f"no sweep '{name_or_path}'{nearest(name_or_path, names)}: give one of "
-        f"{', '.join(names)}, or the path of a TOML file"
+        f"no sweep {name_or_path!r}{there}: give one of {', '.join(names)}, "
+        "or the path of a TOML file"
     )
+
+
+def _read(path: Path, where: str) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{where}: more than {MAX_BYTES:,} bytes: not a sweep file")
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{where}: not in UTF-8 (at line {line}); save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not valid TOML: {_one_line(error)}") from None
 
 
 def _override(document: dict[str, Any], override: str) -> None:
     """Lays one ``key=value`` over the document, in place."""
     key, equals, text = override.partition("=")
+    flag = f"--set={_one_line(override)}"
     if not equals or not key.strip():
-        raise InputError(f"--set={override}: write key=value, such as --set=epochs=20")
+        raise InputError(f"{flag}: write key=value, such as --set=epochs=20")
     *tables, last = key.strip().split(".")
     target = document
     for table in tables:
         if not isinstance(target.get(table), dict):
-            raise InputError(f"--set={override}: no table '{table}'{nearest(table, document)}")
+            raise InputError(f"{flag}: no table {_shown(table)}{nearest(table, target)}")
         target = target[table]
-    target[last] = _toml_value(text.strip())
-
-
-def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text.strip()}")
     except tomllib.TOMLDecodeError:
-        return text  # a bare word: --set=loss=softmax_twice
+        parsed = {"value": text.strip()}  # a bare word: --set=loss=softmax_twice
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{flag}: {_one_line(error)}") from None
+    if len(parsed) > 1:
+        raise InputError(f"{flag}: more than one value")
+    target[last] = parsed["value"]
+
+
+def _shown(value: object) -> str:
+    """Returns a value as Python writes it, shortened to fit into a message."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 60
+    try:
+        return short.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number too long to show"
+
+
+def _one_line(text: object) -> str:
+    """Returns a text without what would break a line, shortened to fit into a message."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return line if len(line) <= 120 else f"{line[:119]}…"
 
 
 def _check_keys(
@@ -226,7 +263,8 @@ def _check_keys(
     for key in table:
         if key not in known:
             raise InputError(
-                f"{where}: unknown key '{key}'{nearest(key, known)}; known are {', '.join(known)}"
+                f"{where}: unknown key {_shown(key)}{nearest(key, known)}; known are "
+                f"{', '.join(known)}"
             )
     for key in required:
         if key not in table:
@@ -236,7 +274,7 @@ def _check_keys(
 def _axis(axis: str, values: Any, where: str) -> tuple[Any, ...]:
     where = f"{where}: axes.{axis}"
     if not isinstance(values, list) or not values:
-        raise InputError(f"{where} must be a list of at least one value, not {values!r}")
+        raise InputError(f"{where} must be a list of at least one value, not {_shown(values)}")
     if axis.startswith("num_units"):
         checked: tuple[Any, ...] = tuple(_whole(value, 1, MAX_UNITS, where) for value in values)
     elif axis.startswith("dropout"):
@@ -248,32 +286,42 @@ def _axis(axis: str, values: Any, where: str) -> tuple[Any, ...]:
             "optimizer": OPTIMIZERS,
         }[axis]
         checked = tuple(_choice(value, names, where) for value in values)
-    if len(set(checked)) < len(checked):
-        raise InputError(f"{where} holds a value twice: {values}")
+    # As the names of configs show them: 0.1 and 0.1000001 would share a name, and a folder.
+    first: dict[str, Any] = {}
+    for value in checked:
+        name = f"{value:g}" if isinstance(value, float) else str(value)
+        if name in first:
+            other = "" if value == first[name] else f", as {value!r} and {first[name]!r}"
+            raise InputError(f"{where} holds a value twice: {name}{other}; leave one of them")
+        first[name] = value
     return checked
 
 
 def _whole(value: Any, low: int, high: int, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"{where} must be a whole number from {low:,} to {high:,}, not {value!r}")
+        raise InputError(
+            f"{where} must be a whole number from {low:,} to {high:,}, not {_shown(value)}"
+        )
     return value
 
 
 def _number(value: Any, low: float, high: float, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InputError(f"{where} must be a number from {low:g} to {high:g}, not {value!r}")
+        raise InputError(f"{where} must be a number from {low:g} to {high:g}, not {_shown(value)}")
     return float(value)
 
 
 def _rate(value: Any, where: str) -> float:
     rate = _number(value, 0.0, 1.0, where)
     if rate > 0.99:
-        raise InputError(f"{where} must be at most 0.99, not {value!r}: nothing would be left")
+        raise InputError(
+            f"{where} must be at most 0.99, not {_shown(value)}: nothing would be left"
+        )
     return rate
 
 
 def _choice(value: Any, names: Sequence[str], where: str) -> str:
     if value not in names:
-        hint = nearest(str(value), names)
-        raise InputError(f"{where}: no '{value}'{hint}; it must be one of {', '.join(names)}")
+        hint = nearest(value, names) if isinstance(value, str) else ""
+        raise InputError(f"{where}: no {_shown(value)}{hint}; it must be one of {', '.join(names)}")
     return str(value)

@@ -96,7 +96,8 @@ def standardise(table: FeatureTable, split: Split) -> Dataset:
     digits.
 
     Raises:
-        InputError: a genre has no track in the train part.
+        InputError: a genre has no track in the train part, or a number of the test part is
+            beyond float32 when it is scaled.
     """
     y_train = table.y[split.train]
     absent = [genre for i, genre in enumerate(table.genres) if i not in y_train]
@@ -110,10 +111,17 @@ def standardise(table: FeatureTable, split: Split) -> Dataset:
     mean, scale = x_train.mean(axis=0), x_train.std(axis=0)
     # The deviation of equal numbers is not quite 0 in floating point; see StandardScaler.
     scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
+    standardised = (x_test - mean) / scale
+    for row, column in np.argwhere(np.abs(standardised) > np.finfo(np.float32).max)[:1]:
+        raise InputError(
+            f"track {table.tracks[split.test[row]]!r}, column {table.features[column]!r}: "
+            f"{x_test[row, column]:g} is too far from the tracks to train on, which have "
+            f"{mean[column]:g} ± {scale[column]:g}"
+        )
     return Dataset(
         x_train=((x_train - mean) / scale).astype(np.float32),
         y_train=y_train,
-        x_test=((x_test - mean) / scale).astype(np.float32),
+        x_test=standardised.astype(np.float32),
         y_test=table.y[split.test],
         mean=mean,
         scale=scale,

