@@ -1,10 +1,12 @@
 """What the commands share: flags, and errors as one line instead of a traceback."""
 
 import functools
+import importlib
 import os
 import signal
 import sys
 import textwrap
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -61,6 +63,16 @@ def warn_of_repeats(table: FeatureTable) -> None:
             f"exactly ({first}, …);\n  they are kept, and may lie in both parts of a split",
             file=sys.stderr,
         )
+
+
+def import_meanwhile(*modules: str) -> None:
+    """Imports modules on another thread, while this one waits for devices."""
+
+    def load() -> None:
+        for module in modules:
+            importlib.import_module(module)
+
+    threading.Thread(target=load, name="import", daemon=True).start()
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -264,6 +264,7 @@ def work(job: Job, clock: Stopwatch) -> int:
             sizes = Sizes.of(job.dataset)
             engine = Engine(job.sweep, sizes, len(job.seeds), mode=flags.FLAGS.batching)
             stack.enter_context(engine)
+            cli.import_meanwhile("gtzan_jax.plots", "gtzan_jax.tensorboard")
             with profiled(flags.FLAGS.profile):
                 train_members(engine, job, store)
             clock.lap("train")

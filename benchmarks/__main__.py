@@ -1,0 +1,147 @@
+"""Measures gtzan_jax and its peers side by side: ``python -m benchmarks``."""
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from benchmarks import machine, report
+from benchmarks.context import Context, Measurement, csv_of
+from benchmarks.rows import QUICK, ROWS
+from gtzan_jax import cli
+from gtzan_jax.errors import InputError, RunError, nearest
+from gtzan_jax.features import load_table
+from gtzan_jax.files import write_atomically
+from gtzan_jax.platforms import PLATFORMS
+
+_INSTALL = "pip install -e '.[bench]'"
+
+
+def chosen_rows() -> list[str]:
+    """Returns the rows that the flags ask for.
+
+    Raises:
+      InputError: there is no such row.
+    """
+    names: list[str] = flags.FLAGS.only
+    for name in names:
+        if name not in ROWS:
+            raise InputError(
+                f"--only={name}: no such row{nearest(name, ROWS)}; there are {', '.join(ROWS)}"
+            )
+    usual = QUICK if flags.FLAGS.quick else [name for name, row in ROWS.items() if row.usual]
+    return names or list(usual)
+
+
+def present(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Returns the rows that can be measured, and a line for each that cannot."""
+    can, cannot = [], []
+    for name in names:
+        if ROWS[name].missing:
+            needs = ", ".join(ROWS[name].missing)
+            cannot.append(f"{ROWS[name].label}: {needs} is not installed; {_INSTALL}")
+        else:
+            can.append(name)
+    return can, cannot
+
+
+def measure(name: str, context: Context) -> Measurement | None:
+    """Measures a row and prints what it took; None if it failed, which is printed, too."""
+    label = ROWS[name].label
+    try:
+        measured = ROWS[name].measure(context)
+    except RunError as error:
+        print(f"  {label}: failed\n{error}", file=sys.stderr)
+        return None
+    seconds = measured["seconds"]
+    training = f" (training {measured['training_s']:,.1f} s)" if "training_s" in measured else ""
+    print(f"  {label}: {seconds:,.1f} s{training}", flush=True)
+    return measured
+
+
+def record_and_write(rounds: Sequence[dict[str, Measurement]], **more: Any) -> report.Record:
+    """Returns the record of some rounds, and writes it if the flags say so."""
+    record = report.record_of(rounds, **more)
+    name, out = flags.FLAGS.name, Path(flags.FLAGS.out)
+    if not name and not flags.FLAGS.quick and not flags.FLAGS.only:
+        name = "latest"
+    if name:
+        out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(out / f"{name}.json", text.encode())
+        write_atomically(out / f"{name}.md", report.markdown(record).encode())
+    return record
+
+
+def recorded() -> report.Record:
+    """Returns the record that the repository holds; empty if there is none."""
+    path = Path(flags.FLAGS.out, "latest.json")
+    if not path.is_file():
+        print(f"nothing is recorded in {path} to compare with")
+        return {"figures": {}, "rounds": []}
+    record: report.Record = json.loads(path.read_text(encoding="utf-8"))
+    return record
+
+
+def measure_round(names: Iterable[str], context: Context, first: bool) -> dict[str, Measurement]:
+    """Measures each row once; rows that take long in the first round only."""
+    wanted = [name for name in names if first or not ROWS[name].once]
+    measured = {name: measure(name, context) for name in wanted}
+    return {name: found for name, found in measured.items() if found}
+
+
+def main() -> int:
+    """Measures, round by round, and reports.
+
+    Returns:
+      1 if a row failed in every round, else 0: however slow.
+    """
+    given = flags.FLAGS
+    names, missing = present(chosen_rows())
+    for line in missing:
+        print(f"skipped: {line}")
+    if busy := machine.busy():
+        print(f"warning: {busy}; a quiet one tells more", file=sys.stderr)
+    table = load_table(given.data)
+    cli.warn_of_sample(table)
+    before: report.Record = recorded() if given.quick else {"rounds": []}
+    rounds: list[dict[str, Measurement]] = []
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
+        context = Context(csv_of(table, Path(scratch)), Path(scratch), given.platform, given.quick)
+        context.chosen |= report.variants(before["rounds"])
+        for number in range(1 if given.quick else given.repeats):
+            print(f"round {number + 1}", flush=True)
+            rounds.append(measure_round(names, context, number == 0))
+            record = record_and_write(
+                rounds, platform=given.platform, data=table.note(0), missing=missing, busy=busy
+            )
+    print(f"\n{report.markdown(record)}")
+    if given.quick:
+        print("\n".join(report.comparison(record, before)))
+    return int(not all(name in record["rows"] for name in names))
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    cli.define_data_flag()
+    flags.DEFINE_enum("platform", "cpu", PLATFORMS, "Where gtzan_jax computes; peers use the CPU.")
+    flags.DEFINE_boolean(
+        "quick", False, f"Measure {', '.join(QUICK)} once, in less than two minutes, and compare "
+        "with what is recorded; writes nothing unless --name is given.",
+    )  # fmt: skip
+    flags.DEFINE_integer("repeats", 3, "Rounds; each measures every row.", lower_bound=1)
+    flags.DEFINE_list("only", [], f"Rows to measure, of {', '.join(ROWS)}.")
+    flags.DEFINE_string("out", "benchmarks/results", "Folder of the records.")
+    flags.DEFINE_string(
+        "name", None, "What to call the record. Default: latest, if all rows are measured; else "
+        "none is written.",
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)

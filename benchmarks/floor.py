@@ -1,0 +1,117 @@
+"""The floor: how long the sweep's arithmetic, or its bytes, would take this machine at best.
+
+Operations are counted from the shapes by ``batching.flops_of``: matrix products only, forward
+and backward for every train row, forward for every test row, each epoch; a gradient with respect
+to the table itself is left out. The rate is that of one large product in the same process.
+"""
+
+import functools
+import itertools
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gtzan_jax.batching import flops_of
+from gtzan_jax.space import Sweep
+from gtzan_jax.splits import Sizes
+
+SIDE = 2048  # rows and columns of both factors
+_SIDES = {"cpu": SIDE}  # an accelerator needs more to show what it can do
+_LARGE_SIDE = 8192
+_COPIED = 1 << 25  # numbers of four bytes: far more than the caches of a core hold
+_REPEATS = 10
+
+# Arrays as large as the weights that a step reads and writes: the weights and the moments.
+_ARRAYS = {"adam": 3, "sgd": 1, "rmsprop": 2}
+
+
+def flops_of_sweep(sweep: Sweep, sizes: Sizes) -> float:
+    """Returns the floating-point operations of a sweep with one seed."""
+    groups = sweep.shape_groups().items()
+    return sum(len(ids) * flops_of(shape, sizes, sweep.epochs) for shape, ids in groups)
+
+
+def bytes_of_sweep(sweep: Sweep, sizes: Sizes) -> float:
+    """Returns the bytes of a sweep with one seed whose weights and moments stay in no cache.
+
+    Every step reads and writes them once, in float32. Activations are not counted.
+    """
+    steps = sweep.epochs * -(-sizes.num_train // sweep.batch_size)
+    total = 0.0
+    for config in sweep.configs():
+        units = (sizes.num_features, *config.shape, sizes.num_classes)
+        weights = sum((a + 1) * b for a, b in itertools.pairwise(units))
+        total += 2 * 4 * steps * weights * _ARRAYS[config.optimizer]
+    return total
+
+
+def product_rate() -> float:
+    """Returns the operations a second of one large float32 product on all devices.
+
+    On the CPU a product on one of JAX's devices uses all cores, and one that is split over the
+    devices does so, too; the better of the two counts.
+    """
+    side = _SIDES.get(jax.default_backend(), _LARGE_SIDE)
+    x = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
+    product = jax.jit(functools.partial(jnp.matmul, preferred_element_type=jnp.float32))
+    mesh = Mesh(np.asarray(jax.devices()), ("rows",))
+    placements = [
+        (jax.devices()[0], jax.devices()[0]),
+        (NamedSharding(mesh, PartitionSpec("rows")), NamedSharding(mesh, PartitionSpec())),
+    ]
+    factors = [(jax.device_put(x, left), jax.device_put(x, right)) for left, right in placements]
+    return 2.0 * side**3 / min(_best(functools.partial(product, *pair)) for pair in factors)
+
+
+def copy_rate() -> float:
+    """Returns the bytes a second, read and written, of a pass over a large array on all devices.
+
+    In place, since a fresh array would be made of memory that the system has yet to give.
+    """
+    mesh = Mesh(np.asarray(jax.devices()), ("rows",))
+    rows = (len(jax.devices()), _COPIED // len(jax.devices()))
+    x: jax.Array = jax.device_put(
+        np.ones(rows, np.float32), NamedSharding(mesh, PartitionSpec("rows"))
+    )
+    add = jax.jit(lambda x: x + 1, donate_argnums=0)
+    moved = 2.0 * x.size * x.dtype.itemsize
+
+    def call() -> jax.Array:
+        nonlocal x
+        x = add(x)
+        return x
+
+    return moved / _best(call)
+
+
+def measure(sweep: Sweep, sizes: Sizes) -> dict[str, float]:
+    """Measures the machine.
+
+    Returns:
+      operations and bytes of the sweep, the rates, and the seconds that follow from each.
+    """
+    flops, moved = flops_of_sweep(sweep, sizes), bytes_of_sweep(sweep, sizes)
+    flops_per_s, bytes_per_s = product_rate(), copy_rate()
+    return {
+        "flops": flops,
+        "flops_per_s": flops_per_s,
+        "seconds": flops / flops_per_s,
+        "bytes": moved,
+        "bytes_per_s": bytes_per_s,
+        "bytes_seconds": moved / bytes_per_s,
+    }
+
+
+def _best(call: Callable[[], jax.Array]) -> float:
+    """Returns the fewest seconds of several calls, the first not counted."""
+    call().block_until_ready()
+    seconds = []
+    for _ in range(_REPEATS):
+        begun = time.perf_counter()
+        call().block_until_ready()
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds)

@@ -1,0 +1,56 @@
+"""The sweep that everybody trains, and a sample of it for those who take too long.
+
+Peers import this: it must stay free of JAX, whose import would count as their time.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from gtzan_jax.space import OPTIMIZERS, Config, Shape, Sweep, load_sweep
+
+SWEEP = "assignment"
+
+
+def the_sweep() -> Sweep:
+    """Returns the assignment's sweep: 768 configs, 10 epochs."""
+    return load_sweep(SWEEP)
+
+
+def stratified(sweep: Sweep, per_stratum: int = 1) -> list[Config]:
+    """Returns a sample of configs: every optimizer in every shape group equally often.
+
+    Each optimizer goes through its configs in steps that are coprime to the other axes, so
+    that every value of every axis occurs.
+
+    Args:
+      sweep: the sweep.
+      per_stratum: configs of each optimizer and shape group; 1 makes 24 of the assignment.
+    """
+    return [
+        configs[(5 * place + 7 * turn) % len(configs)]
+        for place, configs in enumerate(batches(sweep))
+        for turn in range(min(per_stratum, len(configs)))
+    ]
+
+
+def batches(sweep: Sweep) -> list[list[Config]]:
+    """Returns the configs that share layer widths and optimizer: 24 lists of 32."""
+    groups: dict[tuple[Shape, str], list[Config]] = {}
+    for config in sweep.configs():
+        groups.setdefault((config.shape, config.optimizer), []).append(config)
+    return list(groups.values())
+
+
+def project(seconds: Mapping[str, Sequence[float]], sweep: Sweep) -> float:
+    """Returns what a whole sweep takes, from the seconds of some of its runs.
+
+    Args:
+      seconds: of single runs, by optimizer.
+      sweep: the sweep; it has equally many configs with each optimizer.
+    """
+    runs = sweep.num_configs / len(sweep.axes["optimizer"])
+    return sum(runs * sum(some) / len(some) for some in seconds.values())
+
+
+def by_optimizer() -> dict[str, list[float]]:
+    """Returns an empty list for each optimizer, for seconds of single runs."""
+    return {name: [] for name in OPTIMIZERS}

@@ -1,0 +1,48 @@
+"""Where something was measured: versions, cores, processor."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+_PACKAGES = (
+    "gtzan_jax", "jax", "jaxlib", "flax", "optax", "numpy", "pandas", "scikit-learn",
+    "tensorboardX", "keras", "tensorflow", "torch",
+)  # fmt: skip
+
+_QUIET = 0.5  # processes that run or wait, on average over a minute
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what takes part and is installed."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def describe() -> dict[str, str | int]:
+    """Returns what can be told of the machine."""
+    return {
+        "system": platform.platform(terse=True),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1,
+    }
+
+
+def busy() -> str:
+    """Returns a sentence if others use the machine, else nothing. Ask before measuring."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f"The machine was busy, with a load of {load:.1f}" if load > _QUIET else ""
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

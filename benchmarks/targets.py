@@ -1,0 +1,130 @@
+"""The figures that matter, as quotients of what is measured, and what they should reach."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Round = Mapping[str, Mapping[str, Any]]  # of each row the measurement
+Place = tuple[str, str]  # a row and a number of its measurement
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report.
+
+    Attributes:
+      text: what it is.
+      unit: how it is shown, a key of ``_FORMATS``.
+      of: what it is taken from.
+      over: what that is divided by, in the same round.
+      target: what it should reach; None if it is for information.
+      stretch: what would be better still.
+      at_least: whether more is better.
+    """
+
+    text: str
+    unit: str
+    of: Place
+    over: Place | None = None
+    target: float | None = None
+    stretch: float | None = None
+    at_least: bool = False
+
+    def in_round(self, measured: Round) -> float | None:
+        """Returns the figure of a round, or None if something was not measured in it."""
+        places = [self.of, *([self.over] if self.over else [])]
+        if any(measured.get(row, {}).get(name) is None for row, name in places):
+            return None
+        above, *below = [float(measured[row][name]) for row, name in places]
+        return above / below[0] if below else above
+
+    def in_rounds(self, rounds: Sequence[Round]) -> list[float]:
+        """Returns the figures of the rounds that have it."""
+        return [value for value in map(self.in_round, rounds) if value is not None]
+
+    def verdict(self, value: float) -> str:
+        """Returns ``stretch``, ``met`` or ``missed``; nothing where there is no target."""
+        for name, goal in (("stretch", self.stretch), ("met", self.target)):
+            if goal is not None and (value >= goal if self.at_least else value <= goal):
+                return name
+        return "" if self.target is None else "missed"
+
+    def show(self, value: float | None) -> str:
+        """Returns a value of the figure as text, with its unit."""
+        form, scale = _FORMATS[self.unit]
+        return "–" if value is None else form.format(value * scale)
+
+
+_FORMATS = {  # of each unit the form, and what values are multiplied with
+    "1 to": ("1 : {:.2f}", 1.0),
+    "to 1": ("{:.2f} : 1", 1.0),
+    "share": ("{:.0f} %", 100.0),
+    "seconds": ("{:.1f} s", 1.0),
+    "gigabytes": ("{:.2f} GB", 1e-9),
+}
+
+FIGURES = {
+    "keras": Figure(
+        "cold process ÷ Keras, projected",
+        "1 to", ("keras_loop", "seconds"), ("cold", "seconds"), 100, 150, True,
+    ),
+    "torch_batched": Figure(
+        "cold process ÷ PyTorch batched, whole process",
+        "1 to", ("torch_batched", "seconds"), ("cold", "seconds"), 2.5, 3.5, True,
+    ),
+    "warm": Figure(
+        "warm process ÷ cold process",
+        "1 to", ("cold", "seconds"), ("warm", "seconds"), 1.6, 2, True,
+    ),
+    "steady": Figure(
+        "steady ÷ PyTorch batched, training part",
+        "1 to", ("torch_batched", "training_s"), ("steady", "seconds"), 5, 8, True,
+    ),
+    "floor": Figure(
+        "steady, share of the floor",
+        "share", ("steady", "floor_s"), ("steady", "seconds"), 0.45, 0.65, True,
+    ),
+    "start": Figure(
+        "start to first compile, imports and loading", "seconds", ("cold", "start_s"), None, 3, 2
+    ),
+    "write": Figure(
+        "writing results, history and all event files", "seconds", ("cold", "write_s"), None, 3, 1.5
+    ),
+    "memory": Figure(
+        "peak memory, cold", "gigabytes", ("cold", "peak_rss_bytes"), None, 1.5e9, 1e9
+    ),
+    "seeds": Figure(
+        "10 seeds ÷ 1 seed, steady",
+        "to 1", ("ten_seeds", "seconds_of_all"), ("ten_seeds", "seconds"), 10.5, 9.5,
+    ),
+    "seeds_memory": Figure(
+        "10 seeds ÷ 1 seed, peak memory",
+        "to 1", ("ten_seeds", "peak_rss_bytes"), ("steady", "peak_rss_bytes"), 1.3,
+    ),
+    "torch_loop": Figure(
+        "cold process ÷ PyTorch one after another, projected",
+        "1 to", ("torch_loop", "seconds"), ("cold", "seconds"), at_least=True,
+    ),
+    "sklearn": Figure(
+        "cold process ÷ scikit-learn, projected",
+        "1 to", ("sklearn_grid", "seconds"), ("cold", "seconds"), at_least=True,
+    ),
+    "steady_by_shape": Figure(
+        "steady, a program for each shape ÷ PyTorch batched, training part",
+        "1 to", ("torch_batched", "training_s"), ("steady_by_shape", "seconds"), at_least=True,
+    ),
+    "floor_by_shape": Figure(
+        "steady, a program for each shape, share of the floor",
+        "share", ("steady_by_shape", "floor_s"), ("steady_by_shape", "seconds"), at_least=True,
+    ),
+    "bytes": Figure(
+        "steady, share of the time its weights and moments would take from memory",
+        "share", ("steady", "bytes_seconds"), ("steady", "seconds"), at_least=True,
+    ),
+    "large_memory": Figure(
+        "the large sweep, peak memory", "gigabytes", ("large", "peak_rss_bytes")
+    ),
+}  # fmt: skip
+
+COMPARED = ("torch_batched", "floor", "steady")
+"""The figures that --quick compares with the recorded ones."""
