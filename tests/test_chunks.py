@@ -53,6 +53,14 @@ def test_chunks_are_collected_and_told_when_written(tmp_path):
     assert store.flush() == []
 
 
+def test_a_member_takes_sixteen_bytes_an_epoch(tmp_path, monkeypatch):
+    filled(tmp_path, monkeypatch)
+    for path in tmp_path.glob("*.chunk"):
+        checksum, header, figures = path.read_bytes().split(b"\n", 2)
+        assert (len(checksum), len(figures)) == (64, 2 * EPOCHS * 16)
+        assert len(header) < 40
+
+
 def test_members_that_are_missing_are_told(tmp_path, monkeypatch):
     store = filled(tmp_path, monkeypatch)
     with pytest.raises(RunError, match="2 members are missing"):

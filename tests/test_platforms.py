@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gtzan_jax import platforms
+from gtzan_jax.errors import InputError
 
 
 def test_jax_multiplies_and_sums_right():
@@ -45,12 +46,31 @@ def test_the_users_device_count_stands():
     assert in_new_process(code, XLA_FLAGS=flags) == "3"
 
 
-def test_products_are_accurate_by_default():
+@pytest.mark.parametrize(
+    ("arguments", "precision"),
+    [("", "HIGHEST"), (", 'tensorfloat32'", "HIGH"), (", 'bfloat16'", "DEFAULT")],
+)
+def test_products_are_accurate_unless_asked_otherwise(arguments, precision):
     code = (
-        "from gtzan_jax.platforms import select_platform; select_platform('cpu')\n"
-        "import jax; print(jax.config.jax_default_matmul_precision)"
+        f"from gtzan_jax.platforms import select_platform; select_platform('cpu'{arguments})\n"
+        "import jax, jax.numpy as jnp; x = jnp.ones((8, 8))\n"
+        "print(jax.jit(jnp.matmul).lower(x, x).as_text())"
     )
-    assert in_new_process(code) == "float32"
+    assert f"precision = [{precision}, {precision}]" in in_new_process(code)
+
+
+def test_a_trace_is_written_for_tensorboard(tmp_path):
+    with platforms.profiled(None):
+        pass
+    with platforms.profiled(str(tmp_path / "new" / "trace")):
+        jax.jit(lambda x: x @ x)(jnp.ones((8, 8))).block_until_ready()
+    assert list((tmp_path / "new" / "trace").rglob("*.xplane.pb"))
+
+
+def test_a_trace_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be made"), platforms.profiled(f"{tmp_path}/file"):
+        pass
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
