@@ -13,6 +13,7 @@ import jax
 import pytest
 from absl import flags
 from jax.experimental.compilation_cache import compilation_cache
+from matplotlib.figure import Figure
 from test_finished import flip
 from test_sweep import SMOKE, command
 
@@ -29,7 +30,10 @@ TINY = ["--data=sample", "--sweep=smoke", "--retrain_epochs=3", *AXES]
 
 @pytest.fixture(scope="module", autouse=True)
 def in_process(tmp_path_factory):
-    """Lets the command run in this process, with small chunks, each in a file of its own."""
+    """Lets the command run in this process, with small chunks, each in a file of its own.
+
+    Figures, which take most of a small run's time, are a few bytes; test_sweep has real ones.
+    """
     settings = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -44,10 +48,15 @@ def in_process(tmp_path_factory):
         patch.setattr(chunks, "_COLLECT_S", -1.0)
         patch.setattr(engine, "COSTS", costs)
         patch.setattr(sweep, "select_platform", lambda *_: jax.devices())
+        patch.setattr(Figure, "savefig", save_nothing)
         yield
     configure(old)
     for name in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, name)
+
+
+def save_nothing(_figure, target, **_):
+    target.write(b"figure") if hasattr(target, "write") else target.write_bytes(b"figure")
 
 
 def configure(settings):
