@@ -16,7 +16,7 @@ import numpy as np
 
 from gtzan_jax.engine import Chunk
 from gtzan_jax.errors import RunError
-from gtzan_jax.files import write_atomically
+from gtzan_jax.files import remove_temporaries, write_atomically
 from gtzan_jax.training import METRICS
 
 # Seconds for which chunks are collected before they are written together: flushing a file can
@@ -44,6 +44,7 @@ class ChunkStore:
         self._waiting: list[Chunk] = []
         self._flushed = time.monotonic()
         folder.mkdir(exist_ok=True)
+        remove_temporaries(folder)
         for path in self._files():
             try:
                 self._note(_read(path, epochs)[0])

@@ -90,6 +90,11 @@ def test_a_truncated_file_is_recognised(tmp_path, monkeypatch, size):
     assert ChunkStore(tmp_path, EPOCHS).damaged == ["000006.chunk"]
 
 
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    (tmp_path / ".000001.chunk.abc.tmp").touch()
+    assert (len(ChunkStore(tmp_path, EPOCHS)), list(tmp_path.iterdir())) == (0, [])
+
+
 def test_files_of_other_epochs_are_not_taken(tmp_path, monkeypatch):
     filled(tmp_path, monkeypatch)
     assert len(ChunkStore(tmp_path, EPOCHS - 1)) == 0
