@@ -115,12 +115,12 @@ def train(configs: Sequence[Config], sweep: Sweep, data: Data, epochs: int) -> T
     rule = optimizer_of(configs[0].optimizer, list(itertools.chain(*layers)), sweep)
     history = torch.zeros(epochs, 4, len(configs))
     for figures in history:
-        for rows in torch.randperm(len(data.y_train)).split(sweep.batch_size):  # type: ignore[no-untyped-call]
+        for rows in torch.randperm(len(data.y_train)).split(sweep.batch_size):
             x, labels = data.x_train[rows], data.y_train[rows]
             logits = forward(layers, batch, x, training=True)
             loss = losses(logits, labels)
             rule.zero_grad()
-            loss.mean(1).sum().backward()  # type: ignore[no-untyped-call]
+            loss.mean(1).sum().backward()
             rule.step()
             figures[0] += loss.detach().sum(1)
             figures[1] += (logits.detach().argmax(2) == labels).sum(1)
@@ -155,7 +155,7 @@ def warm_up() -> None:
     """Takes a step with each optimizer: PyTorch imports much at the first one."""
     for name in OPTIMIZERS:
         weight = torch.zeros(1, requires_grad=True)
-        weight.sum().backward()  # type: ignore[no-untyped-call]
+        weight.sum().backward()
         optimizer_of(name, [weight], the_sweep()).step()
 
 

@@ -29,9 +29,9 @@ def build(config: Config, sweep: Sweep, features: int, classes: int) -> nn.Seque
         else:
             nn.init.uniform_(dense.weight, -0.05, 0.05)
         layers += [dense, nn.LeakyReLU(slope) if slope else nn.ReLU(), nn.Dropout(rate)]
-    layers.append(nn.Linear(config.shape[-1], classes))
-    model = nn.Sequential(*layers)
-    nn.init.xavier_uniform_(layers[-1].weight)  # type: ignore[arg-type]
+    logits = nn.Linear(config.shape[-1], classes)
+    nn.init.xavier_uniform_(logits.weight)
+    model = nn.Sequential(*layers, logits)
     for layer in model:
         if isinstance(layer, nn.Linear):
             nn.init.zeros_(layer.bias)
@@ -60,7 +60,7 @@ def train(config: Config, sweep: Sweep, data: list[Tensor], epochs: int) -> Tens
     history = torch.zeros(epochs, 4)
     for figures in history:
         model.train()
-        for rows in torch.randperm(len(y_train)).split(sweep.batch_size):  # type: ignore[no-untyped-call]
+        for rows in torch.randperm(len(y_train)).split(sweep.batch_size):
             x, labels = x_train[rows], y_train[rows]
             logits = model(x)
             loss = criterion(logits, labels)

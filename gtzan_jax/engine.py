@@ -156,24 +156,21 @@ class Engine:
           InputError: not even one member a device fits into memory.
         """
         placed = everywhere(data, self.devices)
-        todo = {
-            bucket: [
-                (seed, ids)
-                for seed in seeds
-                for ids in chunks
-                if skip is None or not skip(seed, ids)
-            ]
+        # A seed's random numbers serve all buckets: one seed after another, as few are kept.
+        todo = [
+            (bucket, seed, ids)
+            for seed in seeds
             for bucket, chunks in self.chunks.items()
-        }
-        for bucket, members in todo.items():
-            if not members:
-                self._programs[bucket].cancel()
+            for ids in chunks
+            if skip is None or not skip(seed, ids)
+        ]
+        for bucket in self.chunks.keys() - {bucket for bucket, _, _ in todo}:
+            self._programs[bucket].cancel()
         running: deque[_Running] = deque()
-        for bucket, members in todo.items():
-            for seed, ids in members:
-                running.append(self._begin(bucket, seed, ids, placed))
-                if len(running) > 1:
-                    yield self._finish(running.popleft(), placed)
+        for bucket, seed, ids in todo:
+            running.append(self._begin(bucket, seed, ids, placed))
+            if len(running) > 1:
+                yield self._finish(running.popleft(), placed)
         while running:
             yield self._finish(running.popleft(), placed)
 
@@ -245,7 +242,7 @@ class Engine:
         drawing = compile_drawing(
             self._widths, self._sizes, self._call_epochs, sweep.batch_size, self.devices
         )
-        return RandomNumbers(drawing)
+        return RandomNumbers(drawing, -(-sweep.epochs // drawing.epochs))
 
     def _compile(self, bucket: Bucket, members: int) -> Program:
         return compile_training(
@@ -299,7 +296,7 @@ def train_on_each(
     filled = [*datasets, *[datasets[-1]] * (chunk_size - len(datasets))]
     hparams = stack_hparams([config], sweep, sizes, chunk_size)
     data = stack([data_of(dataset) for dataset in filled])
-    state, histories = train_chunk(program, RandomNumbers(drawing), hparams, seed, data, epochs)
+    state, histories = train_chunk(program, RandomNumbers(drawing, 1), hparams, seed, data, epochs)
     params, history = jax.tree.map(np.asarray, state.params), joined(histories, epochs)
     return [
         (jax.tree.map(operator.itemgetter(i), params), history[i]) for i in range(len(datasets))

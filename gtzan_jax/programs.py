@@ -29,9 +29,6 @@ _BY_MEMBER, _EVERYWHERE = PartitionSpec("member"), PartitionSpec()
 # calls of the same program, between which nothing leaves the device.
 _EPOCHS, _DRAWN_BYTES = 10, 64e6
 
-# Calls whose random numbers are kept for the next chunk.
-_KEPT = 8
-
 
 class Drawing(NamedTuple):
     """Programs that draw a seed's random numbers, for all members that share it."""
@@ -155,12 +152,17 @@ def compile_training(
 
 
 class RandomNumbers:
-    """Draws random numbers on the devices, and keeps the last for members that share them."""
+    """Draws random numbers on the devices, and keeps the last for members that share them.
 
-    def __init__(self, drawing: Drawing) -> None:
+    Args:
+      drawing: the programs.
+      kept: calls whose numbers are kept, such as those of a whole training.
+    """
+
+    def __init__(self, drawing: Drawing, kept: int) -> None:
         self.epochs = drawing.epochs
         self.kernels = functools.lru_cache(1)(lambda seed: drawing.kernels(np.uint32(seed)))
-        self.draws = functools.lru_cache(_KEPT)(
+        self.draws = functools.lru_cache(kept)(
             lambda seed, first: drawing.draws(np.uint32(seed), np.uint32(first))
         )
 
