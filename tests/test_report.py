@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import re
 import shutil
 import time
@@ -340,10 +341,12 @@ def test_mistakes_get_one_line_and_exit_code_2(folder, tmp_path, arguments, mess
 
 
 @pytest.mark.slow
-def test_a_report_on_768_networks_takes_less_than_15_seconds(tmp_path):
+def test_a_report_on_768_networks_takes_less_than_half_the_sweep(tmp_path):
+    """Half of what took thirty seconds on two quiet cores is fifteen."""
     done = command("sweep", "--data=sample", "--workdir=run", folder=tmp_path)
     assert done.returncode == 0, done.stderr
+    sweep_s = json.loads((tmp_path / "run" / "manifest.json").read_text())["timings_s"]["total"]
     started = time.perf_counter()
     done = command("report", "run", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert time.perf_counter() - started < 15
+    assert time.perf_counter() - started < sweep_s / 2
