@@ -95,7 +95,7 @@ FIGURES = {
     ),
     "seeds": Figure(
         "10 seeds ÷ 1 seed, steady",
-        "to 1", ("ten_seeds", "seconds_of_all"), ("ten_seeds", "seconds"), 10.5, 9.5,
+        "to 1", ("ten_seeds", "seconds"), ("ten_seeds", "seconds_of_one"), 10.5, 9.5,
     ),
     "seeds_memory": Figure(
         "10 seeds ÷ 1 seed, peak memory",
