@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from absl import flags
 from conftest import ROOT
+from test_features import set_cell as cell
 
 from gtzan_jax import cli, features, sweep
 from gtzan_jax.features import COLUMNS, parse_table
@@ -112,19 +113,6 @@ def assert_refused(folder, capsys, fragments, *argv):
 
 
 # ---------------------------------------------------------------------------------------- tables
-
-
-def cell(line, column, value):
-    """An edit of a CSV: give one cell another text."""
-
-    def edit(text):
-        lines = text.splitlines()
-        cells = lines[line - 1].split(",")
-        cells[COLUMNS.index(column)] = value
-        lines[line - 1] = ",".join(cells)
-        return "\n".join(lines)
-
-    return edit
 
 
 def frame_of(text):
