@@ -73,7 +73,7 @@ def _sweep(context: Context, cache: Path, sweep: str, *more: str) -> Measurement
         **parts,
         **process.costs,
         "programs": manifest["programs_compiled"],
-        "devices": manifest["devices"],
+        "devices": manifest["sessions"][-1]["devices"],
     }
 
 

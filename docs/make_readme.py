@@ -14,8 +14,9 @@ import pandas as pd
 from PIL import Image
 
 from gtzan_jax import plots
+from gtzan_jax.manifest import sweep_of
 from gtzan_jax.rundir import RunDir, markdown_table
-from gtzan_jax.space import HYPERPARAMETERS, parse_sweep
+from gtzan_jax.space import HYPERPARAMETERS
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -27,16 +28,16 @@ def results_block(run: RunDir) -> str:
     manifest, results = run.read_manifest(), run.read_results()
     history = pd.read_csv(run.best / "history.csv")
     shown = results.head(SHOWN)[["rank", *HYPERPARAMETERS, "test_accuracy"]]
-    seconds = manifest["timings_s"]
-    cores = len(manifest["devices"])
+    session, seconds = manifest.sessions[-1], manifest.timings_s
+    cores = len(session.devices)
     best = history.test_accuracy.idxmax()
     return (
         f"{markdown_table(shown)}\n\n"
-        f"The best {SHOWN} of {len(results)} networks after {manifest['sweep']['epochs']} epochs. "
+        f"The best {SHOWN} of {len(results)} networks after {manifest.sweep['epochs']} epochs. "
         f"Retrained for {len(history)} epochs, the first reaches "
         f"{history.test_accuracy[best]:.4f} (epoch {history.epoch[best]}). All of it, imports, "
         f"compilation, TensorBoard files and retraining included, took "
-        f"{seconds['total']:.0f} seconds on {cores} {manifest['platform'].upper()} cores, "
+        f"{seconds['total']:.0f} seconds on {cores} {session.platform.upper()} cores, "
         f"with nothing compiled before."
     )
 
@@ -51,12 +52,11 @@ def main() -> None:
     """Rewrites the block between the markers in README.md, and docs/images."""
     run, eda, baselines = RunDir(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     manifest = run.read_manifest()
-    if manifest["data"]["source"] == "sample":
+    if manifest.data.is_sample:
         sys.exit("the README shows the real table, and this run trained on the sample")
-    description = dict(manifest["sweep"])
-    sweep = parse_sweep(description, description.pop("name"), "manifest")
-    data = manifest["data"]
-    note = f"Data: {Path(data['source']).name}; {data['tracks']:,} tracks; random 70:30 split"
+    sweep = sweep_of(manifest, run.manifest_path)
+    data = manifest.data
+    note = f"Data: {data.name}; {data.tracks:,} tracks; random 70:30 split"
     figure = plots.accuracy_by_value(run.read_results(), sweep.axes, note)
     figure.savefig(IMAGES / "by_value.png")
     for name in ("accuracy", "loss", "confusion_matrix"):

@@ -55,14 +55,14 @@ def verdict(claim: Claim) -> str:
 
 def head(run: FinishedRun, seeds: int) -> str:
     """Returns the title and what was run."""
-    data, sweep = run.manifest["data"], run.sweep
-    test = run.manifest["split"]["test"]
+    data, sweep = run.manifest.data, run.sweep
+    test = run.manifest.split.test
     return HEAD.format(
         configs=sweep.num_configs,
         seeds=seeds,
         data=run.note.split(";")[0].removeprefix("Data: "),
-        tracks=data["tracks"],
-        seed=run.manifest["split"]["seed"],
+        tracks=data.tracks,
+        seed=run.manifest.split.seed,
         epochs=sweep.epochs,
         batch=sweep.batch_size,
         retrained=0 if run.retrained is None else len(run.retrained),
@@ -123,7 +123,7 @@ def seed_rows(run: FinishedRun) -> str:
     ]
     low, middle, high = np.percentile(draws, [5, 50, 95])
     return "\n".join(lines) + SEEDS.format(
-        count=len(run.manifest["seeds"]), draws=DRAWS, low=low, middle=middle, high=high
+        count=len(run.manifest.seeds), draws=DRAWS, low=low, middle=middle, high=high
     )
 
 
@@ -147,8 +147,8 @@ def main() -> None:
         runs = [read_run(path) for path in sys.argv[1:]]
     except InputError as error:
         sys.exit(f"error: {error}")
-    floor = claims.softmax_twice_floor(len(runs[0].manifest["data"]["genres"]))
-    print(head(runs[0], len(runs[2].manifest["seeds"])))
+    floor = claims.softmax_twice_floor(len(runs[0].manifest.data.genres))
+    print(head(runs[0], len(runs[2].manifest.seeds)))
     print(f"## The claims\n\n{claim_rows(runs[:2])}\n")
     print(
         "A test loss that levels off well above zero is what softmax applied twice gives: that "

@@ -30,6 +30,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.files import write_atomically
 from gtzan_jax.finished import read_run
+from gtzan_jax.manifest import Data, as_dict
 from gtzan_jax.platforms import select_platform
 from gtzan_jax.progress import PartsProgress
 from gtzan_jax.space import Config, Sweep, load_sweep
@@ -123,7 +124,7 @@ def run_comparison(
     )
 
 
-def chosen_config(run: str | None) -> tuple[Config, Sweep, dict[str, Any] | None]:
+def chosen_config(run: str | None) -> tuple[Config, Sweep, Data | None]:
     """Returns the config to compare, the sweep that it is from, and what that says of its data.
 
     Args:
@@ -139,7 +140,7 @@ def chosen_config(run: str | None) -> tuple[Config, Sweep, dict[str, Any] | None
     best = found.results.iloc[0]
     if best["diverged"]:
         raise InputError(f"--run={run}: every config of its sweep diverged; name another run")
-    return found.sweep.configs()[int(best["config_id"])], found.sweep, found.manifest["data"]
+    return found.sweep.configs()[int(best["config_id"])], found.sweep, found.manifest.data
 
 
 def describe(
@@ -155,7 +156,7 @@ def describe(
     del constants["axes"], constants["num_seeds"]
     return {
         "command": shlex.join(["python", "-m", "gtzan_jax.baselines", *sys.argv[1:]]),
-        "data": rundir.describe_data(table, flags.FLAGS.data),
+        "data": as_dict(rundir.describe_data(table, flags.FLAGS.data)),
         "split": {
             "protocol": "random",
             "seeds": list(range(seed, seed + len(splits))),
@@ -227,10 +228,10 @@ def main() -> int:
     cli.warn_of_sample(table)
     models = comparison.classical_models(seed)
     notes = dict(NOTES)
-    if run_data and run_data["sha256"] != table.sha256:
+    if run_data and run_data.sha256 != table.sha256:
         notes["run"] = (
-            f"The config is the best of a sweep over {run_data['source']}, whose checksum is "
-            "not this table's."
+            f"The config is the best of the sweep in {flags.FLAGS.run}, whose feature table has "
+            "another checksum than this one."
         )
         print(notes["run"])
     print(

@@ -38,11 +38,12 @@ def define_platform_flag() -> None:
     flags.DEFINE_enum("platform", "auto", PLATFORMS, "Where to compute.")
 
 
-def define_precision_flag() -> None:
-    """Defines --matmul_precision."""
+def define_precision_flag(default: str | None = "float32") -> None:
+    """Defines --matmul_precision; without a default the run that is gone on with gives it."""
     flags.DEFINE_enum(
-        "matmul_precision", "float32", MATMUL_PRECISIONS, "How exactly a GPU or TPU multiplies: "
-        "float32, or faster with factors rounded to TF32 or bfloat16; a CPU is always exact.",
+        "matmul_precision", default, MATMUL_PRECISIONS, "How exactly a GPU or TPU multiplies: "
+        "float32, or faster with factors rounded to TF32 or bfloat16; a CPU is always exact."
+        + ("" if default else " Default: as the sweep did."),
     )  # fmt: skip
 
 

@@ -17,16 +17,14 @@ from gtzan_jax.effects import mean_interval
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically
 from gtzan_jax.finished import FinishedRun, read_run
+from gtzan_jax.manifest import Manifest, as_dict, environment
 from gtzan_jax.space import HYPERPARAMETERS, Config
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # What differs between any two runs, or is too long to print.
-_NOT_COMPARED = (
-    "started", "command", "resume", "timings_s", "peak_rss_bytes", "data.repeats", "sha256",
-    "checksum",
-)  # fmt: skip
+_NOT_COMPARED = ("resume", "sessions", "timings_s", "peak_rss_bytes", "data.repeats", "sha256")
 _LONGEST = 80  # letters of a manifest's value
 
 
@@ -76,16 +74,14 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     )
 
 
-def manifest_differences(
-    names: Sequence[str], manifests: Sequence[Mapping[str, Any]]
-) -> "pd.DataFrame":
+def manifest_differences(names: Sequence[str], manifests: Sequence[Manifest]) -> "pd.DataFrame":
     """Returns what differs between manifests: a row for each, with a column for each name.
 
     Times, memory, commands and checksums are left out.
     """
     import pandas as pd
 
-    flat = [_flatten(manifest) for manifest in manifests]
+    flat = [_flatten(as_dict(each)) | dict(environment(each.sessions)) for each in manifests]
     keys = list(dict.fromkeys(key for each in flat for key in each))
     rows = [
         [key, *(each.get(key, "") for each in flat)]
@@ -125,10 +121,10 @@ def _summary(name: str, run: FinishedRun) -> dict[str, Any]:
     best = run.results.iloc[0]
     return {
         "run": name,
-        "data": "sample" if run.is_sample else Path(run.manifest["data"]["source"]).name,
+        "data": run.manifest.data.name,
         "loss": run.sweep.loss,
         "configs": run.sweep.num_configs,
-        "seeds": len(run.manifest["seeds"]),
+        "seeds": len(run.manifest.seeds),
         "best": float(best["test_accuracy"]),
         "best_config": run.sweep.configs()[int(best["config_id"])].name,
     }

@@ -60,6 +60,7 @@ COLUMNS: tuple[str, ...] = ("filename", "length", *FEATURES, "label")
 """The 60 columns of the CSV, in its order."""
 
 FILE_NAME = "features_30_sec.csv"
+_HERE = Path("data", FILE_NAME)
 KAGGLE_SHA256 = "e5fe20f4e2f61d1aa3e07b17ffdea6b565970b3a1811746bd31f182a401fc3bc"
 """Of the text with LF line ends; the file that Kaggle serves has CRLF."""
 
@@ -128,11 +129,36 @@ def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
     )
 
 
+def find_table(sha256: str, sample: bool = False) -> FeatureTable | None:
+    """Returns the table with a checksum, if it lies where tables do; downloads nothing.
+
+    Args:
+        sha256: the table's checksum, from a file that may be a stranger's.
+        sample: whether it is the embedded sample; else ``data/`` of the current folder and of
+            the checkout are looked at, and the cached download.
+    """
+    if sample:
+        table = _sample_table()
+        return table if table.sha256 == sha256 else None
+    places = {str(_HERE): _places(), "kaggle": [cache_dir() / FILE_NAME]}
+    for source, paths in places.items():
+        for path in paths:
+            with suppress(InputError):  # none there, or none that can be read
+                text = read_text(path, source)
+                if _sha256(text) == sha256:
+                    return parse_table(text, source)
+    return None
+
+
+def _places() -> list[Path]:
+    """Returns where a table may lie: in the current folder, in the checkout."""
+    return [_HERE, PACKAGE.parent / _HERE]
+
+
 def _auto_table() -> FeatureTable:
-    here = Path("data", FILE_NAME)
-    for path in (here, PACKAGE.parent / here):
+    for path in _places():
         if path.is_file():
-            return parse_table(read_text(path, str(here)), str(here))
+            return parse_table(read_text(path, str(_HERE)), str(_HERE))
     try:
         text = _kaggle_text()
     except InputError as error:

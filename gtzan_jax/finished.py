@@ -2,29 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.features import FeatureTable, load_table
+from gtzan_jax.features import KAGGLE_SHA256, FeatureTable, find_table, load_table
+from gtzan_jax.manifest import Manifest, sweep_of
 from gtzan_jax.rundir import RESULT_METRICS, RunDir
-from gtzan_jax.space import HYPERPARAMETERS, Sweep, parse_sweep
+from gtzan_jax.space import HYPERPARAMETERS, Sweep
 from gtzan_jax.training import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# What reports need of a manifest, which need not be one that this program wrote.
-_NEEDED: dict[str, type] = {
-    **dict.fromkeys(("platform", "command", "started"), str),
-    **dict.fromkeys(("seeds", "devices"), list),
-    **dict.fromkeys(("timings_s", "versions", "data", "split", "sweep"), dict),
-    **dict.fromkeys(("data.flag", "data.source", "data.sha256", "sweep.name"), str),
-    **dict.fromkeys(("data.tracks", "data.features"), int),
-    **dict.fromkeys(("data.genres", "data.repeats"), list),
-    **dict.fromkeys(("split.seed", "split.train", "split.test"), int),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +22,7 @@ class FinishedRun:
     """What a finished sweep wrote."""
 
     run: RunDir
-    manifest: dict[str, Any]
+    manifest: Manifest
     sweep: Sweep
     results: "pd.DataFrame"  # one row a config, best first
     accuracy: np.ndarray  # (configs, seeds) float64 final test accuracy, NaN where diverged
@@ -47,7 +37,7 @@ class FinishedRun:
     @property
     def is_sample(self) -> bool:
         """Whether the run was trained on the synthetic sample."""
-        return bool(self.manifest["data"]["source"] == "sample")
+        return self.manifest.data.is_sample
 
     @property
     def mean_accuracy(self) -> np.ndarray:
@@ -61,10 +51,10 @@ class FinishedRun:
     @property
     def note(self) -> str:
         """The line for figures: the source of the data, and the split."""
-        data = self.manifest["data"]
-        source = "SYNTHETIC sample, not GTZAN" if self.is_sample else Path(data["source"]).name
-        seed = self.manifest["split"]["seed"]
-        return f"Data: {source}; {data['tracks']:,} tracks; random 70:30 split, seed {seed}"
+        data = self.manifest.data
+        source = "SYNTHETIC sample, not GTZAN" if self.is_sample else data.name
+        seed = self.manifest.split.seed
+        return f"Data: {source}; {data.tracks:,} tracks; random 70:30 split, seed {seed}"
 
 
 def read_run(path: str | Path) -> FinishedRun:
@@ -75,9 +65,9 @@ def read_run(path: str | Path) -> FinishedRun:
     """
     run = RunDir(path)
     manifest = run.read_manifest()
-    if manifest.get("status") != "finished":
-        raise InputError(f"{run.path}: the sweep did not finish (status {manifest.get('status')})")
-    for name in ("results.csv", "history.csv", *(["best"] if "retraining" in manifest else [])):
+    if manifest.status != "finished":
+        raise InputError(f"{run.path}: the sweep did not finish (status {manifest.status})")
+    for name in ("results.csv", "history.csv", *(["best"] if manifest.retraining else [])):
         damaged = run.damaged(manifest, name)
         if damaged:
             raise InputError(
@@ -85,16 +75,14 @@ def read_run(path: str | Path) -> FinishedRun:
                 "run the command of the sweep again to mend it"
             )
     try:
-        manifest = _complete(manifest)
-        description = dict(manifest["sweep"])
-        sweep = parse_sweep(description, description.pop("name"), str(run.manifest_path))
+        sweep = sweep_of(manifest, run.manifest_path)
         results = run.read_results()
         return FinishedRun(
             run=run,
             manifest=manifest,
             sweep=sweep,
             results=_checked_results(results, sweep),
-            accuracy=_accuracy(run.history_path, results, manifest["seeds"], sweep),
+            accuracy=_accuracy(run.history_path, results, manifest.seeds, sweep),
             retrained=_read_optional(run.best / "history.csv", ["epoch", *METRICS]),
             scores=_read_optional(run.best / "scores.csv", ["genre", "precision", "recall", "f1"]),
         )
@@ -108,9 +96,11 @@ def read_run(path: str | Path) -> FinishedRun:
 def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, str]:
     """Loads the feature table that a run was trained on.
 
+    No path in the manifest is opened and nothing is downloaded: a stranger may have written it.
+
     Args:
       run: the run.
-      data: where the table is, as for ``load_table``; None takes what the run's manifest says.
+      data: where the table is, as for ``load_table``; None looks where tables lie by default.
 
     Returns:
       the table and "", or None and why it is not at hand.
@@ -118,31 +108,20 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
     Raises:
       InputError: ``data`` is given, and is not that table.
     """
-    recorded = run.manifest["data"]
-    # By name where there is one: 'auto' may find another table today.
-    known = recorded["source"] if recorded["source"] in ("sample", "kaggle") else recorded["flag"]
-    try:
-        table = load_table(data or known)
-    except InputError:
-        if data:
-            raise
-        return None, "the feature table is not where the run found it; --data=… says where it is"
-    if table.sha256 == recorded["sha256"]:
-        return table, ""
+    recorded = run.manifest.data
     if data:
-        raise InputError(f"--data={data} has another checksum than the table of {run.run.path}")
-    return None, "the feature table has changed since the run; --data=… gives the one it had"
-
-
-def _complete(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Raises KeyError or TypeError where the manifest lacks what a report needs."""
-    for name, kind in _NEEDED.items():
-        value: Any = manifest
-        for key in name.split("."):
-            value = value[key]
-        if not isinstance(value, kind):
-            raise TypeError(f"{name} is no {kind.__name__}")
-    return manifest
+        table = load_table(data)
+        if table.sha256 != recorded.sha256:
+            raise InputError(f"--data={data} has another checksum than the table of {run.run.path}")
+        return table, ""
+    found = find_table(recorded.sha256, sample=recorded.is_sample)
+    if found:
+        return found, ""
+    kaggle = "--data=kaggle downloads it" if recorded.sha256 == KAGGLE_SHA256 else ""
+    return None, (
+        f"its feature table (SHA-256 {recorded.sha256[:12]}…) is neither in data/ nor in the "
+        f"cache; {kaggle or '--data=PATH says where it is'}"
+    )
 
 
 def _checked_results(results: "pd.DataFrame", sweep: Sweep) -> "pd.DataFrame":

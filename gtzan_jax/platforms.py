@@ -6,6 +6,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 import jax
 
@@ -13,7 +14,8 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.resources import cache_dir
 
 PLATFORMS = ("auto", "cpu", "gpu", "tpu")
-MATMUL_PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
+MatmulPrecision = Literal["float32", "tensorfloat32", "bfloat16"]
+MATMUL_PRECISIONS: tuple[MatmulPrecision, ...] = get_args(MatmulPrecision)
 
 _EXTRAS = {"gpu": "cuda", "tpu": "tpu"}
 

@@ -45,6 +45,7 @@ class Report:
     html: str
     markdown: str
     images: Mapping[str, bytes]  # PNG by file name without its ending
+    missing_table: str  # why figures that need the feature table are left out; "" if none are
 
 
 def build(
@@ -59,7 +60,7 @@ def build(
     Args:
       run: what it is about.
       others: runs that are asked about the assignment's claims too.
-      data: the feature table, if it is not where the run found it.
+      data: the feature table, if it is neither the sample nor in data/ nor in the cache.
       baselines: a folder of ``gtzan_jax.baselines``; None takes the newest that lies beside the
         run and is of the same feature table.
       folder: the name of the folder of the twin's images.
@@ -78,7 +79,7 @@ def build(
         **sections.table_section(run),
         **sections.effects_section(run, images),
         "claims": sections.claims_section(run, others, table),
-        "floor": claims.softmax_twice_floor(len(run.manifest["data"]["genres"])),
+        "floor": claims.softmax_twice_floor(len(run.manifest.data.genres)),
         "retrained": sections.retrained_section(run, table, images),
         "classical": sections.classical_section(beside, images),
         "limits": sections.limits_section(run, table),
@@ -91,6 +92,7 @@ def build(
             _environment(markdown=True).get_template("report.md.j2").render(context)
         ),
         images=images,
+        missing_table=missing,
     )
 
 
@@ -159,11 +161,16 @@ def main(paths: Sequence[str]) -> int:
     report = build(run, others, flags.FLAGS.data, flags.FLAGS.baselines, folder)
     save(report, path)
     print(f"report in {path}\n  its twin in Markdown in {path.with_suffix('.md')}")
+    if report.missing_table:
+        print(f"  without the figures that need the tracks: {report.missing_table}")
     return 0
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("data", None, "The feature table, if it is not where the run found it.")
+    flags.DEFINE_string(
+        "data", None, "The feature table that the run was trained on, if it is neither in data/ "
+        "nor in the cache; as for the sweep.",
+    )  # fmt: skip
     flags.DEFINE_string(
         "baselines", None, "A folder of gtzan_jax.baselines. Default: the newest baselines-* "
         "beside the run directory that was made from the same feature table.",

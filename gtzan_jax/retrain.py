@@ -13,8 +13,9 @@ from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.features import FeatureTable
 from gtzan_jax.files import held, replaced_folder, write_atomically
 from gtzan_jax.finished import read_run, table_of
+from gtzan_jax.manifest import Retraining
 from gtzan_jax.platforms import select_platform
-from gtzan_jax.rundir import RunDir
+from gtzan_jax.rundir import RunDir, describe_session
 from gtzan_jax.space import Config, Sweep
 from gtzan_jax.splits import Dataset, random_split, standardise
 from gtzan_jax.trained import TrainedModel
@@ -139,8 +140,9 @@ def _figures(
 
 def main() -> int:
     """Retrains a config of the run directory that the flags name, and replaces ``best/``."""
-    select_platform(flags.FLAGS.platform, flags.FLAGS.matmul_precision)
     found = read_run(flags.FLAGS.workdir)
+    precision = flags.FLAGS.matmul_precision or found.manifest.matmul_precision
+    select_platform(flags.FLAGS.platform, precision)
     if flags.FLAGS.rank > len(found.results):
         raise InputError(
             f"--rank={flags.FLAGS.rank}: the sweep has ranks 1 to {len(found.results)}"
@@ -148,16 +150,19 @@ def main() -> int:
     table, missing = table_of(found, flags.FLAGS.data)
     if table is None:
         raise InputError(f"{found.run.path}: {missing}")
-    seed = found.manifest["split"]["seed"]
+    seed = found.manifest.split.seed
     dataset = standardise(table, random_split(table, seed))
-    row = found.results.iloc[flags.FLAGS.rank - 1]
-    config = found.sweep.configs()[int(row["config_id"])]
+    config_id = int(found.results["config_id"].iloc[flags.FLAGS.rank - 1])
+    config = found.sweep.configs()[config_id]
     epochs = flags.FLAGS.retrain_epochs
     result = retrain(config, found.sweep, table, dataset, seed, epochs)
     with held(found.run.path):
         save(result, found.run)
         manifest = found.run.read_manifest()
-        manifest["retraining"] = {"epochs": epochs, "config_id": int(row["config_id"])}
+        manifest.retraining = Retraining(
+            epochs=epochs, config_id=config_id, matmul_precision=precision
+        )
+        manifest.sessions.append(describe_session("retrain", found.accuracy.size))
         found.run.record(manifest, "best")
     print(f"{summary(found.run)}\n  config  {config.name}\n  model   {found.run.best}")
     return 0
@@ -165,8 +170,11 @@ def main() -> int:
 
 if __name__ == "__main__":
     cli.define_platform_flag()
-    cli.define_precision_flag()
-    flags.DEFINE_string("data", None, "The feature table, if not the one that the sweep names.")
+    cli.define_precision_flag(default=None)
+    flags.DEFINE_string(
+        "data", None, "The feature table that the sweep was trained on, if it is neither in data/ "
+        "nor in the cache; as for the sweep.",
+    )  # fmt: skip
     flags.DEFINE_string("workdir", None, "The run directory of a finished sweep.", required=True)
     flags.DEFINE_integer("rank", 1, "Which config of results.csv.", lower_bound=1)
     flags.DEFINE_integer("retrain_epochs", 50, "For how many epochs.", lower_bound=1)

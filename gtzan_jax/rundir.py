@@ -12,16 +12,17 @@ best/           the retrained model
 import contextlib
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import reprlib
+import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from gtzan_jax.errors import InputError
@@ -29,11 +30,10 @@ from gtzan_jax.features import FeatureTable
 from gtzan_jax.files import (
     digest,
     is_empty,
-    is_sealed,
     remove_temporaries,
-    sealed,
     write_atomically,
 )
+from gtzan_jax.manifest import Data, Manifest, Session, as_dict, decode, encode
 from gtzan_jax.space import HYPERPARAMETERS, Sweep
 from gtzan_jax.training import METRICS
 
@@ -54,9 +54,6 @@ _PACKAGES = (
 
 # Rows of history.csv that are put together in memory at a time.
 _ROWS = 50_000
-
-# What a run that is gone on with keeps of its manifest.
-_KEPT = ("status", "started", "sha256", "retraining", "timings_s", "peak_rss_bytes", "diverged")
 
 # The order of the columns of results.csv behind the hyperparameters.
 RESULT_METRICS = ("test_accuracy", "test_loss", "train_accuracy", "train_loss")
@@ -84,20 +81,19 @@ class RunDir:
         folders = (self.chunks, self.tensorboard, self.overview, self.best)
         return (*folders, self.results_path, self.history_path)
 
-    def write_manifest(self, manifest: dict[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Writes what was run, with a checksum of the manifest itself."""
-        text = json.dumps(sealed(manifest), indent=2, allow_nan=False)
-        write_atomically(self.manifest_path, text + "\n")
+        write_atomically(self.manifest_path, encode(manifest))
 
-    def read_manifest(self) -> dict[str, Any]:
+    def read_manifest(self) -> Manifest:
         """Reads what was run.
 
         Raises:
-          InputError: this is not a run directory, or the manifest is damaged.
+          InputError: this is not a run directory, or the manifest cannot be used.
         """
         try:
-            manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+            content = self.manifest_path.read_bytes()
+        except OSError:
             raise InputError(
                 f"{self.path} is not a run directory: it has no readable manifest.json"
             ) from None
@@ -106,13 +102,9 @@ class RunDir:
                 raise InputError(
                     f"{path} is a link; a run directory must hold the files themselves"
                 )
-        if not is_sealed(manifest) or not isinstance(manifest.get("sha256", {}), dict):
-            raise InputError(
-                f"{self.manifest_path} is damaged or has been edited: its checksum does not fit"
-            )
-        return dict(manifest)
+        return decode(content, self.manifest_path)
 
-    def record(self, manifest: dict[str, Any], *names: str) -> None:
+    def record(self, manifest: Manifest, *names: str) -> None:
         """Writes the manifest with the checksums of files and folders that are finished.
 
         Args:
@@ -120,20 +112,18 @@ class RunDir:
           names: of files and folders in the run directory; of the files in ``best`` each gets
             a checksum, of those in other folders all get one together.
         """
-        digests: dict[str, str] = manifest.setdefault("sha256", {})
         for name in names:
-            for old in _of(name, digests):
-                del digests[old]
-            digests |= self._digests(name)
+            for old in _of(name, manifest.sha256):
+                del manifest.sha256[old]
+            manifest.sha256 |= self._digests(name)
         self.write_manifest(manifest)
 
-    def damaged(self, manifest: Mapping[str, Any], name: str) -> str | None:
+    def damaged(self, manifest: Manifest, name: str) -> str | None:
         """Returns what of a file or folder is not as it was recorded; None if all is well."""
-        recorded: dict[str, str] = manifest.get("sha256", {})
-        keys, there = _of(name, recorded), self._digests(name)
+        keys, there = _of(name, manifest.sha256), self._digests(name)
         if not keys:
             return name
-        return next((key for key in keys if there.get(key) != recorded[key]), None)
+        return next((key for key in keys if there.get(key) != manifest.sha256[key]), None)
 
     def _digests(self, name: str) -> dict[str, str]:
         """Returns the checksums of what is there; no manifest leads out of the directory."""
@@ -242,17 +232,17 @@ def create_folder(path: Path) -> None:
         raise InputError(f"--workdir={path}: cannot be made: {error.strerror}") from None
 
 
-def begin(run: RunDir, request: dict[str, Any], overwrite: bool) -> dict[str, Any]:
+def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
     """Begins a run, or goes on with the same one, and writes the manifest. Hold the folder.
 
     Args:
       run: its folder is there.
-      request: what a manifest says of a run before it starts. Sweep, seeds, split and the
-        data's checksum must be those of the run that is there.
+      request: what a manifest says of a run before it starts. What ``_identity`` returns of it
+        must be equal in the run that is there.
       overwrite: whether to remove another run that is there.
 
     Returns:
-      the manifest: the request, and for a run that is there what has been recorded of it.
+      the manifest: the request, or that of the run that is there.
 
     Raises:
       InputError: another run is there.
@@ -264,22 +254,28 @@ def begin(run: RunDir, request: dict[str, Any], overwrite: bool) -> dict[str, An
     elif overwrite:
         run.remove()
     else:
-        old = run.read_manifest()
-        different = list(_differences(_identity(old), _identity(request)))
+        manifest = run.read_manifest()
+        different = list(_differences(_identity(manifest), _identity(request)))
         if different:
             raise InputError(
                 f"--workdir={run.path} holds another run ({'; '.join(different)}): name another "
                 "folder, or remove that run with --overwrite"
             )
-        manifest = request | {key: old[key] for key in _KEPT if key in old}
+        # The same table may have another path by now, and so may the folder.
+        manifest.data, manifest.resume = request.data, request.resume
     run.write_manifest(manifest)
     return manifest
 
 
-def _identity(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what makes a run another one if it differs."""
-    identity = {key: manifest.get(key) for key in ("sweep", "seeds", "split")}
-    return identity | {"data": manifest.get("data", {}).get("sha256")}
+def _identity(manifest: Manifest) -> dict[str, Any]:
+    """Returns what makes a run another one if it differs: all that its figures depend on.
+
+    Devices, versions and ``--batching`` change them by no more than float32's rounding, so a run
+    may go on with others, and the sessions tell of it.
+    """
+    document = as_dict(manifest)
+    identity = {key: document[key] for key in ("sweep", "seeds", "split", "matmul_precision")}
+    return identity | {"data": manifest.data.sha256}
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
@@ -358,17 +354,34 @@ def _cell(name: str, value: object) -> str:
     return f"{value:.4f}" if name.endswith(("_accuracy", "_loss", "_std")) else str(value)
 
 
-def describe_data(table: FeatureTable, flag: str) -> dict[str, Any]:
+def describe_data(table: FeatureTable, flag: str) -> Data:
     """Returns what a manifest says of the feature table that ``--data=flag`` gave."""
-    return {
-        "flag": flag,
-        "source": table.source,
-        "sha256": table.sha256,
-        "tracks": len(table.y),
-        "features": len(table.features),
-        "genres": list(table.genres),
-        "repeats": [[table.tracks[row] for row in rows] for rows in table.repeats],
-    }
+    return Data(
+        flag=flag,
+        source=table.source,
+        sha256=table.sha256,
+        tracks=len(table.y),
+        features=len(table.features),
+        genres=list(table.genres),
+        repeats=[[table.tracks[row] for row in rows] for rows in table.repeats],
+    )
+
+
+def describe_session(module: str, members_before: int) -> Session:
+    """Returns what a manifest says of this process.
+
+    Args:
+      module: of the command, such as ``sweep``.
+      members_before: of the run that were trained before it.
+    """
+    return Session(
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["python", "-m", f"gtzan_jax.{module}", *sys.argv[1:]]),
+        platform=jax.default_backend(),
+        devices=[str(device) for device in jax.devices()],
+        versions=versions(),
+        members_before=members_before,
+    )
 
 
 def versions() -> dict[str, str]:

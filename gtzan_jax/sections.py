@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from gtzan_jax import claims, effects
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable
 from gtzan_jax.finished import FinishedRun, table_of
+from gtzan_jax.manifest import Session, environment
 from gtzan_jax.rundir import RESULT_METRICS
 from gtzan_jax.space import HYPERPARAMETERS
 from gtzan_jax.splits import random_split
@@ -55,11 +57,13 @@ def find_baselines(run: FinishedRun, folder: str | None) -> Path | None:
     Raises:
       InputError: ``folder`` holds no baselines, or those of another feature table.
     """
-    checksum = run.manifest["data"]["sha256"]
+    checksum = run.manifest.data.sha256
     if folder is not None:
         found = _baselines_checksum(Path(folder))
         if found is None:
-            raise InputError(f"--baselines={folder}: no baselines.json and baselines.csv there")
+            raise InputError(
+                f"--baselines={folder}: no baselines.json and baselines.csv that can be used"
+            )
         if found != checksum:
             raise InputError(f"--baselines={folder}: made from another feature table than the run")
         return Path(folder)
@@ -68,11 +72,32 @@ def find_baselines(run: FinishedRun, folder: str | None) -> Path | None:
     return max(fitting, key=lambda path: (path / "baselines.json").stat().st_mtime, default=None)
 
 
+class _BaselinesTable(msgspec.Struct):
+    sha256: str
+
+
+class _BaselinesNetwork(msgspec.Struct):
+    name: str
+
+
+class _Baselines(msgspec.Struct):
+    """What the report needs of baselines.json."""
+
+    data: _BaselinesTable
+    ours: _BaselinesNetwork
+    best_classical: str
+    notes: dict[str, str]
+
+
+def _read_baselines(folder: Path) -> _Baselines:
+    """Reads baselines.json; raises OSError, ValueError or RecursionError."""
+    return msgspec.json.decode((folder / "baselines.json").read_bytes(), type=_Baselines)
+
+
 def _baselines_checksum(folder: Path) -> str | None:
     try:
-        described = json.loads((folder / "baselines.json").read_text(encoding="utf-8"))
-        checksum = described["data"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        checksum = _read_baselines(folder).data.sha256
+    except (OSError, ValueError, RecursionError):
         return None
     return checksum if (folder / "baselines.csv").is_file() else None
 
@@ -80,31 +105,44 @@ def _baselines_checksum(folder: Path) -> str | None:
 def run_section(run: FinishedRun) -> dict[str, Any]:
     """Returns what was run, on what, with what, and how long it took."""
     manifest, sweep = run.manifest, run.sweep
-    data, split = manifest["data"], manifest["split"]
+    data, split, seeds = manifest.data, manifest.split, manifest.seeds
     rates = ", ".join(f"{name} {rate:g}" for name, rate in sweep.learning_rates.items())
-    source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else Path(data["source"]).name
-    seeds = manifest["seeds"]
+    source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else data.name
     facts = {
-        "data": f"{source}; {data['tracks']:,} tracks, {data['features']} features, "
-        f"{len(data['genres'])} genres: {', '.join(data['genres'])}",
-        "checksum (SHA-256)": data["sha256"],
-        "split": f"{split['train']:,} tracks to train on, {split['test']:,} to test on, at "
-        f"random, seed {split['seed']}",
+        "data": f"{source}; {data.tracks:,} tracks, {data.features} features, "
+        f"{len(data.genres)} genres: {', '.join(data.genres)}",
+        "checksum (SHA-256)": data.sha256,
+        "split": f"{split.train:,} tracks to train on, {split.test:,} to test on, at "
+        f"random, seed {split.seed}",
         "sweep": f"{sweep.name}: {sweep.num_configs:,} configurations × {len(seeds)} "
         f"{'seed' if len(seeds) == 1 else 'seeds'} × {sweep.epochs} epochs",
         "seeds": ", ".join(map(str, seeds)),
         "training": f"loss {sweep.loss}, batches of {sweep.batch_size}, slope of leaky ReLU "
         f"{sweep.leaky_slope:g}, learning rates: {rates}",
-        "device": f"{manifest['platform']}: {', '.join(manifest['devices'])}",
-        "versions": ", ".join(f"{name} {v}" for name, v in manifest["versions"].items()),
-        "started": manifest["started"],
-        "seconds": ", ".join(f"{part} {s:.1f}" for part, s in manifest["timings_s"].items()),
-        "command": manifest["command"],
+        "precision of products": manifest.matmul_precision,
+        **_sessions(manifest.sessions),
+        "seconds": ", ".join(f"{part} {s:.1f}" for part, s in manifest.timings_s.items()),
     }
     axes = [[name, ", ".join(map(str, values))] for name, values in sweep.axes.items()]
     return {
         "facts": Table(("what", "value"), list(facts.items())),
         "axes": Table(("hyperparameter", "values"), axes),
+    }
+
+
+def _sessions(sessions: Sequence[Session]) -> dict[str, str]:
+    """Returns when, where and with what a run was trained."""
+    found = environment(sessions)
+    versions = [
+        f"{key.removeprefix('versions.')} {version}"
+        for key, version in found.items()
+        if key.startswith("versions.")
+    ]
+    return {
+        "device": f"{found.get('platform', '')}: {found.get('devices', '')}",
+        "versions": ", ".join(versions),
+        "started": "; ".join(session.started for session in sessions),
+        "command": "; ".join(dict.fromkeys(session.command for session in sessions)),
     }
 
 
@@ -158,7 +196,7 @@ def effects_section(run: FinishedRun, images: dict[str, bytes]) -> dict[str, Any
     }
     if not section["diverged"]:
         parts = effects.decompose(run.accuracy, axes)
-        section["shares"] = _shares(parts, len(run.manifest["seeds"]))
+        section["shares"] = _shares(parts, len(run.manifest.seeds))
         figures["shares"] = plots.variance_shares(parts.terms, run.note)
     images |= {name: _png(figure) for name, figure in figures.items()}
     return section
@@ -216,7 +254,7 @@ def claims_section(
     """Returns each claim with what every run says of it."""
     tables = [table]
     for other in others:
-        same = table and table.sha256 == other.manifest["data"]["sha256"]
+        same = table and table.sha256 == other.manifest.data.sha256
         tables.append(table if same else table_of(other, None)[0])
     runs = (run, *others)
     judged = [claims.judge(each, its) for each, its in zip(runs, tables, strict=True)]
@@ -256,7 +294,7 @@ def retrained_section(
         "confused": None,
     }
     if table:
-        test = random_split(table, run.manifest["split"]["seed"]).test
+        test = random_split(table, run.manifest.split.seed).test
         predicted = model.predict_proba(table)[test].argmax(axis=1)
         section["confused"] = confused_pairs(table.y[test], predicted, table.genres)
     return section
@@ -290,16 +328,17 @@ def classical_section(folder: Path | None, images: dict[str, bytes]) -> dict[str
     if folder is None:
         return None
     try:
-        described = json.loads((folder / "baselines.json").read_text(encoding="utf-8"))
+        described = _read_baselines(folder)
         scores = pd.read_csv(folder / "baselines.csv").set_index("model", drop=False)
         paired = pd.read_csv(folder / "comparison.csv").set_index("model")
         importance = pd.read_csv(folder / "importance.csv").set_index("feature")
-        ours, best = described["ours"]["name"], described["best_classical"]
+        ours, best = described.ours.name, described.best_classical
         section = {
             "folder": folder.name,
             "scores": _scores_table(scores, paired),
             "splits": sum(str(column).startswith("split_") for column in scores),
-            "notes": described["notes"],
+            "selection": described.notes["selection"],
+            "notes": described.notes,
             "ours": scores.loc[ours],
             "best": scores.loc[best],
             "paired": paired.loc[best],
@@ -339,15 +378,15 @@ def limits_section(run: FinishedRun, table: FeatureTable | None) -> dict[str, An
     """Returns the figures of the section on limits."""
     best = run.results.iloc[0]
     accuracy = None if best["diverged"] else float(best["test_accuracy"])
-    tested = run.manifest["split"]["test"]
+    tested = run.manifest.split.test
     straddling = None
     if table:
-        test = set(random_split(table, run.manifest["split"]["seed"]).test.tolist())
+        test = set(random_split(table, run.manifest.split.seed).test.tolist())
         straddling = sum(0 < len(test.intersection(rows)) < len(rows) for rows in table.repeats)
     return {
         "best": accuracy,
         "error": accuracy and math.sqrt(accuracy * (1 - accuracy) / tested),
-        "repeats": len(run.manifest["data"]["repeats"]),
+        "repeats": len(run.manifest.data.repeats),
         "straddling": straddling,
     }
 

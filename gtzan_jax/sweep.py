@@ -4,13 +4,12 @@ Trains every config of a sweep, ranks them, writes the run directory, retrains t
 """
 
 import contextlib
-import datetime
 import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -23,6 +22,8 @@ from gtzan_jax.engine import Engine, data_of
 from gtzan_jax.errors import InputError, Interrupted, RunError
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.files import held, replaced_folder
+from gtzan_jax.manifest import Manifest, Retraining
+from gtzan_jax.manifest import Split as SplitRecord
 from gtzan_jax.platforms import profiled, select_platform
 from gtzan_jax.progress import SweepProgress
 from gtzan_jax.rundir import RunDir
@@ -112,28 +113,24 @@ def the_job() -> Job:
     return Job(sweep, seeds, table, dataset, run, given.retrain_epochs)
 
 
-def describe(job: Job) -> dict[str, Any]:
+def describe(job: Job) -> Manifest:
     """Returns what the manifest says of a run before it starts."""
-    return {
-        "status": "running",
-        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "gtzan_jax.sweep", *sys.argv[1:]]),
-        "resume": continuation(job.run),
-        "sweep": job.sweep.to_dict(),
-        "seeds": list(job.seeds),
-        "data": rundir.describe_data(job.table, flags.FLAGS.data),
-        "split": {
-            "protocol": "random",
-            "seed": job.seeds[0],
-            "test_size": TEST_SIZE,
-            "train": len(job.dataset.y_train),
-            "test": len(job.dataset.y_test),
-            "note": SELECTION_NOTE,
-        },
-        "platform": jax.default_backend(),
-        "devices": [str(device) for device in jax.devices()],
-        "versions": rundir.versions(),
-    }
+    return Manifest(
+        status="running",
+        resume=continuation(job.run),
+        sweep=job.sweep.to_dict(),
+        seeds=list(job.seeds),
+        data=rundir.describe_data(job.table, flags.FLAGS.data),
+        split=SplitRecord(
+            protocol="random",
+            seed=job.seeds[0],
+            test_size=TEST_SIZE,
+            train=len(job.dataset.y_train),
+            test=len(job.dataset.y_test),
+            note=SELECTION_NOTE,
+        ),
+        matmul_precision=flags.FLAGS.matmul_precision,
+    )
 
 
 def train_members(engine: Engine, job: Job, store: ChunkStore) -> None:
@@ -210,7 +207,7 @@ def print_start(job: Job, there: int) -> None:
 def print_summary(
     run: RunDir,
     results: "pd.DataFrame",
-    manifest: Mapping[str, Any],
+    manifest: Manifest,
     seconds: Mapping[str, float],
 ) -> None:
     """Prints the top of the table and where everything is."""
@@ -225,9 +222,9 @@ def print_summary(
     diverged = int(results["diverged"].sum())
     if diverged:
         print(f"{diverged} of {len(results)} configs diverged; they rank last")
-    if "retraining" in manifest:
+    if manifest.retraining:
         print(summary(run))
-    model = f", the model in {run.best}" if "retraining" in manifest else ""
+    model = f", the model in {run.best}" if manifest.retraining else ""
     print(f"results in {run.results_path}{model}")
     print(f"  tensorboard --logdir {run.tensorboard}   # every run, HParams page")
     print(f"  tensorboard --logdir {run.overview}   # the best, means, figures")
@@ -264,6 +261,8 @@ def work(job: Job, clock: Stopwatch) -> int:
             sizes = Sizes.of(job.dataset)
             engine = Engine(job.sweep, sizes, len(job.seeds), mode=flags.FLAGS.batching)
             stack.enter_context(engine)
+            manifest.sessions.append(rundir.describe_session("sweep", len(store)))
+            run.write_manifest(manifest)
             cli.import_meanwhile("gtzan_jax.plots", "gtzan_jax.tensorboard")
             with profiled(flags.FLAGS.profile):
                 train_members(engine, job, store)
@@ -288,14 +287,12 @@ def work(job: Job, clock: Stopwatch) -> int:
             tensorboard.write_runs(folder, job.sweep, job.seeds, history, order)
         run.record(manifest, "tensorboard")
     clock.lap("write")
-    if manifest["status"] != "finished" or engine:
-        manifest |= {
-            "status": "finished",
-            "timings_s": clock.seconds | {"total": sum(clock.seconds.values())},
-            "programs_compiled": engine.num_programs if engine else 0,
-            "peak_rss_bytes": rundir.peak_rss_bytes(),
-            "diverged": int(results["diverged"].sum()),
-        }
+    if manifest.status != "finished" or engine:
+        manifest.status = "finished"
+        manifest.timings_s = clock.seconds | {"total": sum(clock.seconds.values())}
+        manifest.programs_compiled = engine.num_programs if engine else 0
+        manifest.peak_rss_bytes = rundir.peak_rss_bytes()
+        manifest.diverged = int(results["diverged"].sum())
         run.write_manifest(manifest)
     print_summary(run, results, manifest, clock.seconds)
     cli.warn_of_sample(job.table)
@@ -306,7 +303,7 @@ def work(job: Job, clock: Stopwatch) -> int:
 
 def look_closer(
     job: Job,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     results: "pd.DataFrame",
     history: np.ndarray,
     engine: Engine | None,
@@ -318,15 +315,23 @@ def look_closer(
       why the best config could not be retrained, or "".
     """
     run, retrained, problem = job.run, None, ""
-    wanted = {"epochs": job.retrain_epochs, "config_id": int(results["config_id"].iloc[0])}
-    is_there = manifest.get("retraining") == wanted and not run.damaged(manifest, "best")
-    if run.damaged(manifest, "overview") or (job.retrain_epochs and not is_there):
-        if job.retrain_epochs:
+    wanted = None
+    if job.retrain_epochs:
+        wanted = Retraining(
+            epochs=job.retrain_epochs,
+            config_id=int(results["config_id"].iloc[0]),
+            matmul_precision=manifest.matmul_precision,
+        )
+    is_there = manifest.retraining == wanted and not run.damaged(manifest, "best")
+    if run.damaged(manifest, "overview") or (wanted and not is_there):
+        if wanted:
             retrained, problem = retrain_best(job, results, engine)
         clock.lap("retrain")
         write_overview(job, results, history, retrained)
         if retrained:
-            manifest["retraining"] = wanted
+            manifest.retraining = wanted
+            if not engine:  # else the session is in the list already
+                manifest.sessions.append(rundir.describe_session("sweep", job.num_members))
         run.record(manifest, "overview", *(["best"] if retrained else []))
     return problem
 

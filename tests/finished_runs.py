@@ -1,17 +1,31 @@
 """Finished run directories for tests, written without training anything but one small model."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
 from gtzan_jax.features import FeatureTable, load_table
+from gtzan_jax.files import digest, sealed
+from gtzan_jax.manifest import Manifest, Session, Split
 from gtzan_jax.retrain import retrain, save
 from gtzan_jax.rundir import RunDir, describe_data, history_tables, results_table
 from gtzan_jax.space import Sweep
 from gtzan_jax.splits import random_split, standardise
 from gtzan_jax.training import METRICS
+
+SESSION = Session(
+    started="2026-01-01T00:00:00+00:00",
+    command="python -m gtzan_jax.sweep",
+    platform="cpu",
+    devices=["cpu:0"],
+    versions={"python": "3.11.7"},
+    members_before=0,
+)
 
 
 def random_history(sweep: Sweep, num_seeds: int = 1) -> np.ndarray:
@@ -41,27 +55,49 @@ def write_run(
       sweep: the sweep.
       history: (configs, seeds, epochs, 4) float32.
       table: what it was trained on; None for the sample.
-      changes: of the manifest.
+      changes: of the manifest, or of its only session.
     """
     table = table or load_table("sample")
     run, seeds = RunDir(folder), list(range(history.shape[1]))
+    of_session = {key: changes.pop(key) for key in Session.__struct_fields__ if key in changes}
     folder.mkdir(parents=True)
-    manifest = {
-        "status": "finished",
-        "started": "2026-01-01T00:00:00+00:00",
-        "command": "python -m gtzan_jax.sweep",
-        "sweep": sweep.to_dict(),
-        "seeds": seeds,
-        "data": describe_data(table, table.source),
-        "split": {"seed": 0, "train": 700, "test": 300, "note": "Chosen on the test part."},
-        "platform": "cpu",
-        "devices": ["cpu:0"],
-        "versions": {"python": "3.11.7"},
-        "timings_s": {"total": 12.3},
-    }
+    manifest = Manifest(
+        status="finished",
+        resume="python -m gtzan_jax.sweep",
+        sweep=sweep.to_dict(),
+        seeds=seeds,
+        data=describe_data(table, table.source),
+        split=Split(
+            protocol="random",
+            seed=0,
+            test_size=0.3,
+            train=700,
+            test=300,
+            note="Chosen on the test part.",
+        ),
+        matmul_precision="float32",
+        sessions=[msgspec.structs.replace(SESSION, **of_session)],
+        timings_s={"total": 12.3},
+    )
     run.write_tables(results_table(sweep, len(seeds), history), history_tables(seeds, history))
-    run.record(manifest | changes, "results.csv", "history.csv")
+    run.record(msgspec.structs.replace(manifest, **changes), "results.csv", "history.csv")
     return folder
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object] = dict) -> None:
+    """Changes a manifest as a stranger can who mends its checksums, too.
+
+    Args:
+      folder: the run directory.
+      change: is given the manifest as it stands in the file, to change it in place.
+    """
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text())
+    for name in ("results.csv", "history.csv"):
+        if (folder / name).exists():
+            document["sha256"][name] = digest(folder / name)
+    change(document)
+    path.write_text(json.dumps(sealed(document)))
 
 
 def write_best(folder: Path, sweep: Sweep, table: FeatureTable, epochs: int = 2) -> None:

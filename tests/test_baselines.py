@@ -94,7 +94,7 @@ def test_the_description_says_what_was_compared(finished):
     assert "itself selection" in found["notes"]["selection"]
     assert "divided by the number of splits" in found["notes"]["seconds"]
     # The run was on another table: its config is taken all the same.
-    assert "elsewhere.csv" in found["notes"]["run"]
+    assert "sweep in run, whose feature table has another checksum" in found["notes"]["run"]
     assert found["notes"]["run"] in done.stdout
 
 

@@ -71,7 +71,7 @@ def page(browser, tmp_path_factory):
     hostile_table().to_csv(folder / "table.csv", index=False)
     table = load_table(folder / "table.csv")
     run = write_run(folder / "run", SWEEP, HISTORY, table, command=EVIL)
-    save(build(read_run(run)), run / "report.html")
+    save(build(read_run(run), data=str(folder / "table.csv")), run / "report.html")
     browser.get_log("performance")
     browser.get((run / "report.html").as_uri())
     return browser

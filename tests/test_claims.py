@@ -7,6 +7,7 @@ from scipy.special import log_softmax
 from gtzan_jax.claims import judge, softmax_twice_floor
 from gtzan_jax.features import load_table
 from gtzan_jax.finished import read_run
+from gtzan_jax.manifest import Data
 from gtzan_jax.space import load_sweep
 
 SWEEP = load_sweep("assignment")
@@ -16,8 +17,15 @@ RATIOS, CORRELATION, GLOROT, OPTIMIZERS, LEAKY, OTHERS, CONFIG, ACCURACY = range
 TRAIN_1, TEST_1, TRAIN_MAX, TEST_MAX, PLATEAU, LOSS = range(8, 14)
 
 # What a manifest says of a table that is not the sample, and not at hand.
-GONE = {"flag": "gone.csv", "source": "gone.csv", "sha256": "0", "repeats": []}
-GONE |= {"tracks": 1000, "features": 57, "genres": ["blues", "rock"]}
+GONE = Data(
+    flag="gone.csv",
+    source="gone.csv",
+    sha256="0" * 64,
+    tracks=1000,
+    features=57,
+    genres=["blues", "rock"],
+    repeats=[],
+)
 
 
 def as_published(config):

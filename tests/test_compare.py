@@ -1,3 +1,4 @@
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,9 +64,22 @@ def test_manifests_differ_where_they_differ(folders):
     assert table.loc["seeds"].to_list() == ["[0, 1]", "[0]"]
 
 
-def test_a_key_that_only_one_manifest_has_is_a_difference():
-    table = manifest_differences(["a", "b"], [{"x": {"y": 1}}, {"x": {}, "started": "now"}])
-    assert table.to_numpy().tolist() == [["x.y", "1", ""]]
+def test_a_key_that_only_one_manifest_has_is_a_difference(folders):
+    one = read_run(folders[0]).manifest
+    two = msgspec.structs.replace(one, diverged=1, timings_s={})
+    table = manifest_differences(["a", "b"], [one, two])
+    assert table.to_numpy().tolist() == [["diverged", "", "1"]]
+
+
+def test_a_session_elsewhere_is_a_difference(folders):
+    one = read_run(folders[0]).manifest
+    later = {"started": "later", "devices": ["cuda:0"], "versions": {"python": "3.12.1"}}
+    session = msgspec.structs.replace(one.sessions[0], **later)
+    two = msgspec.structs.replace(one, sessions=[*one.sessions, session])
+    assert manifest_differences(["a", "b"], [one, two]).to_numpy().tolist() == [
+        ["devices", "cpu:0", "cpu:0; cuda:0"],
+        ["versions.python", "3.11.7", "3.11.7; 3.12.1"],
+    ]
 
 
 def test_a_run_equals_its_copy(tmp_path):

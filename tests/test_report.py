@@ -7,6 +7,7 @@ import time
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +21,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.finished import read_run
 from gtzan_jax.report import SECTIONS, build, save
 from gtzan_jax.sample import sample_frame
-from gtzan_jax.sections import Table, confused_pairs, find_baselines
+from gtzan_jax.sections import Table, confused_pairs, find_baselines, run_section
 
 SWEEP = make_sweep()
 EVIL = "<script>window.evil = 1</script>"
@@ -170,11 +171,12 @@ def hostile(tmp_path_factory):
     folder = write_run(beside / "<b>run</b>", SWEEP, random_history(SWEEP), table, command=EVIL)
     write_best(folder, SWEEP, table, 1)
     write_baselines(beside / "baselines-1", table.sha256, EVIL)
-    return folder
+    return folder, path
 
 
 def test_names_from_the_table_stay_text(hostile):
-    report = build(read_run(hostile))
+    folder, path = hostile
+    report = build(read_run(folder), data=str(path))
     for text in (report.html, report.markdown):
         assert EVIL not in text
         assert "<img src=x" not in text
@@ -221,13 +223,27 @@ def test_what_cannot_be_compared_is_said_so(tmp_path, case):
     assert "has no retrained model" in report.markdown
 
 
-def test_a_table_that_is_gone_is_said_so(folder, tmp_path):
-    run = read_run(folder)
-    data = run.manifest["data"] | {"flag": "gone.csv", "source": "gone.csv"}
+def test_a_table_that_is_not_at_hand_is_said_so(folder, tmp_path):
+    data = msgspec.structs.replace(read_run(folder).manifest.data, source="a.csv", sha256="0" * 64)
     path = write_run(tmp_path / "run", SWEEP, random_history(SWEEP), data=data)
     shutil.copytree(folder / "best", path / "best")
     text = build(read_run(path)).markdown
-    assert text.count("not where the run found it") == 3  # claims, confusions, limits
+    assert text.count("--data=PATH") == 3  # claims, confusions, limits
+    done = command("report", "run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--data=PATH" in done.stdout
+
+
+def test_every_session_is_told(tmp_path):
+    run = read_run(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
+    [first] = run.manifest.sessions
+    later = {"started": "2026-01-02", "command": "again", "versions": {"python": "3.12.1"}}
+    run.manifest.sessions.append(msgspec.structs.replace(first, **later))
+    facts = dict(run_section(run)["facts"].rows)
+    assert facts["started"] == "2026-01-01T00:00:00+00:00; 2026-01-02"
+    assert facts["command"] == "python -m gtzan_jax.sweep; again"
+    assert facts["versions"] == "python 3.11.7; 3.12.1"
+    assert facts["device"] == "cpu: cpu:0"
 
 
 def test_baselines_are_the_newest_of_the_same_table(folder, tmp_path):
@@ -244,8 +260,19 @@ def test_baselines_are_the_newest_of_the_same_table(folder, tmp_path):
     with pytest.raises(InputError, match=r"no baselines\.json"):
         find_baselines(run, str(tmp_path))
     (tmp_path / "baselines-3").mkdir()
-    (tmp_path / "baselines-3" / "baselines.json").write_text("[]")
-    assert find_baselines(alone, None) is None
+    for text in ("[]", "[" * 100_000, '{"data": {"sha256": 3}}', '{"data": {"sha256": "\udcff"}}'):
+        content = text.encode("utf-8", "surrogateescape")
+        (tmp_path / "baselines-3" / "baselines.json").write_bytes(content)
+        assert find_baselines(alone, None) is None
+
+
+@pytest.mark.parametrize("notes", [3, ["a"], {"selection": 3}, None, {}])
+def test_baselines_of_other_types_are_refused(folder, tmp_path, notes):
+    broken = write_baselines(tmp_path / "baselines-1", load_table("sample").sha256)
+    document = json.loads((broken / "baselines.json").read_text())
+    (broken / "baselines.json").write_text(json.dumps(document | {"notes": notes}))
+    with pytest.raises(InputError, match=r"baselines"):
+        build(read_run(folder), baselines=str(broken))
 
 
 def test_damaged_baselines_are_refused(folder, tmp_path):

