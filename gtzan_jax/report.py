@@ -97,10 +97,14 @@ def build(
 def save(report: Report, path: Path) -> None:
     """Writes the page to ``path``, its twin beside it, and the twin's images.
 
+    Files that are links are replaced. A folder that is one would lead what is written elsewhere.
+
     Raises:
       InputError: they cannot be written there.
     """
     folder = path.with_name(f"{path.stem}_files")
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a link: remove it, or name another --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, image in report.images.items():

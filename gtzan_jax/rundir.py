@@ -30,6 +30,7 @@ from gtzan_jax.files import (
     digest,
     is_empty,
     is_sealed,
+    refuse_links,
     remove_temporaries,
     sealed,
     write_atomically,
@@ -79,11 +80,6 @@ class RunDir:
         self.overview = self.path / "overview"
         self.best = self.path / "best"
 
-    @property
-    def _parts(self) -> tuple[Path, ...]:
-        folders = (self.chunks, self.tensorboard, self.overview, self.best)
-        return (*folders, self.results_path, self.history_path)
-
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Writes what was run, with a checksum of the manifest itself."""
         text = json.dumps(sealed(manifest), indent=2, allow_nan=False)
@@ -93,19 +89,16 @@ class RunDir:
         """Reads what was run.
 
         Raises:
-          InputError: this is not a run directory, or the manifest is damaged.
+          InputError: this is not a run directory, a link is in it, or the manifest is damaged.
         """
+        if self.manifest_path.exists():  # else it may be any folder, of any size
+            refuse_links(self.path)
         try:
             manifest = json.loads(self.manifest_path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             raise InputError(
                 f"{self.path} is not a run directory: it has no readable manifest.json"
             ) from None
-        for path in (self.manifest_path, *self._parts, *self.best.glob("*")):
-            if path.is_symlink():  # what a stranger made may lead anywhere
-                raise InputError(
-                    f"{path} is a link; a run directory must hold the files themselves"
-                )
         if not is_sealed(manifest) or not isinstance(manifest.get("sha256", {}), dict):
             raise InputError(
                 f"{self.manifest_path} is damaged or has been edited: its checksum does not fit"

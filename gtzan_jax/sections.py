@@ -14,6 +14,7 @@ import numpy as np
 from gtzan_jax import claims, effects
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable
+from gtzan_jax.files import refuse_links
 from gtzan_jax.finished import FinishedRun, table_of
 from gtzan_jax.rundir import RESULT_METRICS
 from gtzan_jax.space import HYPERPARAMETERS
@@ -53,10 +54,11 @@ def find_baselines(run: FinishedRun, folder: str | None) -> Path | None:
         of the same feature table.
 
     Raises:
-      InputError: ``folder`` holds no baselines, or those of another feature table.
+      InputError: ``folder`` holds a link, no baselines, or those of another feature table.
     """
     checksum = run.manifest["data"]["sha256"]
     if folder is not None:
+        refuse_links(Path(folder))
         found = _baselines_checksum(Path(folder))
         if found is None:
             raise InputError(f"--baselines={folder}: no baselines.json and baselines.csv there")
@@ -70,6 +72,7 @@ def find_baselines(run: FinishedRun, folder: str | None) -> Path | None:
 
 def _baselines_checksum(folder: Path) -> str | None:
     try:
+        refuse_links(folder)
         described = json.loads((folder / "baselines.json").read_text(encoding="utf-8"))
         checksum = described["data"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError):

@@ -16,17 +16,20 @@ import numpy as np
 import pytest
 import requests
 from conftest import make_sweep
-from finished_runs import random_history, write_run
+from finished_runs import random_history, write_baselines, write_run
 from requests.adapters import HTTPAdapter
+from test_sweep import command
 
-from gtzan_jax import chunks, features, kaggle, platforms
+from gtzan_jax import chunks, features, kaggle, platforms, sections
+from gtzan_jax.batching import Bucket
 from gtzan_jax.chunks import ChunkStore
+from gtzan_jax.engine import Chunk
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.features import load_table, parse_table
 from gtzan_jax.files import digest, sealed
 from gtzan_jax.finished import read_run
 from gtzan_jax.model import layer_names
-from gtzan_jax.report import build
+from gtzan_jax.report import build, save
 from gtzan_jax.rundir import RunDir
 from gtzan_jax.sample import sample_text
 from gtzan_jax.splits import random_split, standardise
@@ -297,7 +300,10 @@ def test_paths_in_a_manifest_do_not_lead_out_of_the_folder(folder, tmp_path, ope
     assert os.path.realpath(secret) not in opened
 
 
-@pytest.mark.parametrize("name", ["best", "chunks", "overview", "tensorboard", "results.csv"])
+@pytest.mark.parametrize(
+    "name",
+    ["best", "chunks", "overview", "tensorboard", "results.csv", "manifest.json", "report_files"],
+)
 def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
     outside = tmp_path / "outside"
     if (folder / name).exists():
@@ -307,6 +313,74 @@ def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
     (folder / name).symlink_to(outside)
     with pytest.raises(InputError, match=f"{name} is a link"):
         RunDir(folder).read_manifest()
+
+
+# A link in a run directory, the command that would follow it, and what it would do.
+LINKS = {
+    "chunks are removed": ("chunks", "sweep", ["--workdir=run", "--overwrite"]),
+    "a chunk is removed": ("chunks/000002.chunk", "sweep", ["--workdir=run", "--overwrite"]),
+    "the lock is written": (".lock", "sweep", ["--workdir=run"]),
+    "a new lock is written": (".lock", "sweep", ["--workdir=new"]),
+    "the lock is written after a retraining": (".lock", "retrain", ["--workdir=run"]),
+    "images are written": ("report_files", "report", ["run"]),
+    "images are written elsewhere": ("../page_files", "report", ["run", "--output=page.html"]),
+}
+
+
+@pytest.mark.parametrize(("name", "module", "arguments"), LINKS.values(), ids=LINKS)
+def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, name, module, arguments):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for mine in ("000001.chunk", "accuracy.png", "by_value.png"):
+        (outside / mine).write_text("mine")
+    (folder / "chunks").mkdir()
+    (tmp_path / "new").mkdir()
+    link = (tmp_path / "new" if "--workdir=new" in arguments else folder) / name
+    if name == "chunks":
+        link.rmdir()
+    link.symlink_to(outside if "." not in name.lstrip("./") else outside / "000001.chunk")
+    before = contents(outside)
+    smoke = ["--data=sample", "--sweep=smoke"] if module == "sweep" else []
+    done = command(module, *smoke, *arguments, folder=tmp_path)
+    assert contents(outside) == before
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"{link.name} is a link" in done.stderr
+
+
+def contents(folder):
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_a_report_takes_the_place_of_a_link(folder, tmp_path, name):
+    report = build(read_run(folder))
+    (tmp_path / "mine").write_text("mine")
+    (folder / name).symlink_to(tmp_path / "mine")
+    save(report, folder / "report.html")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (folder / name).is_symlink()
+
+
+def test_baselines_with_links_are_refused_or_passed_over(folder, tmp_path):
+    checksum = read_run(folder).manifest["data"]["sha256"]
+    beside = write_baselines(tmp_path / "baselines-1", checksum)
+    assert sections.find_baselines(read_run(folder), None) == beside
+    (beside / "importance.png").unlink()
+    (beside / "importance.png").symlink_to("/etc/passwd")
+    assert sections.find_baselines(read_run(folder), None) is None
+    with pytest.raises(InputError, match=r"importance\.png is a link"):
+        sections.find_baselines(read_run(folder), str(beside))
+
+
+@pytest.mark.parametrize("name", ["0x.chunk", "1\x1b[2J.chunk"])
+def test_only_numbers_name_chunks(tmp_path, name):
+    (tmp_path / name).write_text("")
+    store = ChunkStore(tmp_path, 2)
+    assert not store.damaged
+    history = np.zeros((1, 2, 4), np.float32)
+    store.add(Chunk(Bucket((8, 8, 8), (0,)), 0, (0,), history))
+    store.flush()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "000001.chunk"])
 
 
 @pytest.mark.parametrize(
