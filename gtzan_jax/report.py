@@ -22,6 +22,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically
 from gtzan_jax.finished import FinishedRun, read_run, table_of
 from gtzan_jax.resources import resource
+from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     pass
@@ -162,7 +163,8 @@ def main(paths: Sequence[str]) -> int:
     folder = f"{path.stem}_files"
     report = build(run, others, flags.FLAGS.data, flags.FLAGS.baselines, folder)
     save(report, path)
-    print(f"report in {path}\n  its twin in Markdown in {path.with_suffix('.md')}")
+    print(printable(f"report in {path}"))
+    print(printable(f"  its twin in Markdown in {path.with_suffix('.md')}"))
     return 0
 
 

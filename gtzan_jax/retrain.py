@@ -17,6 +17,7 @@ from gtzan_jax.platforms import select_platform
 from gtzan_jax.rundir import RunDir
 from gtzan_jax.space import Config, Sweep
 from gtzan_jax.splits import Dataset, random_split, standardise
+from gtzan_jax.text import printable
 from gtzan_jax.trained import TrainedModel
 from gtzan_jax.training import METRICS
 
@@ -159,7 +160,8 @@ def main() -> int:
         manifest = found.run.read_manifest()
         manifest["retraining"] = {"epochs": epochs, "config_id": int(row["config_id"])}
         found.run.record(manifest, "best")
-    print(f"{summary(found.run)}\n  config  {config.name}\n  model   {found.run.best}")
+    print(f"{summary(found.run)}\n  config  {config.name}")
+    print(printable(f"  model   {found.run.best}"))
     return 0
 
 

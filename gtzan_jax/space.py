@@ -18,6 +18,7 @@ from typing import Any
 
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.resources import resource
+from gtzan_jax.text import printable
 
 ACTIVATIONS = ("relu", "leaky_relu")
 INITIALIZERS = ("glorot_uniform", "random_uniform")
@@ -252,8 +253,8 @@ def _shown(value: object) -> str:
 
 
 def _one_line(text: object) -> str:
-    """Returns a text without what would break a line, shortened to fit into a message."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    """Returns a text on one line, shortened to fit into a message."""
+    line = " ".join(printable(text).split())
     return line if len(line) <= 120 else f"{line[:119]}…"
 
 

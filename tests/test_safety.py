@@ -1,6 +1,7 @@
 """What comes from strangers cannot run code, nor reach beyond its folder."""
 
 import ast
+import dataclasses
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import stat
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -20,9 +22,10 @@ from finished_runs import random_history, write_baselines, write_run
 from requests.adapters import HTTPAdapter
 from test_sweep import command
 
-from gtzan_jax import chunks, features, kaggle, platforms, sections
+from gtzan_jax import chunks, cli, features, kaggle, platforms, sections, sweep
 from gtzan_jax.batching import Bucket
 from gtzan_jax.chunks import ChunkStore
+from gtzan_jax.compare import compare, markdown
 from gtzan_jax.engine import Chunk
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.features import load_table, parse_table
@@ -30,9 +33,10 @@ from gtzan_jax.files import digest, sealed
 from gtzan_jax.finished import read_run
 from gtzan_jax.model import layer_names
 from gtzan_jax.report import build, save
-from gtzan_jax.rundir import RunDir
+from gtzan_jax.rundir import RunDir, results_table
 from gtzan_jax.sample import sample_text
 from gtzan_jax.splits import random_split, standardise
+from gtzan_jax.text import printable
 from gtzan_jax.trained import TrainedModel, load_model
 
 PACKAGE = Path(features.__file__).parent
@@ -452,6 +456,52 @@ def test_what_came_from_a_stranger_stays_text_in_the_report(tmp_path):
     for text in (report.html, report.markdown):
         assert "<script>window" not in text
         assert "&lt;script&gt;window.evil" in text
+
+
+# ------------------------------------------------------------------------------------ the terminal
+
+ESCAPES = "\x1b[2J\x1b]0;evil\x07\r\n\u202eline"  # clears the screen, names the window
+
+
+def assert_harmless(shown):
+    assert "evil" in shown
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert not any(line.startswith("line") for line in shown.splitlines())
+
+
+def test_runs_are_compared_without_what_a_terminal_obeys(tmp_path):
+    names = ("first", f"second{ESCAPES}")
+    folders = [write_run(tmp_path / name, SWEEP, random_history(SWEEP)) for name in names]
+    seal(
+        folders[1],
+        lambda m: (
+            m.update({"platform": ESCAPES, f"key{ESCAPES}": [ESCAPES], "resume": ESCAPES}),
+            m["versions"].update({ESCAPES: ESCAPES}),
+            m["data"].update(source=f"{ESCAPES}.csv"),
+        ),
+    )
+    runs = [read_run(folder) for folder in folders]
+    for order in (runs, runs[::-1]):
+        shown = markdown(compare(order))
+        assert_harmless(shown)
+        assert f"| key{printable(ESCAPES)} |" in shown
+
+
+def test_what_commands_print_has_nothing_that_a_terminal_obeys(capsys):
+    table = SimpleNamespace(source=ESCAPES, notice="")
+    job = SimpleNamespace(
+        sweep=dataclasses.replace(SWEEP, name=ESCAPES), seeds=[0], table=table,
+        run=RunDir(ESCAPES), num_members=1,
+    )  # fmt: skip
+    sweep.print_start(job, 0)
+    assert_harmless(capsys.readouterr().out)
+    results = results_table(SWEEP, 1, random_history(SWEEP))
+    sweep.print_summary(RunDir(ESCAPES), results, {}, {})
+    assert_harmless(capsys.readouterr().out)
+    cli._show_warning(UserWarning(f"{ESCAPES} is damaged"))
+    with pytest.raises(SystemExit):
+        cli._fail(ESCAPES)
+    assert_harmless(capsys.readouterr().err)
 
 
 # ------------------------------------------------------------------------------------ the download
