@@ -188,6 +188,16 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     return sweep
 
 
+def parse_config(document: Mapping[str, Any], where: str) -> Config:
+    """Checks nine hyperparameters by name, as a sweep file's, and returns the config.
+
+    Raises:
+      InputError: a key is unknown or missing, a value impossible.
+    """
+    _check_keys(document, HYPERPARAMETERS, HYPERPARAMETERS, where)
+    return Config(*(_axis(axis, [document[axis]], where)[0] for axis in HYPERPARAMETERS))
+
+
 def _find(name_or_path: str) -> Path:
     shipped = resource("sweeps") / f"{name_or_path}.toml"
     names = sweep_names()

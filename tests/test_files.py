@@ -70,7 +70,7 @@ def test_a_folder_that_fails_stays_as_it_was(tmp_path):
 def test_what_a_killed_process_left_counts_as_nothing_and_is_removed(tmp_path):
     (tmp_path / ".results.csv.x1.tmp").touch()
     (tmp_path / ".best.tmp").mkdir()
-    (tmp_path / ".best.tmp" / "model.npz").touch()
+    (tmp_path / ".best.tmp" / "model.safetensors").touch()
     assert is_empty(tmp_path)
     remove_temporaries(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import stat
+import struct
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -199,7 +200,7 @@ def loads_or_tells(folder):
     return problem
 
 
-@pytest.mark.parametrize("name", ["model.npz", "model.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
 def test_a_damaged_model_is_refused_in_one_line(model_folder, tmp_path, name):
     shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
     whole, damage = (tmp_path / name).read_bytes(), random.Random(0)
@@ -216,21 +217,37 @@ def test_a_damaged_model_is_refused_in_one_line(model_folder, tmp_path, name):
     assert str(tmp_path) in loads_or_tells(tmp_path)
 
 
+def safetensors_header(header):
+    return struct.pack("<Q", len(header)) + header
+
+
+def tensor(dtype, shape, offsets):
+    described = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+    return json.dumps({"hidden1.bias": described}).encode()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("model.json", b"[" * 100_000),
         ("model.json", b"[]"),
         ("model.json", b"null"),
-        ("model.json", b'{"format": 2, "leaky_slope": NaN}'),
-        ("model.npz", b"\x80\x04cos\nsystem\n."),
-        ("model.npz", b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False}"),
+        ("model.json", b'{"format": 3, "leaky_slope": NaN}'),
+        ("model.json", b'{"format": 2}'),
+        ("model.safetensors", b"\x80\x04cos\nsystem\n."),
+        ("model.safetensors", b"\xff" * 7 + b"\x7f{}"),
+        ("model.safetensors", safetensors_header(b"[" * 2_000)),
+        ("model.safetensors", safetensors_header(tensor("F32", [2**63, 2**63], [0, 0]))),
+        ("model.safetensors", safetensors_header(tensor("F32", [-1], [0, 4]))),
+        ("model.safetensors", safetensors_header(tensor("F32", [3], [2**64, 12]))),
+        ("model.safetensors", safetensors_header(tensor("BF16", [0], [0, 0]))),
+        ("model.safetensors", safetensors_header(b'{"\\u001b[2J":null}')),
     ],
 )
 def test_a_hostile_model_is_refused_in_one_line(model_folder, tmp_path, name, content):
     shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / name).write_bytes(content)
-    if name == "model.npz":
+    if name == "model.safetensors":
         seal_model(tmp_path, {"weights_sha256": digest(tmp_path / name)})
     assert str(tmp_path) in loads_or_tells(tmp_path)
 
@@ -251,6 +268,15 @@ def seal_model(folder, changes):
         {"genres": ["a"]},
         {"features": "tempo"},
         {"config": {}},
+        {"config": 3},
+        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"num_units1": 10**12}},
+        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"num_units1": -1}},
+        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"activation": "evil"}},
+        {"leaky_slope": 10**400},
+        {"mean": [10**400] * 57},
+        {"genres": []},
+        {"genres": list(range(10))},
+        {"weights_sha256": None},
     ],
 )
 def test_a_model_whose_parts_do_not_fit_is_refused(model_folder, tmp_path, changes):
