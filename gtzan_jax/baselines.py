@@ -35,6 +35,7 @@ from gtzan_jax.platforms import select_platform
 from gtzan_jax.progress import PartsProgress
 from gtzan_jax.space import Config, Sweep, load_sweep
 from gtzan_jax.splits import TEST_SIZE, Split, random_split, standardise
+from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -210,7 +211,8 @@ def print_summary(found: Comparison, folder: Path) -> None:
     print("\n" + table.to_string(index=False, float_format="{:.3f}".format, na_rep=""))
     print("(difference: our accuracy minus the model's, with its 95 % interval)")
     print(textwrap.fill(f"{NOTES['splits']} {NOTES['selection']}", 100))
-    print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s; results in {folder}")
+    seconds = time.perf_counter() - gtzan_jax.STARTED
+    print(printable(f"{seconds:.1f} s; results in {folder}"))
 
 
 def main() -> int:
@@ -233,11 +235,9 @@ def main() -> int:
             f"The config is the best of the sweep in {flags.FLAGS.run}, whose feature table has "
             "another checksum than this one."
         )
-        print(notes["run"])
-    print(
-        f"{len(models) + 1} models on {len(splits)} random splits of {table.source}; "
-        f"ours: {config.name}, {sweep.epochs} epochs"
-    )
+        print(printable(notes["run"]))
+    print(printable(f"{len(models) + 1} models on {len(splits)} random splits of {table.source}"))
+    print(f"ours: {config.name}, {sweep.epochs} epochs")
     found = run_comparison(models, config, sweep, table, splits, seed)
     description = describe(models, config, sweep, table, splits, seed)
     description |= {"best_classical": found.best_classical, "notes": notes}

@@ -106,7 +106,8 @@ class ChunkStore:
         return history
 
     def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("[0-9]*.chunk"))
+        found = self._folder.glob("[0-9]*.chunk")
+        return sorted(path for path in found if path.stem.isdecimal())
 
     def _note(self, members: Members) -> None:
         for seed, ids in members:

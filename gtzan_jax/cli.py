@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from gtzan_jax.errors import InputError, Interrupted, RunError
 from gtzan_jax.features import FeatureTable
 from gtzan_jax.platforms import MATMUL_PRECISIONS, PLATFORMS
+from gtzan_jax.text import printable
 
 FAILURE = 1
 USAGE_ERROR = 2
@@ -51,7 +52,7 @@ def warn_of_sample(table: FeatureTable) -> None:
     """Says, so that it cannot be missed, that the sample stands in for the real table."""
     if table.notice:
         rule = "!" * 80
-        print(f"{rule}\n{textwrap.fill(table.notice, 80)}\n{rule}", file=sys.stderr)
+        print(f"{rule}\n{textwrap.fill(printable(table.notice), 80)}\n{rule}", file=sys.stderr)
 
 
 def warn_of_repeats(table: FeatureTable) -> None:
@@ -138,11 +139,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(printable(f"warning: {message}"), file=sys.stderr)
 
 
 def _fail(message: str, code: int = USAGE_ERROR) -> NoReturn:
-    # Names from files may hold what breaks a line, or worse, means something to a terminal.
-    line = "".join(c if c.isprintable() else " " for c in message)
-    print(f"error: {line}", file=sys.stderr)
+    print(printable(f"error: {message}"), file=sys.stderr)
     sys.exit(code)

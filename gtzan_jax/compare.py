@@ -19,6 +19,7 @@ from gtzan_jax.files import write_atomically
 from gtzan_jax.finished import FinishedRun, read_run
 from gtzan_jax.manifest import Manifest, as_dict, environment
 from gtzan_jax.space import HYPERPARAMETERS, Config
+from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,12 +93,12 @@ def manifest_differences(names: Sequence[str], manifests: Sequence[Manifest]) ->
 
 
 def markdown(comparison: Comparison) -> str:
-    """Lays a comparison out as text that is Markdown too."""
+    """Lays a comparison out as text for a terminal that is Markdown too."""
     pairs, first = comparison.pairs, comparison.runs["run"].iloc[0]
     parts = [
-        f"# {first} and {', '.join(pairs['run'])}",
+        printable(f"# {first} and {', '.join(pairs['run'])}"),
         _text_table(comparison.runs),
-        f"## Against {first}, configuration by configuration",
+        printable(f"## Against {first}, configuration by configuration"),
         _text_table(pairs),
         f"## The best of {len(comparison.configs):,} configurations that at least two runs have",
         _text_table(comparison.configs.head(10)),
@@ -183,7 +184,7 @@ def _text_table(table: "pd.DataFrame") -> str:
         [_cell(name, value) for name, value in zip(table.columns, row, strict=True)]
         for row in table.itertuples(index=False)
     ]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join(printable("| " + " | ".join(row) + " |") for row in rows)
 
 
 def _cell(name: str, value: object) -> str:
@@ -204,7 +205,7 @@ def main(paths: Sequence[str]) -> int:
             write_atomically(path, text)
         except OSError as error:
             raise InputError(f"--output={path}: cannot be written: {error.strerror}") from None
-        print(f"\nevery configuration in {path}")
+        print("\n" + printable(f"every configuration in {path}"))
     return 0
 
 

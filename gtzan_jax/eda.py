@@ -17,6 +17,7 @@ from gtzan_jax import cli, exploration, rundir
 from gtzan_jax.exploration import Pca
 from gtzan_jax.features import FeatureTable, load_table
 from gtzan_jax.files import write_atomically
+from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,10 +103,10 @@ def print_summary(
         f"genres; {len(quality['constant_features'])} constant and "
         f"{len(quality['extreme_features'])} extreme features"
     )
-    print(f"figures, tables and data_quality.json in {folder}")
+    print(printable(f"figures, tables and data_quality.json in {folder}"))
     print(
-        f"  tensorboard --logdir {folder / 'projector'}   # at /#projector, PCA in 3-D: color by "
-        "genre, untick 'Spherize data'"
+        printable(f"  tensorboard --logdir {folder / 'projector'}   # at /#projector, PCA in 3-D:"),
+        "color by genre, untick 'Spherize data'",
     )
     print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s")
 
@@ -117,7 +118,7 @@ def main() -> int:
     pcas = {scaling: exploration.pca(table, scaling) for scaling in exploration.SCALINGS}
     rundir.create_folder(folder)
     cli.warn_of_sample(table)
-    print(f"{table.note()}, {len(table.features)} features", flush=True)
+    print(printable(f"{table.note()}, {len(table.features)} features"), flush=True)
     matrix = exploration.correlations(table)
     pairs = exploration.strongest_pairs(matrix)
     ranking = exploration.rank_features(table)

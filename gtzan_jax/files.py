@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.text import printable
 
 # What is being written has a name that begins and ends like this.
 _TEMPORARY = (".", ".tmp")
@@ -80,6 +82,39 @@ def is_empty(folder: Path) -> bool:
     )
 
 
+def refuse_links(folder: Path) -> None:
+    """Checks that a folder holds nothing but files and folders, at any depth.
+
+    A link in a folder that a stranger made may lead anywhere, and a pipe may never end. The
+    folder itself may be a link, and need not be there.
+
+    Raises:
+      InputError: there is something else, or a folder cannot be looked into.
+    """
+    folders = [os.fspath(folder)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+                    elif not entry.is_file(follow_symlinks=False):
+                        raise _foreign(entry.path)
+        except FileNotFoundError:  # another process removes what it was writing
+            continue
+        except OSError as error:
+            raise InputError(
+                f"{printable(error.filename)}: cannot be looked into: {error.strerror}"
+            ) from None
+
+
+def _foreign(path: str | Path) -> InputError:
+    return InputError(
+        f"{printable(path)} is a link or no plain file; a run directory must hold the files "
+        "themselves: remove it"
+    )
+
+
 def digest(path: Path) -> str:
     """Returns the SHA-256 of a file, or of the names and contents of all files in a folder."""
     if not path.is_dir():
@@ -108,34 +143,57 @@ def is_sealed(document: Any) -> bool:
 def held(folder: Path) -> Iterator[None]:
     """Keeps other processes from holding the same folder; a process that dies lets go.
 
-    Where the system has no locks, as on Windows and some network disks, nothing is kept out.
+    Where the file system has no locks, as on some network disks, nothing is kept out.
 
     Raises:
-      InputError: another process holds it; names its pid and host.
+      InputError: another process holds it; names its pid and host. Or a link is in the folder.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    from filelock import lock_descriptor
+
+    refuse_links(folder)
+    handle = _open_lock(folder / _LOCK)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(handle, 1000, 0).decode("utf-8", "replace").strip()
-            raise InputError(
-                f"{folder} is in use by {holder or 'another process'}; wait for it or stop it, or "
-                "name another --workdir"
-            ) from None
+            taken = lock_descriptor(handle, blocking=False)
         except OSError as error:
             reason = error.strerror
             warnings.warn(f"{folder} cannot be locked ({reason}): start no second", stacklevel=3)
+            taken = True
+        # Windows locks the first byte, also against reading: the holder's name begins behind it.
+        if not taken:
+            os.lseek(handle, 1, os.SEEK_SET)
+            holder = printable(os.read(handle, 1000).decode("utf-8", "replace")).strip()
+            raise InputError(
+                f"{folder} is in use by {holder or 'another process'}; wait for it or stop it, or "
+                "name another --workdir"
+            )
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, f" process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
     finally:
         os.close(handle)
+
+
+def _open_lock(path: Path) -> int:
+    """Opens a lock file, or makes it, where it is a file of its own.
+
+    filelock's own opening leaves hard links in, whose other name is a file of the user's.
+    """
+    flags = os.O_RDWR | os.O_CREAT  # not O_TRUNC: the holder's name stays until the lock is held
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    try:
+        handle = os.open(path, flags, 0o666)
+    except OSError:
+        if path.is_symlink() or path.is_dir():
+            raise _foreign(path) from None
+        raise
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(handle)
+        raise _foreign(path)
+    return handle
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,6 +22,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically
 from gtzan_jax.finished import FinishedRun, read_run, table_of
 from gtzan_jax.resources import resource
+from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     pass
@@ -99,10 +100,14 @@ def build(
 def save(report: Report, path: Path) -> None:
     """Writes the page to ``path``, its twin beside it, and the twin's images.
 
+    Files that are links are replaced. A folder that is one would lead what is written elsewhere.
+
     Raises:
       InputError: they cannot be written there.
     """
     folder = path.with_name(f"{path.stem}_files")
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a link: remove it, or name another --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, image in report.images.items():
@@ -160,7 +165,8 @@ def main(paths: Sequence[str]) -> int:
     folder = f"{path.stem}_files"
     report = build(run, others, flags.FLAGS.data, flags.FLAGS.baselines, folder)
     save(report, path)
-    print(f"report in {path}\n  its twin in Markdown in {path.with_suffix('.md')}")
+    print(printable(f"report in {path}"))
+    print(printable(f"  its twin in Markdown in {path.with_suffix('.md')}"))
     if report.missing_table:
         print(f"  without the figures that need the tracks: {report.missing_table}")
     return 0

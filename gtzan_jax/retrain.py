@@ -18,6 +18,7 @@ from gtzan_jax.platforms import select_platform
 from gtzan_jax.rundir import RunDir, describe_session
 from gtzan_jax.space import Config, Sweep
 from gtzan_jax.splits import Dataset, random_split, standardise
+from gtzan_jax.text import printable
 from gtzan_jax.trained import TrainedModel
 from gtzan_jax.training import METRICS
 
@@ -164,7 +165,8 @@ def main() -> int:
         )
         manifest.sessions.append(describe_session("retrain", found.accuracy.size))
         found.run.record(manifest, "best")
-    print(f"{summary(found.run)}\n  config  {config.name}\n  model   {found.run.best}")
+    print(f"{summary(found.run)}\n  config  {config.name}")
+    print(printable(f"  model   {found.run.best}"))
     return 0
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from gtzan_jax import claims, effects
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable
+from gtzan_jax.files import refuse_links
 from gtzan_jax.finished import FinishedRun, table_of
 from gtzan_jax.manifest import Session, environment
 from gtzan_jax.rundir import RESULT_METRICS
@@ -55,10 +56,11 @@ def find_baselines(run: FinishedRun, folder: str | None) -> Path | None:
         of the same feature table.
 
     Raises:
-      InputError: ``folder`` holds no baselines, or those of another feature table.
+      InputError: ``folder`` holds a link, no baselines, or those of another feature table.
     """
     checksum = run.manifest.data.sha256
     if folder is not None:
+        refuse_links(Path(folder))
         found = _baselines_checksum(Path(folder))
         if found is None:
             raise InputError(
@@ -96,6 +98,7 @@ def _read_baselines(folder: Path) -> _Baselines:
 
 def _baselines_checksum(folder: Path) -> str | None:
     try:
+        refuse_links(folder)
         checksum = _read_baselines(folder).data.sha256
     except (OSError, ValueError, RecursionError):
         return None

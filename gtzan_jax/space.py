@@ -18,6 +18,7 @@ from typing import Any
 
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.resources import resource
+from gtzan_jax.text import printable
 
 ACTIVATIONS = ("relu", "leaky_relu")
 INITIALIZERS = ("glorot_uniform", "random_uniform")
@@ -187,6 +188,16 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     return sweep
 
 
+def parse_config(document: Mapping[str, Any], where: str) -> Config:
+    """Checks nine hyperparameters by name, as a sweep file's, and returns the config.
+
+    Raises:
+      InputError: a key is unknown or missing, a value impossible.
+    """
+    _check_keys(document, HYPERPARAMETERS, HYPERPARAMETERS, where)
+    return Config(*(_axis(axis, [document[axis]], where)[0] for axis in HYPERPARAMETERS))
+
+
 def _find(name_or_path: str) -> Path:
     shipped = resource("sweeps") / f"{name_or_path}.toml"
     names = sweep_names()
@@ -252,8 +263,8 @@ def _shown(value: object) -> str:
 
 
 def _one_line(text: object) -> str:
-    """Returns a text without what would break a line, shortened to fit into a message."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    """Returns a text on one line, shortened to fit into a message."""
+    line = " ".join(printable(text).split())
     return line if len(line) <= 120 else f"{line[:119]}…"
 
 

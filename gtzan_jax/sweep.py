@@ -29,6 +29,7 @@ from gtzan_jax.progress import SweepProgress
 from gtzan_jax.rundir import RunDir
 from gtzan_jax.space import Sweep, load_sweep
 from gtzan_jax.splits import TEST_SIZE, Dataset, Sizes, random_split, standardise, train_size
+from gtzan_jax.text import printable
 from gtzan_jax.training import METRICS
 
 if TYPE_CHECKING:
@@ -198,8 +199,9 @@ def print_start(job: Job, there: int) -> None:
     sweep, count = job.sweep, len(job.seeds)
     seeds = f" × {count} seeds" if count > 1 else ""
     devices = f"{len(jax.devices())} {jax.default_backend()} devices"
-    print(f"{sweep.name}: {sweep.num_configs:,} configs{seeds} × {sweep.epochs} epochs, {devices}")
-    print(f"  from {job.table.source} to {job.run.path}", flush=True)
+    size = f"{sweep.num_configs:,} configs{seeds} × {sweep.epochs} epochs"
+    print(printable(f"{sweep.name}: {size}, {devices}"))
+    print(printable(f"  from {job.table.source} to {job.run.path}"), flush=True)
     if there:
         print(f"  {there:,} of {job.num_members:,} members are there already", flush=True)
 
@@ -225,9 +227,9 @@ def print_summary(
     if manifest.retraining:
         print(summary(run))
     model = f", the model in {run.best}" if manifest.retraining else ""
-    print(f"results in {run.results_path}{model}")
-    print(f"  tensorboard --logdir {run.tensorboard}   # every run, HParams page")
-    print(f"  tensorboard --logdir {run.overview}   # the best, means, figures")
+    print(printable(f"results in {run.results_path}{model}"))
+    print(printable(f"  tensorboard --logdir {run.tensorboard}   # every run, HParams page"))
+    print(printable(f"  tensorboard --logdir {run.overview}   # the best, means, figures"))
     parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
     print(f"{sum(seconds.values()):.1f} s ({parts})")
 
@@ -250,7 +252,7 @@ def work(job: Job, clock: Stopwatch) -> int:
     store = ChunkStore(run.chunks, job.sweep.epochs)
     for name in store.damaged:
         print(
-            f"warning: {run.chunks / name} is damaged; its members are trained anew",
+            printable(f"warning: {run.chunks / name} is damaged; its members are trained anew"),
             file=sys.stderr,
         )
     print_start(job, len(store))

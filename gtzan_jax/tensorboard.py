@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtzan_jax.space import HYPERPARAMETERS, Config, Sweep
+from gtzan_jax.text import printable
 from gtzan_jax.training import METRICS
 
 # tensorboardX imports PyTorch where it is installed, two seconds for tensors that are never
@@ -222,7 +223,7 @@ def write_projector(
         projector takes the first line for a header only if there is a tab in it.
     """
     table = [list(columns), *zip(*columns.values(), strict=True)]
-    cells = ([_one_line(cell) for cell in row] for row in table)
+    cells = ([printable(cell) for cell in row] for row in table)  # no tabs, no line ends
     numbers = ([f"{number:.7g}" for number in vector] for vector in vectors.tolist())
     folder.mkdir(parents=True, exist_ok=True)
     _write_tsv(folder / "metadata.tsv", cells)
@@ -230,11 +231,6 @@ def write_projector(
     paths = 'tensor_path: "tensors.tsv" metadata_path: "metadata.tsv"'
     config = f"embeddings {{ tensor_name: {json.dumps(name)} {paths} }}\n"
     (folder / "projector_config.pbtxt").write_text(config, encoding="utf-8")
-
-
-def _one_line(cell: str) -> str:
-    """Returns a cell without tabs, line ends and whatever else is not to be seen."""
-    return "".join(letter if letter.isprintable() else " " for letter in cell)
 
 
 def _write_tsv(path: Path, rows: Iterable[Sequence[str]]) -> None:

@@ -2,37 +2,39 @@
 
 import dataclasses
 import functools
-import io
+import hashlib
+import itertools
 import json
-import struct
-import tokenize
-import zlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import jax
 import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.features import FeatureTable
-from gtzan_jax.files import digest, is_sealed, sealed, write_atomically
+from gtzan_jax.files import is_sealed, refuse_links, sealed, write_atomically
 from gtzan_jax.model import MLP, Params, apply_model, layer_names
-from gtzan_jax.space import HYPERPARAMETERS, Config, Sweep
+from gtzan_jax.space import Config, Sweep, parse_config
 from gtzan_jax.splits import Dataset
+from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMAT = 2
+_FORMAT = 3
+_MAX_JSON = 2**20  # bytes of model.json, many times what the names of features and genres take
+_MAX_HEADER = 2**12  # bytes of model.safetensors before the weights, a few times what they take
 
 # What reading files raises that are not as they were written, by accident or on purpose.
 _UNUSABLE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, MemoryError,
-    RuntimeError,  # too many brackets, an encrypted or an unknown kind of archive
-    BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError,
+    OSError, ValueError, KeyError, TypeError, SafetensorError,
+    OverflowError, RecursionError,  # a whole number without end, too many brackets
 )  # fmt: skip
 
 
@@ -133,7 +135,7 @@ class TrainedModel:
         return values
 
     def save(self, folder: Path) -> None:
-        """Writes ``model.npz`` (the weights) and ``model.json`` (all else)."""
+        """Writes ``model.safetensors`` (the weights) and ``model.json`` (all else)."""
         description = {
             "format": _FORMAT,
             "data": self.data,
@@ -145,15 +147,14 @@ class TrainedModel:
             "scale": self.scale.tolist(),
         }
         arrays = {
-            f"{layer}.{part}": np.asarray(array)
+            f"{layer}.{part}": np.ascontiguousarray(array)
             for layer, parts in self.params.items()
             for part, array in parts.items()
         }
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        weights = safetensors.numpy.save(arrays)
+        description["weights_sha256"] = hashlib.sha256(weights).hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "model.npz", buffer.getvalue())
-        description["weights_sha256"] = digest(folder / "model.npz")
+        write_atomically(folder / "model.safetensors", weights)
         write_atomically(folder / "model.json", json.dumps(sealed(description), indent=2) + "\n")
 
 
@@ -171,48 +172,76 @@ def load_model(path: str | Path) -> TrainedModel:
         folder = folder / "best"
     if not (folder / "model.json").is_file():
         raise InputError(f"{path}: no trained model there; give a run directory or its best/")
+    refuse_links(Path(path))
     try:
-        described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        described = json.loads(_read(folder / "model.json", _MAX_JSON))
         if described["format"] != _FORMAT:
-            raise ValueError(f"format {described['format']}, and this version reads {_FORMAT}")
+            raise ValueError(
+                f"format {described['format']!r}, and this version reads {_FORMAT}: retrain it"
+            )
         if not is_sealed(described):
             raise ValueError("the checksum of model.json does not fit: damaged, or edited")
-        if described["weights_sha256"] != digest(folder / "model.npz"):
-            raise ValueError("model.npz is not the one that model.json describes")
-        with (folder / "model.npz").open("rb") as file:
-            stored = np.load(file, allow_pickle=False)
-            arrays = {name: stored[name] for name in stored.files}
-        return _assemble(described, arrays)
+        return _assemble(described, folder / "model.safetensors")
     except _UNUSABLE as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        reason = printable(f"{type(error).__name__}: {' '.join(str(error).split())}")
         raise InputError(f"{folder}: the model's files cannot be used ({reason[:200]})") from None
 
 
-def _assemble(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TrainedModel:
-    config = Config(**{name: described["config"][name] for name in HYPERPARAMETERS})
-    sizes = (len(described["features"]), *config.shape, len(described["genres"]))
-    params: dict[str, dict[str, np.ndarray]] = {}
-    for layer, name in enumerate(layer_names(len(config.shape))):
-        fan_in, fan_out = sizes[layer], sizes[layer + 1]
-        params[name] = {}
-        for part, shape in (("kernel", (fan_in, fan_out)), ("bias", (fan_out,))):
-            array = arrays[f"{name}.{part}"]
-            if array.shape != shape or array.dtype != np.float32:
-                raise ValueError(f"{name}.{part} is {array.dtype}{array.shape}, not {shape}")
-            params[name][part] = array
+def _read(path: Path, limit: int) -> bytes:
+    """Reads a file, and no more of it than it may have."""
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{path.name} has more than {limit:,} bytes")
+    return content
+
+
+def _assemble(described: Mapping[str, Any], path: Path) -> TrainedModel:
+    """Checks what model.json says, then reads the weights, which must be just those it implies."""
+    config = parse_config(described["config"], "config")
+    features, genres = _names(described["features"]), _names(described["genres"])
     mean, scale = (np.asarray(described[name], np.float64) for name in ("mean", "scale"))
+    shape = (len(features),)
+    if mean.shape != shape or scale.shape != shape or not (scale > 0).all():
+        raise ValueError(f"mean and scale are not {len(features)} numbers each, the scale above 0")
     slope = float(described["leaky_slope"])
-    if mean.shape != sizes[:1] or scale.shape != sizes[:1] or not (scale > 0).all():
-        raise ValueError(f"mean and scale are not {sizes[0]} numbers each, the scale above 0")
     if not (np.isfinite(mean).all() and np.isfinite(slope)):
         raise ValueError("mean or leaky_slope is not finite")
+    sizes = (len(features), *config.shape, len(genres))
     return TrainedModel(
         config=config,
-        params=params,
-        features=tuple(described["features"]),
-        genres=tuple(described["genres"]),
+        params=_read_weights(path, sizes, described["weights_sha256"]),
+        features=features,
+        genres=genres,
         mean=mean,
         scale=scale,
         leaky_slope=slope,
         data=str(described["data"]),
     )
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not value or not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise ValueError("features or genres are no list of names")
+    return tuple(value)
+
+
+def _read_weights(path: Path, sizes: Sequence[int], sha256: str) -> dict[str, dict[str, Any]]:
+    """Reads the layers between ``sizes``: features, units of the hidden layers, genres."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    layers = layer_names(len(sizes) - 2)
+    for layer, (fan_in, fan_out) in zip(layers, itertools.pairwise(sizes), strict=True):
+        shapes |= {f"{layer}.kernel": (fan_in, fan_out), f"{layer}.bias": (fan_out,)}
+    content = _read(path, 4 * sum(map(math.prod, shapes.values())) + _MAX_HEADER)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{path.name} is not the one that model.json describes")
+    arrays = safetensors.numpy.load(content)
+    if arrays.keys() != shapes.keys():
+        raise ValueError(f"{path.name} holds {sorted(arrays)}, not {sorted(shapes)}")
+    params: dict[str, dict[str, Any]] = {layer: {} for layer in layers}
+    for name, array in arrays.items():
+        if array.shape != shapes[name] or array.dtype != np.float32:
+            raise ValueError(f"{name} is {array.dtype}{array.shape}, not {shapes[name]}")
+        layer, part = name.split(".")
+        params[layer][part] = array
+    return params

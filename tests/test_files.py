@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from gtzan_jax import files
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import (
     digest,
     held,
     is_empty,
     is_sealed,
+    refuse_links,
     remove_temporaries,
     replaced_folder,
     sealed,
@@ -68,7 +70,7 @@ def test_a_folder_that_fails_stays_as_it_was(tmp_path):
 def test_what_a_killed_process_left_counts_as_nothing_and_is_removed(tmp_path):
     (tmp_path / ".results.csv.x1.tmp").touch()
     (tmp_path / ".best.tmp").mkdir()
-    (tmp_path / ".best.tmp" / "model.npz").touch()
+    (tmp_path / ".best.tmp" / "model.safetensors").touch()
     assert is_empty(tmp_path)
     remove_temporaries(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -126,3 +128,48 @@ def test_a_folder_has_one_holder_and_a_dead_one_lets_go(tmp_path):
         process.wait()
     with held(tmp_path):
         pass
+
+
+needs_posix = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX files")
+
+
+@needs_posix
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda lock, other: lock.symlink_to(other),
+        lambda lock, other: lock.symlink_to(other.with_name("new")),
+        lambda lock, other: lock.hardlink_to(other),
+        lambda lock, _: lock.mkdir(),
+        lambda lock, _: os.mkfifo(lock),
+    ],
+    ids=["link", "link to nothing", "hard link", "folder", "pipe"],
+)
+@pytest.mark.parametrize("looks", [True, False], ids=["looked for", "made meanwhile"])
+def test_a_lock_that_is_no_file_of_its_own_is_refused(tmp_path, monkeypatch, make, looks):
+    if not looks:
+        monkeypatch.setattr(files, "refuse_links", lambda _: None)
+    folder, other = tmp_path / "run", tmp_path / "other"
+    folder.mkdir()
+    other.write_text("mine")
+    make(folder / ".lock", other)
+    with pytest.raises(InputError, match=r"\.lock is .*remove it") as error, held(folder):
+        pass
+    assert error.value.args[0].isprintable()
+    assert other.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "run"]
+
+
+@needs_posix
+@pytest.mark.parametrize("name", ["x", "a/b/x", ".lock", ".chunks.tmp", "\x1b[2J\n"])
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/"), os.mkfifo])
+def test_links_and_pipes_are_refused_wherever_they_are(tmp_path, name, make):
+    folder = tmp_path / "link"  # which one names a folder by is one's own choice
+    (tmp_path / "run" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "run" / "file").touch()
+    folder.symlink_to("run")
+    refuse_links(folder)
+    make(folder / name)
+    with pytest.raises(InputError, match="is a link or no plain file") as error:
+        refuse_links(folder)
+    assert error.value.args[0].isprintable()

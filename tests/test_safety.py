@@ -1,35 +1,43 @@
 """What comes from strangers cannot run code, nor reach beyond its folder."""
 
 import ast
+import dataclasses
 import io
 import json
 import os
 import random
 import shutil
 import stat
+import struct
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 import requests
 from conftest import make_sweep
-from finished_runs import edit_manifest, random_history, write_run
+from finished_runs import edit_manifest, random_history, write_baselines, write_run
 from requests.adapters import HTTPAdapter
+from test_sweep import command
 
-from gtzan_jax import chunks, features, kaggle, platforms
+from gtzan_jax import chunks, cli, features, kaggle, platforms, sections, sweep
+from gtzan_jax.batching import Bucket
 from gtzan_jax.chunks import ChunkStore
+from gtzan_jax.compare import compare, markdown
+from gtzan_jax.engine import Chunk
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.features import load_table, parse_table
 from gtzan_jax.files import digest, sealed
 from gtzan_jax.finished import read_run
 from gtzan_jax.model import layer_names
-from gtzan_jax.report import build
-from gtzan_jax.rundir import RunDir
+from gtzan_jax.report import build, save
+from gtzan_jax.rundir import RunDir, results_table
 from gtzan_jax.sample import sample_text
 from gtzan_jax.splits import random_split, standardise
+from gtzan_jax.text import printable
 from gtzan_jax.trained import TrainedModel, load_model
 
 PACKAGE = Path(features.__file__).parent
@@ -192,7 +200,7 @@ def loads_or_tells(folder):
     return problem
 
 
-@pytest.mark.parametrize("name", ["model.npz", "model.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
 def test_a_damaged_model_is_refused_in_one_line(model_folder, tmp_path, name):
     shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
     whole, damage = (tmp_path / name).read_bytes(), random.Random(0)
@@ -209,21 +217,37 @@ def test_a_damaged_model_is_refused_in_one_line(model_folder, tmp_path, name):
     assert str(tmp_path) in loads_or_tells(tmp_path)
 
 
+def safetensors_header(header):
+    return struct.pack("<Q", len(header)) + header
+
+
+def tensor(dtype, shape, offsets):
+    described = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+    return json.dumps({"hidden1.bias": described}).encode()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
         ("model.json", b"[" * 100_000),
         ("model.json", b"[]"),
         ("model.json", b"null"),
-        ("model.json", b'{"format": 2, "leaky_slope": NaN}'),
-        ("model.npz", b"\x80\x04cos\nsystem\n."),
-        ("model.npz", b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False}"),
+        ("model.json", b'{"format": 3, "leaky_slope": NaN}'),
+        ("model.json", b'{"format": 2}'),
+        ("model.safetensors", b"\x80\x04cos\nsystem\n."),
+        ("model.safetensors", b"\xff" * 7 + b"\x7f{}"),
+        ("model.safetensors", safetensors_header(b"[" * 2_000)),
+        ("model.safetensors", safetensors_header(tensor("F32", [2**63, 2**63], [0, 0]))),
+        ("model.safetensors", safetensors_header(tensor("F32", [-1], [0, 4]))),
+        ("model.safetensors", safetensors_header(tensor("F32", [3], [2**64, 12]))),
+        ("model.safetensors", safetensors_header(tensor("BF16", [0], [0, 0]))),
+        ("model.safetensors", safetensors_header(b'{"\\u001b[2J":null}')),
     ],
 )
 def test_a_hostile_model_is_refused_in_one_line(model_folder, tmp_path, name, content):
     shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / name).write_bytes(content)
-    if name == "model.npz":
+    if name == "model.safetensors":
         seal_model(tmp_path, {"weights_sha256": digest(tmp_path / name)})
     assert str(tmp_path) in loads_or_tells(tmp_path)
 
@@ -244,6 +268,15 @@ def seal_model(folder, changes):
         {"genres": ["a"]},
         {"features": "tempo"},
         {"config": {}},
+        {"config": 3},
+        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"num_units1": 10**12}},
+        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"num_units1": -1}},
+        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"activation": "evil"}},
+        {"leaky_slope": 10**400},
+        {"mean": [10**400] * 57},
+        {"genres": []},
+        {"genres": list(range(10))},
+        {"weights_sha256": None},
     ],
 )
 def test_a_model_whose_parts_do_not_fit_is_refused(model_folder, tmp_path, changes):
@@ -291,7 +324,10 @@ def test_paths_in_a_manifest_do_not_lead_out_of_the_folder(folder, tmp_path, ope
     assert os.path.realpath(secret) not in opened
 
 
-@pytest.mark.parametrize("name", ["best", "chunks", "overview", "tensorboard", "results.csv"])
+@pytest.mark.parametrize(
+    "name",
+    ["best", "chunks", "overview", "tensorboard", "results.csv", "manifest.json", "report_files"],
+)
 def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
     outside = tmp_path / "outside"
     if (folder / name).exists():
@@ -301,6 +337,74 @@ def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
     (folder / name).symlink_to(outside)
     with pytest.raises(InputError, match=f"{name} is a link"):
         RunDir(folder).read_manifest()
+
+
+# A link in a run directory, the command that would follow it, and what it would do.
+LINKS = {
+    "chunks are removed": ("chunks", "sweep", ["--workdir=run", "--overwrite"]),
+    "a chunk is removed": ("chunks/000002.chunk", "sweep", ["--workdir=run", "--overwrite"]),
+    "the lock is written": (".lock", "sweep", ["--workdir=run"]),
+    "a new lock is written": (".lock", "sweep", ["--workdir=new"]),
+    "the lock is written after a retraining": (".lock", "retrain", ["--workdir=run"]),
+    "images are written": ("report_files", "report", ["run"]),
+    "images are written elsewhere": ("../page_files", "report", ["run", "--output=page.html"]),
+}
+
+
+@pytest.mark.parametrize(("name", "module", "arguments"), LINKS.values(), ids=LINKS)
+def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, name, module, arguments):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for mine in ("000001.chunk", "accuracy.png", "by_value.png"):
+        (outside / mine).write_text("mine")
+    (folder / "chunks").mkdir()
+    (tmp_path / "new").mkdir()
+    link = (tmp_path / "new" if "--workdir=new" in arguments else folder) / name
+    if name == "chunks":
+        link.rmdir()
+    link.symlink_to(outside if "." not in name.lstrip("./") else outside / "000001.chunk")
+    before = contents(outside)
+    smoke = ["--data=sample", "--sweep=smoke"] if module == "sweep" else []
+    done = command(module, *smoke, *arguments, folder=tmp_path)
+    assert contents(outside) == before
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"{link.name} is a link" in done.stderr
+
+
+def contents(folder):
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_a_report_takes_the_place_of_a_link(folder, tmp_path, name):
+    report = build(read_run(folder))
+    (tmp_path / "mine").write_text("mine")
+    (folder / name).symlink_to(tmp_path / "mine")
+    save(report, folder / "report.html")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (folder / name).is_symlink()
+
+
+def test_baselines_with_links_are_refused_or_passed_over(folder, tmp_path):
+    checksum = read_run(folder).manifest.data.sha256
+    beside = write_baselines(tmp_path / "baselines-1", checksum)
+    assert sections.find_baselines(read_run(folder), None) == beside
+    (beside / "importance.png").unlink()
+    (beside / "importance.png").symlink_to("/etc/passwd")
+    assert sections.find_baselines(read_run(folder), None) is None
+    with pytest.raises(InputError, match=r"importance\.png is a link"):
+        sections.find_baselines(read_run(folder), str(beside))
+
+
+@pytest.mark.parametrize("name", ["0x.chunk", "1\x1b[2J.chunk"])
+def test_only_numbers_name_chunks(tmp_path, name):
+    (tmp_path / name).write_text("")
+    store = ChunkStore(tmp_path, 2)
+    assert not store.damaged
+    history = np.zeros((1, 2, 4), np.float32)
+    store.add(Chunk(Bucket((8, 8, 8), (0,)), 0, (0,), history))
+    store.flush()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "000001.chunk"])
 
 
 @pytest.mark.parametrize(
@@ -445,6 +549,52 @@ def test_what_came_from_a_stranger_stays_text_in_the_report(tmp_path):
     for text in (report.html, report.markdown):
         assert "<script>window" not in text
         assert "&lt;script&gt;window.evil" in text
+
+
+# ------------------------------------------------------------------------------------ the terminal
+
+ESCAPES = "\x1b[2J\x1b]0;evil\x07\r\n\u202eline"  # clears the screen, names the window
+
+
+def assert_harmless(shown):
+    assert "evil" in shown
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert not any(line.startswith("line") for line in shown.splitlines())
+
+
+def test_runs_are_compared_without_what_a_terminal_obeys(tmp_path):
+    names = ("first", f"second{ESCAPES}")
+    folders = [write_run(tmp_path / name, SWEEP, random_history(SWEEP)) for name in names]
+    edit_manifest(
+        folders[1],
+        lambda m: (
+            m["sessions"][0].update({"platform": ESCAPES, "devices": [ESCAPES]}),
+            m["sessions"][0]["versions"].update({f"key{ESCAPES}": ESCAPES}),
+            m["data"].update(source=f"{ESCAPES}.csv"),
+        ),
+    )
+    runs = [read_run(folder) for folder in folders]
+    for order in (runs, runs[::-1]):
+        shown = markdown(compare(order))
+        assert_harmless(shown)
+        assert f"key{printable(ESCAPES)} |" in shown
+
+
+def test_what_commands_print_has_nothing_that_a_terminal_obeys(capsys):
+    table = SimpleNamespace(source=ESCAPES, notice="")
+    job = SimpleNamespace(
+        sweep=dataclasses.replace(SWEEP, name=ESCAPES), seeds=[0], table=table,
+        run=RunDir(ESCAPES), num_members=1,
+    )  # fmt: skip
+    sweep.print_start(job, 0)
+    assert_harmless(capsys.readouterr().out)
+    results = results_table(SWEEP, 1, random_history(SWEEP))
+    sweep.print_summary(RunDir(ESCAPES), results, SimpleNamespace(retraining=None), {})
+    assert_harmless(capsys.readouterr().out)
+    cli._show_warning(UserWarning(f"{ESCAPES} is damaged"))
+    with pytest.raises(SystemExit):
+        cli._fail(ESCAPES)
+    assert_harmless(capsys.readouterr().err)
 
 
 # ------------------------------------------------------------------------------------ the download

@@ -43,7 +43,7 @@ def test_the_run_directory_is_complete(smoke):
     ]  # fmt: skip
     assert sorted(path.name for path in (run / "best").iterdir()) == [
         "accuracy.png", "confusion_matrix.png", "history.csv", "loss.png",
-        "model.json", "model.npz", "scores.csv",
+        "model.json", "model.safetensors", "scores.csv",
     ]  # fmt: skip
     assert len(pd.read_csv(run / "results.csv")) == 24
     assert len(pd.read_csv(run / "history.csv")) == 24 * 2 * 2

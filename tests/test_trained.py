@@ -1,10 +1,15 @@
 import dataclasses
+import io
 import json
+import os
+import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_dataset, make_sweep
+from safetensors.numpy import load_file, save
 from test_finished import flip
 
 from gtzan_jax import load_model
@@ -95,9 +100,9 @@ def test_unusable_tables_are_refused(model, change, message):
         ("model.json", lambda path: path.write_text("[]")),
         ("model.json", lambda path: path.write_text(json.dumps({"format": 99}))),
         ("model.json", lambda path: path.write_text(path.read_text().replace("0.2", "0.3"))),
-        ("model.npz", lambda path: path.unlink()),
-        ("model.npz", lambda path: path.write_bytes(path.read_bytes()[:100])),
-        ("model.npz", flip),
+        ("model.safetensors", lambda path: path.unlink()),
+        ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:100])),
+        ("model.safetensors", flip),
     ],
 )
 def test_damaged_files_are_refused(model, tmp_path, name, damage):
@@ -113,15 +118,69 @@ class Bomb:
         return pytest.fail, ("a model file has run code",)
 
 
-@pytest.mark.parametrize("array", [np.zeros(3, "f4"), np.array([Bomb()])])
-def test_a_strangers_files_are_refused_and_run_no_code(model, tmp_path, array):
+def replace_weights(folder, weights):
+    """Puts other weights in the place of a model's, as a stranger can."""
+    (folder / "model.safetensors").write_bytes(weights)
+    described = json.loads((folder / "model.json").read_text())
+    described["weights_sha256"] = digest(folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(sealed(described)))
+
+
+def archive():
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"hidden1.kernel": np.array([Bomb()])})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("weights", [pickle.dumps(Bomb()), archive()], ids=["pickle", "npz"])
+def test_a_strangers_files_are_refused_and_run_no_code(model, tmp_path, weights):
     model.save(tmp_path)
-    np.savez(tmp_path / "model.npz", **{"hidden1.kernel": array})
-    described = json.loads((tmp_path / "model.json").read_text())
-    described["weights_sha256"] = digest(tmp_path / "model.npz")
-    (tmp_path / "model.json").write_text(json.dumps(sealed(described)))
-    with pytest.raises(InputError, match=r"hidden1\.kernel|Object arrays cannot be loaded"):
+    replace_weights(tmp_path, weights)
+    with pytest.raises(InputError, match="cannot be used"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.pop("hidden1.kernel"), "model.safetensors holds"),
+        (lambda arrays: arrays.update(more=np.zeros(3, "f4")), "model.safetensors holds"),
+        (
+            lambda arrays: arrays.update({"logits.bias": np.zeros(3, "f4")}),
+            "logits.bias is float32",
+        ),
+        (lambda arrays: arrays.update({"logits.bias": np.zeros(4, "i4")}), "logits.bias is int32"),
+        (lambda arrays: arrays.update(more=np.zeros(5_000, "f4")), "has more than 6,404 bytes"),
+    ],
+    ids=["missing", "unknown", "shape", "type", "size"],
+)
+def test_only_the_weights_that_the_model_needs_are_read(model, tmp_path, change, message):
+    model.save(tmp_path)
+    arrays = load_file(tmp_path / "model.safetensors")
+    change(arrays)
+    replace_weights(tmp_path, save(arrays))
+    with pytest.raises(InputError, match=message):
+        load_model(tmp_path)
+
+
+def test_no_more_of_a_file_is_read_than_a_model_may_have(model, tmp_path):
+    for name in ("model.safetensors", "model.json"):
+        model.save(tmp_path)
+        os.truncate(tmp_path / name, 2**31)  # takes no space, and would take memory
+        tracemalloc.start()
+        with pytest.raises(InputError, match=f"{name} has more than"):
+            load_model(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["best", "best/model.json", "best/model.safetensors"])
+def test_a_model_behind_a_link_in_a_run_directory_is_refused(model, tmp_path, name):
+    model.save(tmp_path / "run" / "best")
+    (tmp_path / "run" / name).rename(tmp_path / "outside")
+    (tmp_path / "run" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(InputError, match="is a link"):
+        load_model(tmp_path / "run")
 
 
 def test_relu_ignores_the_slope(model):

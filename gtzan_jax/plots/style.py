@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gtzan_jax.text import printable
+
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 TRAIN, TEST = "#0072B2", "#D55E00"
 _GREY = "#555555"
@@ -83,7 +85,7 @@ def literal(text: str) -> str:
 
 def short_name(name: str) -> str:
     """Returns a name from the table for a figure: on one line, not too long, literal."""
-    line = "".join(letter if letter.isprintable() else " " for letter in name)
+    line = printable(name)
     if line.startswith("_"):
         line = f" {line}"  # matplotlib leaves names that begin with _ out of legends
     return literal(line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…")
