@@ -1,12 +1,16 @@
-"""Compares our network with classical models: ``python -m gtzan_jax.baselines``.
+"""Compares our network with classical models.
+
+  python -m gtzan_jax.baselines
+  python -m gtzan_jax.baselines --run=runs/RUN --num_splits=20
 
 Writes into its folder:
 
-baselines.csv    one row a model: accuracies on every split, seconds
-comparison.csv   our network against each other model, paired by split
-importance.csv   what the features are worth to the best classical model and to our network
-baselines.json   what was run, on what, with what, and how to read it
-baselines.png, importance.png
+  baselines.csv    one row a model: accuracies on every split, seconds
+  comparison.csv   our network against each other model, paired by split
+  importance.csv   what the features are worth to the best classical model
+                   and to our network
+  baselines.json   what was run, on what, with what, and how to read it
+  baselines.png, importance.png
 """
 
 import dataclasses

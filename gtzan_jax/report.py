@@ -1,8 +1,11 @@
-"""Writes a report on a finished sweep: ``python -m gtzan_jax.report RUNDIR [MORE …]``.
+"""Writes a report on a finished sweep.
 
-RUNDIR/report.html is one page that needs nothing else; RUNDIR/report.md is its twin in Markdown,
-with its images in RUNDIR/report_files. Further run directories, such as one with the loss
-softmax_twice, are asked about the same claims.
+  python -m gtzan_jax.report RUNDIR
+  python -m gtzan_jax.report RUNDIR MORE --data=my/features.csv
+
+RUNDIR/report.html is one page that needs nothing else; RUNDIR/report.md is its
+twin in Markdown, with its images in RUNDIR/report_files. MORE run directories,
+such as one with the loss softmax_twice, are asked about the same claims.
 """
 
 import base64

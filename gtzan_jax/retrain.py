@@ -1,4 +1,10 @@
-"""Retrains the best config of a finished sweep: ``python -m gtzan_jax.retrain --workdir=…``."""
+"""Retrains a config of a finished sweep.
+
+  python -m gtzan_jax.retrain --workdir=runs/RUN --rank=2
+  python -m gtzan_jax.retrain --workdir=runs/RUN --retrain_epochs=100
+
+The run directory's best/ is replaced.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
