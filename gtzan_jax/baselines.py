@@ -20,7 +20,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,9 +79,9 @@ NOTES = {
 class Comparison:
     """What the command found."""
 
-    scores: "pd.DataFrame"  # from comparison.scores_table
-    paired: "pd.DataFrame"  # from comparison.compare
-    importance: "pd.DataFrame"  # from comparison.importance_table
+    scores: "pd.DataFrame" = field(repr=False)  # from comparison.scores_table
+    paired: "pd.DataFrame" = field(repr=False)  # from comparison.compare
+    importance: "pd.DataFrame" = field(repr=False)  # from comparison.importance_table
     best_classical: str
 
 

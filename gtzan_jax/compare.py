@@ -53,6 +53,9 @@ class Comparison:
     configs: "pd.DataFrame"
     manifests: "pd.DataFrame"
 
+    def __repr__(self) -> str:
+        return f"Comparison({len(self.runs)} runs, {len(self.configs):,} configs in common)"
+
 
 def compare(runs: Sequence[FinishedRun]) -> Comparison:
     """Compares the final test accuracy of runs, config by config; means over the seeds.

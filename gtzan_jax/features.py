@@ -90,6 +90,13 @@ class FeatureTable:
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
     notice: str = ""  # why the sample stands in for the real table; "" if it does not
 
+    def __repr__(self) -> str:
+        tracks, features = self.x.shape
+        return (
+            f"FeatureTable({tracks:,} tracks × {features} features, {len(self.genres)} genres, "
+            f"source {reprlib.repr(self.source)})"
+        )
+
     @property
     def is_sample(self) -> bool:
         """Whether this is the embedded synthetic sample."""

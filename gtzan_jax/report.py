@@ -49,6 +49,9 @@ class Report:
     markdown: str
     images: Mapping[str, bytes]  # PNG by file name without its ending
 
+    def __repr__(self) -> str:
+        return f"Report({len(self.html):,} letters of HTML, {len(self.images)} images)"
+
 
 def build(
     run: FinishedRun,

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 import json
+import reprlib
 import struct
 import tokenize
 import zlib
@@ -64,6 +65,12 @@ class TrainedModel:
     scale: np.ndarray
     leaky_slope: float
     data: str
+
+    def __repr__(self) -> str:
+        return (
+            f"TrainedModel({self.config.name}, {len(self.features)} features, "
+            f"{len(self.genres)} genres, trained on {reprlib.repr(self.data)})"
+        )
 
     @classmethod
     def of(
