@@ -1,4 +1,10 @@
-"""Measures gtzan_jax and its peers side by side: ``python -m benchmarks``."""
+"""Measures gtzan_jax and its peers side by side.
+
+  python -m benchmarks --quick
+  python -m benchmarks --only=floor --repeats=1 --name=trial
+
+The record and its table in Markdown are written into benchmarks/results.
+"""
 
 import json
 import sys

@@ -1,12 +1,16 @@
-"""Compares our network with classical models: ``python -m gtzan_jax.baselines``.
+"""Compares our network with classical models.
+
+  python -m gtzan_jax.baselines
+  python -m gtzan_jax.baselines --run=runs/RUN --num_splits=20
 
 Writes into its folder:
 
-baselines.csv    one row a model: accuracies on every split, seconds
-comparison.csv   our network against each other model, paired by split
-importance.csv   what the features are worth to the best classical model and to our network
-baselines.json   what was run, on what, with what, and how to read it
-baselines.png, importance.png
+  baselines.csv    one row a model: accuracies on every split, seconds
+  comparison.csv   our network against each other model, paired by split
+  importance.csv   what the features are worth to the best classical model
+                   and to our network
+  baselines.json   what was run, on what, with what, and how to read it
+  baselines.png, importance.png
 """
 
 import dataclasses
@@ -16,7 +20,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +81,9 @@ NOTES = {
 class Comparison:
     """What the command found."""
 
-    scores: "pd.DataFrame"  # from comparison.scores_table
-    paired: "pd.DataFrame"  # from comparison.compare
-    importance: "pd.DataFrame"  # from comparison.importance_table
+    scores: "pd.DataFrame" = field(repr=False)  # from comparison.scores_table
+    paired: "pd.DataFrame" = field(repr=False)  # from comparison.compare
+    importance: "pd.DataFrame" = field(repr=False)  # from comparison.importance_table
     best_classical: str
 
 

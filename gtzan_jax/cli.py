@@ -22,6 +22,9 @@ from gtzan_jax.text import printable
 FAILURE = 1
 USAGE_ERROR = 2
 
+# The flags below belong to the command that asks for them: its --help lists its own ones only.
+flags.disclaim_key_flags()
+
 
 def define_data_flag() -> None:
     """Defines --data."""
@@ -103,6 +106,8 @@ def _parse_flags(argv: Sequence[str], names: str = "", at_least: int = 0) -> lis
         rest: list[str] = flags.FLAGS(argv)
     except flags.Error as error:
         _fail(f"{error}; --help lists the flags")
+    except SystemExit:  # absl ends --help as a failure
+        sys.exit(0)
     if not names and len(rest) > 1:
         _fail(f"unexpected argument '{rest[1]}'; flags begin with --, and --help lists them")
     if len(rest) <= at_least and names:

@@ -1,7 +1,10 @@
-"""Puts run directories side by side: ``python -m gtzan_jax.compare RUN_A RUN_B …``.
+"""Puts run directories side by side.
 
-Configs are matched by their nine hyperparameters, so that sweeps whose grids only overlap can
-be compared as well. Every run is held against the first.
+  python -m gtzan_jax.compare RUN_A RUN_B
+  python -m gtzan_jax.compare RUN_A RUN_B RUN_C --output=configs.csv
+
+Configs are matched by their nine hyperparameters, so that sweeps whose grids
+only overlap can be compared as well. Every run is held against the first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,6 +51,9 @@ class Comparison:
     pairs: "pd.DataFrame"
     configs: "pd.DataFrame"
     manifests: "pd.DataFrame"
+
+    def __repr__(self) -> str:
+        return f"Comparison({len(self.runs)} runs, {len(self.configs):,} configs in common)"
 
 
 def compare(runs: Sequence[FinishedRun]) -> Comparison:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,7 +35,7 @@ class Scores:
     """How one model did on every split."""
 
     model: str
-    accuracies: np.ndarray  # (splits,) float64, of the test parts
+    accuracies: np.ndarray = field(repr=False)  # (splits,) float64, of the test parts
     fit_seconds: float  # mean per split
     predict_seconds: float  # mean per split, of the test part
 

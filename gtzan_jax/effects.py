@@ -23,7 +23,7 @@ References:
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Decomposition:
       variance: of the members' accuracy, the whole of which these are shares.
     """
 
-    terms: "pd.DataFrame"
+    terms: "pd.DataFrame" = field(repr=False)
     higher: float
     seed: float
     noise: float

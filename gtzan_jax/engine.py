@@ -7,6 +7,7 @@ compiled on other threads while those that are ready train.
 
 import operator
 import os
+import reprlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,10 @@ class Chunk:
     seed: int
     config_ids: tuple[int, ...]
     history: np.ndarray  # (members, epochs, 4) float32, in the order of training.METRICS
+
+    def __repr__(self) -> str:
+        members = f"{len(self.config_ids)} members of seed {self.seed}"
+        return f"Chunk({members}, widths {self.bucket.widths})"
 
 
 class _Running(NamedTuple):
@@ -119,6 +124,13 @@ class Engine:
             bucket: self._pool.submit(self._compile, bucket, max(map(len, chunks)))
             for bucket, chunks in self.chunks.items()
         }
+
+    def __repr__(self) -> str:
+        devices = f"{len(self.devices)} {self.devices[0].platform} devices"
+        return (
+            f"Engine({reprlib.repr(self.sweep.name)}, {len(self._configs):,} configs, "
+            f"{self.num_programs} programs, {devices})"
+        )
 
     @property
     def num_programs(self) -> int:

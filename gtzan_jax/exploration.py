@@ -36,6 +36,10 @@ class Pca:
     ratios: np.ndarray  # (components,) float64, shares of the variance explained
     features: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        share = f"{100 * self.ratios.sum():.1f} % of the variance"
+        return f"Pca({self.scaling} scaling, {len(self.ratios)} components, {share})"
+
 
 def correlations(table: FeatureTable) -> "pd.DataFrame":
     """Correlates the features that are means with each other.

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 import reprlib
 import unicodedata
 from collections import Counter
@@ -68,6 +69,10 @@ MIN_TRACKS = 20
 MIN_TRACKS_PER_GENRE = 2
 DATA_NAMES = ("auto", "kaggle", "sample")
 
+# The data set's own names: blues.00000.wav is a song, blues.00000.3.wav a chunk of it. Five digits
+# before the chunk's number: years and versions, as in live.2020.3.wav, are no songs' numbers.
+_CHUNK = re.compile(r"(?P<song>.+\.\d{5})\.\d{1,2}(\.\w+)?", re.ASCII)
+
 # What two spellings of one genre may differ in, besides capitals.
 _JOINERS = str.maketrans("", "", " -_'")
 
@@ -85,6 +90,13 @@ class FeatureTable:
     source: str  # "sample", "kaggle", or the path as given
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
     notice: str = ""  # why the sample stands in for the real table; "" if it does not
+
+    def __repr__(self) -> str:
+        tracks, features = self.x.shape
+        return (
+            f"FeatureTable({tracks:,} tracks × {features} features, {len(self.genres)} genres, "
+            f"source {reprlib.repr(self.source)})"
+        )
 
     @property
     def is_sample(self) -> bool:
@@ -213,7 +225,8 @@ def parse_table(text: str, source: str) -> FeatureTable:
 
     Args:
         text: 60 named columns in any order; at least 20 rows, of at least 2 genres with at
-            least 2 rows each; unique file names; finite numbers that fit into float32.
+            least 2 rows each; unique file names, no two of them chunks of one song; finite
+            numbers that fit into float32.
         source: where the text is from, for messages and the table's ``source``.
 
     Raises:
@@ -277,6 +290,7 @@ def _validate(
     tracks = _texts(cells[:, 0], "filename", rows, source)
     labels = _texts(cells[:, -1], "label", rows, source)
     _check_unique(tracks, rows, source)
+    _check_no_chunks(tracks, rows, source)
     _check_genres(labels, rows, source)
     numbers = _numbers(cells[:, 1:-1], rows, source)[:, 1:]  # without length
     if (numbers == numbers[0]).all():
@@ -344,6 +358,23 @@ def _check_unique(tracks: list[str], rows: list[str], source: str) -> None:
                 f"{source}, {row}, column 'filename': {reprlib.repr(track)} repeats {first[track]}"
             )
         first[track] = row
+
+
+def _check_no_chunks(tracks: list[str], rows: list[str], source: str) -> None:
+    """Refuses rows that are chunks of one song; one chunk a song is as good as the song."""
+    first: dict[str, str] = {}
+    for track, row in zip(tracks, rows, strict=True):
+        chunk = _CHUNK.fullmatch(track)
+        if not chunk:
+            continue
+        if chunk["song"] in first:
+            raise InputError(
+                f"{source}, {row}, column 'filename': {reprlib.repr(track)} is a chunk of the same "
+                f"song as {first[chunk['song']]}, and a song in both the train and the test part "
+                f"would make accuracy look 5 to 20 points better than it is; give {FILE_NAME}, "
+                f"or another table with one row a song"
+            )
+        first[chunk["song"]] = row
 
 
 def _check_genres(labels: list[str], rows: list[str], source: str) -> None:

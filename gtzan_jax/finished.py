@@ -1,5 +1,6 @@
 """A finished run directory, read and checked: what reports and comparisons work on."""
 
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,14 @@ class FinishedRun:
     accuracy: np.ndarray  # (configs, seeds) float64 final test accuracy, NaN where diverged
     retrained: "pd.DataFrame | None"  # one row an epoch; None if the run has no retraining
     scores: "pd.DataFrame | None"  # one row a genre
+
+    def __repr__(self) -> str:
+        configs, seeds = self.accuracy.shape
+        retrained = "not retrained" if self.retrained is None else "the best retrained"
+        return (
+            f"FinishedRun({reprlib.repr(self.name)}, {configs:,} configs × {seeds} seeds × "
+            f"{self.sweep.epochs} epochs, {retrained})"
+        )
 
     @property
     def name(self) -> str:

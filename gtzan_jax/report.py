@@ -1,8 +1,11 @@
-"""Writes a report on a finished sweep: ``python -m gtzan_jax.report RUNDIR [MORE …]``.
+"""Writes a report on a finished sweep.
 
-RUNDIR/report.html is one page that needs nothing else; RUNDIR/report.md is its twin in Markdown,
-with its images in RUNDIR/report_files. Further run directories, such as one with the loss
-softmax_twice, are asked about the same claims.
+  python -m gtzan_jax.report RUNDIR
+  python -m gtzan_jax.report RUNDIR MORE --data=my/features.csv
+
+RUNDIR/report.html is one page that needs nothing else; RUNDIR/report.md is its
+twin in Markdown, with its images in RUNDIR/report_files. MORE run directories,
+such as one with the loss softmax_twice, are asked about the same claims.
 """
 
 import base64
@@ -47,6 +50,9 @@ class Report:
     markdown: str
     images: Mapping[str, bytes]  # PNG by file name without its ending
     missing_table: str  # why figures that need the feature table are left out; "" if none are
+
+    def __repr__(self) -> str:
+        return f"Report({len(self.html):,} letters of HTML, {len(self.images)} images)"
 
 
 def build(

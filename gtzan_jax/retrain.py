@@ -1,7 +1,13 @@
-"""Retrains the best config of a finished sweep: ``python -m gtzan_jax.retrain --workdir=…``."""
+"""Retrains a config of a finished sweep.
+
+  python -m gtzan_jax.retrain --workdir=runs/RUN --rank=2
+  python -m gtzan_jax.retrain --workdir=runs/RUN --retrain_epochs=100
+
+The run directory's best/ is replaced.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,10 +38,10 @@ class Retrained:
     """A retrained model, how its training went, and how it does on the test part."""
 
     model: TrainedModel
-    history: np.ndarray  # (epochs, 4) float32, in the order of training.METRICS
-    confusion: np.ndarray  # (genres, genres) int, rows true, columns predicted
-    scores: "pd.DataFrame"  # per genre: precision, recall, f1, tracks
-    figures: "dict[str, Figure]"  # by file name without its ending
+    history: np.ndarray = field(repr=False)  # (epochs, 4) float32, in the order of training.METRICS
+    confusion: np.ndarray = field(repr=False)  # (genres, genres) int, rows true, columns predicted
+    scores: "pd.DataFrame" = field(repr=False)  # per genre: precision, recall, f1, tracks
+    figures: "dict[str, Figure]" = field(repr=False)  # by file name without its ending
 
 
 def retrain(

@@ -39,6 +39,9 @@ class GenreStatistics:
     deviation: NDArray[np.float64]  # (features,)
     factor: NDArray[np.float64]  # (features, features), lower Cholesky, correlation
 
+    def __repr__(self) -> str:
+        return f"GenreStatistics({self.genre!r}, {len(self.mean)} features)"
+
 
 def read_statistics() -> list[GenreStatistics]:
     """Reads the shipped statistics, one entry a genre, genres in alphabetical order."""

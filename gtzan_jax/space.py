@@ -93,6 +93,12 @@ class Sweep:
     learning_rates: Mapping[str, float]
     num_seeds: int = 1
 
+    def __repr__(self) -> str:
+        return (
+            f"Sweep({reprlib.repr(self.name)}, {self.num_configs:,} configs × "
+            f"{self.epochs} epochs, loss {self.loss})"
+        )
+
     @property
     def num_configs(self) -> int:
         """Points of the grid."""

@@ -25,6 +25,9 @@ class Split:
     train: NDArray[np.intp]  # (train,)
     test: NDArray[np.intp]  # (test,)
 
+    def __repr__(self) -> str:
+        return f"Split({len(self.train):,} train, {len(self.test):,} test)"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -38,6 +41,12 @@ class Dataset:
     scale: NDArray[np.float64]  # (features,), the deviation; 1 where a feature is constant
     features: tuple[str, ...]
     genres: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({len(self.y_train):,} train, {len(self.y_test):,} test, "
+            f"{len(self.features)} features, {len(self.genres)} genres)"
+        )
 
 
 class Sizes(NamedTuple):

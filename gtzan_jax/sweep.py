@@ -1,6 +1,9 @@
-"""The main job: ``python -m gtzan_jax.sweep``.
+"""Trains every config of a sweep, ranks them, retrains the best: the main job.
 
-Trains every config of a sweep, ranks them, writes the run directory, retrains the best.
+  python -m gtzan_jax.sweep
+  python -m gtzan_jax.sweep --sweep=my/sweep.toml --num_seeds=5
+
+Everything is written into one folder, the run directory.
 """
 
 import contextlib

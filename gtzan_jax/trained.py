@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,12 @@ class TrainedModel:
     scale: np.ndarray
     leaky_slope: float
     data: str
+
+    def __repr__(self) -> str:
+        return (
+            f"TrainedModel({self.config.name}, {len(self.features)} features, "
+            f"{len(self.genres)} genres, trained on {reprlib.repr(self.data)})"
+        )
 
     @classmethod
     def of(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 # Before anything imports Keras: the reference arithmetic runs on JAX, without TensorFlow.
 os.environ["KERAS_BACKEND"] = "jax"
@@ -21,19 +22,44 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
+NEEDS = ("table", "browser", "torch")
+"""What tests skip without, unless GTZAN_JAX_REQUIRE names it: then they fail."""
+
 REAL_TABLES = (
     ROOT / "data" / "features_30_sec.csv",
     ROOT.parent / "shared" / "data" / "features_30_sec.csv",
 )
 
 
+def pytest_configure() -> None:
+    """Refuses a misspelt need, which would let tests skip in silence again."""
+    if unknown := required() - set(NEEDS):
+        raise pytest.UsageError(
+            f"GTZAN_JAX_REQUIRE: {', '.join(sorted(unknown))} is none of {', '.join(NEEDS)}"
+        )
+
+
+def required() -> set[str]:
+    """Returns what must be there: the words of the environment variable GTZAN_JAX_REQUIRE."""
+    return set(os.environ.get("GTZAN_JAX_REQUIRE", "").split())
+
+
+def without(need: str, reason: str) -> NoReturn:
+    """Ends a test that cannot do without what is not there: skips it, or fails."""
+    if need not in NEEDS:
+        raise ValueError(f"{need!r} is none of {NEEDS}")
+    if need in required():
+        pytest.fail(f"{reason}; GTZAN_JAX_REQUIRE names '{need}', so that this is no skip")
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def real_table_path() -> Path:
-    """The path of the real table; skips where there is none."""
+    """The path of the real table; skips where there is none, or fails where it is required."""
     for path in REAL_TABLES:
         if path.is_file():
             return path
-    pytest.skip("needs the real table, which may not be redistributed, at data/")
+    without("table", "needs the real table, which may not be redistributed, at data/")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_dataset
+from conftest import ROOT, make_dataset, without
 
 from benchmarks import report
 from benchmarks.__main__ import measure_round, present
@@ -218,8 +218,16 @@ def test_a_failed_process_shows_its_last_lines():
         run_module("no_such_module_here")
 
 
+def torch_or_skip():
+    try:
+        import torch
+    except ImportError:
+        without("torch", "needs PyTorch")
+    return torch
+
+
 def test_the_batched_peer_trains_as_a_plain_module_does():
-    torch = pytest.importorskip("torch")
+    torch = torch_or_skip()
     from benchmarks import torch_batched, torch_loop
 
     sweep, dataset = the_sweep(), make_dataset(num_genres=10)
@@ -247,7 +255,7 @@ def test_the_batched_peer_trains_as_a_plain_module_does():
 
 
 def test_the_batched_peer_drops_and_scales():
-    torch = pytest.importorskip("torch")
+    torch = torch_or_skip()
     from benchmarks import torch_batched
 
     sweep = the_sweep()

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import without
 from finished_runs import random_history, write_run
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -41,12 +42,18 @@ return texts;
 """
 
 
+def programs():
+    """The paths of Chromium and its driver; skips where they are not, or fails if required."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        without("browser", "needs Debian's packages chromium and chromium-driver")
+    return chromium, driver
+
+
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium that keeps a log of its console and of its requests."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("needs Debian's packages chromium and chromium-driver")
+    chromium, driver = programs()
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import reprlib
 import sys
 import time
 
@@ -206,6 +207,73 @@ def test_a_bad_table_is_refused_on_one_line(text, tmp_path, edit, fragments):
     assert "\n" not in message
     for fragment in ["bad.csv", *fragments]:
         assert fragment in message
+
+
+def rename(text, name_of):
+    """Returns the table with new file names: ``name_of(genre, i)``, i counts each genre's rows."""
+    header, *rows = text.splitlines()
+    counts = {}
+    lines = [header]
+    for row in rows:
+        _, values = row.split(",", 1)
+        genre = values.rpartition(",")[2]
+        number = counts[genre] = counts.get(genre, -1) + 1
+        lines.append(f"{name_of(genre, number)},{values}")
+    return "\n".join(lines) + "\n"
+
+
+CHUNKED = {
+    "as published": lambda genre, i: f"{genre}.{i // 10:05d}.{i % 10}.wav",
+    "a song in two chunks": lambda genre, i: f"{genre}.{max(i, 1):05d}.{i}.wav",
+    "chunks from ten on": lambda genre, i: f"{genre}.00000.{10 + i}.wav",
+    "within a folder": lambda genre, i: f"genres/{genre}/{genre}.{i // 2:05d}.{i % 2}.WAV",
+    "without an ending": lambda genre, i: f"{genre}.{i // 3:05d}.{i % 3}",
+    "of another ending": lambda genre, i: f"{genre}.{i // 3:05d}.{i % 3}.mp3",
+}
+
+
+@pytest.mark.parametrize("name_of", CHUNKED.values(), ids=CHUNKED)
+def test_a_table_of_chunks_is_refused_with_the_reason(text, tmp_path, name_of):
+    path = put(tmp_path / "features_3_sec.csv", rename(text, name_of))
+    with pytest.raises(InputError) as caught:
+        load_table(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    chunk = reprlib.repr(name_of("blues", 1))
+    for fragment in (
+        f"features_3_sec.csv, line 3, column 'filename': {chunk} is a chunk of the same song",
+        "line 2",
+        "train and the test part",
+        "5 to 20 points",
+        "give features_30_sec.csv",
+    ):
+        assert fragment in message
+
+
+@pytest.mark.parametrize("index", [range(24), [1] * 24])
+def test_a_frame_of_chunks_is_refused(text, index):
+    frame = pd.read_csv(io.StringIO(rename(text, CHUNKED["as published"])))
+    frame.index = pd.Index(index)
+    with pytest.raises(InputError, match=r"^frame, row 1, column 'filename': .* chunk"):
+        table_from_frame(frame)
+
+
+SONGS = {
+    "as published": lambda genre, i: f"{genre}.{i:05d}.wav",
+    "without an ending": lambda genre, i: f"{genre}.{i:05d}",
+    "one chunk a song": lambda genre, i: f"{genre}.{i:05d}.0.wav",
+    "other chunks": lambda genre, i: f"{genre}.{i:05d}.{i}.wav",
+    "dots": lambda genre, i: f"{genre}.live.{i}.wav",
+    "years": lambda genre, i: f"{genre}.2020.{i}.wav",
+    "versions": lambda genre, i: f"{genre} v1.0.{i}.wav",
+    "numbers": lambda genre, i: f"{genre}_00000_{i}.wav",
+    "a mere number": lambda genre, i: f"{len(genre)}{i}",
+}
+
+
+@pytest.mark.parametrize("name_of", SONGS.values(), ids=SONGS)
+def test_names_that_tell_of_no_chunks_are_not_guessed_at(text, name_of):
+    assert len(parse_table(rename(text, name_of), "songs.csv").y) == 24
 
 
 @pytest.mark.parametrize(

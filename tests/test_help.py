@@ -1,0 +1,107 @@
+"""What the commands say of themselves, each in a process of its own, as users ask for it."""
+
+import ast
+import functools
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted(
+    path.stem
+    for path in (ROOT / "gtzan_jax").glob("[!_]*.py")
+    if "__name__ == '__main__'" in ast.unparse(ast.parse(path.read_text("utf-8")))
+)
+COMMANDS = [f"gtzan_jax.{module}" for module in MODULES]
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@functools.cache
+def output(*arguments):
+    """What Python prints when it is given these; it must end well and without a warning."""
+    done = run(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def listed(text):
+    """The flags that a help lists, each at the beginning of a line."""
+    return set(re.findall(r"^  --(?:\[no\])?(\w+):", text, re.MULTILINE))
+
+
+def own_flags(xml):
+    """The flags of a command, wherever they are defined, without those of absl itself."""
+    flags = {
+        f.findtext("name"): f.findtext("file") for f in ElementTree.fromstring(xml).iter("flag")
+    }
+    return {name for name, file in flags.items() if not file.startswith("absl.")}
+
+
+def test_there_are_commands():
+    assert {"sweep", "retrain", "eda", "baselines", "report", "compare"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "benchmarks"])
+def test_the_help_has_every_flag_and_two_examples(command):
+    text, flags = output("-m", command, "--help"), own_flags(output("-m", command, "--helpxml"))
+    assert flags
+    assert listed(text) == flags
+    examples = re.findall(rf"^  python -m {re.escape(command)}\b(.*)$", text, re.MULTILINE)
+    assert len(examples) == 2
+    assert set(re.findall(r"--(\w+)", " ".join(examples))) <= flags
+    # absl puts a line with the path of the file above the flags.
+    lines = [line for line in text.splitlines() if not line.endswith(".py:")]
+    assert max(map(len, lines)) <= 80
+    assert "``" not in text
+
+
+def test_the_help_of_the_main_job_has_the_flags_of_the_readme():
+    rows = re.findall(r"^\| (`--.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    promised = set(re.findall(r"--(\w+)", " ".join(rows)))
+    assert {"data", "platform", "matmul_precision", "num_seeds"} <= promised
+    assert listed(output("-m", "gtzan_jax.sweep", "--help")) == promised
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_the_package_lists_its_commands(arguments):
+    text = output("-m", "gtzan_jax", *arguments)
+    shown = re.findall(r"^  python -m gtzan_jax\.(\w+) .*\w{3}", text, re.MULTILINE)
+    assert sorted(shown) == MODULES
+    assert "--help" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_list_of_commands_does_not_wait_for_imports():
+    done = run("-X", "importtime", "-m", "gtzan_jax")
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "gtzan_jax.errors" in imported
+    assert not imported & {"jax", "numpy", "absl", "pandas"}
+
+
+@pytest.mark.parametrize(
+    ("argument", "remedy"),
+    [
+        ("sweep", "python -m gtzan_jax.sweep is the command"),
+        ("swep", "(did you mean 'sweep'?)"),
+        ("--data=sample", "lists the commands"),
+    ],
+)
+def test_the_package_takes_no_arguments(argument, remedy):
+    done = run("-m", "gtzan_jax", argument)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: unexpected argument '{argument}'")
+    assert done.stderr.count("\n") == 1
+    assert remedy in done.stderr
