@@ -265,6 +265,10 @@ BAD_TABLES = {
         cell(9, "filename", "blues.sample00.wav"),
         ["line 9, column 'filename': 'blues.sample00.wav' repeats line 2"],
     ),
+    "chunks of one song": (
+        lambda text: text.replace("blues.sample0", "blues.00000."),
+        ["line 3, column 'filename': 'blues.00000.1.wav' is a chunk", "features_30_sec.csv"],
+    ),
     "a file name that is empty": (cell(9, "filename", ""), ["line 9, column 'filename'", "empty"]),
     "the same features everywhere": (
         lambda text: frame_of(text).assign(**dict.fromkeys(COLUMNS[1:-1], 3)).to_csv(index=False),
