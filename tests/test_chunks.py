@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,17 @@ def test_a_truncated_file_is_recognised(tmp_path, monkeypatch, size):
     path = tmp_path / "000006.chunk"
     path.write_bytes(path.read_bytes()[:size])
     assert ChunkStore(tmp_path, EPOCHS).damaged == ["000006.chunk"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"5", b"{}", b'{"members": 5}', b'{"members": [[4, ["a"]]]}', b"[" * 100_000, b"\xff"],
+)
+def test_a_whole_file_of_something_else_is_damaged(tmp_path, header):
+    content = header + b"\n"
+    checksum = hashlib.sha256(content).hexdigest().encode()
+    (tmp_path / "000001.chunk").write_bytes(checksum + b"\n" + content)
+    assert ChunkStore(tmp_path, EPOCHS).damaged == ["000001.chunk"]
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):

@@ -64,6 +64,21 @@ def test_a_member_alone_has_the_same_numbers(sweep, together, config_id):
     np.testing.assert_allclose(history, together[config_id, 1], rtol=1e-4)
 
 
+def test_batch_size_and_loss_are_the_sweeps():
+    sweep = make_sweep(epochs=2, batch_size=20, loss="softmax_twice")
+    config = sweep.configs()[4]
+    [(_, alone)] = train_on_each(config, sweep, [DATASET], seed=7, epochs=2)
+    np.testing.assert_allclose(histories(sweep, seeds=[7])[4, 0], alone, rtol=1e-4)
+    # Of four genres, the softmax of a softmax gives none more than e / (e + 3).
+    assert alone[:, ::2].min() > np.log(1 + 3 / np.e)
+
+
+def test_more_seeds_are_worth_more_programs(sweep, monkeypatch):
+    monkeypatch.setattr(Engine, "_compile", lambda *_: None)
+    with Engine(sweep, SIZES, num_seeds=1) as once, Engine(sweep, SIZES, num_seeds=10**7) as often:
+        assert (once.num_programs, often.num_programs) == (1, 2)
+
+
 def test_a_batch_of_splits_equals_one_after_another(sweep):
     config = sweep.configs()[5]
     splits = [make_dataset(seed=seed) for seed in range(3)]
