@@ -20,9 +20,10 @@ from benchmarks.context import Context, Measurement, csv_of
 from benchmarks.rows import QUICK, ROWS
 from gtzan_jax import cli
 from gtzan_jax.errors import InputError, RunError, nearest
-from gtzan_jax.features import load_table
 from gtzan_jax.files import write_atomically
-from gtzan_jax.platforms import PLATFORMS
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.trainer.platforms import PLATFORMS
+from gtzan_jax.views import messages
 
 _INSTALL = "pip install -e '.[bench]'"
 
@@ -113,7 +114,7 @@ def main() -> int:
     if busy := machine.busy():
         print(f"warning: {busy}; a quiet one tells more", file=sys.stderr)
     table = load_table(given.data)
-    cli.warn_of_sample(table)
+    messages.warn_of_table(table)
     before: report.Record = recorded() if given.quick else {"rounds": []}
     rounds: list[dict[str, Measurement]] = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
@@ -123,7 +124,11 @@ def main() -> int:
             print(f"round {number + 1}", flush=True)
             rounds.append(measure_round(names, context, number == 0))
             record = record_and_write(
-                rounds, platform=given.platform, data=table.note(0), missing=missing, busy=busy
+                rounds,
+                platform=given.platform,
+                data=table.note("random 70:30 split, seed 0"),
+                missing=missing,
+                busy=busy,
             )
     print(f"\n{report.markdown(record)}")
     if given.quick:

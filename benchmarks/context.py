@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gtzan_jax.features import FILE_NAME, FeatureTable
 from gtzan_jax.resources import PACKAGE, cache_dir
+from gtzan_jax.tables.schema import FILE_NAME, FeatureTable
 
 Measurement = dict[str, Any]  # numbers by name; "seconds" is what the row is about
 
@@ -42,7 +42,7 @@ class Context:
 def csv_of(table: FeatureTable, scratch: Path) -> Path:
     """Returns the path of the CSV that a table came from; the sample is written out."""
     if table.is_sample:
-        from gtzan_jax.sample import sample_text
+        from gtzan_jax.tables.sample import sample_text
 
         path = scratch / "sample.csv"
         path.write_text(sample_text(), encoding="utf-8")

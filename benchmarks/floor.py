@@ -1,6 +1,6 @@
 """The floor: how long the sweep's arithmetic, or its bytes, would take this machine at best.
 
-Operations are counted from the shapes by ``batching.flops_of``: matrix products only, forward
+Operations are counted from the shapes by ``MlpFamily.flops``: matrix products only, forward
 and backward for every train row, forward for every test row, each epoch; a gradient with respect
 to the table itself is left out. The rate is that of one large product in the same process.
 """
@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gtzan_jax.batching import flops_of
-from gtzan_jax.space import Sweep
-from gtzan_jax.splits import Sizes
+from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import Sizes
 
 SIDE = 2048  # rows and columns of both factors
 _SIDES = {"cpu": SIDE}  # an accelerator needs more to show what it can do
@@ -31,8 +31,8 @@ _ARRAYS = {"adam": 3, "sgd": 1, "rmsprop": 2}
 
 def flops_of_sweep(sweep: Sweep, sizes: Sizes) -> float:
     """Returns the floating-point operations of a sweep with one seed."""
-    groups = sweep.shape_groups().items()
-    return sum(len(ids) * flops_of(shape, sizes, sweep.epochs) for shape, ids in groups)
+    family = MlpFamily()
+    return sum(sweep.epochs * family.flops(config.units, sizes) for config in sweep.configs)
 
 
 def bytes_of_sweep(sweep: Sweep, sizes: Sizes) -> float:
@@ -40,12 +40,12 @@ def bytes_of_sweep(sweep: Sweep, sizes: Sizes) -> float:
 
     Every step reads and writes them once, in float32. Activations are not counted.
     """
-    steps = sweep.epochs * -(-sizes.num_train // sweep.batch_size)
     total = 0.0
-    for config in sweep.configs():
-        units = (sizes.num_features, *config.shape, sizes.num_classes)
+    for config in sweep.configs:
+        steps = sweep.epochs * -(-sizes.num_train // sweep.batch_size_of(config))
+        units = (sizes.num_features, *config.units, sizes.num_classes)
         weights = sum((a + 1) * b for a, b in itertools.pairwise(units))
-        total += 2 * 4 * steps * weights * _ARRAYS[config.optimizer]
+        total += 2 * 4 * steps * weights * _ARRAYS[config["optimizer"]]
     return total
 
 

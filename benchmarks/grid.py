@@ -5,7 +5,10 @@ Peers import this: it must stay free of JAX, whose import would count as their t
 
 from collections.abc import Mapping, Sequence
 
-from gtzan_jax.space import OPTIMIZERS, Config, Shape, Sweep, load_sweep
+from gtzan_jax.space.axes import OPTIMIZERS
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep_file import load_sweep
 
 SWEEP = "assignment"
 
@@ -34,9 +37,9 @@ def stratified(sweep: Sweep, per_stratum: int = 1) -> list[Config]:
 
 def batches(sweep: Sweep) -> list[list[Config]]:
     """Returns the configs that share layer widths and optimizer: 24 lists of 32."""
-    groups: dict[tuple[Shape, str], list[Config]] = {}
-    for config in sweep.configs():
-        groups.setdefault((config.shape, config.optimizer), []).append(config)
+    groups: dict[tuple[tuple[int, ...], str], list[Config]] = {}
+    for config in sweep.configs:
+        groups.setdefault((config.units, config["optimizer"]), []).append(config)
     return list(groups.values())
 
 

@@ -15,25 +15,26 @@ from keras import layers
 
 from benchmarks.grid import by_optimizer, stratified, the_sweep
 from benchmarks.table import Arrays, load_arrays
-from gtzan_jax.space import Config, Sweep
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
 
 
 def build(config: Config, sweep: Sweep, features: int, classes: int) -> keras.Model:
     """Returns the compiled model of a config."""
     model = keras.Sequential([keras.Input((features,))])
-    for units, rate in zip(config.shape, config.dropout, strict=True):
-        start = config.initializer
-        model.add(layers.Dense(units, activation=config.activation, kernel_initializer=start))
+    for units, rate in zip(config.units, config.dropout, strict=True):
+        start = config["initializer"]
+        model.add(layers.Dense(units, activation=config["activation"], kernel_initializer=start))
         model.add(layers.Dropout(rate))
     model.add(layers.Dense(classes, activation="softmax"))
-    rate = sweep.learning_rates[config.optimizer]
+    rate = sweep.learning_rates[config["optimizer"]]
     rules = {
         "adam": keras.optimizers.Adam,
         "sgd": keras.optimizers.SGD,
         "rmsprop": keras.optimizers.RMSprop,
     }
     model.compile(
-        rules[config.optimizer](rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+        rules[config["optimizer"]](rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     return model
 
@@ -69,7 +70,7 @@ def main() -> None:
     for config in itertools.islice(stratified(sweep), given.runs):
         begun = time.perf_counter()
         accuracies.append(train(config, sweep, data, given.epochs or sweep.epochs))
-        seconds[config.optimizer].append(time.perf_counter() - begun)
+        seconds[config["optimizer"]].append(time.perf_counter() - begun)
     answer = {
         "seconds": seconds,
         "best_accuracy": max(accuracies),

@@ -17,7 +17,7 @@ from sklearn.neural_network import MLPClassifier
 
 from benchmarks.grid import the_sweep
 from benchmarks.table import load_arrays
-from gtzan_jax.space import Sweep
+from gtzan_jax.space.sweep import Sweep
 
 
 def search_of(sweep: Sweep, fold: PredefinedSplit, epochs: int, repeats: int) -> GridSearchCV:

@@ -11,22 +11,25 @@ from collections.abc import Sequence
 
 from benchmarks.floor import measure
 from benchmarks.grid import the_sweep
-from gtzan_jax.batching import MODES
-from gtzan_jax.engine import Engine, data_of
-from gtzan_jax.features import load_table
-from gtzan_jax.platforms import PLATFORMS, select_platform
-from gtzan_jax.rundir import peak_rss_bytes
-from gtzan_jax.splits import Dataset, Sizes, random_split, standardise
+from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.rundir.directory import peak_rss_bytes
+from gtzan_jax.rundir.history import members_of
+from gtzan_jax.tables.protocols import Division, divide
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.trainer.engine import Engine
+from gtzan_jax.trainer.planner import MODES
+from gtzan_jax.trainer.platforms import PLATFORMS, select_platform
 
 
-def seconds_of(engine: Engine, dataset: Dataset, seeds: Sequence[int]) -> float:
+def seconds_of(engine: Engine, division: Division, seeds: Sequence[int]) -> float:
     """Trains a sweep, keeping the histories as a caller would, and returns the seconds."""
+    members = members_of(engine.sweep, len(division.folds), seeds)
     begun = time.perf_counter()
-    histories = [chunk.history for chunk in engine.run(data_of(dataset), seeds)]
+    chunks = engine.chunks(members)
+    histories = [trained.history for trained in engine.run(chunks, division.arrays)]
     seconds = time.perf_counter() - begun
-    members = sum(map(len, histories))
-    if members != engine.sweep.num_configs * len(seeds):
-        raise AssertionError(f"{members} members were trained")
+    if sum(map(len, histories)) != len(members):
+        raise AssertionError(f"{sum(map(len, histories))} members were trained")
     return seconds
 
 
@@ -41,18 +44,17 @@ def main() -> None:
     given = parser.parse_args()
     select_platform(given.platform)
     sweep, table = the_sweep(), load_table(given.data)
-    dataset = standardise(table, random_split(table, 0))
-    sizes = Sizes.of(dataset)
+    division = divide(table, "assignment", 0, 1)
     answer: dict[str, float | None] = {}
     if not given.floor_only:
-        with Engine(sweep, sizes, given.seeds, mode=given.mode) as engine:
-            answer["first_seconds"] = seconds_of(engine, dataset, [0])
-            answer["seconds"] = seconds_of(engine, dataset, [0])
+        with Engine(sweep, MlpFamily(), division.sizes, given.seeds, mode=given.mode) as engine:
+            answer["first_seconds"] = seconds_of(engine, division, [0])
+            answer["seconds"] = seconds_of(engine, division, [0])
             if given.seeds > 1:
-                answer["seconds_of_all"] = seconds_of(engine, dataset, range(given.seeds))
+                answer["seconds_of_all"] = seconds_of(engine, division, range(given.seeds))
             answer["programs"] = engine.num_programs
         answer["peak_rss_bytes"] = peak_rss_bytes()  # before the floor's large arrays
-    print(json.dumps(answer | {"floor": measure(sweep, sizes)}))
+    print(json.dumps(answer | {"floor": measure(sweep, division.sizes)}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The table as a user of a peer would load it: pandas, and scikit-learn for the split.
 
-The rows of the parts, and their order, are those of ``gtzan_jax.splits.random_split(table, 0)``.
+The rows of the parts, and their order, are those of ``gtzan_jax.tables.protocols.random_split``
+with seed 0.
 """
 
 from typing import NamedTuple

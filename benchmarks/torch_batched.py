@@ -25,7 +25,9 @@ from torch.nn import functional
 
 from benchmarks.grid import batches, the_sweep
 from benchmarks.table import load_arrays
-from gtzan_jax.space import OPTIMIZERS, Config, Sweep
+from gtzan_jax.space.axes import OPTIMIZERS
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
 
 Layers = list[tuple[Tensor, Tensor]]  # kernel (member, in, out), bias (member, 1, out)
 
@@ -58,8 +60,8 @@ def start(
       classes: outputs.
     """
     layers: Layers = []
-    glorot = torch.tensor([config.initializer == "glorot_uniform" for config in configs])
-    sizes = list(itertools.pairwise((features, *configs[0].shape, classes)))
+    glorot = torch.tensor([config["initializer"] == "glorot_uniform" for config in configs])
+    sizes = list(itertools.pairwise((features, *configs[0].units, classes)))
     for number, (fan_in, fan_out) in enumerate(sizes):
         limit = torch.full((len(configs), 1, 1), (6 / (fan_in + fan_out)) ** 0.5)
         if number < len(sizes) - 1:  # the output layer keeps Keras's default
@@ -69,7 +71,7 @@ def start(
         layers.append((kernel.requires_grad_(), bias.requires_grad_()))
     rates = torch.tensor([config.dropout for config in configs])
     keep = [(1 - rate)[:, None, None] for rate in rates.unbind(1)]
-    slopes = [sweep.leaky_slope * (config.activation == "leaky_relu") for config in configs]
+    slopes = [sweep.leaky_slope * (config["activation"] == "leaky_relu") for config in configs]
     return layers, Batch(keep, torch.tensor(slopes)[:, None, None])
 
 
@@ -112,7 +114,7 @@ def train(configs: Sequence[Config], sweep: Sweep, data: Data, epochs: int) -> T
       (epochs, 4, member): train loss and accuracy as Keras takes them, test loss and accuracy.
     """
     layers, batch = start(configs, sweep, data.x_train.shape[1], int(data.y_train.max()) + 1)
-    rule = optimizer_of(configs[0].optimizer, list(itertools.chain(*layers)), sweep)
+    rule = optimizer_of(configs[0]["optimizer"], list(itertools.chain(*layers)), sweep)
     history = torch.zeros(epochs, 4, len(configs))
     for figures in history:
         for rows in torch.randperm(len(data.y_train)).split(sweep.batch_size):
@@ -145,7 +147,7 @@ def train_all(sweep: Sweep, data: Data, epochs: int, groups: int | None, workers
     Returns:
       (member,): test accuracy after the last epoch.
     """
-    todo = sorted(batches(sweep)[:groups], key=lambda configs: -sum(configs[0].shape))
+    todo = sorted(batches(sweep)[:groups], key=lambda configs: -sum(configs[0].units))
     with ThreadPoolExecutor(workers) as pool:
         histories = pool.map(lambda configs: train(configs, sweep, data, epochs), todo)
         return torch.cat([history[-1, 3] for history in histories])

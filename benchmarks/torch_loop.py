@@ -14,22 +14,23 @@ from torch import Tensor, nn
 
 from benchmarks.grid import by_optimizer, stratified, the_sweep
 from benchmarks.table import load_arrays
-from gtzan_jax.space import Config, Sweep
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
 
 
 def build(config: Config, sweep: Sweep, features: int, classes: int) -> nn.Sequential:
     """Returns the network of a config, with Keras's initial weights."""
     layers: list[nn.Module] = []
-    slope = sweep.leaky_slope if config.activation == "leaky_relu" else 0.0
-    units = (features, *config.shape)
+    slope = sweep.leaky_slope if config["activation"] == "leaky_relu" else 0.0
+    units = (features, *config.units)
     for (fan_in, fan_out), rate in zip(itertools.pairwise(units), config.dropout, strict=True):
         dense = nn.Linear(fan_in, fan_out)
-        if config.initializer == "glorot_uniform":
+        if config["initializer"] == "glorot_uniform":
             nn.init.xavier_uniform_(dense.weight)
         else:
             nn.init.uniform_(dense.weight, -0.05, 0.05)
         layers += [dense, nn.LeakyReLU(slope) if slope else nn.ReLU(), nn.Dropout(rate)]
-    logits = nn.Linear(config.shape[-1], classes)
+    logits = nn.Linear(config.units[-1], classes)
     nn.init.xavier_uniform_(logits.weight)
     model = nn.Sequential(*layers, logits)
     for layer in model:
@@ -56,7 +57,7 @@ def train(config: Config, sweep: Sweep, data: list[Tensor], epochs: int) -> Tens
     """
     x_train, y_train, x_test, y_test = data
     model = build(config, sweep, x_train.shape[1], int(y_train.max()) + 1)
-    rule, criterion = optimizer_of(config.optimizer, model, sweep), nn.CrossEntropyLoss()
+    rule, criterion = optimizer_of(config["optimizer"], model, sweep), nn.CrossEntropyLoss()
     history = torch.zeros(epochs, 4)
     for figures in history:
         model.train()
@@ -97,7 +98,7 @@ def main() -> None:
     for config in stratified(sweep)[: given.runs]:
         begun = time.perf_counter()
         accuracies.append(float(train(config, sweep, data, given.epochs or sweep.epochs)[-1, 3]))
-        seconds[config.optimizer].append(time.perf_counter() - begun)
+        seconds[config["optimizer"]].append(time.perf_counter() - begun)
     answer = {
         "seconds": seconds,
         "best_accuracy": max(accuracies),

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gtzan_jax.features import FEATURES, table_from_frame
+from gtzan_jax.tables.schema import FEATURES
+from gtzan_jax.tables.validation import table_from_frame
 
 OUTPUT = Path(__file__).with_name("genre_statistics.csv")
 HEADER = ("genre", "feature", "transform", "mean", "deviation", "factor")

@@ -10,32 +10,30 @@ import re
 import sys
 from pathlib import Path
 
-import pandas as pd
 from PIL import Image
 
-from gtzan_jax import plots
-from gtzan_jax.manifest import sweep_of
-from gtzan_jax.rundir import RunDir, markdown_table
-from gtzan_jax.space import HYPERPARAMETERS
+from gtzan_jax.rundir.finished import FinishedRun, read_finished
+from gtzan_jax.views import plots
+from gtzan_jax.views.text import Table
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
 SHOWN = 5
 
 
-def results_block(run: RunDir) -> str:
+def results_block(run: FinishedRun) -> str:
     """Returns the best configs as a table, and a sentence on how they were come by."""
-    manifest, results = run.read_manifest(), run.read_results()
-    history = pd.read_csv(run.best / "history.csv")
-    shown = results.head(SHOWN)[["rank", *HYPERPARAMETERS, "test_accuracy"]]
+    manifest, results, history = run.manifest, run.results, run.retrained
+    if history is None:
+        sys.exit("the README shows the retraining, and this run has none")
+    shown = results.head(SHOWN)[["rank", *run.sweep.axes, "test_accuracy"]]
     session, seconds = manifest.sessions[-1], manifest.timings_s
     cores = len(session.devices)
-    best = history.test_accuracy.idxmax()
     return (
-        f"{markdown_table(shown)}\n\n"
+        f"{Table.of(shown).markdown}\n\n"
         f"The best {SHOWN} of {len(results)} networks after {manifest.sweep['epochs']} epochs. "
-        f"Retrained for {len(history)} epochs, the first reaches "
-        f"{history.test_accuracy[best]:.4f} (epoch {history.epoch[best]}). All of it, imports, "
+        f"Retrained for {len(history)} epochs, the first ends at "
+        f"{history.test_accuracy.iloc[-1]:.4f}. All of it, imports, "
         f"compilation, TensorBoard files and retraining included, took "
         f"{seconds['total']:.0f} seconds on {cores} {session.platform.upper()} cores, "
         f"with nothing compiled before."
@@ -50,17 +48,13 @@ def copy_picture(picture: Path, name: str) -> None:
 
 def main() -> None:
     """Rewrites the block between the markers in README.md, and docs/images."""
-    run, eda, baselines = RunDir(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-    manifest = run.read_manifest()
-    if manifest.data.is_sample:
+    run, eda, baselines = read_finished(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    if run.is_sample:
         sys.exit("the README shows the real table, and this run trained on the sample")
-    sweep = sweep_of(manifest, run.manifest_path)
-    data = manifest.data
-    note = f"Data: {data.name}; {data.tracks:,} tracks; random 70:30 split"
-    figure = plots.accuracy_by_value(run.read_results(), sweep.axes, note)
+    figure = plots.accuracy_by_value(run.results, run.sweep.axes, run.note)
     figure.savefig(IMAGES / "by_value.png")
     for name in ("accuracy", "loss", "confusion_matrix"):
-        copy_picture(run.best / f"{name}.png", f"retrained_{name}")
+        copy_picture(run.run.best / f"{name}.png", f"retrained_{name}")
     for name in ("contact_sheet", "correlation_heatmap", "pca_min-max_2d", "pca_min-max_3d"):
         copy_picture(eda / f"{name}.png", name)
     for name in ("baselines", "importance"):

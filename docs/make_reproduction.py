@@ -11,10 +11,11 @@ import sys
 import numpy as np
 import pandas as pd
 
-from gtzan_jax import claims, effects
-from gtzan_jax.claims import Claim
+from gtzan_jax.analysis import effects
+from gtzan_jax.assignment import claims
+from gtzan_jax.assignment.claims import Claim
 from gtzan_jax.errors import InputError
-from gtzan_jax.finished import FinishedRun, read_run, table_of
+from gtzan_jax.rundir.finished import FinishedRun, read_finished, table_of
 
 HEAD = """# Reproduction
 
@@ -56,7 +57,7 @@ def verdict(claim: Claim) -> str:
 def head(run: FinishedRun, seeds: int) -> str:
     """Returns the title and what was run."""
     data, sweep = run.manifest.data, run.sweep
-    test = run.manifest.split.test
+    test = run.manifest.split.folds[0].test
     return HEAD.format(
         configs=sweep.num_configs,
         seeds=seeds,
@@ -129,13 +130,12 @@ def seed_rows(run: FinishedRun) -> str:
 
 def top_counts(members: pd.DataFrame, run: FinishedRun) -> tuple[float, int, int]:
     """Ranks one member of each config; returns the best accuracy and two counts of the top."""
-    ranked = members.sort_values(
-        ["test_accuracy", "test_loss", "config_id"], ascending=[False, True, True]
-    )
-    configs = run.sweep.configs()
-    top = [configs[config_id] for config_id in ranked["config_id"][:100]]
-    glorot = sum(config.initializer == "glorot_uniform" for config in top[:99])
-    leaky = sum(config.activation == "leaky_relu" for config in top)
+    placed = members.assign(place=members["config_id"].map(run.sweep.places))
+    by = ["test_accuracy", "test_loss", "place"]
+    ranked = placed.sort_values(by, ascending=[False, True, True])
+    top = [run.sweep.configs[place] for place in ranked["place"][:100]]
+    glorot = sum(config["initializer"] == "glorot_uniform" for config in top[:99])
+    leaky = sum(config["activation"] == "leaky_relu" for config in top)
     return float(ranked["test_accuracy"].iloc[0]), glorot, leaky
 
 
@@ -144,7 +144,7 @@ def main() -> None:
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     try:
-        runs = [read_run(path) for path in sys.argv[1:]]
+        runs = [read_finished(path) for path in sys.argv[1:]]
     except InputError as error:
         sys.exit(f"error: {error}")
     floor = claims.softmax_twice_floor(len(runs[0].manifest.data.genres))

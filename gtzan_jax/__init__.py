@@ -16,37 +16,43 @@ STARTED = time.perf_counter()  # where the commands count their seconds from
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 if TYPE_CHECKING:
-    from gtzan_jax.engine import Engine as Engine
     from gtzan_jax.errors import InputError as InputError
-    from gtzan_jax.features import FeatureTable as FeatureTable
-    from gtzan_jax.features import load_table as load_table
-    from gtzan_jax.space import Config as Config
-    from gtzan_jax.space import Sweep as Sweep
-    from gtzan_jax.space import load_sweep as load_sweep
-    from gtzan_jax.splits import Dataset as Dataset
-    from gtzan_jax.splits import random_split as random_split
-    from gtzan_jax.splits import standardise as standardise
-    from gtzan_jax.trained import TrainedModel as TrainedModel
-    from gtzan_jax.trained import load_model as load_model
+    from gtzan_jax.errors import RunError as RunError
+    from gtzan_jax.jobs.run import Run as Run
+    from gtzan_jax.jobs.run import read_run as read_run
+    from gtzan_jax.jobs.sweeping import run_sweep as run_sweep
+    from gtzan_jax.models.trained import TrainedModel as TrainedModel
+    from gtzan_jax.rundir.model_files import load_model as load_model
+    from gtzan_jax.space.config import Config as Config
+    from gtzan_jax.space.sweep import Sweep as Sweep
+    from gtzan_jax.space.sweep_file import load_sweep as load_sweep
+    from gtzan_jax.tables.protocols import Division as Division
+    from gtzan_jax.tables.protocols import divide as divide
+    from gtzan_jax.tables.schema import FeatureTable as FeatureTable
+    from gtzan_jax.tables.sources import load_table as load_table
+    from gtzan_jax.trainer.engine import Engine as Engine
 
 _HOMES = {
-    "Config": "space",
-    "Dataset": "splits",
-    "Engine": "engine",
-    "FeatureTable": "features",
+    "Config": "space.config",
+    "Division": "tables.protocols",
+    "Engine": "trainer.engine",
+    "FeatureTable": "tables.schema",
     "InputError": "errors",
-    "Sweep": "space",
-    "TrainedModel": "trained",
-    "load_model": "trained",
-    "load_sweep": "space",
-    "load_table": "features",
-    "random_split": "splits",
-    "standardise": "splits",
+    "Run": "jobs.run",
+    "RunError": "errors",
+    "Sweep": "space.sweep",
+    "TrainedModel": "models.trained",
+    "divide": "tables.protocols",
+    "load_model": "rundir.model_files",
+    "load_sweep": "space.sweep_file",
+    "load_table": "tables.sources",
+    "read_run": "jobs.run",
+    "run_sweep": "jobs.sweeping",
 }
 
 __all__ = [*_HOMES, "__version__"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,10 @@
 """What the commands share: flags, and errors as one line instead of a traceback."""
 
 import functools
-import importlib
 import os
+import shlex
 import signal
 import sys
-import textwrap
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -15,9 +13,8 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from gtzan_jax.errors import InputError, Interrupted, RunError
-from gtzan_jax.features import FeatureTable
-from gtzan_jax.platforms import MATMUL_PRECISIONS, PLATFORMS
 from gtzan_jax.text import printable
+from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS
 
 FAILURE = 1
 USAGE_ERROR = 2
@@ -51,33 +48,9 @@ def define_precision_flag(default: str | None = "float32") -> None:
     )  # fmt: skip
 
 
-def warn_of_sample(table: FeatureTable) -> None:
-    """Says, so that it cannot be missed, that the sample stands in for the real table."""
-    if table.notice:
-        rule = "!" * 80
-        print(f"{rule}\n{textwrap.fill(printable(table.notice), 80)}\n{rule}", file=sys.stderr)
-
-
-def warn_of_repeats(table: FeatureTable) -> None:
-    """Says which tracks have exactly the same features as another: they may leak."""
-    if table.repeats:
-        rows = sum(len(group) for group in table.repeats)
-        first = " = ".join(table.tracks[row] for row in table.repeats[0])
-        print(
-            f"warning: {rows} of {len(table.tracks):,} tracks repeat another's features "
-            f"exactly ({first}, …);\n  they are kept, and may lie in both parts of a split",
-            file=sys.stderr,
-        )
-
-
-def import_meanwhile(*modules: str) -> None:
-    """Imports modules on another thread, while this one waits for devices."""
-
-    def load() -> None:
-        for module in modules:
-            importlib.import_module(module)
-
-    threading.Thread(target=load, name="import", daemon=True).start()
+def command(name: str, arguments: Sequence[str]) -> str:
+    """Returns a command as one would type it."""
+    return shlex.join(["python", "-m", f"gtzan_jax.{name}", *arguments])
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -148,5 +121,6 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def _fail(message: str, code: int = USAGE_ERROR) -> NoReturn:
-    print(printable(f"error: {message}"), file=sys.stderr)
+    # Names from files may hold what breaks a line, or worse, means something to a terminal.
+    print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(code)

@@ -11,10 +11,13 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.text import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # What is being written has a name that begins and ends like this.
 _TEMPORARY = (".", ".tmp")
@@ -44,6 +47,22 @@ def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def write_csv(path: Path, frame: "pd.DataFrame") -> None:
+    """Writes a frame as a CSV with LF line ends."""
+    write_csv_parts(path, [frame])
+
+
+def write_csv_parts(path: Path, parts: "Iterable[pd.DataFrame]") -> None:
+    """Writes frames of the same columns, one below the other, as one CSV with LF line ends."""
+    write_atomically(
+        path,
+        (
+            part.to_csv(index=False, header=place == 0, lineterminator="\n")
+            for place, part in enumerate(parts)
+        ),
+    )
 
 
 @contextlib.contextmanager

@@ -12,9 +12,10 @@ import jax
 import numpy as np
 import pytest
 
-from gtzan_jax.features import FEATURES
-from gtzan_jax.space import Sweep, parse_sweep
-from gtzan_jax.splits import Dataset
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep_file import parse_sweep
+from gtzan_jax.tables.protocols import Fold, FoldArrays, arrays_of, sizes_of
+from gtzan_jax.tables.schema import FEATURES, FeatureTable
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
@@ -70,45 +71,65 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def make_sweep(**changes: object) -> Sweep:
-    """Returns a sweep of 12 tiny configs in two shape groups, with some keys changed."""
+def make_document(**changes: object) -> dict[str, object]:
+    """Returns the document of a sweep of 12 tiny configs in two structures, with changes.
+
+    A key, or an axis in ``axes``, that is changed to None is taken out.
+    """
     document: dict[str, object] = {
         "epochs": 2,
         "batch_size": 32,
         "loss": "cross_entropy",
         "leaky_slope": 0.2,
         "learning_rates": {"adam": 0.001, "sgd": 0.01, "rmsprop": 0.001},
-        "axes": {
-            "num_units1": [8, 12],
-            "num_units2": [6],
-            "num_units3": [5],
-            "dropout1": [0.1],
-            "dropout2": [0.2],
-            "dropout3": [0.0],
-            "activation": ["relu", "leaky_relu"],
-            "initializer": ["glorot_uniform"],
-            "optimizer": ["adam", "sgd", "rmsprop"],
-        },
     }
-    document["axes"] = document["axes"] | changes.pop("axes", {})  # type: ignore[operator]
-    return parse_sweep(document | changes, "tiny", "test")
+    axes: dict[str, object] = {
+        "num_units1": [8, 12],
+        "num_units2": [6],
+        "num_units3": [5],
+        "dropout1": [0.1],
+        "dropout2": [0.2],
+        "dropout3": [0.0],
+        "activation": ["relu", "leaky_relu"],
+        "initializer": ["glorot_uniform"],
+        "optimizer": ["adam", "sgd", "rmsprop"],
+    }
+    axes |= changes.pop("axes", {})  # type: ignore[arg-type]
+    document |= changes | {"axes": {k: v for k, v in axes.items() if v is not None}}
+    return {key: value for key, value in document.items() if value is not None}
 
 
-def make_dataset(
-    num_train: int = 70, num_test: int = 30, num_genres: int = 4, seed: int = 0
-) -> Dataset:
-    """Returns a standardised dataset of genres that overlap somewhat."""
+def make_sweep(**changes: object) -> Sweep:
+    """Returns the sweep of :func:`make_document`."""
+    return parse_sweep(make_document(**changes), "tiny", "test")
+
+
+def make_table(
+    num_tracks: int = 100, num_genres: int = 4, num_features: int = len(FEATURES), seed: int = 0
+) -> FeatureTable:
+    """Returns a table of genres that overlap somewhat, equally many tracks of each."""
     random = np.random.default_rng(seed)
-    y = (np.arange(num_train + num_test) % num_genres).astype(np.int32)
-    centres = random.normal(size=(num_genres, len(FEATURES)))
-    x = (centres[y] + 1.5 * random.normal(size=(len(y), len(FEATURES)))).astype(np.float32)
-    return Dataset(
-        x_train=x[:num_train],
-        y_train=y[:num_train],
-        x_test=x[num_train:],
-        y_test=y[num_train:],
-        mean=np.zeros(len(FEATURES)),
-        scale=np.ones(len(FEATURES)),
-        features=FEATURES,
+    y = (np.arange(num_tracks) % num_genres).astype(np.int32)
+    centres = random.normal(size=(num_genres, num_features))
+    x = centres[y] + 1.5 * random.normal(size=(num_tracks, num_features))
+    return FeatureTable(
+        x=x.astype(np.float32),
+        y=y,
+        tracks=tuple(f"track{i:03d}.wav" for i in range(num_tracks)),
+        features=FEATURES[:num_features],
         genres=tuple(f"genre{i}" for i in range(num_genres)),
+        sha256="0" * 64,
+        source="made.csv",
+        repeats=(),
     )
+
+
+def make_fold(train: object, validation: object = (), test: object = ()) -> Fold:
+    """Returns a fold of the given rows."""
+    return Fold(*(np.asarray(rows, np.intp) for rows in (train, validation, test)))
+
+
+def make_arrays(table: FeatureTable, *folds: Fold) -> list[FoldArrays]:
+    """Returns the arrays of folds, in sizes that all of them fit into."""
+    sizes = sizes_of(table, folds)
+    return [arrays_of(table, fold, sizes) for fold in folds]

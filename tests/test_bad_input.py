@@ -18,13 +18,16 @@ import pandas as pd
 import pytest
 from absl import flags
 from conftest import ROOT
-from test_features import set_cell as cell
+from csv_edits import set_cell as cell
+from csv_edits import small_text
 
-from gtzan_jax import cli, features, sweep
-from gtzan_jax.features import COLUMNS, parse_table
+from gtzan_jax import cli, sweep
+from gtzan_jax.jobs import sweeping
 from gtzan_jax.resources import resource
-from gtzan_jax.sample import sample_text
-from gtzan_jax.splits import random_split
+from gtzan_jax.tables import sources
+from gtzan_jax.tables.protocols import random_split, scaler_of
+from gtzan_jax.tables.schema import COLUMNS, FEATURES
+from gtzan_jax.tables.validation import parse_table
 
 USAGE = 2
 
@@ -32,8 +35,7 @@ USAGE = 2
 @pytest.fixture(scope="module")
 def text():
     """A valid CSV: 50 tracks each of blues and jazz, on lines 2 to 101."""
-    lines = sample_text().splitlines()
-    return "\n".join([lines[0], *lines[1:51], *lines[501:551]]) + "\n"
+    return small_text(50)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,8 +45,8 @@ def in_process():
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     sweep.define_flags()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "select_platform", lambda *_: jax.devices())
-        patch.setattr(sweep, "Engine", None)
+        patch.setattr(sweeping, "select_platform", lambda *_: jax.devices())
+        patch.setattr(sweeping, "Engine", None)
         patch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command sets
         yield
     for number, handler in handlers.items():
@@ -132,7 +134,7 @@ def label(lines, name):
 
 def in_the_test_part(text):
     """Gives three tracks that are all in the test part a genre of their own."""
-    rows = random_split(parse_table(text, "t"), 0).test[:3]
+    rows = random_split(len(parse_table(text, "t").y), 0).test[:3]
     return label([int(row) + 2 for row in rows], "polka")(text)
 
 
@@ -239,7 +241,6 @@ BAD_TABLES = {
         ["bad.csv: only one genre, 'blues', but at least two are needed"],
     ),
     "a genre of one track": (label([9], "polka"), ["genre 'polka' has 1 track", "at least 2"]),
-    "a genre that is tested only": (in_the_test_part, ["no track of polka is in the train part"]),
     "a label with a space": (
         cell(9, "label", "blues "),
         ["line 9, column 'label': 'blues ' has spaces around it"],
@@ -329,7 +330,9 @@ def test_what_is_no_table_file_is_refused(folder, capsys, name, make, fragments)
 def job_of(monkeypatch):
     """Returns what gives the job that the command makes of a table, instead of training it."""
     jobs = []
-    monkeypatch.setattr(sweep, "work", lambda job, _clock: jobs.append(job) or 0)
+    monkeypatch.setattr(sweeping, "work", lambda job: jobs.append(job) or "")
+    monkeypatch.setattr(sweeping, "read_run", lambda _: None)
+    monkeypatch.setattr(sweeping.messages, "print_summary", lambda *_: None)
 
     def make(text):
         with open("good.csv", "w", encoding="utf-8", newline="") as file:
@@ -368,7 +371,7 @@ GOOD_TABLES = {
 @pytest.mark.parametrize("edit", GOOD_TABLES.values(), ids=GOOD_TABLES)
 def test_what_can_only_mean_one_table_is_accepted_with_the_same_numbers(text, job_of, edit):
     table, frame = job_of(edit(text)).table, frame_of(text)
-    expected = frame[list(features.FEATURES)].to_numpy().astype(np.float32)
+    expected = frame[list(FEATURES)].to_numpy().astype(np.float32)
     np.testing.assert_array_equal(table.x, expected)
     assert [table.genres[i] for i in table.y] == list(frame["label"])
     assert list(table.tracks) == list(frame["filename"])
@@ -376,11 +379,20 @@ def test_what_can_only_mean_one_table_is_accepted_with_the_same_numbers(text, jo
 
 def test_a_constant_column_is_accepted_and_says_nothing(text, job_of):
     constant = frame_of(text).assign(tempo=123.456).to_csv(index=False)
-    dataset = job_of(constant).dataset
-    place = dataset.features.index("tempo")
-    assert dataset.scale[place] == 1
-    np.testing.assert_allclose(dataset.x_train[:, place], 0, atol=1e-5)
-    np.testing.assert_allclose(dataset.x_test[:, place], 0, atol=1e-5)
+    division = job_of(constant).division
+    place = division.table.features.index("tempo")
+    assert scaler_of(division.table, division.folds[0]).scale[place] == 1
+    (arrays,) = division.arrays
+    np.testing.assert_allclose(arrays.x_train[:, place], 0, atol=1e-5)
+    np.testing.assert_allclose(arrays.x_eval[:, place], 0, atol=1e-5)
+
+
+def test_a_genre_that_is_tested_only_is_accepted_and_told_of(text, job_of, capsys):
+    job = job_of(in_the_test_part(text))
+    assert "polka" in job.table.genres
+    told = capsys.readouterr().err
+    assert told.startswith("warning: no track of polka is in the train part of fold 0")
+    assert told.count("\n") == 1
 
 
 # ------------------------------------------------------------------------------------------ size
@@ -391,7 +403,7 @@ def test_a_table_with_too_many_rows_is_refused_before_it_is_read(
     folder, capsys, text, monkeypatch, allowed
 ):
     monkeypatch.setenv("GTZAN_JAX_MAX_ROWS", str(allowed))
-    monkeypatch.setattr(features, "parse_table", None)
+    monkeypatch.setattr(sources, "parse_table", None)
     (folder / "bad.csv").write_text(text)
     fragments = [f"bad.csv has {allowed} rows or more", "GTZAN_JAX_MAX_ROWS=", "allows"]
     assert_refused(folder, capsys, fragments, "--sweep=smoke", "--data=bad.csv")
@@ -469,11 +481,42 @@ BAD_SWEEPS = {
     ),
     "a key of two lines": (lines(("epochs", '"a\\nb" = 3')), ["unknown key 'a\\nb'; known are"]),
     "an unknown axis": (
+        lines(("dropout1", "dropout7 = [0.1]")),
+        ["bad.toml: [axes]: unknown key 'dropout7' (did you mean 'dropout"],
+    ),
+    "a rate of a layer that is not there": (
         lines(("dropout1", "dropout4 = [0.1]")),
-        ["bad.toml: [axes]: unknown key 'dropout4' (did you mean 'dropout"],
+        ["bad.toml: axes.dropout4 needs axes.num_units4, which is missing"],
+    ),
+    "a layer that is left out": (
+        lines(("num_units2", "")),
+        ["bad.toml: axes.num_units3 needs axes.num_units2, which is missing"],
     ),
     "a missing key": (lines(("loss", "")), ["bad.toml: 'loss' is missing"]),
-    "a missing axis": (lines(("dropout3", "")), ["bad.toml: [axes]: 'dropout3' is missing"]),
+    "a missing axis": (
+        lines(("num_units1", "")),
+        ["bad.toml: [axes]: 'num_units1' is missing"],
+    ),
+    "an unknown protocol": (
+        lines(("epochs", 'epochs = 2\nprotocol = "k_fold"')),
+        ["bad.toml: protocol: no 'k_fold' (did you mean 'kfold'?)"],
+    ),
+    "one fold": (
+        lines(("epochs", "epochs = 2\nnum_folds = 1")),
+        ["bad.toml: num_folds must be a whole number from 2 to 1,000, not 1"],
+    ),
+    "a batch size of 0 as an axis": (
+        lines(("batch_size", ""), ("dropout1", "batch_size = [32, 0]")),
+        ["bad.toml: axes.batch_size must be a whole number from 1 to 1,000,000, not 0"],
+    ),
+    "a batch size beside its axis": (
+        lines(("dropout1", "batch_size = [16, 701]")),
+        ["batch_size 701 is larger than the train part"],
+    ),
+    "a learning rate of 0 as an axis": (
+        lines(("dropout1", "learning_rate = [0.0]")),
+        ["bad.toml: axes.learning_rate must be a number from 1e-12"],
+    ),
     "a missing rate": (lines(("sgd", "")), ["bad.toml: [learning_rates]: 'sgd' is missing"]),
     "epochs as text": (value("epochs", '"two"'), ["epochs must be a whole number", "'two'"]),
     "epochs as a fraction": (value("epochs", "2.5"), ["epochs must be a whole number", "2.5"]),
@@ -601,6 +644,24 @@ BAD_FLAGS = {
     "a seed beyond 2³¹": (["--seed=9999999999"], ["--seed=9999999999"]),
     "a seed with a fraction": (["--seed=0.5"], ["--seed=0.5"]),
     "epochs below 0": (["--retrain_epochs=-1"], ["--retrain_epochs=-1"]),
+    "a split seed below 0": (["--split_seed=-1"], ["--split_seed=-1"]),
+    "a split seed beyond 2³²": (["--split_seed=4294967296"], ["--split_seed=4294967296"]),
+    "an unknown protocol": (["--protocol=random"], ["--protocol=random", "holdout|kfold"]),
+    "one fold": (["--num_folds=1"], ["num_folds must be a whole number from 2"]),
+    "no folds": (["--num_folds=0"], ["num_folds must be a whole number from 2"]),
+    "folds in words": (["--num_folds=two"], ["--num_folds=two"]),
+    "more folds than tracks of a genre": (
+        ["--protocol=kfold", "--num_folds=101"],
+        ["101 folds need as many tracks of each genre", "--num_folds=100 or fewer"],
+    ),
+    "folds that contradict each other": (
+        ["--num_folds=2", "--set=num_folds=3"],
+        ["--num_folds and --set=num_folds contradict each other; leave one out"],
+    ),
+    "protocols that contradict each other": (
+        ["--protocol=kfold", "--set=protocol=holdout"],
+        ["--protocol and --set=protocol contradict each other; leave one out"],
+    ),
     "a flag without its value": (["--seed"], ["seed"]),
     "a switch with a value": (["--overwrite=perhaps"], ["--overwrite=perhaps"]),
     "set without a value": (["--set=epochs"], ["--set=epochs: write key=value, such as"]),

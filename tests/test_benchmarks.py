@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_dataset, without
+from conftest import ROOT, make_arrays, make_fold, make_table, without
 
 from benchmarks import report
 from benchmarks.__main__ import measure_round, present
@@ -19,8 +19,8 @@ from benchmarks.rows import QUICK, ROWS
 from benchmarks.table import load_arrays
 from benchmarks.targets import COMPARED, FIGURES, Figure
 from gtzan_jax.errors import RunError
-from gtzan_jax.features import load_table
-from gtzan_jax.splits import Sizes, random_split, standardise
+from gtzan_jax.tables.protocols import Sizes, random_split
+from gtzan_jax.tables.sources import load_table
 
 CIRCUMSTANCES = {"platform": "cpu", "data": "Data: made up", "missing": ["Keras: keras is …"]}
 PARTS = {"import_s": 1.0, "load_s": 0.5, "compile_s": 5.0, "train_s": 8.0, "write_s": 1.4}
@@ -118,10 +118,10 @@ def test_figures_and_rows_fit_together():
 def test_the_sample_takes_every_optimizer_in_every_shape_group():
     sweep = the_sweep()
     sample = stratified(sweep)
-    strata = Counter((config.shape, config.optimizer) for config in sample)
+    strata = Counter((config.units, config["optimizer"]) for config in sample)
     assert len(strata) == len(sample) == 24
     for axis, values in sweep.axes.items():
-        assert {getattr(config, axis) for config in sample} == set(values)
+        assert {config[axis] for config in sample} == set(values)
     assert len(set(stratified(sweep, 2))) == 48
 
 
@@ -129,8 +129,8 @@ def test_a_batch_shares_shape_and_optimizer():
     sweep = the_sweep()
     groups = batches(sweep)
     assert [len(group) for group in groups] == [32] * 24
-    assert all(len({(c.shape, c.optimizer) for c in group}) == 1 for group in groups)
-    assert {config for group in groups for config in group} == set(sweep.configs())
+    assert all(len({(c.units, c["optimizer"]) for c in group}) == 1 for group in groups)
+    assert {config for group in groups for config in group} == set(sweep.configs)
 
 
 def test_projection_weighs_the_optimizers_alike():
@@ -141,11 +141,11 @@ def test_projection_weighs_the_optimizers_alike():
 def test_peers_get_the_table_that_we_train_on(tmp_path):
     table = load_table("sample")
     arrays = load_arrays(str(csv_of(table, tmp_path)))
-    dataset = standardise(table, random_split(table, 0))
-    np.testing.assert_allclose(arrays.x_train, dataset.x_train, atol=1e-4)
-    np.testing.assert_allclose(arrays.x_test, dataset.x_test, atol=1e-4)
-    np.testing.assert_array_equal(arrays.y_train, dataset.y_train)
-    np.testing.assert_array_equal(arrays.y_test, dataset.y_test)
+    [ours] = make_arrays(table, random_split(1000, 0))
+    np.testing.assert_allclose(arrays.x_train, ours.x_train, atol=1e-4)
+    np.testing.assert_allclose(arrays.x_test, ours.x_eval, atol=1e-4)
+    np.testing.assert_array_equal(arrays.y_train, ours.y_train)
+    np.testing.assert_array_equal(arrays.y_test, ours.y_eval)
 
 
 def test_the_floor_counts_the_assignment():
@@ -230,9 +230,10 @@ def test_the_batched_peer_trains_as_a_plain_module_does():
     torch = torch_or_skip()
     from benchmarks import torch_batched, torch_loop
 
-    sweep, dataset = the_sweep(), make_dataset(num_genres=10)
-    x = torch.from_numpy(dataset.x_train[:32])
-    labels = torch.from_numpy(dataset.y_train[:32].astype(np.int64))
+    sweep = the_sweep()
+    [fold] = make_arrays(make_table(num_genres=10), make_fold(range(32), test=[32]))
+    x = torch.from_numpy(fold.x_train)
+    labels = torch.from_numpy(fold.y_train.astype(np.int64))
     for configs in batches(sweep)[:3]:  # adam, rmsprop, sgd
         layers, batch = torch_batched.start(configs, sweep, x.shape[1], 10)
         models = [torch_loop.build(config, sweep, x.shape[1], 10).eval() for config in configs]
@@ -241,7 +242,7 @@ def test_the_batched_peer_trains_as_a_plain_module_does():
             for (kernel, bias), layer in zip(layers, dense, strict=True):
                 layer.weight.data = kernel[member].detach().T.clone()
                 layer.bias.data = bias[member, 0].detach().clone()
-        name = configs[0].optimizer
+        name = configs[0]["optimizer"]
         rule = torch_batched.optimizer_of(name, [p for layer in layers for p in layer], sweep)
         logits = torch_batched.forward(layers, batch, x, training=False)
         torch_batched.losses(logits, labels).mean(1).sum().backward()

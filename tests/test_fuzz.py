@@ -4,6 +4,7 @@ The examples are few and always the same, unless GTZAN_JAX_FUZZ_SECONDS says for
 test shall look for others. What was found that way is kept in tests/corpus.
 """
 
+import dataclasses
 import os
 import time
 from pathlib import Path
@@ -13,17 +14,21 @@ import jax
 import numpy as np
 import pytest
 from conftest import make_sweep
+from csv_edits import small_text
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
-from gtzan_jax.engine import Engine, data_of
 from gtzan_jax.errors import InputError
-from gtzan_jax.features import COLUMNS, FEATURES, load_table, parse_table
+from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.resources import resource
-from gtzan_jax.rundir import results_table
-from gtzan_jax.sample import sample_text
-from gtzan_jax.space import load_sweep, parse_sweep, sweep_names
-from gtzan_jax.splits import Sizes, random_split, standardise
+from gtzan_jax.rundir.history import History, members_of
+from gtzan_jax.rundir.ranking import results_table
+from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
+from gtzan_jax.tables.protocols import PROTOCOLS, Sizes, arrays_of, divide
+from gtzan_jax.tables.schema import COLUMNS, FEATURES
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.tables.validation import parse_table
+from gtzan_jax.trainer.engine import Engine
 
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = float(os.environ.get("GTZAN_JAX_FUZZ_SECONDS", 0))
@@ -92,8 +97,7 @@ PIECES = [
 @pytest.fixture(scope="module")
 def small_table():
     """A valid CSV of 24 tracks."""
-    lines = sample_text().splitlines()
-    return "\n".join([lines[0], *lines[1:13], *lines[501:513]]).encode() + b"\n"
+    return small_text(12).encode()
 
 
 @pytest.fixture
@@ -139,11 +143,21 @@ ONE_CONFIG = make_sweep(
 )
 
 
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def protocol(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def engine():
-    train = TRACKS * 7 // 10
-    sizes = Sizes(train, TRACKS - train, len(FEATURES), len(GENRES))
-    with Engine(ONE_CONFIG, sizes, devices=jax.devices()[:1]) as engine:
+def sizes(protocol):
+    """Sizes that the folds of any table of TRACKS tracks fit into."""
+    train, evaluated = (28, 12) if protocol == "assignment" else (TRACKS, TRACKS)
+    return Sizes(train, evaluated, len(FEATURES), len(GENRES))
+
+
+@pytest.fixture(scope="module")
+def engine(sizes):
+    with Engine(ONE_CONFIG, MlpFamily(), sizes, devices=jax.devices()[:1]) as engine:
         yield engine
 
 
@@ -168,27 +182,32 @@ def tables():
     return st.builds(text, values, labels)
 
 
-def test_any_table_that_validates_trains(engine):
+def test_any_table_that_validates_trains(protocol, sizes, engine):
     trained = []
+    sweep = dataclasses.replace(ONE_CONFIG, protocol=protocol)
 
-    def dataset_of(text):
+    def arrays_of_each_fold(text):
         table = parse_table(text, "t.csv")
         if len(table.genres) < len(GENRES):
             raise InputError("the engine is made for as many genres as there are")
-        return standardise(table, random_split(table, 0))
+        return [arrays_of(table, fold, sizes) for fold in divide(table, protocol, 0, 2).folds]
 
     def check_training(text):
-        dataset = works_or_tells(dataset_of, text)
-        if dataset is None:
+        arrays = works_or_tells(arrays_of_each_fold, text)
+        if arrays is None:
             return
-        (chunk,) = engine.run(data_of(dataset), [0])
-        history = chunk.history[:, None]  # of one seed
-        results = results_table(ONE_CONFIG, 1, history)
-        assert results["diverged"][0] == (not np.isfinite(history).all())
-        if not results["diverged"][0]:
-            assert 0 <= results["train_accuracy"][0] <= 1
-            assert 0 <= results["test_accuracy"][0] <= 1
-        trained.append(not results["diverged"][0])
+        members = members_of(sweep, len(arrays), [0])
+        chunks = list(engine.run(engine.chunks(members), arrays))
+        assert [member for chunk in chunks for member in chunk.chunk.members] == members
+        figures = np.concatenate([chunk.history for chunk in chunks])
+        diverged = not np.isfinite(figures).all()
+        results = results_table(sweep, History(tuple(members), figures))
+        assert results["diverged"].to_list() == [diverged]
+        if not diverged:
+            for name in results:
+                if name.endswith("_accuracy"):
+                    assert 0 <= results[name][0] <= 1
+        trained.append(not diverged)
 
     explore(check_training, tables(), examples=30)
     assert any(trained)
@@ -208,9 +227,12 @@ TOML_PIECES = [
 def check_sweep(sweep):
     """Asserts that a sweep that was accepted is one: it reads back, and its names differ."""
     document = sweep.to_dict()
-    assert parse_sweep(document, document.pop("name"), "t") == sweep
+    again = parse_sweep(document, document.pop("name"), "t")
+    assert again.to_dict() == sweep.to_dict()
     if sweep.num_configs < 2_000:
-        assert len({config.name for config in sweep.configs()}) == sweep.num_configs
+        assert again.configs == sweep.configs
+        assert len({config.name for config in sweep.configs}) == sweep.num_configs
+        assert len(sweep.places) == sweep.num_configs
 
 
 @pytest.fixture
@@ -246,7 +268,9 @@ def test_the_sweeps_of_the_corpus_work_or_are_told(load_toml, path):
 
 KEYS = [
     "epochs", "batch_size", "loss", "leaky_slope", "num_seeds", "learning_rates", "axes", "name",
-    "learning_rates.adam", "axes.num_units1", "axes.dropout1", "axes.optimizer", "axes.x.y", "",
+    "learning_rates.adam", "axes.num_units1", "axes.num_units4", "axes.dropout1", "axes.dropout4",
+    "axes.optimizer", "axes.learning_rate", "axes.batch_size", "protocol", "num_folds",
+    "axes.x.y", "",
 ]  # fmt: skip
 
 

@@ -1,26 +1,29 @@
 """What a notebook or a debugger shows of an object: one short line."""
 
 import dataclasses
+import functools
 import importlib
 import inspect
 import pkgutil
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_dataset, make_sweep
+from conftest import make_sweep
 from finished_runs import random_history, write_run
 
 import gtzan_jax
-from gtzan_jax import Engine, TrainedModel, load_sweep, load_table, random_split, standardise
-from gtzan_jax.compare import compare
-from gtzan_jax.engine import Chunk
-from gtzan_jax.exploration import pca
-from gtzan_jax.finished import read_run
-from gtzan_jax.report import Report
-from gtzan_jax.splits import Sizes
+from gtzan_jax import Engine, TrainedModel, divide, load_sweep, load_table, read_run
+from gtzan_jax.analysis.between_runs import compare
+from gtzan_jax.analysis.exploration import pca
+from gtzan_jax.jobs.reporting import Report
+from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.trainer.engine import Chunk, Trained
 
 SWEEP = load_sweep("assignment")
-CONFIG = SWEEP.configs()[-1]
+CONFIG = SWEEP.configs[-1]
 
 
 PCA = pca(load_table("sample"), "standard")
@@ -31,51 +34,66 @@ def a_table():
     return load_table("sample")
 
 
-def a_split():
-    return random_split(a_table(), 0)
-
-
-def a_dataset():
-    return standardise(a_table(), a_split())
+def a_division():
+    return divide(a_table(), "holdout", 0, 1)
 
 
 def a_model():
-    params = {"hidden1": {"kernel": np.zeros((57, 128)), "bias": np.zeros(128)}}
-    return TrainedModel.of(CONFIG, params, SWEEP, a_table(), a_dataset())
+    params = {"hidden1.kernel": np.zeros((57, 128)), "hidden1.bias": np.zeros(128)}
+    return TrainedModel.of(CONFIG, params, SWEEP, a_division(), 0)
 
 
+@functools.cache
 def an_engine():
-    with Engine(make_sweep(), Sizes.of(make_dataset()), chunk_size=4, mode="shape") as engine:
+    sizes = a_division().sizes
+    with Engine(make_sweep(), MlpFamily(), sizes, chunk_size=4, mode="shape") as engine:
         return engine
 
 
 def a_chunk():
-    bucket = next(iter(an_engine().chunks))
-    return Chunk(bucket, 3, tuple(range(300)), np.zeros((300, 10, 4), np.float32))
+    bucket = an_engine().buckets[0]
+    return Chunk(bucket, 1, 3, tuple(f"c{number:011x}" for number in range(300)), 0, 10)
 
 
+def what_it_came_to():
+    return Trained(a_chunk(), np.zeros((300, 10, 6), np.float32), [])
+
+
+@functools.cache
+def a_run(kind):
+    """A finished run of two seeds, in a folder whose name has a line break."""
+    with tempfile.TemporaryDirectory() as folder:
+        sweep = make_sweep()
+        return kind(write_run(Path(folder, "my\nrun"), sweep, random_history(sweep, 2)))
+
+
+CHUNK = "Chunk(300 members of fold 1, seed 3, epochs 0 to 10, widths (8, 6, 5))"
+RUN = "('my\\nrun', 12 configs × 2 runs × 2 epochs, not retrained)"
+TABLE = "FeatureTable(1,000 tracks × 57 features, 10 genres, source 'sample')"
 REPRS = {
     "Config": (
         lambda: CONFIG,
-        "Config(num_units1=128, num_units2=128, num_units3=128, dropout1=0.2, dropout2=0.2, "
-        "dropout3=0.2, activation='leaky_relu', initializer='random_uniform', "
-        "optimizer='rmsprop')",
+        "Config(128-128-128_0.2-0.2-0.2_leaky_relu_random_uniform_rmsprop)",
     ),
-    "Sweep": (lambda: SWEEP, "Sweep('assignment', 768 configs × 10 epochs, loss cross_entropy)"),
-    "FeatureTable": (
-        a_table,
-        "FeatureTable(1,000 tracks × 57 features, 10 genres, source 'sample')",
+    "Sweep": (lambda: SWEEP, "Sweep('assignment', 768 configs of 9 axes, 10 epochs)"),
+    "FeatureTable": (a_table, TABLE),
+    "Fold": (
+        lambda: a_division().folds[0],
+        "Fold(train 600, validation 200, test 200)",
     ),
-    "Split": (a_split, "Split(700 train, 300 test)"),
-    "Dataset": (a_dataset, "Dataset(700 train, 300 test, 57 features, 10 genres)"),
+    "Division": (a_division, f"Division(holdout, 1 folds of {TABLE})"),
     "TrainedModel": (
         a_model,
-        "TrainedModel(128-128-128_0.2-0.2-0.2_leaky_relu_random_uniform_rmsprop, 57 features, "
-        "10 genres, trained on 'sample')",
+        "TrainedModel(128-128-128_0.2-0.2-0.2_leaky_relu_random_uniform_rmsprop, 7,424 weights, "
+        "10 genres, data 'sample')",
     ),
     "Engine": (an_engine, "Engine('tiny', 12 configs, 2 programs, 2 cpu devices)"),
     "Pca": (lambda: PCA, f"Pca(standard scaling, 3 components, {SHARE:.1f} % of the variance)"),
-    "Chunk": (a_chunk, "Chunk(300 members of seed 3, widths (8, 6, 5))"),
+    "Chunk": (a_chunk, CHUNK),
+    "Trained": (what_it_came_to, f"Trained({CHUNK})"),
+    "FinishedRun": (lambda: a_run(read_finished), f"FinishedRun{RUN}"),
+    "Run": (lambda: a_run(read_run), f"Run{RUN}"),
+    "History": (lambda: random_history(make_sweep(), 2), "History(24 members × 2 epochs)"),
 }
 
 
@@ -84,17 +102,13 @@ def test_an_object_is_shown_on_one_line(make, expected):
     assert repr(make()) == str(make()) == expected
 
 
-def test_a_finished_run_is_shown_on_one_line(tmp_path):
-    sweep = make_sweep()
-    run = read_run(write_run(tmp_path / "my\nrun", sweep, random_history(sweep, 2)))
-    assert repr(run) == "FinishedRun('my\\nrun', 12 configs × 2 seeds × 2 epochs, not retrained)"
-
-
 def test_what_is_made_of_runs_is_shown_on_one_line(tmp_path):
     sweep = make_sweep()
-    runs = [read_run(write_run(tmp_path / n, sweep, random_history(sweep))) for n in ("a", "b")]
+    history = random_history(sweep)
+    runs = [read_finished(write_run(tmp_path / name, sweep, history)) for name in ("a", "b")]
     assert repr(compare(runs)) == "Comparison(2 runs, 12 configs in common)"
-    assert repr(Report("<p>" * 500, "", {"a": b""})) == "Report(1,500 letters of HTML, 1 images)"
+    report = Report("<p>" * 500, "", {"a": b""}, "")
+    assert repr(report) == "Report(1,500 letters of HTML, 1 images)"
 
 
 def test_a_long_or_hostile_source_stays_short():
@@ -108,7 +122,7 @@ def test_a_long_or_hostile_source_stays_short():
 
 def test_all_public_classes_are_looked_at():
     exported = {name for name in gtzan_jax.__all__ if inspect.isclass(getattr(gtzan_jax, name))}
-    assert exported - {"InputError"} <= set(REPRS)
+    assert exported - {"InputError", "RunError"} <= set(REPRS)
 
 
 def package_dataclasses():
@@ -121,12 +135,13 @@ def package_dataclasses():
 
 
 def test_no_dataclass_shows_its_arrays():
-    large = ("ndarray", "NDArray", "DataFrame", "Params", "bytes", "Figure")
+    large = ("ndarray", "NDArray", "DataFrame", "Params", "bytes", "Figure", "State")
     shown = [
         f"{each.__name__}.{field.name}"
         for each in package_dataclasses()
         if hasattr(each.__repr__, "__wrapped__")  # as dataclass makes it
         for field in dataclasses.fields(each)
         if field.repr and any(name in str(field.type) for name in large)
+        if "Callable" not in str(field.type)  # a function does not show what it takes
     ]
     assert shown == []

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import test_benchmarks
-import test_browser
+from commands import browser_programs
 from conftest import ROOT, without
 
 TEST = """
@@ -71,7 +71,7 @@ def ending(function):
 
 @pytest.mark.parametrize(
     ("need", "function"),
-    [("browser", test_browser.programs), ("torch", test_benchmarks.torch_or_skip)],
+    [("browser", browser_programs), ("torch", test_benchmarks.torch_or_skip)],
 )
 def test_a_program_that_is_not_there_is_skipped_unless_it_is_required(need, function, monkeypatch):
     monkeypatch.setenv("PATH", "")

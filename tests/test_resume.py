@@ -12,16 +12,19 @@ from pathlib import Path
 import jax
 import pytest
 from absl import flags
+from commands import command
+from finished_runs import flip
 from jax.experimental.compilation_cache import compilation_cache
 from matplotlib.figure import Figure
-from test_finished import flip
-from test_sweep import SMOKE, command
 
-from gtzan_jax import batching, chunks, engine, sweep
+from gtzan_jax import sweep
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held
-from gtzan_jax.retrain import retrain
-from gtzan_jax.rundir import RunDir
+from gtzan_jax.jobs import sweeping
+from gtzan_jax.rundir import chunks
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.trainer import engine
+from gtzan_jax.trainer.planner import COSTS
 
 TABLES = ("results.csv", "history.csv")
 AXES = ["--set=axes.num_units2=[16]", "--set=axes.dropout3=[0.0]"]  # 12 members
@@ -41,13 +44,13 @@ def in_process(tmp_path_factory):
     }
     old = {name: jax.config.values[name] for name in settings}
     configure(settings)
-    costs = {"cpu": batching.COSTS["cpu"]._replace(chunk=1)}
+    costs = {"cpu": COSTS["cpu"]._replace(chunk=1)}
     before = set(flags.FLAGS)
     sweep.define_flags()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "_COLLECT_S", -1.0)
         patch.setattr(engine, "COSTS", costs)
-        patch.setattr(sweep, "select_platform", lambda *_: jax.devices())
+        patch.setattr(sweeping, "select_platform", lambda *_: jax.devices())
         patch.setattr(Figure, "savefig", save_nothing)
         yield
     configure(old)
@@ -156,12 +159,33 @@ def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, stride, how):
         shutil.rmtree(folder)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "protocol", [["--protocol=holdout"], ["--protocol=kfold", "--num_folds=3"]]
+)
+def test_other_protocols_go_on_with_the_same_bytes(tmp_path, monkeypatch, protocol):
+    flags = [*protocol, "--split_seed=5", "--set=axes.num_units1=[16]"]  # 6 configs
+    with monkeypatch.context() as patch:
+        steps = end_at(-1, patch, None)
+        assert run(tmp_path / "whole", *flags) == 0
+        count = steps()
+    for number in (count // 4, count // 2, 3 * count // 4):
+        folder = tmp_path / f"run{number}"
+        with monkeypatch.context() as patch:
+            end_at(number, patch, kill)
+            with pytest.raises(Killed):
+                run(folder, *flags)
+        assert run(folder, *flags) == 0
+        assert_complete(folder, tmp_path / "whole")
+
+
 KILLED = """
 import atexit, os, runpy, signal, sys
 sys.path[:0] = {paths!r}
 import test_resume
-from gtzan_jax import chunks, engine
-from gtzan_jax.batching import COSTS
+from gtzan_jax.rundir import chunks
+from gtzan_jax.trainer import engine
+from gtzan_jax.trainer.planner import COSTS
 chunks._COLLECT_S = -1.0
 engine.COSTS = {{"cpu": COSTS["cpu"]._replace(chunk=2)}}
 class Patch:
@@ -194,7 +218,7 @@ def test_killed_at_25_points_it_ends_with_the_same_bytes(tmp_path, capsys):
         resumed = sweep_process(folder, -1)
         assert resumed.returncode == 0, resumed.stderr
         assert_complete(folder, tmp_path / "whole")
-        there = [line for line in resumed.stdout.splitlines() if "are there already" in line]
+        there = [line for line in resumed.stdout.splitlines() if "are already trained" in line]
         lines.append(f"killed at step {number} of {steps}: {''.join(there) or '  0 members'}, same")
     with capsys.disabled():
         print("", *lines, f"{len(lines)} points, all identical", sep="\n")
@@ -203,7 +227,8 @@ def test_killed_at_25_points_it_ends_with_the_same_bytes(tmp_path, capsys):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
-    flags = [*SMOKE[:2], "--platform=cpu", "--retrain_epochs=0", "--num_seeds=20"]
+    flags = ["--sweep=smoke", "--data=sample", "--platform=cpu"]
+    flags += ["--retrain_epochs=0", "--num_seeds=20"]
     argv = [sys.executable, "-m", "gtzan_jax.sweep", *flags]
     process = subprocess.Popen(
         argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -219,16 +244,16 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     module, *again = shlex.split(errors.splitlines()[-1])[2:]
     done = command(module.split(".")[1], *again, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "of 480 members are there already" in done.stdout
+    assert "of 480 members are already trained" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()
     assert RunDir(folder).read_manifest().status == "finished"
 
 
 def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys):
-    monkeypatch.setattr(sweep, "Engine", None)
+    monkeypatch.setattr(sweeping, "Engine", None)
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
     assert run(whole) == 0
-    assert "12 of 12 members are there already" in capsys.readouterr().out
+    assert "12 of 12 members are already trained" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
 
 
@@ -241,14 +266,14 @@ def test_a_finished_run_keeps_its_manifest(whole):
 def test_every_session_that_trained_is_listed(tmp_path, monkeypatch, whole):
     add, chunks_there = chunks.ChunkStore.add, []
 
-    def add_four(store, chunk):
-        chunks_there.append(chunk)
+    def add_two(store, trained):
+        chunks_there.append(trained.chunk)
         if len(chunks_there) > 2:
             raise Killed
-        return add(store, chunk)
+        return add(store, trained)
 
     with monkeypatch.context() as patch:
-        patch.setattr(chunks.ChunkStore, "add", add_four)
+        patch.setattr(chunks.ChunkStore, "add", add_two)
         with pytest.raises(Killed):
             run(tmp_path / "run", "--retrain_epochs=0")
     assert RunDir(tmp_path / "run").read_manifest().status == "running"
@@ -279,6 +304,8 @@ def test_what_was_left_out_is_made_up_for(tmp_path, whole):
         ("--seed=1", "seeds [0] there, [1] here"),
         ("--num_seeds=2", "seeds [0] there, [0, 1] here"),
         ("--set=loss=softmax_twice", "sweep.loss 'cross_entropy' there, 'softmax_twice' here"),
+        ("--split_seed=1", "split.seed 0 there, 1 here"),
+        ("--protocol=holdout", "sweep.protocol 'assignment' there, 'holdout' here"),
         ("--matmul_precision=bfloat16", "matmul_precision 'float32' there, 'bfloat16' here"),
     ],
 )
@@ -383,15 +410,18 @@ def test_when_all_diverge_it_is_said_and_the_results_are_kept(tmp_path, capsys):
 
 def test_a_retraining_that_diverges_is_told_and_not_kept(tmp_path, monkeypatch, whole):
     shutil.copytree(whole, tmp_path / "run")
-    train_on_each = sys.modules[retrain.__module__].train_on_each
+    train_one = engine.Engine.train_one
 
     def diverge(*args):
-        [(params, history)] = train_on_each(*args)
+        params, history = train_one(*args)
         history = history.copy()
         history[3:] = float("nan")
-        return [(params, history)]
+        return params, history
 
-    monkeypatch.setattr(sys.modules[retrain.__module__], "train_on_each", diverge)
+    monkeypatch.setattr(engine.Engine, "train_one", diverge)
     with pytest.raises(RunError, match="diverged in epoch 4 of 5: nothing of it is kept"):
         run(tmp_path / "run", "--retrain_epochs=5")
     assert same(tmp_path / "run", whole)
+    kept = RunDir(tmp_path / "run").read_manifest()
+    assert kept.retraining == RunDir(whole).read_manifest().retraining
+    assert RunDir(tmp_path / "run").damaged(kept, "best") is None

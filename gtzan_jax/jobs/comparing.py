@@ -1,0 +1,50 @@
+"""Compares finished runs and lays the comparison out as text."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gtzan_jax.analysis.between_runs import Comparison, compare
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import write_csv
+from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.text import printable
+from gtzan_jax.views.text import Table
+
+_TOP = 10
+
+
+def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) -> Comparison:
+    """Compares finished run directories; the others are held against the first.
+
+    Args:
+      paths: at least two.
+      output: a CSV file to write all matched configs to.
+
+    Raises:
+      InputError: a run cannot be used, two have no config in common, or the file cannot be
+        written.
+    """
+    comparison = compare([read_finished(path) for path in paths])
+    if output:
+        try:
+            write_csv(Path(output), comparison.configs)
+        except OSError as error:
+            raise InputError(f"--output={output}: cannot be written: {error.strerror}") from None
+    return comparison
+
+
+def markdown(comparison: Comparison) -> str:
+    """Lays a comparison out as text for a terminal that is Markdown too."""
+    pairs, first = comparison.pairs, comparison.runs["run"].iloc[0]
+    differences = Table.of(comparison.manifests).markdown
+    parts = [
+        printable(f"# {first} and {', '.join(pairs['run'])}"),
+        Table.of(comparison.runs).markdown,
+        printable(f"## Against {first}, configuration by configuration"),
+        Table.of(pairs).markdown,
+        f"## The best of {len(comparison.configs):,} configurations that at least two runs have",
+        Table.of(comparison.configs.head(_TOP)).markdown,
+        "## What differs in the manifests",
+        differences if len(comparison.manifests) else "Nothing.",
+    ]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,220 @@
+"""Writes the report on a finished sweep: a page that needs nothing else, and its twin.
+
+RUNDIR/report.html is the page; RUNDIR/report.md is its twin in Markdown, with its images in
+RUNDIR/report_files.
+"""
+
+import base64
+import html
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from gtzan_jax.assignment import claims
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import write_atomically
+from gtzan_jax.resources import resource
+from gtzan_jax.rundir.finished import FinishedRun, table_of
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.text import printable
+from gtzan_jax.views import classical, sections, text
+
+SECTIONS = {
+    "run": "The run",
+    "table": "The table",
+    "effects": "Which hyperparameter matters",
+    "claims": "The assignment's claims",
+    "pictures": "All configurations in two pictures",
+    "retrained": "The retrained model",
+    "classical": "Deep against classical",
+    "limits": "Limits",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """The page, its twin, and the images that the twin refers to."""
+
+    html: str
+    markdown: str
+    images: Mapping[str, bytes]  # PNG by file name without its ending
+    missing_table: str  # why figures that need the feature table are left out; "" if none are
+
+    def __repr__(self) -> str:
+        return f"Report({len(self.html):,} letters of HTML, {len(self.images)} images)"
+
+
+def write_report(
+    runs: Sequence[FinishedRun],
+    data: str | None = None,
+    baselines: str | None = None,
+    output: str | Path | None = None,
+) -> Path:
+    """Writes the report on the first of some runs, and says where it is.
+
+    Args:
+      runs: the others are asked about the assignment's claims, too.
+      data: the feature table, if it is neither in data/ nor in the cache.
+      baselines: a folder of ``gtzan_jax.baselines``; None takes the newest that lies beside the
+        run and is of the same feature table.
+      output: the page; None for report.html in the run directory.
+
+    Returns:
+      the path of the page.
+
+    Raises:
+      InputError: an argument is not what it should be, or the page cannot be written.
+    """
+    run, *others = runs
+    path = Path(output or run.run.path / "report.html")
+    if path.suffix != ".html":
+        raise InputError(f"--output={path}: name a file that ends in .html")
+    report = build(run, others, data, baselines, f"{path.stem}_files")
+    save(report, path)
+    print(printable(f"report in {path}"))
+    print(printable(f"  its twin in Markdown in {path.with_suffix('.md')}"))
+    if report.missing_table:
+        print(f"  without the figures that need the tracks: {report.missing_table}")
+    return path
+
+
+def build(
+    run: FinishedRun,
+    others: Sequence[FinishedRun] = (),
+    data: str | None = None,
+    baselines: str | None = None,
+    folder: str = "report_files",
+) -> Report:
+    """Makes the report on a run; ``folder`` is that of the twin's images."""
+    beside = classical.find_baselines(run, baselines)
+    table, missing = table_of(run, data)
+    images: dict[str, bytes] = {}
+    claimed = claims_section(run, others, table)
+    context = {
+        "sections": {key: title for key, title in SECTIONS.items() if claimed or key != "claims"},
+        "run": run,
+        "missing_table": missing,
+        **sections.run_section(run),
+        **sections.table_section(run),
+        **sections.effects_section(run, images),
+        "claims": claimed,
+        "retrained": sections.retrained_section(run, images),
+        "classical": classical.classical_section(beside, images),
+        "limits": sections.limits_section(run, table),
+        "images": images,
+        "folder": folder,
+    }
+    return Report(
+        html=_environment().get_template("report.html.j2").render(context),
+        # Markdown's escaping runs before that for HTML, which leaves Markup as it is.
+        markdown=_without_gaps(
+            _environment(_markdown_text).get_template("report.md.j2").render(context)
+        ),
+        images=images,
+        missing_table=missing,
+    )
+
+
+def save(report: Report, path: Path) -> None:
+    """Writes the page to ``path``, its twin beside it, and the twin's images.
+
+    Files that are links are replaced. A folder that is one would lead what is written elsewhere.
+
+    Raises:
+      InputError: they cannot be written there.
+    """
+    folder = path.with_name(f"{path.stem}_files")
+    if folder.is_symlink():
+        raise InputError(f"{folder} is a link: remove it, or name another --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, image in report.images.items():
+            write_atomically(folder / f"{name}.png", image)
+        write_atomically(path.with_suffix(".md"), report.markdown)
+        write_atomically(path, report.html)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}; see --output") from None
+
+
+def claims_section(
+    run: FinishedRun, others: Sequence[FinishedRun], table: FeatureTable | None
+) -> dict[str, Any] | None:
+    """Returns each claim with what every run says of it; None if they are of other axes.
+
+    Raises:
+      InputError: a further run has no say about the claims.
+    """
+    runs = (run, *others)
+    for each in runs:
+        if not claims.concern(each.sweep) and others:
+            raise InputError(
+                f"{each.run.path}: further runs are asked about the assignment's claims, and "
+                "this sweep has other axes, or another protocol, than the assignment"
+            )
+    if not claims.concern(run.sweep):
+        return None
+    tables = [table]
+    for other in others:
+        same = table and table.sha256 == other.manifest.data.sha256
+        tables.append(table if same else table_of(other, None)[0])
+    judged = [claims.judge(each, its) for each, its in zip(runs, tables, strict=True)]
+    names = [f"{each.name} ({each.sweep.loss})" for each in runs]
+    rows = [
+        {"claim": found[0], "found": list(zip(names, found, strict=True))}
+        for found in zip(*judged, strict=True)
+    ]
+    return {
+        "rows": rows,
+        "names": names,
+        "losses": {each.sweep.loss for each in runs},
+        "floor": claims.softmax_twice_floor(len(run.manifest.data.genres)),
+    }
+
+
+def _environment(finalize: Any = None) -> jinja2.Environment:
+    """Returns what renders a template; whatever a template prints is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resource("views", "templates")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=finalize,
+    )
+    environment.filters |= {
+        "base64": lambda image: base64.b64encode(image).decode("ascii"),
+        "flow": lambda words: Markup(" ".join(words.split())),  # noqa: S704
+        "verdict": _verdict,
+        "verbatim": _verbatim,
+        "percent": text.percent,
+        "points": text.points,
+    }
+    return environment
+
+
+def _verdict(claim: claims.Claim) -> str:
+    """Returns whether a claim holds, in words."""
+    return {True: "holds", False: "does not hold", None: "not judged"}[claim.holds]
+
+
+def _markdown_text(value: Any) -> Any:
+    """Escapes what Markdown, and HTML within it, would take for more than text."""
+    if isinstance(value, Markup):
+        return value
+    words = html.escape(" ".join(str(value).split()), quote=False)
+    return Markup(re.sub(r"([\\`*\[\]|~#!])", r"\\\1", words))  # noqa: S704
+
+
+def _without_gaps(markdown: str) -> str:
+    """Takes out what the template's control lines leave: spaces at line ends, empty lines."""
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", markdown)).strip() + "\n"
+
+
+def _verbatim(words: str) -> Markup:
+    """Makes a text fit between Markdown's backticks, where nothing but they means anything."""
+    return Markup(" ".join(words.split()).replace("`", "'"))  # noqa: S704

@@ -1,0 +1,284 @@
+"""Runs a sweep, or goes on with one: the front door for notebooks and for the command alike."""
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import gtzan_jax
+from gtzan_jax.errors import Interrupted, RunError
+from gtzan_jax.files import held, replaced_folder
+from gtzan_jax.jobs import retraining
+from gtzan_jax.jobs.job import Job, Options, Stopwatch, describe, make_job
+from gtzan_jax.jobs.run import Run, read_run
+from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.rundir import directory
+from gtzan_jax.rundir.chunks import ChunkStore
+from gtzan_jax.rundir.history import History
+from gtzan_jax.rundir.manifest import Manifest, Retraining
+from gtzan_jax.rundir.ranking import results_table
+from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.search import Grid, Proposal
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import unseen_genres
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.trainer.engine import Engine
+from gtzan_jax.trainer.platforms import (
+    devices_in_use,
+    profiled,
+    select_platform,
+)
+from gtzan_jax.views import messages
+from gtzan_jax.views.progress import SweepProgress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gtzan_jax.jobs.retraining import Retrained
+
+
+def run_sweep(
+    sweep: str | Sweep = "assignment",
+    data: "str | os.PathLike[str] | FeatureTable" = "auto",
+    workdir: "str | os.PathLike[str] | None" = None,
+    **options: object,
+) -> Run:
+    """Trains every config of a sweep, ranks them, writes everything and retrains the best.
+
+    An unfinished run of the same sweep in ``workdir`` is gone on with; a finished one trains
+    nothing.
+
+    Args:
+      sweep: a sweep, its name in ``sweeps/``, or the path of a TOML file.
+      data: a feature table, or what ``load_table`` takes.
+      workdir: the run directory. Default: ``runs/<sweep>-<UTC time>``.
+      **options: see :class:`Options`.
+
+    Returns:
+      the finished run: ``results``, ``history``, ``best``, ``report()``.
+
+    Raises:
+      InputError: a name, file, table or option cannot be used, or another run is there.
+      RunError: something failed that no option would have avoided.
+    """
+    # In a command the seconds count from the start of the process.
+    is_command = "command" in options
+    clock = Stopwatch(gtzan_jax.STARTED if is_command else time.perf_counter())
+    clock.lap("import")
+    chosen = Options(**options)  # type: ignore[arg-type]
+    select_platform(chosen.platform, chosen.matmul_precision)
+    job = make_job(sweep, data, workdir, chosen, clock)
+    _check_places(job)
+    messages.warn_of_table(job.table)
+    for sentence in unseen_genres(job.table, job.division.folds):
+        messages.warn(sentence)
+    problem = _work_in_the_directory(job)
+    run = read_run(job.run.path)
+    messages.print_summary(run, clock.seconds)
+    messages.warn_of_sample(job.table)
+    if problem:
+        raise RunError(problem)
+    return run
+
+
+def _work_in_the_directory(job: Job) -> str:
+    """Holds the run directory and works; whatever ends that early says how to go on."""
+    path = job.run.path
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with held(path):
+            return work(job)
+    except Interrupted as interrupted:
+        interrupted.hint = f"what is finished is kept; go on with\n  {job.resume}"
+        raise
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or path}: {error.strerror}; what is finished is kept, and once that "
+            f"is mended, this goes on: {job.resume}"
+        ) from None
+
+
+def work(job: Job) -> str:
+    """Runs the phases that are not finished. The caller holds the lock.
+
+    Returns:
+      why the best config could not be retrained, or "".
+    """
+    run, clock = job.run, job.clock
+    manifest = directory.begin(run, describe(job), overwrite=job.options.overwrite)
+    store = ChunkStore(run.chunks, job.sweep.epochs)
+    for name in store.damaged:
+        messages.warn(f"{run.chunks / name} is damaged; its members are trained anew")
+    messages.print_start(job.sweep, job.num_runs, job.table.source, run.path)
+    messages.print_trained(len(store), job.sweep.num_configs * job.num_runs)
+    job.division.arrays  # noqa: B018 — refuses what cannot be standardised before training
+    clock.lap("load")
+    with contextlib.ExitStack() as stack:
+        engine = None
+        if store.missing(job.members):
+            engine = stack.enter_context(make_engine(job))
+            _record_session(job, manifest, len(store))
+            messages.import_meanwhile("gtzan_jax.views.plots", "gtzan_jax.views.tensorboard")
+            with profiled(job.options.profile):
+                search(engine, job, store)
+            clock.lap("train")
+            clock.move("train", "compile", engine.compile_wait_s)
+        history = store.history(job.members)
+        results = write_tables(job, manifest, history)
+        problem = retrain_best(job, manifest, results, history, engine)
+    write_events(job, manifest, results, history)
+    finish(job, manifest, results, engine)
+    return problem
+
+
+def make_engine(job: Job, configs: Sequence[Config] | None = None) -> Engine:
+    """Returns an engine for a job's sweep, which has begun to compile."""
+    return Engine(
+        job.sweep,
+        MlpFamily(),
+        job.division.sizes,
+        job.num_runs,
+        mode=job.options.batching,
+        configs=configs,
+    )
+
+
+def search(engine: Engine, job: Job, store: ChunkStore) -> None:
+    """Trains what the search proposes and is not in the store yet, showing progress."""
+    grid = Grid(job.sweep)
+    total = job.sweep.num_configs * job.num_runs
+    with SweepProgress(engine, job.sweep, total, len(store)) as progress:
+        while proposal := grid.ask():
+            _train(engine, job, proposal, store, progress)
+            grid.tell({})
+
+
+def _train(
+    engine: Engine, job: Job, proposal: Proposal, store: ChunkStore, progress: SweepProgress
+) -> None:
+    wanted = {config.id for config in proposal.configs}
+    members = [member for member in job.members if member.config_id in wanted]
+    chunks = engine.chunks(store.missing(members), proposal.first_epoch, proposal.epochs)
+    try:
+        for trained in engine.run(chunks, job.division.arrays):
+            for written in store.add(trained):
+                progress.take(written)
+    finally:
+        for written in store.flush():
+            progress.take(written)
+
+
+def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFrame":
+    """Writes results.csv and history.csv unless both are whole, and returns the results."""
+    results = results_table(job.sweep, history)
+    if job.table.is_sample:
+        results["data"] = "sample"
+    run = job.run
+    if run.damaged(manifest, "results.csv") or run.damaged(manifest, "history.csv"):
+        run.write_tables(results, history.frames(job.division.protocol.metrics))
+        run.record(manifest, "results.csv", "history.csv")
+    job.clock.lap("write")
+    return results
+
+
+def retrain_best(
+    job: Job,
+    manifest: Manifest,
+    results: "pd.DataFrame",
+    history: History,
+    engine: Engine | None,
+) -> str:
+    """Retrains the best config and writes the overview, unless both are there.
+
+    Returns:
+      why the best config could not be retrained, or "".
+    """
+    run, epochs, problem = job.run, job.options.retrain_epochs, ""
+    best = job.sweep.configs[job.sweep.places[results["config_id"].iloc[0]]]
+    member = Member(best.id, fold=0, seed=job.seeds[0])
+    wanted = Retraining(
+        epochs=max(1, epochs), matmul_precision=manifest.matmul_precision, **member._asdict()
+    )
+    is_there = manifest.retraining == wanted and not run.damaged(manifest, "best")
+    retrained: Retrained | None = None
+    if run.damaged(manifest, "overview") or (epochs and not is_there):
+        if epochs and results["diverged"].iloc[0]:
+            problem = "all configs diverged: there is none to retrain; lower the learning rates"
+        elif epochs:
+            if not engine:  # else the session is in the list already
+                _record_session(job, manifest, len(history.members))
+            retrained, problem = _retrain(job, member, engine)
+        job.clock.lap("retrain")
+        write_overview(job, results, history, retrained)
+        if retrained:
+            manifest.retraining = wanted
+        run.record(manifest, "overview", *(["best"] if retrained else []))
+    return problem
+
+
+def _retrain(job: Job, member: Member, engine: Engine | None) -> "tuple[Retrained | None, str]":
+    """Retrains a member and writes it; returns it and "", or None and why there is none."""
+    config = job.sweep.configs[job.sweep.places[member.config_id]]
+    with contextlib.ExitStack() as stack:
+        engine = engine or stack.enter_context(make_engine(job, [config]))
+        try:
+            retrained = retraining.retrain(engine, job.division, member, job.options.retrain_epochs)
+        except RunError as failure:
+            return None, str(failure)
+    retraining.save(retrained, job.run)
+    return retrained, ""
+
+
+def write_overview(
+    job: Job, results: "pd.DataFrame", history: History, retrained: "Retrained | None"
+) -> None:
+    """Writes the log directory to look at first."""
+    from gtzan_jax.views import overview
+
+    with replaced_folder(job.run.overview) as folder:
+        overview.write(folder, job.sweep, job.division, results, history, retrained)
+
+
+def write_events(job: Job, manifest: Manifest, results: "pd.DataFrame", history: History) -> None:
+    """Writes every run for TensorBoard, unless that is done."""
+    if job.run.damaged(manifest, "tensorboard"):
+        from gtzan_jax.views import tensorboard
+
+        if len(history.members) > tensorboard.MAX_RUNS:
+            print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
+        with replaced_folder(job.run.tensorboard) as folder:
+            tensorboard.write_runs(folder, job.sweep, history, results["config_id"].to_list())
+        job.run.record(manifest, "tensorboard")
+    job.clock.lap("write")
+
+
+def finish(job: Job, manifest: Manifest, results: "pd.DataFrame", engine: Engine | None) -> None:
+    """Records that all is done, and what it took."""
+    if manifest.status == "finished" and not engine:
+        return
+    seconds = job.clock.seconds
+    manifest.status = "finished"
+    manifest.timings_s = seconds | {"total": sum(seconds.values())}
+    manifest.programs_compiled = engine.num_programs if engine else 0
+    manifest.peak_rss_bytes = directory.peak_rss_bytes()
+    manifest.diverged = int(np.count_nonzero(results["diverged"]))
+    job.run.write_manifest(manifest)
+
+
+def _check_places(job: Job) -> None:
+    path = job.run.path
+    directory.check_place(path)
+    if not job.run.manifest_path.exists():
+        directory.check_folder(path, job.num_bytes)
+    if job.options.profile:
+        directory.check_place(Path(job.options.profile), flag="--profile")
+
+
+def _record_session(job: Job, manifest: Manifest, members_before: int) -> None:
+    session = directory.describe_session(job.options.command, members_before, devices_in_use())
+    manifest.sessions.append(session)
+    job.run.write_manifest(manifest)

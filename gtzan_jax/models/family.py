@@ -1,0 +1,69 @@
+"""What a kind of model must say of itself, so that the trainer can train many at once.
+
+Everything is a pure function of one member, without a batch axis; callers use ``vmap``.
+"""
+
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import Sizes
+
+Array = jax.Array | np.ndarray | np.number[Any]  # on a device or the host
+
+Structure = tuple[int, ...]
+"""Widths of layers. Configs whose structures are equally long share a program that is as wide as
+the widest in each place; the others are padded with zeros."""
+
+Tree = Any  # nested containers of arrays, which JAX maps over
+
+
+class Family(Protocol):
+    """A kind of model. Implementations are hashable: they are part of a program's key."""
+
+    @property
+    def name(self) -> str:
+        """As in the manifest."""
+        ...
+
+    def structure(self, config: Config) -> Structure:
+        """Returns a config's widths, without padding."""
+        ...
+
+    def num_weights(self, structure: Structure, sizes: Sizes) -> int:
+        """Returns how many weights a member has; about what its memory takes."""
+        ...
+
+    def flops(self, structure: Structure, sizes: Sizes) -> float:
+        """Returns the floating-point operations of one epoch of one member."""
+        ...
+
+    def traced(self, config: Config, sweep: Sweep, sizes: Sizes) -> Tree:
+        """Returns the numbers that stand for a config in a program."""
+        ...
+
+    def draw_initial(self, key: jax.Array, structure: Structure, sizes: Sizes) -> Tree:
+        """Draws what initial weights are made of, once for all members that share a seed.
+
+        A wider structure begins with the numbers of a narrower one.
+        """
+        ...
+
+    def draw_noise(self, key: jax.Array, structure: Structure, positions: int) -> Tree:
+        """Draws an epoch's noise: arrays (positions, …), a position for each row of a batch."""
+        ...
+
+    def init(self, traced: Tree, drawn: Tree, structure: Structure) -> Tree:
+        """Returns the initial parameters."""
+        ...
+
+    def apply(self, params: Tree, x: jax.Array, traced: Tree, noise: Tree | None) -> jax.Array:
+        """Returns logits (batch, classes); ``noise`` is None where nothing is trained."""
+        ...
+
+    def kept(self, params: Tree, config: Config) -> dict[str, np.ndarray]:
+        """Returns a trained member's parameters by name, on the host and without padding."""
+        ...

@@ -1,0 +1,281 @@
+"""The multilayer perceptron: dense layers, leaky ReLU, inverted dropout, softmax outside.
+
+Everything here works on one member; callers batch with ``vmap``. Only the layer widths are
+static: the slope, the dropout rates and the limits of the initial weights may be traced.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from gtzan_jax.models.family import Array, Structure, Tree
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import Sizes
+
+# Random numbers for units are drawn in blocks of this many, each block from a key of its
+# own, so that a wider layer begins with the numbers of a narrower one.
+_BLOCK = 64
+
+
+class MLP(nn.Module):
+    """Dense layers with leaky ReLU and dropout between them; returns logits.
+
+    Attributes:
+      widths: units of each hidden layer.
+      num_classes: units of the output layer.
+    """
+
+    widths: Sequence[int]
+    num_classes: int
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, slope: Array | float, factors: Sequence[jax.Array] | None = None
+    ) -> jax.Array:
+        """Applies the network.
+
+        Args:
+          x: (batch, features) float32.
+          slope: () slope of the activation for negative inputs; 0 is ReLU.
+          factors: for each hidden layer (batch, width), from :func:`dropout_factors`; None at
+            test time.
+
+        Returns:
+          (batch, classes) float32 logits.
+        """
+        *hidden, output = layer_names(len(self.widths))
+        for layer, (name, width) in enumerate(zip(hidden, self.widths, strict=True)):
+            x = nn.Dense(width, name=name)(x)
+            x = jnp.where(x >= 0, x, slope * x)
+            if factors is not None:
+                x = x * factors[layer]
+        return nn.Dense(self.num_classes, name=output)(x)
+
+
+class Traced(NamedTuple):
+    """The numbers that stand for a config in a program."""
+
+    limits: Array  # (layers,) float32, bounds of the initial weights
+    units: Array  # (hidden layers,) int32, without padding
+    dropout: Array  # (hidden layers,) float32 rates
+    slope: Array  # () float32, of leaky ReLU; 0 is ReLU
+
+
+@dataclass(frozen=True)
+class MlpFamily:
+    """The MLP as a family: a structure is the units of each hidden layer."""
+
+    name: str = "mlp"
+
+    def structure(self, config: Config) -> Structure:
+        """Returns the units of each hidden layer."""
+        return config.units
+
+    def num_weights(self, structure: Structure, sizes: Sizes) -> int:
+        """Returns how many weights there are, without biases."""
+        return sum(_weights(structure, sizes))
+
+    def flops(self, structure: Structure, sizes: Sizes) -> float:
+        """Returns the floating-point operations of one epoch, matrix products only.
+
+        A product of a row with a kernel of n weights takes 2n operations. A train row meets
+        each kernel three times (forward, gradient of the kernel, gradient of the layer's input,
+        which the first layer does not need), an evaluated row once.
+        """
+        weights = _weights(structure, sizes)
+        train, evaluated = 6.0 * sum(weights) - 2.0 * weights[0], 2.0 * sum(weights)
+        return sizes.num_train * train + sizes.num_eval * evaluated
+
+    def traced(self, config: Config, sweep: Sweep, sizes: Sizes) -> Traced:
+        """Returns limits of the initial weights, units, dropout rates and slope."""
+        limits = initial_limits(config, sizes.num_features, sizes.num_classes)
+        return Traced(
+            limits=np.asarray(limits, np.float32),
+            units=np.asarray(config.units, np.int32),
+            dropout=np.asarray(config.dropout, np.float32),
+            slope=np.float32(sweep.slope_of(config)),
+        )
+
+    def draw_initial(self, key: jax.Array, structure: Structure, sizes: Sizes) -> list[jax.Array]:
+        """Draws kernels in (-1, 1); see :func:`initial_kernels`."""
+        return initial_kernels(key, (sizes.num_features, *structure, sizes.num_classes))
+
+    def draw_noise(self, key: jax.Array, structure: Structure, positions: int) -> list[jax.Array]:
+        """Draws random bits for the units of each hidden layer; see :func:`noise_bits`."""
+        return noise_bits(key, structure, positions)
+
+    def init(self, traced: Traced, drawn: Sequence[jax.Array], structure: Structure) -> Tree:
+        """Scales the drawn kernels; see :func:`initial_params`."""
+        return initial_params(
+            drawn, jnp.asarray(traced.limits), jnp.asarray(traced.units), structure
+        )
+
+    def apply(
+        self, params: Tree, x: jax.Array, traced: Traced, noise: Sequence[jax.Array] | None
+    ) -> jax.Array:
+        """Returns (batch, classes) logits; the structure is that of the parameters."""
+        *hidden, output = layer_names(len(params) - 1)
+        widths = tuple(params[name]["bias"].shape[0] for name in hidden)
+        factors = noise and [
+            dropout_factors(bits[:, :width], rate)
+            for bits, width, rate in zip(noise, widths, jnp.unstack(traced.dropout), strict=True)
+        ]
+        model = MLP(widths, params[output]["bias"].shape[0])
+        return jnp.asarray(model.apply({"params": params}, x, traced.slope, factors))
+
+    def kept(self, params: Tree, config: Config) -> dict[str, np.ndarray]:
+        """Returns kernels (fan_in, fan_out) and biases (fan_out,) without padding."""
+        names = layer_names(len(config.units))
+        num_features = params[names[0]]["kernel"].shape[0]
+        num_classes = params[names[-1]]["kernel"].shape[1]
+        pairs = itertools.pairwise((num_features, *config.units, num_classes))
+        kept = {}
+        for name, (fan_in, fan_out) in zip(names, pairs, strict=True):
+            kept[f"{name}.kernel"] = np.asarray(params[name]["kernel"])[:fan_in, :fan_out]
+            kept[f"{name}.bias"] = np.asarray(params[name]["bias"])[:fan_out]
+        return kept
+
+
+def layer_names(num_hidden: int) -> list[str]:
+    """Returns the names of the dense layers, as in the parameters: hidden1 … logits."""
+    return [f"hidden{layer + 1}" for layer in range(num_hidden)] + ["logits"]
+
+
+def noise_bits(key: jax.Array, widths: Sequence[int], positions: int) -> list[jax.Array]:
+    """Draws random bits for the units of each hidden layer.
+
+    A unit's bits depend on its layer, its place in it and the position, not on how many units
+    or positions there are.
+
+    Returns:
+      for each hidden layer (positions, width) uint16, uniform.
+    """
+    blocks = [-(-width // _BLOCK) for width in widths]
+    names = [layer << 16 | block for layer, n in enumerate(blocks) for block in range(n)]
+    drawn = _draw(key, names, (positions, _BLOCK), jnp.uint16)
+    parts = jnp.split(drawn, np.cumsum(blocks)[:-1])
+    return [
+        jnp.moveaxis(part, 0, -2).reshape(positions, -1)[:, :width]
+        for part, width in zip(parts, widths, strict=True)
+    ]
+
+
+def _draw(
+    key: jax.Array, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike
+) -> jax.Array:
+    """Draws (names, *shape) random bits, each name's from a key of its own.
+
+    One draw for all of them, since every separate one adds to the time to compile.
+    """
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.asarray(names, jnp.uint32))
+    return jax.vmap(lambda k: jax.random.bits(k, shape, dtype))(keys)
+
+
+def dropout_factors(bits: jax.Array, rate: Array | float) -> jax.Array:
+    """Turns random bits into the factors of inverted dropout, as in Keras.
+
+    A unit is dropped where its bits, read as a fraction, are below ``rate``; kept ones are
+    divided by ``1 - rate``. The rate is thereby rounded to a multiple of 2**-16.
+
+    Args:
+      bits: uint16 of any shape.
+      rate: () float32 in [0, 1); may be traced.
+
+    Returns:
+      float32 of the shape of ``bits``: 0 or 1 / (1 - rate).
+    """
+    threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 65536.0).astype(jnp.uint16)
+    return jnp.where(bits >= threshold, 1.0 / (1.0 - rate), 0.0).astype(jnp.float32)
+
+
+def initial_limits(config: Config, num_features: int, num_classes: int) -> tuple[float, ...]:
+    """Returns, for each dense layer, the bound of its uniform initial weights.
+
+    glorot_uniform is U(±sqrt(6 / (fan_in + fan_out))) (Glorot and Bengio 2010),
+    random_uniform is Keras's U(±0.05). The hyperparameter speaks of the hidden layers; the
+    output layer keeps glorot_uniform, Keras's default.
+    """
+    sizes = (num_features, *config.units, num_classes)
+    limits = [math.sqrt(6.0 / (a + b)) for a, b in itertools.pairwise(sizes)]
+    if config.setting("initializer") == "random_uniform":
+        limits[:-1] = [0.05] * (len(limits) - 1)
+    return tuple(limits)
+
+
+def initial_kernels(key: jax.Array, sizes: Sequence[int]) -> list[jax.Array]:
+    """Draws kernels in (-1, 1), which :func:`initial_params` scales.
+
+    A weight depends on its layer, row and column, not on the sizes: the kernels of a wider
+    network begin with those of a narrower one.
+
+    Args:
+      key: a JAX random key.
+      sizes: features, units of each hidden layer, classes.
+
+    Returns:
+      for each layer (fan_in, fan_out) float32.
+    """
+    shapes = list(itertools.pairwise(sizes))
+    blocks = [-(-fan_out // _BLOCK) for _, fan_out in shapes]
+    names = [
+        layer << 24 | row << 8 | block
+        for layer, (fan_in, _) in enumerate(shapes)
+        for row in range(fan_in)
+        for block in range(blocks[layer])
+    ]
+    # The middles of 2**23 equal steps, each exact in float32.
+    steps = (_draw(key, names, (_BLOCK,), jnp.uint32) >> 9).astype(jnp.float32)
+    drawn = (steps + 0.5) / 2.0**22 - 1.0
+    ends = np.cumsum([fan_in * n for (fan_in, _), n in zip(shapes, blocks, strict=True)])
+    return [
+        rows.reshape(fan_in, -1)[:, :fan_out]
+        for rows, (fan_in, fan_out) in zip(jnp.split(drawn, ends[:-1]), shapes, strict=True)
+    ]
+
+
+def initial_params(
+    kernels: Sequence[jax.Array], limits: jax.Array, units: jax.Array, widths: Sequence[int]
+) -> Mapping[str, Mapping[str, jax.Array]]:
+    """Makes the initial parameters of an :class:`MLP` from kernels in (-1, 1).
+
+    One draw serves every initialiser and width: it is scaled by the layer's limit, so that
+    configs that share a seed start from proportional weights, and the weights to and from the
+    columns that pad a hidden layer are zero. These stay zero: no gradient reaches them.
+
+    Args:
+      kernels: from :func:`initial_kernels`, at least as wide as ``widths``.
+      limits: (layers,) float32, from :func:`initial_limits`; may be traced.
+      units: (hidden layers,) int32, the units that are not padding; may be traced.
+      widths: units of each hidden layer, padding included.
+
+    Returns:
+      for each layer its kernel (fan_in, fan_out) and its bias (fan_out,), zero, float32.
+    """
+    sizes = (kernels[0].shape[0], *widths, kernels[-1].shape[1])
+    used = [None, *(np.arange(w) < units[layer] for layer, w in enumerate(widths)), None]
+    params: dict[str, dict[str, jax.Array]] = {}
+    for layer, name in enumerate(layer_names(len(widths))):
+        fan_in, fan_out = sizes[layer], sizes[layer + 1]
+        kernel = kernels[layer][:fan_in, :fan_out] * limits[layer]
+        rows, columns = used[layer], used[layer + 1]
+        if rows is not None:
+            kernel = jnp.where(rows[:, None], kernel, 0.0)
+        if columns is not None:
+            kernel = jnp.where(columns, kernel, 0.0)
+        params[name] = {"kernel": kernel, "bias": jnp.zeros((fan_out,), jnp.float32)}
+    return params
+
+
+def _weights(widths: Sequence[int], sizes: Sizes) -> list[int]:
+    """Returns how many weights each layer has, without biases."""
+    units = (sizes.num_features, *widths, sizes.num_classes)
+    return [fan_in * fan_out for fan_in, fan_out in itertools.pairwise(units)]

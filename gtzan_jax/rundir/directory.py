@@ -1,0 +1,317 @@
+"""The run directory: everything that one sweep wrote, in one folder.
+
+manifest.json   what was run, on what, with what, and how long it took; checksums of the rest
+chunks/         finished members: what an interrupted sweep goes on from
+results.csv     one row a config, best first
+history.csv     one row a member and epoch
+tensorboard/    every run, for TensorBoard
+overview/       what one wants to see first, for TensorBoard
+best/           the retrained model
+"""
+
+import contextlib
+import datetime
+import importlib.metadata
+import os
+import platform
+import reprlib
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import (
+    digest,
+    is_empty,
+    refuse_links,
+    remove_temporaries,
+    write_atomically,
+    write_csv,
+    write_csv_parts,
+)
+from gtzan_jax.rundir.manifest import Data, Manifest, Session, as_dict, decode, encode
+from gtzan_jax.tables.schema import FeatureTable
+
+if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
+    import pandas as pd
+
+_PACKAGES = (
+    "gtzan_jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "tensorboardX",
+)
+
+
+class RunDir:
+    """The files of one run.
+
+    Args:
+      path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.manifest_path = self.path / "manifest.json"
+        self.results_path = self.path / "results.csv"
+        self.history_path = self.path / "history.csv"
+        self.chunks = self.path / "chunks"
+        self.tensorboard = self.path / "tensorboard"
+        self.overview = self.path / "overview"
+        self.best = self.path / "best"
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Writes what was run, with a checksum of the manifest itself."""
+        write_atomically(self.manifest_path, encode(manifest))
+
+    def read_manifest(self) -> Manifest:
+        """Reads what was run.
+
+        Raises:
+          InputError: this is not a run directory, a link is in it, or the manifest cannot be used.
+        """
+        if self.manifest_path.exists():  # else it may be any folder, of any size
+            refuse_links(self.path)
+        try:
+            content = self.manifest_path.read_bytes()
+        except OSError:
+            raise InputError(
+                f"{self.path} is not a run directory: it has no readable manifest.json"
+            ) from None
+        return decode(content, self.manifest_path)
+
+    def record(self, manifest: Manifest, *names: str) -> None:
+        """Writes the manifest with the checksums of files and folders that are finished.
+
+        Args:
+          manifest: changed in place.
+          names: of files and folders in the run directory; of the files in ``best`` each gets
+            a checksum, of those in other folders all get one together.
+        """
+        for name in names:
+            for old in _of(name, manifest.sha256):
+                del manifest.sha256[old]
+            manifest.sha256 |= self._digests(name)
+        self.write_manifest(manifest)
+
+    def damaged(self, manifest: Manifest, name: str) -> str | None:
+        """Returns what of a file or folder is not as it was recorded; None if all is well."""
+        keys, there = _of(name, manifest.sha256), self._digests(name)
+        if not keys:
+            return name
+        return next((key for key in keys if there.get(key) != manifest.sha256[key]), None)
+
+    def _digests(self, name: str) -> dict[str, str]:
+        """Returns the checksums of what is there; no manifest leads out of the directory."""
+        paths = self.best.glob("*") if name == "best" else [self.path / name]
+        return {
+            path.relative_to(self.path).as_posix(): digest(path)
+            for path in sorted(paths)
+            if path.is_file() or path.is_dir()
+        }
+
+    def write_tables(self, results: "pd.DataFrame", history: "Iterable[pd.DataFrame]") -> None:
+        """Writes results.csv, and history.csv from its parts."""
+        write_csv(self.results_path, results)
+        write_csv_parts(self.history_path, history)
+
+    def remove(self) -> None:
+        """Removes all that sweeps write but the manifest, and leaves what else there is."""
+        for path in (self.chunks, self.tensorboard, self.overview, self.best):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (self.results_path, self.history_path):
+            path.unlink(missing_ok=True)
+
+    def read_results(self) -> "pd.DataFrame":
+        """Reads results.csv.
+
+        Raises:
+          InputError: it is not there.
+        """
+        import pandas as pd
+
+        if not self.results_path.is_file():
+            raise InputError(f"{self.path}: no results.csv: the sweep did not finish")
+        return pd.read_csv(self.results_path)
+
+
+def _of(name: str, keys: Iterable[str]) -> list[str]:
+    """Returns the keys that name a file or folder, or what is in it."""
+    return [key for key in keys if key == name or key.startswith(f"{name}/")]
+
+
+def default_folder(name: str) -> Path:
+    """Returns runs/<name>-<UTC time>."""
+    return Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+
+
+def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
+    """Checks, without making it, that a folder for a command's output can be made.
+
+    Args:
+      path: the folder.
+      needed_bytes: that will be written into it.
+
+    Raises:
+      InputError: there is a file, or a folder that holds something, or no space.
+    """
+    if path.is_dir() and not is_empty(path):
+        raise InputError(f"--workdir={path}: the folder is not empty; name a new one, or delete it")
+    check_place(path, needed_bytes)
+
+
+def check_place(
+    path: str | os.PathLike[str], needed_bytes: float = 0.0, flag: str = "--workdir"
+) -> None:
+    """Checks that one may write to a folder, or make it where it is not there yet.
+
+    Args:
+      path: the folder.
+      needed_bytes: that will be written into it.
+      flag: that gave it, for messages.
+
+    Raises:
+      InputError: one may not, or there is too little space.
+    """
+    path = Path(path)
+    # os.path.exists, since a name that is too long is no error to it.
+    nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
+    too_long = any(len(os.fsencode(part)) > 255 for part in path.parts)
+    if too_long:
+        raise InputError(f"{flag}={path}: a name of more than 255 bytes; choose a shorter one")
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(
+            f"{flag}={path}: {nearest} is not a folder that you may write to; name another"
+        )
+    free = shutil.disk_usage(nearest).free
+    if free < needed_bytes:
+        raise InputError(
+            f"{flag}={path}: {needed_bytes / 1e6:,.0f} MB will be written, and only "
+            f"{free / 1e6:,.0f} MB are free; make space or name another folder"
+        )
+
+
+def create_folder(path: Path) -> None:
+    """Makes a folder for a command's output.
+
+    Raises:
+      InputError: it cannot be made, or already holds something.
+    """
+    check_folder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--workdir={path}: cannot be made: {error.strerror}") from None
+
+
+def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
+    """Begins a run, or goes on with the same one, and writes the manifest. Hold the folder.
+
+    Args:
+      run: its folder is there.
+      request: what a manifest says of a run before it starts. What ``_identity`` returns of it
+        must be equal in the run that is there.
+      overwrite: whether to remove another run that is there.
+
+    Returns:
+      the manifest: the request, or that of the run that is there.
+
+    Raises:
+      InputError: another run is there.
+    """
+    remove_temporaries(run.path)
+    manifest = request
+    if not run.manifest_path.exists():
+        check_folder(run.path)
+    elif overwrite:
+        run.remove()
+    else:
+        manifest = run.read_manifest()
+        different = list(_differences(_identity(manifest), _identity(request)))
+        if different:
+            raise InputError(
+                f"--workdir={run.path} holds another run ({'; '.join(different)}): name another "
+                "folder, or remove that run with --overwrite"
+            )
+        # The same table may have another path by now, and so may the folder.
+        manifest.data, manifest.resume = request.data, request.resume
+    run.write_manifest(manifest)
+    return manifest
+
+
+def _identity(manifest: Manifest) -> dict[str, Any]:
+    """Returns what makes a run another one if it differs: all that its figures depend on.
+
+    Devices, versions and ``--batching`` change them by no more than float32's rounding, so a run
+    may go on with others, and the sessions tell of it.
+    """
+    document = as_dict(manifest)
+    identity = {key: document[key] for key in ("sweep", "seeds", "split", "matmul_precision")}
+    return identity | {"data": manifest.data.sha256}
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+    """Tells where two trees of JSON differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+    elif old != new:
+        yield f"{where} {reprlib.repr(old)} there, {reprlib.repr(new)} here"
+
+
+def describe_data(table: FeatureTable, flag: str) -> Data:
+    """Returns what a manifest says of the feature table that ``--data=flag`` gave."""
+    return Data(
+        flag=flag,
+        source=table.source,
+        sha256=table.sha256,
+        tracks=len(table.y),
+        features=len(table.features),
+        genres=list(table.genres),
+        repeats=[[table.tracks[row] for row in rows] for rows in table.repeats],
+    )
+
+
+def describe_session(command: str, members_before: int, devices: Sequence[str]) -> Session:
+    """Returns what a manifest says of this process.
+
+    Args:
+      command: that started it.
+      members_before: of the run that were trained before it.
+      devices: the platform's name, and those of its devices.
+    """
+    platform_name, *names = devices
+    return Session(
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        command=command,
+        platform=platform_name,
+        devices=names,
+        versions=versions(),
+        members_before=members_before,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that the figures depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def peak_rss_bytes() -> int | None:
+    """Returns the most memory that this process has held, in bytes; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # KiB elsewhere

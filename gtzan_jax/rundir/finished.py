@@ -1,0 +1,208 @@
+"""A finished run directory, read and checked: what reports and comparisons work on."""
+
+import functools
+import reprlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.manifest import Manifest, sweep_of
+from gtzan_jax.rundir.ranking import result_metrics
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import PROTOCOLS, Protocol, split_note
+from gtzan_jax.tables.schema import FeatureTable, data_note
+from gtzan_jax.tables.sources import KAGGLE_SHA256, find_table, load_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun:
+    """What a finished sweep wrote.
+
+    Attributes:
+      results: one row a config, best first.
+      accuracy: (configs, runs) float64 test accuracy after the last epoch, configs in grid order,
+        a run for each fold and seed; NaN where diverged.
+      retrained: one row an epoch; None if the run has no retraining.
+      scores: of the retrained model, one row a genre.
+    """
+
+    run: RunDir
+    manifest: Manifest
+    sweep: Sweep
+    results: "pd.DataFrame"
+    accuracy: np.ndarray
+    retrained: "pd.DataFrame | None"
+    scores: "pd.DataFrame | None"
+
+    def __repr__(self) -> str:
+        (configs, runs), kind = self.accuracy.shape, type(self).__name__
+        retrained = "not retrained" if self.retrained is None else "the best retrained"
+        return (
+            f"{kind}({reprlib.repr(self.name)}, {configs:,} configs × {runs} runs × "
+            f"{self.sweep.epochs} epochs, {retrained})"
+        )
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.run.path.resolve().name
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the songs were divided."""
+        return PROTOCOLS[self.sweep.protocol]
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the run was trained on the synthetic sample."""
+        return self.manifest.data.is_sample
+
+    @property
+    def mean_accuracy(self) -> np.ndarray:
+        """(configs,) float64, the mean over folds and seeds; NaN where diverged.
+
+        It is rounded, so that equal sums in another order of seeds stay equal.
+        """
+        mean: np.ndarray = np.round(self.accuracy.mean(axis=1), 7)
+        return mean
+
+    @property
+    def note(self) -> str:
+        """The caption of figures: the source of the data, and the split."""
+        data, split = self.manifest.data, self.manifest.split
+        how = split_note(self.sweep.protocol, split.seed, len(split.folds))
+        return data_note(data.source, data.tracks, how)
+
+    @functools.cached_property
+    def history(self) -> "pd.DataFrame":
+        """One row a member and epoch: config_id, fold, seed, epoch, and the figures."""
+        import pandas as pd
+
+        return pd.read_csv(self.run.history_path)
+
+    def config(self, rank: int = 1) -> Config:
+        """Returns the config of a rank, from 1."""
+        return self.sweep.configs[self.sweep.places[self.results["config_id"].iloc[rank - 1]]]
+
+
+def read_finished(path: str | Path) -> FinishedRun:
+    """Reads a finished run directory.
+
+    Raises:
+      InputError: it is not one, the sweep did not finish, or its files do not fit together.
+    """
+    run = RunDir(path)
+    manifest = run.read_manifest()
+    if manifest.status != "finished":
+        raise InputError(f"{run.path}: the sweep did not finish (status {manifest.status})")
+    for name in ("results.csv", "history.csv", *(["best"] if manifest.retraining else [])):
+        damaged = run.damaged(manifest, name)
+        if damaged:
+            raise InputError(
+                f"{run.path / damaged} is missing or damaged: its checksum is not the manifest's; "
+                "run the command of the sweep again to mend it"
+            )
+    sweep, retraining = sweep_of(manifest, run.manifest_path), manifest.retraining
+    if retraining and (
+        retraining.config_id not in sweep.places or retraining.fold >= len(manifest.split.folds)
+    ):
+        raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
+    try:
+        results = _checked_results(run.read_results(), sweep)
+        metrics = PROTOCOLS[sweep.protocol].metrics
+        return FinishedRun(
+            run=run,
+            manifest=manifest,
+            sweep=sweep,
+            results=results,
+            accuracy=_accuracy(run.history_path, results, manifest, sweep),
+            retrained=_read_optional(run.best / "history.csv", ["epoch", *metrics]),
+            scores=_read_optional(run.best / "scores.csv", ["genre", "precision", "recall", "f1"]),
+        )
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"{run.path}: its files cannot be used ({reason})") from None
+
+
+def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, str]:
+    """Loads the feature table that a run was trained on.
+
+    No path in the manifest is opened and nothing is downloaded: a stranger may have written it.
+
+    Args:
+      run: the run.
+      data: where the table is, as for ``load_table``; None looks where tables lie by default.
+
+    Returns:
+      the table and "", or None and why it is not at hand.
+
+    Raises:
+      InputError: ``data`` is given, and is not that table.
+    """
+    recorded = run.manifest.data
+    if data:
+        table = load_table(data)
+        if table.sha256 != recorded.sha256:
+            raise InputError(f"--data={data} has another checksum than the table of {run.run.path}")
+        return table, ""
+    found = find_table(recorded.sha256, sample=recorded.is_sample)
+    if found:
+        return found, ""
+    kaggle = "--data=kaggle downloads it" if recorded.sha256 == KAGGLE_SHA256 else ""
+    return None, (
+        f"its feature table (SHA-256 {recorded.sha256[:12]}…) is neither in data/ nor in the "
+        f"cache; {kaggle or '--data=PATH says where it is'}"
+    )
+
+
+def _checked_results(results: "pd.DataFrame", sweep: Sweep) -> "pd.DataFrame":
+    needed = ["rank", *sweep.axes, *result_metrics(sweep.protocol), "diverged", "config_id"]
+    missing = [column for column in needed if column not in results]
+    if missing:
+        raise ValueError(f"results.csv has no column {missing[0]}")
+    results[list(result_metrics(sweep.protocol))].astype(np.float64)  # raises where one is none
+    if sorted(results["config_id"].astype(str)) != sorted(sweep.places):
+        raise ValueError(f"results.csv has not one row for each of {sweep.num_configs} configs")
+    return results
+
+
+def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sweep) -> np.ndarray:
+    """Returns (configs, runs) float64 test accuracy after the last epoch, in grid order."""
+    import pandas as pd
+
+    used = ["config_id", "fold", "seed", "epoch", "test_accuracy"]
+    history = pd.read_csv(path, usecols=used)
+    last = history[history["epoch"] == sweep.epochs]
+    grid = last.pivot(index="config_id", columns=["fold", "seed"], values="test_accuracy")
+    folds = range(len(manifest.split.folds))
+    runs = [(fold, seed) for fold in folds for seed in manifest.seeds]
+    columns: Any = grid.columns  # pairs of fold and seed, which the stubs take for texts
+    if set(grid.index) != set(sweep.places) or set(columns) != set(runs):
+        raise ValueError("history.csv has not every config, fold and seed")
+    accuracy = grid.loc[list(sweep.places)][runs].to_numpy(np.float64, copy=True)
+    diverged = results.loc[results["diverged"], "config_id"]
+    accuracy[[sweep.places[config_id] for config_id in diverged]] = np.nan
+    return accuracy
+
+
+def _read_optional(path: Path, columns: list[str]) -> "pd.DataFrame | None":
+    import pandas as pd
+
+    if not path.is_file():
+        return None
+    frame = pd.read_csv(path)
+    missing = [column for column in columns if column not in frame]
+    if missing or frame.empty:
+        raise ValueError(f"{path.name} has no {missing[0] if missing else 'rows'}")
+    frame[columns].drop(columns="genre", errors="ignore").astype(np.float64)  # raises likewise
+    return frame

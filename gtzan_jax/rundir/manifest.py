@@ -1,0 +1,188 @@
+"""The manifest of a run directory: its schema, how it is read and how it is written.
+
+A manifest may come from a stranger, so every reader gets it as a :class:`Manifest`, whose types
+and bounds have been checked. In the file stand besides a format number and the SHA-256 of all
+the rest.
+"""
+
+import json
+import reprlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import is_sealed, sealed
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep_file import parse_sweep
+from gtzan_jax.trainer.platforms import MatmulPrecision
+
+FORMAT = 3
+"""Raised with every change of the schema; another format is refused. The first had no number."""
+
+_LONGEST = 200  # letters of a reason: it may quote the file
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+Positive = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
+Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+ConfigId = Annotated[str, msgspec.Meta(pattern=r"^c[0-9a-f]{11}\Z")]
+
+
+class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The feature table that a run was trained on."""
+
+    flag: str  # what --data gave
+    source: str  # "sample", "kaggle", or the path that was read
+    sha256: Sha256
+    tracks: Positive
+    features: Positive
+    genres: Annotated[list[str], msgspec.Meta(min_length=2)]
+    repeats: list[list[str]]  # groups of tracks whose features are exactly equal
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether this is the embedded synthetic sample."""
+        return self.source == "sample"
+
+    @property
+    def name(self) -> str:
+        """The name to show for it: that of the file, without the folders."""
+        return Path(self.source).name
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rows of each part of a fold."""
+
+    train: Positive
+    validation: Count
+    test: Positive
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the songs were divided; the protocol's name and number of folds are the sweep's."""
+
+    seed: Seed
+    folds: Annotated[list[Parts], msgspec.Meta(min_length=1)]
+
+
+class Retraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``best/`` holds."""
+
+    epochs: Positive
+    config_id: ConfigId
+    fold: Count
+    seed: Seed
+    matmul_precision: MatmulPrecision
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A start of a command that trained members of the run, or its retrained model."""
+
+    started: str  # ISO 8601, UTC
+    command: str
+    platform: str
+    devices: list[str]
+    versions: dict[str, str]
+    members_before: Count  # that were there already; the next session's tells what this one added
+
+
+class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What was run, on what, with what, and how long it took."""
+
+    status: Literal["running", "finished"]
+    resume: str  # the command that goes on with the run
+    sweep: dict[str, Any]  # checked by ``sweep_of``
+    seeds: Annotated[list[Seed], msgspec.Meta(min_length=1)]
+    data: Data
+    split: Split
+    matmul_precision: MatmulPrecision
+    sessions: list[Session] = []
+    sha256: dict[str, Sha256] = {}  # of what is finished: files by path, whole folders by name
+    retraining: Retraining | None = None
+    # Of the session that finished the run.
+    timings_s: dict[str, float] = {}
+    programs_compiled: Count | None = None
+    peak_rss_bytes: Count | None = None
+    diverged: Count | None = None  # configs
+
+
+def encode(manifest: Manifest) -> str:
+    """Returns the text of manifest.json."""
+    document = sealed({"format": FORMAT} | as_dict(manifest))
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
+
+
+def decode(content: bytes, where: Path) -> Manifest:
+    """Reads the content of manifest.json.
+
+    Args:
+      content: of the file.
+      where: its path, for messages.
+
+    Raises:
+      InputError: it is damaged, of another format, or not what a sweep writes.
+    """
+    try:
+        document = json.loads(content)
+        whole = is_sealed(document)  # refuses NaN and infinity, too
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is damaged: {_reason(error)}") from None
+    if not whole:
+        raise InputError(f"{where} is damaged or has been edited: its checksum does not fit")
+    del document["checksum"]
+    found = document.pop("format", 1)
+    if found != FORMAT:
+        raise InputError(
+            f"{where} has format {reprlib.repr(found)}, and this version reads format {FORMAT}: "
+            "use the version that wrote it, or run its sweep again in a new folder"
+        )
+    try:
+        return msgspec.convert(document, Manifest)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where} is not what a sweep writes: {_reason(error)}") from None
+
+
+def as_dict(value: msgspec.Struct) -> dict[str, Any]:
+    """Returns a manifest, or a part of one, as plain dicts and lists."""
+    plain: dict[str, Any] = msgspec.to_builtins(value)
+    return plain
+
+
+def sweep_of(manifest: Manifest, where: Path) -> Sweep:
+    """Returns the sweep that a manifest describes.
+
+    Raises:
+      InputError: it describes none.
+    """
+    description = dict(manifest.sweep)
+    name = description.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError(f"{where} is not what a sweep writes: $.sweep.name is missing or no text")
+    return parse_sweep(description, name, str(where))
+
+
+def environment(sessions: Sequence[Session]) -> Mapping[str, str]:
+    """Returns platform, devices and versions; what changed from session to session is listed."""
+    parts = [
+        {
+            "platform": session.platform,
+            "devices": ", ".join(session.devices),
+            **{f"versions.{package}": version for package, version in session.versions.items()},
+        }
+        for session in sessions
+    ]
+    keys = dict.fromkeys(key for part in parts for key in part)
+    return {
+        key: "; ".join(dict.fromkeys(part[key] for part in parts if key in part)) for key in keys
+    }
+
+
+def _reason(error: Exception) -> str:
+    """Returns what went wrong on one line; a stranger's file may be quoted in it."""
+    text = f"{error}"[:_LONGEST]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,66 @@
+"""Ranks the configs of a sweep by their figures after the last epoch."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir.history import History
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def result_metrics(protocol: str) -> tuple[str, ...]:
+    """Returns the figures of results.csv, those that configs are ranked by first."""
+    metrics = PROTOCOLS[protocol].metrics
+    parts = ("validation", "test", "train")
+    names = [f"{part}_{figure}" for part in parts for figure in ("accuracy", "loss")]
+    return tuple(name for name in names if name in metrics)
+
+
+def results_table(sweep: Sweep, history: History) -> "pd.DataFrame":
+    """Ranks the configs by their accuracy on the part that the protocol selects on.
+
+    Diverged configs, those with a member whose loss is not finite, come last; ties break by
+    lower loss on that part, then by grid order.
+
+    Returns:
+      one row a config, best first: rank, the axes, the mean figures over folds and seeds,
+      diverged, config_id; with several runs also the deviation of accuracies over them
+      (``test_accuracy_std``, n - 1) and their numbers.
+    """
+    import pandas as pd
+
+    grid = history.by_config()
+    final = grid[:, :, -1].astype(np.float64)
+    metrics = result_metrics(sweep.protocol)
+    config_ids = history.config_ids
+    places = [sweep.places[config_id] for config_id in config_ids]
+    rows = [dict(sweep.configs[place]) for place in places]
+    table = pd.DataFrame(rows, columns=list(sweep.axes))
+    for metric in metrics:
+        # Rounded, so that equal sums in another order of seeds stay equal.
+        table[metric] = np.round(final[:, :, METRICS.index(metric)].mean(axis=1), 7)
+    if final.shape[1] > 1:
+        for metric in metrics:
+            if metric.endswith("accuracy") and not metric.startswith("train"):
+                spread = final[:, :, METRICS.index(metric)].std(axis=1, ddof=1)
+                table[f"{metric}_std"] = np.round(spread, 7)
+        table["num_seeds"] = len({member.seed for member in history.members})
+        table["num_folds"] = len({member.fold for member in history.members})
+    table["diverged"] = ~np.isfinite(grid).all(axis=(1, 2, 3))
+    table["config_id"] = config_ids
+    return _ranked(table.iloc[np.argsort(places)], metrics[:2])
+
+
+def _ranked(table: "pd.DataFrame", by: Sequence[str]) -> "pd.DataFrame":
+    accuracy, loss = by
+    ranked = table.sort_values(
+        ["diverged", accuracy, loss], ascending=[True, False, True], kind="stable"
+    )
+    ranked.insert(0, "rank", np.arange(1, len(ranked) + 1))
+    return ranked.reset_index(drop=True)

@@ -1,0 +1,108 @@
+"""A sweep: its axes and their values, and what stays constant in it."""
+
+import dataclasses
+import functools
+import itertools
+import math
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.config import Config
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The axes of a grid, and the constants that all of its configs share.
+
+    Attributes:
+      name: the stem of its file.
+      axes: values by axis, in the registry's order; the number of hidden layers is that of the
+        axes ``num_units1``, ``num_units2`` and so on.
+      epochs: passes over the train part.
+      loss: ``cross_entropy``, or ``softmax_twice`` (softmax before a loss that expects
+        logits, which the published curves bear the mark of).
+      leaky_slope: slope of leaky ReLU for negative inputs.
+      learning_rates: step size of each optimizer; empty where ``learning_rate`` is an axis.
+      batch_size: rows of a batch; None where it is an axis. The last, partial batch of an
+        epoch is kept.
+      num_seeds: replicates of each config, unless the command line says otherwise.
+      protocol: how songs are divided, a name from ``tables.protocols.PROTOCOLS``.
+      num_folds: of the protocols that have a choice.
+    """
+
+    name: str
+    axes: Mapping[str, tuple[Any, ...]]
+    epochs: int
+    loss: str
+    leaky_slope: float
+    learning_rates: Mapping[str, float]
+    batch_size: int | None
+    num_seeds: int = 1
+    protocol: str = "assignment"
+    num_folds: int = 5
+
+    def __repr__(self) -> str:
+        configs = f"{self.num_configs:,} configs of {len(self.axes)} axes"
+        return f"Sweep({reprlib.repr(self.name)}, {configs}, {self.epochs} epochs)"
+
+    @property
+    def num_configs(self) -> int:
+        """Points of the grid."""
+        return math.prod(len(values) for values in self.axes.values())
+
+    @property
+    def varying(self) -> dict[str, tuple[Any, ...]]:
+        """The axes that have more than one value."""
+        return {name: values for name, values in self.axes.items() if len(values) > 1}
+
+    @functools.cached_property
+    def configs(self) -> tuple[Config, ...]:
+        """Every config in grid order: the last axis varies fastest."""
+        names = tuple(self.axes)
+        return tuple(Config(names, values) for values in itertools.product(*self.axes.values()))
+
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """The place in grid order of every config, by its id.
+
+        Raises:
+          InputError: two configs share an id.
+        """
+        places = {config.id: place for place, config in enumerate(self.configs)}
+        if len(places) < self.num_configs:
+            raise InputError(f"{self.name}: two configs have the same id; split the sweep in two")
+        return places
+
+    def batch_size_of(self, config: Config) -> int:
+        """Returns the rows of a batch of a config."""
+        return int(config.get("batch_size", self.batch_size))
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Every batch size that occurs."""
+        return self.axes.get("batch_size") or (self.batch_size or 1,)
+
+    def learning_rate_of(self, config: Config) -> float:
+        """Returns the step size of a config."""
+        rate = config.get("learning_rate")
+        return float(self.learning_rates[config.setting("optimizer")] if rate is None else rate)
+
+    def slope_of(self, config: Config) -> float:
+        """Returns the slope of a config's activation for negative inputs; 0 is ReLU."""
+        return self.leaky_slope if config.setting("activation") == "leaky_relu" else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain lists, numbers and strings: what the manifest records."""
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain["axes"] = {name: list(values) for name, values in self.axes.items()}
+        plain["learning_rates"] = dict(self.learning_rates)
+        return {key: value for key, value in plain.items() if value is not None}
+
+
+def in_grid_order(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """Returns axes in the registry's order."""
+    return {name: axes[name] for name in AXES if name in axes}

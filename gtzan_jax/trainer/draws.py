@@ -1,0 +1,86 @@
+"""Random numbers, by keys that are made from names: (seed, purpose, epoch, layer, row, block).
+
+Never from a member's place in a batch: members that share a seed share their random numbers.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gtzan_jax.models.family import Array, Family, Structure, Tree
+from gtzan_jax.tables.protocols import Sizes
+
+# Purposes, with room for the number of an epoch.
+_WEIGHTS, _ORDER, _NOISE = 0 << 24, 1 << 24, 2 << 24
+
+
+class Draws(NamedTuple):
+    """The random numbers of some epochs, for all members that share fold and seed."""
+
+    order: Array  # (epochs, num_train) int32, shuffled rows of the train arrays, padding last
+    noise: Tree  # of the family: arrays (epochs, positions, …)
+
+
+def draw_initial(family: Family, structure: Structure, sizes: Sizes, seed: Array) -> Tree:
+    """Draws what a seed's initial weights are made of. seed: () uint32."""
+    return family.draw_initial(_key(seed, _WEIGHTS), structure, sizes)
+
+
+def draw_noise(
+    family: Family, structure: Structure, positions: int, epochs: int, seed: Array, first: Array
+) -> Tree:
+    """Draws the noise of some epochs.
+
+    Args:
+      family: the kind of model.
+      structure: for which there is to be noise.
+      positions: rows that an epoch's batches have together.
+      epochs: how many.
+      seed: () uint32.
+      first: () uint32, the first of the epochs, from 0.
+    """
+
+    def one(epoch: jax.Array) -> Tree:
+        return family.draw_noise(_key(seed, _NOISE + epoch), structure, positions)
+
+    return jax.vmap(one)(_epochs(first, epochs))
+
+
+def draw_order(
+    row: jax.Array, weight: jax.Array, epochs: int, seed: Array, first: Array
+) -> jax.Array:
+    """Shuffles the rows of a fold's train arrays for some epochs, padding last.
+
+    Rows are sorted by random numbers whose keys are the rows' names, so that two folds have
+    the rows that they share in the same order.
+
+    Args:
+      row: (num_train,) uint32 names of the rows.
+      weight: (num_train,) float32, 0 where a row is padding.
+      epochs: how many.
+      seed: () uint32.
+      first: () uint32, the first of the epochs, from 0.
+
+    Returns:
+      (epochs, num_train) int32 indices into the train arrays.
+    """
+    padding = (weight == 0).astype(jnp.uint32)
+    index = lax.iota(jnp.int32, row.shape[0])
+
+    def one(epoch: jax.Array) -> jax.Array:
+        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(_key(seed, _ORDER + epoch), row)
+        bits = jax.vmap(jax.random.bits)(keys)
+        # By name where two numbers are equal, so that the order stays that of the names.
+        return lax.sort((padding, bits, row, index), num_keys=3)[-1]
+
+    return jax.vmap(one)(_epochs(first, epochs))
+
+
+def _key(seed: Array, name: Array | int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(seed), name)
+
+
+def _epochs(first: Array, count: int) -> jax.Array:
+    return jnp.asarray(first) + lax.iota(jnp.uint32, count)

@@ -1,0 +1,192 @@
+"""One member's training, in pure functions without a batch axis, files or devices.
+
+Members are batched by the caller's ``vmap``: see :mod:`gtzan_jax.trainer.programs`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.models.family import Family, Structure, Tree
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import FoldArrays, Sizes
+from gtzan_jax.trainer.draws import Draws
+from gtzan_jax.trainer.optimizers import Coefficients, OptimizerState, coefficients, optimizer
+
+
+@dataclass(frozen=True)
+class Static:
+    """All that a member's training is compiled for, besides the sizes of its arrays."""
+
+    family: Family
+    structure: Structure  # padding included
+    batch_size: int
+    loss: str  # a name from metrics.LOSSES
+
+
+class Hyperparameters(NamedTuple):
+    """The hyperparameters that are numbers to a program."""
+
+    model: Tree  # of the family
+    optimizer: Coefficients
+
+
+class State(NamedTuple):
+    """What a member carries from epoch to epoch."""
+
+    params: Tree
+    optimizer: OptimizerState
+
+
+class Batch(NamedTuple):
+    """The rows of one step. Rows of weight 0 fill up the last batch."""
+
+    x: jax.Array  # (batch, features) float32
+    y: jax.Array  # (batch,) int32
+    weight: jax.Array  # (batch,) float32
+    noise: Tree  # arrays (batch, …)
+
+
+def hyperparameters(family: Family, config: Config, sweep: Sweep, sizes: Sizes) -> Hyperparameters:
+    """Returns the numbers that stand for a config in a program."""
+    return Hyperparameters(
+        family.traced(config, sweep, sizes),
+        coefficients(config.setting("optimizer"), sweep.learning_rate_of(config)),
+    )
+
+
+def losses(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
+    """Returns the loss of every row.
+
+    ``cross_entropy`` is -log softmax(logits)[label]. ``softmax_twice`` takes the softmax of
+    the logits for logits once more, which a softmax layer followed by a loss that expects
+    logits amounts to; with ten classes it cannot fall below log(1 + 9/e) = 1.461.
+
+    Args:
+      logits: (batch, classes) float32.
+      labels: (batch,) int32.
+      loss: a name from ``metrics.LOSSES``.
+
+    Returns:
+      (batch,) float32.
+    """
+    if loss == "softmax_twice":
+        logits = jax.nn.softmax(logits)
+    # Not the variant for integer labels: its gradient scatters, row after row on a CPU.
+    wanted = jax.nn.one_hot(labels, logits.shape[-1])
+    return jnp.asarray(optax.losses.softmax_cross_entropy(logits, wanted))
+
+
+def start(static: Static, hyper: Hyperparameters, drawn: Tree) -> State:
+    """Returns a member before its first epoch. drawn: from ``draws.draw_initial``."""
+    params = static.family.init(hyper.model, drawn, static.structure)
+    return State(params, optimizer(hyper.optimizer).init(params))
+
+
+def positions(num_train: int, batch_size: int) -> int:
+    """Returns how many rows the batches of an epoch have together, padding included."""
+    return -(-num_train // batch_size) * batch_size
+
+
+def make_train(
+    static: Static,
+) -> Callable[[Hyperparameters, State, Draws, jax.Array, FoldArrays], tuple[State, jax.Array]]:
+    """Makes the function that trains one member for some epochs.
+
+    Returns:
+      ``train(hyper, state, draws, epochs, fold) -> (state, history)``, pure. Of the epochs
+      that there are draws for, the first ``epochs`` () int32 are trained. ``history`` (drawn
+      epochs, metrics) float32 is in the order of ``METRICS`` and 0 for epochs that are not
+      trained and for parts without rows. Train figures are Keras's: averaged over the rows of
+      the epoch while the weights change, dropout on. The others are taken at the end of the
+      epoch, dropout off. The last, partial batch of an epoch is kept, as Keras keeps it; a
+      batch without rows, as smaller folds have, is not run.
+    """
+
+    def train(
+        hyper: Hyperparameters, state: State, draws: Draws, epochs: jax.Array, fold: FoldArrays
+    ) -> tuple[State, jax.Array]:
+        def epoch(index: jax.Array, carry: tuple[State, jax.Array]) -> tuple[State, jax.Array]:
+            state, history = carry
+            drawn: Draws = jax.tree.map(lambda numbers: numbers[index], draws)
+            state, totals = _train_epoch(static, hyper, state, drawn, fold)
+            figures = jnp.concatenate([totals, _evaluate(static, hyper, state.params, fold)])
+            return state, history.at[index].set(figures)
+
+        history = jnp.zeros((draws.order.shape[0], len(METRICS)), jnp.float32)
+        trained: tuple[State, jax.Array] = lax.fori_loop(0, epochs, epoch, (state, history))
+        return trained
+
+    return train
+
+
+def _train_epoch(
+    static: Static, hyper: Hyperparameters, state: State, draws: Draws, fold: FoldArrays
+) -> tuple[State, jax.Array]:
+    """Trains an epoch; draws are those of one epoch. Returns the mean loss and accuracy, (2,)."""
+    batches = _batches(static.batch_size, draws, fold)
+    count = jnp.sum((fold.train_weight > 0).astype(jnp.int32))
+
+    def step(index: jax.Array, carry: tuple[State, jax.Array]) -> tuple[State, jax.Array]:
+        batch: Batch = jax.tree.map(lambda rows: rows[index], batches)
+        return _step(static, hyper, batch, *carry)
+
+    # As many steps as this fold has batches with rows: the same for all members of a chunk.
+    steps = (count + static.batch_size - 1) // static.batch_size
+    state, totals = lax.fori_loop(0, steps, step, (state, jnp.zeros((2,), jnp.float32)))
+    return state, totals / jnp.sum(fold.train_weight)
+
+
+def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
+    """Returns the batches of an epoch, along a new first axis."""
+    num_train = fold.y_train.shape[0]
+    filled = positions(num_train, batch_size)
+    rows = jnp.pad(draws.order, (0, filled - num_train))
+    weight = jnp.where(np.arange(filled) < num_train, fold.train_weight[rows], 0.0)
+    batch = Batch(
+        x=fold.x_train[rows],
+        y=fold.y_train[rows],
+        weight=weight,
+        noise=jax.tree.map(lambda numbers: numbers[:filled], draws.noise),
+    )
+    reshaped: Batch = jax.tree.map(lambda a: a.reshape(-1, batch_size, *a.shape[1:]), batch)
+    return reshaped
+
+
+def _step(
+    static: Static, hyper: Hyperparameters, batch: Batch, state: State, totals: jax.Array
+) -> tuple[State, jax.Array]:
+    """Takes one step, and adds the batch's loss and hits to the totals (2,)."""
+
+    def mean_loss(params: Tree) -> tuple[jax.Array, jax.Array]:
+        logits = static.family.apply(params, batch.x, hyper.model, batch.noise)
+        sums = jnp.sum(_score(logits, batch.y, static.loss) * batch.weight[None], axis=1)
+        return sums[0] / jnp.sum(batch.weight), sums
+
+    grads, sums = jax.grad(mean_loss, has_aux=True)(state.params)
+    updates, moments = optimizer(hyper.optimizer).update(grads, state.optimizer)
+    return State(optax.apply_updates(state.params, updates), moments), totals + sums
+
+
+def _evaluate(static: Static, hyper: Hyperparameters, params: Tree, fold: FoldArrays) -> jax.Array:
+    """Returns (4,) mean loss and accuracy on the validation and the test part; 0 without rows."""
+    logits = static.family.apply(params, fold.x_eval, hyper.model, None)
+    score = _score(logits, fold.y_eval, static.loss)
+    weights = jnp.stack([fold.validation_weight, fold.test_weight])
+    sums = jnp.sum(weights[:, None] * score[None], axis=2)
+    counts = jnp.sum(weights, axis=1, keepdims=True)
+    return (sums / jnp.maximum(counts, 1.0)).reshape(-1)
+
+
+def _score(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
+    """Returns (2, batch): each row's loss, and 1 where it is recognised."""
+    right = jnp.argmax(logits, axis=-1).astype(labels.dtype) == labels
+    return jnp.stack([losses(logits, labels, loss), right.astype(jnp.float32)])

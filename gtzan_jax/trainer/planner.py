@@ -1,0 +1,162 @@
+"""Which members train together: programs shared between structures, and sizes of chunks.
+
+Every program takes seconds to compile, and the arithmetic of a small network milliseconds. A
+narrow network trains to the same numbers in a wider array whose other weights are zero, so
+configs of several structures may share a program at the price of multiplying zeros.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
+
+if TYPE_CHECKING:  # imports JAX, and commands name the modes in their help
+    from gtzan_jax.models.family import Family, Structure
+
+MODES = ("auto", "shape", "padded")
+
+
+class Costs(NamedTuple):
+    """What a platform is good at; a rough figure suffices, since plans differ by much."""
+
+    chunk: int  # members that a device trains at a time
+    memory: float  # bytes of a device that a chunk's weights and moments may take
+    compile_s: float  # device-seconds to compile a program
+    flops: float  # floating-point operations a second that a device reaches on a chunk
+
+
+# CPU, measured on two cores: weights and moments of eight members stay in a core's caches (2,
+# 4 and 16 are slower), a program takes about 2.3 core-seconds, products run at 60 GFLOP/s.
+# GPU and TPU are estimates: an accelerator wants all the work it can get, and compiling takes
+# so much longer than training that all structures share a program unless the sweep is long.
+COSTS = {
+    "cpu": Costs(chunk=8, memory=1e9, compile_s=2.3, flops=60e9),
+    "gpu": Costs(chunk=768, memory=16e9, compile_s=10.0, flops=10e12),
+    "tpu": Costs(chunk=128, memory=4e9, compile_s=10.0, flops=5e12),
+}
+
+# Structures that the planner weighs against each other; more are first rounded up to multiples
+# of 16, 32, … units.
+_MOST_GROUPS = 64
+
+
+class Bucket(NamedTuple):
+    """Configs that share a program: of one batch size, the narrower ones padded."""
+
+    batch_size: int
+    structure: Structure  # of the program: as wide as the widest of the configs
+    places: tuple[int, ...]  # of the configs, in the order in which they were given
+
+
+Groups = Mapping[tuple[int, tuple[int, ...]], Sequence[int]]
+"""Places of configs by batch size and structure."""
+
+
+def groups_of(configs: Sequence[Config], sweep: Sweep, family: Family) -> Groups:
+    """Returns the places of the configs of every batch size and structure."""
+    groups: dict[tuple[int, Structure], list[int]] = {}
+    for place, config in enumerate(configs):
+        key = (sweep.batch_size_of(config), family.structure(config))
+        groups.setdefault(key, []).append(place)
+    return groups
+
+
+def plan(
+    groups: Groups,
+    seconds: Callable[[Structure], float],
+    compile_s: float,
+    mode: str = "auto",
+) -> list[Bucket]:
+    """Decides which configs share a program.
+
+    Args:
+      groups: from :func:`groups_of`.
+      seconds: what training a config takes in a program of some structure, in device-seconds.
+      compile_s: what compiling a program takes, likewise.
+      mode: ``shape`` gives each structure a program of its own, ``padded`` one to all of a
+        batch size, ``auto`` merges as long as less compiling outweighs the
+        zeros multiplied.
+
+    Returns:
+      buckets that hold each config once, in the order of their first config.
+    """
+    by_batch_size: dict[int, list[Bucket]] = {}
+    for (batch_size, structure), places in groups.items():
+        bucket = Bucket(batch_size, structure, tuple(places))
+        by_batch_size.setdefault(batch_size, []).append(bucket)
+    planned: list[Bucket] = []
+    for buckets in by_batch_size.values():
+        if mode == "padded":
+            planned.append(_merge(buckets))
+        elif mode == "shape":
+            planned += buckets
+        else:
+            planned += _merged_while_it_pays(_rounded(buckets), seconds, compile_s)
+    return sorted(planned, key=lambda bucket: bucket.places[0])
+
+
+def chunk_size(num_weights: int, costs: Costs) -> int:
+    """Returns how many members with so many weights a device trains at a time."""
+    # Weights, two moments, gradients and new weights, of four bytes each.
+    return max(1, min(costs.chunk, int(costs.memory // (5 * 4 * num_weights))))
+
+
+def even_chunks(places: Sequence[int], most: int, multiple: int) -> list[tuple[int, ...]]:
+    """Cuts places into as few chunks of at most ``most`` as possible, of nearly equal size."""
+    count = -(-len(places) // max(multiple, most))
+    size = rounded_up(-(-len(places) // count), multiple)
+    return [tuple(places[start : start + size]) for start in range(0, len(places), size)]
+
+
+def rounded_up(number: int, multiple: int) -> int:
+    """Returns the next multiple."""
+    return -(-number // multiple) * multiple
+
+
+def widest(structures: Iterable[Structure]) -> Structure:
+    """Returns the greatest width in each place."""
+    return tuple(map(max, zip(*structures, strict=True)))
+
+
+def _merge(buckets: Sequence[Bucket]) -> Bucket:
+    places = itertools.chain.from_iterable(bucket.places for bucket in buckets)
+    structure = widest(bucket.structure for bucket in buckets)
+    return Bucket(buckets[0].batch_size, structure, tuple(sorted(places)))
+
+
+def _merged_while_it_pays(
+    buckets: list[Bucket], seconds: Callable[[Structure], float], compile_s: float
+) -> list[Bucket]:
+    while len(buckets) > 1:
+        saving, pair = max(
+            (_saving(pair, seconds, compile_s), pair) for pair in itertools.combinations(buckets, 2)
+        )
+        if saving <= 0:
+            break
+        buckets = [bucket for bucket in buckets if bucket not in pair] + [_merge(pair)]
+    return buckets
+
+
+def _saving(
+    pair: Sequence[Bucket], seconds: Callable[[Structure], float], compile_s: float
+) -> float:
+    """Returns the device-seconds that sharing a program saves."""
+    merged = _merge(pair)
+    apart = sum(seconds(bucket.structure) * len(bucket.places) for bucket in pair)
+    return compile_s + apart - seconds(merged.structure) * len(merged.places)
+
+
+def _rounded(buckets: list[Bucket]) -> list[Bucket]:
+    """Merges structures that round up to the same multiples, until few enough are left."""
+    grain = 8
+    while len(buckets) > _MOST_GROUPS:
+        grain *= 2
+        groups: dict[Structure, list[Bucket]] = {}
+        for bucket in buckets:
+            groups.setdefault(tuple(-(-w // grain) for w in bucket.structure), []).append(bucket)
+        buckets = [_merge(group) for group in groups.values()]
+    return buckets

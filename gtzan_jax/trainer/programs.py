@@ -1,0 +1,245 @@
+"""The compiled programs: what draws random numbers, starts a chunk of members and trains it."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gtzan_jax.models.family import Array, Family, Structure, Tree
+from gtzan_jax.tables.protocols import FoldArrays, Sizes
+from gtzan_jax.trainer import draws
+from gtzan_jax.trainer.draws import Draws
+from gtzan_jax.trainer.member import Hyperparameters, State, Static, make_train, positions, start
+
+T = TypeVar("T")
+Devices = tuple[jax.Device, ...]
+
+_BY_MEMBER, _EVERYWHERE = PartitionSpec("member"), PartitionSpec()
+
+# Epochs of a call, at most, and bytes of their random numbers. A longer training is several
+# calls of the same program, between which nothing leaves the device.
+_EPOCHS, _DRAWN_BYTES = 10, 64e6
+
+
+class Drawn(NamedTuple):
+    """The sizes of the random numbers that all programs of an engine share."""
+
+    family: Family
+    structure: Structure  # as wide as the widest program
+    sizes: Sizes
+    positions: int  # rows of an epoch's batches together, at the largest batch size
+    epochs: int  # of a call
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Programs that draw random numbers."""
+
+    initial: Callable[[Array], Tree]  # (seed)
+    noise: Callable[[Array, Array], Tree]  # (seed, first epoch)
+    order: Callable[[Array, Array, Array, Array], jax.Array]  # (row, weight, seed, first epoch)
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """Programs that train a chunk of members; all but draws and fold have the members first."""
+
+    start: Callable[[Hyperparameters, Tree], State]
+    train: Callable[[Hyperparameters, State, Draws, Array, FoldArrays], tuple[State, jax.Array]]
+    chunk_size: int
+
+
+def drawn_sizes(
+    family: Family, structure: Structure, sizes: Sizes, batch_sizes: Sequence[int], epochs: int
+) -> Drawn:
+    """Returns what is drawn for a training, with calls of nearly equal numbers of epochs.
+
+    Args:
+      family: the kind of model.
+      structure: as wide as the widest program.
+      sizes: of the folds.
+      batch_sizes: that occur.
+      epochs: of the whole training.
+    """
+    most_rows = max(positions(sizes.num_train, size) for size in batch_sizes)
+    # Dropout takes two random bytes for each row and unit.
+    fitting = int(_DRAWN_BYTES // (2 * most_rows * sum(structure)))
+    most = max(1, min(_EPOCHS, fitting))
+    return Drawn(family, structure, sizes, most_rows, -(-epochs // -(-epochs // most)))
+
+
+@functools.cache
+def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
+    """Compiles the programs that draw; once in a process for the same arguments.
+
+    All devices get the same numbers.
+    """
+    # Random bits are long straight code: XLA's CPU compiler takes three times as long to
+    # optimise it fully, for a program that runs for milliseconds.
+    on_cpu = devices[0].platform == "cpu"
+    options = {"xla_backend_optimization_level": 1} if on_cpu else None
+    compiled = functools.partial(
+        jax.jit,
+        out_shardings=NamedSharding(mesh_of(devices), _EVERYWHERE),
+        compiler_options=options,
+    )
+    number = np.uint32(0)
+    row, weight = (np.zeros(drawn.sizes.num_train, kind) for kind in (np.uint32, np.float32))
+    initial, noise, order = _drawing_functions(drawn)
+    return Drawing(
+        compiled(initial).lower(number).compile(),
+        compiled(noise).lower(number, number).compile(),
+        compiled(order).lower(row, weight, number, number).compile(),
+        drawn.epochs,
+    )
+
+
+@functools.cache
+def compile_training(
+    static: Static,
+    drawn: Drawn,
+    example: Hyperparameters,
+    chunk_size: int,
+    devices: Devices,
+) -> Program:
+    """Compiles the training of a chunk of members; once in a process for the same arguments.
+
+    Args:
+      static: what all members of the chunk have in common.
+      drawn: the random numbers that they share.
+      example: shapes of one member's hyperparameters, see :func:`shapes_of`.
+      chunk_size: members; a multiple of the number of devices.
+      devices: over which the member axis is split.
+    """
+    hyper = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((chunk_size, *leaf.shape), leaf.dtype), example
+    )
+    fold = _fold_shapes(drawn.sizes)
+    number = np.uint32(0)
+    initial, noise, order = _drawing_functions(drawn)
+    kernels = jax.eval_shape(initial, number)
+    numbers = Draws(
+        jax.eval_shape(order, fold.row, fold.train_weight, number, number),
+        jax.eval_shape(noise, number, number),
+    )
+    # Members do not talk to each other: shard_map leaves the compiler no room to think so.
+    shard = functools.partial(
+        jax.shard_map, mesh=mesh_of(devices), out_specs=_BY_MEMBER, check_vma=False
+    )
+    begin = shard(
+        jax.vmap(functools.partial(start, static), in_axes=(0, None)),
+        in_specs=(_BY_MEMBER, _EVERYWHERE),
+    )
+    train = shard(
+        jax.vmap(make_train(static), in_axes=(0, 0, None, None, None)),
+        in_specs=(_BY_MEMBER, _BY_MEMBER, _EVERYWHERE, _EVERYWHERE, _EVERYWHERE),
+    )
+    state = jax.eval_shape(begin, hyper, kernels)
+    lowered = jax.jit(train, donate_argnums=1).lower(hyper, state, numbers, np.int32(0), fold)
+    return Program(jax.jit(begin).lower(hyper, kernels).compile(), lowered.compile(), chunk_size)
+
+
+class RandomNumbers:
+    """Draws random numbers on the devices, and keeps the last for members that share them.
+
+    Args:
+      drawing: the programs.
+      kept: calls whose numbers are kept, such as those of a whole training.
+    """
+
+    def __init__(self, drawing: Drawing, kept: int) -> None:
+        self.epochs = drawing.epochs
+        self._drawing = drawing
+        self.initial = functools.lru_cache(1)(lambda seed: drawing.initial(np.uint32(seed)))
+        self._noise = functools.lru_cache(kept)(
+            lambda seed, first: drawing.noise(np.uint32(seed), np.uint32(first))
+        )
+        self._orders = functools.lru_cache(kept)(self._order)
+        self._fold: FoldArrays | None = None
+
+    def draws(self, fold: FoldArrays, seed: int, first: int) -> Draws:
+        """Returns the numbers of the epochs from ``first`` on, for a fold on the devices."""
+        if fold is not self._fold:  # arrays cannot be keys of a cache
+            self._orders.cache_clear()
+            self._fold = fold
+        return Draws(self._orders(seed, first), self._noise(seed, first))
+
+    def _order(self, seed: int, first: int) -> jax.Array:
+        if self._fold is None:
+            raise AssertionError("the fold is set before its order is asked for")
+        row, weight = self._fold.row, self._fold.train_weight
+        return self._drawing.order(row, weight, np.uint32(seed), np.uint32(first))
+
+
+def shapes_of(tree: T) -> T:
+    """Returns the shapes and types of a tree's arrays, which are hashable, in their place."""
+    shapes: T = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+    return shapes
+
+
+def stack(trees: Sequence[T]) -> T:
+    """Stacks trees of arrays of the same shapes along a new first axis."""
+    stacked: T = jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+    return stacked
+
+
+@functools.cache
+def mesh_of(devices: Devices) -> Mesh:
+    """Returns the devices in a row, along which members are laid out."""
+    return Mesh(np.array(devices), ("member",))
+
+
+def everywhere(fold: FoldArrays, devices: Devices) -> FoldArrays:
+    """Puts the same arrays on all devices."""
+    placed: FoldArrays = jax.device_put(fold, NamedSharding(mesh_of(devices), _EVERYWHERE))
+    return placed
+
+
+def by_member(state: State, devices: Devices) -> State:
+    """Lays states out over the devices, along their first axis."""
+    placed: State = jax.device_put(state, NamedSharding(mesh_of(devices), _BY_MEMBER))
+    return placed
+
+
+def _drawing_functions(
+    drawn: Drawn,
+) -> tuple[
+    Callable[[Array], Tree],
+    Callable[[Array, Array], Tree],
+    Callable[[jax.Array, jax.Array, Array, Array], jax.Array],
+]:
+    """Returns what draws initial weights, noise and orders, as functions of arrays only."""
+    family, structure = drawn.family, drawn.structure
+
+    def initial(seed: Array) -> Tree:
+        return draws.draw_initial(family, structure, drawn.sizes, seed)
+
+    def noise(seed: Array, first: Array) -> Tree:
+        return draws.draw_noise(family, structure, drawn.positions, drawn.epochs, seed, first)
+
+    def order(row: jax.Array, weight: jax.Array, seed: Array, first: Array) -> jax.Array:
+        return draws.draw_order(row, weight, drawn.epochs, seed, first)
+
+    return initial, noise, order
+
+
+def _fold_shapes(sizes: Sizes) -> FoldArrays:
+    def array(kind: type, *shape: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, kind)
+
+    train, evaluated = sizes.num_train, sizes.num_eval
+    return FoldArrays(
+        x_train=array(np.float32, train, sizes.num_features),
+        y_train=array(np.int32, train),
+        train_weight=array(np.float32, train),
+        row=array(np.uint32, train),
+        x_eval=array(np.float32, evaluated, sizes.num_features),
+        y_eval=array(np.int32, evaluated),
+        validation_weight=array(np.float32, evaluated),
+        test_weight=array(np.float32, evaluated),
+    )

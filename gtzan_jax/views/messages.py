@@ -1,0 +1,150 @@
+"""What jobs print: the start, the summary, warnings."""
+
+import importlib
+import itertools
+import sys
+import textwrap
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtzan_jax.rundir.ranking import result_metrics
+from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.text import printable
+from gtzan_jax.views.text import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gtzan_jax.rundir.finished import FinishedRun
+    from gtzan_jax.tables.schema import FeatureTable
+
+_WIDTH = 80  # columns of a terminal
+_TOP = 3
+
+
+def print_start(sweep: Sweep, num_runs: int, source: str, path: Path) -> None:
+    """Prints what is about to be done, and on which devices.
+
+    A config has a run for each fold and seed; the source is that of the feature table.
+    """
+    from gtzan_jax.trainer.platforms import devices_in_use
+
+    platform, *devices = devices_in_use()
+    runs = f" × {num_runs} runs" if num_runs > 1 else ""
+    print(
+        f"{printable(sweep.name)}: {counted(sweep.num_configs, 'config')}{runs} × "
+        f"{counted(sweep.epochs, 'epoch')}, {counted(len(devices), f'{platform} device')}"
+    )
+    print(f"  from {printable(source)} to {printable(path)}", flush=True)
+
+
+def print_trained(count: int, total: int) -> None:
+    """Prints how many members are already trained, if any."""
+    if count:
+        print(f"  {count:,} of {total:,} members are already trained", flush=True)
+
+
+def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
+    """Prints the top of the table, where everything is, and the seconds of each part."""
+    results = run.results
+    print()
+    for line in _top_of_table(run):
+        print(line)
+    diverged = int(results["diverged"].sum())
+    if diverged:
+        print(f"{diverged:,} of {len(results):,} configs diverged; they rank last")
+    if run.retrained is not None:
+        print(retraining_line(run.retrained))
+    if run.is_sample:
+        print("these figures are from the SYNTHETIC sample and say nothing about music")
+    folder = run.run
+    model = f", the model in {folder.best}" if run.retrained is not None else ""
+    print(printable(f"results in {folder.results_path}{model}"))
+    print(printable(f"  tensorboard --logdir {folder.tensorboard}   # every run, HParams page"))
+    print(printable(f"  tensorboard --logdir {folder.overview}   # the best, means, figures"))
+    parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
+    print(f"{sum(seconds.values()):.1f} s ({parts})")
+
+
+def retraining_line(history: "pd.DataFrame") -> str:
+    """Returns one line on a retraining: the best epoch and the last.
+
+    Args:
+      history: one row an epoch, with the metrics that the protocol has.
+    """
+    part = "validation" if "validation_accuracy" in history else "test"
+    chosen, test = history[f"{part}_accuracy"].to_numpy(), history["test_accuracy"].to_numpy()
+    best = int(chosen.argmax())
+    by = "" if part == "test" else ", by validation"
+    return (
+        f"retrained for {len(history)} epochs: accuracy at best {test[best]:.4f} "
+        f"(epoch {best + 1}{by}), at the end {test[-1]:.4f}"
+    )
+
+
+def warn(sentence: str) -> None:
+    """Prints a warning to standard error."""
+    print(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def warn_of_sample(table: "FeatureTable") -> None:
+    """Says, so that it cannot be missed, that the sample stands in for the real table."""
+    if table.notice:
+        rule = "!" * _WIDTH
+        notice = textwrap.fill(printable(table.notice), _WIDTH)
+        print(f"{rule}\n{notice}\n{rule}", file=sys.stderr)
+
+
+def warn_of_table(table: "FeatureTable") -> None:
+    """Warns where the sample stands in for the real table, and of tracks with equal features."""
+    warn_of_sample(table)
+    if table.repeats:
+        rows = sum(len(group) for group in table.repeats)
+        first = " = ".join(table.tracks[row] for row in table.repeats[0])
+        warn(
+            f"{rows} of {len(table.tracks):,} tracks repeat another's features exactly "
+            f"({first}, …); they are kept, and may lie in several parts of a fold"
+        )
+
+
+def import_meanwhile(*modules: str) -> None:
+    """Imports modules on another thread, while this one waits for devices."""
+
+    def load() -> None:
+        for module in modules:
+            importlib.import_module(module)
+
+    threading.Thread(target=load, name="import", daemon=True).start()
+
+
+def _top_of_table(run: "FinishedRun") -> list[str]:
+    """Returns the best configs as lines of at most 80 letters, for any axes."""
+    accuracies = [name for name in result_metrics(run.sweep.protocol) if name in _SHOWN]
+    heads = ["rank", *(_SHOWN[name] for name in accuracies)]
+    lines = _row(heads, ", ".join(_by_stem(run.sweep.configs[0])))
+    for place, row in enumerate(run.results.head(_TOP).to_dict("records"), start=1):
+        figures = [str(row["rank"]), *(f"{row[name]:.4f}" for name in accuracies)]
+        cells = [f"{text:>{len(head)}}" for text, head in zip(figures, heads, strict=True)]
+        lines += _row(cells, ", ".join(_by_stem(run.config(place)).values()))
+    return lines
+
+
+_SHOWN = {"validation_accuracy": "validation", "test_accuracy": "accuracy"}
+
+
+def _row(cells: list[str], description: str) -> list[str]:
+    """Returns cells, and behind them a description over as many lines as it takes."""
+    front = "  ".join(cells) + "  "
+    return textwrap.wrap(
+        description, _WIDTH, initial_indent=front, subsequent_indent=" " * len(front)
+    )
+
+
+def _by_stem(config: Config) -> dict[str, str]:
+    """Returns the values of a config's axes, those of its layers joined by hyphens."""
+    groups = itertools.groupby(config, key=lambda name: AXES[name].stem)
+    return {stem: "-".join(AXES[n].show(config[n]) for n in names) for stem, names in groups}

@@ -1,0 +1,84 @@
+"""The log directory to look at first in TensorBoard: the best, means, figures, texts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir.history import History
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import Division
+from gtzan_jax.views import plots, tensorboard
+from gtzan_jax.views.text import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+_TOP = 10
+_TABLE = 20
+
+
+class Retrained(Protocol):
+    """What is shown of a retraining; see ``jobs.retraining.Retrained``."""
+
+    @property
+    def history(self) -> np.ndarray:
+        """(epochs, metrics) float32."""
+
+    @property
+    def figures(self) -> "dict[str, Figure]":
+        """By tag."""
+
+
+def write(
+    folder: Path,
+    sweep: Sweep,
+    division: Division,
+    results: "pd.DataFrame",
+    history: History,
+    retrained: Retrained | None,
+) -> None:
+    """Writes it into a folder; the results are those of ``rundir.ranking.results_table``.
+
+    These are the curves of the ten best configs, those of every value of every varying axis
+    (means over configs, folds and seeds), the retrained model's curves, texts and figures.
+    """
+    metrics, note = division.protocol.metrics, division.table.note(division.note)
+    best = results["config_id"].head(_TOP).to_list()
+    names = [sweep.configs[sweep.places[config_id]].name for config_id in best]
+    curves = history.of(best).mean(axis=1)
+    for rank, (name, curve) in enumerate(zip(names, curves, strict=True), start=1):
+        tensorboard.write_curves(folder / "top" / f"{rank:02d}_{name}", curve, metrics)
+    for name, curve in mean_curves(sweep, history).items():
+        tensorboard.write_curves(folder / "mean" / name, curve, metrics)
+    if retrained:
+        tensorboard.write_curves(folder / "retrained", retrained.history, metrics)
+    texts = {
+        "results": Table.of(results.head(_TABLE)).markdown,
+        "about": f"{note}\n\n{division.protocol.note}\n\n{division.table.notice}",
+    }
+    figures = {
+        "by_value": plots.accuracy_by_value(results, sweep.axes, note),
+        "top_ten": plots.top_curves(curves[:, :, METRICS.index("test_accuracy")], names, note),
+    }
+    tensorboard.write_notes(folder, texts, figures | (retrained.figures if retrained else {}))
+
+
+def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:
+    """Returns the mean history of the configs of each value, by ``axis=value``.
+
+    Diverged configs are left out: they would make every mean that they are part of meaningless.
+    """
+    by_config = history.by_config().mean(axis=1)  # (configs, epochs, metrics)
+    sound = np.isfinite(by_config).all(axis=(1, 2))
+    configs = [sweep.configs[sweep.places[config_id]] for config_id in history.config_ids]
+    curves = {}
+    for axis, values in sweep.varying.items():
+        taken = [config[axis] for config in configs]
+        for value in values:
+            members = sound & np.array([other == value for other in taken])
+            if members.any():
+                curves[f"{axis}={value}"] = by_config[members].mean(axis=0)
+    return curves

@@ -1,0 +1,274 @@
+"""Figures of the feature table itself: correlations, features by genre, principal components."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cbook import boxplot_stats
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+
+from gtzan_jax.analysis.exploration import Pca
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.views.plots.style import (
+    TEST,
+    TRAIN,
+    genre_colours,
+    genre_markers,
+    new_figure,
+    short_name,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STRONG = 0.7  # correlations from here on are written out
+_SKEWED = 6.0  # a value this many quartile ranges outside calls for a logarithmic axis
+_TOP = 12
+_SHEET_COLUMNS = 6
+_LEGEND_ROWS = 24
+
+# What a feature's mean and its variance are measured in.
+_UNITS = {
+    "chroma_stft": ("relative energy", "relative energy²"),
+    "rms": ("full scale", "full scale²"),
+    "spectral_centroid": ("Hz", "Hz²"),
+    "spectral_bandwidth": ("Hz", "Hz²"),
+    "rolloff": ("Hz", "Hz²"),
+    "zero_crossing_rate": ("crossings per sample", "crossings² per sample²"),
+    "harmony": ("full scale", "full scale²"),
+    "perceptr": ("full scale", "full scale²"),
+    "mfcc": ("dB", "dB²"),
+}
+
+
+def unit(feature: str) -> str:
+    """Returns what a feature is measured in, such as ``Hz²`` for a variance of frequencies."""
+    if feature == "tempo":
+        return "BPM"
+    stem, _, moment = feature.rpartition("_")
+    mean, variance = _UNITS[stem.rstrip("0123456789")]
+    return variance if moment == "var" else mean
+
+
+def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
+    """Draws which features rise and fall together.
+
+    Args:
+      matrix: from ``exploration.correlations``.
+      note: the source of the data.
+    """
+    title = f"Pearson correlation of the {len(matrix)} features that are means"
+    figure = new_figure(9.0, 8.4, title, note, dpi=160)  # the numbers in the cells are small
+    axes = figure.subplots()
+    axes.set_facecolor("#BBBBBB")  # what has no correlation, since it is constant, stays grey
+    values = matrix.to_numpy()
+    image = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
+    for row, column in np.argwhere(np.abs(values) >= _STRONG):
+        if row != column:
+            number = f"{values[row, column]:+.2f}".replace("0.", ".").replace("-", "−")
+            axes.text(column, row, number, ha="center", va="center", color="white", fontsize=5.2)
+    places = range(len(matrix))
+    axes.set_xticks(places, matrix.columns, rotation=90, fontsize=8)
+    axes.set_yticks(places, matrix.index, fontsize=8)
+    axes.tick_params(length=0)
+    bar = figure.colorbar(image, shrink=0.6, pad=0.02)
+    bar.set_label(f"correlation (written out from ±{_STRONG:g} on)", fontsize=9)
+    return figure
+
+
+def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Figure:
+    """Draws the spread of one feature in every genre.
+
+    Args:
+      table: the feature table.
+      feature: its name.
+      caption: a second line for the title, such as how well it tells genres apart.
+    """
+    title = f"{feature} by genre" + (f"\n{caption}" if caption else "")
+    width = min(max(8.0, 0.35 * len(table.genres) + 1.5), 40.0)
+    boxes = "box: quartiles; whiskers: up to 1.5 quartile ranges"
+    figure = new_figure(width, 4.6, title, f"{table.note()}; {boxes}")
+    axes = figure.subplots()
+    _draw_boxes(axes, table, feature, 1.0)
+    names = [short_name(genre) for genre in table.genres]
+    crowded = sum(len(name) + 2 for name in names) > 12 * width
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(1, len(names) + 1), names, **(turned if crowded else {}))
+    axes.set_ylabel(_unit_and_scale(axes, feature))
+    tidy(axes)
+    axes.grid(visible=False, axis="x")
+    return figure
+
+
+def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
+    """Draws every feature by genre on one page, the most telling first.
+
+    Args:
+      table: the feature table.
+      ranking: from ``exploration.rank_features``.
+    """
+    rows = math.ceil((len(ranking) + 1) / _SHEET_COLUMNS)  # one place is the legend's
+    title = (
+        f"{len(ranking)} features by genre, in the order of how well each alone tells genres "
+        "apart\n(a box spans the quartiles, its whiskers up to 1.5 quartile ranges more)"
+    )
+    figure = new_figure(13.0, 1.55 * rows + 1.0, title, table.note())
+    panels = figure.subplots(rows, _SHEET_COLUMNS).ravel()
+    for axes in panels[len(ranking) :]:
+        axes.axis("off")
+    for axes, (rank, feature) in zip(
+        panels, ranking[["rank", "feature"]].itertuples(index=False), strict=False
+    ):
+        _draw_boxes(axes, table, feature, 0.5)
+        axes.set_title(f"{rank}  {feature}", fontsize=8, loc="left", pad=3)
+        axes.set_xticks([])
+        axes.set_ylabel(_unit_and_scale(axes, feature), fontsize=6, labelpad=1)
+        axes.tick_params(labelsize=6, length=2, pad=1)
+        tidy(axes)
+    colours = genre_colours(table.genres)
+    handles = [Patch(color=colours[genre], label=short_name(genre)) for genre in table.genres]
+    columns = max(2, math.ceil(len(handles) / 7))
+    legend = panels[len(ranking)].legend(
+        handles=handles, ncols=columns, fontsize=8, loc="upper left", frameon=False
+    )
+    legend.set_in_layout(False)  # many genres may reach into the empty places beside it
+    return figure
+
+
+def pca_scatter(pca: Pca, table: FeatureTable, dimensions: int) -> Figure:
+    """Draws the tracks in the plane or space of the first principal components, by genre.
+
+    Args:
+      pca: from ``exploration.pca``.
+      table: the table that it was made from.
+      dimensions: 2 or 3; with that many components at least.
+    """
+    title = (
+        f"{len(table.y):,} tracks by genre: PCA of {len(pca.features)} features, {_scaling(pca)}"
+    )
+    columns = math.ceil(len(table.genres) / _LEGEND_ROWS)
+    figure = new_figure(7.6 + 1.4 * columns, 6.6, title, table.note())
+    projection: dict[str, Any] = {"projection": "3d"} if dimensions == 3 else {}
+    axes: Any = figure.add_subplot(**projection)
+    colours, markers = genre_colours(table.genres), genre_markers(table.genres)
+    for index, genre in enumerate(table.genres):
+        axes.scatter(
+            *pca.scores[table.y == index, :dimensions].T, label=short_name(genre),
+            color=colours[genre], marker=markers[genre], s=26, alpha=0.85,
+            linewidths=0.3, edgecolors="#444444", **({"depthshade": False} if projection else {}),
+        )  # fmt: skip
+    for side, label in zip("xyz", _component_labels(pca)[:dimensions], strict=False):
+        getattr(axes, f"set_{side}label")(label)
+    figure.legend(loc="outside right center", frameon=False, ncols=columns, markerscale=1.3)
+    if dimensions == 2:
+        tidy(axes)
+    else:
+        axes.tick_params(labelsize=8)
+        axes.set_box_aspect(None, zoom=0.98)
+    return figure
+
+
+def pca_loadings(pca: Pca, note: str) -> Figure:
+    """Draws the features that weigh most in each principal component.
+
+    Args:
+      pca: from ``exploration.pca``.
+      note: the source of the data.
+    """
+    title = f"PCA, {_scaling(pca)}: the {_TOP} largest loadings of each component"
+    figure = new_figure(10.0, 4.4, title, note)
+    panels = figure.subplots(1, len(pca.loadings), sharex=True, squeeze=False)[0]
+    for axes, loadings, label in zip(panels, pca.loadings, _component_labels(pca), strict=True):
+        top = np.argsort(-np.abs(loadings))[:_TOP]
+        axes.barh(range(len(top)), loadings[top], color=_sign_colours(loadings[top]))
+        axes.set_yticks(range(len(top)), [pca.features[feature] for feature in top], fontsize=8)
+        axes.invert_yaxis()
+        axes.set_title(label, fontsize=9)
+        axes.set_xlabel("loading")
+        tidy(axes)
+    return figure
+
+
+def _draw_boxes(axes: Axes, table: FeatureTable, feature: str, size: float) -> None:
+    """Draws quartiles, whiskers (1.5 quartile ranges) and what lies beyond, a box a genre.
+
+    Not with ``Axes.boxplot``, whose seven artists a box take three times as long to draw.
+    """
+    values = table.x[:, table.features.index(feature)].astype(np.float64)
+    places = np.arange(1, len(table.genres) + 1)
+    stats = boxplot_stats([values[table.y == place - 1] for place in places])
+    lower, median, upper, low, high = (
+        np.array([stat[name] for stat in stats]) for name in ("q1", "med", "q3", "whislo", "whishi")
+    )
+    colours = list(genre_colours(table.genres).values())
+    axes.vlines(np.tile(places, 2), [*low, *upper], [*lower, *high], color="black", linewidth=0.8)
+    axes.bar(places, upper - lower, 0.7, lower, color=colours, edgecolor="black", linewidth=0.6)
+    # White between black stands out on every colour.
+    for color, width in (("black", 2.6 * size), ("white", 1.2 * size)):
+        axes.hlines(median, places - 0.35, places + 0.35, color=color, linewidth=width)
+    beyond = [(place, y) for place, stat in zip(places, stats, strict=True) for y in stat["fliers"]]
+    if beyond:
+        axes.plot(*np.transpose(beyond), "k.", markersize=1 + 2 * size, markeredgewidth=0)
+    _set_scale(axes, feature, values)
+
+
+def _unit_and_scale(axes: Axes, feature: str) -> str:
+    return unit(feature) + ("" if axes.get_yscale() == "linear" else ", log scale")
+
+
+def _set_scale(axes: Axes, feature: str, values: np.ndarray) -> None:
+    """Makes an axis logarithmic where few far values would squeeze the boxes into lines."""
+    lower, upper = np.quantile(values, [0.25, 0.75])
+    spread = upper - lower
+    if feature.endswith("_var") and values.min() > 0:
+        axes.set_yscale("log")
+        few = (1, 2, 5) if values.max() < 30 * values.min() else (1,)
+        axes.yaxis.set_major_locator(LogLocator(subs=few, numticks=6))
+        axes.yaxis.set_minor_locator(NullLocator())
+    elif (
+        min(abs(lower), abs(upper)) < spread
+        and max(lower - values.min(), values.max() - upper) > _SKEWED * spread
+    ):  # logarithmic on both sides of zero, linear between the quartiles
+        axes.set_yscale("asinh", linear_width=spread)
+        axes.yaxis.set_major_locator(FixedLocator(_powers(spread, np.abs(values).max())))
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(_compact)
+
+
+def _powers(above: float, upto: float) -> list[float]:
+    """Returns 0 and the largest two powers of ten in a range, on both sides of zero."""
+    top = math.floor(math.log10(upto))
+    powers = [10.0**power for power in (top - 1, top) if 10.0**power > above]
+    powers = powers or [10.0**top]
+    return [-power for power in reversed(powers)] + [0.0, *powers]
+
+
+def _compact(value: float, _: float = 0.0) -> str:
+    """Returns a number that leaves room for the figure: 1200000 as 1.2M."""
+    if abs(value) >= 1e6:
+        text = f"{value / 1e6:g}M"
+    elif abs(value) >= 1e4:
+        text = f"{value / 1e3:g}k"
+    else:
+        text = f"{value:g}"
+    return text.replace("-", "−")
+
+
+def _sign_colours(loadings: np.ndarray) -> list[str]:
+    return [TRAIN if loading > 0 else TEST for loading in loadings]
+
+
+def _component_labels(pca: Pca) -> list[str]:
+    return [
+        f"component {number} ({100 * ratio:.1f} % of variance)"
+        for number, ratio in enumerate(pca.ratios, start=1)
+    ]
+
+
+def _scaling(pca: Pca) -> str:
+    return {"min-max": "scaled to 0…1", "standard": "standardised"}[pca.scaling]

@@ -1,0 +1,124 @@
+"""How far a job is: a bar in a terminal or in Jupyter, plain lines elsewhere."""
+
+import importlib.util
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+)
+from rich.text import Text
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import PROTOCOLS
+
+if TYPE_CHECKING:  # it imports JAX
+    from gtzan_jax.trainer.chunk import Trained
+    from gtzan_jax.trainer.engine import Engine
+
+
+class _Bar(Progress):
+    """A bar with its state behind it; nothing where there is no place for one.
+
+    Use as a context manager. In a terminal it is on standard error.
+    """
+
+    def __init__(self, total: int, state: ProgressColumn) -> None:
+        columns = (BarColumn(bar_width=12), MofNCompleteColumn(), state)
+        console = Console(stderr=True)
+        super().__init__(*columns, console=console, disable=not _can_draw(console))
+        self._total = total
+        self._task = self.add_task("", total=total)
+        self._started = time.perf_counter()
+
+
+def _can_draw(console: Console) -> bool:
+    """Whether a bar can be drawn: Jupyter needs ipywidgets, all else a terminal."""
+    if console.is_jupyter:
+        return importlib.util.find_spec("ipywidgets") is not None
+    return sys.stderr.isatty()
+
+
+class SweepProgress(_Bar):
+    """Shows compiled programs, members per second and the best accuracy of a member so far.
+
+    The accuracy is that of the part by which the protocol ranks configs. Without a bar, a line
+    is printed after every eighth of the members.
+
+    Args:
+      engine: tells how many programs are compiled.
+      total: members of the sweep.
+      there: members already trained.
+    """
+
+    def __init__(self, engine: "Engine", sweep: Sweep, total: int, there: int = 0) -> None:
+        self._engine = engine
+        self._there = self._members = there
+        self._metric = METRICS.index(f"{PROTOCOLS[sweep.protocol].select_on}_accuracy")
+        self._best = 0.0
+        super().__init__(total, _StateColumn(self))
+        self.update(self._task, completed=there)
+
+    def take(self, trained: "Trained") -> None:
+        """Takes in a chunk that has been trained."""
+        final = trained.history[:, -1]
+        finite = final[np.isfinite(final).all(axis=1)]
+        self._best = max(self._best, float(finite[:, self._metric].max(initial=0.0)))
+        before = self._members
+        # A chunk may hold members that were there: those of a run on other devices.
+        self._members = min(before + len(trained.chunk.config_ids), self._total)
+        self.update(self._task, completed=self._members)
+        if self.disable and before * 8 // self._total != self._members * 8 // self._total:
+            print(f"  {self._members:,}/{self._total:,} members, {self.state()}", flush=True)
+
+    def state(self) -> str:
+        """Returns the line behind the bar."""
+        programs = f"{self._engine.num_compiled}/{self._engine.num_programs}"
+        speed = (self._members - self._there) / (time.perf_counter() - self._started)
+        return f"programs: {programs} compiled; {speed:,.0f}/s; best {self._best:.3f}"
+
+
+class _StateColumn(ProgressColumn):
+    """The state as a column, read anew each time the bar is drawn."""
+
+    def __init__(self, progress: SweepProgress) -> None:
+        super().__init__()
+        self._progress = progress
+
+    def render(self, task: Task) -> Text:
+        """Returns the column's text."""
+        del task
+        return Text(self._progress.state())
+
+
+class PartsProgress(_Bar):
+    """Shows how many steps of a job in parts are done, and which part it is at.
+
+    Args:
+      parts: steps of every part, by its name, in their order.
+    """
+
+    def __init__(self, parts: Mapping[str, int]) -> None:
+        self._left = Counter(parts)
+        super().__init__(self._left.total(), TextColumn("{task.description}"))
+        self.update(self._task, description=next(iter(parts)))
+
+    def take(self, part: str, steps: int = 1) -> None:
+        """Takes in that steps of a part are done."""
+        self._left[part] -= steps
+        done = self._total - self._left.total()
+        self.update(self._task, completed=done, description=part)
+        if self.disable and not self._left[part]:
+            seconds = time.perf_counter() - self._started
+            print(f"  {done}/{self._total} steps; {seconds:.0f} s; {part} done", flush=True)

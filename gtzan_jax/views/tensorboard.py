@@ -1,0 +1,186 @@
+"""Event files for TensorBoard: every run with its hyperparameters, and points to project.
+
+TensorBoard's HParams page takes its columns from the first experiment summary it meets, so
+there is exactly one, at the root; a run's folder holds the start and end of its session and
+its curves. The summaries are those of TensorBoard's own package. The files are tensorboardX's:
+TensorBoard's own writer starts a thread for each, computes checksums in Python, and imports
+TensorFlow where that is installed.
+"""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import metadata, plugin_data_pb2, summary_v2
+from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
+from tensorboard.plugins.text.summary_v2 import text_pb
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir.ranking import result_metrics
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import PROTOCOLS
+from gtzan_jax.text import printable
+
+# tensorboardX imports PyTorch where it is installed, two seconds for tensors that are never
+# passed to it here; a module that is None cannot be imported.
+_had_torch = sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+try:
+    from tensorboardX.record_writer import RecordWriter
+finally:
+    if _had_torch is None:
+        del sys.modules["torch"]
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from gtzan_jax.rundir.history import History
+
+MAX_RUNS = 2_000
+
+
+def run_name(place: int, config: Config) -> str:
+    """Returns the folder of a config's runs: its place in the grid and its hyperparameters."""
+    return f"{place:04d}_{config.name}"
+
+
+def write_runs(folder: Path, sweep: Sweep, history: "History", order: Sequence[str]) -> None:
+    """Writes members as runs with their hyperparameters and curves.
+
+    There is a folder for every member, or for those of the best configs where there would be
+    more than ``MAX_RUNS``, which TensorBoard could not show. The runs of a config form one
+    session group.
+
+    Args:
+      folder: the log directory.
+      sweep: that was trained.
+      history: of all members.
+      order: ids of the configs, best first.
+    """
+    metrics = PROTOCOLS[sweep.protocol].metrics
+    _write(folder, [_experiment(sweep)])
+    ending = _session_end()
+    num_runs = len(history.members) // len(history.config_ids)
+    shown = order[: max(1, MAX_RUNS // num_runs)]
+    names = _folders_of_runs(history)
+    for config_id, runs in zip(shown, history.of(shown), strict=True):
+        place = sweep.places[config_id]
+        config = sweep.configs[place]
+        name = run_name(place, config)
+        start = summary_v2.hparams_pb(dict(config), trial_id=name)
+        for path, curves in zip(names, runs, strict=True):
+            _write(folder / name / path, [start, *curve_summaries(curves, metrics), ending])
+
+
+def curve_summaries(history: np.ndarray, metrics: Sequence[str]) -> Iterator[tuple[int, Summary]]:
+    """Yields epochs, from 1, with their figures. history: (epochs, metrics) float32."""
+    columns = [(metric, METRICS.index(metric)) for metric in metrics]
+    for epoch, figures in enumerate(history.tolist(), start=1):
+        values = [Summary.Value(tag=tag, simple_value=figures[column]) for tag, column in columns]
+        yield epoch, Summary(value=values)
+
+
+def write_curves(run: Path, history: np.ndarray, metrics: Sequence[str]) -> None:
+    """Writes a run that is nothing but curves. history: (epochs, metrics) float32."""
+    _write(run, curve_summaries(history, metrics))
+
+
+def write_notes(folder: Path, texts: Mapping[str, str], figures: "Mapping[str, Figure]") -> None:
+    """Writes texts in Markdown, and figures, by their tags."""
+    notes = [text_pb(f"{tag}/text_summary", text) for tag, text in texts.items()]
+    images = [_image_summary(f"figures/{tag}", figure) for tag, figure in figures.items()]
+    _write(folder, [*notes, *images])
+
+
+def _folders_of_runs(history: "History") -> list[str]:
+    """Returns the folders of a config's runs: ``fold0/seed0``, parts only where several."""
+    first = history.members[0].config_id
+    runs = [(m.fold, m.seed) for m in history.members if m.config_id == first]
+    several_folds, several_seeds = (len(set(column)) > 1 for column in zip(*runs, strict=True))
+    return [
+        "/".join([f"fold{fold}"] * several_folds + [f"seed{seed}"] * several_seeds)
+        for fold, seed in runs
+    ]
+
+
+def _experiment(sweep: Sweep) -> Summary:
+    """Describes the columns of the HParams page: hyperparameters with domains, metrics."""
+    return summary_v2.hparams_config_pb(
+        hparams=[
+            summary_v2.HParam(name, summary_v2.Discrete(values))
+            for name, values in sweep.axes.items()
+        ],
+        metrics=[
+            summary_v2.Metric(metric, display_name=metric)
+            for metric in result_metrics(sweep.protocol)
+        ],
+    )
+
+
+def _session_end() -> Summary:
+    """Returns that a session has ended well, for which there is no function."""
+    end = plugin_data_pb2.SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
+    content = plugin_data_pb2.HParamsPluginData(session_end_info=end)
+    plugin = metadata.create_summary_metadata(content)
+    return Summary(value=[Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=plugin)])
+
+
+def _image_summary(tag: str, figure: "Figure") -> Summary:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    width, height = (int(side) for side in figure.get_size_inches() * figure.dpi)
+    image = Summary.Image(
+        height=height, width=width, colorspace=4, encoded_image_string=buffer.getvalue()
+    )
+    return Summary(value=[Summary.Value(tag=tag, image=image)])
+
+
+def _write(run: Path, summaries: Iterable[Summary | tuple[int, Summary]]) -> None:
+    """Writes an event file of summaries, or steps and summaries, into a folder."""
+    now = time.time()
+    events = [Event(wall_time=now, file_version="brain.Event:2")]
+    for each in summaries:
+        step, summary = each if isinstance(each, tuple) else (0, each)
+        events.append(Event(wall_time=now, step=step, summary=summary))
+    run.mkdir(parents=True, exist_ok=True)
+    writer = RecordWriter(str(run / f"events.out.tfevents.{now:.0f}"))
+    try:
+        for event in events:
+            writer.write(event.SerializeToString())
+    finally:
+        writer.close()
+
+
+def write_projector(
+    folder: Path, name: str, vectors: np.ndarray, columns: Mapping[str, Sequence[str]]
+) -> None:
+    """Writes points for TensorBoard's projector, which shows their PCA in 3-D in the browser.
+
+    Args:
+      folder: the log directory.
+      name: what the points are.
+      vectors: (points, dimensions) float.
+      columns: what is known of each point, to label and colour it by: at least two, since the
+        projector takes the first line for a header only if there is a tab in it.
+    """
+    table = [list(columns), *zip(*columns.values(), strict=True)]
+    cells = ([printable(cell) for cell in row] for row in table)
+    numbers = ([f"{number:.7g}" for number in vector] for vector in vectors.tolist())
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_tsv(folder / "metadata.tsv", cells)
+    _write_tsv(folder / "tensors.tsv", numbers)
+    paths = 'tensor_path: "tensors.tsv" metadata_path: "metadata.tsv"'
+    config = f"embeddings {{ tensor_name: {json.dumps(name)} {paths} }}\n"
+    (folder / "projector_config.pbtxt").write_text(config, encoding="utf-8")
+
+
+def _write_tsv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    lines = ("\t".join(row) + "\n" for row in rows)
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")

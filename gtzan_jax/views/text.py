@@ -1,0 +1,82 @@
+"""Figures and tables as text: cells, Markdown, percentages, percentage points."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gtzan_jax.space.axes import AXES
+from gtzan_jax.text import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOTHING = "–"
+"""Stands for a figure that there is none of."""
+
+_LONGEST = 80  # letters of a cell
+_COUNTS = ("tracks", "epoch", "configs", "matched")
+_NUMBER = re.compile(r"[+−-]?[\d.,]+(e[+-]\d+)?( %| to [+−]?[\d.]+)?|–")  # or an interval
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it is printed: names of the columns, and rows of texts."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, frame: "pd.DataFrame") -> "Table":
+        """Lays a frame out; see :func:`cell`."""
+        rows = [
+            [cell(str(name), value) for name, value in zip(frame.columns, row, strict=True)]
+            for row in frame.itertuples(index=False)
+        ]
+        return cls([str(name) for name in frame.columns], rows)
+
+    @property
+    def numeric(self) -> list[bool]:
+        """For each column, whether it holds numbers only, which align on the right."""
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
+        return [bool(cells) and all(map(_NUMBER.fullmatch, cells)) for cells in columns]
+
+    @property
+    def markdown(self) -> str:
+        """The table in Markdown, for a terminal and for TensorBoard."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
+        cells = ([printable(text).replace("|", "/") for text in line] for line in lines)
+        return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+
+
+def cell(column: str, value: Any) -> str:
+    """Returns a value of a frame: hyperparameters as they are, other fractions to 4 decimals."""
+    if isinstance(value, float) and column not in AXES and column != "value":
+        if not math.isfinite(value):
+            return NOTHING
+        return f"{value:.0f}" if column in _COUNTS else f"{value:.4f}"
+    text = printable(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Returns a share in percent."""
+    return f"{100 * share:.{digits}f} %" if math.isfinite(share) else NOTHING
+
+
+def points(difference: float, sign: str = "+") -> str:
+    """Returns a difference of accuracies in percentage points."""
+    if not math.isfinite(difference):
+        return NOTHING
+    return f"{100 * difference:{sign}.2f}".replace("-", "−")
+
+
+def interval(low: float, high: float) -> str:
+    """Returns an interval of such differences."""
+    return f"{points(low)} to {points(high)}" if math.isfinite(low) else NOTHING
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a number and what it counts, such as ``1 seed`` or ``2 seeds``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

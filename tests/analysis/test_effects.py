@@ -1,0 +1,210 @@
+"""Every figure against statsmodels or scipy, which know nothing of grids."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import AnovaRM, anova_lm
+
+from gtzan_jax.analysis.effects import decompose, distributions, mean_interval, paired_differences
+
+AXES = {"a": (1, 2), "b": ("x", "y", "z"), "constant": (0.5,), "c": (0.1, 0.2, 0.3)}
+VARYING = ("a", "b", "c")
+
+
+def random_accuracy(num_runs=1):
+    """Returns (configs, runs): effects of the axes and of their pairs, of runs, and noise."""
+    random = np.random.default_rng(0)
+    shape = [len(values) for values in AXES.values()]
+    grid = np.full((*shape, num_runs), 0.5)
+    for axis in (0, 1, 3):
+        size = [n if i == axis else 1 for i, n in enumerate([*shape, num_runs])]
+        grid = grid + 0.1 * random.normal(size=size)
+    grid = grid + 0.05 * random.normal(size=(*shape[:2], 1, 1, 1))
+    grid = grid + 0.02 * random.normal(size=num_runs)
+    grid = grid + 0.01 * random.normal(size=grid.shape)
+    return grid.reshape(-1, num_runs)
+
+
+def long_frame(accuracy):
+    """Returns one row a config and run."""
+    rows = [
+        (*config, run, accuracy[i, run])
+        for i, config in enumerate(itertools.product(*AXES.values()))
+        for run in range(accuracy.shape[1])
+    ]
+    return pd.DataFrame(rows, columns=[*AXES, "run", "y"])
+
+
+def share_of(result, term):
+    return result.terms.set_index("term").loc[term, "share"]
+
+
+@pytest.mark.parametrize("num_runs", [1, 4])
+def test_shares_are_those_of_an_analysis_of_variance(num_runs):
+    accuracy = random_accuracy(num_runs)
+    frame = long_frame(accuracy)
+    # The three-way term is what is left where there is one run, so statsmodels gets no F.
+    model = ols("y ~ (C(a) + C(b) + C(c))**2", frame).fit()
+    squares = anova_lm(model)["sum_sq"]
+    whole = ((frame.y - frame.y.mean()) ** 2).sum()
+    result = decompose(accuracy, AXES)
+    for name in VARYING:
+        assert share_of(result, name) == pytest.approx(squares[f"C({name})"] / whole)
+    for pair in itertools.combinations(VARYING, 2):
+        term = ":".join(f"C({name})" for name in pair)
+        assert share_of(result, " × ".join(pair)) == pytest.approx(squares[term] / whole)
+    assert result.variance == pytest.approx(frame.y.var(ddof=0))
+
+
+def test_runs_and_their_noise_are_separated():
+    accuracy = random_accuracy(4)
+    frame = long_frame(accuracy)
+    frame["config"] = frame[list(VARYING)].astype(str).agg(" ".join, axis=1)
+    squares = anova_lm(ols("y ~ C(config) + C(run)", frame).fit())["sum_sq"]
+    result = decompose(accuracy, AXES)
+    whole = squares.sum()
+    assert result.runs == pytest.approx(squares["C(run)"] / whole)
+    assert result.noise == pytest.approx(squares["Residual"] / whole)
+    between = result.terms["share"].sum() + result.higher
+    assert between == pytest.approx(squares["C(config)"] / whole)
+
+
+def test_tests_are_those_of_repeated_measures():
+    accuracy = random_accuracy(4)
+    expected = AnovaRM(long_frame(accuracy), "y", "run", within=list(VARYING)).fit().anova_table
+    terms = decompose(accuracy, AXES).terms.set_index("term")
+    for name, row in expected.iterrows():
+        if name.count(":") < 2:
+            found = terms.loc[name.replace(":", " × ")]
+            assert found["p_value"] == pytest.approx(row["Pr > F"], rel=1e-6)
+            assert found["df"] == row["Num DF"]
+            assert found["share"] / found["noise_share"] == pytest.approx(row["F Value"])
+
+
+def test_noise_shares_are_what_noise_alone_would_give():
+    random = np.random.default_rng(1)
+    many = [decompose(random.normal(size=(18, 5)), AXES).terms for _ in range(300)]
+    found = pd.concat(many).groupby("term")[["share", "noise_share"]].mean()
+    np.testing.assert_allclose(found["share"], found["noise_share"], rtol=0.2)
+
+
+@pytest.mark.parametrize("num_runs", [1, 3])
+def test_shares_add_up_to_one(num_runs):
+    result = decompose(random_accuracy(num_runs), AXES)
+    parts = result.terms["share"].sum() + result.higher + result.runs + result.noise
+    assert parts == pytest.approx(1)
+    assert result.terms["term"].to_list() == [
+        *result.terms.query("order == 1").sort_values("share", ascending=False)["term"],
+        *result.terms.query("order == 2").sort_values("share", ascending=False)["term"],
+    ]
+    assert len(result.terms) == 3 + 3
+    assert ("p_value" in result.terms) == (num_runs > 1)
+
+
+def test_a_sum_has_no_pairs_and_a_product_nothing_else():
+    a, b, _, c = np.meshgrid([-1, 1], [-1, 0, 1], [0], [-1, 0, 1], indexing="ij")
+    total = decompose((a + 2.0 * b + c).reshape(-1, 1), AXES)
+    assert total.terms.query("order == 2")["share"].max() == pytest.approx(0, abs=1e-12)
+    assert total.higher == pytest.approx(0, abs=1e-12)
+    product = decompose((1.0 * a * b).reshape(-1, 1), AXES)
+    assert share_of(product, "a × b") == pytest.approx(1)
+    assert product.terms.query("term != 'a × b'")["share"].max() == pytest.approx(0, abs=1e-12)
+
+
+def test_nothing_to_explain_has_no_shares():
+    result = decompose(np.full((18, 2), 0.1), AXES)
+    assert result.terms["share"].isna().all()
+    assert (result.terms["p_value"] == 1).all()
+
+
+def test_an_incomplete_grid_is_refused():
+    accuracy = random_accuracy()
+    accuracy[3] = np.nan
+    with pytest.raises(ValueError, match="one diverged"):
+        decompose(accuracy, AXES)
+
+
+@pytest.mark.parametrize("function", [decompose, paired_differences, distributions])
+def test_a_grid_without_some_configs_is_refused(function):
+    with pytest.raises(ValueError, match="complete grid, 18 configs, not 17"):
+        function(random_accuracy(2)[:-1], AXES)
+
+
+@pytest.mark.parametrize("count", [1, 2, 11])
+def test_any_number_of_axes(count):
+    axes = {f"axis{i}": (0, 1) for i in range(count)}
+    accuracy = np.random.default_rng(0).normal(size=(2**count, 2))
+    result = decompose(accuracy, axes)
+    assert len(result.terms) == count + count * (count - 1) // 2
+    parts = result.terms["share"].sum() + result.higher + result.runs + result.noise
+    assert parts == pytest.approx(1)
+    assert len(paired_differences(accuracy, axes)) == count
+
+
+def test_differences_are_paired_t_intervals():
+    accuracy = random_accuracy(3)
+    wide = long_frame(accuracy).pivot_table("y", [*VARYING], aggfunc="mean").reset_index()
+    found = paired_differences(accuracy, AXES)
+    assert len(found) == 1 + 3 + 3
+    for row in found.itertuples():
+        others = [name for name in VARYING if name != row.hyperparameter]
+        ordered = wide.sort_values(others)
+        value = ordered.loc[ordered[row.hyperparameter] == row.value, "y"].to_numpy()
+        baseline = ordered.loc[ordered[row.hyperparameter] == row.baseline, "y"].to_numpy()
+        expected = stats.ttest_rel(value, baseline).confidence_interval(0.95)
+        assert (row.low, row.high) == pytest.approx((expected.low, expected.high), abs=1e-8)
+        assert row.difference == pytest.approx((value - baseline).mean(), abs=1e-8)
+        assert row.pairs == len(value)
+        assert row.wins == (value > baseline).mean()
+        assert row.losses == (value < baseline).mean()
+
+
+def test_intervals_over_runs_are_of_each_runs_mean_difference():
+    accuracy = random_accuracy(5)
+    frame = long_frame(accuracy)
+    row = paired_differences(accuracy, AXES).iloc[0]
+    means = frame.groupby(["run", "a"])["y"].mean().unstack()
+    expected = stats.ttest_rel(means[2], means[1]).confidence_interval(0.95)
+    assert (row.run_low, row.run_high) == pytest.approx((expected.low, expected.high), abs=1e-8)
+    assert "run_low" not in paired_differences(accuracy[:, :1], AXES)
+
+
+def test_diverged_configs_leave_their_pairs():
+    accuracy = random_accuracy()
+    accuracy[0] = np.nan
+    found = paired_differences(accuracy, AXES).set_index(["hyperparameter", "baseline", "value"])
+    assert found.loc[("a", 1, 2), "pairs"] == 8
+    assert found.loc[("b", "y", "z"), "pairs"] == 6
+    assert np.isfinite(found["difference"]).all()
+    assert distributions(accuracy, AXES)["configs"].to_list() == [8, 9, 5, 6, 6, 17, 5, 6, 6]
+
+
+def test_one_pair_has_no_interval_and_none_no_difference():
+    found = paired_differences(np.array([[0.5], [0.6]]), {"a": (1, 2)}).iloc[0]
+    assert found.difference == pytest.approx(0.1)
+    assert np.isnan(found.low)
+    none = paired_differences(np.array([[0.5], [np.nan]]), {"a": (1, 2)}).iloc[0]
+    assert none.pairs == 0
+    assert np.isnan(none.difference)
+    assert np.isnan(distributions(np.array([[0.5], [np.nan]]), {"a": (1, 2)})["mean"][1])
+
+
+def test_distributions_are_those_of_pandas():
+    accuracy = random_accuracy(2)
+    frame = long_frame(accuracy).groupby([*AXES])["y"].mean().reset_index()
+    found = distributions(accuracy, AXES).set_index(["hyperparameter", "value"])
+    for name in VARYING:
+        for value, row in frame.groupby(name)["y"].describe().iterrows():
+            mine = found.loc[(name, value)]
+            columns = ["configs", "mean", "std", "min", "q1", "median", "q3", "max"]
+            np.testing.assert_allclose(mine[columns].to_numpy(float), row.to_numpy())
+
+
+def test_mean_interval_is_scipys():
+    values = np.random.default_rng(0).normal(size=12)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert mean_interval(values) == pytest.approx((expected.low, expected.high))

@@ -1,0 +1,41 @@
+"""The command, as users run it: in a process of its own."""
+
+import pandas as pd
+import pytest
+from commands import command
+from conftest import make_sweep
+from finished_runs import random_history, write_run
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two runs whose grids overlap by half, one with an axis of its own values."""
+    axes = {"first": {}, "other": {"axes": {"num_units1": [16, 12]}, "loss": "softmax_twice"}}
+    return [
+        write_run(tmp_path / name, sweep, random_history(sweep))
+        for name, sweep in ((name, make_sweep(**changes)) for name, changes in axes.items())
+    ]
+
+
+def test_the_command_prints_and_writes(folders):
+    names = [folder.name for folder in folders]
+    done = command("compare", *names, "--output=both.csv", folder=folders[0].parent)
+    assert done.returncode == 0, done.stderr
+    assert "# first and other" in done.stdout
+    assert "| sweep.loss | cross_entropy | softmax_twice |" in done.stdout
+    assert len(pd.read_csv(folders[0].parent / "both.csv")) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["first"], "RUN_A RUN_B … is missing"),
+        (["first", "other", "--output=no/such/folder.csv"], "cannot be written"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(folders, arguments, message):
+    done = command("compare", *arguments, folder=folders[0].parent)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line

@@ -1,0 +1,489 @@
+import base64
+import cProfile
+import io
+import json
+import pstats
+import re
+import shutil
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from commands import command
+from conftest import make_sweep
+from finished_runs import (
+    EVIL,
+    hostile_table,
+    random_history,
+    write_baselines,
+    write_best,
+    write_best_history,
+    write_confusion,
+    write_run,
+)
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+
+from gtzan_jax.analysis import effects
+from gtzan_jax.errors import InputError
+from gtzan_jax.jobs.reporting import SECTIONS, build, save, write_report
+from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.model_files import load_model
+from gtzan_jax.space.sweep_file import load_sweep
+from gtzan_jax.tables.protocols import random_split
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.views import plots
+from gtzan_jax.views.classical import find_baselines
+from gtzan_jax.views.sections import confused_pairs, run_section
+
+SWEEP = make_sweep()
+
+
+class Page(HTMLParser):
+    """Collects a page's tags, and the texts of its tables' cells."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.cells, self._in_cell = [], [], False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("td", "th"):
+            self.cells.append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self._in_cell = False
+
+    def handle_data(self, data):
+        if self._in_cell:
+            self.cells[-1] += data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run with two seeds, a retrained model, and baselines beside it."""
+    table = load_table("sample")
+    beside = tmp_path_factory.mktemp("runs")
+    path = write_run(beside / "run", SWEEP, random_history(SWEEP, 2))
+    write_best(path, SWEEP, table)
+    write_baselines(beside / "baselines-1", table.sha256)
+    return path
+
+
+@pytest.fixture(scope="module")
+def report(folder):
+    return build(read_finished(folder))
+
+
+def test_the_page_has_every_section_and_its_twin_too(report):
+    page = Page(report.html)
+    assert [attrs["id"] for tag, attrs in page.tags if tag == "section"] == list(SECTIONS)
+    headings = re.findall(r"^## (.*)$", report.markdown, re.MULTILINE)
+    assert headings == list(SECTIONS.values())
+
+
+def test_the_page_needs_nothing_else(report):
+    page = Page(report.html)
+    for _, attrs in page.tags:
+        for name in ("src", "href", "action", "srcset", "data"):
+            assert attrs.get(name, "#").startswith(("#", "data:")), attrs
+    assert not re.search(r"url\(|@import|https?://", report.html)
+    images = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert len(images) == len(report.images) == 10
+    assert all(attrs["alt"] for attrs in images)
+    start = "data:image/png;base64,"
+    decoded = {base64.b64decode(attrs["src"].removeprefix(start)) for attrs in images}
+    assert decoded == set(report.images.values())
+    assert all(image.startswith(b"\x89PNG") for image in decoded)
+
+
+def test_both_show_the_figures_of_the_effects(report, folder):
+    run = read_finished(folder)
+    cells = Page(report.html).cells
+    terms = effects.decompose(run.accuracy, SWEEP.axes).terms
+    for row in terms.itertuples():
+        share = f"{100 * row.share:.3f} %"
+        triples = zip(cells, cells[1:], cells[2:], strict=False)
+        assert (row.term, str(row.df), share) in triples
+        assert f"| {row.term} | {row.df} | {share} |" in report.markdown
+    for row in effects.paired_differences(run.accuracy, SWEEP.axes).itertuples():
+        if row.hyperparameter in ("num_units1", "activation", "optimizer"):
+            text = f"{100 * row.difference:+.2f}".replace("-", "−")
+            assert text in cells
+            assert f"| {row.hyperparameter} | {row.value} | {row.baseline} |" in report.markdown
+            assert f"| {text} |" in report.markdown
+
+
+def test_the_top_of_the_table_is_that_of_the_results(report, folder):
+    best = pd.read_csv(folder / "results.csv").iloc[0]
+    line = f"| 1 | {best.test_accuracy:.4f} | {best.test_accuracy_std:.4f} | {best.num_units1} |"
+    assert line in report.markdown
+    rows = re.search(r'id="rows">(.*?)</script>', report.html).group(1)
+    assert rows.count("[") == 12 + 3 + 3  # rows; columns, rows, decimals; choices
+
+
+def test_most_confused_are_those_of_the_confusion_matrix(report, folder):
+    table, model = load_table("sample"), load_model(folder)
+    test = random_split(len(table.y), 0).test
+    predicted = model.predict_matrix(table.x[test]).argmax(axis=1)
+    matrix = confusion_matrix(table.y[test], predicted, labels=range(10))
+    found = confused_pairs(matrix, table.genres)
+    np.fill_diagonal(matrix, 0)
+    assert [int(row[2]) for row in found.rows] == sorted(matrix.ravel(), reverse=True)[:10]
+    for genre, taken, count, *_ in found.rows:
+        assert matrix[table.genres.index(genre), table.genres.index(taken)] == int(count)
+    assert f"| {' | '.join(found.rows[0])} |" in report.markdown
+
+
+def test_no_mistakes_are_no_rows():
+    assert confused_pairs(np.eye(2, dtype=int), ("a", "b")).rows == []
+
+
+@pytest.mark.parametrize("counts", [np.ones((2, 10)), np.full((10, 10), np.nan)])
+def test_a_confusion_matrix_that_is_none_is_refused(tmp_path, counts):
+    path = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    write_best_history(path, test_accuracy=np.array([0.5]))
+    write_confusion(path, counts)
+    with pytest.raises(InputError, match=r"confusion\.csv cannot be used"):
+        build(read_finished(path))
+
+
+def test_the_sample_is_named_at_the_top(report):
+    assert "SYNTHETIC sample, not from GTZAN" in report.html
+    assert "SYNTHETIC sample, not from GTZAN" in report.markdown
+    assert "On the sample nothing is judged" in report.markdown
+
+
+def test_the_discussion_has_its_figures(report):
+    for text in ("0.731", "extra trees, 0.712", "−0.20 to +4.00", "neither can be called better"):
+        assert text in report.markdown
+    assert "tempo most of all for extra trees, mfcc4_mean for our network" in report.markdown
+    assert "is -1.00" in report.markdown  # the rank correlation of two opposite orders
+    assert "700 tracks" in report.markdown
+
+
+def test_further_runs_are_asked_about_the_claims(report, folder, tmp_path):
+    twice = make_sweep(loss="softmax_twice")
+    other = read_finished(write_run(tmp_path / "twice", twice, random_history(twice)))
+    text = build(read_finished(folder), [other]).markdown
+    assert "| run (cross_entropy) | | twice (softmax_twice) | |" in text
+    assert "Both losses are in the table above" in text
+    assert "--set=loss=softmax_twice" not in text
+    assert "--set=loss=softmax_twice" in report.markdown
+
+
+def test_further_runs_have_a_say_about_the_claims_or_are_refused(folder, tmp_path):
+    other = make_sweep(protocol="holdout")
+    path = write_run(tmp_path / "holdout", other, random_history(other))
+    for runs in ([folder, path], [path, folder]):
+        with pytest.raises(InputError, match=r"holdout: further runs .* another protocol"):
+            write_report([read_finished(run) for run in runs])
+
+
+LAYERS = dict.fromkeys(["num_units2", "num_units3", "dropout2", "dropout3"])
+RATES = {"learning_rate": [0.1, 1e-05], "batch_size": [16, 32], "optimizer": ["adam"]}
+
+
+@pytest.mark.parametrize(
+    "layers", [LAYERS, {"num_units4": [4], "dropout4": [0.0, 0.5]}], ids=["one", "four"]
+)
+def test_a_sweep_of_other_axes_has_a_report_without_claims(layers, tmp_path):
+    sweep = make_sweep(axes=layers | RATES, learning_rates=None, batch_size=None)
+    path = write_run(tmp_path / "run", sweep, random_history(sweep, 2))
+    write_best(path, sweep, load_table("sample"))
+    report = build(read_finished(path))
+    page = Page(report.html)
+    ids = [attrs["id"] for tag, attrs in page.tags if tag == "section"]
+    assert ids == [name for name in SECTIONS if name != "claims"]
+    assert "#claims" not in report.html
+    assert "assignment discusses" not in report.markdown
+    assert "claims" not in report.markdown.partition("| command |")[2]
+    for axis, values in sweep.axes.items():
+        assert f"| {axis} | {', '.join(map(str, values))} |" in report.markdown
+    names = [attrs["data-column"] for tag, attrs in page.tags if tag == "select"]
+    assert names == list(sweep.varying)
+    values = [json.loads(attrs["value"]) for tag, attrs in page.tags if attrs.get("value")]
+    assert values == [value for values in sweep.varying.values() for value in values]
+    shown = json.loads(re.search(r'id="rows">(.*?)</script>', report.html).group(1))
+    place = shown["columns"].index("learning_rate")
+    assert {row[place] for row in shown["rows"]} == {0.1, 1e-05}
+    weights = sum(array.size for array in load_model(path).params.values())
+    assert f"{weights:,} weights" in report.markdown
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "kfold"])
+def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
+    sweep = make_sweep(protocol=protocol, num_folds=3)
+    path = write_run(tmp_path / "run", sweep, random_history(sweep))
+    write_best(path, sweep, load_table("sample"))
+    run = read_finished(path)
+    text = build(run).markdown
+    best = run.results.iloc[0]
+    front = f"| 1 | {best.validation_accuracy:.4f} |"
+    if protocol == "kfold":
+        front += f" {best.validation_accuracy_std:.4f} | {best.test_accuracy:.4f} |"
+        assert "The interval over the folds" in text
+        assert "3 stratified folds, split seed 0" in text
+        assert "on fold 0 of the sweep" in text
+        assert "with 1000 test tracks" in text
+    else:
+        front += f" {best.test_accuracy:.4f} |"
+        assert "with 200 test tracks" in text
+    assert front in text
+    assert "ranked on the validation part" in text
+    assert "Selection on the validation part" in text
+    assert run.protocol.note in " ".join(text.split())
+    assert "best on the validation part" in text
+    assert "| validation\\_loss |" in text or "| validation_loss |" in text
+    assert "nan" not in text.lower()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A run on a table whose genres, tracks and file name are made to break a page."""
+    beside = tmp_path_factory.mktemp("hostile")
+    path = beside / "a&b '\" <img src=x onerror=evil()>.csv"
+    hostile_table().to_csv(path, index=False)
+    table = load_table(path)
+    folder = write_run(
+        beside / "<b>run</b>",
+        SWEEP,
+        random_history(SWEEP),
+        table,
+        command=EVIL,
+    )
+    write_best(folder, SWEEP, table, 1)
+    write_baselines(beside / "baselines-1", table.sha256, EVIL)
+    return folder, path
+
+
+def test_names_from_the_table_stay_text(hostile):
+    folder, path = hostile
+    report = build(read_finished(folder), data=str(path))
+    for text in (report.html, report.markdown):
+        assert EVIL not in text
+        assert "<img src=x" not in text
+        assert "<b>run</b>" not in text
+        assert "&lt;script&gt;window.evil" in text
+    page = Page(report.html)
+    assert [tag for tag, _ in page.tags].count("script") == 2
+    assert "a|b`*[x](y)&amp;" in page.cells
+    rows = [line for line in report.markdown.splitlines() if line.startswith("|")]
+    genre = next(row for row in rows if "x\\](y)" in row and "taken" not in row)
+    assert r"a\|b\`\*\[x\](y)&amp;amp;" in genre
+    assert genre.replace(r"\|", "").count("|") in (3, 6)
+
+
+def test_diverged_configs_are_left_out_and_said_so(tmp_path):
+    history = random_history(SWEEP)
+    history.figures[3] = np.nan
+    report = build(read_finished(write_run(tmp_path / "run", SWEEP, history)))
+    assert "1 of 12 configurations diverged" in report.markdown
+    assert "the grid is no longer complete" in report.markdown
+    assert "shares" not in report.images
+    assert "nan" not in report.markdown.lower()
+    assert not any("nan" in cell.lower() for cell in Page(report.html).cells)
+
+
+@pytest.mark.parametrize("case", ["one config", "all diverged", "equal"])
+def test_what_cannot_be_compared_is_said_so(tmp_path, case):
+    sweep = SWEEP
+    if case == "one config":
+        one = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
+        sweep = make_sweep(axes=one)
+    history = random_history(sweep)
+    if case == "all diverged":
+        history.figures[:] = np.nan
+    if case == "equal":
+        history.figures[:] = 0.5
+    report = build(read_finished(write_run(tmp_path / "run", sweep, history)))
+    if case == "equal":
+        assert "| activation | 1 | – |" in report.markdown
+    else:
+        assert "nan" not in report.markdown
+        assert "Nothing can be compared here" in report.markdown
+        assert "nothing to draw" in report.markdown
+    assert "has no retrained model" in report.markdown
+
+
+def test_a_table_that_is_not_at_hand_is_said_so(folder, tmp_path):
+    data = msgspec.structs.replace(
+        read_finished(folder).manifest.data, source="a.csv", sha256="0" * 64
+    )
+    path = write_run(tmp_path / "run", SWEEP, random_history(SWEEP), data=data)
+    shutil.copytree(folder / "best", path / "best")
+    text = build(read_finished(path)).markdown
+    assert text.count("--data=PATH") == 2  # claims, limits
+    done = command("report", "run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--data=PATH" in done.stdout
+
+
+def test_every_session_is_told(tmp_path):
+    run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
+    [first] = run.manifest.sessions
+    later = {"started": "2026-01-02", "command": "again", "versions": {"python": "3.12.1"}}
+    run.manifest.sessions.append(msgspec.structs.replace(first, **later))
+    facts = dict(run_section(run)["facts"].rows)
+    assert facts["started"] == "2026-01-01T00:00:00+00:00; 2026-01-02"
+    assert facts["command"] == "python -m gtzan_jax.sweep; again"
+    assert facts["versions"] == "python 3.11.7; 3.12.1"
+    assert facts["device"] == "cpu: cpu:0"
+
+
+def test_baselines_are_the_newest_of_the_same_table(folder, tmp_path):
+    run = read_finished(folder)
+    assert find_baselines(run, None) == folder.parent / "baselines-1"
+    write_baselines(tmp_path / "baselines-2", "another")
+    alone = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
+    assert find_baselines(alone, None) is None
+    assert "python -m gtzan_jax.baselines --run=RUNDIR" in build(alone).markdown
+    given = folder.parent / "baselines-1"
+    assert find_baselines(alone, str(given)) == given
+    with pytest.raises(InputError, match="another feature table"):
+        find_baselines(run, str(tmp_path / "baselines-2"))
+    with pytest.raises(InputError, match=r"no baselines\.json"):
+        find_baselines(run, str(tmp_path))
+    (tmp_path / "baselines-3").mkdir()
+    for text in ("[]", "[" * 100_000, '{"data": {"sha256": 3}}', '{"data": {"sha256": "\udcff"}}'):
+        content = text.encode("utf-8", "surrogateescape")
+        (tmp_path / "baselines-3" / "baselines.json").write_bytes(content)
+        assert find_baselines(alone, None) is None
+
+
+@pytest.mark.parametrize("notes", [3, ["a"], {"selection": 3}, None, {}])
+def test_baselines_of_other_types_are_refused(folder, tmp_path, notes):
+    broken = write_baselines(tmp_path / "baselines-1", load_table("sample").sha256)
+    document = json.loads((broken / "baselines.json").read_text())
+    (broken / "baselines.json").write_text(json.dumps(document | {"notes": notes}))
+    with pytest.raises(InputError, match=r"baselines"):
+        build(read_finished(folder), baselines=str(broken))
+
+
+def test_damaged_baselines_are_refused(folder, tmp_path):
+    broken = write_baselines(tmp_path / "baselines-1", load_table("sample").sha256)
+    (broken / "comparison.csv").unlink()
+    with pytest.raises(InputError, match=r"comparison\.csv"):
+        build(read_finished(folder), baselines=str(broken))
+
+
+@pytest.mark.parametrize("name", ["shares", "differences", "parallel", "pairs"])
+def test_figures_are_labelled_and_name_their_data(folder, name):
+    run = read_finished(folder)
+    axes = SWEEP.varying
+    differences = effects.paired_differences(run.accuracy, axes)
+    terms = effects.decompose(run.accuracy, axes).terms
+    figure, labels = {
+        "shares": (plots.variance_shares(terms, run.note), ["num_units1 × optimizer", "share, %"]),
+        "differences": (
+            plots.mean_differences(differences, run.note),
+            ["num_units1: 12 − 8", "difference, percentage points", "95 % interval over the runs"],
+        ),
+        "parallel": (
+            plots.parallel_coordinates(run.results, axes, run.note),
+            ["num_units1", "test accuracy", "leaky_relu", f"{run.mean_accuracy.max():.3f}"],
+        ),
+        "pairs": (
+            plots.pair_heatmap(run.results, axes, run.note),
+            ["num_units1 = 8", "optimizer = rmsprop", "mean test accuracy"],
+        ),
+    }[name]
+    figure.savefig(io.BytesIO())  # lays the ticks out
+    texts = {text.get_text() for text in figure.findobj(match=lambda a: hasattr(a, "get_text"))}
+    assert {run.note, *labels} <= texts
+
+
+def test_saving_writes_the_page_its_twin_and_images(report, tmp_path):
+    save(report, tmp_path / "new" / "page.html")
+    files = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert files == ["page.html", "page.md", "page_files"]
+    names = {path.stem for path in (tmp_path / "new" / "page_files").iterdir()}
+    assert names == set(report.images)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        save(report, tmp_path / "file" / "page.html")
+
+
+def test_the_twin_refers_to_images_that_exist(report):
+    referred = re.findall(r"!\[[^\]]+\]\(report_files/(\w+)\.png\)", report.markdown)
+    assert sorted(referred) == sorted(report.images)
+    assert "\n\n\n" not in report.markdown
+
+
+@pytest.mark.parametrize(
+    ("flags", "written"),
+    [([], "run/report"), (["--output=new/page.html", "--data=sample"], "new/page")],
+)
+def test_the_command_writes_where_it_says(tmp_path, flags, written):
+    write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    done = command("report", "run", *flags, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    path = Path(written)
+    assert f"report in {path.with_suffix('.html')}" in done.stdout
+    assert (tmp_path / f"{written}_files" / "shares.png").is_file()
+    markdown = (tmp_path / f"{written}.md").read_text(encoding="utf-8")
+    assert f"{path.name}_files/shares.png" in markdown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "RUNDIR is missing"),
+        (["nowhere"], "nowhere is not a run directory"),
+        (["{run}", "--baselines=nowhere"], "no baselines.json"),
+        (["{run}", "--output=report.pdf"], "ends in .html"),
+        (["{run}", "--platfrom=cpu"], "Unknown command line flag 'platfrom'"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(folder, tmp_path, arguments, message):
+    given = [argument.format(run=folder) for argument in arguments]
+    done = command("report", *given, folder=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A run of the assignment's 768 networks, 64 times as many as ``SWEEP`` has."""
+    sweep = load_sweep("assignment")
+    return write_run(tmp_path_factory.mktemp("runs") / "large", sweep, random_history(sweep))
+
+
+def calls_of(path):
+    """Counts the function calls that a report on a run makes."""
+    with cProfile.Profile() as profile:
+        build(read_finished(path))
+    return pstats.Stats(profile).total_calls
+
+
+@pytest.mark.slow
+def test_the_work_of_a_report_hardly_grows_with_the_networks(tmp_path, large):
+    small = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    build(read_finished(small))  # imports and caches
+    assert calls_of(large) < 2 * calls_of(small)  # 1.8 times as many, measured
+
+
+@pytest.mark.slow
+def test_a_report_takes_as_long_as_drawing_some_empty_figures(large):
+    """CPU seconds of both: a slower or busier machine slows both down. Measured: 1.2 to 1.9."""
+    build(read_finished(large))  # imports and caches
+    started = time.process_time()
+    build(read_finished(large))
+    report_s = time.process_time() - started
+    started = time.process_time()
+    for _ in range(5):
+        figure = Figure((10, 6), layout="constrained")
+        figure.subplots(2, 3)
+        figure.savefig(io.BytesIO(), dpi=150)
+    assert report_s < 5 * (time.process_time() - started)

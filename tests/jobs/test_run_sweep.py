@@ -1,0 +1,377 @@
+"""The main job as one call, and what sweeps of other protocols and axes write."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import ask_for_groups, command, served
+from conftest import ROOT, make_document, make_sweep, make_table
+
+import gtzan_jax
+from gtzan_jax import InputError, RunError
+from gtzan_jax.jobs import sweeping
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.sample import sample_frame
+from gtzan_jax.tables.validation import table_from_frame
+
+TINY = ["--data=sample", "--platform=cpu", "--sweep=tiny.toml"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_platform():
+    """Leaves the platform as the tests have it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeping, "select_platform", lambda *_: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("notebook") / "run"
+    run = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
+    return run, folder
+
+
+def test_a_notebook_gets_results_history_model_and_report(smoke):
+    run, folder = smoke
+    assert len(run.results) == 24
+    assert list(run.results["rank"]) == list(range(1, 25))
+    pd.testing.assert_frame_equal(run.results, pd.read_csv(folder / "results.csv"))
+    assert len(run.history) == 24 * 2
+    assert set(run.history["config_id"]) == set(run.results["config_id"])
+    assert len(run.retrained) == 2
+    table = gtzan_jax.load_table("sample")
+    assert set(run.best.predict(table)) <= set(table.genres)
+    assert run.best.config == run.config(1)
+    page = run.report()
+    assert page == folder / "report.html"
+    assert page.stat().st_size > 10_000
+    session = run.manifest.sessions[0]
+    assert session.command == "gtzan_jax.run_sweep"
+    assert f"workdir={str(folder)!r}" in run.manifest.resume
+
+
+def test_a_run_that_was_read_is_the_same(smoke):
+    run, folder = smoke
+    again = gtzan_jax.read_run(folder)
+    pd.testing.assert_frame_equal(again.results, run.results)
+    assert again.best.config == run.best.config
+    assert repr(again) == repr(run)
+
+
+def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
+    run, folder = smoke
+    monkeypatch.setattr(sweeping, "Engine", None)
+    before = (folder / "manifest.json").read_bytes()
+    again = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
+    assert "24 of 24 members are already trained" in capsys.readouterr().out
+    pd.testing.assert_frame_equal(again.results, run.results)
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"split_seed": 1}, {"overrides": ["epochs=3"]}])
+def test_another_run_in_the_folder_is_refused(smoke, change):
+    with pytest.raises(InputError, match="holds another run"):
+        gtzan_jax.run_sweep("smoke", data="sample", workdir=smoke[1], **change)
+
+
+def test_an_unknown_option_is_a_type_error(tmp_path):
+    with pytest.raises(TypeError, match="retrain_epoch"):
+        gtzan_jax.run_sweep("smoke", data="sample", workdir=tmp_path / "run", retrain_epoch=2)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"batching": "shapes"}, "batching: no 'shapes' (did you mean 'shape'?)"),
+        ({"platform": "abacus"}, "platform: no 'abacus'"),
+        ({"matmul_precision": "float16"}, "matmul_precision: no 'float16'"),
+        ({"num_seeds": 0}, "num_seeds must be a whole number from 1"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"seed": 2.0}, "seed must be a whole number from 0"),
+        ({"split_seed": 2**32}, "split_seed must be a whole number from 0"),
+        ({"retrain_epochs": -1}, "retrain_epochs must be a whole number from 0"),
+        ({"overwrite": True}, "--overwrite removes the run in --workdir, which is not given"),
+        ({"overrides": ["num_seeds=2"], "num_seeds": 3}, "contradict each other"),
+    ],
+)
+def test_impossible_options_are_refused(tmp_path, monkeypatch, option, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as error:
+        gtzan_jax.run_sweep("smoke", data="sample", **option)
+    assert message in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_and_a_frame_of_ones_own(tmp_path):
+    frame = sample_frame().sample(120, random_state=3).reset_index(drop=True)
+    table = table_from_frame(frame, "my frame")
+    sweep = make_sweep()
+    run = gtzan_jax.run_sweep(sweep, table, tmp_path / "run", retrain_epochs=1, num_seeds=2)
+    assert run.manifest.data.source == run.manifest.data.flag == "my frame"
+    assert run.manifest.data.sha256 == table.sha256
+    assert run.sweep.to_dict() == sweep.to_dict()
+    assert list(run.results["num_seeds"].unique()) == [2]
+    assert not run.is_sample
+    assert len(run.best.predict(frame)) == 120
+    with pytest.raises(InputError, match="overrides are laid over sweep files"):
+        gtzan_jax.run_sweep(sweep, table, tmp_path / "run", overrides=["epochs=3"])
+
+
+def test_what_fails_says_how_to_go_on(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device", "somewhere")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping, "write_tables", fail)
+        with pytest.raises(RunError) as error:
+            gtzan_jax.run_sweep(make_sweep(), make_table(), tmp_path / "run", retrain_epochs=0)
+    folder = str(tmp_path / "run")
+    assert f"run_sweep with the same arguments and workdir={folder!r}" in str(error.value)
+    run = gtzan_jax.run_sweep(make_sweep(), make_table(), tmp_path / "run", retrain_epochs=0)
+    assert run.manifest.status == "finished"
+    assert len(run.manifest.sessions) == 1
+
+
+def toml(document):
+    """Writes a document as TOML, whose numbers, texts and lists are spelt as JSON's."""
+    tables = {key: value for key, value in document.items() if isinstance(value, dict)}
+    lines = [f"{k} = {json.dumps(v)}" for k, v in document.items() if k not in tables]
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+    return "\n".join(lines)
+
+
+def sweep_of(folder, *flags, **changes):
+    """Runs the command on a tiny sweep; returns the run directory and what was printed."""
+    (folder / "tiny.toml").write_text(toml(make_document(**changes)))
+    done = command("sweep", *TINY, *flags, "--workdir=run", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run", done
+
+
+PROTOCOLS = {
+    "holdout": (["--protocol=holdout"], 1),
+    "kfold": (["--protocol=kfold", "--num_folds=3"], 3),
+}
+
+
+@pytest.fixture(scope="module", params=PROTOCOLS)
+def divided(request, tmp_path_factory):
+    """A run of the command with another protocol: its name, folds, folder and process."""
+    flags, num_folds = PROTOCOLS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    more = ["--split_seed=3", "--num_seeds=2", "--retrain_epochs=2"]
+    return request.param, num_folds, *sweep_of(folder, *flags, *more)
+
+
+def test_configs_are_ranked_by_the_validation_part(divided):
+    _, num_folds, run, done = divided
+    results = pd.read_csv(run / "results.csv")
+    figures = [name for name in results.columns if name not in make_sweep().axes]
+    assert figures == [
+        "rank", "validation_accuracy", "validation_loss", "test_accuracy", "test_loss",
+        "train_accuracy", "train_loss", "validation_accuracy_std", "test_accuracy_std",
+        "num_seeds", "num_folds", "diverged", "config_id", "data",
+    ]  # fmt: skip
+    assert (results["num_folds"] == num_folds).all()
+    assert (results["num_seeds"] == 2).all()
+    ranked = results.sort_values(
+        ["validation_accuracy", "validation_loss"], ascending=[False, True], kind="stable"
+    )
+    assert list(ranked["rank"]) == list(range(1, 13))
+    assert f"{results['validation_accuracy'][0]:.4f}" in done.stdout
+    assert f"{results['test_accuracy'][0]:.4f}" in done.stdout
+
+
+def test_the_results_are_the_means_of_the_history(divided):
+    _, num_folds, run, _ = divided
+    results = pd.read_csv(run / "results.csv").set_index("config_id")
+    history = pd.read_csv(run / "history.csv")
+    assert list(history.columns[:4]) == ["config_id", "fold", "seed", "epoch"]
+    assert sorted(history["fold"].unique()) == list(range(num_folds))
+    assert sorted(history["seed"].unique()) == [0, 1]
+    assert len(history) == 12 * num_folds * 2 * 2
+    last = history[history["epoch"] == 2].groupby("config_id")
+    for metric in ("validation_accuracy", "test_accuracy", "train_loss"):
+        np.testing.assert_allclose(
+            last[metric].mean().loc[results.index], results[metric], atol=1e-6
+        )
+    for metric in ("validation_accuracy", "test_accuracy"):
+        np.testing.assert_allclose(
+            last[metric].std().loc[results.index], results[f"{metric}_std"], atol=1e-6
+        )
+
+
+def test_the_manifest_has_the_folds(divided):
+    protocol, num_folds, run, _ = divided
+    manifest = RunDir(run).read_manifest()
+    assert (manifest.sweep["protocol"], manifest.split.seed) == (protocol, 3)
+    expected = divide(gtzan_jax.load_table("sample"), protocol, 3, num_folds).folds
+    found = [(fold.train, fold.validation, fold.test) for fold in manifest.split.folds]
+    assert found == [(len(f.train), len(f.validation), len(f.test)) for f in expected]
+    assert len(found) == num_folds
+    assert sum(fold.test for fold in manifest.split.folds) == (1000 if num_folds > 1 else 200)
+
+
+def test_the_best_model_is_scored_on_its_folds_test_part(divided):
+    protocol, num_folds, run, _ = divided
+    found, table = gtzan_jax.read_run(run), gtzan_jax.load_table("sample")
+    assert found.manifest.retraining.fold == 0
+    last = found.retrained.iloc[-1]
+    fold = divide(table, protocol, 3, num_folds).folds[0]
+    right = found.best.predict(table) == np.array(table.genres)[table.y]
+    assert right[fold.test].mean() == pytest.approx(last["test_accuracy"], abs=1e-6)
+    assert right[fold.validation].mean() == pytest.approx(last["validation_accuracy"], abs=1e-6)
+    first = found.history.query("fold == 0 and seed == 0")
+    first = first[first["config_id"] == found.results["config_id"][0]]
+    np.testing.assert_allclose(first.iloc[:, 3:], found.retrained, rtol=1e-4)
+
+
+def test_the_report_and_the_overview_know_the_protocol(divided):
+    protocol, _, run, _ = divided
+    page = gtzan_jax.read_run(run).report().with_suffix(".md").read_text()
+    assert protocol in page
+    overview = b"".join(path.read_bytes() for path in (run / "overview").rglob("events*"))
+    assert b"validation_accuracy" in overview
+
+
+def test_another_division_is_refused_as_another_run(divided):
+    protocol, _, run, _ = divided
+    flags = [f"--protocol={protocol}", "--num_seeds=2", "--retrain_epochs=2", "--workdir=run"]
+    flags += ["--num_folds=3"] * (protocol == "kfold")
+    done = command("sweep", *TINY, *flags, "--split_seed=4", folder=run.parent)
+    assert done.returncode == 2
+    assert "holds another run (split.seed 3 there, 4 here" in done.stderr
+    done = command("sweep", *TINY, *flags, "--split_seed=3", folder=run.parent)
+    assert done.returncode == 0, done.stderr
+    assert "members are already trained" in done.stdout
+
+
+LAYERS = {
+    1: {"num_units2": None, "num_units3": None, "dropout2": None, "dropout3": None},
+    2: {"num_units3": None, "dropout3": None},
+    4: {"num_units4": [4, 5]},
+}
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def layered(request, tmp_path_factory):
+    """A run with other layers, and two axes more: the number of layers, and the run."""
+    axes = {
+        **LAYERS[request.param],
+        "activation": ["relu"],
+        "optimizer": ["adam", "sgd"],
+        "learning_rate": [0.001, 0.003],
+        "batch_size": [32, 50],
+    }
+    folder = tmp_path_factory.mktemp(f"layers{request.param}")
+    constants = {"learning_rates": None, "batch_size": None}
+    run, _ = sweep_of(folder, "--retrain_epochs=2", axes=axes, **constants)
+    return request.param, gtzan_jax.read_run(run)
+
+
+def test_other_axes_are_in_the_results(layered):
+    layers, run = layered
+    sweep = run.sweep
+    assert [name for name in sweep.axes if name.startswith("num_units")] == [
+        f"num_units{layer}" for layer in range(1, layers + 1)
+    ]
+    assert list(run.results.columns[1 : 1 + len(sweep.axes)]) == list(sweep.axes)
+    assert set(run.results["learning_rate"]) == {0.001, 0.003}
+    assert set(run.results["batch_size"]) == {32, 50}
+    assert len(run.results) == sweep.num_configs == 16 * (2 if layers == 4 else 1)
+    assert not run.results["diverged"].any()
+    assert "batch_size" not in run.manifest.sweep
+
+
+def test_the_best_of_other_layers_predicts_as_reported(layered):
+    layers, run = layered
+    assert len(run.best.config.units) == layers
+    table = gtzan_jax.load_table("sample")
+    right = run.best.predict(table) == np.array(table.genres)[table.y]
+    test = divide(table, "assignment", 0, 1).folds[0].test
+    assert right[test].mean() == pytest.approx(run.retrained["test_accuracy"].iloc[-1], abs=1e-6)
+
+
+def test_a_run_with_other_axes_is_gone_on_with(layered):
+    _, run = layered
+    folder = run.run.path.parent
+    done = command("sweep", *TINY, "--retrain_epochs=2", "--workdir=run", folder=folder)
+    assert done.returncode == 0, done.stderr
+    count = run.sweep.num_configs
+    assert f"{count} of {count} members are already trained" in done.stdout
+
+
+def test_the_report_on_other_axes_has_them_and_no_claims(layered):
+    _, run = layered
+    done = command("report", "run", folder=run.run.path.parent)
+    assert done.returncode == 0, done.stderr
+    text = (run.run.path / "report.md").read_text()
+    assert "learning_rate" in text
+    assert "batch_size" in text
+    assert "claims" not in text
+
+
+def test_tensorboard_has_the_axes_of_the_sweep(layered):
+    _, run = layered
+    folder, sweep = run.run.tensorboard, run.sweep
+    assert len(list(folder.rglob("events*"))) == sweep.num_configs + 1
+    with served(folder) as address:
+        groups = ask_for_groups(address, sweep.num_configs, list(sweep.axes), ["test_accuracy"])
+    found = [tuple(group["hparams"][axis] for axis in sweep.axes) for group in groups]
+    assert sorted(found) == sorted(tuple(config.values()) for config in sweep.configs)
+
+
+IMPORTS = """
+import sys
+sys.path.insert(0, {root!r})
+import {module}
+print(sorted(name for name in ("jax", "flax", "optax") if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize("module", ["report", "compare", "eda", "sweep", "retrain", "baselines"])
+def test_the_commands_are_imported_without_jax(module):
+    code = IMPORTS.format(root=str(ROOT), module=f"gtzan_jax.{module}")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def imported_by(folder, *arguments):
+    """The modules that a command imports, and its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", *arguments],
+        cwd=folder, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    return done.returncode, {line.rpartition("|")[2].strip() for line in lines}
+
+
+@pytest.mark.parametrize("module", ["report", "compare", "eda", "sweep", "retrain", "baselines"])
+def test_help_does_not_wait_for_jax(tmp_path, module):
+    code, modules = imported_by(tmp_path, f"gtzan_jax.{module}", "--help")
+    assert code == 0
+    assert "gtzan_jax.cli" in modules
+    assert not modules & {"jax", "flax", "optax", "pandas", "sklearn", "matplotlib"}
+
+
+def test_reports_comparisons_and_looks_work_without_jax(smoke, tmp_path):
+    for name in ("one", "other"):
+        shutil.copytree(smoke[1], tmp_path / name)
+    for arguments in (
+        ["gtzan_jax.report", "one"],
+        ["gtzan_jax.compare", "one", "other"],
+        ["gtzan_jax.eda", "--data=sample", "--workdir=eda"],
+    ):
+        code, modules = imported_by(tmp_path, *arguments)
+        assert code == 0
+        assert "gtzan_jax.cli" in modules
+        assert not modules & {"jax", "flax", "optax"}

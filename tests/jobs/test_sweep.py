@@ -1,0 +1,226 @@
+"""The main job, as users run it: in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import command
+from conftest import ROOT
+
+from gtzan_jax import divide, load_model, load_table
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.tables.protocols import random_split
+from gtzan_jax.tables.sample import sample_frame
+
+SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--platform=cpu"]
+SEEDS = ["--num_seeds=2", "--seed=3", "--split_seed=7"]
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A finished run of the smoke sweep with two seeds, and the process that made it."""
+    folder = tmp_path_factory.mktemp("smoke")
+    done = command("sweep", *SMOKE, *SEEDS, "--workdir=run", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run", done
+
+
+def test_the_run_directory_is_complete(smoke):
+    run, _ = smoke
+    assert sorted(path.name for path in run.iterdir()) == [
+        ".lock", "best", "chunks", "history.csv", "manifest.json", "overview", "results.csv",
+        "tensorboard",
+    ]  # fmt: skip
+    assert sorted(path.name for path in (run / "best").iterdir()) == [
+        "accuracy.png", "confusion.csv", "confusion_matrix.png", "history.csv", "loss.png",
+        "model.json", "model.safetensors", "scores.csv",
+    ]  # fmt: skip
+    assert len(pd.read_csv(run / "results.csv")) == 24
+    assert len(pd.read_csv(run / "history.csv")) == 24 * 2 * 2
+    assert len(pd.read_csv(run / "best" / "history.csv")) == 3
+    events = list((run / "tensorboard").rglob("events*"))
+    assert len(events) == 24 * 2 + 1
+
+
+def test_the_manifest_says_what_was_run(smoke):
+    manifest = json.loads((smoke[0] / "manifest.json").read_text())
+    assert manifest["status"] == "finished"
+    assert manifest["sweep"]["epochs"] == 2
+    assert manifest["seeds"] == [3, 4]
+    assert manifest["data"]["source"] == "sample"
+    assert manifest["data"]["sha256"] == load_table("sample").sha256
+    assert manifest["split"] == {
+        "seed": 7,
+        "folds": [{"train": 700, "validation": 0, "test": 300}],
+    }
+    assert (manifest["format"], manifest["sweep"]["protocol"]) == (3, "assignment")
+    assert manifest["matmul_precision"] == "float32"
+    assert manifest["programs_compiled"] == 1  # for both shapes and the retraining
+    best = pd.read_csv(smoke[0] / "results.csv").iloc[0]
+    assert manifest["retraining"] == {
+        "epochs": 3,
+        "config_id": best.config_id,
+        "fold": 0,
+        "seed": 3,
+        "matmul_precision": "float32",
+    }
+    assert manifest["peak_rss_bytes"] > 10**8
+    [session] = manifest["sessions"]
+    assert session["platform"] == "cpu"
+    assert session["devices"]
+    assert session["members_before"] == 0
+    assert "--num_seeds=2" in session["command"]
+    seconds = manifest["timings_s"]
+    parts = ["import", "load", "compile", "train", "write", "retrain"]
+    assert list(seconds) == [*parts, "total"]
+    assert seconds["total"] == pytest.approx(sum(seconds[part] for part in parts))
+    assert min(seconds.values()) >= 0
+
+
+def test_the_end_says_what_was_found_and_where(smoke):
+    run, done = smoke
+    lines = done.stdout.splitlines()
+    best = pd.read_csv(run / "results.csv").iloc[0]
+    assert any(f"{best.test_accuracy:.4f}" in line for line in lines)
+    for part in ("results.csv", "tensorboard", "overview", "best"):
+        assert any(str(Path("run") / part) in line for line in lines)
+    assert len(lines) < 20
+
+
+def test_the_sample_is_named_everywhere(smoke):
+    run, done = smoke
+    assert "sample" in done.stdout
+    assert "sample" in (run / "manifest.json").read_text()
+    assert (pd.read_csv(run / "results.csv")["data"] == "sample").all()
+    assert json.loads((run / "best" / "model.json").read_text())["data"] == "sample"
+    overview = b"".join(path.read_bytes() for path in (run / "overview").glob("events*"))
+    assert b"SYNTHETIC sample" in overview
+
+
+def test_a_falling_back_is_told_at_start_and_end(tmp_path):
+    # No table in the folder or the cache, and a proxy that refuses: as without a network.
+    (tmp_path / "cache").mkdir()
+    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    environment["PYTHONPATH"] = str(ROOT)
+    code = (
+        "import sys; from gtzan_jax import resources; from gtzan_jax.tables import sources\n"
+        "sources.PACKAGE = resources.PACKAGE / 'nowhere' / 'else'\n"
+        "import runpy; runpy.run_module('gtzan_jax.sweep', run_name='__main__', alter_sys=True)"
+    )
+    flags = ["--sweep=smoke", "--retrain_epochs=0", "--set=epochs=1", "--workdir=run"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *flags],
+        cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("synthetic sample stands in for the real feature table") == 2
+    assert "best" not in [path.name for path in (tmp_path / "run").iterdir()]
+
+
+def test_the_model_predicts_as_reported(smoke):
+    run, _ = smoke
+    model, table = load_model(run), load_table("sample")
+    test = random_split(1000, 7).test
+    right = model.predict(table)[test] == np.array(table.genres)[table.y[test]]
+    last = pd.read_csv(run / "best" / "history.csv").iloc[-1]
+    assert right.mean() == pytest.approx(last.test_accuracy, abs=1e-6)
+    scores = pd.read_csv(run / "best" / "scores.csv")
+    assert list(scores.columns) == ["genre", "precision", "recall", "f1", "tracks"]
+    assert (scores.recall * scores.tracks).sum() == pytest.approx(right.sum())
+
+
+def test_the_retraining_goes_on_where_the_sweep_stopped(smoke):
+    run, _ = smoke
+    best = pd.read_csv(run / "results.csv").iloc[0]
+    retrained = pd.read_csv(run / "best" / "history.csv")
+    history = pd.read_csv(run / "history.csv").query("seed == 3")
+    swept = history[history.config_id == best.config_id].drop(columns=["config_id", "fold", "seed"])
+    assert list(retrained.columns) == list(swept.columns)
+    np.testing.assert_allclose(retrained[:2], swept, rtol=1e-4)
+
+
+def test_another_config_can_be_retrained(smoke):
+    run, _ = smoke
+    flags = [f"--workdir={run}", "--rank=2", "--retrain_epochs=4", "--platform=cpu"]
+    done = command("retrain", *flags, folder=run.parent)
+    assert done.returncode == 0, done.stderr
+    second = pd.read_csv(run / "results.csv").iloc[1]
+    assert load_model(run).config["optimizer"] == second.optimizer
+    assert len(pd.read_csv(run / "best" / "history.csv")) == 4
+    manifest = RunDir(run).read_manifest()
+    assert (manifest.retraining.epochs, manifest.retraining.config_id) == (4, second.config_id)
+    assert manifest.retraining.matmul_precision == "float32"  # the sweep's
+    assert [session.members_before for session in manifest.sessions] == [0, 48]
+    assert "gtzan_jax.retrain" in manifest.sessions[1].command
+
+
+def test_a_genre_that_cannot_be_learnt_is_told_of(tmp_path):
+    # Of a genre with two tracks, some split seeds put both into the test part.
+    frame = sample_frame().groupby("label").head(20)
+    rare = frame[frame.label == "blues"].index[2:]
+    frame.drop(index=rare).to_csv(tmp_path / "table.csv", index=False)
+    table = load_table(tmp_path / "table.csv")
+    blues = [row for row, genre in enumerate(table.y) if table.genres[genre] == "blues"]
+    seed = next(
+        seed
+        for seed in range(99)
+        if not set(blues) & set(divide(table, "assignment", seed, 1).folds[0].train)
+    )
+    flags = ["--data=table.csv", f"--split_seed={seed}", "--sweep=smoke", "--retrain_epochs=0"]
+    done = command("sweep", *flags, "--platform=cpu", "--workdir=run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "warning: no track of blues is in the train part of fold 0" in done.stderr
+    assert RunDir(tmp_path / "run").read_manifest().status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("module", "flags", "message"),
+    [
+        ("sweep", ["--platform=gpu"], "JAX finds no GPU here, only cpu"),
+        ("sweep", ["--platform=abacus"], "should be one of <auto|cpu|gpu|tpu>"),
+        ("sweep", ["--swep=smoke"], "Did you mean: sweep"),
+        ("sweep", ["--sweep=smok"], "did you mean 'smoke'?"),
+        ("sweep", ["smoke"], "unexpected argument 'smoke'"),
+        ("sweep", ["--data=nowhere.csv"], "nowhere.csv"),
+        ("sweep", ["--num_seeds=0"], "num_seeds"),
+        ("sweep", ["--set=batch_size=900"], "larger than the train part, 700 of 1000 tracks"),
+        ("sweep", ["--set=epoch=3"], "sweeps/assignment.toml with --set: unknown key 'epoch'"),
+        ("sweep", ["--protocol=leave_one_out"], "should be one of <assignment|holdout|kfold>"),
+        ("sweep", ["--protocol=kfold", "--num_folds=1"], "num_folds must be a whole number from 2"),
+        ("sweep", ["--protocol=kfold", "--num_folds=101"], "--num_folds=100 or fewer"),
+        ("sweep", ["--split_seed=4294967296"], "split_seed"),
+        ("retrain", ["--workdir=nowhere"], "not a run directory"),
+        ("retrain", [], "--workdir"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(tmp_path, module, flags, message):
+    if module == "sweep" and not any(flag.startswith("--data") for flag in flags):
+        flags = ["--data=sample", *flags]
+    done = command(module, *flags, folder=tmp_path)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "low", "high"), [("real", 0.67, 0.75), ("sample", 0.6, 0.9)])
+def test_the_assignment(tmp_path, request, data, low, high):
+    """All 768 networks; the bounds are those of independent implementations."""
+    path = request.getfixturevalue("real_table_path") if data == "real" else "sample"
+    done = command("sweep", f"--data={path}", "--platform=cpu", "--workdir=run", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tmp_path / "run" / "results.csv")
+    assert len(results) == 768
+    assert low <= results.test_accuracy.max() <= high
+    assert "sgd" not in set(results.optimizer[:100])
+    retrained = pd.read_csv(tmp_path / "run" / "best" / "history.csv")
+    assert len(retrained) == 50
+    if data == "real":
+        assert 0.71 <= retrained.test_accuracy.max() <= 0.77

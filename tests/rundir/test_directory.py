@@ -1,0 +1,34 @@
+import json
+
+import pytest
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.rundir.directory import RunDir, create_folder, versions
+
+
+def test_an_occupied_folder_is_refused(tmp_path):
+    (tmp_path / "precious.txt").touch()
+    with pytest.raises(InputError, match="not empty"):
+        create_folder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_a_file_is_no_run_directory(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--workdir=.*file is not a folder"):
+        create_folder(tmp_path / "file")
+    with pytest.raises(InputError, match="not a run directory"):
+        RunDir(tmp_path / "file").read_manifest()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
+def test_a_broken_manifest_is_told(tmp_path, text):
+    run = RunDir(tmp_path)
+    run.manifest_path.write_text(text)
+    with pytest.raises(InputError, match="manifest"):
+        run.read_manifest()
+
+
+def test_versions_name_what_figures_depend_on():
+    assert {"python", "jax", "jaxlib", "flax", "optax", "scikit-learn"} <= versions().keys()
+    json.dumps(versions())

@@ -1,0 +1,70 @@
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_sweep
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir import history as history_module
+from gtzan_jax.rundir.history import History, members_of
+from gtzan_jax.space.config import Member
+
+SWEEP = make_sweep()  # 12 configs, 2 epochs
+MEMBERS = tuple(members_of(SWEEP, 2, [4, 5]))
+HISTORY = History(
+    MEMBERS, np.random.default_rng(0).uniform(0, 1, (48, 2, len(METRICS))).astype(np.float32)
+)
+
+
+def test_members_are_in_grid_order_then_by_fold_and_seed():
+    assert len(MEMBERS) == 48
+    runs = [(0, 4), (0, 5), (1, 4), (1, 5)]
+    assert MEMBERS[:4] == tuple(Member(SWEEP.configs[0].id, *run) for run in runs)
+    assert HISTORY.config_ids == [config.id for config in SWEEP.configs]
+    assert repr(HISTORY) == "History(48 members × 2 epochs)"
+
+
+def test_by_config_is_a_grid_of_runs():
+    grid = HISTORY.by_config()
+    assert grid.shape == (12, 4, 2, len(METRICS))
+    place = MEMBERS.index(Member(SWEEP.configs[7].id, 1, 4))
+    np.testing.assert_array_equal(grid[7, 2], HISTORY.figures[place])
+    assert np.shares_memory(grid, HISTORY.figures)  # large sweeps lie on the disk
+
+
+def test_histories_of_some_configs():
+    ids = [SWEEP.configs[place].id for place in (9, 2)]
+    np.testing.assert_array_equal(HISTORY.of(ids), HISTORY.by_config()[[9, 2]])
+    with pytest.raises(KeyError):
+        HISTORY.of(["nothing"])
+
+
+@pytest.mark.parametrize("names", ["aab", "abb", "abbb", "aaab", "abab", "abba", "aabbb"])
+def test_configs_that_did_not_train_equally_often_have_no_grid(names):
+    members = tuple(Member(name, 0, seed) for seed, name in enumerate(names))
+    history = History(members, np.zeros((len(names), 2, len(METRICS)), np.float32))
+    with pytest.raises(ValueError, match="not trained equally often"):
+        history.by_config()
+
+
+@pytest.mark.parametrize("rows", [1, 7, 50_000])
+def test_long_form_has_a_row_for_every_member_and_epoch(monkeypatch, rows):
+    monkeypatch.setattr(history_module, "_ROWS", rows)
+    frame = HISTORY.frame()
+    assert list(frame) == ["config_id", "fold", "seed", "epoch", *METRICS]
+    assert len(frame) == 48 * 2
+    assert frame.index.tolist() == list(range(96))
+    parts = list(HISTORY.frames())
+    assert max(map(len, parts)) <= max(rows, 2)
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), frame)
+    config_id = SWEEP.configs[7].id
+    row = frame.query("config_id == @config_id and fold == 1 and seed == 5 and epoch == 2")
+    # Every float32 comes back to the bit.
+    values = row[list(METRICS)].to_numpy(np.float32)
+    assert values.tobytes() == HISTORY.figures[MEMBERS.index(Member(config_id, 1, 5)), 1].tobytes()
+
+
+def test_long_form_of_some_metrics():
+    [frame] = HISTORY.frames(("test_loss", "train_loss"))
+    assert list(frame) == ["config_id", "fold", "seed", "epoch", "test_loss", "train_loss"]
+    np.testing.assert_array_equal(frame["test_loss"], HISTORY.figures[:, :, 4].ravel())
+    np.testing.assert_array_equal(frame["train_loss"], HISTORY.figures[:, :, 0].ravel())

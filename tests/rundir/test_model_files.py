@@ -1,0 +1,140 @@
+import io
+import json
+import os
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from conftest import make_sweep, make_table
+from finished_runs import flip, random_model
+from safetensors.numpy import load_file, save
+
+from gtzan_jax import load_model
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import digest, sealed
+from gtzan_jax.rundir.model_files import save_model
+from gtzan_jax.space.config import Config
+
+TABLE = make_table()
+MODEL = random_model(make_sweep().configs[3], TABLE)  # leaky ReLU
+
+
+def test_a_saved_model_comes_back(tmp_path):
+    save_model(MODEL, tmp_path / "run" / "best")
+    for path in (tmp_path / "run", str(tmp_path / "run" / "best")):
+        loaded = load_model(path)
+        assert loaded.config == MODEL.config
+        assert (loaded.features, loaded.genres) == (MODEL.features, MODEL.genres)
+        assert (loaded.slope, loaded.data) == (MODEL.slope, MODEL.data)
+        assert loaded.predict_proba(TABLE).tobytes() == MODEL.predict_proba(TABLE).tobytes()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config.of(num_units1=3),
+        Config.of(num_units1=3, num_units2=4, dropout2=0.5, learning_rate=0.1, batch_size=8),
+        Config.of(**{f"num_units{layer}": layer for layer in range(1, 7)}, optimizer="sgd"),
+    ],
+    ids=["one layer", "other axes", "six layers"],
+)
+def test_a_model_of_other_axes_comes_back(tmp_path, config):
+    model = random_model(config, TABLE)
+    save_model(model, tmp_path)
+    loaded = load_model(tmp_path)
+    assert loaded.config == config
+    assert loaded.predict_proba(TABLE).tobytes() == model.predict_proba(TABLE).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("model.json", lambda path: path.unlink()),
+        ("model.json", lambda path: path.write_text("{")),
+        ("model.json", lambda path: path.write_text("[]")),
+        ("model.json", lambda path: path.write_text(json.dumps({"format": 99}))),
+        ("model.json", lambda path: path.write_text(path.read_text().replace("0.2", "0.3"))),
+        ("model.safetensors", lambda path: path.unlink()),
+        ("model.safetensors", lambda path: path.write_bytes(path.read_bytes()[:100])),
+        ("model.safetensors", flip),
+    ],
+)
+def test_damaged_files_are_refused(tmp_path, name, damage):
+    save_model(MODEL, tmp_path)
+    before = (tmp_path / name).read_bytes()
+    damage(tmp_path / name)
+    assert not (tmp_path / name).exists() or (tmp_path / name).read_bytes() != before
+    with pytest.raises(InputError) as error:
+        load_model(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+class Bomb:
+    def __reduce__(self):
+        return pytest.fail, ("a model file has run code",)
+
+
+def replace_weights(folder, weights):
+    """Puts other weights in the place of a model's, as a stranger can."""
+    (folder / "model.safetensors").write_bytes(weights)
+    described = json.loads((folder / "model.json").read_text())
+    described["weights_sha256"] = digest(folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(sealed(described)))
+
+
+def archive():
+    buffer = io.BytesIO()
+    np.savez(buffer, **{"hidden1.kernel": np.array([Bomb()])})
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("weights", [pickle.dumps(Bomb()), archive()], ids=["pickle", "npz"])
+def test_a_strangers_files_are_refused_and_run_no_code(tmp_path, weights):
+    save_model(MODEL, tmp_path)
+    replace_weights(tmp_path, weights)
+    with pytest.raises(InputError, match="cannot be used"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.pop("hidden1.kernel"), "model.safetensors holds"),
+        (lambda arrays: arrays.update(more=np.zeros(3, "f4")), "model.safetensors holds"),
+        (
+            lambda arrays: arrays.update({"logits.bias": np.zeros(3, "f4")}),
+            "logits.bias is float32",
+        ),
+        (lambda arrays: arrays.update({"logits.bias": np.zeros(4, "i4")}), "logits.bias is int32"),
+        (lambda arrays: arrays.update(more=np.zeros(5_000, "f4")), "has more than 6,404 bytes"),
+    ],
+    ids=["missing", "unknown", "shape", "type", "size"],
+)
+def test_only_the_weights_that_the_model_needs_are_read(tmp_path, change, message):
+    save_model(MODEL, tmp_path)
+    arrays = load_file(tmp_path / "model.safetensors")
+    change(arrays)
+    replace_weights(tmp_path, save(arrays))
+    with pytest.raises(InputError, match=message):
+        load_model(tmp_path)
+
+
+def test_no_more_of_a_file_is_read_than_a_model_may_have(tmp_path):
+    for name in ("model.safetensors", "model.json"):
+        save_model(MODEL, tmp_path)
+        os.truncate(tmp_path / name, 2**31)  # takes no space, and would take memory
+        tracemalloc.start()
+        with pytest.raises(InputError, match=f"{name} has more than"):
+            load_model(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["best", "best/model.json", "best/model.safetensors"])
+def test_a_model_behind_a_link_in_a_run_directory_is_refused(tmp_path, name):
+    save_model(MODEL, tmp_path / "run" / "best")
+    (tmp_path / "run" / name).rename(tmp_path / "outside")
+    (tmp_path / "run" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(InputError, match="is a link"):
+        load_model(tmp_path / "run")

@@ -1,0 +1,128 @@
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_sweep
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir.history import History, members_of
+from gtzan_jax.rundir.ranking import results_table
+
+PROTOCOLS = ["assignment", "holdout", "kfold"]
+SWEEPS = {name: make_sweep(protocol=name) for name in PROTOCOLS}  # 12 configs, 2 epochs
+IDS = [config.id for config in SWEEPS["assignment"].configs]
+SELECT_ON = {"assignment": "test", "holdout": "validation", "kfold": "validation"}
+PLACE = {metric: place for place, metric in enumerate(METRICS)}
+
+
+def random_history(num_folds=1, num_seeds=1):
+    members = tuple(members_of(SWEEPS["assignment"], num_folds, range(num_seeds)))
+    shape = (len(members), 2, len(METRICS))
+    return History(members, np.random.default_rng(0).uniform(0.1, 0.9, shape).astype(np.float32))
+
+
+def order_of(table):
+    return [IDS.index(config_id) for config_id in table["config_id"]]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_results_are_ranked_by_the_part_that_the_protocol_selects_on(protocol):
+    history, sweep = random_history(), SWEEPS[protocol]
+    table = results_table(sweep, history)
+    final = history.figures[:, -1]
+    assert (
+        order_of(table) == np.argsort(-final[:, PLACE[f"{SELECT_ON[protocol]}_accuracy"]]).tolist()
+    )
+    assert table["rank"].to_list() == list(range(1, 13))
+    for row in table.to_dict("records"):
+        place = IDS.index(row["config_id"])
+        assert {name: row[name] for name in sweep.axes} == dict(sweep.configs[place])
+        for metric in METRICS:
+            if metric in row:
+                assert row[metric] == pytest.approx(final[place, PLACE[metric]], abs=1e-7)
+
+
+def test_columns_of_one_run():
+    axes = "num_units1,num_units2,num_units3,dropout1,dropout2,dropout3,activation,initializer,"
+    axes += "optimizer"
+    figures = "test_accuracy,test_loss,train_accuracy,train_loss"
+    columns = {name: ",".join(results_table(SWEEPS[name], random_history())) for name in PROTOCOLS}
+    assert columns["assignment"] == f"rank,{axes},{figures},diverged,config_id"
+    validated = f"rank,{axes},validation_accuracy,validation_loss,{figures},diverged,config_id"
+    assert columns["holdout"] == columns["kfold"] == validated
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_ties_break_by_loss_then_by_grid_order(protocol):
+    history, part = random_history(), SELECT_ON[protocol]
+    final = history.figures[:, -1]
+    final[:, PLACE[f"{part}_accuracy"]] = 0.5
+    final[:, PLACE[f"{part}_loss"]] = 1.0
+    final[[7, 3], PLACE[f"{part}_loss"]] = 0.25
+    expected = [3, 7, *(i for i in range(12) if i not in (3, 7))]
+    assert order_of(results_table(SWEEPS[protocol], history)) == expected
+
+
+def test_the_order_of_the_history_does_not_matter():
+    history, sweep = random_history(), SWEEPS["assignment"]
+    history.figures[:, -1, PLACE["test_accuracy"]] = np.arange(12) // 3 / 10
+    history.figures[:, -1, PLACE["test_loss"]] = 1.0
+    expected = results_table(sweep, history)
+    shuffled = np.random.default_rng(1).permutation(12)
+    other = History(tuple(history.members[i] for i in shuffled), history.figures[shuffled])
+    pd.testing.assert_frame_equal(results_table(sweep, other), expected)
+
+
+def test_a_part_of_the_configs_is_ranked_like_the_whole():
+    history, sweep = random_history(), SWEEPS["assignment"]
+    some = [1, 4, 5, 10]
+    part = History(tuple(history.members[i] for i in some), history.figures[some])
+    whole = results_table(sweep, history)
+    expected = whole[whole["config_id"].isin([IDS[i] for i in some])].reset_index(drop=True)
+    expected["rank"] = range(1, 5)
+    pd.testing.assert_frame_equal(results_table(sweep, part), expected)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_diverged_configs_rank_last(protocol, metric, bad):
+    history = random_history(num_folds=2)
+    history.figures[10:12, -1, PLACE[f"{SELECT_ON[protocol]}_accuracy"]] = 1.0
+    history.figures[11, 0, PLACE[metric]] = bad  # in the first epoch, of one of two runs
+    table = results_table(SWEEPS[protocol], history)
+    assert order_of(table)[-1] == 5
+    assert table["diverged"].to_list() == [False] * 11 + [True]
+
+
+@pytest.mark.parametrize("runs", [(1, 3), (3, 1), (2, 2)])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_several_runs_give_mean_and_deviation(protocol, runs):
+    history = random_history(*runs)
+    table = results_table(SWEEPS[protocol], history)
+    assert set(table["num_folds"]) == {runs[0]}
+    assert set(table["num_seeds"]) == {runs[1]}
+    deviations = [column for column in table if column.endswith("_std")]
+    parts = ["test"] if protocol == "assignment" else ["validation", "test"]
+    assert deviations == [f"{part}_accuracy_std" for part in parts]
+    final = history.by_config()[:, :, -1].astype(np.float64)
+    for row in table.to_dict("records"):
+        place = IDS.index(row["config_id"])
+        for metric in METRICS:
+            values = final[place, :, PLACE[metric]]
+            if metric in row:
+                assert row[metric] == pytest.approx(np.mean(values), abs=1e-7)
+            if f"{metric}_std" in row:
+                assert row[f"{metric}_std"] == pytest.approx(np.std(values, ddof=1), abs=1e-7)
+    means = final[:, :, PLACE[f"{SELECT_ON[protocol]}_accuracy"]].mean(axis=1)
+    assert order_of(table) == np.argsort(-means).tolist()
+
+
+def test_the_order_of_seeds_does_not_change_the_ranking():
+    history = random_history(num_seeds=12)
+    # Losses whose sum depends on the order of its terms, of configs that are equal otherwise.
+    losses = np.random.default_rng(0).lognormal(-6, 4, size=12).astype(np.float32)
+    turned = np.array([np.roll(losses, place) for place in range(12)])
+    assert len(set(turned.astype(np.float64).mean(axis=1))) > 1
+    history.figures[:, -1] = 0.5
+    history.figures[:, -1, PLACE["test_loss"]] = turned.ravel()
+    assert order_of(results_table(SWEEPS["assignment"], history)) == list(range(12))

@@ -1,0 +1,224 @@
+import itertools
+import json
+import shutil
+
+import pytest
+from conftest import make_document, make_sweep
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.resources import resource
+from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
+
+ALL_LAYERS = {f"num_units{i}": [4, 5] for i in range(1, 7)} | {
+    f"dropout{i}": [0.1] for i in range(1, 7)
+}
+
+
+def test_assignment_is_the_published_grid():
+    sweep = load_sweep("assignment")
+    assert len(sweep.configs) == sweep.num_configs == 768
+    # The last axis varies fastest, as in nested loops over the columns of the table.
+    columns = "num_units1 num_units2 num_units3 dropout1 dropout2 dropout3 activation"
+    columns = [*columns.split(), "initializer", "optimizer"]
+    units, rates = (64, 128), (0.1, 0.2)
+    loops = itertools.product(
+        units, units, units, rates, rates, rates,
+        ("relu", "leaky_relu"), ("glorot_uniform", "random_uniform"), ("adam", "sgd", "rmsprop"),
+    )  # fmt: skip
+    expected = [Config.of(**dict(zip(columns, values, strict=True))) for values in loops]
+    assert list(sweep.configs) == expected
+    assert list(sweep.axes) == list(sweep.varying) == columns
+    assert (sweep.epochs, sweep.batch_size, sweep.leaky_slope) == (10, 32, 0.2)
+    assert (sweep.protocol, sweep.num_seeds) == ("assignment", 1)
+    assert len({config.name for config in sweep.configs}) == len(sweep.places) == 768
+    assert [sweep.places[config.id] for config in sweep.configs] == list(range(768))
+
+
+@pytest.mark.parametrize("name", sweep_names())
+def test_shipped_sweeps_are_valid(name):
+    sweep = load_sweep(name)
+    assert len(sweep.places) == sweep.num_configs >= 1
+
+
+def test_large_sweep_has_over_100_000_members():
+    sweep = load_sweep("large")
+    assert sweep.num_configs * sweep.num_seeds > 100_000
+
+
+def test_overrides_lie_over_the_file():
+    sweep = load_sweep(
+        "assignment",
+        ["epochs=3", "loss=softmax_twice", "axes.dropout1=[0.0, 0.5]", "learning_rates.sgd=0.1",
+         "protocol=kfold", "num_folds=3", "axes.num_units4=[8]", "axes.batch_size=[16, 64]"],
+    )  # fmt: skip
+    assert (sweep.epochs, sweep.loss) == (3, "softmax_twice")
+    assert sweep.axes["dropout1"] == (0.0, 0.5)
+    assert sweep.learning_rates == {"adam": 0.001, "sgd": 0.1, "rmsprop": 0.001}
+    assert (sweep.protocol, sweep.num_folds) == ("kfold", 3)
+    assert sweep.configs[0].units == (64, 64, 64, 8)
+    assert sweep.batch_sizes == (16, 64)
+
+
+def test_a_sweep_is_found_by_path(tmp_path):
+    shutil.copy(resource("sweeps", "smoke.toml"), tmp_path / "mine.toml")
+    assert load_sweep(str(tmp_path / "mine.toml")).name == "mine"
+
+
+def test_axes_are_in_the_order_of_the_registry_whatever_the_file_says():
+    document = make_document()
+    document["axes"] = dict(reversed(document["axes"].items()))
+    sweep = parse_sweep(document, "tiny", "test")
+    assert list(sweep.axes) == [name for name in AXES if name in document["axes"]]
+    assert sweep.configs == make_sweep().configs
+
+
+def test_constants_stand_in_for_axes():
+    sweep = make_sweep()
+    for config in sweep.configs:
+        rates = {"adam": 0.001, "sgd": 0.01, "rmsprop": 0.001}
+        assert sweep.learning_rate_of(config) == rates[config["optimizer"]]
+        assert sweep.slope_of(config) == (0.2 if config["activation"] == "leaky_relu" else 0.0)
+        assert sweep.batch_size_of(config) == 32
+    assert sweep.batch_sizes == (32,)
+    assert list(sweep.varying) == ["num_units1", "activation", "optimizer"]
+
+
+def test_learning_rate_and_batch_size_as_axes():
+    sweep = make_sweep(
+        batch_size=None, learning_rates=None,
+        axes={"learning_rate": [0.1, 0.01], "batch_size": [8, 16]},
+    )  # fmt: skip
+    assert sweep.num_configs == 48
+    for config in sweep.configs:
+        assert sweep.learning_rate_of(config) == config["learning_rate"]
+        assert sweep.batch_size_of(config) == config["batch_size"]
+    assert sweep.batch_sizes == (8, 16)
+    assert (sweep.batch_size, sweep.learning_rates) == (None, {})
+
+
+def test_a_constant_means_nothing_beside_its_axis():
+    axes = {"learning_rate": [0.1], "batch_size": [8]}
+    beside = make_sweep(axes=axes).to_dict()
+    assert beside == make_sweep(axes=axes, batch_size=None, learning_rates=None).to_dict()
+
+
+def test_one_axis_is_a_sweep():
+    document = make_document(learning_rates={"adam": 0.5})
+    sweep = parse_sweep(document | {"axes": {"num_units1": [4, 2]}}, "small", "test")
+    assert [dict(config) for config in sweep.configs] == [{"num_units1": 4}, {"num_units1": 2}]
+    assert sweep.learning_rate_of(sweep.configs[0]) == 0.5  # Adam is the default
+    assert sweep.slope_of(sweep.configs[0]) == 0.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"axes": {"num_units2": None, "num_units3": None, "dropout2": None, "dropout3": None}},
+        {"axes": ALL_LAYERS, "loss": "softmax_twice", "num_seeds": 3},
+        {"axes": {"learning_rate": [0.1, 1e-5]}, "learning_rates": None},
+        {"axes": {"batch_size": [8, 64]}, "batch_size": None},
+        {"axes": {"optimizer": None}, "protocol": "kfold", "num_folds": 7},
+    ],
+)
+def test_to_dict_reads_back(changes):
+    sweep = make_sweep(**changes)
+    document = json.loads(json.dumps(sweep.to_dict()))
+    again = parse_sweep(document, document.pop("name"), "manifest")
+    assert again.to_dict() == sweep.to_dict()
+    assert again.configs == sweep.configs
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epoch=3", "unknown key 'epoch' (did you mean 'epochs'?)"),
+        ("epochs=0", "epochs must be a whole number from 1"),
+        ("epochs=2.5", "epochs must be a whole number"),
+        ("epochs=true", "epochs must be a whole number"),
+        ("epochs", "write key=value"),
+        ("batch_size=-1", "batch_size must be a whole number"),
+        ("num_seeds=0", "num_seeds must be a whole number from 1"),
+        ("num_folds=1", "num_folds must be a whole number from 2 to 1,000"),
+        ("protocol=k_fold", "protocol: no 'k_fold' (did you mean 'kfold'?)"),
+        ("loss=cross_entrop", "did you mean 'cross_entropy'?"),
+        ("leaky_slope=nan", "leaky_slope must be a number from 0 to 1"),
+        ("learning_rates.adma=1.0", "unknown key 'adma' (did you mean 'adam'?)"),
+        ("learning_rate.adam=1.0", "no table 'learning_rate' (did you mean 'learning_rates'?)"),
+        ("learning_rates.adam=0.0", "learning_rates.adam must be a number from 1e-12"),
+        ("learning_rates=3", "'learning_rates' must be a table"),
+        ("axes=3", "'axes' must be a table"),
+        ("axes.num_units1=[]", "list of at least one value"),
+        ("axes.num_units1=64", "list of at least one value"),
+        ("axes.num_units1=[0]", "num_units1 must be a whole number from 1 to 8,192"),
+        ("axes.num_units1=[1000000000]", "num_units1 must be a whole number from 1 to 8,192"),
+        ("axes.num_units1=[64, 64]", "holds a value twice"),
+        ("axes.dropout1=[0.1, 0.1000001]", "twice: 0.1, as 0.1000001 and 0.1; leave one"),
+        ("axes.num_unit1=[64]", "unknown key 'num_unit1' (did you mean 'num_units1'?)"),
+        ("axes.num_units7=[64]", "unknown key 'num_units7'"),
+        ("axes.num_units5=[64]", "axes.num_units5 needs axes.num_units4, which is missing"),
+        ("axes.dropout4=[0.1]", "axes.dropout4 needs axes.num_units4, which is missing"),
+        ("axes.dropout1=[1.0]", "at most 0.99"),
+        ("axes.dropout1=[nan]", "dropout1 must be a number from 0 to 1"),
+        ("axes.optimizer=['adamw']", "no 'adamw' (did you mean 'adam'?)"),
+        ("axes.activation=['gelu']", "it must be one of relu, leaky_relu"),
+        ("axes.learning_rate=[0.0]", "axes.learning_rate must be a number from 1e-12"),
+        ("axes.batch_size=[0]", "axes.batch_size must be a whole number from 1"),
+        ("axes.num_units1=" + str(list(range(1, 5001))), "1,920,000 configs"),
+    ],
+)  # fmt: skip
+def test_impossible_values_are_refused(override, message):
+    with pytest.raises(InputError) as error:
+        load_sweep("assignment", [override])
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_key_given_twice_is_refused():
+    with pytest.raises(InputError, match="gives 'epochs' more than once"):
+        load_sweep("assignment", ["epochs=3", "epochs = 4"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": None}, "'epochs' is missing"),
+        ({"loss": None}, "'loss' is missing"),
+        ({"leaky_slope": None}, "'leaky_slope' is missing"),
+        ({"learning_rates": None}, "'learning_rates' is missing"),
+        ({"batch_size": None}, "'batch_size' is missing"),
+        # The axis of the one does not stand in for the other constant.
+        ({"batch_size": None, "axes": {"learning_rate": [0.1]}}, "'batch_size' is missing"),
+        ({"learning_rates": None, "axes": {"batch_size": [8]}}, "'learning_rates' is missing"),
+        (
+            {"learning_rates": {"adam": 0.1, "sgd": 0.1}},
+            r"\[learning_rates\]: 'rmsprop' is missing",
+        ),
+        ({"learning_rates": {"sgd": 0.1}, "axes": {"optimizer": None}}, "'adam' is missing"),
+        ({"axes": {"num_units1": None}}, r"\[axes\]: 'num_units1' is missing"),
+        ({"axes": {"num_units2": None}}, r"num_units3 needs axes\.num_units2, which is missing"),
+        ({"axes": {"num_units3": None}}, r"dropout3 needs axes\.num_units3, which is missing"),
+    ],
+)
+def test_what_is_missing_is_named(changes, message):
+    with pytest.raises(InputError, match=message):
+        make_sweep(**changes)
+
+
+def test_missing_keys_are_named_with_the_file(tmp_path):
+    (tmp_path / "half.toml").write_text("epochs = 3\n")
+    with pytest.raises(InputError, match=r"half\.toml: 'axes' is missing"):
+        load_sweep(str(tmp_path / "half.toml"))
+
+
+def test_bad_toml_is_told_with_its_line(tmp_path):
+    (tmp_path / "bad.toml").write_text("epochs = 3\nloss = = 1\n")
+    with pytest.raises(InputError, match=r"bad\.toml: not valid TOML: .*line 2"):
+        load_sweep(str(tmp_path / "bad.toml"))
+
+
+def test_an_unknown_sweep_is_told_with_those_that_are():
+    with pytest.raises(InputError, match=r"did you mean 'assignment'.*large, .*smoke"):
+        load_sweep("asignment")

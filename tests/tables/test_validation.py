@@ -1,0 +1,248 @@
+import io
+import reprlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from csv_edits import set_cell, sha256, small_text
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.tables.schema import COLUMNS, FEATURES
+from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table, read_table
+from gtzan_jax.tables.validation import parse_table, table_from_frame
+
+
+@pytest.fixture(scope="module")
+def text():
+    """A small valid CSV: 12 tracks each of blues and jazz, on lines 2 to 25."""
+    return small_text(12)
+
+
+# ---------------------------------------------------------------------------------- valid tables
+
+
+def test_the_columns_are_the_real_tables(real_table_path):
+    header = real_table_path.read_text().splitlines()[0].split(",")
+    assert header == list(COLUMNS)
+    assert header[2:-1] == list(FEATURES)
+
+
+def test_the_real_table(real_table_path):
+    table = read_table(real_table_path)
+    frame = pd.read_csv(real_table_path)  # independent of our own reader
+    np.testing.assert_array_equal(table.x, frame.iloc[:, 2:-1].to_numpy().astype(np.float32))
+    assert table.x.shape == (1000, 57)
+    assert table.x.dtype == np.float32
+    assert table.y.dtype == np.int32
+    assert table.tracks == tuple(frame["filename"])
+    assert [table.genres[i] for i in table.y] == list(frame["label"])
+    assert list(table.genres) == sorted(set(frame["label"]))
+    assert table.sha256 == KAGGLE_SHA256
+    duplicated = frame.duplicated(list(FEATURES), keep=False)
+    assert sorted(sum(table.repeats, ())) == list(np.flatnonzero(duplicated))
+    assert [len(rows) for rows in table.repeats] == [2] * 14
+    assert not table.is_sample
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte-order mark"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+def test_line_ends_and_byte_order_mark_change_nothing(text, tmp_path, end, mark):
+    path = tmp_path / "t.csv"
+    path.write_bytes((mark + text.replace("\n", end)).encode())
+    table = read_table(path)
+    assert table.sha256 == sha256(text)
+    np.testing.assert_array_equal(table.x, parse_table(text, "t").x)
+
+
+def test_the_order_of_columns_does_not_matter(text):
+    frame = pd.read_csv(io.StringIO(text))
+    reversed_text = frame[list(reversed(COLUMNS))].to_csv(index=False)
+    table = parse_table(reversed_text, "t")
+    assert table.features == FEATURES
+    np.testing.assert_array_equal(table.x, parse_table(text, "t").x)
+
+
+def test_a_frame_and_its_csv_are_the_same_table(text):
+    frame = pd.read_csv(io.StringIO(text))
+    table = table_from_frame(frame.astype({"label": "category"}), "notebook")
+    read = parse_table(frame.to_csv(index=False, lineterminator="\n"), "t")
+    np.testing.assert_array_equal(table.x, read.x)
+    np.testing.assert_array_equal(table.y, read.y)
+    assert (table.tracks, table.genres, table.sha256) == (read.tracks, read.genres, read.sha256)
+    assert table.source == "notebook"
+
+
+def test_blank_lines_are_no_rows(text):
+    assert len(parse_table(text + "\n\n", "t").y) == 24
+
+
+def test_repeats_are_groups_of_rows(text):
+    lines = text.splitlines()
+    for copy, original in ((5, 2), (20, 2), (9, 8)):
+        name, _, _ = lines[copy].partition(",")
+        lines[copy] = f"{name},{lines[original].partition(',')[2]}"
+    assert parse_table("\n".join(lines), "t").repeats == ((1, 4, 19), (7, 8))
+
+
+# -------------------------------------------------------------------------------- invalid tables
+
+
+def set_header(old, new):
+    return set_cell(1, old, new)
+
+
+def relabel(**genres):
+    def edit(text):
+        for old, new in genres.items():
+            text = text.replace(f",{old}\n", f",{new}\n")
+        return text
+
+    return edit
+
+
+def drop(column):
+    return lambda text: pd.read_csv(io.StringIO(text)).drop(columns=column).to_csv(index=False)
+
+
+NUMBER = "is not a finite number"
+BAD_TABLES = {
+    "empty": (lambda _: "", ["is empty"]),
+    "only a header": (lambda text: text.splitlines()[0], ["0 tracks", "at least 20"]),
+    "19 rows": (lambda text: "\n".join(text.splitlines()[:20]), ["19 tracks", "at least 20"]),
+    "semicolons": (lambda text: text.replace(",", ";"), ["separated by semicolons"]),
+    "tabs": (lambda text: text.replace(",", "\t"), ["separated by tabs"]),
+    "not a table": (lambda _: "hello\n", ["missing columns 'filename'", "57 more", "'hello'"]),
+    "missing": (drop("tempo"), ["missing column 'tempo'"]),
+    "no length": (drop("length"), ["missing column 'length'"]),
+    "renamed": (
+        set_header("tempo", "Tempo"),
+        ["missing column 'tempo'", "unknown column 'Tempo' (did you mean 'tempo'?)"],
+    ),
+    "extra": (
+        lambda text: pd.read_csv(io.StringIO(text)).assign(mood=1).to_csv(index=False),
+        ["unknown column 'mood'"],
+    ),
+    "duplicated": (
+        set_header("rms_mean", "rms_var"),
+        ["missing column 'rms_mean'", "repeated column 'rms_var'"],
+    ),
+    "short row": (set_cell(7, "label", "blues\n1,2"), ["line 8: 2 values for 60 columns"]),
+    "long row": (set_cell(7, "label", "blues,x"), ["line 7: 61 values for 60 columns"]),
+    "open quote": (set_cell(7, "label", '"blues'), ["not a CSV"]),
+    "text": (set_cell(9, "tempo", "fast"), ["line 9", "'tempo'", f"'fast' {NUMBER}"]),
+    "NaN": (set_cell(9, "tempo", "NaN"), ["line 9", "'tempo'", f"'NaN' {NUMBER}"]),
+    "infinite": (set_cell(9, "mfcc3_var", "-inf"), ["line 9", "'mfcc3_var'", f"'-inf' {NUMBER}"]),
+    "no value": (set_cell(9, "tempo", ""), ["line 9", "'tempo'", "missing"]),
+    "no length value": (set_cell(9, "length", ""), ["line 9", "'length'", "missing"]),
+    "too large": (set_cell(9, "tempo", "1e300"), ["line 9", "'tempo'", "'1e300' is too large"]),
+    "no label": (set_cell(25, "label", ""), ["line 25", "'label'", "empty"]),
+    "label with space": (set_cell(3, "label", "blues "), ["line 3", "'label'", "'blues '"]),
+    "no name": (set_cell(3, "filename", ""), ["line 3", "'filename'", "empty"]),
+    "repeated name": (
+        set_cell(4, "filename", "blues.sample00.wav"),
+        ["line 4", "'filename'", "repeats line 2"],
+    ),
+    "one genre": (relabel(jazz="blues"), ["only one genre, 'blues'"]),
+    "genre of one": (
+        set_cell(3, "label", "Blues"),
+        ["genre 'Blues' has 1 track", "(did you mean 'blues'?)"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "fragments"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_table_is_refused_on_one_line(text, tmp_path, edit, fragments):
+    path = tmp_path / "bad.csv"
+    path.write_bytes(edit(text).encode())
+    with pytest.raises(InputError) as caught:
+        load_table(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    for fragment in ["bad.csv", *fragments]:
+        assert fragment in message
+
+
+def rename(text, name_of):
+    """Returns the table with new file names: ``name_of(genre, i)``, i counts each genre's rows."""
+    header, *rows = text.splitlines()
+    counts = {}
+    lines = [header]
+    for row in rows:
+        _, values = row.split(",", 1)
+        genre = values.rpartition(",")[2]
+        number = counts[genre] = counts.get(genre, -1) + 1
+        lines.append(f"{name_of(genre, number)},{values}")
+    return "\n".join(lines) + "\n"
+
+
+CHUNKED = {
+    "as published": lambda genre, i: f"{genre}.{i // 10:05d}.{i % 10}.wav",
+    "a song in two chunks": lambda genre, i: f"{genre}.{max(i, 1):05d}.{i}.wav",
+    "chunks from ten on": lambda genre, i: f"{genre}.00000.{10 + i}.wav",
+    "within a folder": lambda genre, i: f"genres/{genre}/{genre}.{i // 2:05d}.{i % 2}.WAV",
+    "without an ending": lambda genre, i: f"{genre}.{i // 3:05d}.{i % 3}",
+    "of another ending": lambda genre, i: f"{genre}.{i // 3:05d}.{i % 3}.mp3",
+}
+
+
+@pytest.mark.parametrize("name_of", CHUNKED.values(), ids=CHUNKED)
+def test_a_table_of_chunks_is_refused_with_the_reason(text, tmp_path, name_of):
+    path = tmp_path / "features_3_sec.csv"
+    path.write_text(rename(text, name_of))
+    with pytest.raises(InputError) as caught:
+        load_table(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    chunk = reprlib.repr(name_of("blues", 1))
+    for fragment in (
+        f"features_3_sec.csv, line 3, column 'filename': {chunk} is a chunk of the same song",
+        "line 2",
+        "train and the test part",
+        "5 to 20 points",
+        "give features_30_sec.csv",
+    ):
+        assert fragment in message
+
+
+@pytest.mark.parametrize("index", [range(24), [1] * 24])
+def test_a_frame_of_chunks_is_refused(text, index):
+    frame = pd.read_csv(io.StringIO(rename(text, CHUNKED["as published"])))
+    frame.index = pd.Index(index)
+    with pytest.raises(InputError, match=r"^frame, row 1, column 'filename': .* chunk"):
+        table_from_frame(frame)
+
+
+SONGS = {
+    "as published": lambda genre, i: f"{genre}.{i:05d}.wav",
+    "without an ending": lambda genre, i: f"{genre}.{i:05d}",
+    "one chunk a song": lambda genre, i: f"{genre}.{i:05d}.0.wav",
+    "other chunks": lambda genre, i: f"{genre}.{i:05d}.{i}.wav",
+    "dots": lambda genre, i: f"{genre}.live.{i}.wav",
+    "years": lambda genre, i: f"{genre}.2020.{i}.wav",
+    "versions": lambda genre, i: f"{genre} v1.0.{i}.wav",
+    "numbers": lambda genre, i: f"{genre}_00000_{i}.wav",
+    "a mere number": lambda genre, i: f"{len(genre)}{i}",
+}
+
+
+@pytest.mark.parametrize("name_of", SONGS.values(), ids=SONGS)
+def test_names_that_tell_of_no_chunks_are_not_guessed_at(text, name_of):
+    assert len(parse_table(rename(text, name_of), "songs.csv").y) == 24
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fragments"),
+    [
+        ("tempo", None, ["row 7", "'tempo'", NUMBER]),
+        ("tempo", 1e300, ["row 7", "too large"]),
+        ("label", None, ["row 7", "'label'"]),
+        ("label", 3, ["row 7", "'label'"]),
+    ],
+)
+def test_a_bad_frame_is_refused(text, column, value, fragments):
+    frame = pd.read_csv(io.StringIO(text)).astype({"label": object})
+    frame.loc[7, column] = value
+    with pytest.raises(InputError) as caught:
+        table_from_frame(frame)
+    for fragment in fragments:
+        assert fragment in str(caught.value)

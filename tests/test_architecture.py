@@ -1,0 +1,108 @@
+"""The map of docs/architecture.md, held against the code's own imports."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "gtzan_jax"
+
+# In the order in which data flows: a room may import from itself and from those before it.
+ROOMS = (
+    "base", "tables", "space", "models", "trainer", "rundir", "analysis", "assignment", "views",
+    "jobs", "commands",
+)  # fmt: skip
+BASE = ("errors", "files", "metrics", "resources", "text")
+JAX_ROOMS = ("models", "trainer")
+
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+
+
+def room_of(module):
+    """Returns the room of a dotted name within the package."""
+    first = module.split(".")[0]
+    if first in ROOMS:
+        return first
+    return "base" if first in BASE else "commands"
+
+
+def imports(path, package):
+    """Yields the modules of a package that a file imports, wherever in it, but for types."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(node)
+        for test in ast.walk(tree)
+        if isinstance(test, ast.If) and "TYPE_CHECKING" in ast.unparse(test.test)
+        for node in ast.walk(test)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        yield from (n for n in names if n == package or n.startswith(f"{package}."))
+
+
+def module_name(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_point_only_upwards(path):
+    mine = ROOMS.index(room_of(module_name(path)))
+    for imported in imports(path, "gtzan_jax"):
+        inner = imported.removeprefix("gtzan_jax").lstrip(".")
+        if inner:
+            room = room_of(inner)
+            assert ROOMS.index(room) <= mine, f"{module_name(path)} imports {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_only_models_and_trainer_import_jax(path):
+    if room_of(module_name(path)) not in JAX_ROOMS:
+        for library in ("jax", "flax", "optax"):
+            assert not list(imports(path, library))
+
+
+def test_nothing_imports_the_assignment_but_the_reports_assembly():
+    guests = {
+        module_name(path)
+        for path in MODULES
+        for imported in imports(path, "gtzan_jax.assignment")
+        if room_of(module_name(path)) != "assignment" and imported
+    }
+    assert guests <= {"views.sections", "jobs.reporting"}
+
+
+def test_there_are_no_import_circles():
+    graph = {module_name(path): set(imports(path, "gtzan_jax")) for path in MODULES}
+    known = {f"gtzan_jax.{name}": name for name in graph}
+    edges = {name: {known[i] for i in found if i in known} for name, found in graph.items()}
+
+    def visit(name, trail):
+        assert name not in trail, " -> ".join([*trail, name])
+        for other in edges[name] - {name}:
+            if other not in seen:
+                visit(other, [*trail, name])
+        seen.add(name)
+
+    seen: set[str] = set()
+    for name in edges:
+        visit(name, [])
+
+
+def test_every_room_is_on_the_map():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^|]+)` \|", text, flags=re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"[\w/]+", row)}
+    for folder in PACKAGE.iterdir():
+        if folder.is_dir() and (folder / "__init__.py").exists():
+            assert f"{folder.name}/" in listed
+            for module in folder.glob("[a-z]*.py"):
+                assert module.stem in text, f"{folder.name}/{module.stem} is not on the map"

@@ -1,0 +1,122 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.tables.protocols import Sizes
+from gtzan_jax.trainer.draws import draw_initial, draw_noise, draw_order
+
+FAMILY = MlpFamily()
+# As the trainer compiles what draws: quickly.
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+EPOCHS = 3
+
+
+_orders = compiled(functools.partial(draw_order, epochs=EPOCHS))
+
+
+def orders(names, seed=0, first=0, padding=0):
+    """Returns the shuffled names of rows, (epochs, rows), padding as -1."""
+    row = jnp.asarray([*names, *[0] * padding], jnp.uint32)
+    weight = jnp.asarray([1.0] * len(names) + [0.0] * padding, jnp.float32)
+    drawn = _orders(row, weight, seed=np.uint32(seed), first=np.uint32(first))
+    assert drawn.dtype == jnp.int32
+    return np.append(names, [-1] * padding)[np.asarray(drawn)]
+
+
+@functools.cache
+def _noise(structure, positions, epochs):
+    return compiled(functools.partial(draw_noise, FAMILY, structure, positions, epochs))
+
+
+def noise(structure=(5, 70), positions=6, epochs=2, seed=0, first=0):
+    drawn = _noise(structure, positions, epochs)(np.uint32(seed), np.uint32(first))
+    return [np.asarray(bits) for bits in drawn]
+
+
+NAMES = np.random.default_rng(0).permutation(200)[:60]
+
+
+def test_an_epochs_order_has_every_row_once():
+    for order in orders(NAMES):
+        assert sorted(order) == sorted(NAMES)
+
+
+def test_orders_are_uniform():
+    # Each of 40 × 3 epochs puts each row in a place of its own.
+    places = [np.argsort(order)[:10] for seed in range(40) for order in orders(np.arange(60), seed)]
+    mean = np.mean(places, axis=0)
+    assert np.abs(mean - 29.5).max() < 4.5 * np.sqrt((60**2 - 1) / 12 / 120)
+
+
+def test_padding_comes_last():
+    padded = orders(NAMES, padding=20)
+    np.testing.assert_array_equal(padded[:, :60], orders(NAMES))
+    np.testing.assert_array_equal(padded[:, 60:], -1)
+
+
+def test_rows_that_two_folds_share_are_in_the_same_order():
+    one, other = NAMES[:45], NAMES[20:][::-1]
+    shared = set(one) & set(other)
+    assert len(shared) == 25
+    whole = orders(NAMES)
+    for fold in (one, other):
+        for order, expected in zip(orders(fold), whole, strict=True):
+            np.testing.assert_array_equal(order, [row for row in expected if row in set(fold)])
+
+
+def test_the_place_of_a_row_in_the_arrays_means_nothing():
+    np.testing.assert_array_equal(orders(NAMES), orders(NAMES[::-1]))
+
+
+def test_orders_differ_by_epoch_and_seed():
+    drawn = [*orders(NAMES), *orders(NAMES, seed=1), *orders(NAMES, first=3)]
+    assert len({tuple(order) for order in drawn}) == 9
+
+
+def test_numbers_of_an_epoch_do_not_depend_on_the_first():
+    np.testing.assert_array_equal(orders(NAMES)[1:], orders(NAMES, first=1)[:2])
+    for all_of_it, later in zip(noise(), noise(first=1), strict=True):
+        np.testing.assert_array_equal(all_of_it[1], later[0])
+
+
+def test_noise_of_more_epochs_rows_and_units_begins_with_the_same():
+    for less, more in zip(noise(), noise((64, 80, 9), 11, 3), strict=False):
+        np.testing.assert_array_equal(less, more[:2, :6, : less.shape[2]])
+
+
+def test_noise_differs_by_epoch_seed_layer_block_and_row():
+    structure, rows = (128, 128), 64
+    first, other = (noise(structure, rows, seed=seed) for seed in (0, 1))
+    blocks = [
+        bits[epoch, :, block : block + 64].ravel()
+        for draw in (first, other)
+        for bits in draw
+        for epoch in (0, 1)
+        for block in (0, 64)
+    ]
+    assert np.abs(np.corrcoef(blocks) - np.eye(16)).max() < 0.08
+    assert np.abs(np.corrcoef(first[0][0]) - np.eye(rows)).max() < 0.5
+
+
+def test_weights_order_and_noise_are_drawn_from_keys_of_their_own():
+    sizes = Sizes(60, 30, 64, 4)
+    weights, _ = compiled(functools.partial(draw_initial, FAMILY, (64,), sizes))(np.uint32(0))
+    bits = noise((64,), 64, 1)[0][0]
+    assert abs(np.corrcoef(np.ravel(weights), np.ravel(bits))[0, 1]) < 0.05
+    [order] = orders(np.arange(64))[:1]
+    assert abs(np.corrcoef(np.argsort(order), np.argsort(bits[:, 0]))[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+def test_initial_draws_are_the_seeds(seed):
+    sizes = Sizes(60, 30, 5, 4)
+    draw = compiled(functools.partial(draw_initial, FAMILY, (6,), sizes))
+    first, again, other = (draw(np.uint32(s)) for s in (seed, seed, seed ^ 1))
+    assert [kernel.shape for kernel in first] == [(5, 6), (6, 4)]
+    for kernel, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(kernel, same)
+        assert not np.isin(kernel, different).any()

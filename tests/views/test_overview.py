@@ -1,0 +1,86 @@
+import os
+
+import numpy as np
+import pytest
+from conftest import make_sweep
+from finished_runs import random_history
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir.ranking import results_table
+from gtzan_jax.space.config import Config
+from gtzan_jax.tables.protocols import PROTOCOLS, divide
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.views import overview, plots
+
+
+class Retrained:
+    history = np.full((3, len(METRICS)), 0.5, np.float32)
+
+    def __init__(self):
+        self.figures = {"accuracy": plots.confusion_matrix(np.eye(2, dtype=int), "ab", "note")}
+
+
+def write(folder, sweep, history, retrained=None):
+    table = load_table("sample")
+    division = divide(table, sweep.protocol, 0, sweep.num_folds)
+    overview.write(folder, sweep, division, results_table(sweep, history), history, retrained)
+
+
+def read(folder):
+    events = EventAccumulator(os.fspath(folder))
+    events.Reload()
+    return events
+
+
+def test_it_holds_what_to_see_first(tmp_path):
+    sweep = make_sweep()
+    history = random_history(sweep, 2)
+    history.figures[11, 1, 0] = np.nan  # a diverged member must not spoil the means
+    write(tmp_path, sweep, history, Retrained())
+    runs = {os.fspath(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("*events*")}
+    means = {f"mean/{axis}={v}" for axis, values in sweep.varying.items() for v in values}
+    assert {".", "retrained", *means} <= runs
+    assert sum(run.startswith("top/") for run in runs) == 10
+    assert len(runs) == 2 + 10 + 2 + 2 + 3
+    root = read(tmp_path)
+    names = ["accuracy", "by_value", "top_ten"]
+    assert sorted(root.Tags()["images"]) == [f"figures/{name}" for name in names]
+    image = root.Images("figures/by_value")[0]
+    assert image.encoded_image_string.startswith(b"\x89PNG")
+    assert sorted(root.Tags()["tensors"]) == ["about/text_summary", "results/text_summary"]
+    (text,) = root.Tensors("results/text_summary")[0].tensor_proto.string_val
+    assert text.decode().startswith("| rank | num_units1 | ")
+    diverged = history.members[11].config_id
+    adam = [config["optimizer"] == "adam" and config.id != diverged for config in sweep.configs]
+    figures = history.by_config()[adam, :, -1, METRICS.index("test_accuracy")]
+    mean = read(tmp_path / "mean" / "optimizer=adam").Scalars("test_accuracy")
+    assert mean[-1].value == pytest.approx(figures.mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_curves_are_those_of_the_protocol(tmp_path, protocol):
+    sweep = make_sweep(protocol=protocol, num_folds=2)
+    write(tmp_path, sweep, random_history(sweep), Retrained())
+    for run in ("retrained", "mean/activation=relu"):
+        scalars = read(tmp_path / run).Tags()["scalars"]
+        assert sorted(scalars) == sorted(PROTOCOLS[protocol].metrics)
+
+
+def test_one_config_has_no_means(tmp_path):
+    axes = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
+    sweep = make_sweep(axes=axes)
+    history = random_history(sweep)
+    assert overview.mean_curves(sweep, history) == {}
+    write(tmp_path, sweep, history)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["top"]
+
+
+def test_means_are_of_any_axes():
+    sweep = make_sweep(axes={"learning_rate": [0.1, 1e-05]}, learning_rates=None)
+    history = random_history(sweep)
+    curves = overview.mean_curves(sweep, history)
+    assert {"learning_rate=0.1", "learning_rate=1e-05"} <= set(curves)
+    chosen = [Config.of(**config).get("learning_rate") == 0.1 for config in sweep.configs]
+    expected = history.by_config()[chosen].mean(axis=(0, 1))
+    np.testing.assert_allclose(curves["learning_rate=0.1"], expected, rtol=1e-6)

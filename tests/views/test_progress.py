@@ -1,0 +1,86 @@
+import io
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import make_sweep
+from rich.console import Console
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.views import progress as module
+from gtzan_jax.views.progress import PartsProgress, SweepProgress
+
+SWEEP = make_sweep()
+
+
+class FakeEngine:
+    num_programs = 2
+    num_compiled = 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def feed(progress):
+    """Feeds four chunks of three members, one of which diverges."""
+    for _ in range(4):
+        history = np.full((3, 2, len(METRICS)), 0.25, np.float32)
+        history[:, -1, METRICS.index("validation_accuracy")] = 0.75
+        history[1, -1] = [np.nan, 0.9, np.nan, 0.9, np.nan, 0.9]
+        progress.take(SimpleNamespace(chunk=SimpleNamespace(config_ids="abc"), history=history))
+
+
+def test_without_a_terminal_every_eighth_is_a_line(capsys):
+    with SweepProgress(FakeEngine(), SWEEP, 24) as progress:
+        feed(progress)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        f"  {count}/24 members, programs: 1/2 compiled" for count in (3, 6, 9, 12)
+    ]
+    assert lines[-1].endswith("/s; best 0.250")
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "kfold"])
+def test_the_best_is_that_of_the_part_that_ranks(capsys, protocol):
+    with SweepProgress(FakeEngine(), make_sweep(protocol=protocol), 24) as progress:
+        feed(progress)
+    assert capsys.readouterr().out.splitlines()[-1].endswith("best 0.750")
+
+
+def test_what_is_there_already_counts_as_done(capsys):
+    with SweepProgress(FakeEngine(), SWEEP, 24, there=9) as progress:
+        feed(progress)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("  21/24 members")
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_in_a_terminal_it_is_a_bar_of_one_line(monkeypatch, columns):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("TERM", "xterm")
+    with SweepProgress(FakeEngine(), SWEEP, 24) as progress:
+        feed(progress)
+        monkeypatch.setattr(progress, "_members", 103_680)
+    last = sys.stderr.getvalue().replace("\r", "\n").split("\n")[-2]
+    assert "12/24" in last
+    assert "best 0.250" in last
+
+
+@pytest.mark.parametrize("has_widgets", [False, True])
+def test_in_jupyter_it_is_a_bar_where_there_are_widgets(monkeypatch, has_widgets):
+    found = object() if has_widgets else None
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: found)
+    assert module._can_draw(Console(force_jupyter=True)) is has_widgets
+
+
+def test_a_job_in_parts_tells_each_part(capsys):
+    with PartsProgress({"first": 2, "second": 3}) as progress:
+        progress.take("first")
+        progress.take("first")
+        progress.take("second", 3)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(";")[0] for line in lines] == ["  2/5 steps", "  5/5 steps"]
+    assert lines[1].endswith("second done")
