@@ -325,7 +325,8 @@ def test_tensorboard_has_the_axes_of_the_sweep(layered):
     folder, sweep = run.run.tensorboard, run.sweep
     assert len(list(folder.rglob("events*"))) == sweep.num_configs + 1
     with served(folder) as address:
-        groups = ask_for_groups(address, sweep.num_configs, list(sweep.axes), ["test_accuracy"])
+        groups = ask_for_groups(address, sweep.num_configs, list(sweep.axes), run.protocol.metrics)
+    assert all(len(group["metricValues"]) == len(run.protocol.metrics) for group in groups)
     found = [tuple(group["hparams"][axis] for axis in sweep.axes) for group in groups]
     assert sorted(found) == sorted(tuple(config.values()) for config in sweep.configs)
 
