@@ -100,7 +100,7 @@ def summary(judged: list[list[Claim]]) -> str:
 
 def share_rows(runs: list[FinishedRun]) -> str:
     """Returns the shares of the variance of accuracy that the hyperparameters explain."""
-    parts = [effects.decompose(run.accuracy, run.sweep.axes) for run in runs]
+    parts = [effects.decompose(run.accuracy_by_fold, run.sweep.axes) for run in runs]
     shares = [part.terms.set_index("term")["share"] for part in parts]
     rows = [(name, [float(s[name]) for s in shares]) for name in shares[0].index if "×" not in name]
     rows.append(("all pairs", [s[s.index.str.contains("×")].sum() for s in shares]))

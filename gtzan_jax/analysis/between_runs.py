@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gtzan_jax.analysis.effects import mean_interval
+from gtzan_jax.analysis.inference import t_test
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.manifest import Manifest, as_dict, environment
@@ -136,7 +136,7 @@ def _pair(
 
     shared = [c for c in first if c in other and np.isfinite([first[c], other[c]]).all()]
     x, y = np.array([first[c] for c in shared]), np.array([other[c] for c in shared])
-    low, high = mean_interval(y - x)
+    _, low, high, _ = t_test(y - x)
     # Not defined where all configs of a run are equally good.
     ordered = len(shared) > 1 and bool(np.ptp(x)) and bool(np.ptp(y))
     return {

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from gtzan_jax.analysis.inference import PairedTest, corrected_t_test
 from gtzan_jax.tables.protocols import Fold
 from gtzan_jax.tables.schema import FeatureTable
 
@@ -30,15 +31,6 @@ class Scores:
     accuracies: np.ndarray = field(repr=False)  # (splits,) float64, of the test parts
     fit_seconds: float  # mean per split
     predict_seconds: float  # mean per split, of the test part
-
-
-class PairedTest(NamedTuple):
-    """A mean difference, its 95 % interval, and the p-value of the hypothesis that it is 0."""
-
-    difference: float
-    low: float
-    high: float
-    p_value: float
 
 
 def classical_models(seed: int) -> dict[str, Any]:
@@ -146,40 +138,6 @@ def score(fitted: Any, table: FeatureTable, fold: Fold) -> tuple[float, float]:
     return float(np.mean(predicted == table.y[fold.test])), seconds
 
 
-def corrected_t_test(differences: np.ndarray, test_over_train: float) -> PairedTest:
-    """Tests whether a mean difference over random, overlapping splits is 0.
-
-    The train parts of random splits share most of their tracks, so the differences vary less
-    than those of independent experiments would, and Student's t finds differences that are
-    none. Nadeau and Bengio put (1/n + test/train) s² in place of s²/n for the variance of the
-    mean of n differences with the sample variance s²; n - 1 degrees of freedom stay.
-
-    Args:
-      differences: (splits,) differences of two models' accuracies, at least two.
-      test_over_train: tracks of the test part per track of the train part; 0 gives the
-        ordinary paired t-test.
-
-    Raises:
-      ValueError: fewer than two differences, which have no variance.
-
-    References:
-      Nadeau and Bengio, Inference for the Generalization Error, Machine Learning 52 (2003).
-    """
-    from scipy import stats
-
-    if len(differences) < 2:
-        raise ValueError("a test needs the differences of at least two splits")
-    mean = float(np.mean(differences))
-    factor = 1.0 / len(differences) + test_over_train
-    error = float(np.sqrt(factor * np.var(differences, ddof=1)))
-    if error == 0.0:  # all alike: no doubt left, in either direction
-        return PairedTest(mean, mean, mean, float(mean == 0.0))
-    student = stats.t(len(differences) - 1)
-    margin = float(student.ppf(0.975)) * error
-    p_value = 2.0 * float(student.sf(abs(mean) / error))
-    return PairedTest(mean, mean - margin, mean + margin, p_value)
-
-
 def scores_table(scores: Sequence[Scores]) -> "pd.DataFrame":
     """Lays scores out as one row a model, best mean accuracy first.
 
@@ -218,7 +176,8 @@ def compare_paired(
 
     Returns:
       one row a model, the best first: model, difference (ours minus the model's accuracy),
-      low, high (95 % interval) and p_value, by :func:`corrected_t_test`.
+      low, high (95 % interval) and p_value, by :func:`corrected_t_test`; the last three are NaN
+      where the splits are too few.
     """
     import pandas as pd
 

@@ -12,10 +12,18 @@ Runs, one for each fold and seed, are one more axis. What they shift in all conf
 runs' share; how an effect differs from run to run is noise. Members of one run share their tracks
 and their random numbers, so that the noise of an effect is its own: it does not average out over
 the configs of one run, and each effect is tested against how it varies itself, as in an analysis
-of repeated measures. For the same reason two configs are compared pair by pair, run by run.
+of repeated measures. For the same reason two configs are compared pair by pair, run by run, and
+intervals come from runs only: the pairs of one run are no sample, and how they differ is shown as
+spread.
 
-The tests and the intervals over runs take runs for independent. Seeds are; the train parts of
-folds overlap, so that over folds they claim somewhat too much.
+What intervals and tests are over, see :func:`units_of`:
+
+- five folds or more: the folds, each the mean over its seeds, with Nadeau and Bengio's variance,
+  since the train parts of folds overlap. They say what other songs and seeds would change. Seeds
+  are taken for drawn anew in each fold.
+- several seeds and fewer folds: the seeds, each the mean over the folds. They say what other seeds
+  would change, on these folds; other songs would change more.
+- one seed and fewer folds: nothing. One run cannot tell.
 
 References:
   Hooker (2007), Generalized functional ANOVA diagnostics for high-dimensional functions.
@@ -27,14 +35,14 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from gtzan_jax.analysis.inference import FEWEST_SPLITS, holm, sphericity_free_f_test, t_test
+
 if TYPE_CHECKING:
     import pandas as pd
-
-CONFIDENCE = 0.95
 
 # One track more in one of a million configs is a variance far above this.
 _NOTHING = 1e-18
@@ -49,9 +57,10 @@ class Decomposition:
 
     Attributes:
       terms: a row for each axis that varies and for each pair of them, largest share first in
-        either kind: term, order (1 or 2), df (degrees of freedom), share; with several runs also
-        noise_share (what their noise alone would give it on average) and p_value (F test of the
-        effect against its noise).
+        either kind: term, order (1 or 2), df (degrees of freedom), share, noise_share (what noise
+        alone would give it on average), p_value (F test of the effect against its noise, without
+        the assumption of sphericity) and p_holm (that, among all terms). The last three are NaN
+        where :func:`units_of` has nothing to tell noise by.
       higher: share of everything between three axes and more.
       runs: share of what a run shifts in all configs alike.
       noise: share of what runs shift in one config and not in another.
@@ -69,7 +78,7 @@ def decompose(accuracy: np.ndarray, axes: Axes) -> Decomposition:
     """Takes the variance of a complete grid's accuracy apart.
 
     Args:
-      accuracy: (configs, runs) test accuracy in grid order, all finite.
+      accuracy: (configs, folds, seeds) test accuracy in grid order, all finite.
       axes: of the grid.
 
     Raises:
@@ -79,23 +88,24 @@ def decompose(accuracy: np.ndarray, axes: Axes) -> Decomposition:
 
     if not np.isfinite(accuracy).all():
         raise ValueError("the decomposition needs every config of the grid, and one diverged")
-    runs = accuracy.shape[1]
     shifts = accuracy.mean(axis=0) - accuracy.mean()
-    by_run = accuracy - accuracy.mean() - shifts  # (configs, runs), each run's effects
-    means = by_run.mean(axis=1, keepdims=True)
+    by_run = accuracy - accuracy.mean() - shifts  # (configs, folds, seeds), each run's effects
+    means = by_run.mean(axis=(1, 2), keepdims=True)
     variance = float(accuracy.var())
+    by_unit, overlap = _by_unit(by_run)
+    count = by_unit.shape[1]
     rows = []
-    for names, effects, df in _effects(by_run, axes):
-        effect = effects.mean(axis=-1, keepdims=True)
-        size, noise = float(np.square(effect).mean()), float(np.square(effects - effect).mean())
+    for names, effects, df in _effects(by_unit, axes):
+        cells = effects.reshape(-1, count)
+        size = float(np.square(cells.mean(axis=1)).mean())
+        noise = float(cells.var(axis=1, ddof=1).mean()) if count > 1 else math.nan
         row = {"term": " × ".join(names), "order": len(names), "df": df}
         row["share"] = _over(size, variance)
-        if runs > 1:
-            row["noise_share"] = _over(noise / (runs - 1), variance)
-            row["p_value"] = _f_test(size, noise / (runs - 1), df, df * (runs - 1))
+        row["noise_share"] = _over((1 / count + overlap) * noise, variance)
+        row["p_value"] = sphericity_free_f_test(cells, df, overlap)
         rows.append(row)
-    columns = ["term", "order", "df", "share", *(["noise_share", "p_value"] if runs > 1 else [])]
-    terms = pd.DataFrame(rows, columns=columns)
+    terms = pd.DataFrame(rows, columns=["term", "order", "df", "share", "noise_share", "p_value"])
+    terms["p_holm"] = holm(terms["p_value"].to_list())
     terms = terms.sort_values(["order", "share"], ascending=[True, False], kind="stable")
     return Decomposition(
         terms=terms.reset_index(drop=True),
@@ -110,15 +120,15 @@ def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     """Compares the values of each axis, over configs that are otherwise identical.
 
     Args:
-      accuracy: (configs, runs) test accuracy in grid order; pairs with NaN are left out.
+      accuracy: (configs, folds, seeds) test accuracy in grid order; pairs with NaN are left out.
       axes: of the grid.
 
     Returns:
-      one row for every two values of an axis: hyperparameter, value, baseline, pairs,
-      difference (accuracy of value less that of baseline; mean over the runs), low and high
-      (95 % t interval over the pairs), wins and losses (shares of pairs where value is better,
-      worse); with several runs also run_low and run_high (the interval over the runs,
-      whose differences are means over the pairs).
+      one row for every two values of an axis: hyperparameter, value, baseline, pairs; difference
+      (accuracy of value less that of baseline, mean over the pairs and runs); of the pairs, each
+      the mean over the runs, p10 and p90 (percentiles of their differences), wins and losses
+      (shares in which value is better, worse); low and high (95 % interval of the mean
+      difference over the units of :func:`units_of`; NaN where there is none).
 
     Raises:
       ValueError: a config of the grid is missing.
@@ -130,22 +140,22 @@ def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     for axis, (name, values) in enumerate(axes.items()):
         lines = np.moveaxis(grid, axis, 0)
         for baseline, value in itertools.combinations(range(len(values)), 2):
-            by_run = (lines[value] - lines[baseline]).reshape(-1, accuracy.shape[1])
-            by_run = by_run[np.isfinite(by_run).all(axis=1)]
+            by_run = (lines[value] - lines[baseline]).reshape(-1, *accuracy.shape[1:])
+            by_run = by_run[np.isfinite(by_run).all(axis=(1, 2))]
             rows.append(
                 {"hyperparameter": name, "value": values[value], "baseline": values[baseline]}
                 | _difference(by_run)
             )
-    columns = ["hyperparameter", "value", "baseline", "pairs", "difference", "low", "high"]
-    columns += ["wins", "losses", *(["run_low", "run_high"] if accuracy.shape[1] > 1 else [])]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["hyperparameter", "value", "baseline", "pairs", "difference", "p10", "p90"]
+    return pd.DataFrame(rows, columns=[*columns, "wins", "losses", "low", "high"])
 
 
 def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     """Describes the accuracy of the configs by the value of each axis.
 
     Args:
-      accuracy: (configs, runs) test accuracy in grid order; configs with NaN are left out.
+      accuracy: (configs, folds, seeds) test accuracy in grid order; configs with NaN are left
+        out.
       axes: of the grid.
 
     Returns:
@@ -157,7 +167,7 @@ def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    grid = _grid(accuracy.mean(axis=1, keepdims=True), axes)[..., 0]
+    grid = _grid(accuracy.mean(axis=(1, 2)), axes)
     rows = []
     for axis, (name, values) in enumerate(axes.items()):
         for value, means in zip(values, np.moveaxis(grid, axis, 0), strict=True):
@@ -171,39 +181,46 @@ def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     return pd.DataFrame(rows)
 
 
+def units_of(num_folds: int, num_seeds: int) -> Literal["folds", "seeds"] | None:
+    """Returns what intervals and tests of effects are over; None where there is none."""
+    if num_folds >= FEWEST_SPLITS:
+        return "folds"
+    return "seeds" if num_seeds > 1 else None
+
+
+def _by_unit(by_run: np.ndarray) -> tuple[np.ndarray, float]:
+    """Returns (…, units) figures of (…, folds, seeds), and how much the units overlap.
+
+    k folds part the songs, so that Nadeau and Bengio's ratio of test to train is 1/(k - 1).
+    """
+    num_folds, num_seeds = by_run.shape[-2:]
+    if units_of(num_folds, num_seeds) == "folds":
+        return by_run.mean(axis=-1), 1 / (num_folds - 1)
+    return by_run.mean(axis=-2), 0.0
+
+
 def _grid(accuracy: np.ndarray, axes: Axes) -> np.ndarray:
-    """Returns (configs, runs) figures with a dimension for each axis, and one for the runs."""
+    """Returns (configs, …) figures with a dimension for each axis in place of the first."""
     shape = [len(values) for values in axes.values()]
     if len(accuracy) != math.prod(shape):
         raise ValueError(
             f"effects need the complete grid, {math.prod(shape):,} configs, not {len(accuracy):,}"
         )
-    return accuracy.reshape(*shape, -1)
+    return accuracy.reshape(*shape, *accuracy.shape[1:])
 
 
-def mean_interval(values: np.ndarray) -> tuple[float, float]:
-    """Returns the 95 % t interval of a mean; NaN where n < 2. values: (n,)."""
-    from scipy import stats
-
-    if len(values) < 2:
-        return math.nan, math.nan
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * error)
-    return float(values.mean()) - reach, float(values.mean()) + reach
-
-
-def _effects(by_run: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...], np.ndarray, int]]:
+def _effects(by_unit: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...], np.ndarray, int]]:
     """Yields names, effects and degrees of freedom of each varying axis and pair.
 
     Args:
-      by_run: (configs, runs) accuracy in grid order, less each run's mean.
+      by_unit: (configs, units) accuracy in grid order, less each unit's mean.
       axes: of the grid.
 
     Yields:
       the effects have the dimensions of the grid, of length 1 where they do not vary, and one
-      for the runs.
+      for the units.
     """
-    grid = _grid(by_run, axes)
+    grid = _grid(by_unit, axes)
     varying = [(axis, name) for axis, name in enumerate(axes) if len(axes[name]) > 1]
 
     def mean_over_all_but(*kept: int) -> np.ndarray:
@@ -220,30 +237,19 @@ def _effects(by_run: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...], 
 
 
 def _difference(by_run: np.ndarray) -> dict[str, float]:
-    """Sums up differences. by_run: (pairs, runs), all finite."""
+    """Sums up differences. by_run: (pairs, folds, seeds), all finite."""
     # Rounded, so that differences that cancel over the runs count as none.
-    differences = np.round(by_run.mean(axis=1), 9)
-    low, high = mean_interval(differences)
-    row = {
-        "pairs": len(differences),
-        "difference": float(differences.mean()) if len(differences) else math.nan,
-        "low": low,
-        "high": high,
-        "wins": float((differences > 0).mean()) if len(differences) else math.nan,
-        "losses": float((differences < 0).mean()) if len(differences) else math.nan,
-    }
-    if by_run.shape[1] > 1:
-        over_runs = by_run.mean(axis=0) if len(by_run) else np.array([])
-        row["run_low"], row["run_high"] = mean_interval(over_runs)
-    return row
-
-
-def _f_test(effect: float, noise: float, df: int, noise_df: int) -> float:
-    from scipy import stats
-
-    if noise <= _NOTHING:  # without any noise, whatever differs differs for certain
-        return 0.0 if effect > _NOTHING else 1.0
-    return float(stats.f.sf(effect / noise, df, noise_df))
+    differences = np.round(by_run.mean(axis=(1, 2)), 9)
+    row: dict[str, float] = {"pairs": len(differences)}
+    if not len(differences):
+        return row  # the rest is NaN
+    row["difference"] = float(differences.mean())
+    row["p10"], row["p90"] = np.percentile(differences, (10, 90)).tolist()
+    row["wins"] = float((differences > 0).mean())
+    row["losses"] = float((differences < 0).mean())
+    by_unit, overlap = _by_unit(by_run.mean(axis=0))
+    test = t_test(by_unit, overlap)
+    return row | {"low": test.low, "high": test.high}
 
 
 def _over(part: float, whole: float) -> float:

@@ -75,6 +75,11 @@ class FinishedRun:
         return mean
 
     @property
+    def accuracy_by_fold(self) -> np.ndarray:
+        """(configs, folds, seeds) float64, the accuracy by what a run is."""
+        return self.accuracy.reshape(len(self.accuracy), len(self.manifest.split.folds), -1)
+
+    @property
     def note(self) -> str:
         """The caption of figures: the source of the data, and the split."""
         data, split = self.manifest.data, self.manifest.split

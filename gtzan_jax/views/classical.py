@@ -9,7 +9,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import refuse_links
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.text import printable
-from gtzan_jax.views.text import NOTHING, Table, interval, points
+from gtzan_jax.views.text import NOTHING, Table, interval, p_value, points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,7 +123,7 @@ def _scores_table(scores: "pd.DataFrame", paired: "pd.DataFrame") -> Table:
         if name in paired.index:
             test = paired.loc[name]
             cells += [points(test["difference"]), interval(test["low"], test["high"])]
-            cells += [f"{test['p_value']:.2g}"]
+            cells.append(p_value(test["p_value"]))
         else:
             cells += [NOTHING] * 3
         rows.append(cells)

@@ -14,7 +14,7 @@ from gtzan_jax.rundir.manifest import Parts, Session, environment
 from gtzan_jax.rundir.ranking import result_metrics
 from gtzan_jax.tables.protocols import divide, split_note
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.views.text import Table, counted, interval, percent, points
+from gtzan_jax.views.text import Table, counted, interval, p_value, percent, points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -138,18 +138,20 @@ def effects_section(run: FinishedRun, images: dict[str, bytes]) -> dict[str, Any
     }
     if sound.empty or not sweep.varying:
         return section
-    differences = effects.paired_differences(run.accuracy, sweep.varying)
-    section["by_value"] = Table.of(effects.distributions(run.accuracy, sweep.varying))
-    section["differences"] = _differences_table(differences, section["runs"])
+    accuracy = run.accuracy_by_fold
+    differences = effects.paired_differences(accuracy, sweep.varying)
+    section["units"] = effects.units_of(*accuracy.shape[1:])
+    section["by_value"] = Table.of(effects.distributions(accuracy, sweep.varying))
+    section["differences"] = _differences_table(differences, section["units"])
     figures = {
         "by_value": plots.accuracy_by_value(sound, sweep.axes, run.note),
-        "differences": plots.mean_differences(differences, run.note, section["runs"]),
+        "differences": plots.mean_differences(differences, run.note, section["units"]),
         "parallel": plots.parallel_coordinates(sound, sweep.axes, run.note),
         "pairs": plots.pair_heatmap(sound, sweep.axes, run.note),
     }
     if not section["diverged"]:
-        parts = effects.decompose(run.accuracy, sweep.varying)
-        section["shares"] = _shares(parts, run.accuracy.shape[1], section["runs"])
+        parts = effects.decompose(accuracy, sweep.varying)
+        section["shares"] = _shares(parts, section["units"], run)
         figures["shares"] = plots.variance_shares(parts.terms, run.note)
     images |= {name: _png(figure) for name, figure in figures.items()}
     return section
@@ -162,30 +164,32 @@ def runs_word(run: FinishedRun) -> str:
     return "folds" if len(run.manifest.seeds) == 1 else "folds and seeds"
 
 
-def _differences_table(differences: "pd.DataFrame", runs: str) -> Table:
+def _differences_table(differences: "pd.DataFrame", units: str | None) -> Table:
     """Lays paired differences out in percentage points."""
-    several = "run_low" in differences
     columns = ["hyperparameter", "value", "against", "pairs", "difference, points"]
-    columns += ["95 % interval over the pairs", *([f"over the {runs}"] if several else [])]
+    columns += [f"95 % interval over the {units}"] if units else []
+    columns += ["80 % of the pairs", "better in", "worse in"]
     rows = []
     for row in differences.to_dict("records"):
         cells = [row["hyperparameter"], str(row["value"]), str(row["baseline"]), str(row["pairs"])]
-        cells += [points(row["difference"]), interval(row["low"], row["high"])]
-        cells += [interval(row["run_low"], row["run_high"])] if several else []
+        cells += [points(row["difference"])]
+        cells += [interval(row["low"], row["high"])] if units else []
+        cells += [interval(row["p10"], row["p90"])]
         rows.append([*cells, percent(row["wins"]), percent(row["losses"])])
-    return Table([*columns, "better in", "worse in"], rows)
+    return Table(columns, rows)
 
 
-def _shares(parts: effects.Decomposition, num_runs: int, runs: str) -> dict[str, Any]:
+def _shares(parts: effects.Decomposition, units: str | None, run: FinishedRun) -> dict[str, Any]:
     """Returns what the template says of a decomposition."""
-    terms, several = parts.terms, num_runs > 1
+    terms = parts.terms
     columns = ["", "degrees of freedom", "share of the variance"]
-    columns += ["expected of their noise alone", "p"] if several else []
+    columns += ["expected of noise alone", "p", "p among all terms"] if units else []
     rows = []
     for row in terms.to_dict("records"):
         cells = [row["term"], str(row["df"]), percent(row["share"], 3)]
-        if several:
-            cells += [percent(row["noise_share"], 3), f"{row['p_value']:.2g}"]
+        if units:
+            cells.append(percent(row["noise_share"], 3))
+            cells += [p_value(row["p_value"]), p_value(row["p_holm"])]
         rows.append(cells)
     main = int((terms["order"] == 1).sum())
     sums = terms.groupby("order")["share"].sum()
@@ -194,8 +198,8 @@ def _shares(parts: effects.Decomposition, num_runs: int, runs: str) -> dict[str,
         "pairs": sums.get(2, 0.0),
         "three and more": parts.higher,
     }
-    if several:
-        whole |= {f"{runs}, all configurations alike": parts.runs, "noise": parts.noise}
+    if run.accuracy.shape[1] > 1:
+        whole |= {f"{runs_word(run)}, all configurations alike": parts.runs, "noise": parts.noise}
     return {
         "main": Table(["hyperparameter", *columns[1:]], rows[:main]),
         "pairs": Table(["pair", *columns[1:]], rows[main:]),
@@ -203,7 +207,7 @@ def _shares(parts: effects.Decomposition, num_runs: int, runs: str) -> dict[str,
         "std": math.sqrt(parts.variance),
         "first": terms["term"][0],
         "first_share": terms["share"][0],
-        "several": several,
+        "several": run.accuracy.shape[1] > 1,
     }
 
 

@@ -77,6 +77,11 @@ def interval(low: float, high: float) -> str:
     return f"{points(low)} to {points(high)}" if math.isfinite(low) else NOTHING
 
 
+def p_value(value: float) -> str:
+    """Returns a p-value to two digits."""
+    return f"{value:.2g}" if math.isfinite(value) else NOTHING
+
+
 def counted(count: int, noun: str) -> str:
     """Returns a number and what it counts, such as ``1 seed`` or ``2 seeds``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

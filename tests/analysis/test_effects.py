@@ -8,16 +8,18 @@ import pytest
 from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import AnovaRM, anova_lm
+from statsmodels.stats.multitest import multipletests
 
-from gtzan_jax.analysis.effects import decompose, distributions, mean_interval, paired_differences
+from gtzan_jax.analysis.effects import decompose, distributions, paired_differences, units_of
 
 AXES = {"a": (1, 2), "b": ("x", "y", "z"), "constant": (0.5,), "c": (0.1, 0.2, 0.3)}
 VARYING = ("a", "b", "c")
 
 
-def random_accuracy(num_runs=1):
-    """Returns (configs, runs): effects of the axes and of their pairs, of runs, and noise."""
+def random_accuracy(num_seeds=1, num_folds=1):
+    """Returns (configs, folds, seeds): effects of axes, of their pairs and of runs, and noise."""
     random = np.random.default_rng(0)
+    num_runs = num_folds * num_seeds
     shape = [len(values) for values in AXES.values()]
     grid = np.full((*shape, num_runs), 0.5)
     for axis in (0, 1, 3):
@@ -26,11 +28,12 @@ def random_accuracy(num_runs=1):
     grid = grid + 0.05 * random.normal(size=(*shape[:2], 1, 1, 1))
     grid = grid + 0.02 * random.normal(size=num_runs)
     grid = grid + 0.01 * random.normal(size=grid.shape)
-    return grid.reshape(-1, num_runs)
+    return grid.reshape(-1, num_folds, num_seeds)
 
 
 def long_frame(accuracy):
-    """Returns one row a config and run."""
+    """Returns one row a config and run, of (configs, folds, seeds)."""
+    accuracy = accuracy.reshape(len(accuracy), -1)
     rows = [
         (*config, run, accuracy[i, run])
         for i, config in enumerate(itertools.product(*AXES.values()))
@@ -80,14 +83,17 @@ def test_tests_are_those_of_repeated_measures():
     for name, row in expected.iterrows():
         if name.count(":") < 2:
             found = terms.loc[name.replace(":", " × ")]
-            assert found["p_value"] == pytest.approx(row["Pr > F"], rel=1e-6)
             assert found["df"] == row["Num DF"]
             assert found["share"] / found["noise_share"] == pytest.approx(row["F Value"])
+            if found["df"] == 1:  # one dimension is always a sphere
+                assert found["p_value"] == pytest.approx(row["Pr > F"], rel=1e-6)
+    _, holm, *_ = multipletests(terms["p_value"], method="holm")
+    np.testing.assert_allclose(terms["p_holm"], holm)
 
 
 def test_noise_shares_are_what_noise_alone_would_give():
     random = np.random.default_rng(1)
-    many = [decompose(random.normal(size=(18, 5)), AXES).terms for _ in range(300)]
+    many = [decompose(random.normal(size=(18, 1, 5)), AXES).terms for _ in range(300)]
     found = pd.concat(many).groupby("term")[["share", "noise_share"]].mean()
     np.testing.assert_allclose(found["share"], found["noise_share"], rtol=0.2)
 
@@ -102,23 +108,24 @@ def test_shares_add_up_to_one(num_runs):
         *result.terms.query("order == 2").sort_values("share", ascending=False)["term"],
     ]
     assert len(result.terms) == 3 + 3
-    assert ("p_value" in result.terms) == (num_runs > 1)
+    told = result.terms[["noise_share", "p_value", "p_holm"]].notna()
+    assert (told == (num_runs > 1)).all(axis=None)
 
 
 def test_a_sum_has_no_pairs_and_a_product_nothing_else():
     a, b, _, c = np.meshgrid([-1, 1], [-1, 0, 1], [0], [-1, 0, 1], indexing="ij")
-    total = decompose((a + 2.0 * b + c).reshape(-1, 1), AXES)
+    total = decompose((a + 2.0 * b + c).reshape(-1, 1, 1), AXES)
     assert total.terms.query("order == 2")["share"].max() == pytest.approx(0, abs=1e-12)
     assert total.higher == pytest.approx(0, abs=1e-12)
-    product = decompose((1.0 * a * b).reshape(-1, 1), AXES)
+    product = decompose((1.0 * a * b).reshape(-1, 1, 1), AXES)
     assert share_of(product, "a × b") == pytest.approx(1)
     assert product.terms.query("term != 'a × b'")["share"].max() == pytest.approx(0, abs=1e-12)
 
 
 def test_nothing_to_explain_has_no_shares():
-    result = decompose(np.full((18, 2), 0.1), AXES)
+    result = decompose(np.full((18, 1, 2), 0.1), AXES)
     assert result.terms["share"].isna().all()
-    assert (result.terms["p_value"] == 1).all()
+    assert result.terms[["p_value", "p_holm"]].isna().all(axis=None)
 
 
 def test_an_incomplete_grid_is_refused():
@@ -137,7 +144,7 @@ def test_a_grid_without_some_configs_is_refused(function):
 @pytest.mark.parametrize("count", [1, 2, 11])
 def test_any_number_of_axes(count):
     axes = {f"axis{i}": (0, 1) for i in range(count)}
-    accuracy = np.random.default_rng(0).normal(size=(2**count, 2))
+    accuracy = np.random.default_rng(0).normal(size=(2**count, 1, 2))
     result = decompose(accuracy, axes)
     assert len(result.terms) == count + count * (count - 1) // 2
     parts = result.terms["share"].sum() + result.higher + result.runs + result.noise
@@ -145,7 +152,7 @@ def test_any_number_of_axes(count):
     assert len(paired_differences(accuracy, axes)) == count
 
 
-def test_differences_are_paired_t_intervals():
+def test_differences_are_paired_and_their_spread_is_that_of_the_pairs():
     accuracy = random_accuracy(3)
     wide = long_frame(accuracy).pivot_table("y", [*VARYING], aggfunc="mean").reset_index()
     found = paired_differences(accuracy, AXES)
@@ -155,22 +162,45 @@ def test_differences_are_paired_t_intervals():
         ordered = wide.sort_values(others)
         value = ordered.loc[ordered[row.hyperparameter] == row.value, "y"].to_numpy()
         baseline = ordered.loc[ordered[row.hyperparameter] == row.baseline, "y"].to_numpy()
-        expected = stats.ttest_rel(value, baseline).confidence_interval(0.95)
-        assert (row.low, row.high) == pytest.approx((expected.low, expected.high), abs=1e-8)
-        assert row.difference == pytest.approx((value - baseline).mean(), abs=1e-8)
+        difference = pd.Series(value - baseline)
+        assert row.difference == pytest.approx(difference.mean(), abs=1e-8)
+        assert (row.p10, row.p90) == pytest.approx(difference.quantile([0.1, 0.9]), abs=1e-8)
         assert row.pairs == len(value)
         assert row.wins == (value > baseline).mean()
         assert row.losses == (value < baseline).mean()
 
 
-def test_intervals_over_runs_are_of_each_runs_mean_difference():
-    accuracy = random_accuracy(5)
-    frame = long_frame(accuracy)
+@pytest.mark.parametrize(
+    ("num_folds", "num_seeds"), [(1, 1), (4, 1), (1, 5), (3, 4), (5, 1), (6, 3)]
+)
+def test_intervals_are_over_seeds_or_over_five_folds(num_folds, num_seeds):
+    accuracy = random_accuracy(num_seeds, num_folds)
     row = paired_differences(accuracy, AXES).iloc[0]
-    means = frame.groupby(["run", "a"])["y"].mean().unstack()
-    expected = stats.ttest_rel(means[2], means[1]).confidence_interval(0.95)
-    assert (row.run_low, row.run_high) == pytest.approx((expected.low, expected.high), abs=1e-8)
-    assert "run_low" not in paired_differences(accuracy[:, :1], AXES)
+    units = units_of(num_folds, num_seeds)
+    of_value = accuracy.reshape(2, 9, num_folds, num_seeds)
+    differences = (of_value[1] - of_value[0]).mean(axis=0)
+    means = differences.mean(axis=1 if units == "folds" else 0)
+    if units is None:
+        assert np.isnan([row.low, row.high]).all()
+    else:
+        expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+        # Nadeau and Bengio: 1/n + 1/(n - 1) in place of 1/n, as each fold trains on n - 1 others.
+        wider = np.sqrt(1 + num_folds / (num_folds - 1)) if units == "folds" else 1
+        middle = means.mean()
+        assert row.high - middle == pytest.approx((expected.high - middle) * wider)
+        assert middle - row.low == pytest.approx((middle - expected.low) * wider)
+    assert (units == "folds") == (num_folds >= 5)
+    assert (units == "seeds") == (num_folds < 5 and num_seeds > 1)
+
+
+def test_tests_over_folds_allow_for_their_overlap():
+    accuracy = random_accuracy(2, 6)
+    row = paired_differences(accuracy, AXES).iloc[0]
+    term = decompose(accuracy, AXES).terms.set_index("term").loc["a"]
+    half = stats.t(5).ppf(0.975)
+    t = row.difference / (row.high - row.difference) * half
+    assert term["p_value"] == pytest.approx(2 * stats.t(5).sf(abs(t)))
+    assert term["share"] / term["noise_share"] == pytest.approx(t**2)
 
 
 def test_diverged_configs_leave_their_pairs():
@@ -184,13 +214,13 @@ def test_diverged_configs_leave_their_pairs():
 
 
 def test_one_pair_has_no_interval_and_none_no_difference():
-    found = paired_differences(np.array([[0.5], [0.6]]), {"a": (1, 2)}).iloc[0]
+    found = paired_differences(np.array([[[0.5]], [[0.6]]]), {"a": (1, 2)}).iloc[0]
     assert found.difference == pytest.approx(0.1)
-    assert np.isnan(found.low)
-    none = paired_differences(np.array([[0.5], [np.nan]]), {"a": (1, 2)}).iloc[0]
+    assert (found.p10, found.p90) == pytest.approx((0.1, 0.1))
+    none = paired_differences(np.array([[[0.5]], [[np.nan]]]), {"a": (1, 2)}).iloc[0]
     assert none.pairs == 0
     assert np.isnan(none.difference)
-    assert np.isnan(distributions(np.array([[0.5], [np.nan]]), {"a": (1, 2)})["mean"][1])
+    assert np.isnan(distributions(np.array([[[0.5]], [[np.nan]]]), {"a": (1, 2)})["mean"][1])
 
 
 def test_distributions_are_those_of_pandas():
@@ -204,7 +234,19 @@ def test_distributions_are_those_of_pandas():
             np.testing.assert_allclose(mine[columns].to_numpy(float), row.to_numpy())
 
 
-def test_mean_interval_is_scipys():
-    values = np.random.default_rng(0).normal(size=12)
-    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
-    assert mean_interval(values) == pytest.approx((expected.low, expected.high))
+@pytest.mark.parametrize("num_seeds", [1, 2, 5])
+def test_what_a_seed_does_to_all_pairs_alike_is_no_effect(num_seeds):
+    """Every seed shifts all pairs of the first axis by one draw; the pairs agree all the same."""
+    random = np.random.default_rng(0)
+    excluded, replications = 0, 400
+    for _ in range(replications):
+        grid = 0.001 * random.normal(size=(2, 9, num_seeds))
+        grid[1] += 0.02 * random.normal(size=num_seeds)
+        row = paired_differences(grid.reshape(18, 1, num_seeds), AXES).iloc[0]
+        excluded += row.low > 0 or row.high < 0
+        agree = max(row.wins, row.losses)
+    assert agree > 0.75
+    if num_seeds == 1:
+        assert excluded == 0
+    else:
+        assert stats.binomtest(excluded, replications, 0.05).pvalue > 0.01

@@ -37,10 +37,10 @@ def as_published(config):
     return 0.4 + points + 0.01 * (config["activation"] == "leaky_relu")
 
 
-def history_by(rule):
+def history_by(rule, num_seeds=1):
     """Returns a history that ends with a rule's accuracy, and a dither that favours no value."""
-    dither = 1e-4 * np.random.default_rng(0).normal(size=SWEEP.num_configs)
-    return history_of(SWEEP, np.array([[rule(c)] for c in SWEEP.configs]) + dither[:, None])
+    dither = 1e-4 * np.random.default_rng(0).normal(size=(SWEEP.num_configs, num_seeds))
+    return history_of(SWEEP, np.array([[rule(c)] for c in SWEEP.configs]) + dither)
 
 
 def judged(tmp_path, history, sweep=SWEEP, curves=None, table=None, data=GONE):
@@ -109,11 +109,23 @@ def test_a_consistent_effect_of_the_rest_is_seen(tmp_path, name, size, holds):
     def rule(config):
         return as_published(config) + size * (config[name] in (128, 0.2))
 
-    found = judged(tmp_path, history_by(rule))[OTHERS]
+    found = judged(tmp_path, history_by(rule, num_seeds=3))[OTHERS]
     assert found.holds is holds
     if not holds:
         best = "128" if name == "num_units2" else "0.2"
         assert f"{name} {best}: 100 %, 1.0 points" in found.measured
+
+
+@pytest.mark.parametrize(("shifts", "holds"), [([1e-2], None), ([1e-2, 4e-3, -5e-3], True)])
+def test_what_a_seed_does_to_all_pairs_alike_refutes_nothing(tmp_path, shifts, holds):
+    """A null that all pairs of a seed share, under which they agree nevertheless."""
+    dither = 1e-4 * np.random.default_rng(0).normal(size=(SWEEP.num_configs, len(shifts)))
+    wide = np.array([config["num_units2"] == 128 for config in SWEEP.configs])
+    rule = np.array([as_published(config) for config in SWEEP.configs])
+    accuracy = rule[:, None] + wide[:, None] * shifts + dither
+    found = judged(tmp_path, history_of(SWEEP, accuracy))[OTHERS]
+    assert "num_units2 128: 100 %" in found.measured
+    assert found.holds is holds
 
 
 def test_curves_as_published_bear_the_claims_out(tmp_path):

@@ -107,13 +107,13 @@ def test_the_page_needs_nothing_else(report):
 def test_both_show_the_figures_of_the_effects(report, folder):
     run = read_finished(folder)
     cells = Page(report.html).cells
-    terms = effects.decompose(run.accuracy, SWEEP.axes).terms
+    terms = effects.decompose(run.accuracy_by_fold, SWEEP.axes).terms
     for row in terms.itertuples():
         share = f"{100 * row.share:.3f} %"
         triples = zip(cells, cells[1:], cells[2:], strict=False)
         assert (row.term, str(row.df), share) in triples
         assert f"| {row.term} | {row.df} | {share} |" in report.markdown
-    for row in effects.paired_differences(run.accuracy, SWEEP.axes).itertuples():
+    for row in effects.paired_differences(run.accuracy_by_fold, SWEEP.axes).itertuples():
         if row.hyperparameter in ("num_units1", "activation", "optimizer"):
             text = f"{100 * row.difference:+.2f}".replace("-", "−")
             assert text in cells
@@ -229,7 +229,7 @@ def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
     front = f"| 1 | {best.validation_accuracy:.4f} |"
     if protocol == "kfold":
         front += f" {best.validation_accuracy_std:.4f} | {best.test_accuracy:.4f} |"
-        assert "The interval over the folds" in text
+        assert "There is no interval" in text  # of one seed and three folds
         assert "3 stratified folds, split seed 0" in text
         assert "on fold 0 of the sweep" in text
         assert "with 1000 test tracks" in text
@@ -378,13 +378,18 @@ def test_damaged_baselines_are_refused(folder, tmp_path):
 def test_figures_are_labelled_and_name_their_data(folder, name):
     run = read_finished(folder)
     axes = SWEEP.varying
-    differences = effects.paired_differences(run.accuracy, axes)
-    terms = effects.decompose(run.accuracy, axes).terms
+    differences = effects.paired_differences(run.accuracy_by_fold, axes)
+    terms = effects.decompose(run.accuracy_by_fold, axes).terms
     figure, labels = {
         "shares": (plots.variance_shares(terms, run.note), ["num_units1 × optimizer", "share, %"]),
         "differences": (
-            plots.mean_differences(differences, run.note),
-            ["num_units1: 12 − 8", "difference, percentage points", "95 % interval over the runs"],
+            plots.mean_differences(differences, run.note, "seeds"),
+            [
+                "num_units1: 12 − 8",
+                "difference, percentage points",
+                "80 % of the pairs",
+                "mean, 95 % interval over the seeds",
+            ],
         ),
         "parallel": (
             plots.parallel_coordinates(run.results, axes, run.note),

@@ -86,13 +86,13 @@ def test_figures_of_a_sweep_take_any_number_of_axes(count):
     results = results_table(sweep, random_history(sweep)).sort_values("config_id", key=ids(sweep))
     assert len(sweep.varying) == count
     assert set(sweep.varying) <= texts(plots.accuracy_by_value(results, sweep.axes, NOTE))
-    accuracy = results["test_accuracy"].to_numpy()[:, None]
+    accuracy = results["test_accuracy"].to_numpy()[:, None, None]
     terms = effects.decompose(accuracy, sweep.axes).terms
     differences = effects.paired_differences(accuracy, sweep.axes)
     lines = plots.parallel_coordinates(results, sweep.axes, NOTE)
     for figure in (lines, plots.variance_shares(terms, NOTE)):
         assert set(sweep.varying) <= texts(figure)
-    labels = plots.mean_differences(differences, NOTE)
+    labels = plots.mean_differences(differences, NOTE, None)
     assert {f"{name}: {high:g} − {low:g}" for name, (low, high) in sweep.varying.items()} <= texts(
         labels
     )

@@ -56,13 +56,13 @@ def variance_shares(terms: "pd.DataFrame", note: str) -> Figure:
     return figure
 
 
-def mean_differences(differences: "pd.DataFrame", note: str, runs: str = "runs") -> Figure:
+def mean_differences(differences: "pd.DataFrame", note: str, units: str | None) -> Figure:
     """Draws the mean paired difference between the values of each hyperparameter.
 
     Args:
       differences: from ``effects.paired_differences``.
       note: the source of the data.
-      runs: what the several runs of a config are: seeds, folds, or both.
+      units: what the intervals are over, from ``effects.units_of``.
     """
     names = [
         f"{row.hyperparameter}: {value_label(row.value)} − {value_label(row.baseline)}"
@@ -74,16 +74,18 @@ def mean_differences(differences: "pd.DataFrame", note: str, runs: str = "runs")
     axes = figure.subplots()
     places = np.arange(len(names))
     axes.axvline(0, color="black", linewidth=0.8)
-    kinds = {"pairs": ("low", "high", TRAIN, 0.0), runs: ("run_low", "run_high", TEST, 0.25)}
-    for over, (low, high, colour, shift) in kinds.items():
-        if low in differences:
-            centre, ends = differences["difference"], differences[[low, high]].to_numpy(float)
-            # NaN where there is one pair only, or none: no bar then.
-            reach = np.nan_to_num(np.abs(ends - centre.to_numpy()[:, None])).T
-            axes.errorbar(
-                100 * centre, places + shift, xerr=100 * reach, fmt="o", color=colour,
-                markersize=4, capsize=3, label=f"95 % interval over the {over}",
-            )  # fmt: skip
+    axes.hlines(
+        places, 100 * differences["p10"], 100 * differences["p90"],
+        color=TRAIN, linewidth=5, alpha=0.35, label="80 % of the pairs",
+    )  # fmt: skip
+    centre, ends = 100 * differences["difference"], 100 * differences[["low", "high"]]
+    # NaN where there is no interval: no bar then.
+    reach = np.nan_to_num(np.abs(ends.to_numpy(float) - centre.to_numpy()[:, None])).T
+    label = f"mean, 95 % interval over the {units}" if units else "mean"
+    axes.errorbar(
+        centre, places, xerr=reach if units else None, fmt="o", color=TEST, markersize=4,
+        capsize=3, label=label,
+    )  # fmt: skip
     axes.invert_yaxis()
     # Above the axes: inside, it would look like one more difference.
     axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)

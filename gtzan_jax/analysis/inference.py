@@ -1,0 +1,129 @@
+"""Tests and intervals of a mean, for the few values that runs are: seeds, or folds.
+
+None is given where the values leave no estimate of their variance: a single value, or values that
+are all equal, which tell nothing of how others would differ.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+CONFIDENCE = 0.95
+
+FEWEST_SPLITS = 5
+"""Splits or folds that an interval over them needs. Fewer say too little of their deviation, in
+which the correction for their overlap trusts."""
+
+_NOTHING = 1e-9  # a deviation of accuracies that is a rounding error
+
+
+class PairedTest(NamedTuple):
+    """A mean difference, its 95 % interval, and the p-value of the hypothesis that it is 0.
+
+    Interval and p-value are NaN where the differences leave no estimate of their variance.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
+    """Tests whether a mean difference is 0, by Student's t.
+
+    The variance of the mean of n differences is taken for (1/n + overlap) s², s² their sample
+    variance, with n - 1 degrees of freedom.
+
+    Args:
+      differences: (n,) differences of two accuracies, one for each seed, split or fold.
+      overlap: what two splits share, see :func:`corrected_t_test`; 0 for independent values.
+    """
+    from scipy import stats
+
+    count = len(differences)
+    mean = float(np.mean(differences)) if count else math.nan
+    deviation = float(np.std(differences, ddof=1)) if count > 1 else 0.0
+    if not deviation > _NOTHING:
+        return PairedTest(mean, math.nan, math.nan, math.nan)
+    error = math.sqrt(1.0 / count + overlap) * deviation
+    student = stats.t(count - 1)
+    margin = float(student.ppf((1.0 + CONFIDENCE) / 2.0)) * error
+    p_value = 2.0 * float(student.sf(abs(mean) / error))
+    return PairedTest(mean, mean - margin, mean + margin, p_value)
+
+
+def corrected_t_test(differences: np.ndarray, test_over_train: float) -> PairedTest:
+    """Tests whether a mean difference over splits whose train parts overlap is 0.
+
+    Such splits share most of their train tracks, so the differences vary less than those of
+    independent experiments would, and Student's t finds differences that are none. Nadeau and
+    Bengio put (1/n + test/train) s² in place of s²/n for the variance of the mean.
+
+    Args:
+      differences: (splits,) differences of two models' accuracies.
+      test_over_train: tracks of the test part per track of the train part.
+
+    Returns:
+      without interval and p-value where there are fewer than :data:`FEWEST_SPLITS`.
+
+    References:
+      Nadeau and Bengio, Inference for the Generalization Error, Machine Learning 52 (2003).
+    """
+    if len(differences) < FEWEST_SPLITS:
+        mean = float(np.mean(differences)) if len(differences) else math.nan
+        return PairedTest(mean, math.nan, math.nan, math.nan)
+    return t_test(differences, test_over_train)
+
+
+def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -> float:
+    """Tests whether mean effects are all 0, whatever the covariance of the effects.
+
+    The F test of repeated measures takes contrasts of the effects for equally noisy and
+    independent (sphericity). Greenhouse and Geisser multiply its degrees of freedom by
+
+        ε = tr(S)² / (df tr(S²)),
+
+    S the covariance of the effects: 1 for a sphere, 1/df where one contrast has all the noise.
+
+    Args:
+      effects: (cells, n) effects of a term in each of n seeds or folds, which sum to 0 over the
+        term's values.
+      df: dimensions that such effects have.
+      overlap: as for :func:`t_test`.
+
+    Returns:
+      p; NaN with one run, and where the runs do not differ.
+
+    References:
+      Greenhouse and Geisser, On methods in the analysis of profile data, Psychometrika 24 (1959).
+    """
+    from scipy import stats
+
+    count = effects.shape[1]
+    mean = effects.mean(axis=1)
+    noise = effects - mean[:, None]
+    # (n, n) instead of (cells, cells): the products of noise have the eigenvalues of S.
+    products = noise.T @ noise / max(count - 1, 1)
+    trace = float(np.trace(products))
+    if count < 2 or trace <= _NOTHING**2 * len(mean):
+        return math.nan
+    epsilon = trace**2 / (df * float(np.square(products).sum()))
+    statistic = float(np.square(mean).sum()) / ((1.0 / count + overlap) * trace)
+    return float(stats.f.sf(statistic, epsilon * df, epsilon * df * (count - 1)))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Returns p-values that allow for the number of tests; NaN stays, and is not counted.
+
+    References:
+      Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979).
+    """
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)
+    factors = np.maximum(np.isfinite(p).sum() - np.arange(len(p)), 1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
+    return adjusted
