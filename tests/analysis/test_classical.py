@@ -19,7 +19,7 @@ from gtzan_jax.analysis.classical import (
     scores_table,
 )
 from gtzan_jax.jobs.baselines import OURS
-from gtzan_jax.tables.protocols import random_split
+from gtzan_jax.tables.splits import random_split
 
 QUICK = ("linear discriminant analysis", "Gaussian naive Bayes", "decision tree")
 
