@@ -321,3 +321,10 @@ def test_the_real_table_gives_what_the_published_lists_give(real_table_path, mod
     table = load_table(real_table_path)
     for protocol, expected in REAL[model].items():
         assert accuracy(table, protocol, MODELS[model]) == pytest.approx(expected, abs=0.03)
+
+
+def test_the_sample_shows_the_gap(sample):
+    apart, mixed = (
+        accuracy(sample, name, MODELS["svm"]) for name in ("artist_folds", "mixed_artists")
+    )
+    assert 0.08 < mixed - apart < 0.25
