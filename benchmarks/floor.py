@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import Sizes
+from gtzan_jax.tables.folds import Sizes
 
 SIDE = 2048  # rows and columns of both factors
 _SIDES = {"cpu": SIDE}  # an accelerator needs more to show what it can do

@@ -14,7 +14,7 @@ import pytest
 
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
-from gtzan_jax.tables.protocols import Fold, FoldArrays, arrays_of, sizes_of
+from gtzan_jax.tables.folds import Fold, FoldArrays, arrays_of, sizes_of
 from gtzan_jax.tables.schema import FEATURES, FeatureTable
 
 jax.config.update("jax_platforms", "cpu")

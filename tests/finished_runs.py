@@ -39,7 +39,9 @@ SESSION = Session(
 
 def num_folds_of(sweep: Sweep) -> int:
     """Returns how many folds the protocol of a sweep gives."""
-    return sweep.num_folds if PROTOCOLS[sweep.protocol].takes_num_folds else 1
+    if PROTOCOLS[sweep.protocol].takes_num_folds:
+        return sweep.num_folds
+    return 3 if sweep.protocol in {"artist_folds", "mixed_artists"} else 1
 
 
 def random_history(sweep: Sweep, num_seeds: int = 1) -> History:

@@ -25,8 +25,9 @@ from gtzan_jax import cli, sweep
 from gtzan_jax.jobs import sweeping
 from gtzan_jax.resources import resource
 from gtzan_jax.tables import sources
-from gtzan_jax.tables.protocols import random_split, scaler_of
+from gtzan_jax.tables.folds import scaler_of
 from gtzan_jax.tables.schema import COLUMNS, FEATURES
+from gtzan_jax.tables.splits import random_split
 from gtzan_jax.tables.validation import parse_table
 
 USAGE = 2

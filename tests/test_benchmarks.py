@@ -19,8 +19,9 @@ from benchmarks.rows import QUICK, ROWS
 from benchmarks.table import load_arrays
 from benchmarks.targets import COMPARED, FIGURES, Figure
 from gtzan_jax.errors import RunError
-from gtzan_jax.tables.protocols import Sizes, random_split
+from gtzan_jax.tables.folds import Sizes
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.tables.splits import random_split
 
 CIRCUMSTANCES = {"platform": "cpu", "data": "Data: made up", "missing": ["Keras: keras is …"]}
 PARTS = {"import_s": 1.0, "load_s": 0.5, "compile_s": 5.0, "train_s": 8.0, "write_s": 1.4}

@@ -24,7 +24,8 @@ from gtzan_jax.resources import resource
 from gtzan_jax.rundir.history import History, members_of
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
-from gtzan_jax.tables.protocols import PROTOCOLS, Sizes, arrays_of, divide
+from gtzan_jax.tables.folds import Sizes, arrays_of
+from gtzan_jax.tables.protocols import PROTOCOLS, divide
 from gtzan_jax.tables.schema import COLUMNS, FEATURES
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.validation import parse_table
@@ -174,7 +175,7 @@ def tables():
 
     def text(values, labels):
         rows = [
-            ",".join([f"{i}.wav", "1", *map(repr, row), label])
+            ",".join([f"disco.{i:05d}.wav", "1", *map(repr, row), label])
             for i, (row, label) in enumerate(zip(values.tolist(), labels, strict=True))
         ]
         return "\n".join([",".join(COLUMNS), *rows])

@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gtzan_jax.analysis.inference import PairedTest, corrected_t_test
-from gtzan_jax.tables.protocols import Fold
+from gtzan_jax.tables.folds import Fold
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas and scikit-learn: not before they are needed

@@ -33,8 +33,10 @@ from gtzan_jax.rundir.manifest import Data, as_dict
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.protocols import PROTOCOLS, Division, random_split, unseen_genres
+from gtzan_jax.tables.folds import unseen_genres
+from gtzan_jax.tables.protocols import PROTOCOLS, Division
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.tables.splits import random_split
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.platforms import devices_in_use, select_platform

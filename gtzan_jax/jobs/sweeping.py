@@ -24,7 +24,7 @@ from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.search import Grid, Proposal
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import unseen_genres
+from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.platforms import (

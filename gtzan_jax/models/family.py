@@ -10,7 +10,7 @@ import numpy as np
 
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import Sizes
+from gtzan_jax.tables.folds import Sizes
 
 Array = jax.Array | np.ndarray | np.number[Any]  # on a device or the host
 

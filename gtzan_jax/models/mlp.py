@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from gtzan_jax.models.family import Array, Structure, Tree
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import Sizes
+from gtzan_jax.tables.folds import Sizes
 
 # Random numbers for units are drawn in blocks of this many, each block from a key of its
 # own, so that a wider layer begins with the numbers of a narrower one.

@@ -12,7 +12,8 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.models.mlp import MlpFamily, Traced
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import Division, scaler_of
+from gtzan_jax.tables.folds import scaler_of
+from gtzan_jax.tables.protocols import Division
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:

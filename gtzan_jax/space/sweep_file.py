@@ -6,6 +6,7 @@ import re
 import reprlib
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,8 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
         ),
         num_folds=checks.whole(2, 1000)(document.get("num_folds", 5), f"{where}: num_folds"),
     )
+    if not PROTOCOLS[sweep.protocol].takes_num_folds:  # no difference between two runs, then
+        sweep = replace(sweep, num_folds=Sweep.num_folds)
     if sweep.num_configs > MAX_CONFIGS:
         raise InputError(
             f"{where}: the grid has {sweep.num_configs:,} configs; at most {MAX_CONFIGS:,} are "

@@ -1,75 +1,30 @@
-"""Protocols: how songs are divided into folds, and what a fold looks like to the trainer.
-
-A *fold* is one division into train, validation and test part. To a compiled program a fold is
-data: arrays whose sizes all folds of a protocol share, standardised by the fold's train rows,
-with weights that say which rows count where. No program is compiled for a fold.
-"""
+"""Protocols: how songs are divided into folds, and what the figures of each mean."""
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
+from gtzan_jax.tables import lists
+from gtzan_jax.tables.folds import Fold, FoldArrays, Rows, Sizes, arrays_of, sizes_of
+from gtzan_jax.tables.splits import (
+    VALIDATION_SHARE,
+    fold_of,
+    hold_groups,
+    holdout_split,
+    random_folds,
+    random_split,
+)
 
 if TYPE_CHECKING:
     from gtzan_jax.tables.schema import FeatureTable
 
-Rows = NDArray[np.intp]  # indices into a feature table
-
-_TEST_SHARE = 0.3  # of the tracks, in the assignment
-_HOLDOUT = (0.2, 0.2)  # shares of validation and test
-
-
-@dataclass(frozen=True, eq=False)
-class Fold:
-    """The rows of each part, in the order in which the protocol drew them."""
-
-    train: Rows
-    validation: Rows  # may be empty
-    test: Rows
-
-    def __repr__(self) -> str:
-        return f"Fold(train {len(self.train)}, validation {len(self.validation)}, " + (
-            f"test {len(self.test)})"
-        )
-
-
-class Sizes(NamedTuple):
-    """All that compiling needs to know of a protocol's folds: the sizes of their arrays."""
-
-    num_train: int  # rows of the largest train part
-    num_eval: int  # rows of the largest validation and test part together
-    num_features: int
-    num_classes: int
-
-
-class FoldArrays(NamedTuple):
-    """A fold as the trainer gets it: NumPy's arrays, or JAX's once they are on a device.
-
-    Weights are 1 where a row counts, and 0 elsewhere.
-    """
-
-    x_train: Any  # (num_train, features) float32, standardised, 0 where padding
-    y_train: Any  # (num_train,) int32
-    train_weight: Any  # (num_train,) float32
-    row: Any  # (num_train,) uint32, the row's place in the table, which names it
-    x_eval: Any  # (num_eval, features) float32
-    y_eval: Any  # (num_eval,) int32
-    validation_weight: Any  # (num_eval,) float32
-    test_weight: Any  # (num_eval,) float32
-
-
-class Scaler(NamedTuple):
-    """``(x - mean) / scale`` standardises; the statistics of a train part."""
-
-    mean: NDArray[np.float64]  # (features,)
-    scale: NDArray[np.float64]  # (features,), the deviation; 1 where a feature is constant
+_ARTIST_FOLDS = ("1", "2", "3")  # as the list numbers them
 
 
 @dataclass(frozen=True)
@@ -78,10 +33,11 @@ class Protocol:
 
     Attributes:
       divide: returns the folds of a table for a split seed and a number of folds.
-      summary: what it does, in a few words for figures.
+      summary: what it does, in a few words for figures; names the split seed where that matters.
       select_on: the part by which configs are ranked, ``test`` or ``validation``.
-      note: what its numbers mean, for reports.
+      note: the question that it answers, and what its numbers mean, for reports.
       takes_num_folds: whether the number of folds is the user's choice.
+      goes_by: the list of GTZAN's tracks that it goes by, if any; see ``lists``.
     """
 
     name: str
@@ -90,6 +46,7 @@ class Protocol:
     select_on: str
     note: str
     takes_num_folds: bool = False
+    goes_by: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -100,12 +57,16 @@ class Protocol:
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """A table that a protocol has divided, ready for the trainer."""
+    """A table that a protocol has divided, ready for the trainer.
+
+    ``left_out`` are sentences on what the table and the protocol's list do not share.
+    """
 
     table: "FeatureTable"
     protocol: Protocol
     split_seed: int
     folds: tuple[Fold, ...]
+    left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Division({self.protocol.name}, {len(self.folds)} folds of {self.table!r})"
@@ -129,13 +90,14 @@ class Division:
 def divide(table: "FeatureTable", protocol: str, split_seed: int, num_folds: int) -> Division:
     """Divides a table by a protocol; see :func:`folds_of`."""
     folds = folds_of(table, protocol, split_seed, num_folds)
-    return Division(table, PROTOCOLS[protocol], split_seed, tuple(folds))
+    goes_by = PROTOCOLS[protocol].goes_by
+    left_out = lists.left_out(table, goes_by) if goes_by else ()
+    return Division(table, PROTOCOLS[protocol], split_seed, tuple(folds), left_out)
 
 
 def split_note(protocol: str, split_seed: int, num_folds: int) -> str:
     """Returns how songs are divided, in a few words for figures."""
-    how = PROTOCOLS[protocol].summary.format(num_folds=num_folds)
-    return f"{how}, split seed {split_seed}"
+    return PROTOCOLS[protocol].summary.format(num_folds=num_folds, split_seed=split_seed)
 
 
 def folds_of(table: "FeatureTable", name: str, split_seed: int, num_folds: int) -> list[Fold]:
@@ -148,114 +110,50 @@ def folds_of(table: "FeatureTable", name: str, split_seed: int, num_folds: int) 
       num_folds: of protocols that have a choice.
 
     Raises:
-      InputError: the seed is out of range, or a part would be empty.
+      InputError: the seed is out of range, a part would be empty, or the table is not GTZAN's
+        and the protocol goes by a list of GTZAN's tracks.
     """
     if not 0 <= split_seed < 2**32:
         raise InputError(f"split seed {split_seed} is not between 0 and {2**32 - 1}")
-    return PROTOCOLS[name].divide(table, split_seed, num_folds)
+    protocol = PROTOCOLS[name]
+    if protocol.goes_by:
+        lists.check_known(table, protocol.goes_by)
+    return protocol.divide(table, split_seed, num_folds)
 
 
-def unseen_genres(table: "FeatureTable", folds: Sequence[Fold]) -> list[str]:
-    """Returns a sentence for each fold whose train part has no track of some genre."""
-    absent = [
-        (place, [g for i, g in enumerate(table.genres) if i not in table.y[fold.train]])
-        for place, fold in enumerate(folds)
-    ]
-    return [
-        f"no track of {', '.join(genres)} is in the train part of fold {place}: "
-        "it cannot be learnt there"
-        for place, genres in absent
-        if genres
-    ]
+def groups_of(table: "FeatureTable") -> NDArray[np.int32]:
+    """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
-
-def sizes_of(table: "FeatureTable", folds: Sequence[Fold]) -> Sizes:
-    """Returns the sizes that the arrays of all folds fit into."""
-    return Sizes(
-        max(len(fold.train) for fold in folds),
-        max(len(fold.validation) + len(fold.test) for fold in folds),
-        len(table.features),
-        len(table.genres),
-    )
-
-
-def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
-    """Returns the mean and deviation of each feature over a fold's train part.
-
-    They are float64, since a float32 sum over features as large as 10⁶ loses digits.
+    Rows whose features are exactly equal are one group, and so are those of one artist, where the
+    list of artists knows the track. Every other row is a group of its own. Songs of one artist
+    are alike, so groups, not rows, are what resampling draws.
     """
-    x = table.x[fold.train].astype(np.float64)
-    mean, scale = x.mean(axis=0), x.std(axis=0)
-    # The deviation of equal numbers is not quite 0 in floating point; see StandardScaler.
-    scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
-    return Scaler(mean, scale)
+    rows_of: dict[int, list[int]] = {}
+    for row, listed in enumerate(lists.look_up(table, lists.ARTIST_FOLDS)):
+        if listed:
+            rows_of.setdefault(listed.artist, []).append(row)
+    return _merged(len(table.y), [*rows_of.values(), *table.repeats])
 
 
-def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
-    """Lays a fold out in arrays of the given sizes.
-
-    Everything is scaled with the train part's numbers: those of the other parts must stay
-    unknown to what is trained.
-
-    Raises:
-      InputError: a scaled number is beyond float32.
-    """
-    scaler = scaler_of(table, fold)
-    evaluated = np.concatenate([fold.validation, fold.test]).astype(np.intp)
-    count, missing = len(fold.validation), sizes.num_eval - len(evaluated)
-    parts = np.repeat([0, 1, 2], [count, len(fold.test), missing])
-    return FoldArrays(
-        x_train=_filled(_scaled(table, fold.train, scaler), sizes.num_train),
-        y_train=_filled(table.y[fold.train], sizes.num_train),
-        train_weight=_filled(np.ones(len(fold.train), np.float32), sizes.num_train),
-        row=_filled(fold.train.astype(np.uint32), sizes.num_train),
-        x_eval=_filled(_scaled(table, evaluated, scaler), sizes.num_eval),
-        y_eval=_filled(table.y[evaluated], sizes.num_eval),
-        validation_weight=(parts == 0).astype(np.float32),
-        test_weight=(parts == 1).astype(np.float32),
-    )
+def _repeats_of(table: "FeatureTable") -> NDArray[np.int32]:
+    """Returns the group of each row, where exact repeats alone are a group."""
+    return _merged(len(table.y), table.repeats)
 
 
-def _scaled(table: "FeatureTable", rows: Rows, scaler: Scaler) -> NDArray[np.float32]:
-    x = table.x[rows].astype(np.float64)
-    scaled = (x - scaler.mean) / scaler.scale
-    for row, column in np.argwhere(np.abs(scaled) > np.finfo(np.float32).max)[:1]:
-        raise InputError(
-            f"track {table.tracks[rows[row]]!r}, column {table.features[column]!r}: "
-            f"{x[row, column]:g} is too far from the tracks to train on, which have "
-            f"{scaler.mean[column]:g} ± {scaler.scale[column]:g}"
-        )
-    return scaled.astype(np.float32)
+def _merged(num_rows: int, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    """Numbers groups of rows: those that stand together, also by way of others, share a number."""
+    first = np.arange(num_rows)
+    for rows in together:
+        first[np.isin(first, first[list(rows)])] = first[list(rows)].min()
+    return np.unique(first, return_inverse=True)[1].astype(np.int32)
 
 
-def _filled(array: NDArray, size: int) -> NDArray:  # type: ignore[type-arg]
-    """Returns an array whose first axis has been filled up with zeros."""
-    return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))
-
-
-def random_split(num_rows: int, seed: int) -> Fold:
-    """Splits rows 70:30 at random, not stratified, as the assignment did with scikit-learn.
-
-    It is ``sklearn.model_selection.train_test_split`` to the row, without the two seconds that
-    importing it takes.
-    """
-    num_test = math.ceil(_TEST_SHARE * num_rows)
-    rows = np.random.RandomState(seed).permutation(num_rows)
-    return Fold(train=rows[num_test:], validation=rows[:0], test=rows[:num_test])
-
-
-def _assignment(table: "FeatureTable", seed: int, num_folds: int) -> list[Fold]:
-    del num_folds
+def _assignment(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
     return [random_split(len(table.y), seed)]
 
 
-def _holdout(table: "FeatureTable", seed: int, num_folds: int) -> list[Fold]:
-    del num_folds
-    random = np.random.RandomState(seed)
-    places = _dealt(table.y, np.arange(len(table.y)), random)
-    ends = np.cumsum(_HOLDOUT)
-    validation, test = places < ends[0], (places >= ends[0]) & (places < ends[1])
-    return [_fold(table.y, ~validation & ~test, validation, test)]
+def _holdout(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
+    return [holdout_split(table.y, _repeats_of(table), np.random.RandomState(seed))]
 
 
 def _kfold(table: "FeatureTable", seed: int, num_folds: int) -> list[Fold]:
@@ -265,40 +163,40 @@ def _kfold(table: "FeatureTable", seed: int, num_folds: int) -> list[Fold]:
             f"{num_folds} folds need as many tracks of each genre, and the smallest has "
             f"{smallest}; take --num_folds={max(2, smallest)} or fewer"
         )
+    return _stratified(table, np.arange(len(table.y)), seed, num_folds)
+
+
+def _mixed_artists(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
+    part = _parts(table, lists.ARTIST_FOLDS)
+    return _stratified(table, np.flatnonzero(part != ""), seed, len(_ARTIST_FOLDS))
+
+
+def _stratified(table: "FeatureTable", rows: Rows, seed: int, num_folds: int) -> list[Fold]:
     random = np.random.RandomState(seed)
-    everything = np.arange(len(table.y))
-    part = np.floor(num_folds * _dealt(table.y, everything, random)).astype(int)
+    return random_folds(table.y, _repeats_of(table), rows, num_folds, random)
+
+
+def _fault_filtered(table: "FeatureTable", _seed: int, _num_folds: int) -> list[Fold]:
+    part = _parts(table, lists.FAULT_FILTERED)
+    return [fold_of(part == "train", part == "validation", part == "test")]
+
+
+def _artist_folds(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
+    part, groups = _parts(table, lists.ARTIST_FOLDS), groups_of(table)
+    random = np.random.RandomState(seed)
     folds = []
-    for number in range(num_folds):
-        others = everything[part != number]
-        held = np.zeros(len(table.y), bool)
-        held[others[_dealt(table.y[others], others, random) < _HOLDOUT[0]]] = True
+    for number in _ARTIST_FOLDS:
         test = part == number
-        folds.append(_fold(table.y, ~test & ~held, held, test))
+        others = np.flatnonzero((part != "") & ~test)
+        held = np.zeros(len(part), bool)
+        held[others] = hold_groups(table.y[others], groups[others], VALIDATION_SHARE, random)
+        folds.append(fold_of((part != "") & ~test & ~held, held, test))
     return folds
 
 
-def _dealt(y: NDArray[np.int32], rows: Rows, random: np.random.RandomState) -> NDArray[np.float64]:
-    """Deals out rows: returns (rows,) numbers in [0, 1), evenly spread within each genre.
-
-    Rows whose number lies in an interval are a stratified part. Each genre starts at another
-    place, so that what does not divide evenly is not the same part's gain in every genre.
-    """
-    places = np.empty(len(rows))
-    for genre in np.unique(y):
-        mine = np.flatnonzero(y == genre)
-        order = random.permutation(len(mine))
-        places[mine[order]] = (np.arange(len(mine)) + random.uniform()) / len(mine)
-    return places
-
-
-def _fold(y: NDArray[np.int32], *parts: NDArray[np.bool_]) -> Fold:
-    for name, part in zip(("train", "validation", "test"), parts, strict=True):
-        if not part.any():
-            raise InputError(
-                f"the {name} part of a fold would be empty: {len(y)} tracks are too few"
-            )
-    return Fold(*(np.flatnonzero(part) for part in parts))
+def _parts(table: "FeatureTable", name: str) -> NDArray[np.str_]:
+    """Returns the part of each row by a list: (rows,), empty where the list has none."""
+    return np.array([listed.part if listed else "" for listed in lists.look_up(table, name)])
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -307,29 +205,65 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "assignment",
             _assignment,
-            "random 70:30 split",
+            "random 70:30 split, split seed {split_seed}",
             "test",
             "As in the assignment, the configs are ranked by their accuracy on the same 30 % of "
-            "the tracks that is reported, so the best one's accuracy is optimistic.",
+            "the tracks that is reported, so the best one's accuracy is optimistic. Songs of one "
+            "artist, and exact repeats, are on both sides.",
         ),
         Protocol(
             "holdout",
             _holdout,
-            "stratified 60:20:20 split",
+            "stratified 60:20:20 split, split seed {split_seed}",
             "validation",
-            "60 % of the tracks train, 20 % rank the configs, and the accuracy on the last 20 %, "
-            "which nothing is chosen by, stands beside it. One split: another would give other "
-            "figures.",
+            "How well are songs told by artists that were trained on? 60 % of the tracks train, "
+            "20 % rank the configs, and the accuracy on the last 20 %, which nothing is chosen "
+            "by, stands beside it. Exact repeats are on one side, songs of one artist on both. "
+            "One split: another would give other figures.",
         ),
         Protocol(
             "kfold",
             _kfold,
-            "{num_folds} stratified folds",
+            "{num_folds} stratified folds, split seed {split_seed}",
             "validation",
-            "Each track is tested once, by networks that did not train on it; a fifth of each "
-            "train part ranks the configs. The networks of different folds share most of their "
-            "train tracks.",
+            "How well are songs told by artists that were trained on? Each track is tested once, "
+            "by networks that did not train on it; a fifth of each train part ranks the configs. "
+            "Exact repeats are on one side, songs of one artist on both. The networks of "
+            "different folds share most of their train tracks.",
             takes_num_folds=True,
+        ),
+        Protocol(
+            "fault_filtered",
+            _fault_filtered,
+            "fault-filtered split of Kereliuk et al.",
+            "validation",
+            "How well are songs told by artists that were not trained on? GTZAN without repeats "
+            "and distortions, in the three parts of Kereliuk, Sturm and Larsen (2015). No artist "
+            "is known to be in two of them but one of disco, with two tracks in the train part "
+            "and one in the test part. One split: another would give other figures.",
+            goes_by=lists.FAULT_FILTERED,
+        ),
+        Protocol(
+            "artist_folds",
+            _artist_folds,
+            "{num_folds} folds that share no artist, validation parts of split seed {split_seed}",
+            "validation",
+            "How well are songs told by artists that were not trained on? No artist is in two of "
+            "the three folds of Foleis and Tavares (2020), and each of their tracks is tested "
+            "once; about a fifth of each train part, of artists of its own, ranks the configs. "
+            "The folds differ in more than artists: those with a single song in a genre are in "
+            "one or two folds of it, rather than spread over all.",
+            goes_by=lists.ARTIST_FOLDS,
+        ),
+        Protocol(
+            "mixed_artists",
+            _mixed_artists,
+            "{num_folds} stratified folds of the tracks of artist_folds, split seed {split_seed}",
+            "validation",
+            "The control of artist_folds: the same tracks in as many random folds, so that songs "
+            "of one artist are on both sides. The difference between the two is what it is worth "
+            "to have trained on the artists, and what else the published folds differ in.",
+            goes_by=lists.ARTIST_FOLDS,
         ),
     )
 }

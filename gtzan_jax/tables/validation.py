@@ -202,19 +202,24 @@ def _check_genres(labels: list[str], rows: list[str], source: str) -> None:
     if len(counts) < 2:
         only = reprlib.repr(labels[0])
         raise InputError(f"{source}: only one genre, {only}, but at least two are needed")
-    alike: dict[str, str] = {}  # by what is left without case, spaces and hyphens
+    alike: dict[str, str] = {}  # by plain_genre
     for genre, count in counts.most_common():
         if count < MIN_TRACKS_PER_GENRE:
             raise InputError(
                 f"{source}: genre {reprlib.repr(genre)} has {count} track, but each needs at "
                 f"least {MIN_TRACKS_PER_GENRE}{nearest(genre, counts.keys() - {genre})}"
             )
-        plain = unicodedata.normalize("NFKC", genre).casefold().translate(_JOINERS)
+        plain = plain_genre(genre)
         if alike.setdefault(plain, genre) != genre:
             raise InputError(
                 f"{source}, {rows[labels.index(genre)]}, column 'label': {reprlib.repr(genre)} "
                 f"beside {reprlib.repr(alike[plain])}; give one genre one name"
             )
+
+
+def plain_genre(genre: str) -> str:
+    """Returns what is left of a genre's name without case, spaces and hyphens."""
+    return unicodedata.normalize("NFKC", genre).casefold().translate(_JOINERS)
 
 
 def _numbers(cells: _Cells, rows: list[str], source: str) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gtzan_jax.models.family import Array, Family, Structure, Tree
-from gtzan_jax.tables.protocols import Sizes
+from gtzan_jax.tables.folds import Sizes
 
 # Purposes, with room for the number of an epoch.
 _WEIGHTS, _ORDER, _NOISE = 0 << 24, 1 << 24, 2 << 24

@@ -21,7 +21,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.models.family import Family, Tree
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import FoldArrays, Sizes
+from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import planner
 from gtzan_jax.trainer.chunk import Chunk, Trained
 from gtzan_jax.trainer.member import Hyperparameters, State, Static, hyperparameters

@@ -17,7 +17,7 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.family import Family, Structure, Tree
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import FoldArrays, Sizes
+from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.optimizers import Coefficients, OptimizerState, coefficients, optimizer
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gtzan_jax.models.family import Array, Family, Structure, Tree
-from gtzan_jax.tables.protocols import FoldArrays, Sizes
+from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.member import Hyperparameters, State, Static, make_train, positions, start

@@ -17,7 +17,7 @@ from gtzan_jax.analysis.classical import (
 )
 from gtzan_jax.analysis.inference import corrected_t_test
 from gtzan_jax.jobs.baselines import OURS
-from gtzan_jax.tables.protocols import random_split
+from gtzan_jax.tables.splits import random_split
 
 QUICK = ("linear discriminant analysis", "Gaussian naive Bayes", "decision tree")
 

@@ -22,7 +22,8 @@ from gtzan_jax.jobs.baselines import OURS, Contender, NetworkClassifier, chosen,
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Member
-from gtzan_jax.tables.protocols import PROTOCOLS, Division, random_split
+from gtzan_jax.tables.protocols import PROTOCOLS, Division
+from gtzan_jax.tables.splits import random_split
 
 SWEEP = make_sweep(batch_size=16)
 

@@ -34,8 +34,8 @@ from gtzan_jax.jobs.reporting import SECTIONS, build, save, write_report
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.model_files import load_model
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.protocols import random_split
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.tables.splits import random_split
 from gtzan_jax.views import plots
 from gtzan_jax.views.classical import find_baselines
 from gtzan_jax.views.sections import confused_pairs, run_section

@@ -14,8 +14,8 @@ from conftest import ROOT
 
 from gtzan_jax import divide, load_model, load_table
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.tables.protocols import random_split
 from gtzan_jax.tables.sample import sample_frame
+from gtzan_jax.tables.splits import random_split
 
 SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--platform=cpu"]
 SEEDS = ["--num_seeds=2", "--seed=3", "--split_seed=7"]
@@ -190,7 +190,11 @@ def test_a_genre_that_cannot_be_learnt_is_told_of(tmp_path):
         ("sweep", ["--num_seeds=0"], "num_seeds"),
         ("sweep", ["--set=batch_size=900"], "larger than the train part, 700 of 1000 tracks"),
         ("sweep", ["--set=epoch=3"], "sweeps/assignment.toml with --set: unknown key 'epoch'"),
-        ("sweep", ["--protocol=leave_one_out"], "should be one of <assignment|holdout|kfold>"),
+        (
+            "sweep",
+            ["--protocol=leave_one_out"],
+            "should be one of <assignment|holdout|kfold|fault_",
+        ),
         ("sweep", ["--protocol=kfold", "--num_folds=1"], "num_folds must be a whole number from 2"),
         ("sweep", ["--protocol=kfold", "--num_folds=101"], "--num_folds=100 or fewer"),
         ("sweep", ["--split_seed=4294967296"], "split_seed"),

@@ -19,7 +19,7 @@ from gtzan_jax.models.mlp import (
     noise_bits,
 )
 from gtzan_jax.space.config import Config
-from gtzan_jax.tables.protocols import Sizes
+from gtzan_jax.tables.folds import Sizes
 
 KEY = jax.random.key(0)
 FAMILY = MlpFamily()

@@ -8,7 +8,7 @@ from finished_runs import random_model
 
 from gtzan_jax import TrainedModel, divide
 from gtzan_jax.errors import InputError
-from gtzan_jax.tables.protocols import scaler_of
+from gtzan_jax.tables.folds import scaler_of
 
 TABLE = make_table()
 SWEEP = make_sweep(leaky_slope=0.3)

@@ -10,6 +10,7 @@ from gtzan_jax.resources import resource
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
+from gtzan_jax.tables.protocols import PROTOCOLS
 
 ALL_LAYERS = {f"num_units{i}": [4, 5] for i in range(1, 7)} | {
     f"dropout{i}": [0.1] for i in range(1, 7)
@@ -222,3 +223,9 @@ def test_bad_toml_is_told_with_its_line(tmp_path):
 def test_an_unknown_sweep_is_told_with_those_that_are():
     with pytest.raises(InputError, match=r"did you mean 'assignment'.*large, .*smoke"):
         load_sweep("asignment")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_number_of_folds_counts_only_where_the_protocol_has_a_choice(protocol):
+    three, seven = (make_sweep(protocol=protocol, num_folds=count) for count in (3, 7))
+    assert (three.to_dict() == seven.to_dict()) == (protocol != "kfold")

@@ -3,18 +3,25 @@ import importlib.util
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import f_oneway
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from gtzan_jax.resources import resource
-from gtzan_jax.tables.protocols import random_split
-from gtzan_jax.tables.sample import read_statistics, sample_frame, sample_text
+from gtzan_jax.tables.sample import (
+    _noise,
+    read_artist_share,
+    read_statistics,
+    sample_frame,
+    sample_text,
+)
 from gtzan_jax.tables.schema import COLUMNS, FEATURES
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.tables.splits import random_split
 
-GOLDEN_SHA256 = "892d4b34addb8cb361e68ff5623ff0287ea87f4d32710b9616bcf5f2d773b6f1"
+GOLDEN_SHA256 = "57bd2cbf2c3905baabe10559f835e6e931e0fc21e86fda7efb23acf329574879"
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +86,9 @@ def test_the_sample_is_about_as_difficult_as_the_real_table(model):
 
 
 def test_the_shipped_statistics_are_the_real_tables(real_table_path, statistics_script):
-    rows = list(statistics_script.statistics_rows(pd.read_csv(real_table_path)))
-    made = pd.DataFrame(rows, columns=statistics_script.HEADER)
+    frame = pd.read_csv(real_table_path)
+    rows = list(statistics_script.statistics_rows(frame))
+    made = pd.DataFrame(rows, columns=statistics_script.STATISTICS_HEADER)
     shipped = pd.read_csv(resource("data", "genre_statistics.csv"))
     assert made.iloc[:, :3].equals(shipped.iloc[:, :3].astype(made.dtypes[:3]))
     for column in ("mean", "deviation", "factor"):
@@ -90,6 +98,12 @@ def test_the_shipped_statistics_are_the_real_tables(real_table_path, statistics_
             rtol=1e-3,
             atol=1e-6,
         )
+    made = pd.DataFrame(statistics_script.share_rows(frame), columns=["feature", "artist_share"])
+    shipped = pd.read_csv(resource("data", "artist_share.csv"))
+    assert list(made["feature"]) == list(shipped["feature"]) == list(FEATURES)
+    np.testing.assert_allclose(
+        made["artist_share"].astype(float), shipped["artist_share"], atol=2e-3
+    )
 
 
 def test_the_script_writes_what_read_statistics_reads(frame, statistics_script):
@@ -101,3 +115,49 @@ def test_the_script_writes_what_read_statistics_reads(frame, statistics_script):
     assert float(mean) == pytest.approx(np.log(blues).mean(), rel=1e-4)
     assert float(deviation) == pytest.approx(np.log(blues).std(), rel=1e-4)
     assert resource("data", "genre_statistics.csv").stat().st_size < 200 * 1024
+
+
+# Its artists.
+
+
+def test_the_share_between_artists_is_that_of_the_f_test(statistics_script):
+    # Eight artists of one genre with six songs each: F = 1 + 6 · share / (1 - share).
+    artists = np.repeat(np.arange(8), 6)
+    random = np.random.default_rng(0)
+    values = pd.DataFrame(random.normal(size=(48, 3)) + random.normal(size=(8, 3))[artists])
+    f = f_oneway(*(values[artists == artist] for artist in range(8))).statistic
+    shares = statistics_script.artist_shares(values, np.zeros(48), artists)
+    np.testing.assert_allclose(shares, (f - 1) / (f - 1 + 6))
+
+
+def test_the_share_is_found_where_artists_and_genres_are_of_any_size(statistics_script):
+    random = np.random.default_rng(1)
+    genres = random.integers(0, 5, 80)  # of the artists
+    artists = np.repeat(np.arange(80), random.integers(1, 12, 80))
+    shares = []
+    for _ in range(20):
+        values = random.normal(size=(len(artists), 10)) * np.sqrt(0.7)
+        values += random.normal(size=(80, 10))[artists] * np.sqrt(0.3)
+        values += random.normal(size=(5, 10))[genres[artists]] * 3
+        found = statistics_script.artist_shares(pd.DataFrame(values), genres[artists], artists)
+        shares.append(found.mean())
+    assert np.mean(shares) == pytest.approx(0.3, abs=4 * np.std(shares) / np.sqrt(20))
+
+
+def test_songs_of_one_artist_are_alike_by_the_real_tables_share(frame, statistics_script):
+    shares = [float(share) for _, share in statistics_script.share_rows(frame)]
+    assert np.mean(shares) == pytest.approx(read_artist_share(), abs=0.06)
+
+
+def test_artists_leave_mean_and_covariance_as_they_are():
+    artists = np.repeat([0, 1, 2, 3], [40, 10, 5, 1])
+    random = np.random.RandomState(0)
+    draws = np.array([_noise(artists, 0.6, 2, random) for _ in range(2000)])
+    means = draws.mean(axis=1)  # of a genre: what the songs leave, the artists nothing
+    assert means.var() == pytest.approx(0.4 / 56, rel=0.1)
+    assert np.mean(draws**2) == pytest.approx(1, rel=0.02)
+    assert np.mean(draws[..., 0] * draws[..., 1]) == pytest.approx(0, abs=0.02)
+    # Two songs of the artist that has five of 56, by the formula of _noise.
+    squares = sum(count**2 for count in (40, 10, 5, 1)) / 56**2
+    expected = 0.6 * (1 - 2 * 5 / 56 + squares) / (1 - squares)
+    assert np.mean(draws[:, 50] * draws[:, 51]) == pytest.approx(expected, rel=0.1)

@@ -7,7 +7,7 @@ import numpy as np
 
 from gtzan_jax.models.mlp import layer_names
 from gtzan_jax.space.config import Config
-from gtzan_jax.tables.protocols import FoldArrays
+from gtzan_jax.tables.folds import FoldArrays
 
 
 def keras_history(

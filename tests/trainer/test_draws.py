@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.tables.protocols import Sizes
+from gtzan_jax.tables.folds import Sizes
 from gtzan_jax.trainer.draws import draw_initial, draw_noise, draw_order
 
 FAMILY = MlpFamily()

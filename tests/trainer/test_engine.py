@@ -9,7 +9,8 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily, initial_limits
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
-from gtzan_jax.tables.protocols import Sizes, divide, sizes_of
+from gtzan_jax.tables.folds import Sizes, sizes_of
+from gtzan_jax.tables.protocols import divide
 from gtzan_jax.trainer import engine as engine_module
 from gtzan_jax.trainer import programs
 from gtzan_jax.trainer.engine import Engine

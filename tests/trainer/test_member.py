@@ -11,7 +11,7 @@ from keras_mlp import keras_history
 from gtzan_jax.metrics import LOSSES, METRICS
 from gtzan_jax.models.mlp import MlpFamily, layer_names
 from gtzan_jax.space.config import Config, Member
-from gtzan_jax.tables.protocols import sizes_of
+from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.member import (

@@ -6,7 +6,7 @@ from conftest import make_sweep
 
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.protocols import Sizes
+from gtzan_jax.tables.folds import Sizes
 from gtzan_jax.trainer import planner
 from gtzan_jax.trainer.planner import (
     COSTS,

@@ -1,0 +1,144 @@
+"""Folds: one division of a table into parts, and what the trainer gets of it.
+
+A *fold* is one division into train, validation and test part. To a compiled program a fold is
+data: arrays whose sizes all folds of a protocol share, standardised by the fold's train rows,
+with weights that say which rows count where. No program is compiled for a fold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtzan_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from gtzan_jax.tables.schema import FeatureTable
+
+Rows = NDArray[np.intp]  # indices into a feature table
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """The rows of each part, in the order in which the protocol drew them."""
+
+    train: Rows
+    validation: Rows  # may be empty
+    test: Rows
+
+    def __repr__(self) -> str:
+        return f"Fold(train {len(self.train)}, validation {len(self.validation)}, " + (
+            f"test {len(self.test)})"
+        )
+
+
+class Sizes(NamedTuple):
+    """All that compiling needs to know of a protocol's folds: the sizes of their arrays."""
+
+    num_train: int  # rows of the largest train part
+    num_eval: int  # rows of the largest validation and test part together
+    num_features: int
+    num_classes: int
+
+
+class FoldArrays(NamedTuple):
+    """A fold as the trainer gets it: NumPy's arrays, or JAX's once they are on a device.
+
+    Weights are 1 where a row counts, and 0 elsewhere.
+    """
+
+    x_train: Any  # (num_train, features) float32, standardised, 0 where padding
+    y_train: Any  # (num_train,) int32
+    train_weight: Any  # (num_train,) float32
+    row: Any  # (num_train,) uint32, the row's place in the table, which names it
+    x_eval: Any  # (num_eval, features) float32
+    y_eval: Any  # (num_eval,) int32
+    validation_weight: Any  # (num_eval,) float32
+    test_weight: Any  # (num_eval,) float32
+
+
+class Scaler(NamedTuple):
+    """``(x - mean) / scale`` standardises; the statistics of a train part."""
+
+    mean: NDArray[np.float64]  # (features,)
+    scale: NDArray[np.float64]  # (features,), the deviation; 1 where a feature is constant
+
+
+def unseen_genres(table: "FeatureTable", folds: Sequence[Fold]) -> list[str]:
+    """Returns a sentence for each fold whose train part has no track of some genre."""
+    absent = [
+        (place, [g for i, g in enumerate(table.genres) if i not in table.y[fold.train]])
+        for place, fold in enumerate(folds)
+    ]
+    return [
+        f"no track of {', '.join(genres)} is in the train part of fold {place}: "
+        "it cannot be learnt there"
+        for place, genres in absent
+        if genres
+    ]
+
+
+def sizes_of(table: "FeatureTable", folds: Sequence[Fold]) -> Sizes:
+    """Returns the sizes that the arrays of all folds fit into."""
+    return Sizes(
+        max(len(fold.train) for fold in folds),
+        max(len(fold.validation) + len(fold.test) for fold in folds),
+        len(table.features),
+        len(table.genres),
+    )
+
+
+def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
+    """Returns the mean and deviation of each feature over a fold's train part.
+
+    They are float64, since a float32 sum over features as large as 10⁶ loses digits.
+    """
+    x = table.x[fold.train].astype(np.float64)
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    # The deviation of equal numbers is not quite 0 in floating point; see StandardScaler.
+    scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
+    return Scaler(mean, scale)
+
+
+def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
+    """Lays a fold out in arrays of the given sizes.
+
+    Everything is scaled with the train part's numbers: those of the other parts must stay
+    unknown to what is trained.
+
+    Raises:
+      InputError: a scaled number is beyond float32.
+    """
+    scaler = scaler_of(table, fold)
+    evaluated = np.concatenate([fold.validation, fold.test]).astype(np.intp)
+    count, missing = len(fold.validation), sizes.num_eval - len(evaluated)
+    parts = np.repeat([0, 1, 2], [count, len(fold.test), missing])
+    return FoldArrays(
+        x_train=_filled(_scaled(table, fold.train, scaler), sizes.num_train),
+        y_train=_filled(table.y[fold.train], sizes.num_train),
+        train_weight=_filled(np.ones(len(fold.train), np.float32), sizes.num_train),
+        row=_filled(fold.train.astype(np.uint32), sizes.num_train),
+        x_eval=_filled(_scaled(table, evaluated, scaler), sizes.num_eval),
+        y_eval=_filled(table.y[evaluated], sizes.num_eval),
+        validation_weight=(parts == 0).astype(np.float32),
+        test_weight=(parts == 1).astype(np.float32),
+    )
+
+
+def _scaled(table: "FeatureTable", rows: Rows, scaler: Scaler) -> NDArray[np.float32]:
+    x = table.x[rows].astype(np.float64)
+    scaled = (x - scaler.mean) / scaler.scale
+    for row, column in np.argwhere(np.abs(scaled) > np.finfo(np.float32).max)[:1]:
+        raise InputError(
+            f"track {table.tracks[rows[row]]!r}, column {table.features[column]!r}: "
+            f"{x[row, column]:g} is too far from the tracks to train on, which have "
+            f"{scaler.mean[column]:g} ± {scaler.scale[column]:g}"
+        )
+    return scaled.astype(np.float32)
+
+
+def _filled(array: NDArray, size: int) -> NDArray:  # type: ignore[type-arg]
+    """Returns an array whose first axis has been filled up with zeros."""
+    return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))

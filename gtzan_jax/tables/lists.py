@@ -1,0 +1,116 @@
+"""Lists of GTZAN's tracks that others have published: in which part each is, and whose it is.
+
+They lie in ``data/`` and say where they are from. A track is known by its file's name.
+"""
+
+import csv
+import functools
+import re
+import reprlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.resources import resource
+from gtzan_jax.tables.validation import plain_genre
+
+if TYPE_CHECKING:
+    from gtzan_jax.tables.schema import FeatureTable
+
+FAULT_FILTERED = "fault_filtered"
+ARTIST_FOLDS = "artist_folds"
+
+_MIN_KNOWN = 0.1  # of a table's tracks; one that shares fewer with a list is no table of GTZAN
+
+# blues.00012.wav, genres/blues/blues.00012.au, blues.00012.3.wav, and the sample's stand-in for it.
+_NAME = re.compile(r"(?:.*[/\\])?([a-z]+)\.(?:000|sample)(\d\d)(?:\.\d{1,2})?(?:\.[a-z]\w*)?")
+
+
+class Listed(NamedTuple):
+    """What a list says of a track."""
+
+    part: str  # train, validation or test; or the number of a fold
+    artist: int  # a number within the list; fault_filtered knows no artists
+
+
+@functools.cache
+def read_list(name: str) -> dict[str, Listed]:
+    """Reads a shipped list: what it says of each track, such as blues.00012."""
+    with resource("data", f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    artists = [(row, tracks) for row in rows for tracks in row["tracks"].split(";")]
+    return {
+        f"{row['genre']}.{number:05d}": Listed(row["part"], artist)
+        for artist, (row, tracks) in enumerate(artists)
+        for number in _numbers(tracks)
+    }
+
+
+def _numbers(ranges: str) -> Iterator[int]:
+    """Yields the numbers of a text such as ``00 12-45``."""
+    for text in ranges.split():
+        first, _, last = text.partition("-")
+        yield from range(int(first), int(last or first) + 1)
+
+
+def track_of(file_name: str) -> str | None:
+    """Returns the track of GTZAN that a file's name names, such as blues.00012; None if none.
+
+    Folder, ending and capitals do not matter, and a chunk stands for its track. The embedded
+    sample's blues.sample12.wav takes the place of blues.00012.
+    """
+    match = _NAME.fullmatch(file_name.lower())
+    return f"{match[1]}.000{match[2]}" if match else None
+
+
+def look_up(table: "FeatureTable", name: str) -> list[Listed | None]:
+    """Returns what a list says of each row of a table, None where it says nothing."""
+    listed = read_list(name)
+    return [listed.get(track_of(track) or "") for track in table.tracks]
+
+
+def check_known(table: "FeatureTable", name: str) -> None:
+    """Refuses a table that shares next to nothing with a list.
+
+    Raises:
+      InputError: fewer than one in ten of its tracks are listed.
+    """
+    unknown = [t for t, found in zip(table.tracks, look_up(table, name), strict=True) if not found]
+    known = len(table.tracks) - len(unknown)
+    if known < _MIN_KNOWN * len(table.tracks):
+        raise InputError(
+            f"{table.source}: {name} knows {known} of its {len(table.tracks):,} tracks: it goes by "
+            f"GTZAN's file names, such as 'blues.00000.wav', and finds {reprlib.repr(unknown[0])} "
+            "here; take another protocol, such as kfold"
+        )
+
+
+def left_out(table: "FeatureTable", name: str) -> tuple[str, ...]:
+    """Returns sentences on what a list and a table do not share, and on names that mislead."""
+    tracks = [track_of(track) for track in table.tracks]
+    listed = read_list(name)
+    unlisted = sum(track not in listed for track in tracks)
+    lacking = len(listed.keys() - set(tracks))
+    other = [
+        row
+        for row, track in enumerate(tracks)
+        if track in listed and plain_genre(table.genres[table.y[row]]) != track.split(".")[0]
+    ]
+    sentences = []
+    if unlisted:
+        sentences.append(
+            f"not in the list of {name}, so neither trained nor tested on: {unlisted:,} of the "
+            f"table's {len(tracks):,} tracks"
+        )
+    if lacking:
+        sentences.append(
+            f"in the list of {name}, but not in the table: {lacking:,} of {len(listed):,} tracks"
+        )
+    if other:
+        first = reprlib.repr(table.tracks[other[0]])
+        genre = reprlib.repr(table.genres[table.y[other[0]]])
+        sentences.append(
+            f"of another genre in the table than in the file's name, where the table's counts: "
+            f"{len(other):,} of the table's {len(tracks):,} tracks, such as {first}, {genre}"
+        )
+    return tuple(sentences)
