@@ -13,6 +13,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from gtzan_jax.errors import InputError, Interrupted, RunError
+from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS
 
@@ -45,6 +46,30 @@ def define_precision_flag(default: str | None = "float32") -> None:
         "matmul_precision", default, MATMUL_PRECISIONS, "How exactly a GPU or TPU multiplies: "
         "float32, or faster with factors rounded to TF32 or bfloat16; a CPU is always exact."
         + ("" if default else " Default: as the sweep did."),
+    )  # fmt: skip
+
+
+def define_protocol_flags(default: str) -> None:
+    """Defines --protocol and --num_folds; ``default`` says what counts without the first."""
+    summaries = {name: protocol.summary.split(",")[0] for name, protocol in PROTOCOLS.items()}
+    names = "; ".join(f"{name}: {summary}" for name, summary in summaries.items())
+    names = names.format(num_folds="several")
+    flags.DEFINE_enum(
+        "protocol", None, list(PROTOCOLS), f"How the songs are divided. {names}. "
+        f"Default: {default}.",
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "num_folds", None, "Folds of kfold. Default: what the sweep says, or 5.",
+        lower_bound=2, upper_bound=1000,
+    )  # fmt: skip
+
+
+def define_retrain_seeds_flag() -> None:
+    """Defines --retrain_seeds."""
+    flags.DEFINE_integer(
+        "retrain_seeds", None, "Networks of the retraining on each fold, with a seed each. "
+        "Default: as many as make 10 in all.",
+        lower_bound=1, upper_bound=1000,
     )  # fmt: skip
 
 

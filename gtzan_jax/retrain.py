@@ -1,7 +1,7 @@
 """Retrains a config of a finished sweep.
 
   python -m gtzan_jax.retrain --workdir=runs/RUN --rank=2
-  python -m gtzan_jax.retrain --workdir=runs/RUN --retrain_epochs=100
+  python -m gtzan_jax.retrain --workdir=runs/RUN --protocol=artist_folds
 
 The run directory's best/ is replaced.
 """
@@ -23,6 +23,9 @@ def main() -> int:
     request = Request(
         rank=given.rank,
         epochs=given.retrain_epochs,
+        protocol=given.protocol,
+        num_folds=given.num_folds,
+        num_seeds=given.retrain_seeds,
         data=given.data,
         platform=given.platform,
         matmul_precision=given.matmul_precision,
@@ -47,6 +50,8 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "The run directory of a finished sweep.", required=True)
     flags.DEFINE_integer("rank", 1, "Which config of results.csv.", lower_bound=1)
     flags.DEFINE_integer("retrain_epochs", 50, "For how many epochs.", lower_bound=1)
+    cli.define_retrain_seeds_flag()
+    cli.define_protocol_flags("the run's")
 
 
 if __name__ == "__main__":

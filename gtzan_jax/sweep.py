@@ -12,7 +12,6 @@ from absl import flags
 
 from gtzan_jax import cli
 from gtzan_jax.errors import InputError
-from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.trainer.planner import MODES
 
 _PLACE = ("overwrite", "workdir")  # flags that the command that goes on must not repeat
@@ -42,6 +41,7 @@ def main() -> int:
         num_seeds=given.num_seeds,
         split_seed=given.split_seed,
         retrain_epochs=given.retrain_epochs,
+        retrain_seeds=given.retrain_seeds,
         profile=given.profile,
         command=cli.command("sweep", sys.argv[1:]),
         resume=cli.command("sweep", _without_place(sys.argv[1:])),
@@ -70,12 +70,7 @@ def define_flags() -> None:
         "set", [], "key=value over the sweep file, as --set=epochs=20 or "
         "--set=axes.dropout1=[0.0,0.5]; repeatable.",
     )  # fmt: skip
-    flags.DEFINE_enum(
-        "protocol", None, list(PROTOCOLS), "How the songs are divided: assignment (random 70:30, "
-        "ranked on the test part), holdout (60:20:20, ranked on the validation part) or kfold. "
-        "Default: what the sweep says, or assignment.",
-    )  # fmt: skip
-    flags.DEFINE_integer("num_folds", None, "Folds of kfold. Default: what the sweep says, or 5.")
+    cli.define_protocol_flags("what the sweep says, or assignment")
     flags.DEFINE_integer(
         "split_seed", 0, "Seed of the division into parts.", lower_bound=0, upper_bound=2**32 - 1
     )
@@ -104,6 +99,7 @@ def define_flags() -> None:
         "retrain_epochs", 50, "Epochs of the best config's retraining; 0 skips it.",
         lower_bound=0, upper_bound=100_000,
     )  # fmt: skip
+    cli.define_retrain_seeds_flag()
 
 
 if __name__ == "__main__":

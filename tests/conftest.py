@@ -1,7 +1,7 @@
 """What all tests share: two CPU devices, strict JAX, and tables to work on."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +12,8 @@ import jax
 import numpy as np
 import pytest
 
+from gtzan_jax.rundir.history import History
+from gtzan_jax.space.config import Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables.folds import Fold, FoldArrays, arrays_of, sizes_of
@@ -122,6 +124,11 @@ def make_table(
         source="made.csv",
         repeats=(),
     )
+
+
+def make_history(members: Sequence[Member], figures: np.ndarray) -> History:
+    """Returns a history without predictions. figures: (members, epochs, metrics)."""
+    return History(tuple(members), figures, np.zeros((len(members), 0), np.uint8))
 
 
 def make_fold(train: object, validation: object = (), test: object = ()) -> Fold:

@@ -1,5 +1,6 @@
 """Finished run directories for tests, written without training anything but one small model."""
 
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable
@@ -9,18 +10,20 @@ from typing import Any
 import msgspec
 import numpy as np
 import pandas as pd
+from conftest import make_history
 
 from gtzan_jax.files import digest, sealed, write_csv
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import layer_names
 from gtzan_jax.models.trained import TrainedModel
-from gtzan_jax.rundir.directory import RunDir, describe_data
+from gtzan_jax.rundir.directory import TABLES, RunDir, describe_data
 from gtzan_jax.rundir.history import History, members_of
 from gtzan_jax.rundir.manifest import Manifest, Parts, Retraining, Session, Split
-from gtzan_jax.rundir.ranking import results_table
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.rundir.predictions import Predictions, predictions_of
+from gtzan_jax.rundir.ranking import members_table, results_table
+from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import PROTOCOLS, divide
+from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide
 from gtzan_jax.tables.sample import sample_frame
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
@@ -49,7 +52,7 @@ def random_history(sweep: Sweep, num_seeds: int = 1) -> History:
     members = members_of(sweep, num_folds_of(sweep), range(num_seeds))
     shape = (len(members), sweep.epochs, len(METRICS))
     figures = np.random.default_rng(0).uniform(0.1, 0.9, shape).astype(np.float32)
-    return History(tuple(members), figures)
+    return make_history(tuple(members), figures)
 
 
 def history_of(sweep: Sweep, accuracy: np.ndarray) -> History:
@@ -59,7 +62,7 @@ def history_of(sweep: Sweep, accuracy: np.ndarray) -> History:
     )
     figures = np.full((len(members), sweep.epochs, len(METRICS)), 0.5, np.float32)
     figures[:, -1, METRICS.index("test_accuracy")] = accuracy.ravel()
-    return History(tuple(members), figures)
+    return make_history(tuple(members), figures)
 
 
 def write_run(
@@ -98,9 +101,29 @@ def write_run(
     run = RunDir(folder)
     folder.mkdir(parents=True)
     metrics = PROTOCOLS[sweep.protocol].metrics
-    run.write_tables(results_table(sweep, history), history.frames(metrics))
-    run.record(msgspec.structs.replace(manifest, **changes), "results.csv", "history.csv")
+    run.write_tables(
+        results_table(sweep, history),
+        members_table(sweep, history),
+        history.frames(metrics),
+        made_predictions(sweep, history, divide(table, sweep.protocol, 0, sweep.num_folds)),
+    )
+    run.record(msgspec.structs.replace(manifest, **changes), *TABLES)
     return folder
+
+
+def made_predictions(sweep: Sweep, history: History, division: Division) -> Predictions:
+    """Returns predictions that are right as often as a history's test accuracies say, nearly."""
+    random, labels = np.random.default_rng(0), division.table.y
+    accuracy = history.figures[:, -1, METRICS.index("test_accuracy")]
+    predicted = np.zeros((len(history.members), division.sizes.num_eval), np.uint8)
+    for row, member, share in zip(predicted, history.members, accuracy, strict=True):
+        fold = division.folds[member.fold]
+        true = labels[fold.test].astype(np.uint8)
+        wrong = (true + 1) % len(division.table.genres)
+        right = random.permutation(len(true)) < np.nan_to_num(share) * len(true)
+        row[len(fold.validation) :][: len(true)] = np.where(right, true, wrong)
+    whole = dataclasses.replace(history, predicted=predicted)
+    return predictions_of(sweep, whole, division)
 
 
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object] = dict) -> None:
@@ -112,7 +135,7 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object] = dic
     """
     path = folder / "manifest.json"
     document = json.loads(path.read_text())
-    for name in ("results.csv", "history.csv"):
+    for name in TABLES:
         if (folder / name).exists():
             document["sha256"][name] = digest(folder / name)
     change(document)
@@ -127,7 +150,7 @@ def flip(path: Path) -> None:
 
 
 def write_best(folder: Path, sweep: Sweep, table: FeatureTable, epochs: int = 2) -> None:
-    """Trains the best config of a run for a little while and writes ``best/``."""
+    """Trains the best config of a run for a little while, with two seeds, and writes ``best/``."""
     from gtzan_jax.jobs.retraining import retrain, save
     from gtzan_jax.models.mlp import MlpFamily
     from gtzan_jax.trainer.engine import Engine
@@ -136,7 +159,7 @@ def write_best(folder: Path, sweep: Sweep, table: FeatureTable, epochs: int = 2)
     division = divide(table, sweep.protocol, 0, sweep.num_folds)
     config = sweep.configs[sweep.places[run.read_results()["config_id"].iloc[0]]]
     with Engine(sweep, MlpFamily(), division.sizes, configs=[config]) as engine:
-        save(retrain(engine, division, Member(config.id, 0, 0), epochs), run)
+        save(retrain(engine, division, config.id, [0, 1], epochs), run.best)
     _record_best(run, epochs)
 
 
@@ -162,15 +185,27 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
 
 
 def write_best_history(folder: Path, **curves: np.ndarray) -> None:
-    """Writes ``best/history.csv`` with the given curves, and 0.5 for those not given."""
-    epochs = len(next(iter(curves.values())))
-    sweep = RunDir(folder).read_manifest().sweep
-    metrics = PROTOCOLS[sweep["protocol"]].metrics
-    columns = {metric: curves.get(metric, np.full(epochs, 0.5)) for metric in metrics}
-    (folder / "best").mkdir(exist_ok=True)
-    frame = pd.DataFrame({"epoch": np.arange(1, epochs + 1), **columns})
-    write_csv(folder / "best" / "history.csv", frame)
-    _record_best(RunDir(folder), epochs)
+    """Writes ``best/history.csv`` of one network, or of several where curves have two axes.
+
+    Curves that are not given are 0.5.
+    """
+    run = RunDir(folder)
+    write_networks(run.best, run.read_manifest().sweep["protocol"], **curves)
+    _record_best(run, np.shape(next(iter(curves.values())))[-1])
+
+
+def write_networks(folder: Path, protocol: str, **curves: np.ndarray) -> None:
+    """Writes ``history.csv`` of networks. curves: (epochs,) or (networks, epochs)."""
+    given = {name: np.atleast_2d(curve) for name, curve in curves.items()}
+    networks, epochs = next(iter(given.values())).shape
+    columns = {
+        metric: given.get(metric, np.full((networks, epochs), 0.5)).ravel()
+        for metric in PROTOCOLS[protocol].metrics
+    }
+    seed, epoch = np.repeat(np.arange(networks), epochs), np.tile(np.arange(epochs) + 1, networks)
+    folder.mkdir(exist_ok=True)
+    frame = pd.DataFrame({"fold": 0, "seed": seed, "epoch": epoch, **columns})
+    write_csv(folder / "history.csv", frame)
 
 
 def write_confusion(folder: Path, counts: np.ndarray) -> None:
@@ -186,8 +221,9 @@ def _record_best(run: RunDir, epochs: int) -> None:
     manifest.retraining = Retraining(
         epochs=epochs,
         config_id=run.read_results()["config_id"].iloc[0],
-        fold=0,
-        seed=0,
+        protocol=manifest.sweep["protocol"],
+        num_folds=len(manifest.split.folds),
+        seeds=[0],
         matmul_precision="float32",
     )
     run.record(manifest, "best")

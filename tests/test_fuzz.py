@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import jax
 import numpy as np
 import pytest
-from conftest import make_sweep
+from conftest import make_history, make_sweep
 from csv_edits import small_text
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
@@ -21,7 +21,7 @@ from hypothesis.extra import numpy as hnp
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.resources import resource
-from gtzan_jax.rundir.history import History, members_of
+from gtzan_jax.rundir.history import members_of
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
 from gtzan_jax.tables.folds import Sizes, arrays_of
@@ -202,7 +202,7 @@ def test_any_table_that_validates_trains(protocol, sizes, engine):
         assert [member for chunk in chunks for member in chunk.chunk.members] == members
         figures = np.concatenate([chunk.history for chunk in chunks])
         diverged = not np.isfinite(figures).all()
-        results = results_table(sweep, History(tuple(members), figures))
+        results = results_table(sweep, make_history(tuple(members), figures))
         assert results["diverged"].to_list() == [diverged]
         if not diverged:
             for name in results:

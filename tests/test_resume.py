@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from gtzan_jax import sweep
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held
-from gtzan_jax.jobs import sweeping
+from gtzan_jax.jobs import retraining, sweeping
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.trainer import engine
@@ -410,16 +410,17 @@ def test_when_all_diverge_it_is_said_and_the_results_are_kept(tmp_path, capsys):
 
 def test_a_retraining_that_diverges_is_told_and_not_kept(tmp_path, monkeypatch, whole):
     shutil.copytree(whole, tmp_path / "run")
-    train_one = engine.Engine.train_one
+    replicate = retraining.replicate
 
     def diverge(*args):
-        params, history = train_one(*args)
-        history = history.copy()
+        first, *others = replicate(*args)
+        history = first.history.copy()
         history[3:] = float("nan")
-        return params, history
+        return [first._replace(history=history), *others]
 
-    monkeypatch.setattr(engine.Engine, "train_one", diverge)
-    with pytest.raises(RunError, match="diverged in epoch 4 of 5: nothing of it is kept"):
+    monkeypatch.setattr(retraining, "replicate", diverge)
+    reason = r"diverged in epoch 4 of 5 \(1 of 10 networks\): nothing of it is kept"
+    with pytest.raises(RunError, match=reason):
         run(tmp_path / "run", "--retrain_epochs=5")
     assert same(tmp_path / "run", whole)
     kept = RunDir(tmp_path / "run").read_manifest()

@@ -409,10 +409,12 @@ def test_baselines_with_links_are_refused_or_passed_over(folder, tmp_path):
 @pytest.mark.parametrize("name", ["0x.chunk", "1\x1b[2J.chunk"])
 def test_only_numbers_name_chunks(tmp_path, name):
     (tmp_path / name).write_text("")
-    store = ChunkStore(tmp_path, 2)
+    store = ChunkStore(tmp_path, 2, 3)
     assert not store.damaged
     chunk = Chunk(Bucket((8, 8, 8), 32, (IDS[0],)), 0, 0, (IDS[0],), 0, 2)
-    store.add(Trained(chunk, np.zeros((1, 2, len(METRICS)), np.float32), []))
+    store.add(
+        Trained(chunk, np.zeros((1, 2, len(METRICS)), np.float32), np.zeros((1, 3), np.uint8), [])
+    )
     store.flush()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "000001.chunk"])
 
@@ -573,6 +575,8 @@ CHUNK = {"fold": 0, "seed": 0, "first_epoch": 0, "epochs": 2, "config_ids": IDS[
     ids=str,
 )  # fmt: skip
 def test_a_hostile_chunk_is_taken_for_damaged(tmp_path, described):
+    if isinstance(described, dict):
+        described = {"evaluated": 3} | described
     assert_taken_for_damaged(tmp_path, json.dumps(described).encode())
 
 
@@ -591,15 +595,15 @@ def assert_taken_for_damaged(folder, header):
 
 
 def store_of(folder, header):
-    """Returns a store with one file, which holds the figures of one member and two epochs."""
-    content = header + b"\n" + bytes(2 * len(METRICS) * 4)
+    """Returns a store with one file: one member, two epochs, three predictions."""
+    content = header + b"\n" + bytes(2 * len(METRICS) * 4 + 3)
     checksum = hashlib.sha256(content).hexdigest().encode()
     (folder / "000001.chunk").write_bytes(checksum + b"\n" + content)
-    return ChunkStore(folder, 2)
+    return ChunkStore(folder, 2, 3)
 
 
 def test_a_chunk_that_is_not_hostile_is_taken(tmp_path):
-    store = store_of(tmp_path, json.dumps({"chunks": [CHUNK]}).encode())
+    store = store_of(tmp_path, json.dumps({"evaluated": 3, "chunks": [CHUNK]}).encode())
     assert (len(store), store.damaged) == (1, [])
     assert not store.history([Member(IDS[0], 0, 0)]).figures.any()
 

@@ -30,7 +30,7 @@ from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.manifest import Data, as_dict
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import unseen_genres
@@ -40,6 +40,7 @@ from gtzan_jax.tables.splits import random_split
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.platforms import devices_in_use, select_platform
+from gtzan_jax.trainer.replicas import replicate
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import PartsProgress
 
@@ -224,19 +225,19 @@ def evaluate_network(
 ) -> tuple[Scores, list[NetworkClassifier]]:
     """Trains our network on every fold and scores it, with the weights of the last epoch.
 
-    Members of all folds share a seed, hence initial weights and dropout noise.
+    Members of all folds share a seed, hence dropout noise; each fold has its own initial weights.
     """
     started = time.perf_counter()
     config, sweep, table = ours.config, ours.sweep, division.table
     with Engine(sweep, MlpFamily(), division.sizes, configs=[config]) as engine:
         trained = [
-            engine.train_one(division.arrays, Member(config.id, fold, seed), sweep.epochs)
+            replicate(engine, division.arrays, config.id, fold, [seed], sweep.epochs)[0]
             for fold in range(len(division.folds))
         ]
     fit_seconds = (time.perf_counter() - started) / len(division.folds)
     networks = [
-        NetworkClassifier(TrainedModel.of(config, params, sweep, division, fold))
-        for fold, (params, _) in enumerate(trained)
+        NetworkClassifier(TrainedModel.of(config, replica.params, sweep, division, fold))
+        for fold, replica in enumerate(trained)
     ]
     classical.score(networks[0], table, division.folds[0])  # compiles
     scored = [

@@ -38,6 +38,7 @@ class Options:
       num_seeds: replicates of each config; None for what the sweep says.
       split_seed: another one gives other folds.
       retrain_epochs: of the best config; 0 skips it.
+      retrain_seeds: networks of the retraining on each fold; None for as many as make 10 in all.
       profile: a folder for a trace of the training.
       command: what to record as the command of the session.
       resume: the command that goes on with the run, without its ``--workdir``; "" where none does.
@@ -55,6 +56,7 @@ class Options:
     num_seeds: int | None = None
     split_seed: int = 0
     retrain_epochs: int = 50
+    retrain_seeds: int | None = None
     profile: str | None = None
     command: str = "gtzan_jax.run_sweep"
     resume: str = ""
@@ -66,6 +68,8 @@ class Options:
         whole(0, 2**31)(self.seed, "seed")
         whole(0, 2**32 - 1)(self.split_seed, "split_seed")
         whole(0, 100_000)(self.retrain_epochs, "retrain_epochs")
+        if self.retrain_seeds is not None:
+            whole(1, 1000)(self.retrain_seeds, "retrain_seeds")
         if self.num_seeds is not None:
             whole(1, 100_000)(self.num_seeds, "num_seeds")
 
@@ -126,7 +130,8 @@ class Job:
         """What the run directory takes on the disk, roughly and rather too much."""
         members = self.sweep.num_configs * self.num_runs
         numbers = members * self.sweep.epochs * len(METRICS)
-        return 20e6 + 20.0 * numbers + 300.0 * self.sweep.num_configs
+        predicted = members * self.division.sizes.num_eval
+        return 20e6 + 20.0 * numbers + 2.0 * predicted + 300.0 * self.sweep.num_configs
 
     @property
     def resume(self) -> str:
@@ -186,6 +191,8 @@ def describe(job: Job) -> Manifest:
         sweep=job.sweep.to_dict(),
         seeds=list(job.seeds),
         data=directory.describe_data(job.table, job.data),
-        split=Split(seed=job.division.split_seed, folds=folds),
+        split=Split(
+            seed=job.division.split_seed, folds=folds, left_out=list(job.division.left_out)
+        ),
         matmul_precision=job.options.matmul_precision,
     )

@@ -1,7 +1,8 @@
-"""Trains one config afresh, for more epochs, and looks closely at the result."""
+"""Trains one config afresh, for more epochs and with several seeds, and looks at the result."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,95 +14,154 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir import directory
-from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import table_of
 from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.rundir.model_files import save_model
-from gtzan_jax.space.config import Member
 from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.trainer import platforms
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.platforms import MatmulPrecision
+from gtzan_jax.trainer.replicas import Replica, replicate
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+_NETWORKS = 10  # of a retraining, unless asked otherwise
+
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """A retrained model, how its training went, and how it does on its fold's test part."""
+    """A config that was retrained on every fold with several seeds.
+
+    Attributes:
+      model: of the first fold and the first seed, a rule that looks at no figure.
+      history: one row an epoch of a network: fold, seed, epoch and the protocol's metrics.
+      confusion: (genres, genres) int, rows true, columns predicted, of all networks' test parts.
+      scores: one row a genre: precision, recall, f1, tracks; of all networks together.
+      figures: by file name without its ending.
+    """
 
     model: TrainedModel
-    history: np.ndarray  # (epochs, metrics) float32, in the order of metrics.METRICS
-    metrics: tuple[str, ...]  # those that the protocol has
-    confusion: np.ndarray  # (genres, genres) int, rows true, columns predicted
-    scores: "pd.DataFrame"  # per genre: precision, recall, f1, tracks
-    figures: "dict[str, Figure]"  # by file name without its ending
+    history: "pd.DataFrame" = field(repr=False)
+    confusion: np.ndarray = field(repr=False)
+    scores: "pd.DataFrame" = field(repr=False)
+    figures: "dict[str, Figure]" = field(repr=False)
 
     def __repr__(self) -> str:
-        return f"Retrained({self.model!r}, {len(self.history)} epochs)"
+        networks = len(self.history.groupby(["fold", "seed"]))
+        epochs = self.history["epoch"].max()
+        return f"Retrained({self.model!r}, {networks} networks, {epochs} epochs)"
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which config of a run to retrain, and how."""
+    """Which config of a run to retrain, and how.
+
+    Attributes:
+      rank: of the config in results.csv.
+      protocol: another one than the run's; None for the run's.
+      num_folds: of the protocols that have a choice; None for the sweep's.
+      num_seeds: networks on each fold; None for as many as make 10.
+      matmul_precision: None for the sweep's.
+    """
 
     rank: int = 1
     epochs: int = 50
+    protocol: str | None = None
+    num_folds: int | None = None
+    num_seeds: int | None = None
     data: str | None = None
     platform: str = "auto"
-    matmul_precision: MatmulPrecision | None = None  # None: as the sweep
+    matmul_precision: MatmulPrecision | None = None
     command: str = "gtzan_jax.retrain_run"
 
 
-def retrain(engine: Engine, division: Division, member: Member, epochs: int) -> Retrained:
-    """Trains a member afresh on the engine's programs.
+def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
+    """Returns the seeds of a retraining, as many as wanted or as make 10 networks."""
+    return list(range(first, first + (wanted or max(1, _NETWORKS // num_folds))))
 
-    The first epochs are those of the sweep, which had the same fold and seed.
+
+def retrain(
+    engine: Engine, division: Division, config_id: str, seeds: Sequence[int], epochs: int
+) -> Retrained:
+    """Trains a config afresh on every fold with several seeds.
 
     Raises:
-      RunError: the training diverged.
+      RunError: a network diverged.
     """
-    config = engine.config(member.config_id)
-    params, history = engine.train_one(division.arrays, member, epochs)
-    diverged = ~np.isfinite(history).all(axis=1)
-    if diverged.any():
-        raise RunError(
-            f"the retraining of {config.name} diverged in epoch {diverged.argmax() + 1} of "
-            f"{epochs}: nothing of it is kept; take a lower learning rate or fewer epochs"
-        )
-    fold = division.folds[member.fold]
-    model = TrainedModel.of(config, params, engine.sweep, division, member.fold)
-    true = division.table.y[fold.test]
-    probabilities = model.predict_matrix(division.table.x[fold.test])
-    confusion, scores = _judge(true, probabilities.argmax(axis=1), model.genres)
-    note = division.table.note(division.note)
-    return Retrained(
-        model,
-        history,
-        division.protocol.metrics,
-        confusion,
-        scores,
-        _figures(history, division.protocol.metrics, confusion, model, note),
+    networks = train_networks(engine, division, config_id, seeds, epochs)
+    config, table = engine.config(config_id), division.table
+    model = TrainedModel.of(config, networks[0][0].params, engine.sweep, division, fold=0)
+    tested = [fold.test for fold in division.folds for _ in seeds]
+    predicted = [
+        replica.predicted[len(fold.validation) :][: len(fold.test)]
+        for fold, replicas in zip(division.folds, networks, strict=True)
+        for replica in replicas
+    ]
+    confusion, scores = _judge(
+        table.y[np.concatenate(tested)], np.concatenate(predicted), table.genres
     )
+    history = history_frame(networks, seeds, division.protocol.metrics)
+    note = table.note(division.note)
+    figures = _figures(history, confusion, model, note)
+    return Retrained(model, history, confusion, scores, figures)
 
 
-def save(result: Retrained, run: RunDir) -> None:
-    """Writes the model, its history, scores and figures into ``best/``."""
+def train_networks(
+    engine: Engine, division: Division, config_id: str, seeds: Sequence[int], epochs: int
+) -> list[list[Replica]]:
+    """Trains a config on every fold with several seeds; returns the networks of each fold.
+
+    Raises:
+      RunError: a network diverged.
+    """
+    networks = [
+        replicate(engine, division.arrays, config_id, fold, seeds, epochs)
+        for fold in range(len(division.folds))
+    ]
+    histories = np.array([replica.history for replicas in networks for replica in replicas])
+    diverged = ~np.isfinite(histories).all(axis=2)  # (networks, epochs)
+    if diverged.any():
+        first = np.flatnonzero(diverged.any(axis=0))[0] + 1
+        raise RunError(
+            f"the retraining of {engine.config(config_id).name} diverged in epoch {first} of "
+            f"{epochs} ({diverged.any(axis=1).sum()} of {len(histories)} networks): nothing of it "
+            "is kept; take a lower learning rate or fewer epochs"
+        )
+    return networks
+
+
+def history_frame(
+    networks: Sequence[Sequence[Replica]], seeds: Sequence[int], metrics: Sequence[str]
+) -> "pd.DataFrame":
+    """Lays the histories of networks out: fold, seed, epoch (from 1), and the metrics."""
     import pandas as pd
 
-    columns = [METRICS.index(metric) for metric in result.metrics]
-    history = pd.DataFrame(result.history[:, columns], columns=list(result.metrics))
-    history.insert(0, "epoch", np.arange(1, len(history) + 1))
+    columns = [METRICS.index(metric) for metric in metrics]
+    frames = []
+    for fold, replicas in enumerate(networks):
+        for seed, replica in zip(seeds, replicas, strict=True):
+            frame = pd.DataFrame(replica.history[:, columns], columns=list(metrics))
+            frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
+            frame.insert(0, "seed", seed)
+            frame.insert(0, "fold", fold)
+            frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def save(result: Retrained, folder: Path) -> None:
+    """Writes the model, its history, scores and figures into a folder, in the place of another."""
+    import pandas as pd
+
     confusion = pd.DataFrame(result.confusion, columns=list(result.model.genres))
-    frames = {"history": history, "scores": result.scores, "confusion": confusion}
-    with replaced_folder(run.best) as folder:
-        save_model(result.model, folder)
+    frames = {"history": result.history, "scores": result.scores, "confusion": confusion}
+    with replaced_folder(folder) as aside:
+        save_model(result.model, aside)
         for name, frame in frames.items():
-            write_csv(folder / f"{name}.csv", frame)
+            write_csv(aside / f"{name}.csv", frame)
         for name, figure in result.figures.items():
-            figure.savefig(folder / f"{name}.png")
+            figure.savefig(aside / f"{name}.png")
 
 
 def retrain_run(workdir: str, request: Request) -> Run:
@@ -120,22 +180,40 @@ def retrain_run(workdir: str, request: Request) -> Run:
     if table is None:
         raise InputError(f"{found.run.path}: {missing}")
     sweep, config = found.sweep, found.config(request.rank)
-    division = divide(table, sweep.protocol, found.manifest.split.seed, sweep.num_folds)
-    member = Member(config.id, fold=0, seed=found.manifest.seeds[0])
+    protocol = request.protocol or sweep.protocol
+    num_folds = request.num_folds or sweep.num_folds
+    division = divide(table, protocol, found.manifest.split.seed, num_folds)
+    seeds = seeds_of(found.manifest.seeds[0], request.num_seeds, len(division.folds))
     with Engine(sweep, MlpFamily(), division.sizes, configs=[config]) as engine:
-        result = retrain(engine, division, member, request.epochs)
+        result = retrain(engine, division, config.id, seeds, request.epochs)
     with held(found.run.path):
-        save(result, found.run)
+        save(result, found.run.best)
         manifest = found.run.read_manifest()
-        manifest.retraining = Retraining(
-            epochs=request.epochs, matmul_precision=precision, **member._asdict()
-        )
+        manifest.retraining = describe(division, config.id, seeds, request.epochs, precision)
         session = directory.describe_session(
             request.command, found.accuracy.size, platforms.devices_in_use()
         )
         manifest.sessions.append(session)
         found.run.record(manifest, "best")
     return read_run(workdir)
+
+
+def describe(
+    division: Division,
+    config_id: str,
+    seeds: Sequence[int],
+    epochs: int,
+    matmul_precision: MatmulPrecision,
+) -> Retraining:
+    """Returns what a manifest says of a retraining."""
+    return Retraining(
+        epochs=epochs,
+        config_id=config_id,
+        protocol=division.protocol.name,
+        num_folds=len(division.folds),
+        seeds=list(seeds),
+        matmul_precision=matmul_precision,
+    )
 
 
 def _judge(
@@ -152,24 +230,13 @@ def _judge(
 
 
 def _figures(
-    history: np.ndarray,
-    metrics: Sequence[str],
-    confusion: np.ndarray,
-    model: TrainedModel,
-    note: str,
+    history: "pd.DataFrame", confusion: np.ndarray, model: TrainedModel, note: str
 ) -> "dict[str, Figure]":
     from gtzan_jax.views import plots
 
-    column = {metric: history[:, METRICS.index(metric)] for metric in metrics}
+    title = f"Retraining {model.config.name}"
     figures = {
-        quantity: plots.training_curves(
-            column[f"train_{quantity}"],
-            column[f"test_{quantity}"],
-            quantity,
-            f"Retraining the best configuration: {quantity}\n{model.config.name}",
-            note,
-            column.get(f"validation_{quantity}"),
-        )
+        quantity: plots.training_curves(history, quantity, f"{title}: {quantity}", note)
         for quantity in ("accuracy", "loss")
     }
     figures["confusion_matrix"] = plots.confusion_matrix(confusion, model.genres, note)

@@ -11,7 +11,7 @@ import numpy as np
 
 import gtzan_jax
 from gtzan_jax.errors import Interrupted, RunError
-from gtzan_jax.files import held, replaced_folder
+from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining
 from gtzan_jax.jobs.job import Job, Options, Stopwatch, describe, make_job
 from gtzan_jax.jobs.run import Run, read_run
@@ -19,9 +19,10 @@ from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.history import History
-from gtzan_jax.rundir.manifest import Manifest, Retraining
-from gtzan_jax.rundir.ranking import results_table
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.rundir.manifest import Manifest
+from gtzan_jax.rundir.predictions import predictions_of
+from gtzan_jax.rundir.ranking import members_table, results_table
+from gtzan_jax.space.config import Config
 from gtzan_jax.space.search import Grid, Proposal
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import unseen_genres
@@ -74,7 +75,7 @@ def run_sweep(
     job = make_job(sweep, data, workdir, chosen, clock)
     _check_places(job)
     messages.warn_of_table(job.table)
-    for sentence in unseen_genres(job.table, job.division.folds):
+    for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):
         messages.warn(sentence)
     problem = _work_in_the_directory(job)
     run = read_run(job.run.path)
@@ -110,7 +111,7 @@ def work(job: Job) -> str:
     """
     run, clock = job.run, job.clock
     manifest = directory.begin(run, describe(job), overwrite=job.options.overwrite)
-    store = ChunkStore(run.chunks, job.sweep.epochs)
+    store = ChunkStore(run.chunks, job.sweep.epochs, job.division.sizes.num_eval)
     for name in store.damaged:
         messages.warn(f"{run.chunks / name} is damaged; its members are trained anew")
     messages.print_start(job.sweep, job.num_runs, job.table.source, run.path)
@@ -129,7 +130,7 @@ def work(job: Job) -> str:
             clock.move("train", "compile", engine.compile_wait_s)
         history = store.history(job.members)
         results = write_tables(job, manifest, history)
-        problem = retrain_best(job, manifest, results, history, engine)
+        problem = retrain(job, manifest, results, history, engine)
     write_events(job, manifest, results, history)
     finish(job, manifest, results, engine)
     return problem
@@ -173,37 +174,41 @@ def _train(
 
 
 def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFrame":
-    """Writes results.csv and history.csv unless both are whole, and returns the results."""
-    results = results_table(job.sweep, history)
-    if job.table.is_sample:
-        results["data"] = "sample"
-    run = job.run
-    if run.damaged(manifest, "results.csv") or run.damaged(manifest, "history.csv"):
-        run.write_tables(results, history.frames(job.division.protocol.metrics))
-        run.record(manifest, "results.csv", "history.csv")
+    """Writes the tables and the predictions unless all are whole, and returns the results."""
+    run, sweep = job.run, job.sweep
+    if any(run.damaged(manifest, name) for name in directory.TABLES):
+        predictions = predictions_of(sweep, history, job.division)
+        results = results_table(sweep, history)
+        if job.table.is_sample:
+            results["data"] = "sample"
+        parts = history.frames(job.division.protocol.metrics)
+        run.write_tables(results, members_table(sweep, history), parts, predictions)
+        run.record(manifest, *directory.TABLES)
     job.clock.lap("write")
-    return results
+    return run.read_results()
 
 
-def retrain_best(
+def retrain(
     job: Job,
     manifest: Manifest,
     results: "pd.DataFrame",
     history: History,
     engine: Engine | None,
 ) -> str:
-    """Retrains the best config and writes the overview, unless both are there.
+    """Retrains the best config, and the reference, and writes the overview, unless all are there.
 
     Returns:
       why the best config could not be retrained, or "".
     """
     run, epochs, problem = job.run, job.options.retrain_epochs, ""
-    best = job.sweep.configs[job.sweep.places[results["config_id"].iloc[0]]]
-    member = Member(best.id, fold=0, seed=job.seeds[0])
-    wanted = Retraining(
-        epochs=max(1, epochs), matmul_precision=manifest.matmul_precision, **member._asdict()
+    best = results["config_id"].iloc[0]
+    seeds = retraining.seeds_of(job.seeds[0], job.options.retrain_seeds, len(job.division.folds))
+    wanted = retraining.describe(
+        job.division, best, seeds, max(1, epochs), manifest.matmul_precision
     )
+    reference = _reference(job, best)
     is_there = manifest.retraining == wanted and not run.damaged(manifest, "best")
+    is_there = is_there and not (reference and run.damaged(manifest, "reference"))
     retrained: Retrained | None = None
     if run.damaged(manifest, "overview") or (epochs and not is_there):
         if epochs and results["diverged"].iloc[0]:
@@ -211,25 +216,46 @@ def retrain_best(
         elif epochs:
             if not engine:  # else the session is in the list already
                 _record_session(job, manifest, len(history.members))
-            retrained, problem = _retrain(job, member, engine)
+            retrained, problem = _retrain(job, best, reference, seeds, engine)
         job.clock.lap("retrain")
         write_overview(job, results, history, retrained)
         if retrained:
             manifest.retraining = wanted
-        run.record(manifest, "overview", *(["best"] if retrained else []))
+        also = ["best", *(["reference"] if reference else [])] if retrained else []
+        run.record(manifest, "overview", *also)
     return problem
 
 
-def _retrain(job: Job, member: Member, engine: Engine | None) -> "tuple[Retrained | None, str]":
-    """Retrains a member and writes it; returns it and "", or None and why there is none."""
-    config = job.sweep.configs[job.sweep.places[member.config_id]]
+def _reference(job: Job, best: str) -> str | None:
+    """Returns the id of the config to retrain besides the best one; None if there is none."""
+    reference = job.sweep.reference
+    if reference is None or reference.id == best:
+        return None
+    if reference.id not in job.sweep.places:
+        messages.warn("the sweep's reference config is not in its grid: it is not retrained")
+        return None
+    return reference.id
+
+
+def _retrain(
+    job: Job, best: str, reference: str | None, seeds: Sequence[int], engine: Engine | None
+) -> "tuple[Retrained | None, str]":
+    """Retrains configs and writes them; returns the best and "", or None and why there is none."""
+    ids, epochs = [best, *([reference] if reference else [])], job.options.retrain_epochs
+    configs = [job.sweep.configs[job.sweep.places[config_id]] for config_id in ids]
     with contextlib.ExitStack() as stack:
-        engine = engine or stack.enter_context(make_engine(job, [config]))
+        engine = engine or stack.enter_context(make_engine(job, configs))
         try:
-            retrained = retraining.retrain(engine, job.division, member, job.options.retrain_epochs)
+            retrained = retraining.retrain(engine, job.division, best, seeds, epochs)
+            if reference:
+                networks = retraining.train_networks(engine, job.division, reference, seeds, epochs)
         except RunError as failure:
             return None, str(failure)
-    retraining.save(retrained, job.run)
+    retraining.save(retrained, job.run.best)
+    if reference:
+        frame = retraining.history_frame(networks, seeds, job.division.protocol.metrics)
+        with replaced_folder(job.run.reference) as folder:
+            write_csv(folder / "history.csv", frame)
     return retrained, ""
 
 

@@ -1,8 +1,9 @@
 """Finished chunks on the disk: what a sweep that was interrupted need not train again.
 
-A file holds the histories of some chunks: a line with the SHA-256 of all that follows, a line
-of JSON with the chunks, and their histories as little-endian float32. It is written aside,
-flushed and renamed, so that a chunk is whole or not there.
+A file holds some chunks: a line with the SHA-256 of all that follows, a line of JSON with the
+chunks, their histories as little-endian float32, and a byte for each member and row to evaluate,
+the predicted class. It is written aside, flushed and renamed, so that a chunk is whole or not
+there.
 """
 
 import hashlib
@@ -45,12 +46,14 @@ class ChunkStore:
     Args:
       folder: where; made if it is not there.
       epochs: of every member, at its end.
+      evaluated: rows that each member has predictions for, see ``Sizes.num_eval``.
     """
 
-    def __init__(self, folder: Path, epochs: int) -> None:
+    def __init__(self, folder: Path, epochs: int, evaluated: int) -> None:
         self.damaged: list[str] = []
         self._folder = folder
         self._epochs = epochs
+        self._evaluated = evaluated
         self._trained: set[Member] = set()
         self._waiting: list[Trained] = []
         self._flushed = time.monotonic()
@@ -58,7 +61,7 @@ class ChunkStore:
         remove_temporaries(folder)
         for path in self._files():
             try:
-                self._note(_read(path)[0])
+                self._note(self._read(path)[0])
             except ValueError:
                 self.damaged.append(path.name)
                 path.unlink()
@@ -85,39 +88,73 @@ class ChunkStore:
                 _Header(c.fold, c.seed, c.first_epoch, c.epochs, c.config_ids)
                 for c in (trained.chunk for trained in written)
             ]
-            payload = b"".join(trained.history.astype("<f4").tobytes() for trained in written)
-            write_atomically(self._folder / f"{number:06d}.chunk", _encode(headers, payload))
+            payload = [trained.history.astype("<f4").tobytes() for trained in written]
+            payload += [trained.predicted.astype(np.uint8).tobytes() for trained in written]
+            content = _encode(headers, self._evaluated, b"".join(payload))
+            write_atomically(self._folder / f"{number:06d}.chunk", content)
             self._note(headers)
         self._flushed = time.monotonic()
         return written
 
     def history(self, members: Sequence[Member]) -> History:
-        """Puts the histories of members together, on the disk instead of in memory.
+        """Puts histories and predictions of members together, on the disk instead of in memory.
 
         Raises:
           RunError: a file has been damaged meanwhile, or members are missing.
         """
         shape = (len(members), self._epochs, len(METRICS))
-        with tempfile.TemporaryFile(dir=self._folder) as file:
-            figures = np.memmap(file, np.float32, "w+", shape=shape)
+        figures = self._on_disk(np.float32, shape)
+        predicted = self._on_disk(np.uint8, (len(members), self._evaluated))
         places = {member: place for place, member in enumerate(members)}
         missing = np.ones(shape[:2], bool)
         for path in self._files():
             try:
-                headers, payload = _read(path)
+                headers, histories, classes = self._read(path)
             except (OSError, ValueError):
                 raise RunError(f"{path} has been damaged; the same command mends it") from None
-            for header, part in zip(headers, _split(headers, payload), strict=True):
+            start = 0
+            for header, part in zip(headers, _split(headers, histories), strict=True):
                 rows = [places.get(member, -1) for member in _members(header)]
                 if -1 in rows or header.epochs > self._epochs:
                     raise RunError(f"{path} is damaged: it has members of another sweep")
                 epochs = slice(header.first_epoch, header.epochs)
                 figures[rows, epochs] = part
                 missing[rows, epochs] = False
+                if header.epochs == self._epochs:
+                    predicted[rows] = classes[start : start + len(rows)]
+                start += len(rows)
         if missing.any():
             number = missing.any(axis=1).sum()
             raise RunError(f"{self._folder}: {number:,} members are missing")
-        return History(tuple(members), figures)
+        return History(tuple(members), figures, predicted)
+
+    def _on_disk(self, kind: type, shape: tuple[int, ...]) -> np.ndarray:
+        """Returns an array in a file without a name, which goes when the array does."""
+        with tempfile.TemporaryFile(dir=self._folder) as file:
+            return np.memmap(file, kind, "w+", shape=shape)
+
+    def _read(self, path: Path) -> tuple[list[_Header], np.ndarray, np.ndarray]:
+        """Reads a file; raises ValueError where it is not as this store writes it.
+
+        Returns:
+          the chunks; (epochs of all their members, metrics) float32; (members, evaluated) uint8.
+        """
+        checksum, _, content = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(content).hexdigest().encode() != checksum:
+            raise ValueError("damaged")
+        line, _, payload = content.partition(b"\n")
+        try:
+            described = json.loads(line)
+            headers = [_checked(chunk) for chunk in described["chunks"]]
+            evaluated = described["evaluated"]
+        except (TypeError, KeyError, RecursionError, OverflowError):
+            raise ValueError("not what this program writes") from None
+        rows, members = sum(map(_rows, headers)), sum(len(h.config_ids) for h in headers)
+        end = 4 * rows * len(METRICS)
+        if evaluated != self._evaluated or len(payload) != end + members * self._evaluated:
+            raise ValueError("damaged, or of another table")
+        figures = np.frombuffer(payload[:end], "<f4").reshape(-1, len(METRICS))
+        return headers, figures, np.frombuffer(payload[end:], np.uint8).reshape(members, -1)
 
     def _files(self) -> list[Path]:
         found = self._folder.glob("[0-9]*.chunk")
@@ -133,26 +170,10 @@ def _members(header: _Header) -> list[Member]:
     return [Member(config_id, header.fold, header.seed) for config_id in header.config_ids]
 
 
-def _encode(headers: Sequence[_Header], payload: bytes) -> bytes:
+def _encode(headers: Sequence[_Header], evaluated: int, payload: bytes) -> bytes:
     chunks = [header._asdict() for header in headers]
-    content = json.dumps({"chunks": chunks}).encode() + b"\n" + payload
+    content = json.dumps({"evaluated": evaluated, "chunks": chunks}).encode() + b"\n" + payload
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
-
-
-def _read(path: Path) -> tuple[list[_Header], np.ndarray]:
-    """Reads a file; raises ValueError where it is not as it was written."""
-    checksum, _, content = path.read_bytes().partition(b"\n")
-    if hashlib.sha256(content).hexdigest().encode() != checksum:
-        raise ValueError("damaged")
-    header, _, payload = content.partition(b"\n")
-    try:
-        headers = [_checked(chunk) for chunk in json.loads(header)["chunks"]]
-    except (TypeError, KeyError, RecursionError, OverflowError):
-        raise ValueError("not what this program writes") from None
-    figures = np.frombuffer(payload, "<f4").reshape(-1, len(METRICS))
-    if len(figures) != sum(_rows(header) for header in headers):
-        raise ValueError("damaged")
-    return headers, figures
 
 
 def _checked(chunk: dict[str, object]) -> _Header:

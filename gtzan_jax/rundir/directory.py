@@ -3,10 +3,13 @@
 manifest.json   what was run, on what, with what, and how long it took; checksums of the rest
 chunks/         finished members: what an interrupted sweep goes on from
 results.csv     one row a config, best first
+members.csv     one row a member, its figures after the last epoch
 history.csv     one row a member and epoch
+predictions.safetensors  what every member says of every test row
 tensorboard/    every run, for TensorBoard
 overview/       what one wants to see first, for TensorBoard
-best/           the retrained model
+best/           the best config, retrained with several seeds, and its model
+reference/      the sweep's reference config, retrained likewise
 """
 
 import contextlib
@@ -32,6 +35,7 @@ from gtzan_jax.files import (
     write_csv_parts,
 )
 from gtzan_jax.rundir.manifest import Data, Manifest, Session, as_dict, decode, encode
+from gtzan_jax.rundir.predictions import Predictions, save_predictions
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
@@ -50,6 +54,10 @@ _PACKAGES = (
 )
 
 
+TABLES = ("results.csv", "members.csv", "history.csv", "predictions.safetensors")
+"""The files that are made from the histories of all members."""
+
+
 class RunDir:
     """The files of one run.
 
@@ -61,11 +69,14 @@ class RunDir:
         self.path = Path(path)
         self.manifest_path = self.path / "manifest.json"
         self.results_path = self.path / "results.csv"
+        self.members_path = self.path / "members.csv"
         self.history_path = self.path / "history.csv"
+        self.predictions_path = self.path / "predictions.safetensors"
         self.chunks = self.path / "chunks"
         self.tensorboard = self.path / "tensorboard"
         self.overview = self.path / "overview"
         self.best = self.path / "best"
+        self.reference = self.path / "reference"
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Writes what was run, with a checksum of the manifest itself."""
@@ -92,14 +103,18 @@ class RunDir:
 
         Args:
           manifest: changed in place.
-          names: of files and folders in the run directory; of the files in ``best`` each gets
-            a checksum, of those in other folders all get one together.
+          names: of files and folders in the run directory; of the files in ``best`` and in
+            ``reference`` each gets a checksum, of those in other folders all get one together.
         """
         for name in names:
             for old in _of(name, manifest.sha256):
                 del manifest.sha256[old]
             manifest.sha256 |= self._digests(name)
         self.write_manifest(manifest)
+
+    def has(self, manifest: Manifest, name: str) -> bool:
+        """Tells whether a file or folder was recorded as finished."""
+        return bool(_of(name, manifest.sha256))
 
     def damaged(self, manifest: Manifest, name: str) -> str | None:
         """Returns what of a file or folder is not as it was recorded; None if all is well."""
@@ -110,24 +125,33 @@ class RunDir:
 
     def _digests(self, name: str) -> dict[str, str]:
         """Returns the checksums of what is there; no manifest leads out of the directory."""
-        paths = self.best.glob("*") if name == "best" else [self.path / name]
+        folders = ("best", "reference")
+        paths = (self.path / name).glob("*") if name in folders else [self.path / name]
         return {
             path.relative_to(self.path).as_posix(): digest(path)
             for path in sorted(paths)
             if path.is_file() or path.is_dir()
         }
 
-    def write_tables(self, results: "pd.DataFrame", history: "Iterable[pd.DataFrame]") -> None:
-        """Writes results.csv, and history.csv from its parts."""
+    def write_tables(
+        self,
+        results: "pd.DataFrame",
+        members: "pd.DataFrame",
+        history: "Iterable[pd.DataFrame]",
+        predictions: Predictions,
+    ) -> None:
+        """Writes what ``TABLES`` lists; history.csv from its parts."""
         write_csv(self.results_path, results)
+        write_csv(self.members_path, members)
         write_csv_parts(self.history_path, history)
+        save_predictions(predictions, self.predictions_path)
 
     def remove(self) -> None:
         """Removes all that sweeps write but the manifest, and leaves what else there is."""
-        for path in (self.chunks, self.tensorboard, self.overview, self.best):
+        for path in (self.chunks, self.tensorboard, self.overview, self.best, self.reference):
             shutil.rmtree(path, ignore_errors=True)
-        for path in (self.results_path, self.history_path):
-            path.unlink(missing_ok=True)
+        for name in TABLES:
+            (self.path / name).unlink(missing_ok=True)
 
     def read_results(self) -> "pd.DataFrame":
         """Reads results.csv.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.directory import TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, sweep_of
+from gtzan_jax.rundir.predictions import Predictions, load_predictions
 from gtzan_jax.rundir.ranking import result_metrics
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_NETWORK_COLUMNS = ["fold", "seed", "epoch", *PROTOCOLS["assignment"].metrics]
+
+
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
     """What a finished sweep wrote.
@@ -30,8 +34,10 @@ class FinishedRun:
       results: one row a config, best first.
       accuracy: (configs, runs) float64 test accuracy after the last epoch, configs in grid order,
         a run for each fold and seed; NaN where diverged.
-      retrained: one row an epoch; None if the run has no retraining.
-      scores: of the retrained model, one row a genre.
+      retrained: one row an epoch of a network; None if the run has no retraining.
+      scores: of the retrained networks together, one row a genre.
+      reference: as ``retrained``, of the sweep's reference config; None where it is the best one,
+        or the run has none.
     """
 
     run: RunDir
@@ -41,6 +47,7 @@ class FinishedRun:
     accuracy: np.ndarray
     retrained: "pd.DataFrame | None"
     scores: "pd.DataFrame | None"
+    reference: "pd.DataFrame | None"
 
     def __repr__(self) -> str:
         (configs, runs), kind = self.accuracy.shape, type(self).__name__
@@ -87,6 +94,16 @@ class FinishedRun:
         return data_note(data.source, data.tracks, how)
 
     @functools.cached_property
+    def predictions(self) -> Predictions:
+        """What every config predicts for every test row after the last epoch.
+
+        Raises:
+          InputError: the file cannot be used.
+        """
+        path = self.run.predictions_path
+        return load_predictions(path, self.sweep.num_configs, len(self.manifest.seeds))
+
+    @functools.cached_property
     def history(self) -> "pd.DataFrame":
         """One row a member and epoch: config_id, fold, seed, epoch, and the figures."""
         import pandas as pd
@@ -108,7 +125,8 @@ def read_finished(path: str | Path) -> FinishedRun:
     manifest = run.read_manifest()
     if manifest.status != "finished":
         raise InputError(f"{run.path}: the sweep did not finish (status {manifest.status})")
-    for name in ("results.csv", "history.csv", *(["best"] if manifest.retraining else [])):
+    also = [name for name in ("best", "reference") if run.has(manifest, name)]
+    for name in (*TABLES, *also):
         damaged = run.damaged(manifest, name)
         if damaged:
             raise InputError(
@@ -117,20 +135,22 @@ def read_finished(path: str | Path) -> FinishedRun:
             )
     sweep, retraining = sweep_of(manifest, run.manifest_path), manifest.retraining
     if retraining and (
-        retraining.config_id not in sweep.places or retraining.fold >= len(manifest.split.folds)
+        retraining.config_id not in sweep.places or retraining.protocol not in PROTOCOLS
     ):
         raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
     try:
         results = _checked_results(run.read_results(), sweep)
-        metrics = PROTOCOLS[sweep.protocol].metrics
         return FinishedRun(
             run=run,
             manifest=manifest,
             sweep=sweep,
             results=results,
             accuracy=_accuracy(run.history_path, results, manifest, sweep),
-            retrained=_read_optional(run.best / "history.csv", ["epoch", *metrics]),
+            retrained=_read_optional(run.best / "history.csv", _NETWORK_COLUMNS),
             scores=_read_optional(run.best / "scores.csv", ["genre", "precision", "recall", "f1"]),
+            reference=_read_optional(run.reference / "history.csv", _NETWORK_COLUMNS)
+            if "reference" in also
+            else None,
         )
     except InputError:
         raise

@@ -35,10 +35,13 @@ class History:
     Attributes:
       members: all members of one config stand together.
       figures: (members, epochs, metrics) float32, in the order of ``metrics.METRICS``.
+      predicted: (members, evaluated) uint8, classes predicted after the last epoch for the rows
+        of the member's fold to evaluate, validation part first, see ``FoldArrays.x_eval``.
     """
 
     members: tuple[Member, ...]
     figures: np.ndarray
+    predicted: np.ndarray
 
     def __repr__(self) -> str:
         return f"History({len(self.members):,} members × {self.figures.shape[1]} epochs)"

@@ -19,7 +19,7 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
-FORMAT = 3
+FORMAT = 4
 """Raised with every change of the schema; another format is refused. The first had no number."""
 
 _LONGEST = 200  # letters of a reason: it may quote the file
@@ -63,20 +63,27 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     test: Positive
 
 
-class Split(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Split(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """How the songs were divided; the protocol's name and number of folds are the sweep's."""
 
     seed: Seed
     folds: Annotated[list[Parts], msgspec.Meta(min_length=1)]
+    left_out: list[str] = []  # sentences on tracks that the protocol's list and the table lack
 
 
 class Retraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``best/`` holds."""
+    """What ``best/`` holds: a config, trained afresh on every fold with several seeds.
+
+    The model that is kept is that of the first fold and the first seed, whatever its figures.
+    """
 
     epochs: Positive
     config_id: ConfigId
-    fold: Count
-    seed: Seed
+    protocol: str  # the sweep's, unless another was asked for
+    num_folds: Positive  # of the protocol; those of the table
+    seeds: Annotated[list[Seed], msgspec.Meta(min_length=1)]
     matmul_precision: MatmulPrecision
 
 

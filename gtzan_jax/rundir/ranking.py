@@ -57,6 +57,22 @@ def results_table(sweep: Sweep, history: History) -> "pd.DataFrame":
     return _ranked(table.iloc[np.argsort(places)], metrics[:2])
 
 
+def members_table(sweep: Sweep, history: History) -> "pd.DataFrame":
+    """Lists the members with their figures after the last epoch, configs in grid order.
+
+    Returns:
+      one row a member: config_id, fold, seed, the figures that the protocol has, diverged.
+    """
+    import pandas as pd
+
+    metrics = result_metrics(sweep.protocol)
+    table = pd.DataFrame(history.members)
+    columns = [METRICS.index(metric) for metric in metrics]
+    table[list(metrics)] = history.figures[:, -1, columns]
+    table["diverged"] = ~np.isfinite(history.figures).all(axis=(1, 2))
+    return table
+
+
 def _ranked(table: "pd.DataFrame", by: Sequence[str]) -> "pd.DataFrame":
     accuracy, loss = by
     ranked = table.sort_values(

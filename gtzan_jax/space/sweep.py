@@ -12,6 +12,7 @@ from typing import Any
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
+from gtzan_jax.tables.protocols import PROTOCOLS
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,7 @@ class Sweep:
       num_seeds: replicates of each config, unless the command line says otherwise.
       protocol: how songs are divided, a name from ``tables.protocols.PROTOCOLS``.
       num_folds: of the protocols that have a choice.
+      reference: a config to retrain besides the best one, for comparison with what is known of it.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Sweep:
     num_seeds: int = 1
     protocol: str = "assignment"
     num_folds: int = 5
+    reference: Config | None = None
 
     def __repr__(self) -> str:
         configs = f"{self.num_configs:,} configs of {len(self.axes)} axes"
@@ -100,6 +103,9 @@ class Sweep:
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain["axes"] = {name: list(values) for name, values in self.axes.items()}
         plain["learning_rates"] = dict(self.learning_rates)
+        plain["reference"] = self.reference and dict(self.reference)
+        if not PROTOCOLS[self.protocol].takes_num_folds:
+            del plain["num_folds"]
         return {key: value for key, value in plain.items() if value is not None}
 
 

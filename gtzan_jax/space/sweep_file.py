@@ -26,7 +26,7 @@ MAX_BYTES = 1_000_000
 
 _KNOWN = (
     "axes", "epochs", "batch_size", "loss", "leaky_slope", "learning_rates", "num_seeds",
-    "protocol", "num_folds",
+    "protocol", "num_folds", "reference",
 )  # fmt: skip
 
 
@@ -92,6 +92,9 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
             document.get("protocol", "assignment"), f"{where}: protocol"
         ),
         num_folds=checks.whole(2, 1000)(document.get("num_folds", 5), f"{where}: num_folds"),
+        reference=parse_config(document["reference"], f"{where}: reference")
+        if "reference" in document
+        else None,
     )
     if not PROTOCOLS[sweep.protocol].takes_num_folds:  # no difference between two runs, then
         sweep = replace(sweep, num_folds=Sweep.num_folds)

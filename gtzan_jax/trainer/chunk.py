@@ -44,11 +44,14 @@ class Trained:
 
     Attributes:
       history: (members, epochs from first to last, metrics) float32, as ``metrics.METRICS``.
+      predicted: (members, num_eval) uint8, classes predicted after the last of these epochs for
+        the fold's rows to evaluate.
       states: of every member, on the host; empty unless they were asked for.
     """
 
     chunk: Chunk
     history: np.ndarray = field(repr=False)
+    predicted: np.ndarray = field(repr=False)
     states: "Sequence[State]" = field(repr=False)
 
     def __repr__(self) -> str:

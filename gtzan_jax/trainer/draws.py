@@ -1,6 +1,8 @@
 """Random numbers, by keys that are made from names: (seed, purpose, epoch, layer, row, block).
 
-Never from a member's place in a batch: members that share a seed share their random numbers.
+Never from a member's place in a batch: members that share a seed share order and noise, and those
+that share seed and fold their initial weights. Each fold has initial weights of its own, so that
+the spread over folds includes what they contribute.
 """
 
 from typing import NamedTuple
@@ -12,7 +14,7 @@ from jax import lax
 from gtzan_jax.models.family import Array, Family, Structure, Tree
 from gtzan_jax.tables.folds import Sizes
 
-# Purposes, with room for the number of an epoch.
+# Purposes, with room for the number of an epoch or of a fold.
 _WEIGHTS, _ORDER, _NOISE = 0 << 24, 1 << 24, 2 << 24
 
 
@@ -23,9 +25,11 @@ class Draws(NamedTuple):
     noise: Tree  # of the family: arrays (epochs, positions, …)
 
 
-def draw_initial(family: Family, structure: Structure, sizes: Sizes, seed: Array) -> Tree:
-    """Draws what a seed's initial weights are made of. seed: () uint32."""
-    return family.draw_initial(_key(seed, _WEIGHTS), structure, sizes)
+def draw_initial(
+    family: Family, structure: Structure, sizes: Sizes, seed: Array, fold: Array
+) -> Tree:
+    """Draws what the initial weights of a seed and a fold are made of; both are () uint32."""
+    return family.draw_initial(_key(seed, _WEIGHTS + fold), structure, sizes)
 
 
 def draw_noise(

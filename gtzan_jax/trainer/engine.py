@@ -49,6 +49,7 @@ class _Part(NamedTuple):
 
     state: State  # on the devices
     histories: list[jax.Array]  # (members, epochs of a call, metrics) for each call
+    predicted: jax.Array  # (members, num_eval) uint8
 
 
 class _InFlight(NamedTuple):
@@ -97,10 +98,10 @@ class Engine:
         self._chunk_size = chunk_size
         self._costs = COSTS.get(self.devices[0].platform, COSTS["cpu"])
         self.buckets = self._plan(num_runs, mode)
-        self._bucket_of = {
+        self.bucket_of = {
             config_id: bucket for bucket in self.buckets for config_id in self._ids(bucket.places)
         }
-        self._drawn = drawn_sizes(
+        self.drawn = drawn_sizes(
             family,
             planner.widest(bucket.structure for bucket in self.buckets),
             sizes,
@@ -111,8 +112,6 @@ class Engine:
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
         self._random = self._pool.submit(self._compile_drawing)
         self._programs: dict[Bucket, Future[Program]] = {}
-        for bucket in self.buckets:
-            self._submit(bucket)
 
     def __repr__(self) -> str:
         devices = f"{len(self.devices)} {self.devices[0].platform} devices"
@@ -131,7 +130,7 @@ class Engine:
     @property
     def num_programs(self) -> int:
         """Training programs that the sweep needs, one for each bucket."""
-        return len(self._programs)
+        return len(self.buckets)
 
     @property
     def num_compiled(self) -> int:
@@ -183,8 +182,9 @@ class Engine:
         Raises:
           InputError: not even one member a device fits into memory.
         """
-        for bucket in set(self.buckets) - {chunk.bucket for chunk in chunks}:
-            self._programs[bucket].cancel()
+        for bucket in dict.fromkeys(chunk.bucket for chunk in chunks):
+            if bucket not in self._programs:
+                self._submit(bucket)
         run = _Run(self, folds, states or {}, keep_states)
         in_flight: deque[_InFlight] = deque()
         for chunk in chunks:
@@ -198,20 +198,6 @@ class Engine:
         """Returns the config of an id."""
         return self._configs[config_id]
 
-    def train_one(
-        self, folds: Sequence[FoldArrays], member: Member, epochs: int
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Trains one member on the sweep's programs, for any number of epochs.
-
-        Returns:
-          the parameters by name, without padding, and the history (epochs, metrics) float32.
-        """
-        bucket = self._bucket_of[member.config_id]
-        chunk = Chunk(bucket, member.fold, member.seed, (member.config_id,), 0, epochs)
-        [trained] = self.run([chunk], folds, keep_states=True)
-        kept = self.family.kept(trained.states[0].params, self.config(member.config_id))
-        return kept, trained.history[0]
-
     def hyperparameters(self, config_ids: Sequence[str], chunk_size: int) -> Hyperparameters:
         """Stacks the hyperparameters of configs, the last repeated up to the chunk's size."""
         members = [
@@ -221,9 +207,7 @@ class Engine:
         return stack(members + [members[-1]] * (chunk_size - len(members)))
 
     def program(self, bucket: Bucket) -> Program:
-        """Waits for a bucket's program; one that nobody needed before is compiled now."""
-        if self._programs[bucket].cancelled():
-            self._submit(bucket)
+        """Waits for the program of a bucket whose chunks are run."""
         return self._wait(self._programs[bucket])
 
     def numbers(self) -> RandomNumbers:
@@ -247,7 +231,7 @@ class Engine:
                 "larger num_units out of the sweep, or use a device with more memory"
             )
         logging.warning("out of memory with %d networks at a time: trying half as many", chunk_size)
-        self._programs[bucket] = self._pool.submit(self._compile, bucket, -(-chunk_size // 2))
+        self._programs[bucket] = self._pool.submit(self.compile, bucket, -(-chunk_size // 2))
 
     def _plan(self, num_runs: int, mode: str) -> list[Bucket]:
         def seconds(structure: tuple[int, ...]) -> float:
@@ -263,12 +247,10 @@ class Engine:
     def _submit(self, bucket: Bucket) -> None:
         """Has a program compiled that is large enough for each of a bucket's chunks."""
         members = max(map(len, self._cut(bucket)))
-        self._programs[bucket] = self._pool.submit(self._compile, bucket, members)
+        self._programs[bucket] = self._pool.submit(self.compile, bucket, members)
 
     def _cut(self, bucket: Bucket) -> list[tuple[int, ...]]:
-        num_weights = self.family.num_weights(bucket.structure, self._sizes)
-        most = self._chunk_size or planner.chunk_size(num_weights, self._costs) * len(self.devices)
-        return planner.even_chunks(bucket.places, most, len(self.devices))
+        return self.cut(bucket, bucket.places)
 
     def _slices(self, bucket: Bucket, wanted: set[str]) -> Iterator[tuple[str, ...]]:
         for places in self._cut(bucket):
@@ -277,17 +259,25 @@ class Engine:
                 yield ids
 
     def _compile_drawing(self) -> RandomNumbers:
-        drawing = compile_drawing(self._drawn, self.devices)
+        drawing = compile_drawing(self.drawn, self.devices)
         return RandomNumbers(drawing, -(-self.sweep.epochs // drawing.epochs))
 
-    def _compile(self, bucket: Bucket, members: int) -> Program:
+    def cut(self, bucket: Bucket, members: Sequence[int]) -> list[tuple[int, ...]]:
+        """Cuts what members of a bucket differ in, configs' places or seeds, into chunks."""
+        num_weights = self.family.num_weights(bucket.structure, self._sizes)
+        most = self._chunk_size or planner.chunk_size(num_weights, self._costs) * len(self.devices)
+        return planner.even_chunks(members, most, len(self.devices))
+
+    def compile(self, bucket: Bucket, members: int, own_seeds: bool = False) -> Program:
+        """Compiles a program for members of a bucket, see ``programs.compile_training``."""
         example = self.hyperparameters(self._ids(bucket.places[:1]), 1)
         return compile_training(
             Static(self.family, bucket.structure, bucket.batch_size, self.sweep.loss),
-            self._drawn,
+            self.drawn,
             shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
             rounded_up(members, len(self.devices)),
             self.devices,
+            own_seeds,
         )
 
     def _wait(self, future: "Future[T]") -> T:
@@ -319,7 +309,7 @@ class _Run:
             starts = range(0, len(chunk.config_ids), size)
             parts = [self._call(chunk, start, start + size) for start in starts]
         except jax.errors.JaxRuntimeError as error:
-            _raise_unless_memory(error)
+            raise_unless_memory(error)
             return _InFlight(chunk, size, None)
         return _InFlight(chunk, size, parts)
 
@@ -330,7 +320,7 @@ class _Run:
                 if in_flight.parts is not None:
                     return self._trained(in_flight.chunk, in_flight.parts)
             except jax.errors.JaxRuntimeError as error:
-                _raise_unless_memory(error)
+                raise_unless_memory(error)
             self._engine.halve(in_flight.chunk.bucket, in_flight.chunk_size)
             in_flight = self.begin(in_flight.chunk)
 
@@ -341,15 +331,15 @@ class _Run:
         if chunk.first_epoch:
             state = self._given(chunk.members[start:end], program.chunk_size)
         else:
-            state = program.start(hyper, numbers.initial(chunk.seed))
+            state = program.start(hyper, numbers.initial(chunk.seed, chunk.fold))
         fold = self._folds[chunk.fold]
         histories = []
         for first in range(chunk.first_epoch, chunk.epochs, numbers.epochs):
             drawn = numbers.draws(fold, chunk.seed, first)
             left = np.int32(min(numbers.epochs, chunk.epochs - first))
-            state, history = program.train(hyper, state, drawn, left, fold)
+            state, history, predicted = program.train(hyper, state, drawn, left, fold)
             histories.append(history)
-        return _Part(state, histories)
+        return _Part(state, histories, predicted)
 
     def _given(self, members: Sequence[Member], chunk_size: int) -> State:
         states = [self._states[member] for member in members]
@@ -358,22 +348,29 @@ class _Run:
 
     def _trained(self, chunk: Chunk, parts: Sequence[_Part]) -> Trained:
         epochs, count = chunk.epochs - chunk.first_epoch, len(chunk.config_ids)
-        history = np.concatenate([_joined(part.histories, epochs) for part in parts])[:count]
+        history = np.concatenate([joined(part.histories, epochs) for part in parts])[:count]
+        predicted = np.concatenate([np.asarray(part.predicted) for part in parts])[:count]
         states: list[State] = []
         if self._keep_states:
             for part in parts:
                 host: Tree = jax.tree.map(np.asarray, part.state)
                 size = len(jax.tree.leaves(host)[0])
                 states += [jax.tree.map(lambda a, i=i: a[i], host) for i in range(size)]
-        return Trained(chunk, history, states[:count])
+        return Trained(chunk, history, predicted, states[:count])
 
 
-def _joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:
-    """Waits for the devices; returns (members, epochs, metrics) float32 history."""
+def joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:
+    """Waits for the devices; returns (members, epochs, metrics) float32 history.
+
+    Args:
+      histories: of calls one after another, the last of which may have epochs not trained.
+      epochs: that were trained.
+    """
     together: np.ndarray = np.concatenate([np.asarray(part) for part in histories], axis=1)
     return together[:, :epochs]
 
 
-def _raise_unless_memory(error: jax.errors.JaxRuntimeError) -> None:
+def raise_unless_memory(error: jax.errors.JaxRuntimeError) -> None:
+    """Raises an error of a device again, unless its memory did not suffice."""
     if "RESOURCE_EXHAUSTED" not in str(error):
         raise error

@@ -46,6 +46,14 @@ class State(NamedTuple):
     optimizer: OptimizerState
 
 
+class Outcome(NamedTuple):
+    """What some epochs of a member's training have come to."""
+
+    state: State
+    history: jax.Array  # (drawn epochs, metrics) float32, 0 for epochs that are not trained
+    predicted: jax.Array  # (num_eval,) uint8, classes predicted after the last epoch
+
+
 class Batch(NamedTuple):
     """The rows of one step. Rows of weight 0 fill up the last batch."""
 
@@ -98,32 +106,32 @@ def positions(num_train: int, batch_size: int) -> int:
 
 def make_train(
     static: Static,
-) -> Callable[[Hyperparameters, State, Draws, jax.Array, FoldArrays], tuple[State, jax.Array]]:
+) -> Callable[[Hyperparameters, State, Draws, jax.Array, FoldArrays], Outcome]:
     """Makes the function that trains one member for some epochs.
 
     Returns:
-      ``train(hyper, state, draws, epochs, fold) -> (state, history)``, pure. Of the epochs
-      that there are draws for, the first ``epochs`` () int32 are trained. ``history`` (drawn
-      epochs, metrics) float32 is in the order of ``METRICS`` and 0 for epochs that are not
-      trained and for parts without rows. Train figures are Keras's: averaged over the rows of
-      the epoch while the weights change, dropout on. The others are taken at the end of the
+      ``train(hyper, state, draws, epochs, fold) -> Outcome``, pure. Of the epochs that there
+      are draws for, the first ``epochs`` () int32 are trained. ``history`` is in the order of
+      ``METRICS``, and 0 for parts without rows. Train figures are Keras's: averaged over the
+      rows of the epoch while the weights change, dropout on. The others are taken at the end of the
       epoch, dropout off. The last, partial batch of an epoch is kept, as Keras keeps it; a
       batch without rows, as smaller folds have, is not run.
     """
 
     def train(
         hyper: Hyperparameters, state: State, draws: Draws, epochs: jax.Array, fold: FoldArrays
-    ) -> tuple[State, jax.Array]:
-        def epoch(index: jax.Array, carry: tuple[State, jax.Array]) -> tuple[State, jax.Array]:
-            state, history = carry
+    ) -> Outcome:
+        def epoch(index: jax.Array, carry: Outcome) -> Outcome:
             drawn: Draws = jax.tree.map(lambda numbers: numbers[index], draws)
-            state, totals = _train_epoch(static, hyper, state, drawn, fold)
-            figures = jnp.concatenate([totals, _evaluate(static, hyper, state.params, fold)])
-            return state, history.at[index].set(figures)
+            state, totals = _train_epoch(static, hyper, carry.state, drawn, fold)
+            figures, predicted = _evaluate(static, hyper, state.params, fold)
+            history = carry.history.at[index].set(jnp.concatenate([totals, figures]))
+            return Outcome(state, history, predicted)
 
         history = jnp.zeros((draws.order.shape[0], len(METRICS)), jnp.float32)
-        trained: tuple[State, jax.Array] = lax.fori_loop(0, epochs, epoch, (state, history))
-        return trained
+        begun = Outcome(state, history, jnp.zeros(fold.y_eval.shape, jnp.uint8))
+        outcome: Outcome = lax.fori_loop(0, epochs, epoch, begun)
+        return outcome
 
     return train
 
@@ -176,14 +184,22 @@ def _step(
     return State(optax.apply_updates(state.params, updates), moments), totals + sums
 
 
-def _evaluate(static: Static, hyper: Hyperparameters, params: Tree, fold: FoldArrays) -> jax.Array:
-    """Returns (4,) mean loss and accuracy on the validation and the test part; 0 without rows."""
+def _evaluate(
+    static: Static, hyper: Hyperparameters, params: Tree, fold: FoldArrays
+) -> tuple[jax.Array, jax.Array]:
+    """Evaluates a member.
+
+    Returns:
+      (4,) mean loss and accuracy on the validation and the test part, 0 without rows; and
+      (num_eval,) uint8 predicted classes.
+    """
     logits = static.family.apply(params, fold.x_eval, hyper.model, None)
     score = _score(logits, fold.y_eval, static.loss)
     weights = jnp.stack([fold.validation_weight, fold.test_weight])
     sums = jnp.sum(weights[:, None] * score[None], axis=2)
     counts = jnp.sum(weights, axis=1, keepdims=True)
-    return (sums / jnp.maximum(counts, 1.0)).reshape(-1)
+    means = (sums / jnp.maximum(counts, 1.0)).reshape(-1)
+    return means, jnp.argmax(logits, axis=-1).astype(jnp.uint8)
 
 
 def _score(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:

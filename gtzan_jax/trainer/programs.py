@@ -13,7 +13,15 @@ from gtzan_jax.models.family import Array, Family, Structure, Tree
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.draws import Draws
-from gtzan_jax.trainer.member import Hyperparameters, State, Static, make_train, positions, start
+from gtzan_jax.trainer.member import (
+    Hyperparameters,
+    Outcome,
+    State,
+    Static,
+    make_train,
+    positions,
+    start,
+)
 
 T = TypeVar("T")
 Devices = tuple[jax.Device, ...]
@@ -39,7 +47,7 @@ class Drawn(NamedTuple):
 class Drawing:
     """Programs that draw random numbers."""
 
-    initial: Callable[[Array], Tree]  # (seed)
+    initial: Callable[[Array, Array], Tree]  # (seed, fold)
     noise: Callable[[Array, Array], Tree]  # (seed, first epoch)
     order: Callable[[Array, Array, Array, Array], jax.Array]  # (row, weight, seed, first epoch)
     epochs: int
@@ -47,10 +55,13 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Program:
-    """Programs that train a chunk of members; all but draws and fold have the members first."""
+    """Programs that train a chunk of members; all but draws and fold have the members first.
+
+    Draws have them first, too, where each member has a seed of its own.
+    """
 
     start: Callable[[Hyperparameters, Tree], State]
-    train: Callable[[Hyperparameters, State, Draws, Array, FoldArrays], tuple[State, jax.Array]]
+    train: Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]
     chunk_size: int
 
 
@@ -74,27 +85,44 @@ def drawn_sizes(
 
 
 @functools.cache
-def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
+def compile_drawing(drawn: Drawn, devices: Devices, own_seeds: int = 0) -> Drawing:
     """Compiles the programs that draw; once in a process for the same arguments.
 
-    All devices get the same numbers.
+    Args:
+      drawn: the sizes.
+      devices: all of them get the same numbers, unless members have seeds of their own.
+      own_seeds: 0, or members with a seed each; the programs then take (members,) uint32 seeds,
+        and what they return has a first axis, which is split over the devices.
     """
     # Random bits are long straight code: XLA's CPU compiler takes three times as long to
     # optimise it fully, for a program that runs for milliseconds.
     on_cpu = devices[0].platform == "cpu"
     options = {"xla_backend_optimization_level": 1} if on_cpu else None
-    compiled = functools.partial(
-        jax.jit,
-        out_shardings=NamedSharding(mesh_of(devices), _EVERYWHERE),
-        compiler_options=options,
-    )
     number = np.uint32(0)
+    seed = np.zeros(own_seeds, np.uint32) if own_seeds else number
     row, weight = (np.zeros(drawn.sizes.num_train, kind) for kind in (np.uint32, np.float32))
+
+    def compiled(draw: Callable[..., Tree], *arguments: Array) -> Callable[..., Tree]:
+        placed = _EVERYWHERE
+        if own_seeds:
+            axes = [0 if argument is seed else None for argument in arguments]
+            placed = _BY_MEMBER
+            draw = jax.shard_map(
+                jax.vmap(draw, in_axes=axes),
+                mesh=mesh_of(devices),
+                in_specs=tuple(_EVERYWHERE if axis is None else _BY_MEMBER for axis in axes),
+                out_specs=_BY_MEMBER,
+                check_vma=False,
+            )
+        sharding = NamedSharding(mesh_of(devices), placed)
+        jitted = jax.jit(draw, out_shardings=sharding, compiler_options=options)
+        return jitted.lower(*arguments).compile()
+
     initial, noise, order = _drawing_functions(drawn)
     return Drawing(
-        compiled(initial).lower(number).compile(),
-        compiled(noise).lower(number, number).compile(),
-        compiled(order).lower(row, weight, number, number).compile(),
+        compiled(initial, seed, number),
+        compiled(noise, seed, number),
+        compiled(order, row, weight, seed, number),
         drawn.epochs,
     )
 
@@ -106,6 +134,7 @@ def compile_training(
     example: Hyperparameters,
     chunk_size: int,
     devices: Devices,
+    own_seeds: bool = False,
 ) -> Program:
     """Compiles the training of a chunk of members; once in a process for the same arguments.
 
@@ -115,29 +144,38 @@ def compile_training(
       example: shapes of one member's hyperparameters, see :func:`shapes_of`.
       chunk_size: members; a multiple of the number of devices.
       devices: over which the member axis is split.
+      own_seeds: whether each member has random numbers of its own, instead of the same for all.
     """
-    hyper = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((chunk_size, *leaf.shape), leaf.dtype), example
-    )
+
+    def by_members(tree: T) -> T:
+        shapes: T = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((chunk_size, *leaf.shape), leaf.dtype), tree
+        )
+        return shapes
+
+    hyper = by_members(example)
     fold = _fold_shapes(drawn.sizes)
     number = np.uint32(0)
     initial, noise, order = _drawing_functions(drawn)
-    kernels = jax.eval_shape(initial, number)
+    kernels = jax.eval_shape(initial, number, number)
     numbers = Draws(
         jax.eval_shape(order, fold.row, fold.train_weight, number, number),
         jax.eval_shape(noise, number, number),
     )
+    if own_seeds:
+        kernels, numbers = by_members((kernels, numbers))
+    axis, placed = (0, _BY_MEMBER) if own_seeds else (None, _EVERYWHERE)
     # Members do not talk to each other: shard_map leaves the compiler no room to think so.
     shard = functools.partial(
         jax.shard_map, mesh=mesh_of(devices), out_specs=_BY_MEMBER, check_vma=False
     )
     begin = shard(
-        jax.vmap(functools.partial(start, static), in_axes=(0, None)),
-        in_specs=(_BY_MEMBER, _EVERYWHERE),
+        jax.vmap(functools.partial(start, static), in_axes=(0, axis)),
+        in_specs=(_BY_MEMBER, placed),
     )
     train = shard(
-        jax.vmap(make_train(static), in_axes=(0, 0, None, None, None)),
-        in_specs=(_BY_MEMBER, _BY_MEMBER, _EVERYWHERE, _EVERYWHERE, _EVERYWHERE),
+        jax.vmap(make_train(static), in_axes=(0, 0, axis, None, None)),
+        in_specs=(_BY_MEMBER, _BY_MEMBER, placed, _EVERYWHERE, _EVERYWHERE),
     )
     state = jax.eval_shape(begin, hyper, kernels)
     lowered = jax.jit(train, donate_argnums=1).lower(hyper, state, numbers, np.int32(0), fold)
@@ -155,7 +193,9 @@ class RandomNumbers:
     def __init__(self, drawing: Drawing, kept: int) -> None:
         self.epochs = drawing.epochs
         self._drawing = drawing
-        self.initial = functools.lru_cache(1)(lambda seed: drawing.initial(np.uint32(seed)))
+        self.initial = functools.lru_cache(1)(
+            lambda seed, fold: drawing.initial(np.uint32(seed), np.uint32(fold))
+        )
         self._noise = functools.lru_cache(kept)(
             lambda seed, first: drawing.noise(np.uint32(seed), np.uint32(first))
         )
@@ -200,24 +240,24 @@ def everywhere(fold: FoldArrays, devices: Devices) -> FoldArrays:
     return placed
 
 
-def by_member(state: State, devices: Devices) -> State:
-    """Lays states out over the devices, along their first axis."""
-    placed: State = jax.device_put(state, NamedSharding(mesh_of(devices), _BY_MEMBER))
+def by_member(tree: T, devices: Devices) -> T:
+    """Lays what members have, first axis, out over the devices."""
+    placed: T = jax.device_put(tree, NamedSharding(mesh_of(devices), _BY_MEMBER))
     return placed
 
 
 def _drawing_functions(
     drawn: Drawn,
 ) -> tuple[
-    Callable[[Array], Tree],
+    Callable[[Array, Array], Tree],
     Callable[[Array, Array], Tree],
     Callable[[jax.Array, jax.Array, Array, Array], jax.Array],
 ]:
     """Returns what draws initial weights, noise and orders, as functions of arrays only."""
     family, structure = drawn.family, drawn.structure
 
-    def initial(seed: Array) -> Tree:
-        return draws.draw_initial(family, structure, drawn.sizes, seed)
+    def initial(seed: Array, fold: Array) -> Tree:
+        return draws.draw_initial(family, structure, drawn.sizes, seed, fold)
 
     def noise(seed: Array, first: Array) -> Tree:
         return draws.draw_noise(family, structure, drawn.positions, drawn.epochs, seed, first)

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtzan_jax.analysis import endings
 from gtzan_jax.rundir.ranking import result_metrics
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.text import printable
-from gtzan_jax.views.text import counted
+from gtzan_jax.views.text import counted, plus_minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,19 +72,19 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
 
 
 def retraining_line(history: "pd.DataFrame") -> str:
-    """Returns one line on a retraining: the best epoch and the last.
+    """Returns one line on a retraining: mean and deviation over its networks.
 
     Args:
-      history: one row an epoch, with the metrics that the protocol has.
+      history: one row an epoch of a network, with the metrics that the protocol has.
     """
-    part = "validation" if "validation_accuracy" in history else "test"
-    chosen, test = history[f"{part}_accuracy"].to_numpy(), history["test_accuracy"].to_numpy()
-    best = int(chosen.argmax())
-    by = "" if part == "test" else ", by validation"
-    return (
-        f"retrained for {len(history)} epochs: accuracy at best {test[best]:.4f} "
-        f"(epoch {best + 1}{by}), at the end {test[-1]:.4f}"
+    last, chosen = endings.last_epoch(history), endings.chosen_epoch(history)
+    line = (
+        f"retrained {counted(len(last.epochs), 'time')} for {history['epoch'].max()} epochs: "
+        f"test accuracy {plus_minus(last.mean, last.deviation)}"
     )
+    if chosen:
+        line += f"; at the epochs best by validation {plus_minus(chosen.mean, chosen.deviation)}"
+    return line
 
 
 def warn(sentence: str) -> None:

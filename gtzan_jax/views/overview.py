@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from gtzan_jax.analysis.endings import mean_curves as mean_curves_of_networks
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
@@ -24,8 +25,8 @@ class Retrained(Protocol):
     """What is shown of a retraining; see ``jobs.retraining.Retrained``."""
 
     @property
-    def history(self) -> np.ndarray:
-        """(epochs, metrics) float32."""
+    def history(self) -> "pd.DataFrame":
+        """One row an epoch of a network."""
 
     @property
     def figures(self) -> "dict[str, Figure]":
@@ -43,7 +44,7 @@ def write(
     """Writes it into a folder; the results are those of ``rundir.ranking.results_table``.
 
     These are the curves of the ten best configs, those of every value of every varying axis
-    (means over configs, folds and seeds), the retrained model's curves, texts and figures.
+    (means over configs, folds and seeds), the mean curves of the retraining, texts and figures.
     """
     metrics, note = division.protocol.metrics, division.table.note(division.note)
     best = results["config_id"].head(_TOP).to_list()
@@ -54,7 +55,8 @@ def write(
     for name, curve in mean_curves(sweep, history).items():
         tensorboard.write_curves(folder / "mean" / name, curve, metrics)
     if retrained:
-        tensorboard.write_curves(folder / "retrained", retrained.history, metrics)
+        mean = mean_curves_of_networks(retrained.history).reindex(columns=list(METRICS))
+        tensorboard.write_curves(folder / "retrained", mean.to_numpy(), metrics)
     texts = {
         "results": Table.of(results.head(_TABLE)).markdown,
         "about": f"{note}\n\n{division.protocol.note}\n\n{division.table.notice}",

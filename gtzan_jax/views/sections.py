@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gtzan_jax.analysis import effects
+from gtzan_jax.analysis import effects, endings
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.manifest import Parts, Session, environment
@@ -221,19 +221,18 @@ def retrained_section(run: FinishedRun, images: dict[str, bytes]) -> dict[str, A
         if path.is_file():
             images[name] = path.read_bytes()
     config, history = run.sweep.configs[run.sweep.places[retraining.config_id]], run.retrained
-    chosen = run.protocol.select_on
-    at = {"first": 0, f"best on the {chosen} part": int(history[f"{chosen}_accuracy"].argmax())}
-    epochs = history.iloc[[*at.values(), -1]].copy()
-    epochs.insert(0, "", [*at, "last"])
+    means = endings.mean_curves(history).reset_index()
+    epochs = means.iloc[[0, -1]].copy()
+    epochs.insert(0, "", ["first", "last"])
     return {
         "name": config.name,
-        "fold": retraining.fold if len(run.manifest.split.folds) > 1 else None,
-        "seed": retraining.seed,
-        "train": run.manifest.split.folds[retraining.fold].train,
+        "fold": 0 if retraining.num_folds > 1 else None,
+        "seed": retraining.seeds[0],
+        "train": run.manifest.split.folds[0].train,
         "weights": _num_weights((run.manifest.data.features, *config.units), run),
         "epochs": Table.of(epochs),
-        "first": history.iloc[0],
-        "last": history.iloc[-1],
+        "first": means.iloc[0],
+        "last": means.iloc[-1],
         "scores": Table.of(run.scores) if run.scores is not None else None,
         "confused": _confused(run),
     }

@@ -72,6 +72,11 @@ def points(difference: float, sign: str = "+") -> str:
     return f"{100 * difference:{sign}.2f}".replace("-", "−")
 
 
+def plus_minus(mean: float, deviation: float) -> str:
+    """Returns a mean with its deviation, of which there is none of a single figure."""
+    return f"{mean:.4f} ± {deviation:.4f}" if math.isfinite(deviation) else f"{mean:.4f}"
+
+
 def interval(low: float, high: float) -> str:
     """Returns an interval of such differences."""
     return f"{points(low)} to {points(high)}" if math.isfinite(low) else NOTHING

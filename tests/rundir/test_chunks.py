@@ -17,6 +17,8 @@ IDS = [f"{place:012x}" for place in range(CONFIGS)]
 MEMBERS = [Member(config_id, *run) for config_id in IDS for run in RUNS]
 FIGURES = np.random.default_rng(0).random((len(MEMBERS), EPOCHS, len(METRICS)), np.float32)
 FIGURES[2, 0] = np.nan
+EVALUATED = 5
+PREDICTED = np.random.default_rng(1).integers(0, 10, (len(MEMBERS), EVALUATED), np.uint8)
 
 
 def trained(run, places, first=0, epochs=EPOCHS):
@@ -25,7 +27,9 @@ def trained(run, places, first=0, epochs=EPOCHS):
     bucket = Bucket(32, (8, 8), tuple(range(CONFIGS)))
     chunk = Chunk(bucket, *run, ids, first, epochs)
     rows = [MEMBERS.index(member) for member in chunk.members]
-    return Trained(chunk, FIGURES[rows, first:epochs], ())
+    # Predictions of a chunk that ends early are not those of the end.
+    predicted = PREDICTED[rows] if epochs == EPOCHS else PREDICTED[rows] + 100
+    return Trained(chunk, FIGURES[rows, first:epochs], predicted, ())
 
 
 def parts():
@@ -42,7 +46,7 @@ def at_once(monkeypatch):
 def store(tmp_path, monkeypatch):
     """A store with one file for each of nine chunks."""
     monkeypatch.setattr(chunks, "_COLLECT_S", -1.0)
-    store = ChunkStore(tmp_path, EPOCHS)
+    store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
     for part in parts():
         assert store.add(part) == [part]
     return store
@@ -50,23 +54,25 @@ def store(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("store")
 def test_what_was_written_is_there_for_the_next_process(tmp_path):
-    again = ChunkStore(tmp_path, EPOCHS)
+    again = ChunkStore(tmp_path, EPOCHS, EVALUATED)
     assert (len(again), again.damaged) == (18, [])
     others = [Member("f" * 12, 0, 4), Member(IDS[0], 0, 6), Member(IDS[0], 2, 4)]
     assert again.missing([*MEMBERS[:5], *others]) == others
     history = again.history(MEMBERS)
     assert history.members == tuple(MEMBERS)
     assert np.asarray(history.figures).tobytes() == FIGURES.tobytes()
+    assert np.asarray(history.predicted).tobytes() == PREDICTED.tobytes()
 
 
 def test_members_are_in_the_order_asked_for(store):
     order = np.random.default_rng(1).permutation(len(MEMBERS))
     history = store.history([MEMBERS[place] for place in order])
     np.testing.assert_array_equal(history.figures, FIGURES[order])
+    np.testing.assert_array_equal(history.predicted, PREDICTED[order])
 
 
 def test_chunks_are_collected_and_told_when_written(tmp_path):
-    store = ChunkStore(tmp_path, EPOCHS)
+    store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
     first, second, *_ = parts()
     assert store.add(first) == []
     assert (len(store), list(tmp_path.iterdir())) == (0, [])
@@ -74,12 +80,12 @@ def test_chunks_are_collected_and_told_when_written(tmp_path):
     assert store.flush() == [first, second]
     assert (len(store), len(list(tmp_path.iterdir()))) == (4, 1)
     assert store.flush() == []
-    assert len(ChunkStore(tmp_path, EPOCHS)) == 4
+    assert len(ChunkStore(tmp_path, EPOCHS, EVALUATED)) == 4
 
 
 @pytest.mark.usefixtures("at_once")
 def test_a_chunk_may_end_in_the_middle_and_go_on_in_another(tmp_path):
-    store = ChunkStore(tmp_path, EPOCHS)
+    store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
     everything = range(CONFIGS)
     for run in RUNS:
         store.add(trained(run, everything, 0, 2))
@@ -89,24 +95,25 @@ def test_a_chunk_may_end_in_the_middle_and_go_on_in_another(tmp_path):
         store.history(MEMBERS)
     for run in RUNS[::-1]:
         store.add(trained(run, everything, 2, 3))
-    for there in (store, ChunkStore(tmp_path, EPOCHS)):
+    for there in (store, ChunkStore(tmp_path, EPOCHS, EVALUATED)):
         assert (len(there), there.missing(MEMBERS)) == (18, [])
         np.testing.assert_array_equal(there.history(MEMBERS).figures, FIGURES)
+        np.testing.assert_array_equal(there.history(MEMBERS).predicted, PREDICTED)
 
 
 def test_a_chunk_that_is_written_twice_counts_once(tmp_path, store):
     store.add(parts()[0])
-    again = ChunkStore(tmp_path, EPOCHS)
+    again = ChunkStore(tmp_path, EPOCHS, EVALUATED)
     assert len(again) == 18
     np.testing.assert_array_equal(again.history(MEMBERS).figures, FIGURES)
 
 
 @pytest.mark.usefixtures("store")
-def test_a_member_takes_24_bytes_an_epoch(tmp_path):
+def test_a_member_takes_24_bytes_an_epoch_and_one_a_row(tmp_path):
     for path in tmp_path.glob("*.chunk"):
         checksum, header, figures = path.read_bytes().split(b"\n", 2)
-        assert (len(checksum), len(figures)) == (64, 2 * EPOCHS * 24)
-        assert len(header) < 120 + 2 * 16
+        assert (len(checksum), len(figures)) == (64, 2 * EPOCHS * 24 + 2 * EVALUATED)
+        assert len(header) < 140 + 2 * 16
 
 
 def test_members_that_are_missing_are_told(store):
@@ -122,9 +129,14 @@ def test_members_of_another_sweep_are_told(store):
 @pytest.mark.usefixtures("store")
 def test_files_of_other_epochs_are_not_taken(tmp_path):
     for epochs in (EPOCHS - 1, EPOCHS + 1):
-        assert len(ChunkStore(tmp_path, epochs)) == 0
+        assert len(ChunkStore(tmp_path, epochs, EVALUATED)) == 0
     with pytest.raises(RunError, match="it has members of another sweep"):
-        ChunkStore(tmp_path, EPOCHS - 1).history(MEMBERS)
+        ChunkStore(tmp_path, EPOCHS - 1, EVALUATED).history(MEMBERS)
+
+
+@pytest.mark.usefixtures("store")
+def test_files_of_another_table_are_not_taken(tmp_path):
+    assert len(ChunkStore(tmp_path, EPOCHS, EVALUATED + 1)) == 0
 
 
 @pytest.mark.parametrize("place", [0, 30, 64, 70, 100, -1])
@@ -135,7 +147,7 @@ def test_any_flipped_bit_is_recognised(tmp_path, store, place):
     path.write_bytes(content)
     with pytest.raises(RunError, match=r"000003\.chunk has been damaged"):
         store.history(MEMBERS)
-    again = ChunkStore(tmp_path, EPOCHS)
+    again = ChunkStore(tmp_path, EPOCHS, EVALUATED)
     assert again.damaged == ["000003.chunk"]
     assert again.missing(MEMBERS) == [m for m in MEMBERS if m in parts()[2].chunk.members]
     assert not path.exists()
@@ -146,7 +158,7 @@ def test_any_flipped_bit_is_recognised(tmp_path, store, place):
 def test_a_truncated_file_is_recognised(tmp_path, size):
     path = tmp_path / "000006.chunk"
     path.write_bytes(path.read_bytes()[:size])
-    assert ChunkStore(tmp_path, EPOCHS).damaged == ["000006.chunk"]
+    assert ChunkStore(tmp_path, EPOCHS, EVALUATED).damaged == ["000006.chunk"]
 
 
 CHUNK = {"fold": 0, "seed": 4, "first_epoch": 0, "epochs": 3, "config_ids": [IDS[0]]}
@@ -180,23 +192,36 @@ def write_with_checksum(path, header, payload):
 )
 def test_what_this_program_does_not_write_is_damaged(tmp_path, chunk):
     path = tmp_path / "000001.chunk"
-    payload = FIGURES[0].tobytes()
-    write_with_checksum(path, json.dumps({"chunks": [CHUNK]}).encode(), payload)
-    assert len(ChunkStore(tmp_path, EPOCHS)) == 1
-    write_with_checksum(path, json.dumps({"chunks": [CHUNK | chunk]}).encode(), payload)
-    store = ChunkStore(tmp_path, EPOCHS)
+    payload = FIGURES[0].tobytes() + PREDICTED[0].tobytes()
+    header = {"evaluated": EVALUATED, "chunks": [CHUNK]}
+    write_with_checksum(path, json.dumps(header).encode(), payload)
+    assert len(ChunkStore(tmp_path, EPOCHS, EVALUATED)) == 1
+    header["chunks"] = [CHUNK | chunk]
+    write_with_checksum(path, json.dumps(header).encode(), payload)
+    store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
     assert (len(store), store.damaged) == (0, ["000001.chunk"])
 
 
 @pytest.mark.parametrize(
     "header",
-    [b"", b"[]", b"{}", b'{"chunks": 3}', b'{"chunks": [[]]}', b"[" * 100_000, b"5", b"\xff"],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"chunks": 3}',
+        b'{"chunks": [[]]}',
+        b"[" * 100_000,
+        b"5",
+        b"\xff",
+        b'{"chunks": []}',
+        b'{"evaluated": "5", "chunks": []}',
+    ],
 )
 def test_a_header_of_another_kind_is_damaged(tmp_path, header):
     write_with_checksum(tmp_path / "000001.chunk", header, FIGURES[0].tobytes())
-    assert ChunkStore(tmp_path, EPOCHS).damaged == ["000001.chunk"]
+    assert ChunkStore(tmp_path, EPOCHS, EVALUATED).damaged == ["000001.chunk"]
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):
     (tmp_path / ".000001.chunk.abc.tmp").touch()
-    assert (len(ChunkStore(tmp_path, EPOCHS)), list(tmp_path.iterdir())) == (0, [])
+    assert (len(ChunkStore(tmp_path, EPOCHS, EVALUATED)), list(tmp_path.iterdir())) == (0, [])

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_sweep
-from finished_runs import edit_manifest, flip, random_history, write_run
+from finished_runs import edit_manifest, flip, random_history, write_networks, write_run
+from safetensors.numpy import load_file, save_file
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.directory import TABLES, RunDir
 from gtzan_jax.rundir.finished import read_finished, table_of
 from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.tables import kaggle, sources
@@ -21,7 +22,10 @@ from gtzan_jax.tables.sources import load_table
 
 SWEEP = make_sweep()
 IDS = [config.id for config in SWEEP.configs]
-RETRAINING = Retraining(epochs=1, config_id=IDS[0], fold=0, seed=0, matmul_precision="float32")
+RETRAINING = Retraining(
+    epochs=1, config_id=IDS[0], protocol="assignment", num_folds=1, seeds=[0],
+    matmul_precision="float32",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -58,6 +62,46 @@ def test_what_was_written_is_read(tmp_path, protocol, num_folds, note):
     assert run.config().id == ids[0]
     assert len(run.history) == 12 * 2 * num_folds * 2
     assert list(run.history)[:4] == ["config_id", "fold", "seed", "epoch"]
+    correct = run.predictions.correct
+    assert correct.shape == (12, 2, sum(fold.test for fold in run.manifest.split.folds))
+    # Each fold's accuracies are those of its stretch of the tested rows, nearly: see write_run.
+    for fold in range(num_folds):
+        share = correct[:, :, run.predictions.fold == fold].mean(axis=2)
+        np.testing.assert_allclose(share, accuracy.reshape(12, num_folds, 2)[:, fold], atol=0.01)
+    members = pd.read_csv(run.run.members_path)
+    assert len(members) == 12 * 2 * num_folds
+    np.testing.assert_allclose(members["test_accuracy"], accuracy.ravel(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: save_file({"row": np.zeros(3, np.int32)}, path),
+        lambda path: save_file(load_file(path) | {"row": np.zeros(3, np.int32)}, path),
+        lambda path: save_file(load_file(path) | {"fold": np.zeros(300, np.int64)}, path),
+        lambda path: save_file({n: a[..., :0].copy() for n, a in load_file(path).items()}, path),
+    ],
+)
+def test_predictions_that_cannot_be_used_are_told(folder, damage):
+    run = read_finished(folder)
+    damage(folder / "predictions.safetensors")
+    with pytest.raises(InputError, match=r"predictions\.safetensors: cannot be used"):
+        run.predictions  # noqa: B018
+
+
+def test_a_reference_is_read_where_the_manifest_has_it(folder):
+    run = RunDir(folder)
+    write_networks(run.reference, "assignment", test_accuracy=np.array([[0.1, 0.2], [0.3, 0.4]]))
+    assert read_finished(folder).reference is None
+    run.record(run.read_manifest(), "reference")
+    frame = read_finished(folder).reference
+    assert frame["test_accuracy"].to_list() == [0.1, 0.2, 0.3, 0.4]
+    flip(folder / "reference" / "history.csv")
+    with pytest.raises(InputError, match=r"reference/history\.csv is missing or damaged"):
+        read_finished(folder)
 
 
 def test_diverged_configs_have_no_accuracy(tmp_path):
@@ -122,7 +166,7 @@ def test_what_is_no_finished_run_is_refused_in_one_line(folder, damage, message)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["results.csv", "history.csv", "manifest.json", "best/scores.csv"])
+@pytest.mark.parametrize("name", [*TABLES, "manifest.json", "best/scores.csv"])
 @pytest.mark.parametrize(
     "damage",
     [flip, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes()[:-9]), Path.unlink],
@@ -143,16 +187,19 @@ def test_a_damaged_file_is_named(folder, name, damage):
 
 def test_a_damaged_retraining_is_refused(folder):
     (folder / "best").mkdir()
-    (folder / "best" / "history.csv").write_text("epoch,train_loss\n1,2\n")
+    (folder / "best" / "history.csv").write_text("fold,seed,epoch,train_loss\n0,0,1,2\n")
     with pytest.raises(InputError, match="train_accuracy"):
         read_finished(folder)
+
+
+NETWORKS = "fold,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy\n"
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("history.csv", "epoch,train_loss,train_accuracy,test_loss,test_accuracy\n1,1,1,1,x\n"),
-        ("history.csv", "epoch,train_loss,train_accuracy,test_loss,test_accuracy\n"),
+        ("history.csv", f"{NETWORKS}0,0,1,1,1,1,x\n"),
+        ("history.csv", NETWORKS),
         ("scores.csv", "genre,precision,recall,f1\nrock,1,1,x\n"),
     ],
 )
@@ -164,7 +211,7 @@ def test_a_retraining_of_other_values_is_refused(folder, name, text):
 
 
 @pytest.mark.parametrize(
-    "change", [{"config_id": "c00000000000"}, {"fold": 1}], ids=["config", "fold"]
+    "change", [{"config_id": "c00000000000"}, {"protocol": "nothing"}], ids=["config", "protocol"]
 )
 def test_a_retraining_of_another_sweep_is_refused(folder, change):
     run = RunDir(folder)

@@ -1,16 +1,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_sweep
+from conftest import make_history, make_sweep
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir import history as history_module
-from gtzan_jax.rundir.history import History, members_of
+from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Member
 
 SWEEP = make_sweep()  # 12 configs, 2 epochs
 MEMBERS = tuple(members_of(SWEEP, 2, [4, 5]))
-HISTORY = History(
+HISTORY = make_history(
     MEMBERS, np.random.default_rng(0).uniform(0, 1, (48, 2, len(METRICS))).astype(np.float32)
 )
 
@@ -41,7 +41,7 @@ def test_histories_of_some_configs():
 @pytest.mark.parametrize("names", ["aab", "abb", "abbb", "aaab", "abab", "abba", "aabbb"])
 def test_configs_that_did_not_train_equally_often_have_no_grid(names):
     members = tuple(Member(name, 0, seed) for seed, name in enumerate(names))
-    history = History(members, np.zeros((len(names), 2, len(METRICS)), np.float32))
+    history = make_history(members, np.zeros((len(names), 2, len(METRICS)), np.float32))
     with pytest.raises(ValueError, match="not trained equally often"):
         history.by_config()
 

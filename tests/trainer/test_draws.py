@@ -104,7 +104,9 @@ def test_noise_differs_by_epoch_seed_layer_block_and_row():
 
 def test_weights_order_and_noise_are_drawn_from_keys_of_their_own():
     sizes = Sizes(60, 30, 64, 4)
-    weights, _ = compiled(functools.partial(draw_initial, FAMILY, (64,), sizes))(np.uint32(0))
+    weights, _ = compiled(functools.partial(draw_initial, FAMILY, (64,), sizes))(
+        np.uint32(0), np.uint32(0)
+    )
     bits = noise((64,), 64, 1)[0][0]
     assert abs(np.corrcoef(np.ravel(weights), np.ravel(bits))[0, 1]) < 0.05
     [order] = orders(np.arange(64))[:1]
@@ -115,7 +117,7 @@ def test_weights_order_and_noise_are_drawn_from_keys_of_their_own():
 def test_initial_draws_are_the_seeds(seed):
     sizes = Sizes(60, 30, 5, 4)
     draw = compiled(functools.partial(draw_initial, FAMILY, (6,), sizes))
-    first, again, other = (draw(np.uint32(s)) for s in (seed, seed, seed ^ 1))
+    first, again, other = (draw(np.uint32(s), np.uint32(0)) for s in (seed, seed, seed ^ 1))
     assert [kernel.shape for kernel in first] == [(5, 6), (6, 4)]
     for kernel, same, different in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(kernel, same)

@@ -15,6 +15,7 @@ from gtzan_jax.trainer import engine as engine_module
 from gtzan_jax.trainer import programs
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.programs import Program, everywhere
+from gtzan_jax.trainer.replicas import replicate
 
 FAMILY = MlpFamily()
 TABLE = make_table(num_features=9)
@@ -102,8 +103,9 @@ def test_numbers_do_not_depend_on_other_folds(sweep, together):
     members = [Member(config.id, 0, 7) for config in sweep.configs]
     sizes = sizes_of(TABLE, [SMALL])
     assert (sizes.num_train, sizes.num_eval) < (SIZES.num_train, SIZES.num_eval)
-    got = run(sweep, members, [alone], sizes)
-    assert_equal({member._replace(fold=1): h for member, h in got.items()}, together)
+    # A fold's name, its number, is part of the keys of its initial weights.
+    members = [member._replace(fold=1) for member in members]
+    assert_equal(run(sweep, members, [None, alone], sizes), together)
 
 
 def test_numbers_do_not_depend_on_other_batch_sizes_and_learning_rates(sweep, together):
@@ -169,7 +171,7 @@ def numpy_history(engine, division, member):
     limits = initial_limits(config, division.sizes.num_features, division.sizes.num_classes)
     layers = [
         (np.asarray(kernel) * limit, np.zeros(kernel.shape[1]))
-        for kernel, limit in zip(numbers.initial(member.seed), limits, strict=True)
+        for kernel, limit in zip(numbers.initial(member.seed, member.fold), limits, strict=True)
     ]
     ends = zip(config.units, (*config.units[1:], 10), strict=True)
     widths = [(division.sizes.num_features, config.units[0]), *ends]
@@ -309,7 +311,7 @@ def test_epochs_of_chunks_can_be_chosen(sweep, together):
 
 
 def test_more_runs_are_worth_more_programs(sweep, monkeypatch):
-    monkeypatch.setattr(Engine, "_compile", lambda *_: None)
+    monkeypatch.setattr(Engine, "compile", lambda *_: None)
     with engine_of(sweep, num_runs=1) as once, engine_of(sweep, num_runs=10**7) as often:
         assert (once.num_programs, often.num_programs) == (1, 2)
 
@@ -348,25 +350,67 @@ def test_states_stay_on_the_devices_unless_asked_for(sweep):
     assert len(trained.states) == 0
 
 
-@pytest.mark.parametrize("place", [0, 4, 11])
-@pytest.mark.parametrize("epochs", [2, 7])
-def test_one_member_trains_on_the_programs_of_the_sweep(sweep, together, place, epochs):
+# Replicas.
+
+
+@pytest.mark.parametrize("place", [0, 11])
+@pytest.mark.parametrize(("seeds", "epochs"), [([7], 2), ([3, 7, 0], 7)])
+def test_replicas_train_as_members_of_a_sweep_do(sweep, together, place, seeds, epochs):
     config = sweep.configs[place]
-    member = Member(config.id, 1, 7)
     with engine_of(sweep) as engine:
-        kept, history = engine.train_one(FOLDS, member, epochs)
-        chunk = engine.chunks([member])[0]
+        replicas = replicate(engine, FOLDS, config.id, 1, seeds, epochs)
+    assert len(replicas) == len(seeds)
+    for seed, replica in zip(seeds, replicas, strict=True):
+        assert replica.history.shape == (epochs, len(METRICS))
+        member, shared = Member(config.id, 1, seed), min(epochs, 3)
+        if member in together:
+            expected = together[member][:shared]
+            np.testing.assert_allclose(replica.history[:shared], expected, rtol=1e-5)
+        shapes = {name: array.shape for name, array in replica.params.items()}
+        assert shapes["hidden1.kernel"] == (9, config.units[0])
+        assert shapes["logits.bias"] == (4,)
+    finals = [replica.history[-1, 0] for replica in replicas]
+    assert len(set(finals)) == len(seeds)
+
+
+def test_a_replicas_weights_and_predictions_are_those_of_its_last_epoch(sweep):
+    config = sweep.configs[4]
+    with engine_of(sweep) as engine:
+        [replica] = replicate(engine, FOLDS, config.id, 0, [7], 3)
+        [chunk] = engine.chunks([Member(config.id, 0, 7)])
         [trained] = engine.run([chunk], FOLDS, keep_states=True)
-    assert history.shape == (epochs, len(METRICS))
-    shared = min(epochs, 3)
-    np.testing.assert_allclose(history[:shared], together[member][:shared], rtol=1e-5)
-    shapes = {name: array.shape for name, array in kept.items()}
-    assert shapes["hidden1.kernel"] == (9, config.units[0])
-    assert shapes["logits.bias"] == (4,)
-    state = trained.states[chunk.config_ids.index(config.id)]
-    expected = FAMILY.kept(state.params, config)
-    different = [np.abs(kept[name] - expected[name]).max() for name in kept]
-    assert max(different) > 1e-4  # of the third epoch; the sweep trains for that many
+    place = chunk.config_ids.index(config.id)
+    expected = FAMILY.kept(trained.states[place].params, config)
+    for name, array in replica.params.items():
+        np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(replica.predicted, trained.predicted[place])
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_predictions_are_those_of_the_last_epoch(sweep, epochs):
+    # Accuracies of the histories, recounted; the small fold has rows of padding at the end.
+    with engine_of(sweep, chunk_size=5) as engine:
+        chunks = engine.chunks(members_of(sweep, 2, [7]), epochs=epochs)
+        for trained in engine.run(chunks, FOLDS):
+            arrays = FOLDS[trained.chunk.fold]
+            right = trained.predicted == arrays.y_eval
+            assert trained.predicted.dtype == np.uint8
+            for part in ("validation", "test"):
+                weight = getattr(arrays, f"{part}_weight")
+                expected = trained.history[:, -1, METRICS.index(f"{part}_accuracy")]
+                np.testing.assert_allclose(right @ weight / weight.sum(), expected, rtol=1e-5)
+
+
+# Initial weights.
+
+
+def test_each_fold_has_initial_weights_of_its_own(sweep):
+    with engine_of(sweep) as engine:
+        numbers = engine.numbers()
+        one, other, again = (numbers.initial(3, fold) for fold in (0, 1, 0))
+        for kernel, different, same in zip(one, other, again, strict=True):
+            np.testing.assert_array_equal(kernel, same)
+            assert not np.isin(kernel, different).any()
 
 
 # Memory.
@@ -409,8 +453,8 @@ def test_one_member_in_a_large_program_is_tried_in_a_smaller_one(sweep, together
     simulate_memory_for(3, monkeypatch)
     member = Member(sweep.configs[2].id, 0, 7)
     with engine_of(sweep, chunk_size=12, devices=jax.devices()[:1]) as engine:
-        _, history = engine.train_one(FOLDS, member, 3)
-    np.testing.assert_allclose(history, together[member], rtol=1e-5)
+        [replica] = replicate(engine, FOLDS, member.config_id, 0, [7], 3)
+    np.testing.assert_allclose(replica.history, together[member], rtol=1e-5)
 
 
 def test_members_that_go_on_are_tried_in_halves(sweep, together, monkeypatch):
@@ -485,15 +529,17 @@ def test_nothing_is_compiled_for_a_fold_a_seed_or_a_rate(sweep, compiled):
     axes = {"dropout1": [0.4], "dropout3": [0.3], "initializer": ["random_uniform"]}
     run(make_sweep(epochs=3, learning_rates=rates, leaky_slope=0.3, axes=axes))
     with engine_of(sweep) as engine:
-        engine.train_one(FOLDS, Member(sweep.configs[3].id, 1, 1), epochs=8)
-    assert compiled() == 5
+        # Replicas draw and train with programs of their own, the same for any config.
+        for place, seeds in ((3, [1, 2]), (5, [3, 4])):
+            replicate(engine, FOLDS, sweep.configs[place].id, 1, seeds, epochs=8)
+    assert compiled() == 10
     # Nor for a learning rate that is an axis.
     axes = {"learning_rate": [0.1, 0.01], "num_units1": [12], "optimizer": ["adam"]}
     axes |= {"initializer": ["glorot_uniform", "random_uniform"], "dropout2": [0.1, 0.2, 0.3]}
     other = make_sweep(epochs=3, learning_rates=None, axes=axes)
     assert other.num_configs == 24
     run(other, chunk_size=12)
-    assert compiled() == 5
+    assert compiled() == 10
 
 
 def test_each_batch_size_is_a_program(compiled):

@@ -85,7 +85,7 @@ def train(chosen, epochs=3, loss="cross_entropy", fold=FOLD, *, batch_size=32, *
     state = State(params, optimizer(hyper.optimizer).init(params))
     draws = known_draws(epochs, fold, chosen.units, batch_size)
     trained = compiled(chosen.units, batch_size, loss)
-    state, history = trained(hyper, state, draws, jnp.int32(epochs), fold)
+    state, history, _ = trained(hyper, state, draws, jnp.int32(epochs), fold)
     assert history.shape == (epochs, len(METRICS))
     return state, np.asarray(history)
 
@@ -146,7 +146,7 @@ def test_an_engine_equals_keras():
                     continue
                 chosen, fold = engine.config(member.config_id), folds[member.fold]
                 hyper = hyperparameters(FAMILY, chosen, sweep, SIZES)
-                params = FAMILY.init(hyper.model, numbers.initial(seed), chosen.units)
+                params = FAMILY.init(hyper.model, numbers.initial(seed, member.fold), chosen.units)
                 order = numbers.draws(everywhere(fold, engine.devices), seed, 0).order
                 order = np.asarray(order)[:, : int(fold.train_weight.sum())]
                 expected = keras_history(
@@ -279,13 +279,13 @@ def test_only_the_epochs_asked_for_are_trained():
     params = jax.tree.map(jnp.asarray, known_params())
     first = State(params, optimizer(hyper.optimizer).init(params))
     draws, program = known_draws(3), compiled(UNITS, 32, "cross_entropy")
-    state, history = program(hyper, first, draws, jnp.int32(2), FOLD)
+    state, history, _ = program(hyper, first, draws, jnp.int32(2), FOLD)
     assert not np.asarray(history)[2].any()
-    whole, expected = program(hyper, first, draws, jnp.int32(3), FOLD)
+    whole, expected, _ = program(hyper, first, draws, jnp.int32(3), FOLD)
     np.testing.assert_array_equal(history[:2], expected[:2])
     # The rest from there, with the numbers of the third epoch.
     rest = jax.tree.map(lambda a: jnp.concatenate([a[2:], a[:2]]), draws)
-    state, last = program(hyper, state, rest, jnp.int32(1), FOLD)
+    state, last, _ = program(hyper, state, rest, jnp.int32(1), FOLD)
     np.testing.assert_array_equal(last[0], expected[2])
     jax.tree.map(np.testing.assert_array_equal, state, whole)
 

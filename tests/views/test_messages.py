@@ -47,11 +47,11 @@ def test_the_summary_tells_of_a_retraining_and_of_diverged_configs(tmp_path, cap
     history = random_history(make_sweep())
     history.figures[3] = np.nan
     path = write_run(tmp_path / "run", make_sweep(), history)
-    write_best_history(path, test_accuracy=np.array([0.5, 0.75, 0.625]))
+    write_best_history(path, test_accuracy=np.array([[0.5, 0.75, 0.625], [0.5, 0.75, 0.675]]))
     messages.print_summary(read_finished(path), {})
     printed = capsys.readouterr().out
     assert "1 of 12 configs diverged; they rank last" in printed
-    line = "retrained for 3 epochs: accuracy at best 0.7500 (epoch 2), at the end 0.6250"
+    line = "retrained 2 times for 3 epochs: test accuracy 0.6500 ± 0.0354"
     assert line in printed.splitlines()
     assert f"the model in {path / 'best'}" in printed
 

@@ -28,24 +28,44 @@ IMPORTANCE = pd.DataFrame(
 )
 
 
+# Two networks, whose accuracy on the test part ends at 0.3 and 0.5, and their losses likewise.
+NETWORKS = pd.DataFrame(
+    {
+        "fold": 0,
+        "seed": np.repeat([0, 1], 7),
+        "epoch": np.tile(np.arange(1, 8), 2),
+        "train_accuracy": 0.6,
+        "train_loss": 0.6,
+        "test_accuracy": np.repeat([0.3, 0.5], 7),
+        "test_loss": np.repeat([0.3, 0.5], 7),
+    }
+)
+VALIDATED = NETWORKS.assign(validation_loss=0.8, validation_accuracy=0.8)
+
+
 @pytest.mark.parametrize(
     ("figure", "labels"),
     [
         (
-            plots.training_curves(CURVE, CURVE / 2, "accuracy", "Accuracy", NOTE),
-            ["epoch", "accuracy", "test (best 0.400 at epoch 7)"],
+            plots.training_curves(NETWORKS, "accuracy", "Accuracy", NOTE),
+            [
+                "epoch",
+                "accuracy",
+                "test, 0.400 at the end",
+                "mean of 2 networks, band: ± deviation",
+            ],
         ),
         (
-            plots.training_curves(CURVE, CURVE / 2, "loss", "Loss", NOTE),
-            ["epoch", "loss (nats)", "test (best 0.100 at epoch 1)"],
+            plots.training_curves(NETWORKS.query("seed == 1"), "loss", "Loss", NOTE),
+            ["epoch", "loss (nats)", "test, 0.500 at the end", "one network"],
         ),
         (
             plots.confusion_matrix(np.diag([3, 41]), ("blues", "rock"), NOTE),
             ["blues", "rock", "predicted genre", "true genre", "41"],
         ),
         (
-            plots.training_curves(CURVE, CURVE, "loss", "Loss", NOTE, validation=CURVE[::-1]),
-            ["test", "validation (best 0.200 at epoch 7)"],
+            plots.training_curves(VALIDATED, "loss", "Loss", NOTE),
+            ["validation, 0.800 at the end"],
         ),
         (
             plots.accuracy_by_value(RESULTS, SWEEP.axes, NOTE),

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gtzan_jax.analysis import endings
 from gtzan_jax.views.plots.style import (
     TEST,
     TRAIN,
@@ -26,41 +27,32 @@ _PANELS = 3  # in a row
 _CROWDED = 26  # letters of a panel's values, beside each other
 
 
-def training_curves(
-    train: np.ndarray,
-    test: np.ndarray,
-    quantity: str,
-    title: str,
-    note: str,
-    validation: np.ndarray | None = None,
-) -> Figure:
-    """Draws a quantity of the parts of a fold against epochs.
+def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: str) -> Figure:
+    """Draws a quantity of the parts against epochs: mean of the networks, band of a deviation.
 
     Args:
-      train: (epochs,) figures of the train part.
-      test: (epochs,) figures of the test part.
-      quantity: ``accuracy`` or ``loss``; labels the axis, and its best epoch is marked: on the
-        validation part where there is one.
+      history: one row an epoch of a network, as ``best/history.csv``.
+      quantity: ``accuracy`` or ``loss``; labels the axis.
       title: what the figure shows.
       note: the source of the data.
-      validation: (epochs,) figures of the validation part.
     """
     figure = new_figure(7.0, 4.2, title, note)
     axes = figure.subplots()
-    epochs = np.arange(1, len(train) + 1)
-    chosen = test if validation is None else validation
-    best = int(np.argmax(chosen) if quantity == "accuracy" else np.argmin(chosen))
-    axes.plot(epochs, train, color=TRAIN, label="train (while training, dropout on)")
-    curves = {"validation": (validation, VALIDATION), "test": (test, TEST)}
-    for name, (curve, color) in curves.items():
-        if curve is not None:
-            mark = f" (best {curve[best]:.3f} at epoch {epochs[best]})" if curve is chosen else ""
-            axes.plot(epochs, curve, color=color, label=f"{name}{mark}")
-            axes.plot(epochs[best], curve[best], "o", color=color, markersize=5)
+    mean, deviation = endings.mean_curves(history), endings.deviation_curves(history).fillna(0.0)
+    networks = len(history) // len(mean)
+    for part, color in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST)):
+        name = f"{part}_{quantity}"
+        if name in history:
+            low, high = mean[name] - deviation[name], mean[name] + deviation[name]
+            label = "train (while training, dropout on)" if part == "train" else part
+            end = f", {mean[name].iloc[-1]:.3f} at the end"
+            axes.plot(mean.index, mean[name], color=color, label=label + end)
+            axes.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
     axes.set_xlabel("epoch")
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False)
+    spread = f"mean of {networks} networks, band: ± deviation" if networks > 1 else "one network"
+    axes.legend(frameon=False, title=spread)
     tidy(axes)
     return figure
 

@@ -1,0 +1,64 @@
+"""How a retraining ended: its networks' accuracy, by rules that look at no test figure."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Ending(NamedTuple):
+    """Test accuracy of a retraining's networks at some epoch.
+
+    Attributes:
+      mean: over the networks, a fold and a seed each.
+      deviation: over the networks (n - 1); NaN of one network.
+      epochs: (networks,) int, the epoch of each.
+    """
+
+    mean: float
+    deviation: float
+    epochs: np.ndarray
+
+
+def last_epoch(history: "pd.DataFrame") -> Ending:
+    """Returns the test accuracy after the last epoch.
+
+    Args:
+      history: one row an epoch of a network, as ``best/history.csv``.
+    """
+    return _ending(history, lambda curve: len(curve) - 1)
+
+
+def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
+    """Returns the test accuracy at the epoch at which each network is best on its validation part.
+
+    Of epochs that are equally good the first counts. None where there is no validation part.
+    """
+    if "validation_accuracy" not in history:
+        return None
+    return _ending(history, lambda curve: int(curve["validation_accuracy"].argmax()))
+
+
+def mean_curves(history: "pd.DataFrame") -> "pd.DataFrame":
+    """Returns the mean of each metric over the networks, indexed by epoch."""
+    return history.drop(columns=["fold", "seed"]).groupby("epoch").mean()
+
+
+def deviation_curves(history: "pd.DataFrame") -> "pd.DataFrame":
+    """Returns the deviation (n - 1) of each metric over the networks, by epoch; NaN of one."""
+    return history.drop(columns=["fold", "seed"]).groupby("epoch").std(ddof=1)
+
+
+def _ending(history: "pd.DataFrame", place_of: "Callable[[pd.DataFrame], int]") -> Ending:
+    curves = [curve for _, curve in history.groupby(["fold", "seed"], sort=True)]
+    places = [place_of(curve) for curve in curves]
+    accuracy = np.array(
+        [c["test_accuracy"].iloc[p] for c, p in zip(curves, places, strict=True)], float
+    )
+    epochs = np.array([c["epoch"].iloc[p] for c, p in zip(curves, places, strict=True)], int)
+    deviation = float(accuracy.std(ddof=1)) if len(accuracy) > 1 else math.nan
+    return Ending(float(accuracy.mean()), deviation, epochs)

@@ -1,0 +1,110 @@
+"""Predictions: what every member says of every test row after the last epoch, a byte each.
+
+They are kept so that test rows can be resampled later, and configs compared row by row.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import write_atomically
+from gtzan_jax.rundir.history import History
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import Division, groups_of
+
+_KINDS = {
+    "predicted": np.uint8,
+    "fold": np.int32,
+    "row": np.int32,
+    "label": np.uint8,
+    "group": np.int32,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predicted classes after the last epoch; the test rows of all folds stand in one row.
+
+    Attributes:
+      predicted: (configs, seeds, tested) uint8, configs in grid order.
+      fold: (tested,) int32, the fold that tests the row.
+      row: (tested,) int32, its place in the feature table.
+      label: (tested,) uint8, its true class.
+      group: (tested,) int32, of rows by one artist, or of equal rows; see ``groups_of``.
+    """
+
+    predicted: np.ndarray
+    fold: np.ndarray
+    row: np.ndarray
+    label: np.ndarray
+    group: np.ndarray
+
+    def __repr__(self) -> str:
+        configs, seeds, tested = self.predicted.shape
+        return f"Predictions({configs:,} configs × {seeds:,} seeds × {tested:,} tested rows)"
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(configs, seeds, tested) bool, whether the class is the true one."""
+        right: np.ndarray = self.predicted == self.label
+        return right
+
+
+def predictions_of(sweep: Sweep, history: History, division: Division) -> Predictions:
+    """Picks the test rows out of what all members of a sweep predicted.
+
+    Args:
+      sweep: the sweep.
+      history: of all its members, as ``members_of`` lists them.
+      division: the folds.
+    """
+    folds, table = division.folds, division.table
+    every = history.predicted.reshape(sweep.num_configs, len(folds), -1, division.sizes.num_eval)
+    tested = [
+        every[:, place, :, len(fold.validation) :][:, :, : len(fold.test)]
+        for place, fold in enumerate(folds)
+    ]
+    row = np.concatenate([fold.test for fold in folds])
+    return Predictions(
+        predicted=np.concatenate(tested, axis=2),
+        fold=np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds]).astype(np.int32),
+        row=row.astype(np.int32),
+        label=table.y[row].astype(np.uint8),
+        group=groups_of(table)[row].astype(np.int32),
+    )
+
+
+def save_predictions(predictions: Predictions, path: Path) -> None:
+    """Writes predictions as safetensors."""
+    from safetensors.numpy import save
+
+    write_atomically(path, save({n: np.ascontiguousarray(a) for n, a in vars(predictions).items()}))
+
+
+def load_predictions(path: Path, num_configs: int, num_seeds: int) -> Predictions:
+    """Reads predictions.
+
+    Args:
+      path: of the file.
+      num_configs: that there must be.
+      num_seeds: likewise.
+
+    Raises:
+      InputError: the file is not there, or not what a sweep writes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+        tested = len(arrays["row"])
+        for name, kind in _KINDS.items():
+            shape = (num_configs, num_seeds, tested) if name == "predicted" else (tested,)
+            if arrays[name].shape != shape or arrays[name].dtype != kind or not tested:
+                raise ValueError(f"{name} is {arrays[name].dtype}{arrays[name].shape}")
+        return Predictions(**{name: arrays[name] for name in _KINDS})
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise InputError(f"{path}: cannot be used ({reason[:200]})") from None

@@ -1,0 +1,44 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from gtzan_jax.analysis.endings import chosen_epoch, deviation_curves, last_epoch, mean_curves
+
+
+def networks(test, validation=None):
+    """Returns the history of networks: fold 0 and 1, seeds 3 and 4. test: (networks, epochs)."""
+    runs = [(0, 3), (0, 4), (1, 3), (1, 4)][: len(test)]
+    rows = [
+        {"fold": fold, "seed": seed, "epoch": epoch + 1, "test_accuracy": test[i][epoch]}
+        | ({} if validation is None else {"validation_accuracy": validation[i][epoch]})
+        for i, (fold, seed) in enumerate(runs)
+        for epoch in range(len(test[0]))
+    ]
+    # In any order: networks are told apart by fold and seed.
+    return pd.DataFrame(rows).sample(frac=1, random_state=0).sort_values("epoch", kind="stable")
+
+
+TEST = [[0.1, 0.5, 0.4], [0.2, 0.3, 0.6], [0.9, 0.1, 0.2]]
+
+
+def test_the_last_epoch_counts():
+    ending = last_epoch(networks(TEST))
+    assert ending.mean == pytest.approx(0.4)
+    assert ending.deviation == pytest.approx(np.std([0.4, 0.6, 0.2], ddof=1))
+    assert ending.epochs.tolist() == [3, 3, 3]
+    assert np.isnan(last_epoch(networks(TEST[:1])).deviation)
+
+
+def test_the_epoch_is_chosen_by_validation_whatever_the_test_part_says():
+    validation = [[0.3, 0.2, 0.1], [0.1, 0.2, 0.3], [0.1, 0.2, 0.2]]
+    ending = chosen_epoch(networks(TEST, validation))
+    assert ending.epochs.tolist() == [1, 3, 2]  # the first of two that are equally good
+    assert ending.mean == pytest.approx(np.mean([0.1, 0.6, 0.1]))
+    assert chosen_epoch(networks(TEST)) is None
+
+
+def test_curves_are_means_and_deviations_over_networks():
+    frame = networks(TEST)
+    np.testing.assert_allclose(mean_curves(frame)["test_accuracy"], np.mean(TEST, axis=0))
+    np.testing.assert_allclose(deviation_curves(frame)["test_accuracy"], np.std(TEST, 0, ddof=1))
+    assert mean_curves(frame).index.to_list() == [1, 2, 3]

@@ -1,0 +1,38 @@
+import dataclasses
+
+import numpy as np
+from conftest import make_history, make_sweep, make_table
+
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir.history import members_of
+from gtzan_jax.rundir.predictions import load_predictions, predictions_of, save_predictions
+from gtzan_jax.tables.protocols import divide, groups_of
+
+SWEEP = make_sweep(protocol="kfold", num_folds=3)
+TABLE = make_table(num_tracks=100)
+DIVISION = divide(TABLE, "kfold", 0, 3)
+MEMBERS = members_of(SWEEP, 3, [4, 5])
+
+
+def test_the_test_rows_of_all_folds_stand_in_one_row(tmp_path):
+    evaluated = DIVISION.sizes.num_eval
+    predicted = np.random.default_rng(0).integers(0, 4, (len(MEMBERS), evaluated), np.uint8)
+    figures = np.zeros((len(MEMBERS), 2, len(METRICS)), np.float32)
+    history = dataclasses.replace(make_history(MEMBERS, figures), predicted=predicted)
+    made = predictions_of(SWEEP, history, DIVISION)
+    save_predictions(made, tmp_path / "p.safetensors")
+    found = load_predictions(tmp_path / "p.safetensors", SWEEP.num_configs, 2)
+    assert sorted(found.row) == list(range(100))  # kfold tests each track once
+    for place, (row, fold, label) in enumerate(
+        zip(found.row, found.fold, found.label, strict=True)
+    ):
+        parts = DIVISION.folds[fold]
+        at = len(parts.validation) + parts.test.tolist().index(row)
+        assert label == TABLE.y[row]
+        for config in (0, 7):
+            for seed in (4, 5):
+                member = MEMBERS.index((SWEEP.configs[config].id, fold, seed))
+                expected = predicted[member, at]
+                assert found.predicted[config, seed - 4, place] == expected
+                assert found.correct[config, seed - 4, place] == (expected == label)
+    np.testing.assert_array_equal(found.group, groups_of(TABLE)[found.row])
