@@ -251,8 +251,8 @@ PROTOCOLS: dict[str, Protocol] = {
             "How well are songs told by artists that were not trained on? No artist is in two of "
             "the three folds of Foleis and Tavares (2020), and each of their tracks is tested "
             "once; about a fifth of each train part, of artists of its own, ranks the configs. "
-            "The folds differ in more than artists: those with a single song in a genre are in "
-            "one or two folds of it, rather than spread over all.",
+            "The folds differ in more than artists: in some genres those with a single song are in "
+            "one or two folds, rather than spread over all.",
             goes_by=lists.ARTIST_FOLDS,
         ),
         Protocol(
