@@ -116,13 +116,3 @@ def test_holms_p_values_are_those_of_statsmodels():
     some = holm([0.04, math.nan, 0.01])
     np.testing.assert_allclose(some, [0.04, math.nan, 0.02])
     assert np.isnan(holm([math.nan, math.nan])).all()
-
-
-@pytest.mark.parametrize("noise", [(1, 1, 1), (1, 1, 3), (1, 1, 10), (1, 1, 0.1)])
-@pytest.mark.parametrize("count", [2, 5])
-def test_false_alarms_of_three_optimizers_of_unequal_noise(noise, count):
-    random = np.random.default_rng(0)
-    values = random.normal(size=(1000, 3, count)) * np.array(noise)[:, None]
-    effects = values - values.mean(axis=1, keepdims=True)
-    alarms = sum(sphericity_free_f_test(each, 2) < 0.05 for each in effects)
-    assert stats.binomtest(alarms, len(effects), 0.05, "greater").pvalue > 0.01

@@ -1,0 +1,242 @@
+"""What choosing among configs does to figures: a set in place of a winner, and its optimism.
+
+Everything here resamples groups of test tracks: songs of one artist are alike, so that it is
+artists that a figure would differ over. Models are taken as they were trained, on their folds.
+
+References:
+  Hsu (1984), Constrained simultaneous confidence intervals for multiple comparisons with the
+  best, Annals of Statistics 12.
+  Chernozhukov, Chetverikov, Kato (2013), Gaussian approximations and multiplier bootstrap for
+  maxima of sums of high-dimensional random vectors, Annals of Statistics 41.
+  Tsamardinos, Greasidou, Borboudakis (2018), Bootstrapping the out-of-sample predictions for
+  efficient and accurate cross-validation, Machine Learning 107.
+  Bayle, Bayle, Janson, Mackey (2020), Cross-validation confidence intervals for test error.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gtzan_jax.analysis.inference import CONFIDENCE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METHOD = (
+    "multiple comparisons with the best (Hsu, 1984) by a multiplier bootstrap over groups of test "
+    "tracks and over seeds"
+)
+
+FEWEST_SEEDS = 3
+"""Seeds that it takes to see what a seed does to a config on all tracks alike."""
+
+_DRAWS = 1000
+_NOTHING = 1e-12  # a sum of squares of hits that is a rounding error
+
+
+def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """Returns the 95 % interval of a mean over tracks of which those of a group are alike.
+
+    The sums of residuals of groups are independent, which gives a cluster-robust variance. Few
+    large groups say less than many small ones: t has (Σn²)² / Σn⁴ degrees of freedom, n the
+    sizes of groups, as if the songs of a group were one (Satterthwaite).
+
+    Args:
+      hits: (tested,) whether each track was classified correctly, or the share of the seeds that
+        did so; for two models on the same tracks the differences of these.
+      group: (tested,) the number of each track's group.
+
+    Returns:
+      low, high: what other artists would change, with these models. They include what seeds
+      change track by track, but nothing that a seed does to all tracks alike. NaN where all
+      tracks are equal, or of one group.
+    """
+    from scipy import stats
+
+    places = np.unique(group, return_inverse=True)[1]
+    sizes = np.bincount(places).astype(np.float64)
+    mean = float(hits.mean())
+    squares = float(np.square(np.bincount(places, hits - mean)).sum())
+    if len(sizes) < 2 or squares <= _NOTHING:
+        return math.nan, math.nan
+    freedom = np.square(sizes).sum() ** 2 / (sizes**4).sum() - 1
+    error = math.sqrt(squares * len(sizes) / (len(sizes) - 1)) / len(hits)
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(freedom, 1.0))) * error
+    return mean - reach, mean + reach
+
+
+def as_good_as_best(correct: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Returns which configs cannot be told from the best: with 95 % the best is among them.
+
+    A config i stays if its distance from the first, max m - mᵢ, is no larger than the 95 % point
+    of maxⱼ(Δⱼ - Δᵢ), where Δ is drawn as the errors of the mean accuracies m vary,
+
+        Δ = Σ_g ξ_g R_g + Σ_s ζ_s r_s,
+
+    with ξ and ζ random: R_g are the residuals of all configs summed up over group g, r_s how
+    seed s shifts them on all tracks alike. What seeds change track by track is in R; r has such
+    noise, too, and is scaled down by the share that it has in r. With S seeds ζ has the tails of
+    t with S - 1 degrees of freedom. Configs farther behind than in any draw leave the maximum.
+
+    Args:
+      correct: (configs, seeds, tested) whether the members classified the test tracks of all
+        folds correctly; without diverged configs.
+      group: (tested,) the number of each track's group.
+
+    Returns:
+      (configs,) bool. With fewer than :data:`FEWEST_SEEDS` seeds it holds for these seeds;
+      always for these folds. Of one group only, nothing can be told: every config.
+    """
+    random = np.random.default_rng(0)
+    num_seeds, num_tested = correct.shape[1:]
+    # One seed after another, as the products take four bytes a track.
+    sums = np.stack([_by_group(correct[:, seed], group) for seed in range(num_seeds)], axis=1)
+    hits = sums.sum(axis=(1, 2))  # whole numbers, so that equal configs stay equal
+    sizes = _by_group(np.ones(num_tested), group)
+    if len(sizes) < 2:  # nothing to tell by how much a figure varies
+        return np.ones(len(correct), bool)
+    by_group, shares = sums / num_tested, sizes / num_tested
+    mean = by_group.mean(axis=1)
+    residuals = mean - mean.sum(axis=1, keepdims=True) * shares
+    scale = math.sqrt(len(sizes) / (len(sizes) - 1))
+    errors = scale * random.standard_normal((_DRAWS, len(sizes)), np.float32) @ residuals.T
+    if num_seeds >= FEWEST_SEEDS:
+        errors += _seeds_errors(by_group, shares, random)
+    behind = (hits.max() - hits) / (num_seeds * num_tested)
+    reach = errors.max(axis=1, keepdims=True) - errors
+    hopeful = behind <= reach.max(axis=0)
+    reach = errors[:, hopeful].max(axis=1, keepdims=True) - errors
+    place = math.ceil(CONFIDENCE * _DRAWS) - 1
+    found: np.ndarray = behind <= np.partition(reach, place, axis=0)[place]
+    return found
+
+
+def _seeds_errors(
+    by_group: np.ndarray, shares: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """Draws what seeds shift on all tracks alike. Returns (draws, configs).
+
+    Args:
+      by_group: (configs, seeds, groups) hits, as shares of all tracks.
+      shares: (groups,) of all tracks.
+      random: is drawn from.
+    """
+    num_seeds = by_group.shape[1]
+    change = by_group - by_group.mean(axis=1, keepdims=True)
+    change -= change.mean(axis=0)  # what a seed does to all configs alike tells none apart
+    shifts = change.sum(axis=2)  # (configs, seeds)
+    noise = np.square(change - shifts[..., None] * shares).sum()
+    total = float(np.square(shifts).sum())
+    real = max(0.0, 1.0 - float(noise) / total) if total > 0 else 0.0
+    tails = np.sqrt((num_seeds - 1) / random.chisquare(num_seeds - 1, _DRAWS))
+    draws = random.standard_normal((_DRAWS, num_seeds)) * tails[:, None]
+    scale = math.sqrt(real / (num_seeds * (num_seeds - 1)))
+    errors: np.ndarray = scale * draws @ shifts.T
+    return errors
+
+
+def scope(num_folds: int, num_seeds: int) -> str:
+    """Returns a sentence on what :func:`as_good_as_best` does not include."""
+    folds = "these train parts" if num_folds > 1 else "this train part"
+    if num_seeds >= FEWEST_SEEDS:
+        return f"It allows for other songs and other seeds, with {folds}."
+    seeds = "this seed" if num_seeds == 1 else "these seeds"
+    return (
+        f"It allows for other songs, with {folds} and {seeds}: {FEWEST_SEEDS} seeds or more are "
+        "needed to see what others would change."
+    )
+
+
+def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
+    """Measures how much better than it is a winner looks that was chosen on the test part.
+
+    Bootstrap bias correction: of each of 1,000 resamples of groups the winner is chosen in the
+    resample, and scored on the groups that are not in it. Each time the n configs are drawn anew.
+
+    Args:
+      correct: (configs, seeds, tested), as for :func:`as_good_as_best`.
+      group: (tested,) the number of each track's group.
+
+    Returns:
+      one row for each n of 1, 3, 10, … and all configs: configs (n), apparent (accuracy of the
+      winner on the tracks that it was chosen on, mean over choices of n), held_out (that of
+      winners on tracks that had no say), optimism (their difference).
+    """
+    sums = _by_group(correct.mean(axis=1), group)
+    sizes = _by_group(np.ones(len(group)), group)
+    random = np.random.default_rng(0)
+    weights = random.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), _DRAWS)
+    out = weights == 0
+    weights, out = weights[out.any(axis=1)], out[out.any(axis=1)]
+    inside = (weights @ sums.T) / (weights @ sizes)[:, None]  # (draws, configs)
+    outside = (out @ sums.T) / (out @ sizes)[:, None]
+    accuracy = sums.sum(axis=1) / sizes.sum()
+
+    def one(draw: int, some: np.ndarray) -> tuple[float, float]:
+        winner = some[inside[draw, some].argmax()]
+        return float(accuracy[some].max()), float(outside[draw, winner])
+
+    return _curve(len(correct), len(weights), one, random)
+
+
+def selected_on_validation(validation: np.ndarray, test: np.ndarray) -> "pd.DataFrame":
+    """Measures how much better than it is a winner looks on the part that it was chosen on.
+
+    Each fold chooses its own winner, by the mean over its seeds, since the validation part of a
+    fold is tested on in others.
+
+    Args:
+      validation: (configs, folds, seeds) accuracy, without diverged configs.
+      test: likewise.
+
+    Returns:
+      as :func:`selected_on_test`: apparent is the winners' validation accuracy, held_out their
+      test accuracy, both means over the folds and over 1,000 choices of n configs.
+    """
+    chosen_by, scored = validation.mean(axis=2), test.mean(axis=2)  # (configs, folds)
+    folds = np.arange(chosen_by.shape[1])
+
+    def one(_: int, some: np.ndarray) -> tuple[float, float]:
+        winners = some[chosen_by[some].argmax(axis=0)]
+        return float(chosen_by[winners, folds].mean()), float(scored[winners, folds].mean())
+
+    return _curve(len(validation), _DRAWS, one, np.random.default_rng(0))
+
+
+def _curve(
+    num_configs: int,
+    draws: int,
+    one: Callable[[int, np.ndarray], tuple[float, float]],
+    random: np.random.Generator,
+) -> "pd.DataFrame":
+    """Averages apparent and held-out accuracies over draws of 1, 3, 10, … configs."""
+    import pandas as pd
+
+    sizes = list(_sizes(num_configs))
+    found = np.zeros((len(sizes), 2))
+    for draw in range(draws):
+        order = random.permutation(num_configs)
+        found += [one(draw, order[:size]) for size in sizes]
+    frame = pd.DataFrame(found / draws, columns=["apparent", "held_out"])
+    frame.insert(0, "configs", sizes)
+    return frame.assign(optimism=frame["apparent"] - frame["held_out"])
+
+
+def _sizes(num_configs: int) -> Iterator[int]:
+    """Yields 1, 3, 10, 30, … below a number, and it."""
+    power = 1
+    while power < num_configs:
+        yield from (size for size in (power, 3 * power) if size < num_configs)
+        power *= 10
+    yield num_configs
+
+
+def _by_group(hits: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Returns (…, groups) float32 sums of (…, tested) hits; BLAS is the quickest to add up."""
+    numbers, places = np.unique(group, return_inverse=True)
+    belongs = np.zeros((len(group), len(numbers)), np.float32)
+    belongs[np.arange(len(group)), places] = 1
+    sums: np.ndarray = hits.astype(np.float32) @ belongs
+    return sums

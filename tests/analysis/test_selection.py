@@ -1,0 +1,152 @@
+"""Sets and intervals against statsmodels, scipy and plain loops; simulations are elsewhere."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from simulations import GROUP, hits_of
+from statsmodels.regression.linear_model import OLS
+
+from gtzan_jax.analysis.selection import (
+    FEWEST_SEEDS,
+    accuracy_interval,
+    as_good_as_best,
+    scope,
+    selected_on_test,
+    selected_on_validation,
+)
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def test_the_error_is_that_of_a_regression_clustered_by_group(random):
+    hits = hits_of(random, np.array([0.5]))[0][0, 0].astype(float)
+    low, high = accuracy_interval(hits, GROUP)
+    model = OLS(hits, np.ones_like(hits)).fit(cov_type="cluster", cov_kwds={"groups": GROUP})
+    sizes = np.bincount(GROUP).astype(float)
+    alike = np.square(sizes).sum() ** 2 / (sizes**4).sum()  # as many equal groups vary as much
+    assert (low + high) / 2 == pytest.approx(hits.mean())
+    assert (high - low) / 2 == pytest.approx(stats.t(alike - 1).ppf(0.975) * model.bse[0])
+
+
+def test_groups_of_one_give_students_interval(random):
+    shares = random.uniform(size=50)
+    expected = stats.ttest_1samp(shares, 0).confidence_interval(0.95)
+    found = accuracy_interval(shares, random.permutation(50))
+    assert found == pytest.approx((expected.low, expected.high))
+
+
+@pytest.mark.parametrize("hits", [np.ones(30), np.full(30, 1 / 3), np.tile([0.0, 1.0], 15)])
+def test_an_accuracy_that_does_not_vary_has_no_interval(hits):
+    assert np.isnan(accuracy_interval(hits, np.repeat([0, 1, 2], 10))).all()
+    assert np.isnan(accuracy_interval(np.arange(30) / 30, np.zeros(30))).all()
+
+
+@pytest.mark.parametrize("gap", np.arange(0, 60, 5))
+def test_of_two_configs_the_set_is_a_one_sided_test(random, gap):
+    first = random.random(len(GROUP)) < 0.5
+    second = first.copy()
+    second[random.choice(np.flatnonzero(first), 60 + gap, replace=False)] = False
+    second[random.choice(np.flatnonzero(~first), 60, replace=False)] = True
+    model = OLS(1.0 * first - second, np.ones(len(GROUP)))
+    z = model.fit(cov_type="cluster", cov_kwds={"groups": GROUP}).tvalues[0]
+    found = as_good_as_best(np.stack([first, second])[:, None], GROUP)
+    assert found[0]
+    if abs(z - 1.645) > 0.1:
+        assert found[1] == (z < 1.645)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 4])
+def test_the_set_has_what_is_close_and_lacks_what_is_not(random, num_seeds):
+    accuracy = np.repeat([0.5, 0.3, 0.1], [5, 10, 10])
+    hits, _ = hits_of(random, accuracy, num_seeds, own=0.002)
+    found = as_good_as_best(hits, GROUP)
+    assert found[hits.mean(axis=(1, 2)).argmax()]
+    assert found[:5].sum() >= 3
+    assert not found[5:].any()
+
+
+def test_the_set_knows_no_order_and_treats_equals_alike(random):
+    hits = hits_of(random, random.normal(0.5, 0.03, 30), 3)[0]
+    hits = np.concatenate([hits, hits])
+    found = as_good_as_best(hits, GROUP)
+    assert 0 < found.sum() < 60
+    np.testing.assert_array_equal(found[:30], found[30:])
+    order = random.permutation(60)
+    np.testing.assert_array_equal(as_good_as_best(hits[order], GROUP), found[order])
+    np.testing.assert_array_equal(as_good_as_best(hits, GROUP), found)
+
+
+def test_what_seeds_shift_widens_the_set_of_three_and_more(random):
+    """Half of the configs are ahead with each seed, but with the last one far behind."""
+    base = hits_of(random, np.full(2, 0.5))[0][:, 0]
+    shifted = np.repeat(base[:, None], 4, axis=1)
+    shifted[1] = base[0]
+    for seed, share in enumerate([0.10, 0.10, 0.10, -0.15]):
+        wrong, right = np.flatnonzero(~base[0]), np.flatnonzero(base[0])
+        changed = random.choice(wrong if share > 0 else right, int(abs(share) * len(GROUP)))
+        shifted[1, seed, changed] = share > 0
+    assert FEWEST_SEEDS == 3
+    assert as_good_as_best(shifted[:, :2], GROUP).tolist() == [False, True]
+    assert as_good_as_best(shifted, GROUP).all()
+
+
+def test_one_group_cannot_tell(random):
+    hits = random.random((3, 1, 20)) < [[[0.1]], [[0.5]], [[0.9]]]
+    assert as_good_as_best(hits, np.zeros(20)).all()
+
+
+def test_what_the_set_holds_for_is_said():
+    assert "this train part and this seed: 3 seeds or more" in scope(1, 1)
+    assert "these train parts and these seeds" in scope(3, 2)
+    assert scope(3, 3) == "It allows for other songs and other seeds, with these train parts."
+
+
+def test_bias_is_corrected_as_in_a_plain_loop(random):
+    hits = hits_of(random, random.normal(0.5, 0.02, 8))[0][:, 0]
+    artists = np.unique(GROUP)
+    members = [np.flatnonzero(artist == GROUP) for artist in artists]
+    scores = []
+    for _ in range(400):
+        drawn = random.integers(len(artists), size=len(artists))
+        inside = np.concatenate([members[artist] for artist in drawn])
+        outside = np.flatnonzero(~np.isin(GROUP, artists[drawn]))
+        scores.append(hits[hits[:, inside].mean(axis=1).argmax()][outside].mean())
+    found = selected_on_test(hits[:, None], GROUP)
+    assert found["configs"].to_list() == [1, 3, 8]
+    assert found["apparent"].iloc[-1] == pytest.approx(hits.mean(axis=1).max())
+    assert found["apparent"].iloc[0] == pytest.approx(hits.mean(), abs=0.002)
+    error = np.std(scores) * np.sqrt(1 / 400 + 1 / 1000)
+    assert found["held_out"].iloc[-1] == pytest.approx(np.mean(scores), abs=3 * error)
+    np.testing.assert_allclose(found["optimism"], found["apparent"] - found["held_out"])
+    assert found["optimism"].is_monotonic_increasing
+
+
+def test_one_config_is_no_selection(random):
+    hits = hits_of(random, np.array([0.5]), 2)[0]
+    (row,) = selected_on_test(hits, GROUP).itertuples()
+    assert row.apparent == pytest.approx(hits.mean())
+    assert abs(row.optimism) < 0.005
+
+
+def test_each_fold_scores_the_winner_of_its_own_validation_part(random):
+    validation, test = random.uniform(size=(2, 12, 3, 2))
+    found = selected_on_validation(validation, test)
+    assert found["configs"].to_list() == [1, 3, 10, 12]
+    winners = validation.mean(axis=2).argmax(axis=0)
+    of_winners = [part.mean(axis=2)[winners, range(3)].mean() for part in (validation, test)]
+    assert found.iloc[-1][["apparent", "held_out"]].to_list() == pytest.approx(of_winners)
+    means = [validation.mean(), test.mean()]
+    assert found.iloc[0][["apparent", "held_out"]].to_list() == pytest.approx(means, abs=0.02)
+    assert found["apparent"].is_monotonic_increasing
+
+
+def test_the_curve_ends_with_all_configs(random):
+    accuracy = random.uniform(size=(768, 1, 1))
+    found = selected_on_validation(accuracy, accuracy)
+    assert found["configs"].to_list() == [1, 3, 10, 30, 100, 300, 768]
+    assert not found["optimism"].any()
+    # The highest of n uniform numbers is n / (n + 1) on average.
+    np.testing.assert_allclose(found["apparent"][:3], [1 / 2, 3 / 4, 10 / 11], atol=0.03)
