@@ -1,12 +1,15 @@
-"""Compares our network with classical models.
+"""Compares our network with classical models, under every protocol.
 
   python -m gtzan_jax.baselines
-  python -m gtzan_jax.baselines --run=runs/RUN --num_splits=20
+  python -m gtzan_jax.baselines --protocol=artist_folds --sweep=my/sweep.toml
 
-Writes into its folder:
+What can be tuned is chosen within each fold, on its validation part: the
+settings of the classical models, and the config of our network among those of
+a sweep. Writes into its folder:
 
-  baselines.csv    one row a model: accuracies on every split, seconds
-  comparison.csv   our network against each other model, paired by split
+  baselines.csv    one row a protocol and model: accuracy, interval, seconds
+  folds.csv        one row a fold and model: accuracies, what was chosen
+  comparison.csv   our network against each other model, paired by track
   importance.csv   what the features are worth to the best classical model
                    and to our network
   baselines.json   what was run, on what, with what, and how to read it
@@ -20,6 +23,7 @@ from absl import flags
 
 import gtzan_jax
 from gtzan_jax import cli
+from gtzan_jax.tables.protocols import PROTOCOLS
 
 
 def main() -> int:
@@ -29,10 +33,13 @@ def main() -> int:
     given = flags.FLAGS
     request = Request(
         data=given.data,
-        run=given.run,
-        num_splits=given.num_splits,
+        protocol=given.protocol,
+        num_folds=given.num_folds,
+        split_seed=given.split_seed,
+        sweep=given.sweep,
+        overrides=given.set,
         seed=given.seed,
-        epochs=given.epochs,
+        num_seeds=given.num_seeds,
         platform=given.platform,
         workdir=given.workdir,
         command=cli.command("baselines", sys.argv[1:]),
@@ -47,16 +54,32 @@ def define_flags() -> None:
     cli.define_data_flag()
     cli.define_platform_flag()
     flags.DEFINE_string("workdir", None, "Where to write. Default: runs/baselines-<UTC time>.")
-    flags.DEFINE_string(
-        "run", None, "A sweep's run directory, to compare its best config. Default: the best "
-        "config that the assignment published.",
+    flags.DEFINE_enum(
+        "protocol", "all", [*PROTOCOLS, "all"], "How the songs are divided; 'all' compares under "
+        "every protocol, or every one that the table's tracks allow.",
     )  # fmt: skip
-    flags.DEFINE_integer("num_splits", 10, "Random 70:30 splits.", lower_bound=2, upper_bound=1000)
     flags.DEFINE_integer(
-        "seed", 0, "Seed of the first split, the next one's is one more; it also seeds the models.",
+        "num_folds", None, "Folds of kfold. Default: what the sweep says, or 5.",
+        lower_bound=2, upper_bound=1000,
+    )  # fmt: skip
+    flags.DEFINE_integer(
+        "split_seed", 0, "Seed of the division into parts.", lower_bound=0, upper_bound=2**32 - 1
+    )
+    flags.DEFINE_string(
+        "sweep", "baselines", "The sweep whose configs our network is chosen from in each fold: a "
+        "name in sweeps/, or the path of a TOML file.",
+    )  # fmt: skip
+    flags.DEFINE_multi_string(
+        "set", [], "key=value over the sweep file, as --set=epochs=20; repeatable."
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "First seed of our networks; it also seeds the models.",
         lower_bound=0, upper_bound=2**31,
     )  # fmt: skip
-    flags.DEFINE_integer("epochs", 50, "Epochs of our network.", lower_bound=1, upper_bound=100_000)
+    flags.DEFINE_integer(
+        "num_seeds", 5, "Networks of the chosen config on each fold, with a seed each.",
+        lower_bound=1, upper_bound=1000,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

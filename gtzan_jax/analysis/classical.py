@@ -1,194 +1,280 @@
-"""Our network beside classical models, on the same splits: scores, paired tests, importance.
+"""Classical models on the folds of a protocol, and any models' figures beside each other's.
 
-The network is trained in :mod:`gtzan_jax.jobs.baselines`, which puts it all together.
+A setting of a model, such as an SVM's penalty, is chosen on the validation part of each fold; the
+model is then fitted to train and validation part together and predicts the test part. Our network
+is treated likewise in :mod:`gtzan_jax.jobs.contender`.
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gtzan_jax.analysis.inference import PairedTest, corrected_t_test
+from gtzan_jax.analysis.selection import accuracy_interval
 from gtzan_jax.tables.folds import Fold
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas and scikit-learn: not before they are needed
     import pandas as pd
 
-IMPORTANCE_REPEATS = 3  # shuffles of each feature in each split; the splits are repeats as well
+IMPORTANCE_REPEATS = 3  # shuffles of each feature in each fold; the folds are repeats as well
+
+
+class Tuned(NamedTuple):
+    """A scikit-learn estimator, and the values by parameter among which each fold chooses."""
+
+    estimator: Any  # unfitted
+    grid: Mapping[str, Sequence[Any]]  # empty where there is nothing to choose
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
-    """How one model did on every split."""
+class Outcome:
+    """How a model did on one fold."""
 
-    model: str
-    accuracies: np.ndarray = field(repr=False)  # (splits,) float64, of the test parts
-    fit_seconds: float  # mean per split
-    predict_seconds: float  # mean per split, of the test part
+    hits: np.ndarray = field(repr=False)  # (tested,) float64 in [0, 1], of the test rows in order
+    validation_accuracy: float  # of the chosen settings, before the validation part is trained on
+    settings: Mapping[str, Any]  # that were chosen
+    fit_seconds: float  # choosing included
+    predict_seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        """The share of the test rows that were recognised."""
+        return float(self.hits.mean())
+
+    @property
+    def chosen(self) -> str:
+        """The settings as text; "" where there was nothing to choose."""
+        return ", ".join(f"{n.rpartition('__')[2]}={v}" for n, v in self.settings.items())
 
 
-def classical_models(seed: int) -> dict[str, Any]:
+def classical_models(seed: int) -> dict[str, Tuned]:
     """Returns scikit-learn's models by name, each a pipeline behind a scaler.
 
-    They have scikit-learn's settings but for those given here: what it takes to converge, a
-    weaker penalty for the SVM, more trees in the forests, and in the boosting smaller trees
-    that see a part of the features, which is quicker and no worse on 700 tracks.
+    What no grid names has scikit-learn's value, but for what it takes to converge, more trees in
+    the forests, and in the boosting smaller trees that see a part of the features, which are
+    quicker. Of equally good settings the first is taken, scikit-learn's own where a grid has it.
 
     Args:
       seed: of the models that draw random numbers.
     """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from sklearn.ensemble import (
-        ExtraTreesClassifier,
-        HistGradientBoostingClassifier,
-        RandomForestClassifier,
-    )
+    from sklearn import discriminant_analysis, ensemble, neural_network, tree
     from sklearn.linear_model import LogisticRegression
     from sklearn.naive_bayes import GaussianNB
     from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.neural_network import MLPClassifier
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
-    from sklearn.tree import DecisionTreeClassifier
 
-    models = {
-        "logistic regression": LogisticRegression(max_iter=1000),
-        "linear discriminant analysis": LinearDiscriminantAnalysis(),
-        "5 nearest neighbours": KNeighborsClassifier(n_neighbors=5),
-        "Gaussian naive Bayes": GaussianNB(),
-        "SVM (RBF)": SVC(C=10.0),
-        "decision tree": DecisionTreeClassifier(random_state=seed),
-        "random forest": RandomForestClassifier(n_estimators=300, random_state=seed),
-        "extra trees": ExtraTreesClassifier(n_estimators=300, random_state=seed),
-        "histogram gradient boosting": HistGradientBoostingClassifier(
-            max_leaf_nodes=8, max_features=0.3, random_state=seed
+    penalties = [1.0, 0.1, 10.0, 100.0]
+    forest: dict[str, Any] = {"n_estimators": 200, "random_state": seed}
+    boosting = ensemble.HistGradientBoostingClassifier(max_features=0.3, random_state=seed)
+    models: dict[str, tuple[Any, dict[str, Sequence[Any]]]] = {
+        "gradient boosting": (boosting, {"max_leaf_nodes": [8, 4]}),
+        "random forest": (
+            ensemble.RandomForestClassifier(**forest),
+            {"min_samples_leaf": [1, 3]},
         ),
-        "scikit-learn MLP": MLPClassifier(max_iter=1000, random_state=seed),
+        "extra trees": (ensemble.ExtraTreesClassifier(**forest), {"min_samples_leaf": [1, 3]}),
+        "scikit-learn MLP": (
+            neural_network.MLPClassifier(max_iter=1000, random_state=seed),
+            {"hidden_layer_sizes": [(100,), (128, 128, 64)]},
+        ),
+        "SVM (RBF)": (SVC(), {"C": penalties}),
+        "logistic regression": (LogisticRegression(max_iter=1000), {"C": penalties}),
+        "LDA": (
+            discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr"),
+            {"shrinkage": [None, "auto"]},
+        ),
+        "nearest neighbours": (KNeighborsClassifier(), {"n_neighbors": [5, 3, 9, 15]}),
+        "Gaussian naive Bayes": (GaussianNB(), {}),
+        "decision tree": (
+            tree.DecisionTreeClassifier(random_state=seed),
+            {"max_leaf_nodes": [None, 16, 32, 64]},
+        ),
     }
-    return {name: make_pipeline(StandardScaler(), model) for name, model in models.items()}
+    found = {}
+    for name, (model, grid) in models.items():
+        pipeline = make_pipeline(StandardScaler(), model)
+        step = pipeline.steps[-1][0]
+        found[name] = Tuned(pipeline, {f"{step}__{key}": values for key, values in grid.items()})
+    return found
 
 
 def evaluate(
-    models: Mapping[str, Any],
-    table: FeatureTable,
-    folds: Sequence[Fold],
-    done: Callable[[str], None] = lambda _: None,
-) -> list[Scores]:
-    """Fits every model to the train part of every split and scores it on the test part.
+    models: Mapping[str, Tuned], table: FeatureTable, folds: Sequence[Fold], jobs: int = -1
+) -> Iterator[tuple[str, int, Outcome]]:
+    """Chooses, fits and scores every model on every fold, and yields each when it is done.
 
-    One fit after another and each on one core, so that their seconds can be compared.
+    The work is spread over processes, each with one thread, so that the seconds of models can be
+    compared.
 
     Args:
-      models: unfitted scikit-learn estimators by name, such as from :func:`classical_models`.
+      models: such as from :func:`classical_models`, those that take long first.
       table: the feature table.
-      folds: of its tracks.
-      done: called with the model's name after each split.
+      folds: with a validation and a test part.
+      jobs: processes; -1 for one a core, and 1 for none besides this one.
 
-    Returns:
-      one entry a model, in their order.
+    Yields:
+      the model's name, the place of the fold, and how the model did on it, in any order.
     """
-    with threadpool_limits(1):
-        return [_evaluate(name, model, table, folds, done) for name, model in models.items()]
+    from sklearn.utils.parallel import Parallel, delayed
+
+    x = table.x.astype(np.float64)
+    work = Parallel(jobs, return_as="generator_unordered")
+    yield from work(
+        delayed(_evaluate)(name, tuned, x, table.y, place, fold)
+        for name, tuned in models.items()
+        for place, fold in enumerate(folds)
+    )
 
 
 def _evaluate(
-    name: str,
-    model: Any,
-    table: FeatureTable,
-    folds: Sequence[Fold],
-    done: Callable[[str], None],
-) -> Scores:
-    accuracies, seconds = [], []
-    for fold in folds:
-        started = time.perf_counter()
-        fitted = _fit(model, table, fold)
-        fit_seconds = time.perf_counter() - started
-        accuracy, predict_seconds = score(fitted, table, fold)
-        accuracies.append(accuracy)
-        seconds.append((fit_seconds, predict_seconds))
-        done(name)
-    return Scores(name, np.array(accuracies), *np.mean(seconds, axis=0).tolist())
-
-
-def refit(model: Any, table: FeatureTable, folds: Sequence[Fold]) -> list[Any]:
-    """Returns a scikit-learn model fitted to the train part of each split."""
+    name: str, tuned: Tuned, x: np.ndarray, y: np.ndarray, place: int, fold: Fold
+) -> tuple[str, int, Outcome]:
     with threadpool_limits(1):
-        return [_fit(model, table, fold) for fold in folds]
+        started = time.perf_counter()
+        search = choose(tuned, x, y, fold)
+        fitted = time.perf_counter()
+        hits = (search.predict(x[fold.test]) == y[fold.test]).astype(np.float64)
+        seconds = fitted - started, time.perf_counter() - fitted
+    return name, place, Outcome(hits, float(search.best_score_), search.best_params_, *seconds)
 
 
-def _fit(model: Any, table: FeatureTable, fold: Fold) -> Any:
+def choose(tuned: Tuned, x: np.ndarray, y: np.ndarray, fold: Fold) -> Any:
+    """Fits each candidate to the train part, and the best on the validation part to both.
+
+    The test part is not looked at.
+
+    Returns:
+      the fitted ``GridSearchCV``.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.model_selection import GridSearchCV
+
+    rows = np.concatenate([fold.train, fold.validation])
+    places = np.split(np.arange(len(rows)), [len(fold.train)])
+    search = GridSearchCV(tuned.estimator, dict(tuned.grid), scoring="accuracy", cv=[places])
+    with warnings.catch_warnings():
+        # A candidate that does not converge in time is judged by what it has come to.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return search.fit(x[rows], y[rows])
+
+
+def refit(
+    tuned: Tuned, table: FeatureTable, folds: Sequence[Fold], outcomes: Sequence[Outcome]
+) -> list[Any]:
+    """Returns a model fitted to the train and validation part of each fold, as it was chosen."""
     from sklearn.base import clone
 
-    return clone(model).fit(table.x[fold.train].astype(np.float64), table.y[fold.train])
+    fitted = []
+    with threadpool_limits(1):
+        for fold, outcome in zip(folds, outcomes, strict=True):
+            rows = np.concatenate([fold.train, fold.validation])
+            model = clone(tuned.estimator).set_params(**outcome.settings)
+            fitted.append(model.fit(table.x[rows].astype(np.float64), table.y[rows]))
+    return fitted
 
 
-def score(fitted: Any, table: FeatureTable, fold: Fold) -> tuple[float, float]:
-    """Returns the accuracy on the test part, and the seconds that the prediction took."""
-    x = table.x[fold.test].astype(np.float64)
-    started = time.perf_counter()
-    predicted = fitted.predict(x)
-    seconds = time.perf_counter() - started
-    return float(np.mean(predicted == table.y[fold.test])), seconds
+class Judged(NamedTuple):
+    """How models did under a protocol, on the same folds."""
+
+    outcomes: Mapping[str, Sequence[Outcome]]  # by model, those of the folds in their order
+    group: np.ndarray  # (tested,) int, of the test rows of all folds, one fold after another
+
+    def hits(self, model: str) -> np.ndarray:
+        """Returns (tested,) hits of a model, in the order of ``group``."""
+        return np.concatenate([outcome.hits for outcome in self.outcomes[model]])
 
 
-def scores_table(scores: Sequence[Scores]) -> "pd.DataFrame":
-    """Lays scores out as one row a model, best mean accuracy first.
-
-    Returns:
-      model, accuracy_mean, accuracy_std (over the splits, n - 1), fit_seconds,
-      predict_seconds (means per split), and the test accuracies split_0, split_1 …
-    """
-    import pandas as pd
-
-    rows = [
-        {
-            "model": score.model,
-            "accuracy_mean": score.accuracies.mean(),
-            "accuracy_std": score.accuracies.std(ddof=1),
-            "fit_seconds": score.fit_seconds,
-            "predict_seconds": score.predict_seconds,
-        }
-        | {f"split_{i}": accuracy for i, accuracy in enumerate(score.accuracies)}
-        for score in scores
-    ]
-    table = pd.DataFrame(rows).sort_values(
-        "accuracy_mean", ascending=False, kind="stable", ignore_index=True
-    )
-    return table.round(7)
-
-
-def compare_paired(
-    ours: Scores, others: Sequence[Scores], test_over_train: float
-) -> "pd.DataFrame":
-    """Compares our network with every other model, split by split.
+def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
+    """Lays the figures of every model under every protocol out, the best of a protocol first.
 
     Args:
-      ours: the scores of our network.
-      others: the other models' scores, on the same splits.
-      test_over_train: tracks of the test part per track of the train part.
+      judged: by protocol.
 
     Returns:
-      one row a model, the best first: model, difference (ours minus the model's accuracy),
-      low, high (95 % interval) and p_value, by :func:`corrected_t_test`; the last three are NaN
-      where the splits are too few.
+      protocol, model, accuracy of the test rows of all folds together, low, high (95 % interval by
+      resampling groups), accuracy_std (over the folds, n - 1; NaN where there is one), folds,
+      tested, fit_seconds and predict_seconds (means of a fold).
     """
     import pandas as pd
 
+    rows = []
+    for protocol, of_models in judged.items():
+        for model, outcomes in of_models.outcomes.items():
+            hits = of_models.hits(model)
+            low, high = accuracy_interval(hits, of_models.group)
+            rows.append(
+                {
+                    "protocol": protocol,
+                    "model": model,
+                    "accuracy": hits.mean(),
+                    "low": low,
+                    "high": high,
+                    "accuracy_std": pd.Series([o.accuracy for o in outcomes]).std(),
+                    "folds": len(outcomes),
+                    "tested": len(hits),
+                    "fit_seconds": np.mean([o.fit_seconds for o in outcomes]),
+                    "predict_seconds": np.mean([o.predict_seconds for o in outcomes]),
+                }
+            )
+    return _in_order(pd.DataFrame(rows), judged, "accuracy", ascending=False)
+
+
+def comparison_table(judged: Mapping[str, Judged], ours: str) -> "pd.DataFrame":
+    """Compares our model with every other one under every protocol, track by track.
+
+    Args:
+      judged: by protocol.
+      ours: the name of our model.
+
+    Returns:
+      protocol, model, difference (our accuracy minus the model's), low, high (95 % interval by
+      resampling groups); the strongest model of a protocol first.
+    """
+    import pandas as pd
+
+    rows = []
+    for protocol, of_models in judged.items():
+        for model in of_models.outcomes:
+            if model != ours:
+                differences = of_models.hits(ours) - of_models.hits(model)
+                interval = accuracy_interval(differences, of_models.group)
+                rows.append((protocol, model, differences.mean(), *interval))
+    columns = ["protocol", "model", "difference", "low", "high"]
+    return _in_order(pd.DataFrame(rows, columns=columns), judged, "difference", ascending=True)
+
+
+def _in_order(
+    frame: "pd.DataFrame", protocols: Iterable[str], column: str, ascending: bool
+) -> "pd.DataFrame":
+    """Sorts rows by a column within each protocol; the protocols keep their order."""
+    place = frame["protocol"].map({name: place for place, name in enumerate(protocols)})
+    frame = frame.assign(place=place).sort_values(
+        ["place", column], ascending=[True, ascending], kind="stable", ignore_index=True
+    )
+    return frame.drop(columns="place").round(7)
+
+
+def folds_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
+    """Lays every fold out: protocol, fold, model, accuracy, validation_accuracy, chosen."""
+    import pandas as pd
+
+    columns = ["protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen"]
     rows = [
-        {"model": other.model}
-        | corrected_t_test(ours.accuracies - other.accuracies, test_over_train)._asdict()
-        for other in others
+        (protocol, fold, model, outcome.accuracy, outcome.validation_accuracy, outcome.chosen)
+        for protocol, of_models in judged.items()
+        for model, outcomes in of_models.outcomes.items()
+        for fold, outcome in enumerate(outcomes)
     ]
-    table = pd.DataFrame(rows, columns=["model", *PairedTest._fields])
-    table = table.sort_values("difference", kind="stable", ignore_index=True)
-    return table.round({"difference": 7, "low": 7, "high": 7})
+    return pd.DataFrame(rows, columns=columns).round(7)
 
 
 def permutation_drops(
@@ -260,7 +346,7 @@ def importance_table(
     table = pd.DataFrame({"feature": list(features)})
     for name, drops in (("classical", classical), ("mlp", ours)):
         table[f"{name}_mean"] = drops.mean(axis=0)
-        table[f"{name}_std"] = drops.std(axis=0, ddof=1)
+        table[f"{name}_std"] = pd.DataFrame(drops).std()
     order = (table["classical_mean"] + table["mlp_mean"]).sort_values(
         ascending=False, kind="stable"
     )

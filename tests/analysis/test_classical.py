@@ -1,25 +1,30 @@
 import dataclasses
+import math
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.metrics import accuracy_score
+from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gtzan_jax import load_table
+from gtzan_jax import divide, load_table
 from gtzan_jax.analysis.classical import (
-    Scores,
+    Judged,
+    Outcome,
     classical_models,
-    compare_paired,
+    comparison_table,
     evaluate,
+    folds_table,
     permutation_drops,
+    refit,
     scores_table,
 )
-from gtzan_jax.analysis.inference import corrected_t_test
-from gtzan_jax.jobs.baselines import OURS
-from gtzan_jax.tables.splits import random_split
+from gtzan_jax.analysis.selection import accuracy_interval
 
-QUICK = ("linear discriminant analysis", "Gaussian naive Bayes", "decision tree")
+QUICK = ("SVM (RBF)", "LDA", "Gaussian naive Bayes", "decision tree")
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +33,8 @@ def table():
 
 
 @pytest.fixture(scope="module")
-def folds():
-    return [random_split(1000, seed) for seed in range(3)]
+def folds(table):
+    return divide(table, "artist_folds", 0, 3).folds
 
 
 def some_models(names=QUICK):
@@ -37,58 +42,133 @@ def some_models(names=QUICK):
     return {name: models[name] for name in names}
 
 
+def outcomes_of(models, table, folds):
+    """Returns the outcomes of every model, those of the folds in their order."""
+    found = {(name, place): outcome for name, place, outcome in evaluate(models, table, folds, 1)}
+    return {name: [found[name, place] for place in range(len(folds))] for name in models}
+
+
+def with_another_test_part(table, fold):
+    """Returns a table whose rows of a test part have each other's features and labels."""
+    random = np.random.default_rng(0)
+    x, y = table.x.copy(), table.y.copy()
+    x[fold.test], y[fold.test] = random.permutation(x[fold.test]), random.permutation(y[fold.test])
+    return dataclasses.replace(table, x=x, y=y)
+
+
 def test_there_are_ten_classical_models_behind_a_scaler():
     models = classical_models(7)
     assert len(models) == 10
-    for model in models.values():
+    for model, grid in models.values():
         assert isinstance(model, Pipeline)
         assert isinstance(model.steps[0][1], StandardScaler)
         assert model.steps[-1][1].get_params().get("random_state", 7) in (7, None)
+        assert len(ParameterGrid(dict(grid))) <= 4
+        assert grid.keys() <= model.get_params().keys()
 
 
-def test_accuracies_are_those_of_a_plain_loop(table, folds):
-    done = []
-    scores = evaluate(some_models(), table, folds, done.append)
-    assert done == [name for name in QUICK for _ in folds]
-    for score, (name, model) in zip(scores, some_models().items(), strict=True):
-        expected = [
-            accuracy_score(
-                table.y[fold.test],
-                model.fit(table.x[fold.train].astype(float), table.y[fold.train]).predict(
-                    table.x[fold.test].astype(float)
-                ),
-            )
-            for fold in folds
-        ]
-        assert score.model == name
-        np.testing.assert_allclose(score.accuracies, expected)
-        assert score.predict_seconds > 0
-        assert 0 < score.fit_seconds < 10
+def test_models_are_chosen_and_scored_as_in_a_plain_loop(table, folds):
+    x, y = table.x.astype(float), table.y
+    for name, outcomes in outcomes_of(some_models(), table, folds[:2]).items():
+        model, grid = some_models()[name]
+        for fold, outcome in zip(folds, outcomes, strict=False):
+            best, settings = -1.0, {}
+            for candidate in ParameterGrid(dict(grid)):
+                fitted = clone(model).set_params(**candidate).fit(x[fold.train], y[fold.train])
+                found = accuracy_score(y[fold.validation], fitted.predict(x[fold.validation]))
+                if found > best:
+                    best, settings = found, candidate
+            both = np.concatenate([fold.train, fold.validation])
+            last = clone(model).set_params(**settings).fit(x[both], y[both])
+            assert outcome.settings == settings
+            assert outcome.validation_accuracy == pytest.approx(best)
+            np.testing.assert_array_equal(outcome.hits, last.predict(x[fold.test]) == y[fold.test])
+            assert 0 < outcome.fit_seconds < 10
+            assert outcome.predict_seconds > 0
+
+
+def test_nothing_is_chosen_by_the_test_part(table, folds):
+    other = with_another_test_part(table, folds[0])
+    before, after = (outcomes_of(some_models(), t, folds[:1]) for t in (table, other))
+    for name in QUICK:
+        (one,), (two,) = before[name], after[name]
+        assert one.settings == two.settings
+        assert one.validation_accuracy == two.validation_accuracy
+        assert two.accuracy < 0.25 < one.accuracy
 
 
 def test_scrambled_labels_leave_chance(table, folds):
     scrambled = dataclasses.replace(table, y=np.random.default_rng(0).permutation(table.y))
-    for scores in evaluate(some_models(), scrambled, folds):
-        assert abs(scores.accuracies.mean() - 0.1) < 0.05  # 3.3 deviations of 300 × 3 guesses
+    for outcomes in outcomes_of(some_models(), scrambled, folds).values():
+        assert abs(np.mean([o.accuracy for o in outcomes]) - 0.1) < 0.03  # 3 deviations of 948
 
 
-def test_tables_are_sorted_and_paired():
-    ours = Scores(OURS, np.array([0.7, 0.8, 0.7, 0.8, 0.75]), 1.0, 0.1)
-    worse = Scores("worse", np.array([0.5, 0.7, 0.6, 0.7, 0.7]), 2.0, 0.2)
-    better = Scores("better", np.array([0.8, 0.8, 0.8, 0.8, 0.8]), 3.0, 0.3)
-    table = scores_table([ours, worse, better])
+def test_what_was_chosen_is_fitted_again(table, folds):
+    models = some_models(["SVM (RBF)"])
+    (outcomes,) = outcomes_of(models, table, folds).values()
+    again = refit(models["SVM (RBF)"], table, folds, outcomes)
+    for fold, model, outcome in zip(folds, again, outcomes, strict=True):
+        hits = model.predict(table.x[fold.test].astype(float)) == table.y[fold.test]
+        np.testing.assert_array_equal(hits, outcome.hits)
+    assert outcomes[0].chosen == f"C={outcomes[0].settings['svc__C']}"
+
+
+def outcome(*hits, settings=None):
+    return Outcome(np.array(hits, float), 0.5, settings or {}, 1.0 + len(hits), 0.5)
+
+
+GROUP = np.array([0, 0, 1, 2, 3, 3])
+JUDGED = {
+    "folded": Judged(
+        {
+            "worse": [outcome(0, 0, 1, 0), outcome(1, 0)],
+            "ours": [outcome(0.6, 1, 1, 1), outcome(0.2, 1)],
+            "better": [outcome(1, 1, 1, 1, settings={"svc__C": 3.0, "svc__tol": 1}), outcome(0, 1)],
+        },
+        GROUP,
+    ),
+    "alone": Judged({"worse": [outcome(0, 1, 0)], "ours": [outcome(1, 1, 0)]}, GROUP[:3]),
+}
+
+
+def test_scores_are_pooled_over_the_test_tracks():
+    table = scores_table(JUDGED)
     assert list(table.columns) == [
-        "model", "accuracy_mean", "accuracy_std", "fit_seconds", "predict_seconds",
-        *(f"split_{i}" for i in range(5)),
+        "protocol", "model", "accuracy", "low", "high", "accuracy_std", "folds", "tested",
+        "fit_seconds", "predict_seconds",
     ]  # fmt: skip
-    assert list(table["model"]) == ["better", OURS, "worse"]
-    expected = [0.75, 0.05, 1, 0.1, 0.7, 0.8, 0.7, 0.8, 0.75]
-    np.testing.assert_allclose(table.iloc[1, 1:].astype(float), expected)
-    paired = compare_paired(ours, [worse, better], 3 / 7)
-    assert list(paired.columns) == ["model", "difference", "low", "high", "p_value"]
-    assert list(paired["model"]) == ["better", "worse"]
-    expected = corrected_t_test(np.array([0.2, 0.1, 0.1, 0.1, 0.05]), 3 / 7)
-    np.testing.assert_allclose(paired.iloc[1, 1:].astype(float), expected, atol=1e-7)
+    assert list(table["protocol"]) == ["folded"] * 3 + ["alone"] * 2
+    assert list(table["model"]) == ["better", "ours", "worse", "ours", "worse"]
+    ours = table.iloc[1]
+    assert ours["accuracy"] == pytest.approx(4.8 / 6)  # not the mean of 0.9 and 0.6
+    assert ours["accuracy_std"] == pytest.approx(0.3 / math.sqrt(2))
+    assert list(ours[["folds", "tested", "fit_seconds", "predict_seconds"]]) == [2, 6, 4.0, 0.5]
+    interval = accuracy_interval(np.array([0.6, 1, 1, 1, 0.2, 1]), GROUP)
+    np.testing.assert_allclose(ours[["low", "high"]].astype(float), interval, atol=1e-6)
+    assert np.isnan(table["accuracy_std"].iloc[3])
+
+
+def test_differences_are_paired_by_track():
+    table = comparison_table(JUDGED, "ours")
+    assert list(table.columns) == ["protocol", "model", "difference", "low", "high"]
+    assert list(table["protocol"]) == ["folded", "folded", "alone"]
+    assert list(table["model"]) == ["better", "worse", "worse"]
+    np.testing.assert_allclose(table["difference"], [-0.2 / 6, 2.8 / 6, 1 / 3], atol=1e-6)
+    differences = np.array([0.6, 1, 0, 1, -0.8, 1])
+    interval = accuracy_interval(differences, GROUP)
+    np.testing.assert_allclose(table.loc[1, ["low", "high"]].astype(float), interval, atol=1e-6)
+
+
+def test_folds_say_what_was_chosen():
+    table = folds_table(JUDGED)
+    assert list(table.columns) == [
+        "protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen",
+    ]  # fmt: skip
+    chosen = table[table["model"] == "better"]
+    assert list(chosen["chosen"]) == ["C=3.0, tol=1", ""]
+    assert list(chosen["fold"]) == [0, 1]
+    assert list(chosen["accuracy"]) == [1.0, 0.5]
+    assert (table["validation_accuracy"] == 0.5).all()
 
 
 class ByOneFeature:
@@ -119,14 +199,20 @@ def test_only_a_feature_that_is_used_has_importance(table, folds):
 
 @pytest.mark.slow
 def test_the_real_table(real_table_path):
-    """The bounds are those of independent measurements."""
+    """The figures are those of independent measurements, rounded, with other validation parts."""
     table = load_table(real_table_path)
-    folds = [random_split(1000, seed) for seed in range(10)]
-    bounds = {
-        "SVM (RBF)": (0.70, 0.76),
-        "logistic regression": (0.67, 0.73),
-        "Gaussian naive Bayes": (0.48, 0.58),
-    }
-    for scores in evaluate(some_models(bounds), table, folds):
-        low, high = bounds[scores.model]
-        assert low < scores.accuracies.mean() < high
+    expected = pd.DataFrame(
+        {
+            "kfold": [0.73, 0.70, 0.53],
+            "mixed_artists": [0.73, 0.70, np.nan],
+            "fault_filtered": [0.48, 0.53, 0.42],
+            "artist_folds": [0.49, 0.52, np.nan],
+        },
+        index=["SVM (RBF)", "logistic regression", "Gaussian naive Bayes"],
+    )
+    for protocol, column in expected.items():
+        folds = divide(table, protocol, 0, 5).folds
+        for name, outcomes in outcomes_of(some_models(expected.index), table, folds).items():
+            if not np.isnan(column[name]):
+                hits = np.concatenate([outcome.hits for outcome in outcomes])
+                assert hits.mean() == pytest.approx(column[name], abs=0.03), (protocol, name)

@@ -1,7 +1,7 @@
 """Figures: data in, matplotlib ``Figure`` out. Nothing else in the project draws."""
 
+from gtzan_jax.views.plots.classical import accuracy_by_protocol as accuracy_by_protocol
 from gtzan_jax.views.plots.classical import feature_importance as feature_importance
-from gtzan_jax.views.plots.classical import model_comparison as model_comparison
 from gtzan_jax.views.plots.exploration import contact_sheet as contact_sheet
 from gtzan_jax.views.plots.exploration import correlation_heatmap as correlation_heatmap
 from gtzan_jax.views.plots.exploration import feature_by_genre as feature_by_genre

@@ -1,62 +1,102 @@
 """Figures of the comparison with classical models."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
-from gtzan_jax.views.plots.style import TEST, TRAIN, new_figure, tidy
+from gtzan_jax.views.plots.style import TEST, TRAIN, new_figure, short_name, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_MARKERS = "osD^vP"
 
-def model_comparison(
-    scores: "pd.DataFrame", paired: "pd.DataFrame", ours: str, note: str
+
+def accuracy_by_protocol(
+    scores: "pd.DataFrame", apart: Sequence[str], ours: str, note: str
 ) -> Figure:
-    """Draws every model's accuracies, and how far ours is ahead of each on the same splits.
+    """Draws the accuracy of every model under every protocol, with its interval.
 
     Args:
       scores: from ``classical.scores_table``.
-      paired: from ``classical.compare_paired``.
-      ours: the name of our model, which is drawn in another colour.
+      apart: the protocols that test on artists that were not trained on: another colour, filled.
+      ours: the name of our model, which is highlighted.
       note: the source of the data.
     """
-    columns = [name for name in scores.columns if name.startswith("split_")]
-    title = f"Test accuracy of {len(scores)} models on the same {len(columns)} random splits"
-    figure = new_figure(10.0, 1.8 + 0.36 * len(scores), title, note)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.25, 1.0])
-    places = dict(zip(scores["model"], range(len(scores)), strict=True))
-    for _, row in scores.iterrows():
-        _draw_spread(left, places[row["model"]], row[columns].to_numpy(float), row["model"] == ours)
-    left.set_yticks(list(places.values()), list(places))
-    left.invert_yaxis()
-    left.margins(x=0.1)  # room for the last number
-    left.set_xlabel("test accuracy (dots: splits; diamond: mean ± deviation)")
-    difference = paired["difference"].to_numpy()
-    margins = np.stack([difference - paired["low"], paired["high"] - difference])
-    rows = [places[name] for name in paired["model"]]
-    right.errorbar(difference, rows, xerr=margins, fmt="o", color="black", capsize=3)
-    right.axvline(0.0, color=TEST, linewidth=1.2)
-    right.set_xlabel(f"{ours} minus model, 95 % interval")
-    right.tick_params(axis="y", length=0)
-    for axes in (left, right):
-        tidy(axes)
+    order = scores.groupby("model")["accuracy"].mean().sort_values(ascending=False).index
+    protocols = scores["protocol"].unique()
+    title = f"Test accuracy of {len(order)} models, by how the songs are divided"
+    figure = new_figure(9.0, 1.7 + 0.5 * len(order), title, note)
+    axes = figure.subplots()
+    kinds: tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]] = {}, {}
+    for name in protocols:
+        of_protocol = scores[scores["protocol"] == name].set_index("model").loc[order]
+        kinds[name not in apart][name] = of_protocol
+    markers = dict(zip(protocols, _MARKERS * len(protocols), strict=False))
+    looks = (("artists kept apart", TEST, TEST), ("songs divided at random", TRAIN, "white"))
+    for shown, (kind, color, face) in zip(kinds, looks, strict=True):
+        if shown:
+            legend = _draw_protocols(axes, shown, markers, color, face)
+            legend.set_title(kind)
+            legend.get_title().set_color(color)
+    _name_rows(axes, list(order), ours)
+    axes.set_xlabel("test accuracy, with 95 % interval")
     return figure
 
 
-def _draw_spread(axes: Axes, place: int, accuracies: np.ndarray, is_ours: bool) -> None:
-    """Draws one model's accuracies as dots, and over them its mean ± deviation."""
-    color = TEST if is_ours else TRAIN
-    mean, deviation = accuracies.mean(), accuracies.std(ddof=1)
-    axes.plot(accuracies, np.full(len(accuracies), place), "o", color=color, alpha=0.3)
-    axes.errorbar(mean, place, xerr=deviation, fmt="D", color=color, capsize=4, markersize=5)
-    end = max(accuracies.max(), mean + deviation)
-    axes.annotate(
-        f"{mean:.3f}", (end, place), (8, 0), textcoords="offset points", va="center",
-        fontsize=8, color=color,
+def _draw_protocols(
+    axes: Axes,
+    shown: "Mapping[str, pd.DataFrame]",
+    markers: Mapping[str, str],
+    color: str,
+    face: str,
+) -> Legend:
+    """Draws protocols that are of one kind, side by side in each row; returns their legend.
+
+    Args:
+      axes: where to.
+      shown: by protocol, accuracy, low and high of each row.
+      markers: by protocol.
+      color: of all.
+      face: colour of the markers' inside; filled ones are on the left.
+    """
+    drawn = []
+    for place, (name, table) in enumerate(shown.items()):
+        rows = np.arange(len(table)) + (0.8 / max(3, len(shown))) * (place - (len(shown) - 1) / 2)
+        accuracy = table["accuracy"].to_numpy()
+        reach = np.stack([accuracy - table["low"], table["high"] - accuracy])
+        drawn.append(
+            axes.errorbar(
+                accuracy, rows, xerr=reach, fmt=markers[name], color=color, elinewidth=1.0,
+                markersize=5.5, markeredgewidth=1.2, markerfacecolor=face,
+            )
+        )  # fmt: skip
+    legend = Legend(
+        axes, drawn, list(shown), loc="upper left" if face == color else "upper right",
+        ncols=len(shown), columnspacing=1.0, handletextpad=0.2, borderaxespad=0.0, fontsize=9,
+        framealpha=1.0, edgecolor="none",
     )  # fmt: skip
+    axes.add_artist(legend)  # there may be two, which axes.legend does not allow
+    return legend
+
+
+def _name_rows(axes: Axes, models: list[str], ours: str) -> None:
+    """Names the rows, from top to bottom; every other one is shaded, and ours stands out."""
+    tidy(axes)
+    axes.grid(visible=False, axis="y")
+    axes.set_yticks(np.arange(len(models)), [short_name(name) for name in models])
+    axes.set_ylim(len(models) - 0.5, -1.6)  # the legends are in the row above the first
+    axes.tick_params(axis="y", length=0)
+    for place, (name, label) in enumerate(zip(models, axes.get_yticklabels(), strict=True)):
+        shade = "#f3f3f3" if place % 2 == 0 else "none"
+        if name == ours:
+            label.set_fontweight("bold")
+            shade = "#fdeeb5"
+        axes.axhspan(place - 0.5, place + 0.5, facecolor=shade, edgecolor="none", zorder=0)
 
 
 def feature_importance(
