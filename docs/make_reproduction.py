@@ -1,19 +1,21 @@
 """Prints docs/reproduction.md: the assignment's claims beside what our runs say of them.
 
-    python docs/make_reproduction.py CROSS_ENTROPY SOFTMAX_TWICE SEEDS > docs/reproduction.md
+    python docs/make_reproduction.py CROSS_ENTROPY SOFTMAX_TWICE SEEDS [SLOPE]
 
-These are run directories; the third is one with cross-entropy and several seeds. Nothing is
-rounded in anyone's favour, and no seed was chosen for its figures.
+These are run directories; the third is one with cross-entropy and several seeds, the fourth one
+with --set=leaky_slope=0.3. Nothing is rounded in anyone's favour, and no seed was chosen for its
+figures.
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
 from gtzan_jax.analysis import effects
-from gtzan_jax.assignment import claims
+from gtzan_jax.assignment import claims, published
 from gtzan_jax.assignment.claims import Claim
+from gtzan_jax.assignment.rules import span, top_range
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun, read_finished, table_of
 
@@ -21,144 +23,218 @@ HEAD = """# Reproduction
 
 <!-- Printed by docs/make_reproduction.py; change that, not this. -->
 
-What the assignment published, and what two sweeps of its {configs} configurations measure: one
-with plain cross-entropy, which is right, and one that applies softmax twice, which the published
-curves bear the mark of. Both: {data}; {tracks:,} tracks; random 70:30 split and training with
-seed {seed}; {epochs} epochs, batches of {batch}; retraining of each sweep's own best configuration
-for {retrained} epochs.
+What the assignment published, and what sweeps of its {configs} configurations measure: with plain
+cross-entropy, which is right, and with softmax applied twice, which the published curves bear the
+mark of. All: {data}; {tracks:,} tracks; random 70:30 split with
+seed {seed}; {epochs} epochs, batches of {batch}. Retrained for {retrained} epochs
+with {networks} seeds: the configuration that the assignment found best, which its curves are of.
 
-    python -m gtzan_jax.sweep --sweep=assignment
-    python -m gtzan_jax.sweep --sweep=assignment --set=loss=softmax_twice
-    python -m gtzan_jax.sweep --sweep=assignment --num_seeds={seeds} --retrain_epochs=0
+{commands}
 
-Another split or seed changes these figures: the standard error of an accuracy of 0.7 on
-{test} tracks is {error:.3f}.
+Another split changes these figures, too: an accuracy of 0.7 on {test} tracks has a standard error
+of {error:.3f}, and the difference of two splits one of {apart:.3f}.
 """
 
-
-DRAWS = 200
-
 SEEDS = """
+The same split and loss, cross-entropy, with {count} seeds, as they are. In each row all {configs}
+networks share the seed's initial draws, order of rows and dropout noise, so the luck of one draw
+moves many of them together, and a count like "all of the top 99" comes and goes with it. A range
+is of the orders in which equally accurate networks at the cut can stand."""
 
-The same split and loss, cross-entropy, with {count} training seeds. In each row all 768 networks
-share the seed's initial draws, data order and dropout noise, so the luck of one draw moves many
-of them together, and a count like "all of the top 99" can come and go with it. Were each
-network given one of these seeds at random, as in a loop that draws on, {middle:.0f} of the top 99
-would have glorot_uniform (median of {draws} drawings;
-nine in ten between {low:.0f} and {high:.0f})."""
+SLOPE = """
+The assignment says "LeakyReLU" and not its slope. Keras's string "leaky_relu" means 0.2, which is
+assumed everywhere else here; its layer's default is 0.3. Each row is of one seed."""
 
 
 def verdict(claim: Claim) -> str:
     """Returns the measured figure and whether the claim holds."""
-    words = {True: "holds", False: "**does not hold**", None: "not judged"}
+    words = {True: "holds", False: "**does not hold**", None: "cannot tell"}
     return f"{claim.measured}: {words[claim.holds]}"
 
 
-def head(run: FinishedRun, seeds: int) -> str:
+def head(runs: Mapping[str, FinishedRun], commands: str) -> str:
     """Returns the title and what was run."""
-    data, sweep = run.manifest.data, run.sweep
+    run = next(iter(runs.values()))
+    data, sweep, retraining = run.manifest.data, run.sweep, run.manifest.retraining
     test = run.manifest.split.folds[0].test
+    error = (0.7 * 0.3 / test) ** 0.5
     return HEAD.format(
         configs=sweep.num_configs,
-        seeds=seeds,
         data=run.note.split(";")[0].removeprefix("Data: "),
         tracks=data.tracks,
         seed=run.manifest.split.seed,
         epochs=sweep.epochs,
         batch=sweep.batch_size,
-        retrained=0 if run.retrained is None else len(run.retrained),
+        retrained=retraining.epochs if retraining else 0,
+        networks=len(retraining.seeds) if retraining else 0,
+        commands=commands,
         test=test,
-        error=(0.7 * 0.3 / test) ** 0.5,
+        error=error,
+        apart=2**0.5 * error,
     )
 
 
-def claim_rows(runs: list[FinishedRun]) -> str:
+def command_lines(runs: Sequence[FinishedRun]) -> str:
+    """Returns the commands that make the runs."""
+    cross_entropy, _, seeds, *slope = runs
+    flags = ["", " --set=loss=softmax_twice"]
+    flags += [f" --num_seeds={len(seeds.manifest.seeds)} --retrain_epochs=0"]
+    flags += [f" --set=leaky_slope={run.sweep.leaky_slope:g}" for run in slope]
+    name = cross_entropy.sweep.name
+    return "\n".join(f"    python -m gtzan_jax.sweep --sweep={name}{flag}" for flag in flags)
+
+
+def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
     """Returns the table of claims, and their rules."""
-    judged = [claims.judge(run, table_of(run, None)[0]) for run in runs]
-    lines = ["| claim | published | cross-entropy | softmax twice |", "| --- " * 4 + "|"]
+    lines = [row("claim", "published", *judged), row(*["---"] * (len(judged) + 2))]
     rules = []
-    for found in zip(*judged, strict=True):
-        cells = [found[0].sentence, found[0].published, *map(verdict, found)]
-        lines.append(f"| {' | '.join(cells)} |")
+    for found in zip(*judged.values(), strict=True):
+        lines.append(row(found[0].sentence, found[0].published, *map(verdict, found)))
         rules.append(f"- {found[0].sentence} Holds if: {found[0].rule}.")
-    return "\n".join([*lines, "", summary(judged), "", "The rules:", "", *rules])
+    notes = "\n\n".join(claims.NOTES)
+    return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes, "", *rules])
 
 
-def summary(judged: list[list[Claim]]) -> str:
-    """Returns how many claims hold, and which only one of the runs bears out."""
-    counts = [sum(claim.holds is True for claim in found) for found in judged]
-    lines = [
-        f"Of {len(judged[0])} claims, {counts[0]} hold with cross-entropy and {counts[1]} with "
-        "softmax twice."
-    ]
-    for name, one, other in (("cross-entropy", *judged), ("softmax twice", *judged[::-1])):
-        only = [a.sentence for a, b in zip(one, other, strict=True) if a.holds and not b.holds]
+def row(*cells: str) -> str:
+    """Returns a line of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def summary(judged: Mapping[str, list[Claim]]) -> str:
+    """Returns how many claims hold, and which one loss bears out and the other refutes."""
+    lines = []
+    for name, found in judged.items():
+        counts = [sum(claim.holds is holds for claim in found) for holds in (True, False, None)]
+        lines.append(
+            f"- {name}: of {len(found)} claims {counts[0]} hold, {counts[1]} do not, and "
+            f"{counts[2]} cannot be told."
+        )
+    one, other, *_ = judged
+    for holds, fails in ((one, other), (other, one)):
+        pairs = zip(judged[holds], judged[fails], strict=True)
+        only = [a.sentence for a, b in pairs if a.holds is True and b.holds is False]
         if only:
-            lines += ["", f"Only with {name}:", "", *[f"- {sentence}" for sentence in only]]
+            lines += ["", f"With {holds} and not with {fails}:", "", *[f"- {s}" for s in only]]
     return "\n".join(lines)
 
 
-def share_rows(runs: list[FinishedRun]) -> str:
-    """Returns the shares of the variance of accuracy that the hyperparameters explain."""
-    parts = [effects.decompose(run.accuracy_by_fold, run.sweep.axes) for run in runs]
-    shares = [part.terms.set_index("term")["share"] for part in parts]
-    rows = [(name, [float(s[name]) for s in shares]) for name in shares[0].index if "×" not in name]
-    rows.append(("all pairs", [s[s.index.str.contains("×")].sum() for s in shares]))
-    rows.append(("three and more", [part.higher for part in parts]))
-    lines = ["| hyperparameter | cross-entropy | softmax twice |", "| --- | ---: | ---: |"]
-    lines += [f"| {name} | {100 * a:.2f} % | {100 * b:.2f} % |" for name, (a, b) in rows]
+def share_rows(runs: Mapping[str, FinishedRun]) -> str:
+    """Returns the shares of the variance of accuracy that the hyperparameters explain.
+
+    Of each seed alone: what seeds give beyond that is the range.
+    """
+    columns = [shares_by_seed(run) for run in runs.values()]
+    lines = [row("hyperparameter", *runs), row("---", *["---:"] * len(runs))]
+    for name in columns[0]:
+        lines.append(row(name, *(percents(column[name]) for column in columns)))
     return "\n".join(lines)
+
+
+def shares_by_seed(run: FinishedRun) -> dict[str, list[float]]:
+    """Returns the shares in each seed, by hyperparameter; the largest first."""
+    shares: dict[str, list[float]] = {}
+    for seed in range(len(run.manifest.seeds)):
+        part = effects.decompose(run.accuracy_by_fold[:, :, [seed]], run.sweep.axes)
+        of = part.terms.set_index("term")["share"]
+        pairs = of.index.str.contains("×")
+        rows = {str(name): float(share) for name, share in of[~pairs].items()}
+        rows |= {"all pairs": float(of[pairs].sum()), "three and more": part.higher}
+        for name, share in rows.items():
+            shares.setdefault(name, []).append(share)
+    return shares
+
+
+def percents(shares: Sequence[float]) -> str:
+    """Returns the range of shares in whole percents: a seed moves the first digit."""
+    low, high = (round(100 * share) for share in (min(shares), max(shares)))
+    return f"{span(low, high)} %" if high else "< 1 %"
 
 
 def seed_rows(run: FinishedRun) -> str:
-    """Returns what the ranking's claims say of each seed alone, and of a seed a config."""
-    history = pd.read_csv(run.run.history_path).query(f"epoch == {run.sweep.epochs}")
-    lines = ["| seed | best accuracy | glorot_uniform in the top 99 | LeakyReLU in the top 100 |"]
-    lines.append("| --- " * 4 + "|")
-    for seed, members in history.groupby("seed"):
-        best, glorot, leaky = top_counts(members, run)
-        lines.append(f"| {seed} | {best:.4f} | {glorot} | {leaky} |")
-    draws = [
-        top_counts(history.groupby("config_id").sample(1, random_state=draw), run)[1]
-        for draw in range(DRAWS)
+    """Returns what the ranking's claims say of each seed alone, and their spread."""
+    lines = [row("seed", "best accuracy", *(f"{what} in the top {n}" for what, n, _ in counted()))]
+    lines.append(row(*["---"] * (len(list(counted())) + 2)))
+    best = np.nanmax(run.accuracy, axis=0)
+    ranges = [[top_range(seed, has(run, value), n) for seed in run.accuracy.T]
+              for _, n, value in counted()]  # fmt: skip
+    for place, seed in enumerate(run.manifest.seeds):
+        counts = (span(*column[place]) for column in ranges)
+        lines.append(row(str(seed), f"{best[place]:.3f}", *counts))
+    spread = [f"{best.mean():.3f} ± {best.std(ddof=1):.3f}"] if len(best) > 1 else [""]
+    spread += [f"{span(*np.median(column, axis=0))} ({span(np.min(column), np.max(column))})"
+               for column in ranges]  # fmt: skip
+    lines.append(row("mean ± deviation; median (range)", *spread))
+    count = len(run.manifest.seeds)
+    return "\n".join(lines) + "\n" + SEEDS.format(count=count, configs=run.sweep.num_configs)
+
+
+def counted() -> list[tuple[str, int, tuple[str, str]]]:
+    """Returns what is counted among the best: its name, how many are the best, and the value."""
+    top = published.TOP
+    return [
+        ("glorot_uniform", top - 1, ("initializer", "glorot_uniform")),
+        ("LeakyReLU", top, ("activation", "leaky_relu")),
     ]
-    low, middle, high = np.percentile(draws, [5, 50, 95])
-    return "\n".join(lines) + SEEDS.format(
-        count=len(run.manifest.seeds), draws=DRAWS, low=low, middle=middle, high=high
-    )
 
 
-def top_counts(members: pd.DataFrame, run: FinishedRun) -> tuple[float, int, int]:
-    """Ranks one member of each config; returns the best accuracy and two counts of the top."""
-    placed = members.assign(place=members["config_id"].map(run.sweep.places))
-    by = ["test_accuracy", "test_loss", "place"]
-    ranked = placed.sort_values(by, ascending=[False, True, True])
-    top = [run.sweep.configs[place] for place in ranked["place"][:100]]
-    glorot = sum(config["initializer"] == "glorot_uniform" for config in top[:99])
-    leaky = sum(config["activation"] == "leaky_relu" for config in top)
-    return float(ranked["test_accuracy"].iloc[0]), glorot, leaky
+def has(run: FinishedRun, value: tuple[str, str]) -> np.ndarray:
+    """Returns (configs,) bool, which configs have a value of a hyperparameter."""
+    return np.array([config[value[0]] == value[1] for config in run.sweep.configs])
+
+
+def slope_rows(runs: Mapping[str, FinishedRun]) -> str:
+    """Returns what the ranking's counts are at another slope of LeakyReLU."""
+    lines = [row("slope", "best accuracy", *(f"{what} in the top {n}" for what, n, _ in counted()))]
+    lines.append(row(*["---"] * 4))
+    for run in runs.values():
+        first = run.accuracy[:, 0]
+        counts = (span(*top_range(first, has(run, value), n)) for _, n, value in counted())
+        lines.append(row(f"{run.sweep.leaky_slope:g}", f"{np.nanmax(first):.3f}", *counts))
+    return "\n".join(lines) + "\n" + SLOPE
+
+
+def read_runs(paths: Sequence[str]) -> dict[str, FinishedRun]:
+    """Reads the runs, by the names that their columns have."""
+    runs = [read_finished(path) for path in paths]
+    names = [
+        "cross-entropy",
+        "softmax twice",
+        f"cross-entropy, {len(runs[2].manifest.seeds)} seeds",
+    ]
+    names += [f"cross-entropy, slope {run.sweep.leaky_slope:g}" for run in runs[3:]]
+    for name, run in zip(names, runs, strict=True):
+        if not claims.concern(run.sweep) or run.sweep.num_configs < published.TOP:
+            sys.exit(f"error: {run.run.path} is not a sweep of the assignment's configurations")
+        if claims.departure(run):
+            print(f"{name}: nothing is judged: {claims.departure(run)}", file=sys.stderr)
+    return dict(zip(names, runs, strict=True))
 
 
 def main() -> None:
     """Prints the document for the runs that the arguments name."""
-    if len(sys.argv) != 4:
+    if len(sys.argv) not in (4, 5):
         sys.exit(__doc__)
     try:
-        runs = [read_finished(path) for path in sys.argv[1:]]
+        runs = read_runs(sys.argv[1:])
+        judged = {name: claims.judge(run, table_of(run, None)[0]) for name, run in runs.items()}
     except InputError as error:
         sys.exit(f"error: {error}")
-    floor = claims.softmax_twice_floor(len(runs[0].manifest.data.genres))
-    print(head(runs[0], len(runs[2].manifest.seeds)))
-    print(f"## The claims\n\n{claim_rows(runs[:2])}\n")
+    first, _, seeds, *slope = runs
+    floor = claims.softmax_twice_floor(len(runs[first].manifest.data.genres))
+    print(head(runs, command_lines(list(runs.values()))))
+    print(f"## The claims\n\n{claim_rows(judged)}\n")
     print(
         "A test loss that levels off well above zero is what softmax applied twice gives: that "
         "loss cannot\nfall below ln(1 + (genres − 1)/e) = "
         f"{floor:.3f}, and a confident mistake cannot make it soar.\n"
     )
-    print("## Shares of the variance of test accuracy\n")
-    print(share_rows(runs[:2]))
-    print("\n## One seed or another\n")
-    print(seed_rows(runs[2]))
+    print(
+        f"## Shares of the variance of test accuracy\n\nOf each seed alone.\n\n{share_rows(runs)}"
+    )
+    print(f"\n## One seed or another\n\n{seed_rows(runs[seeds])}")
+    if slope:
+        chosen = {name: runs[name] for name in (first, *slope)}
+        print(f"\n## The slope of LeakyReLU\n\n{slope_rows(chosen)}")
 
 
 if __name__ == "__main__":

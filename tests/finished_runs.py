@@ -196,6 +196,12 @@ def write_best_history(folder: Path, **curves: np.ndarray) -> None:
 
 def write_networks(folder: Path, protocol: str, **curves: np.ndarray) -> None:
     """Writes ``history.csv`` of networks. curves: (epochs,) or (networks, epochs)."""
+    folder.mkdir(exist_ok=True)
+    write_csv(folder / "history.csv", networks_frame(protocol, **curves))
+
+
+def networks_frame(protocol: str, **curves: np.ndarray) -> pd.DataFrame:
+    """Returns the history of networks; see :func:`write_networks`."""
     given = {name: np.atleast_2d(curve) for name, curve in curves.items()}
     networks, epochs = next(iter(given.values())).shape
     columns = {
@@ -203,9 +209,7 @@ def write_networks(folder: Path, protocol: str, **curves: np.ndarray) -> None:
         for metric in PROTOCOLS[protocol].metrics
     }
     seed, epoch = np.repeat(np.arange(networks), epochs), np.tile(np.arange(epochs) + 1, networks)
-    folder.mkdir(exist_ok=True)
-    frame = pd.DataFrame({"fold": 0, "seed": seed, "epoch": epoch, **columns})
-    write_csv(folder / "history.csv", frame)
+    return pd.DataFrame({"fold": 0, "seed": seed, "epoch": epoch, **columns})
 
 
 def write_confusion(folder: Path, counts: np.ndarray) -> None:

@@ -3,6 +3,11 @@
 Configs are matched by the values of the axes that all runs have, so that sweeps whose grids
 only overlap can be compared as well. Where a run has further axes, its figure is the mean over
 the configs that differ in those alone.
+
+Two runs with the same table and split are paired by fold and seed: members that share a seed share
+initial weights, order of rows and dropout noise, so that both runs have that luck alike. It moves
+all configs of a seed together, so that intervals are over seeds or folds (see
+:mod:`gtzan_jax.analysis.effects`) and how the configs differ is shown as spread.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gtzan_jax.analysis.inference import t_test
+from gtzan_jax.analysis.effects import mean_difference, units_of
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.manifest import Manifest, as_dict, environment
@@ -33,9 +38,12 @@ class Comparison:
       runs: one row a run: run, data, protocol, loss, configs, folds, seeds, best (test
         accuracy), best_config.
       pairs: one row for each run but the first: run, matched (configs that both trained),
-        difference (mean test accuracy, less the first run's), low, high (its 95 % t interval
-        over the configs), rank_correlation (Spearman's), same_best (whether both runs' best of
-        the matched configs is the same).
+        paired_runs (folds × seeds that both have, on the same split), difference (mean test
+        accuracy over those, else over all, less the first run's), low, high (its 95 % interval),
+        interval_over (seeds or folds; "" where there is no interval, low and high are NaN then),
+        configs_p10, configs_p90 (percentiles of the configs' differences, each the mean over runs:
+        their spread, no interval), rank_correlation (Spearman's, of the configs' means),
+        same_best (whether both runs' best of the matched configs is the same).
       configs: one row for each config that any two runs share: the common axes, and each
         run's test accuracy; NaN where the run does not have the config or it diverged.
       manifests: one row for each thing that differs in the manifests, one column a run.
@@ -65,15 +73,17 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     names = _names(runs)
     axes = tuple(name for name in runs[0].sweep.axes if all(name in r.sweep.axes for r in runs))
     columns = [_accuracies(run, axes) for run in runs]
-    rows = [_pair(name, columns[0], column) for name, column in zip(names, columns, strict=True)]
-    for name, row in zip(names[1:], rows[1:], strict=True):
-        if not row["matched"]:
+    rows = []
+    for name, run, column in list(zip(names, runs, columns, strict=True))[1:]:
+        rows.append({"run": name} | _pair(columns[0], column, _common_seeds(runs[0], run)))
+        if not rows[-1]["matched"]:
             raise InputError(f"{name} and {names[0]} have no configuration in common")
+    means = [{key: _mean(each) for key, each in column.items()} for column in columns]
     return Comparison(
         axes=axes,
         runs=pd.DataFrame([_summary(name, r) for name, r in zip(names, runs, strict=True)]),
-        pairs=pd.DataFrame(rows[1:]),
-        configs=_shared(names, axes, columns),
+        pairs=pd.DataFrame(rows),
+        configs=_shared(names, axes, means),
         manifests=manifest_differences(names, [run.manifest for run in runs]),
     )
 
@@ -105,13 +115,30 @@ def _names(runs: Sequence[FinishedRun]) -> list[str]:
     return names
 
 
-def _accuracies(run: FinishedRun, axes: Sequence[str]) -> dict[Config, float]:
-    """Returns the test accuracy by the values of some axes; NaN where a config diverged."""
-    groups: dict[Config, list[float]] = {}
-    for config, accuracy in zip(run.sweep.configs, run.mean_accuracy.tolist(), strict=True):
+def _accuracies(run: FinishedRun, axes: Sequence[str]) -> dict[Config, np.ndarray]:
+    """Returns (folds, seeds) test accuracy by the values of some axes; NaN where diverged."""
+    groups: dict[Config, list[np.ndarray]] = {}
+    for config, accuracy in zip(run.sweep.configs, run.accuracy_by_fold, strict=True):
         key = Config.of(**{name: config[name] for name in axes})
         groups.setdefault(key, []).append(accuracy)
-    return {config: float(np.mean(group)) for config, group in groups.items()}
+    return {config: np.mean(group, axis=0) for config, group in groups.items()}
+
+
+def _mean(accuracy: np.ndarray) -> float:
+    """Returns the mean over runs, rounded, so that equal sums in another order stay equal."""
+    return round(float(accuracy.mean()), 7)
+
+
+def _common_seeds(first: FinishedRun, other: FinishedRun) -> tuple[list[int], list[int]]:
+    """Returns the places of the seeds that two runs share; none if table or split differ."""
+    mine, its = first.manifest, other.manifest
+    same = (mine.data.sha256, first.sweep.protocol, mine.split) == (
+        its.data.sha256,
+        other.sweep.protocol,
+        its.split,
+    )
+    shared = [seed for seed in mine.seeds if same and seed in its.seeds]
+    return [mine.seeds.index(s) for s in shared], [its.seeds.index(s) for s in shared]
 
 
 def _summary(name: str, run: FinishedRun) -> dict[str, Any]:
@@ -129,22 +156,39 @@ def _summary(name: str, run: FinishedRun) -> dict[str, Any]:
 
 
 def _pair(
-    name: str, first: Mapping[Config, float], other: Mapping[Config, float]
+    first: Mapping[Config, np.ndarray],
+    other: Mapping[Config, np.ndarray],
+    common: tuple[list[int], list[int]],
 ) -> dict[str, Any]:
-    """Holds a run against the first. The mappings give each config's test accuracy."""
+    """Holds a run against the first.
+
+    Args:
+      first: (folds, seeds) test accuracy of each config.
+      other: likewise.
+      common: the places of the seeds that are paired in either, if any.
+    """
     from scipy import stats
 
-    shared = [c for c in first if c in other and np.isfinite([first[c], other[c]]).all()]
-    x, y = np.array([first[c] for c in shared]), np.array([other[c] for c in shared])
-    _, low, high, _ = t_test(y - x)
+    shared = [
+        c for c in first if c in other and all(np.isfinite(r[c]).all() for r in (first, other))
+    ]
+    x, y = (np.array([_mean(run[c]) for c in shared]) for run in (first, other))
+    by_run = (y - x)[:, None, None]  # one, and no interval, where nothing is paired
+    if shared and common[0]:
+        by_run = np.array([other[c][:, common[1]] - first[c][:, common[0]] for c in shared])
+    found = mean_difference(by_run)
     # Not defined where all configs of a run are equally good.
     ordered = len(shared) > 1 and bool(np.ptp(x)) and bool(np.ptp(y))
+    low = found.get("low", np.nan)
     return {
-        "run": name,
         "matched": len(shared),
-        "difference": float((y - x).mean()) if shared else np.nan,
+        "paired_runs": by_run[0].size if shared and common[0] else 0,
+        "difference": found.get("difference", np.nan),
         "low": low,
-        "high": high,
+        "high": found.get("high", np.nan),
+        "interval_over": (units_of(*by_run.shape[1:]) or "") if np.isfinite(low) else "",
+        "configs_p10": found.get("p10", np.nan),
+        "configs_p90": found.get("p90", np.nan),
         "rank_correlation": float(stats.spearmanr(x, y).statistic) if ordered else np.nan,
         "same_best": bool(shared) and int(x.argmax()) == int(y.argmax()),
     }

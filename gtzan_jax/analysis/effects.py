@@ -127,8 +127,8 @@ def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
       one row for every two values of an axis: hyperparameter, value, baseline, pairs; difference
       (accuracy of value less that of baseline, mean over the pairs and runs); of the pairs, each
       the mean over the runs, p10 and p90 (percentiles of their differences), wins and losses
-      (shares in which value is better, worse); low and high (95 % interval of the mean
-      difference over the units of :func:`units_of`; NaN where there is none).
+      (shares in which value is better, worse); low, high and p_value (95 % interval and t test of
+      the mean difference over the units of :func:`units_of`; NaN where there is none).
 
     Raises:
       ValueError: a config of the grid is missing.
@@ -144,10 +144,34 @@ def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
             by_run = by_run[np.isfinite(by_run).all(axis=(1, 2))]
             rows.append(
                 {"hyperparameter": name, "value": values[value], "baseline": values[baseline]}
-                | _difference(by_run)
+                | mean_difference(by_run)
             )
     columns = ["hyperparameter", "value", "baseline", "pairs", "difference", "p10", "p90"]
-    return pd.DataFrame(rows, columns=[*columns, "wins", "losses", "low", "high"])
+    return pd.DataFrame(rows, columns=[*columns, "wins", "losses", "low", "high", "p_value"])
+
+
+def mean_difference(by_run: np.ndarray) -> dict[str, float]:
+    """Sums up the differences of pairs of configs over runs.
+
+    Args:
+      by_run: (pairs, folds, seeds), all finite.
+
+    Returns:
+      pairs, and unless there are none: difference, p10, p90, wins, losses, low, high, p_value, as
+      columns of :func:`paired_differences`.
+    """
+    # Rounded, so that differences that cancel over the runs count as none.
+    differences = np.round(by_run.mean(axis=(1, 2)), 9)
+    row: dict[str, float] = {"pairs": len(differences)}
+    if not len(differences):
+        return row  # the rest is NaN
+    row["difference"] = float(differences.mean())
+    row["p10"], row["p90"] = np.percentile(differences, (10, 90)).tolist()
+    row["wins"] = float((differences > 0).mean())
+    row["losses"] = float((differences < 0).mean())
+    by_unit, overlap = _by_unit(by_run.mean(axis=0))
+    test = t_test(by_unit, overlap)
+    return row | {"low": test.low, "high": test.high, "p_value": test.p_value}
 
 
 def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
@@ -234,22 +258,6 @@ def _effects(by_unit: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...],
     for (i, first), (j, second) in itertools.combinations(varying, 2):
         effects = mean_over_all_but(i, j) - main[i] - main[j]
         yield (first, second), effects, (grid.shape[i] - 1) * (grid.shape[j] - 1)
-
-
-def _difference(by_run: np.ndarray) -> dict[str, float]:
-    """Sums up differences. by_run: (pairs, folds, seeds), all finite."""
-    # Rounded, so that differences that cancel over the runs count as none.
-    differences = np.round(by_run.mean(axis=(1, 2)), 9)
-    row: dict[str, float] = {"pairs": len(differences)}
-    if not len(differences):
-        return row  # the rest is NaN
-    row["difference"] = float(differences.mean())
-    row["p10"], row["p90"] = np.percentile(differences, (10, 90)).tolist()
-    row["wins"] = float((differences > 0).mean())
-    row["losses"] = float((differences < 0).mean())
-    by_unit, overlap = _by_unit(by_run.mean(axis=0))
-    test = t_test(by_unit, overlap)
-    return row | {"low": test.low, "high": test.high}
 
 
 def _over(part: float, whole: float) -> float:

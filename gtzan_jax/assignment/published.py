@@ -3,7 +3,7 @@
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep_file import load_sweep
 
-TRAIN_TRACKS, TEST_TRACKS = 700, 300
+TRAIN_TRACKS, TEST_TRACKS, GENRES = 700, 300, 10
 
 # Exploration of the features.
 RATIOS = (0.24644968, 0.22028192, 0.09803759)
@@ -14,6 +14,9 @@ TOP = 100
 """The best configurations, of which it names the common values."""
 
 BEST_ACCURACY = 0.71667
+
+LEAKY_SLOPES = (0.2, 0.3)
+"""What "LeakyReLU" can mean: Keras's string "leaky_relu", and its layer's default."""
 
 # Retraining of the best configuration.
 EPOCHS = 50

@@ -1,14 +1,15 @@
 """Compares finished runs and lays the comparison out as text."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from gtzan_jax.analysis.between_runs import Comparison, compare
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.text import printable
-from gtzan_jax.views.text import Table
+from gtzan_jax.views.text import Table, counted
 
 _TOP = 10
 
@@ -42,9 +43,35 @@ def markdown(comparison: Comparison) -> str:
         Table.of(comparison.runs).markdown,
         printable(f"## Against {first}, configuration by configuration"),
         Table.of(pairs).markdown,
+        *_notes(comparison),
         f"## The best of {len(comparison.configs):,} configurations that at least two runs have",
         Table.of(comparison.configs.head(_TOP)).markdown,
         "## What differs in the manifests",
         differences if len(comparison.manifests) else "Nothing.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    """Returns what the columns of the pairs are, and which interval there is."""
+    lines = [_interval_note(row) for row in comparison.pairs.to_dict("records")]
+    return [
+        "difference: mean test accuracy, less the first run's, over the runs (folds and seeds) "
+        "that both have. low, high: its 95 % interval over those. configs_p10, configs_p90: "
+        "percentiles of the configurations' differences, their spread and no interval: members "
+        "that share a seed share initial weights, order of rows and dropout noise, so that the "
+        "configurations of a seed are no sample.",
+        "\n".join(f"- {printable(line)}" for line in lines),
+    ]
+
+
+def _interval_note(row: Mapping[Hashable, Any]) -> str:
+    runs, over = row["paired_runs"], row["interval_over"]
+    if over:
+        return f"{row['run']}: 95 % interval over the {over} of {runs} paired runs"
+    if not runs:
+        return f"{row['run']}: no seed on the same table and split, so there is no interval"
+    return (
+        f"{row['run']}: {counted(runs, 'paired run')} cannot tell what another would change, so "
+        "there is no interval"
+    )

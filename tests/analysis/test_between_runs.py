@@ -1,3 +1,5 @@
+import dataclasses
+
 import msgspec
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from gtzan_jax.analysis.between_runs import compare, manifest_differences
 from gtzan_jax.errors import InputError
 from gtzan_jax.jobs.comparing import markdown
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.history import members_of
 
 SWEEP = make_sweep()
 # Half of the first sweep's configs, and as many of its own; the axes in another order of values.
@@ -34,17 +37,111 @@ def merged(folders):
 
 
 def test_figures_are_those_of_joined_tables(folders):
+    """The runs share one seed of two, whose differences are those of the members' tables."""
     both = merged(folders)
     found = compare([read_finished(folder) for folder in folders]).pairs.iloc[0]
     assert found.matched == len(both) == 5
-    difference = both.test_accuracy_b - both.test_accuracy_a
+    ids = both[["config_id_a", "config_id_b"]].to_numpy()
+    members = [
+        pd.read_csv(folder / "members.csv").query("seed == 0").set_index("config_id").test_accuracy
+        for folder in folders
+    ]
+    difference = members[1][ids[:, 1]].to_numpy() - members[0][ids[:, 0]].to_numpy()
     assert found.difference == pytest.approx(difference.mean())
-    expected = stats.ttest_rel(both.test_accuracy_b, both.test_accuracy_a).confidence_interval(0.95)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    spread = np.percentile(difference, (10, 90))
+    assert (found.configs_p10, found.configs_p90) == pytest.approx(tuple(spread))
+    assert found.paired_runs == 1
+    assert np.isnan([found.low, found.high]).all()
+    assert found.interval_over == ""
     rank = stats.spearmanr(both.test_accuracy_a, both.test_accuracy_b).statistic
     assert found.rank_correlation == pytest.approx(rank)
     best_a, best_b = both.test_accuracy_a.idxmax(), both.test_accuracy_b.idxmax()
     assert found.same_best == (best_a == best_b)
+
+
+def pair_of(tmp_path, accuracies, sweeps=(SWEEP, SWEEP), **changes):
+    """Returns the comparison of two runs of (configs, runs) accuracies; changes: of the second."""
+    runs = []
+    for name, sweep, accuracy in zip("ab", sweeps, accuracies, strict=True):
+        history = history_of(sweep, accuracy)
+        folder = write_run(tmp_path / name, sweep, history, **(changes if name == "b" else {}))
+        runs.append(read_finished(folder))
+    return compare(runs)
+
+
+def test_an_interval_is_over_the_seeds_that_both_runs_have(tmp_path):
+    """Student's, of each seed's mean over the configs; the first run has three seeds more."""
+    random = np.random.default_rng(3)
+    first, other = random.uniform(0.2, 0.8, (12, 7)), random.uniform(0.2, 0.8, (12, 4))
+    found = pair_of(tmp_path, (first, other)).pairs.iloc[0]
+    test = stats.ttest_rel(other.mean(axis=0), first[:, :4].mean(axis=0))
+    expected = test.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert found.difference == pytest.approx((other - first[:, :4]).mean(), abs=1e-6)
+    assert (found.paired_runs, found.interval_over) == (4, "seeds")
+
+
+def test_seeds_are_paired_by_their_number(tmp_path):
+    accuracy = np.random.default_rng(4).uniform(0.2, 0.8, (12, 3))
+    seeds = members_of(SWEEP, 1, [2, 0, 1])
+    other = history_of(SWEEP, accuracy[:, [2, 0, 1]])
+    other = dataclasses.replace(other, members=tuple(seeds))
+    runs = [
+        read_finished(write_run(tmp_path / "a", SWEEP, history_of(SWEEP, accuracy))),
+        read_finished(write_run(tmp_path / "b", SWEEP, other, seeds=[2, 0, 1])),
+    ]
+    found = compare(runs).pairs.iloc[0]
+    assert (found.difference, found.configs_p10, found.configs_p90) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("changes", [{"split": {"seed": 1}}, {"data": {"sha256": "0" * 64}}])
+def test_runs_on_other_tracks_are_not_paired(tmp_path, changes):
+    random = np.random.default_rng(5)
+    accuracies = random.uniform(0.2, 0.8, (2, 12, 4))
+    first = pair_of(tmp_path / "same", accuracies).pairs.iloc[0]
+    manifest = read_finished(tmp_path / "same" / "a").manifest
+    (name, values), *_ = changes.items()
+    other = {name: msgspec.structs.replace(getattr(manifest, name), **values)}
+    found = pair_of(tmp_path / "other", accuracies, **other).pairs.iloc[0]
+    assert found.paired_runs == 0
+    assert np.isnan([found.low, found.high]).all()
+    assert found.difference == pytest.approx(first.difference)
+    assert np.isfinite(first.low)
+
+
+def test_folds_are_the_units_where_there_are_five(tmp_path):
+    sweep = make_sweep(protocol="kfold", num_folds=5)
+    accuracies = np.random.default_rng(6).uniform(0.2, 0.8, (2, 12, 10))
+    found = pair_of(tmp_path, accuracies, (sweep, sweep)).pairs.iloc[0]
+    difference = (accuracies[1] - accuracies[0]).mean(axis=0).reshape(5, 2).mean(axis=1)
+    error = np.sqrt((1 / 5 + 1 / 4) * difference.var(ddof=1))  # Nadeau and Bengio
+    margin = stats.t.ppf(0.975, 4) * error
+    assert found.high - found.low == pytest.approx(2 * margin, rel=1e-4)
+    assert (found.paired_runs, found.interval_over) == (10, "folds")
+
+
+def test_a_seed_that_shifts_all_configs_alike_is_no_effect(tmp_path):
+    """An interval over the configs found one always; over seeds it is found once in twenty."""
+    random, alarms = np.random.default_rng(7), []
+    first = history_of(SWEEP, np.full((12, 6), 0.5))
+    runs = [read_finished(write_run(tmp_path / name, SWEEP, first)) for name in "ab"]
+    for _ in range(200):
+        shift = random.normal(0, 0.02, 6) + random.normal(0, 1e-3, (12, 6))
+        found = compare([runs[0], dataclasses.replace(runs[1], accuracy=0.5 + shift)])
+        alarms.append(not found.pairs["low"][0] <= 0 <= found.pairs["high"][0])
+    assert 0 < np.mean(alarms) < stats.binom.ppf(0.999, 200, 0.05) / 200
+
+
+def test_what_an_interval_is_over_is_said(tmp_path):
+    accuracies = np.random.default_rng(8).uniform(0.2, 0.8, (2, 12, 3))
+    said = markdown(pair_of(tmp_path / "three", accuracies))
+    assert "share initial weights, order of rows and dropout noise" in said
+    assert "b: 95 % interval over the seeds of 3 paired runs" in said
+    one = markdown(pair_of(tmp_path / "one", accuracies[:, :, :1]))
+    assert "b: 1 paired run cannot tell what another would change, so there" in one
+    split = msgspec.structs.replace(read_finished(tmp_path / "one" / "a").manifest.split, seed=1)
+    none = markdown(pair_of(tmp_path / "none", accuracies, split=split))
+    assert "b: no seed on the same table and split, so there is no interval" in none
 
 
 def test_configs_stand_side_by_side(folders):

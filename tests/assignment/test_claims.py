@@ -1,30 +1,57 @@
+import dataclasses
+import itertools
+
+import msgspec
 import numpy as np
 import pytest
 from conftest import make_sweep
-from finished_runs import history_of, random_history, write_best_history, write_run
-from scipy.special import log_softmax
+from finished_runs import (
+    history_of,
+    made_predictions,
+    networks_frame,
+    random_history,
+    write_best_history,
+    write_run,
+)
+from scipy import stats
 
-from gtzan_jax.assignment.claims import concern, judge, softmax_twice_floor
+from gtzan_jax.assignment import published
+from gtzan_jax.assignment.claims import NOTES, concern, departure, judge
 from gtzan_jax.assignment.published import published_best
+from gtzan_jax.assignment.ranking_claims import ranking_claims
+from gtzan_jax.assignment.retraining_claims import retraining_claims
+from gtzan_jax.jobs.retraining import history_frame, train_networks
+from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.finished import read_finished
-from gtzan_jax.rundir.manifest import Data
+from gtzan_jax.rundir.manifest import Data, Retraining
+from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.sources import load_table
+from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table
+from gtzan_jax.trainer.engine import Engine
 
 SWEEP = load_sweep("assignment")
 # The claims, in their order.
 RATIOS, CORRELATION, GLOROT, OPTIMIZERS, LEAKY, OTHERS, CONFIG, ACCURACY = range(8)
 TRAIN_1, TEST_1, TRAIN_MAX, TEST_MAX, PLATEAU, LOSS = range(8, 14)
 
-# What a manifest says of a table that is not the sample, and not at hand.
-GONE = Data(
+# What a manifest says of the table on Kaggle, without which nothing is judged; it is not at hand.
+KAGGLE = Data(
     flag="gone.csv",
     source="gone.csv",
-    sha256="0" * 64,
+    sha256=KAGGLE_SHA256,
     tracks=1000,
     features=57,
     genres=["blues", "rock"],
     repeats=[],
+)
+RETRAINING = Retraining(
+    epochs=50,
+    config_id=published_best().id,
+    protocol="assignment",
+    num_folds=1,
+    seeds=[0],
+    matmul_precision="float32",
 )
 
 
@@ -37,17 +64,50 @@ def as_published(config):
     return 0.4 + points + 0.01 * (config["activation"] == "leaky_relu")
 
 
-def history_by(rule, num_seeds=1):
-    """Returns a history that ends with a rule's accuracy, and a dither that favours no value."""
+def accuracy_by(rule, num_seeds=1):
+    """Returns (configs, seeds) a rule's accuracy, and a dither that favours no value."""
     dither = 1e-4 * np.random.default_rng(0).normal(size=(SWEEP.num_configs, num_seeds))
-    return history_of(SWEEP, np.array([[rule(c)] for c in SWEEP.configs]) + dither)
+    return np.array([[rule(config)] for config in SWEEP.configs]) + dither
 
 
-def judged(tmp_path, history, sweep=SWEEP, curves=None, table=None, data=GONE):
-    folder = write_run(tmp_path / "run", sweep, history, data=data)
-    if curves:
-        write_best_history(folder, **curves)
-    return judge(read_finished(folder), table)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A run of the assignment, as published; tests put other figures into it."""
+    folder = tmp_path_factory.mktemp("claims") / "run"
+    history = history_of(SWEEP, accuracy_by(as_published))
+    return read_finished(write_run(folder, SWEEP, history, data=KAGGLE))
+
+
+@pytest.fixture(scope="module")
+def division():
+    return divide(load_table("sample"), "assignment", 0, 5)
+
+
+@pytest.fixture
+def ranked(written, division):
+    """Returns a function that puts (configs, seeds) accuracies into the run."""
+
+    def put(accuracy):
+        history = history_of(SWEEP, accuracy)
+        seeds = list(range(accuracy.shape[1]))
+        run = dataclasses.replace(
+            written,
+            manifest=msgspec.structs.replace(written.manifest, seeds=seeds),
+            results=results_table(SWEEP, history),
+            accuracy=accuracy,
+        )
+        vars(run)["predictions"] = made_predictions(SWEEP, history, division)
+        return run
+
+    return put
+
+
+def retrained(run, curves, name="retrained", **changes):
+    """Puts networks into a run as its best, or as its reference."""
+    retraining = msgspec.structs.replace(RETRAINING, **changes)
+    manifest = msgspec.structs.replace(run.manifest, retraining=retraining)
+    frames = {name: networks_frame("assignment", **curves)}
+    return dataclasses.replace(run, manifest=manifest, **frames)
 
 
 def published_curves():
@@ -59,14 +119,20 @@ def published_curves():
     return {"test_accuracy": test, "train_accuracy": train, "test_loss": loss}
 
 
-def test_a_ranking_as_published_bears_the_claims_out(tmp_path):
-    claims = judged(tmp_path, history_by(as_published))
+def seven(curves):
+    """Returns the curves of seven networks that differ a little."""
+    apart = 0.002 * np.linspace(-1, 1, 7)[:, None]
+    return {name: curve + apart for name, curve in curves.items()}
+
+
+def test_a_ranking_as_published_bears_the_claims_out(written):
+    claims = judge(written, None)
     for claim in (GLOROT, OPTIMIZERS, LEAKY, OTHERS, CONFIG, ACCURACY):
         assert claims[claim].holds is True, claims[claim]
     assert claims[GLOROT].measured == "99 of 99"
-    assert claims[LEAKY].measured == "100 of 100"
-    assert claims[OPTIMIZERS].measured.endswith(", 0 sgd")
-    assert claims[CONFIG].measured == "rank 1 of 768, 0.7167"
+    assert claims[LEAKY].measured == "100 of 100; slope 0.2"
+    assert claims[OPTIMIZERS].measured == "100 of 100"
+    assert claims[CONFIG].measured == "rank 1 of 768, 0.717"
     assert all(claim.holds is None for claim in claims[TRAIN_1:])
     assert claims[LOSS].measured == "not retrained"
 
@@ -75,10 +141,11 @@ def test_a_ranking_as_published_bears_the_claims_out(tmp_path):
     ("claim", "change", "measured"),
     [
         (GLOROT, {"initializer": "random_uniform", "optimizer": "adam"}, "97 of 99"),
-        (OPTIMIZERS, {"optimizer": "sgd", "initializer": "glorot_uniform"}, "2 sgd"),
+        (OPTIMIZERS, {"optimizer": "sgd", "initializer": "glorot_uniform"}, "98 of 100"),
     ],
 )
-def test_two_exceptions_are_counted(tmp_path, claim, change, measured):
+def test_two_exceptions_are_counted(ranked, claim, change, measured):
+    """One seed with exceptions leaves open whether the next has them; seven tell."""
     exceptions = {"activation": "relu", "num_units1": 64, "num_units2": 64, "num_units3": 64}
     exceptions |= {"dropout1": 0.1, "dropout2": 0.1} | change
 
@@ -86,154 +153,269 @@ def test_two_exceptions_are_counted(tmp_path, claim, change, measured):
         matches = all(config[name] == value for name, value in exceptions.items())
         return 0.69 if matches else as_published(config)
 
-    found = judged(tmp_path, history_by(rule))[claim]
-    assert found.holds is False
-    assert measured in found.measured
+    for num_seeds, holds in ((1, None), (7, False)):
+        found = judge(ranked(accuracy_by(rule, num_seeds)), None)[claim]
+        assert found.holds is holds
+        assert found.measured.startswith(measured)
 
 
-def test_activation_and_best_config_may_be_others(tmp_path):
+def test_ties_at_the_cut_are_counted_either_way(ranked):
+    """The ranking puts glorot_uniform first there, by grid order, and that proves nothing."""
+    accuracy = np.round(accuracy_by(as_published), 2)
+    tied = np.sort(accuracy[:, 0])[-99]
+    accuracy[np.flatnonzero(accuracy < tied)[-3:]] = tied
+    found = judge(ranked(accuracy), None)[GLOROT]
+    assert found.measured.startswith("96–99 of 99")
+    assert found.holds is None
+
+
+def test_activation_and_best_config_may_be_others(ranked):
     def rule(config):
         return as_published(config) - 0.05 * (config["activation"] == "leaky_relu")
 
-    claims = judged(tmp_path, history_by(rule))
+    claims = judge(ranked(accuracy_by(rule, 7)), None)
     assert claims[LEAKY].holds is False
     assert claims[CONFIG].holds is True
-    assert claims[LEAKY].measured == "1 of 100"
+    assert claims[LEAKY].measured.startswith("1 of 100 over 7 seeds")
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "holds"),
-    [("num_units2", 1e-2, False), ("dropout3", 1e-2, False), ("dropout3", 1e-6, True)],
+    ("name", "size", "seeds", "holds"),
+    [
+        ("num_units2", 1e-2, 7, False),
+        ("dropout3", 1e-2, 3, False),
+        ("dropout3", 1e-2, 1, None),
+        ("dropout3", 1e-6, 7, True),
+        ("dropout3", 1e-6, 1, True),
+    ],
 )
-def test_a_consistent_effect_of_the_rest_is_seen(tmp_path, name, size, holds):
+def test_a_consistent_effect_of_the_rest_is_seen(ranked, name, size, seeds, holds):
     def rule(config):
         return as_published(config) + size * (config[name] in (128, 0.2))
 
-    found = judged(tmp_path, history_by(rule, num_seeds=3))[OTHERS]
+    found = judge(ranked(accuracy_by(rule, seeds)), None)[OTHERS]
     assert found.holds is holds
-    if not holds:
+    if holds is not True:
         best = "128" if name == "num_units2" else "0.2"
         assert f"{name} {best}: 100 %, 1.0 points" in found.measured
 
 
-@pytest.mark.parametrize(("shifts", "holds"), [([1e-2], None), ([1e-2, 4e-3, -5e-3], True)])
-def test_what_a_seed_does_to_all_pairs_alike_refutes_nothing(tmp_path, shifts, holds):
-    """A null that all pairs of a seed share, under which they agree nevertheless."""
-    dither = 1e-4 * np.random.default_rng(0).normal(size=(SWEEP.num_configs, len(shifts)))
-    wide = np.array([config["num_units2"] == 128 for config in SWEEP.configs])
-    rule = np.array([as_published(config) for config in SWEEP.configs])
-    accuracy = rule[:, None] + wide[:, None] * shifts + dither
-    found = judged(tmp_path, history_of(SWEEP, accuracy))[OTHERS]
-    assert "num_units2 128: 100 %" in found.measured
-    assert found.holds is holds
+def test_what_a_seed_does_to_all_pairs_alike_refutes_nothing(written):
+    """A null that all pairs of a seed share, under which they agree: at most 5 % false alarms.
+
+    What took the pairs for a sample, an interval over 384 of them, would have found an effect
+    nearly always.
+    """
+    axes = [f'axes.{name}=["{value}"]' for name, value in (
+        ("activation", "relu"), ("initializer", "glorot_uniform"), ("optimizer", "adam")
+    )]  # fmt: skip
+    sweep = load_sweep("assignment", axes)
+    values = np.array([[c[name] in (128, 0.2) for name in SWEEP.axes] for c in sweep.configs])
+    random = np.random.default_rng(0)
+    found = {1: [], 7: []}
+    for num_seeds, verdicts in found.items():
+        for _ in range(100):
+            shifts = random.normal(0, 0.01, (len(SWEEP.axes), num_seeds))
+            dither = random.normal(0, 1e-3, (sweep.num_configs, num_seeds))
+            accuracy = 0.6 + values @ shifts + dither
+            run = dataclasses.replace(written, sweep=sweep, accuracy=accuracy)
+            verdicts.append(ranking_claims(run)[OTHERS - GLOROT].holds)
+    assert False not in found[1]
+    assert found[1].count(None) > 90  # the pairs agree, and it is not said that they do not
+    assert 0 < found[7].count(False) < stats.binom.ppf(0.999, 100, 0.05)
 
 
-def test_curves_as_published_bear_the_claims_out(tmp_path):
-    claims = judged(tmp_path, history_by(as_published), curves=published_curves())
-    assert [claim.holds for claim in claims[ACCURACY:]] == [True] * 7
-    assert claims[TRAIN_1].measured == "0.4386"
-    assert claims[TRAIN_MAX].measured == "0.9200 at epoch 26"
-    assert claims[TEST_MAX].measured == "0.7367 at epoch 38; 0.7000 after 50"
+def test_curves_as_published_bear_the_claims_out(written):
+    for curves in (published_curves(), seven(published_curves())):
+        claims = judge(retrained(written, curves), None)
+        assert [claim.holds for claim in claims[ACCURACY:]] == [True] * 7, claims
+    claims = judge(retrained(written, published_curves()), None)
+    assert claims[TRAIN_1].measured.startswith("0.439 (±0.052 agrees)")
+    assert claims[TRAIN_MAX].measured.endswith("at epoch 26; 0.920 in the last")
+    assert claims[TEST_MAX].measured.startswith("0.737 (±")
+    assert claims[TEST_MAX].measured.endswith("at epoch 38; 0.700 in the last")
     assert claims[PLATEAU].measured.startswith("from epoch 27, at 0.700")
-    assert claims[LOSS].measured.startswith("level: 1.750")
+    assert claims[LOSS].measured.startswith("level: 1.750, mean of the last 10")
 
 
 @pytest.mark.parametrize(
     ("claim", "curves", "measured"),
     [
-        (TRAIN_1, {"train_accuracy": np.linspace(0.37, 0.98, 50)}, "0.3700"),
-        (TEST_1, {"test_accuracy": np.linspace(0.53, 0.73, 50)}, "0.5300"),
-        (TRAIN_MAX, {"train_accuracy": np.linspace(0.44, 0.98, 50)}, "0.9800 at epoch 50"),
-        (TEST_MAX, {"test_accuracy": np.full(50, 0.6)}, "0.6000 at epoch 1"),
+        (TRAIN_1, {"train_accuracy": np.linspace(0.37, 0.98, 50)}, "0.370 ± 0.001 over 7"),
+        (TEST_1, {"test_accuracy": np.linspace(0.55, 0.73, 50)}, "0.550 ± 0.001 over 7"),
+        (TRAIN_MAX, {"train_accuracy": np.linspace(0.44, 0.98, 50)}, "at epoch 50; 0.980 in"),
+        (TEST_MAX, {"test_accuracy": np.full(50, 0.6)}, "0.600 ± 0.001 over 7"),
         (PLATEAU, {"test_accuracy": np.full(50, 0.7)}, "from epoch 1, at 0.700"),
         (PLATEAU, {"test_accuracy": np.linspace(0.4, 0.9, 50)}, "from epoch 44"),
         (LOSS, {"test_loss": np.linspace(0.9, 1.75, 50)}, "rising"),
-        (LOSS, {"test_loss": np.full(50, 0.9)}, "level: 0.900"),
     ],
 )
-def test_other_curves_do_not(tmp_path, claim, curves, measured):
-    claims = judged(tmp_path, history_by(as_published), curves=published_curves() | curves)
-    assert claims[claim].holds is False
-    assert measured in claims[claim].measured
+def test_other_curves_do_not(written, claim, curves, measured):
+    """Seven networks refute a claim that one, with the same curve, leaves open."""
+    curves = published_curves() | curves
+    found = judge(retrained(written, seven(curves)), None)[claim]
+    assert found.holds is False
+    assert measured in found.measured
+    alone = judge(retrained(written, curves), None)[claim]
+    assert alone.holds is None
+    assert alone.measured.endswith("(needs ≥ 7 networks; the retraining has 1)")
 
 
-def test_a_longer_retraining_is_judged_by_its_first_50_epochs(tmp_path):
+@pytest.mark.parametrize(
+    ("loss", "level", "holds"),
+    [
+        ("cross_entropy", 1.75, True),
+        ("cross_entropy", 0.9, None),  # nothing bounds what other tracks would make of it
+        ("softmax_twice", 1.75, True),
+        ("softmax_twice", 1.84, True),
+        ("softmax_twice", 2.1, False),
+    ],
+)
+def test_a_level_is_judged_where_its_error_is_known(written, loss, level, holds):
+    run = retrained(written, seven({"test_loss": np.full(50, level)}))
+    run = dataclasses.replace(run, sweep=dataclasses.replace(SWEEP, loss=loss))
+    assert judge(run, None)[LOSS].holds is holds
+
+
+def test_a_longer_retraining_is_judged_by_its_first_50_epochs(written):
     curves = {name: np.append(curve, [0.99] * 9) for name, curve in published_curves().items()}
-    claims = judged(tmp_path, history_by(as_published), curves=curves)
+    claims = judge(retrained(written, curves), None)
     assert all(claim.holds for claim in claims[TRAIN_1:])
 
 
+def test_the_published_best_is_judged_and_not_our_own(ranked):
+    """Its curves are the reference's where another config is best."""
+    own = next(c for c in SWEEP.configs if c != published_best())
+    run = ranked(accuracy_by(lambda config: 0.9 if config == own else as_published(config)))
+    run = retrained(run, {"test_accuracy": np.full(50, 0.1)}, config_id=own.id)
+    without = judge(run, None)
+    assert all(claim.holds is None for claim in without[TRAIN_1:])
+    assert without[LOSS].measured == "the published best was not retrained"
+    run = retrained(run, published_curves(), name="reference", config_id=own.id)
+    assert all(claim.holds for claim in judge(run, None)[TRAIN_1:])
+    other = dataclasses.replace(run, sweep=dataclasses.replace(SWEEP, reference=own))
+    assert judge(other, None)[LOSS].measured == "the published best was not retrained"
+
+
+def test_a_retraining_under_another_protocol_is_not_judged(written):
+    run = retrained(written, published_curves(), protocol="holdout")
+    assert judge(run, None)[LOSS].measured == "the published best was not retrained"
+
+
+@pytest.mark.parametrize("in_set", [True, False])
+def test_a_config_that_cannot_be_told_from_the_best_may_be_the_best(ranked, in_set):
+    """Out of the set it is not, but a set of one seed leaves the seeds out."""
+    config = published_best()
+    worse = accuracy_by(lambda c: 0.6 if c == config else as_published(c), 3)
+    for accuracy, verdict in ((worse[:, :1], None), (worse, False)):
+        run = ranked(accuracy)
+        assert judge(run, None)[CONFIG].holds is None  # without a set
+        run.results["as_good_as_best"] = (run.results["config_id"] == config.id) == in_set
+        found = judge(run, None)[CONFIG]
+        assert found.holds is (True if in_set else verdict)
+        assert ("one of 1" if in_set else "not among 767") in found.measured
+
+
+def test_the_best_of_several_seeds_is_the_best_of_each(ranked):
+    accuracy = accuracy_by(as_published, 7)
+    accuracy[SWEEP.places[published_best().id]] = 0.7 + 0.01 * np.arange(7)
+    found = judge(ranked(accuracy), None)[ACCURACY]
+    assert found.measured.startswith("0.730 ± 0.022 over 7 seeds (±")
+    assert found.holds is True
+    assert judge(ranked(accuracy - 0.2), None)[ACCURACY].holds is False
+    assert judge(ranked(accuracy[:, :6] - 0.2), None)[ACCURACY].holds is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"leaky_slope": 0.3}, ""),
+        ({"loss": "softmax_twice"}, ""),
+        ({"epochs": 11}, "another epochs"),
+        ({"batch_size": 16}, "another batch_size"),
+        ({"learning_rates": {"adam": 0.001, "sgd": 0.1, "rmsprop": 0.001}}, "another learning_"),
+        ({"leaky_slope": 0.1}, "another leaky_slope"),
+        ({"protocol": "holdout"}, "another protocol"),
+        ({"axes": SWEEP.axes | {"dropout3": (0.1,)}}, "another grid"),
+        ({"axes": SWEEP.axes | {"dropout3": (0.2, 0.1)}}, ""),
+    ],
+)
+def test_only_the_assignment_is_judged(written, changes, reason):
+    run = dataclasses.replace(written, sweep=dataclasses.replace(SWEEP, **changes))
+    assert departure(run).startswith(reason)
+    assert bool(departure(run)) == bool(reason)
+
+
+def test_on_another_table_figures_are_shown_and_not_judged(written):
+    other = msgspec.structs.replace(KAGGLE, sha256="0" * 64)
+    manifest = msgspec.structs.replace(written.manifest, data=other)
+    claims = judge(dataclasses.replace(written, manifest=manifest), None)
+    assert all(claim.holds is None for claim in claims)
+    assert claims[GLOROT].measured == "99 of 99 (another table than the one on Kaggle)"
+
+
 def test_a_small_sweep_says_what_it_lacks(tmp_path):
-    sweep = make_sweep()
-    curves = {name: curve[:3] for name, curve in published_curves().items()}
-    claims = judged(tmp_path, random_history(sweep), sweep, curves)
+    sweep = make_sweep(axes={name: [value] for name, value in published_best().items()})
+    folder = write_run(tmp_path / "run", sweep, random_history(sweep))
+    write_best_history(folder, **{name: curve[:3] for name, curve in published_curves().items()})
+    claims = judge(read_finished(folder), None)
     assert len(claims) == 14
     assert all(claim.holds is None for claim in claims)
-    assert claims[GLOROT].measured == "needs ≥ 100 configurations; the run has 12"
+    assert claims[GLOROT].measured == "needs ≥ 100 configurations; the run has 1"
     assert "widths and dropout rates" in claims[OTHERS].measured
-    assert "does not have" in claims[CONFIG].measured
-    assert claims[TRAIN_1].measured == "0.4386 (another sweep than the assignment's)"
+    assert claims[TRAIN_1].measured.startswith("0.439 (±0.052 agrees) (the synthetic sample)")
     assert claims[LOSS].measured == "needs 50 epochs; the retraining has 3"
 
 
 def test_a_sweep_that_does_not_vary_a_value_cannot_tell(tmp_path):
     sweep = load_sweep("assignment", ['axes.initializer=["glorot_uniform"]'])
-    claims = judged(tmp_path, random_history(sweep), sweep)
+    claims = judge(read_finished(write_run(tmp_path / "run", sweep, random_history(sweep))), None)
     assert claims[GLOROT].holds is None
     assert "does not vary initializer" in claims[GLOROT].measured
-    assert claims[LEAKY].holds is not None
+    assert "of 100" in claims[LEAKY].measured
 
 
-def test_diverged_configs_do_not_count_as_wins(tmp_path):
-    history = history_by(as_published)
-    history.figures[5, 0, 0] = np.nan
-    claims = judged(tmp_path, history)
+def test_diverged_configs_do_not_count_as_wins(ranked):
+    accuracy = accuracy_by(as_published)
+    accuracy[5] = np.nan
+    claims = judge(ranked(accuracy), None)
     assert claims[GLOROT].holds is True
     assert claims[OTHERS].holds is True
 
 
-def test_a_sweep_that_diverged_cannot_tell(tmp_path):
-    history = history_by(as_published)
-    history.figures[:] = np.nan
-    claims = judged(tmp_path, history)
+def test_a_sweep_that_diverged_cannot_tell(ranked):
+    claims = judge(ranked(np.full((SWEEP.num_configs, 1), np.nan)), None)
     assert claims[GLOROT].measured == "needs ≥ 100 configurations; the run has 0"
     assert claims[ACCURACY].measured == "every configuration diverged"
-    assert claims[CONFIG].measured.endswith("of 768, diverged")
+    assert claims[CONFIG].measured == "diverged"
     assert claims[CONFIG].holds is False
     assert all(claim.holds is None for i, claim in enumerate(claims) if i != CONFIG)
 
 
 def test_on_the_sample_nothing_is_judged(tmp_path):
     table = load_table("sample")
-    folder = write_run(tmp_path / "run", SWEEP, history_by(as_published))
+    folder = write_run(tmp_path / "run", SWEEP, history_of(SWEEP, accuracy_by(as_published)))
     claims = judge(read_finished(folder), table)
     assert all(claim.holds is None for claim in claims)
-    assert claims[GLOROT].measured == "99 of 99"
+    assert claims[RATIOS].measured.endswith("(the synthetic sample)")
+    assert claims[GLOROT].measured == "99 of 99 (the synthetic sample)"
 
 
-def test_claims_about_the_features(tmp_path, real_table_path):
-    history = history_by(as_published)
-    without = judged(tmp_path, history)
-    assert without[RATIOS].measured == "the feature table is not at hand"
-    claims = judge(read_finished(tmp_path / "run"), load_table(real_table_path))
+def test_claims_about_the_features(written, real_table_path):
+    assert judge(written, None)[RATIOS].measured == "the feature table is not at hand"
+    claims = judge(written, load_table(real_table_path))
     assert claims[RATIOS].measured == "0.24645, 0.22028, 0.09804"
     assert claims[RATIOS].holds is True
     assert claims[CORRELATION].measured == "−0.9402"
     assert claims[CORRELATION].holds is False
-    other = judge(read_finished(tmp_path / "run"), load_table("sample"))
-    assert other[RATIOS].holds is False
 
 
-def test_every_claim_has_its_source_and_rule(tmp_path):
-    claims = judged(tmp_path, history_by(as_published), curves=published_curves())
+def test_every_claim_has_its_source_and_rule(written):
+    claims = judge(written, None)
     assert len({claim.sentence for claim in claims}) == len(claims) == 14
     assert all(c.sentence and c.published and c.source and c.rule for c in claims)
-
-
-@pytest.mark.parametrize("genres", [2, 10])
-def test_the_floor_is_that_of_a_certain_prediction(genres):
-    certain = np.eye(genres)[0]
-    assert softmax_twice_floor(genres) == pytest.approx(-log_softmax(certain)[0])
+    assert "share initial weights" in " ".join(NOTES)
+    assert "slope" in " ".join(NOTES)
 
 
 @pytest.mark.parametrize(
@@ -258,3 +440,38 @@ def test_the_published_best_is_a_config_of_the_assignment():
     name = "128-128-64_0.1-0.2-0.1_leaky_relu_glorot_uniform_adam"
     assert published_best().name == name
     assert published_best().id in SWEEP.places
+
+
+@pytest.mark.slow
+def test_other_splits_and_seeds_of_the_real_table_are_seldom_refuted(
+    written, real_table_path, monkeypatch
+):
+    """Each network in turn is what was published, and the seven of another split are ours.
+
+    20 splits with 8 seeds, of both losses, gave 0.1 to 4.3 % false alarms; these are too few to
+    tell 5 % from 10.
+    """
+    sweep = load_sweep("published_best", ["loss=softmax_twice"])
+    table, config_id, frames = load_table(real_table_path), sweep.configs[0].id, []
+    divisions = [divide(table, "assignment", split, 5) for split in range(5)]
+    with Engine(sweep, MlpFamily(), divisions[0].sizes) as engine:
+        for split, division in enumerate(divisions):
+            seeds = range(100 * split, 100 * split + 7)
+            nets = train_networks(engine, division, config_id, seeds, 50)
+            frames.append(history_frame(nets, seeds, division.protocol.metrics))
+    run = dataclasses.replace(written, sweep=dataclasses.replace(SWEEP, loss="softmax_twice"))
+    verdicts = []
+    for theirs, ours in itertools.permutations(frames, 2):
+        for _, network in theirs.groupby("seed"):
+            train, test = network["train_accuracy"], network["test_accuracy"]
+            first = {"train": train.iloc[0], "test": test.iloc[0]}
+            monkeypatch.setattr(published, "FIRST_EPOCH", first)
+            monkeypatch.setattr(published, "HIGHEST_TRAIN", train.max())
+            monkeypatch.setattr(published, "HIGHEST_TEST", test.max())
+            level = network["test_loss"].iloc[-10:].mean()
+            monkeypatch.setattr(published, "LOSS_LEVEL", level)
+            claims = retraining_claims(dataclasses.replace(run, reference=ours))
+            verdicts.append([claim.holds for claim in claims])
+    alarms = (np.array(verdicts) == False).mean(axis=0)  # noqa: E712 — None is none
+    assert (alarms < 0.15).all(), alarms
+    assert None not in np.array(verdicts)

@@ -1,0 +1,169 @@
+"""The rules against the slow way, and their false alarms under nulls with the runs' dependence."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit, log_softmax
+
+from gtzan_jax.assignment.ranking_claims import error_of_best
+from gtzan_jax.assignment.rules import (
+    FEWEST,
+    agreement,
+    counted,
+    softmax_twice_floor,
+    together,
+    top_range,
+)
+
+
+def binomial_limit(rate, count):
+    """Returns what a share of that rate exceeds once in a thousand times."""
+    return stats.binom.ppf(0.999, count, rate) / count
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_range_is_that_of_all_orders_of_ties(seed):
+    random = np.random.default_rng(seed)
+    accuracy, has = random.integers(1, 4, 6) / 10, random.integers(0, 2, 6).astype(bool)
+    top = int(random.integers(1, 6))
+    orders = [o for o in itertools.permutations(range(6)) if (np.diff(accuracy[[*o]]) <= 0).all()]
+    counts = [int(has[[*order[:top]]].sum()) for order in orders]
+    assert top_range(accuracy, has, top) == (min(counts), max(counts))
+
+
+def test_diverged_configs_are_never_among_the_best():
+    accuracy = np.array([np.nan, 0.5, 0.7, 0.5])
+    assert top_range(accuracy, np.array([True, True, False, False]), 2) == (0, 1)
+
+
+HAS = np.array([True, True, False, False])
+BORNE, REFUTED, TIED = [0.9, 0.8, 0.2, 0.1], [0.9, 0.1, 0.8, 0.2], [0.9, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "holds", "measured"),
+    [
+        ([BORNE], True, "2 of 2"),
+        ([TIED], None, "1–2 of 2"),
+        ([REFUTED], None, "1 of 2 (needs ≥ 7 seeds"),
+        ([BORNE] * 7, True, "2 of 2 over 7 seeds; 7 bear the claim out and 0 do not"),
+        ([BORNE] + [REFUTED] * 7, None, "1–2 of 2 over 8 seeds; 1 bear the claim out and 7 do not"),
+        ([REFUTED] * 6, None, "needs ≥ 7 seeds"),
+        ([REFUTED] * 6 + [TIED], None, "1–2 of 2 over 7 seeds; 0 bear the claim out and 6 do not"),
+        ([REFUTED] * 7, False, "1 of 2 over 7 seeds"),
+    ],
+)
+def test_a_count_is_judged_in_every_order_of_every_seed(seeds, holds, measured):
+    found = counted(np.array(seeds).T, HAS, top=2, needed=2)
+    assert found[1] is holds
+    assert found[0].startswith(measured) or measured in found[0]
+
+
+def test_the_fewest_seeds_are_those_that_keep_false_alarms_of_counts_below_5_percent():
+    """The published seed has a property, and none of n others: at most that, whatever its rate."""
+    rate = np.linspace(0, 1, 10_001)
+    assert (rate * (1 - rate) ** FEWEST).max() < 0.05 < (rate * (1 - rate) ** (FEWEST - 1)).max()
+
+
+def test_agreement_is_a_prediction_interval():
+    """Without tracks it is the textbook's; without seeds' spread the test of two proportions."""
+    ours = np.array([0.70, 0.72, 0.69, 0.71, 0.73, 0.70, 0.71])
+    expected = stats.t.ppf(0.975, 6) * ours.std(ddof=1) * math.sqrt(1 + 1 / 7)
+    assert agreement(0.7, ours).reach == pytest.approx(expected)
+    # Two draws of 300 tracks, 197 and 215 right, by the pooled z test: not different.
+    pooled = (197 + 215) / 600
+    error = math.sqrt(pooled * (1 - pooled) / 300)
+    found = agreement(215 / 300, np.full(7, 197 / 300), error)
+    chi2 = stats.chi2_contingency([[197, 103], [215, 85]], correction=False)
+    reach_of_the_test = abs(215 - 197) / 300 * 1.959964 / math.sqrt(chi2.statistic)
+    assert found.reach == pytest.approx(reach_of_the_test)
+    assert found.holds is True
+    assert chi2.pvalue > 0.05
+
+
+@pytest.mark.parametrize(
+    ("distance", "count", "holds"),
+    [(0.02, 1, True), (0.2, 1, None), (0.2, 6, None), (0.02, 7, True), (0.2, 7, False)],
+)
+def test_few_seeds_refute_nothing(distance, count, holds):
+    ours = 0.7 + 0.01 * np.linspace(-1, 1, count) * (count > 1)
+    assert agreement(0.7 + distance, ours, 0.02).holds is holds
+    assert agreement(0.7 + distance, ours, 0.02, slack=0.2).holds is True
+
+
+def test_a_part_that_does_not_hold_is_enough():
+    assert together(True, None, False) is False
+    assert together(True, None) is None
+    assert together(True) is together() is True
+
+
+def networks(random, count, tracks, epochs):
+    """Draws a split and networks on it; returns (networks, epochs) accuracies.
+
+    Tracks are easy or hard for all networks alike, a seed moves all tracks, and what is left is
+    noise from epoch to epoch.
+    """
+    ease = random.normal(0.8, 1.5, tracks)
+    shift = random.normal(0, 0.15, (count, 1, 1))
+    right = expit(ease + shift) > random.random((count, epochs, tracks))
+    return right.mean(axis=2)
+
+
+@pytest.mark.parametrize("epochs", [1, 20])
+def test_agreement_has_5_percent_false_alarms_between_splits_and_seeds(epochs):
+    """Also of maxima over epochs; what the binomial of one part said had more."""
+    random, alarms, before = np.random.default_rng(0), [], []
+    for _ in range(1000):
+        theirs = networks(random, 1, 300, epochs).max()
+        ours = networks(random, 8, 300, epochs).max(axis=1)
+        share = (theirs + ours.mean()) / 2
+        error = math.sqrt(share * (1 - share) / 300)
+        alarms.append(agreement(theirs, ours, error).holds is False)
+        before.append(abs(theirs - ours[0]) > 1.96 * math.sqrt(theirs * (1 - theirs) / 300))
+    assert 0 < np.mean(alarms) < binomial_limit(0.05, 1000)
+    if epochs == 1:
+        assert np.mean(before) > 0.1
+
+
+def ranking(random, quality, count, tracks=300):
+    """Draws a split and seeds; returns (configs, seeds, tracks) bool, what is right."""
+    ease = random.normal(0.8, 1.3, tracks)
+    own = random.normal(0, 0.7, (len(quality), 1, tracks))  # what suits one config and not another
+    shift = random.normal(0, 0.15, (1, count, 1)) + random.normal(0, 0.1, (len(quality), count, 1))
+    return random.random((len(quality), count, tracks)) < expit(
+        ease + own + shift + quality[:, None, None]
+    )
+
+
+def test_the_best_of_many_has_5_percent_false_alarms_between_splits_and_seeds():
+    random, alarms, distances = np.random.default_rng(1), [], []
+    for _ in range(150):
+        quality = random.normal(0, 0.15, 20)
+        theirs = ranking(random, quality, 1).mean(axis=2).max()
+        correct = ranking(random, quality, 7)
+        ours = correct.mean(axis=2).max(axis=0)
+        error = error_of_best(correct, np.arange(300))
+        alarms.append(agreement(theirs, ours, error).holds is False)
+        distances.append(theirs - ours.mean())
+    assert 0 < np.mean(alarms) < binomial_limit(0.05, 150)
+    # A maximum is not that of another distribution on another split: no bias.
+    assert abs(np.mean(distances)) < 4 * np.std(distances) / math.sqrt(150)
+
+
+def test_the_error_of_one_config_is_that_of_its_mean_and_tracks_of_a_group_count_together():
+    random = np.random.default_rng(2)
+    right = np.repeat(random.random((1, 1, 150)) < 0.7, 2, axis=2)  # every track twice
+    share = right.mean()
+    alone = error_of_best(right, np.arange(300))
+    paired = error_of_best(right, np.arange(300) // 2)
+    assert alone == pytest.approx(math.sqrt(share * (1 - share) / 300), rel=0.15)
+    assert paired == pytest.approx(math.sqrt(share * (1 - share) / 150), rel=0.15)
+
+
+@pytest.mark.parametrize("genres", [2, 10])
+def test_the_floor_is_that_of_a_certain_prediction(genres):
+    certain = np.eye(genres)[0]
+    assert softmax_twice_floor(genres) == pytest.approx(-log_softmax(certain)[0])
