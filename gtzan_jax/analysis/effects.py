@@ -141,10 +141,9 @@ def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
         lines = np.moveaxis(grid, axis, 0)
         for baseline, value in itertools.combinations(range(len(values)), 2):
             by_run = (lines[value] - lines[baseline]).reshape(-1, *accuracy.shape[1:])
-            by_run = by_run[np.isfinite(by_run).all(axis=(1, 2))]
             rows.append(
                 {"hyperparameter": name, "value": values[value], "baseline": values[baseline]}
-                | mean_difference(by_run)
+                | mean_difference(_sound(by_run))
             )
     columns = ["hyperparameter", "value", "baseline", "pairs", "difference", "p10", "p90"]
     return pd.DataFrame(rows, columns=[*columns, "wins", "losses", "low", "high", "p_value"])
@@ -172,6 +171,37 @@ def mean_difference(by_run: np.ndarray) -> dict[str, float]:
     by_unit, overlap = _by_unit(by_run.mean(axis=0))
     test = t_test(by_unit, overlap)
     return row | {"low": test.low, "high": test.high, "p_value": test.p_value}
+
+
+def value_effects(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
+    """Tells how far the configs of each value are above or below the mean of all.
+
+    Args:
+      accuracy: (configs, folds, seeds) test accuracy in grid order; configs with NaN are left
+        out, so that the others of a value are no longer balanced.
+      axes: of the grid.
+
+    Returns:
+      one row a value: hyperparameter, value, effect (mean accuracy of its configs, less that of
+      all), low and high (95 % interval over the units of :func:`units_of`; NaN where there is
+      none).
+
+    Raises:
+      ValueError: a config of the grid is missing.
+    """
+    import pandas as pd
+
+    grid = _grid(accuracy, axes)
+    mean = _sound(accuracy).mean(axis=0)
+    rows = []
+    for axis, (name, values) in enumerate(axes.items()):
+        for value, configs in zip(values, np.moveaxis(grid, axis, 0), strict=True):
+            sound = _sound(configs.reshape(-1, *mean.shape))
+            by_run = (sound.mean(axis=0) if len(sound) else math.nan) - mean
+            test = t_test(*_by_unit(by_run))
+            row = {"hyperparameter": name, "value": value, "effect": by_run.mean()}
+            rows.append(row | {"low": test.low, "high": test.high})
+    return pd.DataFrame(rows)
 
 
 def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
@@ -221,6 +251,12 @@ def _by_unit(by_run: np.ndarray) -> tuple[np.ndarray, float]:
     if units_of(num_folds, num_seeds) == "folds":
         return by_run.mean(axis=-1), 1 / (num_folds - 1)
     return by_run.mean(axis=-2), 0.0
+
+
+def _sound(by_run: np.ndarray) -> np.ndarray:
+    """Returns those of (configs, folds, seeds) figures that are finite in all runs."""
+    found: np.ndarray = by_run[np.isfinite(by_run).all(axis=(1, 2))]
+    return found
 
 
 def _grid(accuracy: np.ndarray, axes: Axes) -> np.ndarray:

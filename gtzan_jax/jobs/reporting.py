@@ -4,7 +4,7 @@ RUNDIR/report.html is the page; RUNDIR/report.md is its twin in Markdown, with i
 RUNDIR/report_files.
 """
 
-import base64
+import functools
 import html
 import re
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,25 @@ from gtzan_jax.resources import resource
 from gtzan_jax.rundir.finished import FinishedRun, table_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import printable
-from gtzan_jax.views import classical, sections, text
+from gtzan_jax.views import classical, text
+from gtzan_jax.views.sections import pictures
+from gtzan_jax.views.sections.answers import answers_section
+from gtzan_jax.views.sections.effects import effects_section
+from gtzan_jax.views.sections.limits import limits_section
+from gtzan_jax.views.sections.papers import papers_section
+from gtzan_jax.views.sections.retrained import retrained_section
+from gtzan_jax.views.sections.selection import selection_section
+from gtzan_jax.views.sections.table import table_section
 
 SECTIONS = {
-    "run": "The run",
-    "table": "The table",
+    "answers": "Answers",
     "effects": "Which hyperparameter matters",
+    "selection": "How sure the best one is",
     "claims": "The assignment's claims",
-    "pictures": "All configurations in two pictures",
-    "retrained": "The retrained model",
+    "retrained": "The retrained networks",
     "classical": "Deep against classical",
+    "table": "All configurations",
+    "papers": "The run's papers",
     "limits": "Limits",
 }
 
@@ -42,7 +51,7 @@ class Report:
 
     html: str
     markdown: str
-    images: Mapping[str, bytes]  # PNG by file name without its ending
+    images: Mapping[str, bytes]  # by file name, SVG or PNG
     missing_table: str  # why figures that need the feature table are left out; "" if none are
 
     def __repr__(self) -> str:
@@ -93,24 +102,30 @@ def build(
     """Makes the report on a run; ``folder`` is that of the twin's images."""
     beside = classical.find_baselines(run, baselines)
     table, missing = table_of(run, data)
-    images: dict[str, bytes] = {}
+    images: pictures.Pictures = {}
+    selected = selection_section(run, images)
+    retrained = retrained_section(run, images)
+    compared = classical.classical_section(beside, images)
     claimed = claims_section(run, others, table)
     context = {
         "sections": {key: title for key, title in SECTIONS.items() if claimed or key != "claims"},
         "run": run,
         "missing_table": missing,
-        **sections.run_section(run),
-        **sections.table_section(run),
-        **sections.effects_section(run, images),
+        "answers": answers_section(run, selected, retrained, compared, images),
+        **effects_section(run, images),
+        "selected": selected,
         "claims": claimed,
-        "retrained": sections.retrained_section(run, images),
-        "classical": classical.classical_section(beside, images),
-        "limits": sections.limits_section(run, table),
-        "images": images,
+        "retrained": retrained,
+        "classical": compared,
+        **table_section(run, images),
+        **papers_section(run),
+        "limits": limits_section(run, table),
+        "has": functools.partial(pictures.file_of, images),
+        "markup": functools.partial(pictures.markup, images),
         "folder": folder,
     }
     return Report(
-        html=_environment().get_template("report.html.j2").render(context),
+        html=_with_units(_environment().get_template("report.html.j2").render(context)),
         # Markdown's escaping runs before that for HTML, which leaves Markup as it is.
         markdown=_without_gaps(
             _environment(_markdown_text).get_template("report.md.j2").render(context)
@@ -134,7 +149,7 @@ def save(report: Report, path: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, image in report.images.items():
-            write_atomically(folder / f"{name}.png", image)
+            write_atomically(folder / name, image)
         write_atomically(path.with_suffix(".md"), report.markdown)
         write_atomically(path, report.html)
     except OSError as error:
@@ -187,7 +202,6 @@ def _environment(finalize: Any = None) -> jinja2.Environment:
         finalize=finalize,
     )
     environment.filters |= {
-        "base64": lambda image: base64.b64encode(image).decode("ascii"),
         "flow": lambda words: Markup(" ".join(words.split())),  # noqa: S704
         "verdict": _verdict,
         "verbatim": _verbatim,
@@ -208,6 +222,11 @@ def _markdown_text(value: Any) -> Any:
         return value
     words = html.escape(" ".join(str(value).split()), quote=False)
     return Markup(re.sub(r"([\\`*\[\]|~#!])", r"\\\1", words))  # noqa: S704
+
+
+def _with_units(page: str) -> str:
+    """Keeps numbers and their signs of percent on one line."""
+    return page.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _without_gaps(markdown: str) -> str:

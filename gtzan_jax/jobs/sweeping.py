@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import gtzan_jax
+from gtzan_jax.analysis import selection
 from gtzan_jax.errors import Interrupted, RunError
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining
@@ -20,7 +21,7 @@ from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import Manifest
-from gtzan_jax.rundir.predictions import predictions_of
+from gtzan_jax.rundir.predictions import Predictions, predictions_of
 from gtzan_jax.rundir.ranking import members_table, results_table
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.search import Grid, Proposal
@@ -178,7 +179,7 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
     run, sweep = job.run, job.sweep
     if any(run.damaged(manifest, name) for name in directory.TABLES):
         predictions = predictions_of(sweep, history, job.division)
-        results = results_table(sweep, history)
+        results = mark_as_good(results_table(sweep, history), sweep, predictions)
         if job.table.is_sample:
             results["data"] = "sample"
         parts = history.frames(job.division.protocol.metrics)
@@ -186,6 +187,22 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
         run.record(manifest, *directory.TABLES)
     job.clock.lap("write")
     return run.read_results()
+
+
+def mark_as_good(results: "pd.DataFrame", sweep: Sweep, predictions: Predictions) -> "pd.DataFrame":
+    """Adds which configs cannot be told from the best, see ``selection.as_good_as_best``.
+
+    Diverged configs are not among them, and have no say.
+    """
+    places = results["config_id"].map(sweep.places).to_numpy()
+    sound = ~results["diverged"].to_numpy()
+    as_good = np.zeros(len(results), bool)
+    if sound.any():
+        correct = predictions.correct[places[sound]]
+        as_good[sound] = selection.as_good_as_best(correct, predictions.group)
+    marked = results.copy()
+    marked.insert(list(results).index("diverged"), "as_good_as_best", as_good)
+    return marked
 
 
 def retrain(

@@ -191,7 +191,8 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
 
 
 def _checked_results(results: "pd.DataFrame", sweep: Sweep) -> "pd.DataFrame":
-    needed = ["rank", *sweep.axes, *result_metrics(sweep.protocol), "diverged", "config_id"]
+    needed = ["rank", *sweep.axes, *result_metrics(sweep.protocol)]
+    needed += ["as_good_as_best", "diverged", "config_id"]
     missing = [column for column in needed if column not in results]
     if missing:
         raise ValueError(f"results.csv has no column {missing[0]}")

@@ -1,7 +1,6 @@
 """What jobs print: the start, the summary, warnings."""
 
 import importlib
-import itertools
 import sys
 import textwrap
 import threading
@@ -11,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.rundir.ranking import result_metrics
-from gtzan_jax.space.axes import AXES
-from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.text import printable
-from gtzan_jax.views.text import counted, plus_minus
+from gtzan_jax.views.text import by_stem, counted, plus_minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,11 +123,11 @@ def _top_of_table(run: "FinishedRun") -> list[str]:
     """Returns the best configs as lines of at most 80 letters, for any axes."""
     accuracies = [name for name in result_metrics(run.sweep.protocol) if name in _SHOWN]
     heads = ["rank", *(_SHOWN[name] for name in accuracies)]
-    lines = _row(heads, ", ".join(_by_stem(run.sweep.configs[0])))
+    lines = _row(heads, ", ".join(by_stem(run.sweep.configs[0])))
     for place, row in enumerate(run.results.head(_TOP).to_dict("records"), start=1):
         figures = [str(row["rank"]), *(f"{row[name]:.4f}" for name in accuracies)]
         cells = [f"{text:>{len(head)}}" for text, head in zip(figures, heads, strict=True)]
-        lines += _row(cells, ", ".join(_by_stem(run.config(place)).values()))
+        lines += _row(cells, ", ".join(by_stem(run.config(place)).values()))
     return lines
 
 
@@ -143,9 +140,3 @@ def _row(cells: list[str], description: str) -> list[str]:
     return textwrap.wrap(
         description, _WIDTH, initial_indent=front, subsequent_indent=" " * len(front)
     )
-
-
-def _by_stem(config: Config) -> dict[str, str]:
-    """Returns the values of a config's axes, those of its layers joined by hyphens."""
-    groups = itertools.groupby(config, key=lambda name: AXES[name].stem)
-    return {stem: "-".join(AXES[n].show(config[n]) for n in names) for stem, names in groups}

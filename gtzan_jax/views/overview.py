@@ -11,6 +11,7 @@ from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.views import plots, tensorboard
+from gtzan_jax.views.sections.effects import main_shares, ranked_effects
 from gtzan_jax.views.text import Table
 
 if TYPE_CHECKING:
@@ -62,10 +63,26 @@ def write(
         "about": f"{note}\n\n{division.protocol.note}\n\n{division.table.notice}",
     }
     figures = {
-        "by_value": plots.accuracy_by_value(results, sweep.axes, note),
+        **_effects_figure(sweep, history, note),
         "top_ten": plots.top_curves(curves[:, :, METRICS.index("test_accuracy")], names, note),
     }
     tensorboard.write_notes(folder, texts, figures | (retrained.figures if retrained else {}))
+
+
+def _effects_figure(sweep: Sweep, history: History, note: str) -> "dict[str, Figure]":
+    """Draws what each value does, by its tag; nothing where there is nothing to compare."""
+    places = [sweep.places[config_id] for config_id in history.config_ids]
+    grid = history.by_config()[np.argsort(places)]  # (configs, runs, epochs, metrics)
+    accuracy = grid[:, :, -1, METRICS.index("test_accuracy")].astype(np.float64)
+    accuracy[~np.isfinite(grid).all(axis=(1, 2, 3))] = np.nan
+    if not sweep.varying or np.isnan(accuracy).all():
+        return {}
+    num_folds = len({member.fold for member in history.members})
+    by_fold = accuracy.reshape(len(accuracy), num_folds, -1)
+    values, parts = ranked_effects(by_fold, sweep.varying)
+    title = "Effect of each value on test accuracy"
+    shares = None if parts is None else main_shares(parts)
+    return {"effects": plots.value_effects(values, shares, title, note)}
 
 
 def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:

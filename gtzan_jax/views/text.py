@@ -1,5 +1,6 @@
 """Figures and tables as text: cells, Markdown, percentages, percentage points."""
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from gtzan_jax.space.config import Config
 
 NOTHING = "–"
 """Stands for a figure that there is none of."""
@@ -65,11 +68,11 @@ def percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f} %" if math.isfinite(share) else NOTHING
 
 
-def points(difference: float, sign: str = "+") -> str:
+def points(difference: float, sign: str = "+", digits: int = 2) -> str:
     """Returns a difference of accuracies in percentage points."""
     if not math.isfinite(difference):
         return NOTHING
-    return f"{100 * difference:{sign}.2f}".replace("-", "−")
+    return f"{100 * difference:{sign}.{digits}f}".replace("-", "−")
 
 
 def plus_minus(mean: float, deviation: float) -> str:
@@ -90,3 +93,9 @@ def p_value(value: float) -> str:
 def counted(count: int, noun: str) -> str:
     """Returns a number and what it counts, such as ``1 seed`` or ``2 seeds``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def by_stem(config: "Config") -> dict[str, str]:
+    """Returns the values of a config's axes, those of its layers joined by hyphens."""
+    groups = itertools.groupby(config, key=lambda name: AXES[name].stem)
+    return {stem: "-".join(AXES[n].show(config[n]) for n in names) for stem, names in groups}

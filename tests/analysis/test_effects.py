@@ -10,7 +10,13 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import AnovaRM, anova_lm
 from statsmodels.stats.multitest import multipletests
 
-from gtzan_jax.analysis.effects import decompose, distributions, paired_differences, units_of
+from gtzan_jax.analysis.effects import (
+    decompose,
+    distributions,
+    paired_differences,
+    units_of,
+    value_effects,
+)
 
 AXES = {"a": (1, 2), "b": ("x", "y", "z"), "constant": (0.5,), "c": (0.1, 0.2, 0.3)}
 VARYING = ("a", "b", "c")
@@ -232,3 +238,36 @@ def test_distributions_are_those_of_pandas():
             mine = found.loc[(name, value)]
             columns = ["configs", "mean", "std", "min", "q1", "median", "q3", "max"]
             np.testing.assert_allclose(mine[columns].to_numpy(float), row.to_numpy())
+
+
+@pytest.mark.parametrize(("num_folds", "num_seeds"), [(1, 1), (1, 4), (2, 3), (5, 2)])
+def test_effects_of_values_are_deviations_with_the_interval_of_a_t_test(num_folds, num_seeds):
+    accuracy = random_accuracy(num_seeds, num_folds)
+    frame = long_frame(accuracy)
+    frame["fold"], frame["seed"] = frame["run"] // num_seeds, frame["run"] % num_seeds
+    units = units_of(num_folds, num_seeds)
+    found = value_effects(accuracy, AXES).set_index(["hyperparameter", "value"])
+    assert len(found) == sum(map(len, AXES.values()))
+    for (name, value), row in found.iterrows():
+        chosen = frame[frame[name] == value]
+        assert row["effect"] == pytest.approx(chosen["y"].mean() - frame["y"].mean())
+        if units is None or name == "constant":
+            assert np.isnan([row["low"], row["high"]]).all()
+            continue
+        by = units.removesuffix("s")
+        shifts = chosen.groupby(by)["y"].mean() - frame.groupby(by)["y"].mean()
+        count, overlap = len(shifts), 1 / (num_folds - 1) if units == "folds" else 0
+        error = shifts.std() * np.sqrt(1 / count + overlap)
+        expected = stats.t(count - 1, shifts.mean(), error).interval(0.95)
+        np.testing.assert_allclose([row["low"], row["high"]], expected)
+
+
+def test_effects_of_values_leave_out_what_diverged():
+    accuracy = random_accuracy(2)
+    accuracy[0, 0, 1] = np.nan  # a = 1, b = x, c = 0.1
+    found = value_effects(accuracy, AXES).set_index(["hyperparameter", "value"])["effect"]
+    mean = accuracy[1:].mean()
+    assert found["a", 1] == pytest.approx(accuracy[1:9].mean() - mean)
+    assert found["a", 2] == pytest.approx(accuracy[9:].mean() - mean)
+    accuracy[:9] = np.nan
+    assert np.isnan(value_effects(accuracy, AXES)["effect"][0])

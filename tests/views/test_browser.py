@@ -1,6 +1,8 @@
 """The report and TensorBoard's pages in a headless Chromium, as a person sees them."""
 
+import contextlib
 import json
+import re
 import time
 
 import numpy as np
@@ -141,7 +143,8 @@ def test_the_box_and_the_lists_filter(fresh):
 
 def test_every_hyperparameter_has_its_list(page):
     lists = page.find_elements(By.CSS_SELECTOR, "#filters select")
-    assert [each.get_attribute("data-column") for each in lists] == list(SWEEP.axes)
+    names = [each.get_attribute("data-column") for each in lists]
+    assert names == [*SWEEP.axes, "as_good_as_best"]
 
 
 def test_nothing_leaves_the_page_and_nothing_breaks(page):
@@ -160,14 +163,58 @@ def test_nothing_leaves_the_page_and_nothing_breaks(page):
     assert all(page.execute_script(pictures))
 
 
-@pytest.mark.parametrize("width", [390, 1300])
-def test_the_page_is_not_wider_than_the_screen(fresh, width):
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-    fresh.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+@contextlib.contextmanager
+def shown(page, width, height=900, theme="light"):
+    """Shows a page on a screen of some size, to a reader who prefers a theme."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     try:
-        assert fresh.execute_script("return document.documentElement.scrollWidth") <= width
+        yield page
     finally:
-        fresh.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("width", [390, 820, 1280])
+def test_the_page_is_not_wider_than_the_screen(fresh, width):
+    with shown(fresh, width):
+        for details in fresh.find_elements(By.TAG_NAME, "details"):
+            fresh.execute_script("arguments[0].open = true", details)
+        widths = "return [document.documentElement.scrollWidth, innerWidth]"
+        found, screen = fresh.execute_script(widths)
+    assert found <= screen == width
+
+
+def test_the_answers_are_on_the_first_screen(fresh):
+    bottoms = """
+    return [...document.querySelectorAll(".answer > *")]
+      .map((each) => each.getBoundingClientRect().bottom);
+    """
+    with shown(fresh, 1280, 800):
+        found = fresh.execute_script(bottoms)
+    assert len(found) > 8
+    assert max(found) <= 800
+
+
+def brightness(page, selector, what):
+    """Returns how bright a colour of an element is, from 0 to 255."""
+    script = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    colour = page.execute_script(script, selector, what)
+    return np.mean([int(part) for part in re.findall(r"\d+", colour)[:3]])
+
+
+def test_page_and_pictures_follow_the_readers_theme(fresh):
+    parts = [("body", "color"), ("figure.effects svg text", "fill")]
+    for theme in ("light", "dark"):
+        with shown(fresh, 1280, theme=theme):
+            paper = brightness(fresh, "body", "backgroundColor")
+            picture = brightness(fresh, "figure.effects svg path", "fill")
+            ink = [brightness(fresh, *part) for part in parts]
+        assert paper == picture  # its first shape is its background
+        assert (paper < 40) == (theme == "dark")
+        assert all(abs(paper - each) > 150 for each in ink)
 
 
 def assert_soon(condition, seconds=60):

@@ -16,9 +16,7 @@ from gtzan_jax.views import overview, plots
 
 
 class Retrained:
-    history = pd.DataFrame(
-        {"fold": 0, "seed": [0, 0, 1, 1], "epoch": [1, 2] * 2} | dict.fromkeys(METRICS, 0.5)
-    )
+    history = pd.DataFrame({"fold": 0, "seed": 0, "epoch": [1, 2, 3]} | dict.fromkeys(METRICS, 0.5))
 
     def __init__(self):
         self.figures = {"accuracy": plots.confusion_matrix(np.eye(2, dtype=int), "ab", "note")}
@@ -47,9 +45,9 @@ def test_it_holds_what_to_see_first(tmp_path):
     assert sum(run.startswith("top/") for run in runs) == 10
     assert len(runs) == 2 + 10 + 2 + 2 + 3
     root = read(tmp_path)
-    names = ["accuracy", "by_value", "top_ten"]
+    names = ["accuracy", "effects", "top_ten"]
     assert sorted(root.Tags()["images"]) == [f"figures/{name}" for name in names]
-    image = root.Images("figures/by_value")[0]
+    image = root.Images("figures/effects")[0]
     assert image.encoded_image_string.startswith(b"\x89PNG")
     assert sorted(root.Tags()["tensors"]) == ["about/text_summary", "results/text_summary"]
     (text,) = root.Tensors("results/text_summary")[0].tensor_proto.string_val

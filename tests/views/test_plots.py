@@ -8,39 +8,56 @@ import pytest
 from conftest import make_sweep
 from finished_runs import random_history
 
-from gtzan_jax.analysis import effects, exploration
+from gtzan_jax.analysis import exploration
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.tables.schema import FEATURES
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import plots
 from gtzan_jax.views.plots.exploration import unit
 from gtzan_jax.views.plots.style import genre_colours, genre_markers, short_name
+from gtzan_jax.views.sections.effects import main_shares, ranked_effects
 
 NOTE = "Data: SYNTHETIC sample"
 SWEEP = make_sweep()
 RESULTS = results_table(SWEEP, random_history(SWEEP))
 CURVE = np.linspace(0.2, 0.8, 7)
-SCORES = pd.DataFrame({"model": ["ours", "other"], "split_0": [0.6, 0.5], "split_1": [0.7, 0.6]})
-PAIRED = pd.DataFrame({"model": ["other"], "difference": [0.1], "low": [0.0], "high": [0.2]})
-IMPORTANCE = pd.DataFrame(
-    [["tempo", 0.1, 0.01, 0.2, 0.02], ["rms_mean", 0.0, 0.01, 0.1, 0.02], ["rest", 0, 0, 0, 0]],
-    columns=["feature", "classical_mean", "classical_std", "mlp_mean", "mlp_std"],
-)
-
-
-# Two networks, whose accuracy on the test part ends at 0.3 and 0.5, and their losses likewise.
-NETWORKS = pd.DataFrame(
+NETWORKS = pd.DataFrame(  # two networks that differ by 0.2
     {
         "fold": 0,
         "seed": np.repeat([0, 1], 7),
         "epoch": np.tile(np.arange(1, 8), 2),
-        "train_accuracy": 0.6,
-        "train_loss": 0.6,
-        "test_accuracy": np.repeat([0.3, 0.5], 7),
-        "test_loss": np.repeat([0.3, 0.5], 7),
+        "train_loss": np.tile(CURVE, 2),
+        "validation_loss": np.concatenate([CURVE, CURVE + 0.2]),
+        "test_accuracy": np.concatenate([CURVE, CURVE - 0.2]),
     }
 )
-VALIDATED = NETWORKS.assign(validation_loss=0.8, validation_accuracy=0.8)
+EFFECTS = pd.DataFrame(
+    [
+        ["optimizer", "adam", 0.09, 0.05, 0.13],
+        ["optimizer", "sgd", -0.2, -0.3, -0.1],
+        ["optimizer", "rmsprop", 0.11, np.nan, np.nan],
+        ["dropout1", 0.1, 0.01, np.nan, np.nan],
+        ["dropout1", 0.2, -0.01, np.nan, np.nan],
+    ],
+    columns=["hyperparameter", "value", "effect", "low", "high"],
+)
+ACCURACIES = pd.DataFrame(
+    [["here", "ours", 0.6, 0.5, 0.7, False], ["here", "theirs", 0.55, np.nan, np.nan, True]],
+    columns=["label", "series", "accuracy", "low", "high", "apart"],
+)
+WINNERS = pd.DataFrame({"configs": [1, 3, 12], "apparent": [0.5, 0.6, 0.7], "held_out": 0.5})
+SCORES = pd.DataFrame(
+    [
+        [protocol, model, accuracy, accuracy - 0.1, accuracy + 0.1]
+        for protocol, accuracy in (("kfold", 0.7), ("artist_folds", 0.5))
+        for model in ("ours", "other")
+    ],
+    columns=["protocol", "model", "accuracy", "low", "high"],
+)
+IMPORTANCE = pd.DataFrame(
+    [["tempo", 0.1, 0.01, 0.2, 0.02], ["rms_mean", 0.0, 0.01, 0.1, 0.02], ["rest", 0, 0, 0, 0]],
+    columns=["feature", "classical_mean", "classical_std", "mlp_mean", "mlp_std"],
+)
 
 
 @pytest.mark.parametrize(
@@ -48,44 +65,58 @@ VALIDATED = NETWORKS.assign(validation_loss=0.8, validation_accuracy=0.8)
     [
         (
             plots.training_curves(NETWORKS, "accuracy", "Accuracy", NOTE),
-            [
-                "epoch",
-                "accuracy",
-                "test, 0.400 at the end",
-                "mean of 2 networks, band: ± deviation",
-            ],
+            ["accuracy", "test 0.700", "epoch (train: while training, with dropout)"],
         ),
         (
-            plots.training_curves(NETWORKS.query("seed == 1"), "loss", "Loss", NOTE),
-            ["epoch", "loss (nats)", "test, 0.500 at the end", "one network"],
+            plots.training_curves(NETWORKS, "loss", "Loss", NOTE),
+            ["loss (nats)", "train 0.800", "validation 0.900"],
         ),
         (
-            plots.confusion_matrix(np.diag([3, 41]), ("blues", "rock"), NOTE),
-            ["blues", "rock", "predicted genre", "true genre", "41"],
+            plots.confusion_matrix(np.array([[3, 1], [0, 41]]), ("blues", "rock"), NOTE),
+            ["blues", "rock", "true genre", "75", "25", "100"],
         ),
         (
-            plots.training_curves(VALIDATED, "loss", "Loss", NOTE),
-            ["validation, 0.800 at the end"],
+            plots.value_effects(EFFECTS, {"optimizer": 0.8, "dropout1": 0.0001}, "Effects", NOTE),
+            ["optimizer", "sgd", "adam, rmsprop", "0.1", "0.2", "80.0 %", "< 0.1 %", "Effects"],
         ),
         (
-            plots.accuracy_by_value(RESULTS, SWEEP.axes, NOTE),
-            [*SWEEP.varying, "test accuracy", "rmsprop"],
+            plots.value_distributions(RESULTS, SWEEP.varying, NOTE),
+            ["num_units1 = 8", "optimizer = rmsprop", "test accuracy"],
+        ),
+        (
+            plots.accuracy_rows(ACCURACIES, NOTE),
+            ["here", "ours", "theirs", "0.600", "0.550", "test accuracy"],
+        ),
+        (
+            plots.optimism(WINNERS, "chosen by", "not chosen by", NOTE),
+            ["chosen by", "not chosen by", "0.700", "0.500", "12"],
+        ),
+        (
+            plots.parallel_coordinates(RESULTS, SWEEP.axes, NOTE),
+            ["num_units1", "test accuracy", "leaky_relu"],
+        ),
+        (
+            plots.pair_heatmap(RESULTS, SWEEP.axes, NOTE),
+            ["num_units1 = 8", "optimizer = rmsprop", "mean test accuracy"],
         ),
         (
             plots.top_curves(np.stack([CURVE, CURVE / 2]), ["first", "second"], NOTE),
             ["epoch", "test accuracy", "first", "second"],
         ),
         (
-            plots.model_comparison(SCORES, PAIRED, "ours", NOTE),
-            ["ours", "other", "0.650", "0.550", "ours minus model, 95 % interval"],
+            plots.accuracy_by_protocol(SCORES, ["artist_folds"], "ours", NOTE),
+            ["ours", "other", "kfold", "artist_folds"],
         ),
         (
             plots.feature_importance(IMPORTANCE, "other", "ours", NOTE, top=2),
             ["tempo", "rms_mean", "other", "ours", "test accuracy lost when shuffled, ± deviation"],
         ),
     ],
-    ids=["accuracy", "loss", "validation", "confusion", "by_value", "top", "models", "importance"],
-)
+    ids=[
+        "accuracy", "loss", "confusion", "effects", "distributions", "rows", "optimism", "parallel",
+        "pairs", "top", "models", "importance",
+    ],
+)  # fmt: skip
 def test_figures_are_labelled_and_name_their_data(figure, labels):
     figure.savefig(io.BytesIO())  # lays the ticks out
     texts = {text.get_text() for text in figure.findobj(match=lambda a: hasattr(a, "get_text"))}
@@ -105,17 +136,11 @@ def test_figures_of_a_sweep_take_any_number_of_axes(count):
     sweep = numbered(count)
     results = results_table(sweep, random_history(sweep)).sort_values("config_id", key=ids(sweep))
     assert len(sweep.varying) == count
-    assert set(sweep.varying) <= texts(plots.accuracy_by_value(results, sweep.axes, NOTE))
     accuracy = results["test_accuracy"].to_numpy()[:, None, None]
-    terms = effects.decompose(accuracy, sweep.axes).terms
-    differences = effects.paired_differences(accuracy, sweep.axes)
+    values, parts = ranked_effects(accuracy, sweep.varying)
     lines = plots.parallel_coordinates(results, sweep.axes, NOTE)
-    for figure in (lines, plots.variance_shares(terms, NOTE)):
+    for figure in (lines, plots.value_effects(values, main_shares(parts))):
         assert set(sweep.varying) <= texts(figure)
-    labels = plots.mean_differences(differences, NOTE, None)
-    assert {f"{name}: {high:g} − {low:g}" for name, (low, high) in sweep.varying.items()} <= texts(
-        labels
-    )
     pairs = {f"{name} = {v:g}" for name, values in sweep.varying.items() for v in values}
     assert pairs <= texts(plots.pair_heatmap(results, sweep.axes, NOTE))
 
@@ -125,11 +150,54 @@ def ids(sweep):
     return lambda column: column.map(sweep.places)
 
 
-def test_one_config_is_one_panel():
-    axes = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
-    sweep = make_sweep(axes=axes)
-    figure = plots.accuracy_by_value(results_table(sweep, random_history(sweep)), sweep.axes, NOTE)
-    assert {"num_units1", "8"} <= texts(figure)
+def test_effects_are_drawn_where_they_are_and_named_beside():
+    axes = plots.value_effects(EFFECTS, None).axes[0]
+    drawn = {
+        round(x, 6) for line in axes.lines if line.get_marker() == "o" for x in line.get_xdata()
+    }
+    assert drawn == {9.0, -20.0, 11.0, 1.0, -1.0}
+    ends = [end for bars in axes.collections for end in bars.get_segments() if len(end)]
+    bars = {tuple(np.round(end[:, 0], 6)) for end in ends}
+    assert {(5.0, 13.0), (-30.0, -10.0)} <= bars
+    named = {text.get_text(): text for text in axes.texts}
+    assert set(named) == {"sgd", "adam, rmsprop", "0.1", "0.2"}
+    assert named["sgd"].xy[0] == pytest.approx(-30)  # outside its interval, on the left
+    assert named["sgd"].get_ha() == "right"
+    assert named["adam, rmsprop"].xy[0] == pytest.approx(13)
+    assert named["adam, rmsprop"].get_ha() == "left"
+
+
+def test_values_between_are_named_above_their_dots():
+    rows = [
+        ["a", value, effect, np.nan, np.nan]
+        for value, effect in zip("xyz", (-1, 0, 1), strict=True)
+    ]
+    axes = plots.value_effects(pd.DataFrame(rows, columns=list(EFFECTS)), None).axes[0]
+    places = {text.get_text(): (text.xy[0], text.get_ha()) for text in axes.texts}
+    assert places == {"x": (-100, "right"), "y": (0, "center"), "z": (100, "left")}
+
+
+@pytest.mark.parametrize("effects", [[0.0, 0.0, 0.0], [0.1, np.nan, -0.1], [np.nan, 0.0, np.nan]])
+def test_effects_that_are_equal_or_missing_can_be_drawn(effects):
+    rows = [
+        ["a", value, effect, np.nan, np.nan] for value, effect in zip("xyz", effects, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=list(EFFECTS))
+    found = texts(plots.value_effects(frame, {"a": np.nan}))
+    assert {"a", "–"} <= found
+    named = [value for value, effect in zip("xyz", effects, strict=True) if np.isfinite(effect)]
+    assert all(any(value in text.split(", ") for text in found) for value in named)
+
+
+def test_distributions_are_the_configs_with_their_quartiles():
+    axes = plots.value_distributions(RESULTS, {"optimizer": ["adam", "sgd"]}, NOTE).axes[0]
+    for place, value in enumerate(("adam", "sgd")):
+        accuracy = RESULTS.loc[RESULTS["optimizer"] == value, "test_accuracy"]
+        marks, bar = axes.collections[2 * place : 2 * place + 2]
+        assert [mark[0, 0] for mark in marks.get_segments()] == accuracy.to_list()
+        quartiles = np.quantile(accuracy, [0.25, 0.75])
+        np.testing.assert_allclose(bar.get_segments()[0][:, 0], quartiles)
+        assert axes.lines[place].get_xdata() == [accuracy.median()]
 
 
 def test_numbers_ascend_in_parallel_coordinates():
@@ -152,7 +220,8 @@ def test_many_values_are_labelled_as_far_as_there_is_room():
     numbers = [text.get_text() for text in figure.axes[0].texts if text.get_text().isdigit()]
     assert numbers == [str(value) for value in range(1, 101, 7)]
     plots.pair_heatmap(results, sweep.axes, NOTE).savefig(io.BytesIO())
-    plots.accuracy_by_value(results, sweep.axes, NOTE).savefig(io.BytesIO())
+    values, _ = ranked_effects(results["test_accuracy"].to_numpy()[:, None, None], sweep.varying)
+    plots.value_effects(values, None).savefig(io.BytesIO())
 
 
 TABLE = load_table("sample")

@@ -1,4 +1,4 @@
-"""Figures of a report: where accuracy comes from, hyperparameter by hyperparameter."""
+"""Figures of all configurations at once."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,91 +9,15 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from gtzan_jax.views.plots.style import (
-    TEST,
-    TRAIN,
-    new_figure,
-    shown_axes,
-    tidy,
-    value_label,
-)
+from gtzan_jax.views.plots.style import ON_DARK, ON_LIGHT, new_figure, shown_axes, value_label
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_TOP_PAIRS = 8
 _LARGEST = 40.0  # inches of a figure's side
+_MOST_LINES = 1000  # more are drawn as dots, which a file of vectors would be too large for
 _MOST_LABELS = 16  # of an axis of parallel coordinates
 _BAND = 0.36  # half the height of a value's band in parallel coordinates; bands are 1 apart
-
-
-def variance_shares(terms: "pd.DataFrame", note: str) -> Figure:
-    """Draws the shares of the variance of accuracy: hyperparameters, and the largest pairs.
-
-    Args:
-      terms: from ``effects.decompose``.
-      note: the source of the data.
-    """
-    main, pairs = terms[terms["order"] == 1], terms[terms["order"] == 2].head(_TOP_PAIRS)
-    names = [*main["term"], *pairs["term"]]
-    kinds = {"a hyperparameter": (main, TRAIN), "what a pair adds to its two": (pairs, TEST)}
-    height = 1.4 + 0.27 * max(len(names), 3)
-    figure = new_figure(7.5, height, "Share of the variance of test accuracy explained", note)
-    axes = figure.subplots()
-    first = 0
-    for label, (rows, colour) in kinds.items():
-        places, shares = first + np.arange(len(rows)), 100 * rows["share"]
-        bars = axes.barh(places, shares, color=colour, height=0.7, label=label)
-        axes.bar_label(bars, [f"{share:.2f} %" for share in shares], padding=3, fontsize=8)
-        first += len(rows)
-    axes.set_yticks(np.arange(len(names)), names, fontsize=8.5)
-    axes.invert_yaxis()
-    axes.set_xlabel("share, %")
-    axes.legend(frameon=False, loc="lower right")
-    axes.margins(x=0.12, y=0.02)
-    tidy(axes)
-    axes.grid(visible=False, axis="y")
-    return figure
-
-
-def mean_differences(differences: "pd.DataFrame", note: str, units: str | None) -> Figure:
-    """Draws the mean paired difference between the values of each hyperparameter.
-
-    Args:
-      differences: from ``effects.paired_differences``.
-      note: the source of the data.
-      units: what the intervals are over, from ``effects.units_of``.
-    """
-    names = [
-        f"{row.hyperparameter}: {value_label(row.value)} − {value_label(row.baseline)}"
-        for row in differences.itertuples()
-    ]
-    height = min(1.7 + 0.32 * max(len(names), 3), _LARGEST)
-    title = "Mean difference in test accuracy between otherwise identical configurations"
-    figure = new_figure(8.0, height, title, note)
-    axes = figure.subplots()
-    places = np.arange(len(names))
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.hlines(
-        places, 100 * differences["p10"], 100 * differences["p90"],
-        color=TRAIN, linewidth=5, alpha=0.35, label="80 % of the pairs",
-    )  # fmt: skip
-    centre, ends = 100 * differences["difference"], 100 * differences[["low", "high"]]
-    # NaN where there is no interval: no bar then.
-    reach = np.nan_to_num(np.abs(ends.to_numpy(float) - centre.to_numpy()[:, None])).T
-    label = f"mean, 95 % interval over the {units}" if units else "mean"
-    axes.errorbar(
-        centre, places, xerr=reach if units else None, fmt="o", color=TEST, markersize=4,
-        capsize=3, label=label,
-    )  # fmt: skip
-    axes.invert_yaxis()
-    # Above the axes: inside, it would look like one more difference.
-    axes.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
-    axes.set_yticks(places, names, fontsize=8.5)
-    axes.set_xlabel("difference, percentage points")
-    axes.margins(y=0.04)
-    tidy(axes)
-    return figure
 
 
 def parallel_coordinates(
@@ -126,7 +50,8 @@ def parallel_coordinates(
     width = 0.7 if len(ordered) > 100 else 1.5
     lines = LineCollection(
         list(np.stack([points[0], np.stack(heights, axis=1)], axis=2)),
-        array=accuracy, cmap="viridis", linewidth=width, alpha=0.6, rasterized=True,
+        array=accuracy, cmap="viridis", linewidth=width, alpha=0.6,
+        rasterized=len(ordered) > _MOST_LINES,
     )  # fmt: skip
     axes.add_collection(lines)
     _label_parallel(axes, shown, (low, low + span))
@@ -195,6 +120,6 @@ def _write_cells(axes: Any, means: np.ndarray) -> None:
     middle = (np.nanmin(means) + np.nanmax(means)) / 2
     for row, column in np.ndindex(means.shape):
         if np.isfinite(means[row, column]):
-            shade = "black" if means[row, column] > middle else "white"
+            shade = ON_LIGHT if means[row, column] > middle else ON_DARK
             text = f"{means[row, column]:.2f}"[1:]
             axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=7.5)

@@ -10,7 +10,9 @@ from gtzan_jax.text import printable
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 TRAIN, TEST, VALIDATION = "#0072B2", "#D55E00", "#009E73"
-_GREY = "#555555"
+GREY = "#555555"
+# Not quite black and white, which become a page's own in its dark mode: letters on a colour map.
+ON_LIGHT, ON_DARK = "#010101", "#FEFEFE"
 
 # Ten genres need ten colours that differ in lightness as well as in hue. These were found by a
 # search for the largest least distance in CIELAB, for eyes without and with colour blindness
@@ -32,19 +34,23 @@ _MARKERS = "os^DvPX<*>"
 _LONGEST_NAME = 24
 
 
-def new_figure(width: float, height: float, title: str, note: str, dpi: int = 120) -> Figure:
+def new_figure(
+    width: float, height: float, title: str = "", note: str = "", dpi: int = 120
+) -> Figure:
     """Makes an empty figure with a title above and the source of the data below.
 
     Args:
       width: inches.
       height: inches.
-      title: what the figure shows.
-      note: the source of the data.
+      title: what the figure shows; none where it has a caption.
+      note: the source of the data; none where it stands beside the figure.
       dpi: pixels an inch.
     """
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
-    figure.suptitle(title, fontsize=12)
-    figure.supxlabel(literal(note), fontsize=7.5, color=_GREY)
+    if title:
+        figure.suptitle(title, fontsize=12)
+    if note:
+        figure.supxlabel(literal(note), fontsize=7.5, color=GREY)
     return figure
 
 

@@ -1,0 +1,104 @@
+"""Figures of accuracy with how sure one can be of it."""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from gtzan_jax.views.plots.effects import WIDTH
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, literal, new_figure, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_APART = 0.42  # of two series in a row
+
+
+def accuracy_rows(rows: "pd.DataFrame", note: str = "") -> Figure:
+    """Draws accuracies with their intervals, a row each, or one for two series.
+
+    Args:
+      rows: label, series, accuracy, low, high (NaN where there is no interval), apart (drawn in
+        another colour); those with one label share a row, and the first series is filled.
+      note: the source of the data.
+    """
+    labels = list(dict.fromkeys(rows["label"]))
+    series = list(dict.fromkeys(rows["series"]))
+    height = 0.6 + 0.35 * max(len(labels), 2)
+    figure = new_figure(WIDTH, height + 0.25 * (len(series) > 1), note=note)
+    axes = figure.subplots()
+    for row in rows.to_dict("records"):
+        turn = series.index(row["series"])
+        place = labels.index(row["label"]) + _APART * (turn - (len(series) - 1) / 2)
+        _draw_interval(axes, row, place, turn)
+    axes.set_yticks(range(len(labels)), [literal(label) for label in labels])
+    axes.set_ylim(len(labels) - 0.4, -0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel("test accuracy", fontsize=9)
+    axes.margins(x=0.16)
+    if len(series) > 1:
+        looks = [Line2D([], [], color=GREY, **_look(turn)) for turn in range(len(series))]
+        axes.legend(
+            looks, [literal(name) for name in series], frameon=False, fontsize=9, ncols=2,
+            loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, handletextpad=0.3,
+        )  # fmt: skip
+    tidy(axes)
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _look(turn: int) -> dict[str, Any]:
+    """Returns how the marks of the first and of the second series look, whatever their colour."""
+    if turn == 0:
+        return {"marker": "o", "markersize": 6, "linestyle": "none"}
+    return {"marker": "D", "markersize": 5, "linestyle": "none", "markerfacecolor": "white"}
+
+
+def _draw_interval(axes: Axes, row: Mapping[Any, Any], place: float, turn: int) -> None:
+    """Draws an accuracy with its interval, and writes the figure behind it."""
+    colour = TEST if row["apart"] else TRAIN
+    if math.isfinite(row["low"]):
+        axes.hlines(place, row["low"], row["high"], color=colour, linewidth=2)
+    axes.plot(row["accuracy"], place, color=colour, markeredgewidth=1.6, **_look(turn))
+    end = row["high"] if math.isfinite(row["high"]) else row["accuracy"]
+    axes.annotate(
+        f"{row['accuracy']:.3f}", (end, place), (7, 0), textcoords="offset points",
+        va="center", fontsize=9,
+    )  # fmt: skip
+
+
+def optimism(curve: "pd.DataFrame", apparent: str, held_out: str, note: str) -> Figure:
+    """Draws the winner's accuracy against the number of configs it was chosen from.
+
+    Args:
+      curve: configs (ascending), apparent, held_out.
+      apparent: what the accuracy on the part that chooses is called.
+      held_out: likewise, of the accuracy that nothing was chosen by.
+      note: the source of the data.
+    """
+    figure = new_figure(WIDTH, 3.0, note=note)
+    axes = figure.subplots()
+    configs = curve["configs"].to_numpy(float)
+    lines = {"apparent": (apparent, TEST, "D--"), "held_out": (held_out, TRAIN, "o-")}
+    axes.fill_between(configs, curve["held_out"], curve["apparent"], color=GREY, alpha=0.15, lw=0)
+    for column, (label, colour, style) in lines.items():
+        axes.plot(configs, curve[column], style, color=colour, markersize=5, label=label)
+        axes.annotate(
+            f"{curve[column].iloc[-1]:.3f}", (configs[-1], curve[column].iloc[-1]), (7, 0),
+            textcoords="offset points", va="center", fontsize=9, color=colour,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xticks(configs, [f"{int(count):,}" for count in configs])
+    axes.minorticks_off()
+    axes.set_xlabel("configurations that the winner is chosen from", fontsize=9)
+    axes.set_ylabel("accuracy of the winner", fontsize=9)
+    axes.margins(x=0.1)
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    tidy(axes)
+    return figure

@@ -1,0 +1,34 @@
+"""The section on limits."""
+
+from typing import Any
+
+import numpy as np
+
+from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.views.classical import ARTISTS_APART
+
+
+def limits_section(run: FinishedRun, table: FeatureTable | None) -> dict[str, Any]:
+    """Returns the figures of the section on limits."""
+    split = run.manifest.split
+    return {
+        "repeats": len(run.manifest.data.repeats),
+        "straddling": None if table is None else _straddling(run, table),
+        "num_folds": len(split.folds),
+        "num_seeds": len(run.manifest.seeds),
+        "artists_apart": run.sweep.protocol in ARTISTS_APART,
+        "select_on": run.protocol.select_on,
+        "note": run.protocol.note,
+        "left_out": split.left_out,
+    }
+
+
+def _straddling(run: FinishedRun, table: FeatureTable) -> int:
+    """Counts groups of equal tracks of which some fold has one to train on, one to test on."""
+    folds = divide(table, run.sweep.protocol, run.manifest.split.seed, run.sweep.num_folds).folds
+    return sum(
+        any(np.isin(rows, fold.train).any() and np.isin(rows, fold.test).any() for fold in folds)
+        for rows in table.repeats
+    )

@@ -1,0 +1,82 @@
+"""The section with a run's papers: what was run, on what, with what, and how long it took."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.rundir.manifest import Parts, Session, environment
+from gtzan_jax.tables.protocols import split_note
+from gtzan_jax.views.text import Table, counted
+
+
+def papers_section(run: FinishedRun) -> dict[str, Any]:
+    """Returns the run's papers as two tables."""
+    manifest, sweep = run.manifest, run.sweep
+    data, split = manifest.data, manifest.split
+    how = split_note(sweep.protocol, split.seed, len(split.folds))
+    source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else data.name
+    facts = {
+        "data": f"{source}; {data.tracks:,} tracks, {data.features} features, "
+        f"{len(data.genres)} genres: {', '.join(data.genres)}",
+        "checksum (SHA-256)": data.sha256,
+        "protocol": f"{sweep.protocol}: {how}; ranked on the {run.protocol.select_on} part",
+        "parts of a fold": _sizes(split.folds),
+        **({"left out": " ".join(split.left_out)} if split.left_out else {}),
+        "sweep": f"{sweep.name}: {counted(sweep.num_configs, 'configuration')} × "
+        f"{counted(len(split.folds), 'fold')} × {counted(len(manifest.seeds), 'seed')} × "
+        f"{counted(sweep.epochs, 'epoch')}",
+        "seeds": ", ".join(map(str, manifest.seeds)),
+        "training": ", ".join(_constants(run)),
+        "precision of products": manifest.matmul_precision,
+        **_sessions(manifest.sessions),
+        "seconds": ", ".join(f"{part} {s:.1f}" for part, s in manifest.timings_s.items()),
+    }
+    axes = [[name, ", ".join(map(str, values))] for name, values in sweep.axes.items()]
+    return {
+        "facts": Table(("what", "value"), list(facts.items())),
+        "axes": Table(("hyperparameter", "values"), axes),
+    }
+
+
+def _sizes(folds: Sequence[Parts]) -> str:
+    """Returns how many tracks each part has, from the smallest fold to the largest."""
+    uses = {
+        "tracks to train on": {fold.train for fold in folds},
+        "to rank by": {fold.validation for fold in folds},
+        "to test on": {fold.test for fold in folds},
+    }
+    return ", ".join(
+        f"{min(counts):,}{f' to {max(counts):,}' if len(counts) > 1 else ''} {use}"
+        for use, counts in uses.items()
+        if max(counts)
+    )
+
+
+def _constants(run: FinishedRun) -> list[str]:
+    """Returns what all configs of the sweep share."""
+    sweep = run.sweep
+    shared = [f"loss {sweep.loss}"]
+    if sweep.batch_size:
+        shared.append(f"batches of {sweep.batch_size}")
+    if "leaky_relu" in sweep.axes.get("activation", ()):
+        shared.append(f"slope of leaky ReLU {sweep.leaky_slope:g}")
+    if sweep.learning_rates:
+        rates = ", ".join(f"{name} {rate:g}" for name, rate in sweep.learning_rates.items())
+        shared.append(f"learning rates: {rates}")
+    return shared
+
+
+def _sessions(sessions: Sequence[Session]) -> dict[str, str]:
+    """Returns when, where and with what a run was trained."""
+    found = environment(sessions)
+    versions = [
+        f"{key.removeprefix('versions.')} {version}"
+        for key, version in found.items()
+        if key.startswith("versions.")
+    ]
+    return {
+        "device": f"{found.get('platform', '')}: {found.get('devices', '')}",
+        "versions": ", ".join(versions),
+        "started": "; ".join(session.started for session in sessions),
+        "command": "; ".join(dict.fromkeys(session.command for session in sessions)),
+    }

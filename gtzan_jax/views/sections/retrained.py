@@ -1,0 +1,120 @@
+"""The section on the retrained networks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gtzan_jax.analysis import endings
+from gtzan_jax.errors import InputError
+from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.tables.protocols import split_note
+from gtzan_jax.tables.schema import data_note
+from gtzan_jax.views.sections.pictures import Pictures, draw
+from gtzan_jax.views.text import Table, percent, plus_minus
+
+_CONFUSED = 10
+
+
+def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | None:
+    """Returns the retrained networks' figures, and draws them; None if there are none."""
+    retraining = run.manifest.retraining
+    if run.retrained is None or retraining is None:
+        return None
+    config, history = run.sweep.configs[run.sweep.places[retraining.config_id]], run.retrained
+    last, chosen = endings.last_epoch(history), endings.chosen_epoch(history)
+    means = endings.mean_curves(history)
+    same = retraining.protocol == run.sweep.protocol
+    counts = _confusion(run)
+    _draw(run, counts, pictures)
+    return {
+        "name": config.name,
+        "is_best": retraining.config_id == run.results["config_id"].iloc[0],
+        "protocol": retraining.protocol,
+        "same_protocol": same,
+        "networks": len(last.epochs),
+        "folds": retraining.num_folds,
+        "seed": retraining.seeds[0],
+        "num_epochs": retraining.epochs,
+        "last": last,
+        "lowest_loss": 1 + int(means["test_loss"].to_numpy().argmin()),
+        "chosen": chosen,
+        "endings": _endings_table(last, chosen),
+        "train": run.manifest.split.folds[0].train if same else None,
+        "weights": _num_weights((run.manifest.data.features, *config.units), run),
+        "first_epoch": means.iloc[0],
+        "last_epoch": means.iloc[-1],
+        "scores": Table.of(run.scores) if run.scores is not None else None,
+        "confused": None if counts is None else confused_pairs(counts, run.manifest.data.genres),
+    }
+
+
+def _draw(run: FinishedRun, counts: np.ndarray | None, pictures: Pictures) -> None:
+    from gtzan_jax.views import plots
+
+    retraining, data = run.manifest.retraining, run.manifest.data
+    if retraining is None or run.retrained is None:
+        return
+    how = split_note(retraining.protocol, run.manifest.split.seed, retraining.num_folds)
+    note = data_note(data.source, data.tracks, how)
+    for quantity in ("accuracy", "loss"):
+        figure = plots.training_curves(run.retrained, quantity, "", note, plots.WIDTH)
+        draw(pictures, quantity, figure)
+    if counts is not None:
+        draw(pictures, "confusion_matrix", plots.confusion_matrix(counts, data.genres, note, ""))
+
+
+def _endings_table(last: endings.Ending, chosen: endings.Ending | None) -> Table:
+    """Returns the test accuracies of the networks by the rules that end a training."""
+    rules = {"the last": last} | ({"best on the validation part": chosen} if chosen else {})
+    rows = [
+        [rule, str(len(e.epochs)), _span(e.epochs), plus_minus(e.mean, e.deviation)]
+        for rule, e in rules.items()
+    ]
+    return Table(("epoch", "networks", "which", "test accuracy, mean ± deviation"), rows)
+
+
+def _span(epochs: np.ndarray) -> str:
+    low, high = epochs.min(), epochs.max()
+    return f"{low} to {high}" if low < high else str(low)
+
+
+def _num_weights(sizes: Sequence[int], run: FinishedRun) -> int:
+    """Returns the weights and biases of layers of given sizes, the last one for the genres."""
+    outputs = (*sizes[1:], len(run.manifest.data.genres))
+    return sum((inputs + 1) * units for inputs, units in zip(sizes, outputs, strict=True))
+
+
+def _confusion(run: FinishedRun) -> np.ndarray | None:
+    """Reads best/confusion.csv: (genres, genres) counts; None if it is not there."""
+    import pandas as pd
+
+    path = run.run.best / "confusion.csv"
+    if not path.is_file():
+        return None
+    try:
+        counts = pd.read_csv(path, dtype=np.int64).to_numpy()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be used: {error}") from None
+    genres = run.manifest.data.genres
+    if counts.shape != (len(genres), len(genres)):
+        raise InputError(f"{path} cannot be used: it is not {len(genres)} rows and columns")
+    return counts
+
+
+def confused_pairs(counts: np.ndarray, genres: Sequence[str]) -> Table:
+    """Lists which genre was taken for which, most often first.
+
+    Args:
+      counts: (genres, genres) predictions; rows are true genres, columns predictions.
+      genres: their names.
+    """
+    mistakes = counts - np.diag(np.diag(counts))
+    rows = []
+    for place in np.argsort(-mistakes, axis=None, kind="stable")[:_CONFUSED]:
+        actual, taken = np.unravel_index(place, counts.shape)
+        if mistakes[actual, taken]:
+            share = mistakes[actual, taken] / counts[actual].sum()
+            cells = [genres[actual], genres[taken], str(mistakes[actual, taken])]
+            rows.append([*cells, str(counts[actual].sum()), percent(share)])
+    return Table(("genre", "taken for", "predictions", "of", "share"), rows)

@@ -1,0 +1,91 @@
+"""The section on selection: how sure one can be of the best, and how much too good it looks."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gtzan_jax.analysis import selection
+from gtzan_jax.errors import InputError
+from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.views.sections.pictures import Pictures, draw
+from gtzan_jax.views.text import Table, by_stem, points
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ON_TEST = ("on the tracks that chose it", "on tracks that did not")
+_ON_VALIDATION = ("on the validation part, which chose it", "on the test part")
+
+
+def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | None:
+    """Makes the section on selection, and its picture; None if every config diverged."""
+    best = run.results.iloc[0]
+    if best["diverged"]:
+        return None
+    from gtzan_jax.views import plots
+
+    predictions, on_test = run.predictions, run.protocol.select_on == "test"
+    hits = predictions.correct[run.sweep.places[best["config_id"]]].mean(axis=0)
+    low, high = selection.accuracy_interval(hits, predictions.group)
+    curve = _curve(run)
+    optimism = float(curve["optimism"].iloc[-1])
+    names = _ON_TEST if on_test else _ON_VALIDATION
+    if len(curve) > 1:
+        draw(pictures, "optimism", plots.optimism(curve, *names, run.note))
+    # The winner's figure, and its interval with it, are moved by what the choice adds to it.
+    shift = optimism if on_test else 0.0
+    return {
+        "config": ", ".join(f"{stem} {value}" for stem, value in by_stem(run.config()).items()),
+        "tied": int(run.results["as_good_as_best"].sum()),
+        "method": selection.METHOD,
+        "scope": selection.scope(len(run.manifest.split.folds), len(run.manifest.seeds)),
+        "on_test": on_test,
+        "apparent": float(best[f"{run.protocol.select_on}_accuracy"]),
+        "trusted": float(best["test_accuracy"]) - shift,
+        "low": low - shift,
+        "high": high - shift,
+        "optimism": optimism,
+        "gap_of_one": float(curve["optimism"].iloc[0]),
+        "curve": _table(curve, names),
+        "drawn": len(curve) > 1,
+        "folds": len(run.manifest.split.folds),
+        "tested": len(predictions.row),
+    }
+
+
+def _curve(run: FinishedRun) -> "pd.DataFrame":
+    """Returns what the winner of so many configs reads, and what it reads elsewhere."""
+    sound = np.isfinite(run.accuracy).all(axis=1)
+    if run.protocol.select_on == "test":
+        return selection.selected_on_test(run.predictions.correct[sound], run.predictions.group)
+    return selection.selected_on_validation(_validation(run)[sound], run.accuracy_by_fold[sound])
+
+
+def _validation(run: FinishedRun) -> np.ndarray:
+    """Returns (configs, folds, seeds) validation accuracy after the last epoch, in grid order.
+
+    Raises:
+      InputError: members.csv is not what a sweep writes.
+    """
+    import pandas as pd
+
+    path = run.run.members_path
+    try:
+        members = pd.read_csv(path)
+        grid = members.pivot(
+            index="config_id", columns=["fold", "seed"], values="validation_accuracy"
+        )
+        accuracy = grid.loc[list(run.sweep.places)].to_numpy(np.float64)
+        return accuracy.reshape(run.accuracy_by_fold.shape)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{path}: cannot be used ({reason})") from None
+
+
+def _table(curve: "pd.DataFrame", names: tuple[str, str]) -> Table:
+    columns = curve[["configs", "apparent", "held_out", "optimism"]]
+    rows = [
+        [f"{int(count):,}", f"{apparent:.4f}", f"{held_out:.4f}", points(optimism)]
+        for count, apparent, held_out, optimism in columns.itertuples(index=False)
+    ]
+    return Table(("chosen from", *names, "difference, points"), rows)

@@ -1,0 +1,51 @@
+"""The section with all configurations: a table to sort and filter, and two pictures."""
+
+import math
+from typing import Any
+
+from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.rundir.ranking import result_metrics
+from gtzan_jax.views.sections.pictures import Pictures, draw
+from gtzan_jax.views.text import Table
+
+_TOP = 20
+_TIED = "as_good_as_best"
+
+
+def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
+    """Returns the best configs for the twin, and all of them for the page."""
+    frame = run.results.drop(columns="data", errors="ignore")
+    frame[_TIED] = frame[_TIED].map({True: "yes", False: "no"})
+    metrics = result_metrics(run.sweep.protocol)
+    first = [name for name in metrics if name in ("validation_accuracy", "test_accuracy")]
+    # The accuracies stand in front, where a narrow screen shows them.
+    front = [other for name in first for other in (name, f"{name}_std") if other in frame]
+    others = [name for name in metrics if name not in first]
+    shown = ["rank", *front, _TIED, *run.sweep.axes, *others]
+    columns = [*shown, "diverged", "config_id"]
+    if not frame["diverged"].any():
+        columns.remove("diverged")
+    rows = [
+        [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]
+        for row in frame[columns].itertuples(index=False)
+    ]
+    _draw(run, pictures)
+    return {
+        "top": Table.of(frame[shown].head(_TOP)),
+        "all_rows": {
+            "columns": columns,
+            "rows": rows,
+            "choices": {**run.sweep.varying, _TIED: ["yes", "no"]},
+            "decimals": [*front, *others],
+        },
+    }
+
+
+def _draw(run: FinishedRun, pictures: Pictures) -> None:
+    from gtzan_jax.views import plots
+
+    sound = run.results[~run.results["diverged"]]
+    if sound.empty or not run.sweep.varying:
+        return
+    draw(pictures, "parallel", plots.parallel_coordinates(sound, run.sweep.axes, run.note))
+    draw(pictures, "pairs", plots.pair_heatmap(sound, run.sweep.axes, run.note))

@@ -1,0 +1,229 @@
+"""What stands in the report's sections, against the same figures computed from the run's files."""
+
+import json
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_sweep
+from finished_runs import (
+    TIED,
+    history_of,
+    random_history,
+    write_baselines,
+    write_best_history,
+    write_run,
+)
+
+from gtzan_jax.analysis import effects, selection
+from gtzan_jax.errors import InputError
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.views.classical import classical_section
+from gtzan_jax.views.sections.answers import answers_section
+from gtzan_jax.views.sections.effects import effects_section, main_shares, ranked_effects
+from gtzan_jax.views.sections.limits import limits_section
+from gtzan_jax.views.sections.papers import papers_section
+from gtzan_jax.views.sections.retrained import retrained_section
+from gtzan_jax.views.sections.selection import selection_section
+
+SWEEP = make_sweep()
+
+
+def run_of(folder, sweep=SWEEP, num_seeds=1, history=None):
+    return read_finished(write_run(folder, sweep, history or random_history(sweep, num_seeds)))
+
+
+def test_the_number_to_trust_is_corrected_where_the_test_part_chose(tmp_path):
+    run = run_of(tmp_path / "run", num_seeds=2)
+    section = selection_section(run, {})
+    predictions, best = run.predictions, run.results.iloc[0]
+    curve = selection.selected_on_test(predictions.correct, predictions.group)
+    optimism = curve["optimism"].iloc[-1]
+    assert optimism > 0.01
+    assert section["apparent"] == best.test_accuracy
+    assert section["optimism"] == pytest.approx(optimism)
+    assert section["trusted"] == pytest.approx(best.test_accuracy - optimism)
+    hits = predictions.correct[SWEEP.places[best.config_id]].mean(axis=0)
+    ends = np.array(selection.accuracy_interval(hits, predictions.group))
+    np.testing.assert_allclose([section["low"], section["high"]], ends - optimism)
+    assert section["tied"] == TIED
+    assert len(section["curve"].rows) == len(curve) == 4  # 1, 3, 10, 12
+
+
+@pytest.mark.parametrize(("protocol", "num_folds"), [("holdout", 1), ("kfold", 3)])
+def test_the_number_to_trust_is_the_test_parts_where_another_chose(tmp_path, protocol, num_folds):
+    sweep = make_sweep(protocol=protocol, num_folds=3)
+    run = run_of(tmp_path / "run", sweep, 2)
+    section = selection_section(run, {})
+    best = run.results.iloc[0]
+    assert section["trusted"] == best.test_accuracy
+    assert section["apparent"] == best.validation_accuracy
+    hits = run.predictions.correct[sweep.places[best.config_id]].mean(axis=0)
+    expected = selection.accuracy_interval(hits, run.predictions.group)
+    assert (section["low"], section["high"]) == expected
+    last = run.history[run.history["epoch"] == sweep.epochs]
+    winners = [fold.groupby("config_id").mean() for _, fold in last.groupby("fold")]
+    winners = [fold.loc[fold["validation_accuracy"].idxmax()] for fold in winners]
+    assert len(winners) == num_folds
+    gap = np.mean([w["validation_accuracy"] - w["test_accuracy"] for w in winners])
+    assert section["optimism"] == pytest.approx(gap, abs=1e-6)
+    of_one = (last["validation_accuracy"] - last["test_accuracy"]).mean()
+    assert section["gap_of_one"] == pytest.approx(of_one, abs=0.03)  # of 1,000 drawn configs
+
+
+def test_diverged_configs_have_no_part_in_the_curve(tmp_path):
+    history = random_history(SWEEP)
+    history.figures[3] = np.nan
+    rows = selection_section(run_of(tmp_path / "run", history=history), {})["curve"].rows
+    assert [row[0] for row in rows] == ["1", "3", "10", "11"]
+
+
+def test_members_that_are_damaged_are_told(tmp_path):
+    sweep = make_sweep(protocol="holdout")
+    run = run_of(tmp_path / "run", sweep)
+    RunDir(tmp_path / "run").members_path.write_text("config_id,fold,seed\nc,0,0\n")
+    with pytest.raises(InputError, match=r"members\.csv: cannot be used"):
+        selection_section(run, {})
+
+
+def test_the_hyperparameter_that_matters_most_comes_first(tmp_path):
+    accuracy = np.full((12, 1), 0.5)
+    accuracy += [[0.1 * (config["optimizer"] == "sgd")] for config in SWEEP.configs]
+    accuracy += [[0.02 * (config["num_units1"] == 8)] for config in SWEEP.configs]
+    run = run_of(tmp_path / "run", history=history_of(SWEEP, accuracy))
+    values, parts = ranked_effects(run.accuracy_by_fold, SWEEP.varying)
+    names = list(dict.fromkeys(values["hyperparameter"]))
+    assert names == ["optimizer", "num_units1", "activation"]
+    assert names == list(main_shares(parts))  # on a complete grid the same order
+    pictures = {}
+    largest = effects_section(run, pictures)["largest"]
+    assert (largest["name"], largest["best"]["value"]) == ("optimizer", "sgd")
+    assert largest["best"]["effect"] == pytest.approx(0.1 * 2 / 3)
+    assert largest["share"] == pytest.approx(main_shares(parts)["optimizer"])
+    assert set(pictures) == {"effects.svg", "distributions.svg"}
+
+
+def test_effects_stand_beside_the_spread_of_their_configs(tmp_path):
+    run = run_of(tmp_path / "run", num_seeds=3)
+    table = effects_section(run, {})["values"]
+    found = {(row[0], row[1]): row for row in table.rows}
+    expected = effects.value_effects(run.accuracy_by_fold, SWEEP.varying)
+    spread = effects.distributions(run.accuracy_by_fold, SWEEP.varying)
+    assert len(found) == len(expected) == len(spread)
+    for row, of_value in zip(expected.itertuples(), spread.itertuples(), strict=True):
+        cells = found[row.hyperparameter, str(row.value)]
+        shown = [f"{100 * each:+.2f}".replace("-", "−") for each in (row.effect, row.low, row.high)]
+        assert cells[2:4] == [shown[0], f"{shown[1]} to {shown[2]}"]
+        assert cells[table.columns.index("median")] == f"{of_value.median:.4f}"
+
+
+def test_the_picture_of_a_runs_own_accuracies_has_its_rows(tmp_path):
+    run = run_of(tmp_path / "run")
+    path = run.run.path
+    write_best_history(path, test_accuracy=np.array([[0.1, 0.5], [0.1, 0.7]]))
+    run = read_finished(path)
+    pictures = {}
+    selected, retrained = selection_section(run, {}), retrained_section(run, {})
+    answers = answers_section(run, selected, retrained, None, pictures)
+    svg = pictures["accuracies.svg"].decode()
+    for text in ("best of 12, as chosen", "corrected for the choice", "retrained for 2 epochs"):
+        assert f">{text}<" in svg
+    for value in (selected["apparent"], selected["trusted"], 0.6):
+        assert f">{value:.3f}<" in svg
+    assert not answers["by_protocol"]
+    assert answers["swept"].startswith("12 networks (every combination of 3 hyperparameters), ")
+
+
+def test_a_retraining_by_another_protocol_is_not_among_the_runs_accuracies(tmp_path):
+    path = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    write_best_history(path, test_accuracy=np.array([0.5, 0.6]))
+    run = RunDir(path)
+    manifest = run.read_manifest()
+    manifest.retraining = msgspec.structs.replace(manifest.retraining, protocol="holdout")
+    run.record(manifest, "best")
+    found = read_finished(path)
+    retrained, pictures = retrained_section(found, {}), {}
+    assert (retrained["protocol"], retrained["same_protocol"]) == ("holdout", False)
+    answers_section(found, selection_section(found, {}), retrained, None, pictures)
+    assert "retrained" not in pictures["accuracies.svg"].decode()
+
+
+def test_endings_of_the_retraining_are_means_and_deviations(tmp_path):
+    sweep = make_sweep(protocol="holdout")
+    path = write_run(tmp_path / "run", sweep, random_history(sweep))
+    curves = {
+        "test_accuracy": np.array([[0.1, 0.4, 0.5], [0.2, 0.6, 0.7]]),
+        "validation_accuracy": np.array([[0.0, 0.9, 0.5], [0.0, 0.6, 0.7]]),
+        "test_loss": np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]]),
+    }
+    write_best_history(path, **curves)
+    section = retrained_section(read_finished(path), {})
+    assert section["endings"].rows == [
+        ["the last", "2", "3", "0.6000 ± 0.1414"],
+        ["best on the validation part", "2", "2 to 3", "0.5500 ± 0.2121"],
+    ]
+    assert section["lowest_loss"] == 2
+
+
+def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
+    folder = write_baselines(tmp_path / "baselines-1", "0" * 64)
+    pictures = {}
+    section = classical_section(folder, pictures)
+    assert section["trusted"] == "artist_folds"
+    assert section["trusted_apart"]
+    assert section["ours"].accuracy == 0.492
+    assert section["best"].model == "extra trees"
+    assert section["finding"] == (
+        "Random splits read 0.71 to 0.73; with each artist on one side it is 0.49 to 0.51."
+    )
+    assert section["accuracies"].columns == ["model", "assignment", "artist_folds"]
+    assert section["accuracies"].rows == [
+        ["extra trees", "0.712", "0.511"],  # the best under artist_folds
+        ["ours", "0.731", "0.492"],
+    ]
+    assert set(pictures) == {"baselines.png", "importance.png"}
+    run = run_of(tmp_path / "run")
+    answers = answers_section(run, selection_section(run, {}), None, section, pictures)
+    assert answers["by_protocol"]
+    svg = pictures["accuracy_by_protocol.svg"].decode()
+    for text in ("assignment", "artist_folds", "ours", "best classical model", "0.492", "0.511"):
+        assert f">{text}<" in svg
+
+
+def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):
+    folder = write_baselines(tmp_path / "baselines-1", "0" * 64)
+    for name in ("baselines", "comparison"):
+        frame = pd.read_csv(folder / f"{name}.csv")
+        frame[frame["protocol"] == "assignment"].to_csv(folder / f"{name}.csv", index=False)
+    described = json.loads((folder / "baselines.json").read_text())
+    described["protocols"] = described["protocols"][:1]
+    (folder / "baselines.json").write_text(json.dumps(described))
+    section = classical_section(folder, {})
+    assert (section["trusted"], section["trusted_apart"]) == ("assignment", False)
+    assert section["finding"] == "Accuracies are 0.71 to 0.73."
+    run, pictures = run_of(tmp_path / "run"), {}
+    assert not answers_section(run, selection_section(run, {}), None, section, pictures)[
+        "by_protocol"
+    ]
+    assert set(pictures) == {"accuracies.svg"}
+
+
+def test_limits_know_whether_artists_are_apart(tmp_path):
+    for protocol, apart in (
+        ("assignment", False),
+        ("mixed_artists", False),
+        ("artist_folds", True),
+    ):
+        sweep = make_sweep(protocol=protocol)
+        run = run_of(tmp_path / protocol, sweep)
+        assert limits_section(run, load_table("sample"))["artists_apart"] is apart
+
+
+def test_papers_tell_what_was_left_out(tmp_path):
+    run = run_of(tmp_path / "run")
+    assert "left out" not in dict(papers_section(run)["facts"].rows)
+    run.manifest.split.left_out.append("52 tracks are in no fold.")
+    assert dict(papers_section(run)["facts"].rows)["left out"] == "52 tracks are in no fold."
