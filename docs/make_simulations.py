@@ -2,7 +2,8 @@
 
     python docs/make_simulations.py
 
-The experiments are those of tests/simulations.py, with twenty times as many replications as there.
+The experiments are those of tests/simulations.py and tests/claim_simulations.py, with twenty times
+as many replications as there.
 """
 
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+from claim_simulations import CLAIM_EXPERIMENTS  # noqa: E402
 from simulations import EXPERIMENTS, error_rate, winner_bias  # noqa: E402
 
 MORE = 20
@@ -24,7 +26,7 @@ def rates() -> str:
         "| what | with | errs at most | errs | replications |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for each in EXPERIMENTS.values():
+    for each in (EXPERIMENTS | CLAIM_EXPERIMENTS).values():
         print(each.what, file=sys.stderr)
         replications = MORE * each.quick
         rate = error_rate(each, replications)

@@ -132,7 +132,7 @@ def test_a_ranking_as_published_bears_the_claims_out(written):
     assert claims[GLOROT].measured == "99 of 99"
     assert claims[LEAKY].measured == "100 of 100; slope 0.2"
     assert claims[OPTIMIZERS].measured == "100 of 100"
-    assert claims[CONFIG].measured == "rank 1 of 768, 0.717"
+    assert claims[CONFIG].measured.startswith("rank 1 of 768, 0.717")
     assert all(claim.holds is None for claim in claims[TRAIN_1:])
     assert claims[LOSS].measured == "not retrained"
 
@@ -304,12 +304,11 @@ def test_a_retraining_under_another_protocol_is_not_judged(written):
 
 @pytest.mark.parametrize("in_set", [True, False])
 def test_a_config_that_cannot_be_told_from_the_best_may_be_the_best(ranked, in_set):
-    """Out of the set it is not, but a set of one seed leaves the seeds out."""
+    """Out of the set it is not, but a set of two seeds leaves the seeds out."""
     config = published_best()
     worse = accuracy_by(lambda c: 0.6 if c == config else as_published(c), 3)
-    for accuracy, verdict in ((worse[:, :1], None), (worse, False)):
+    for accuracy, verdict in ((worse[:, :2], None), (worse, False)):
         run = ranked(accuracy)
-        assert judge(run, None)[CONFIG].holds is None  # without a set
         run.results["as_good_as_best"] = (run.results["config_id"] == config.id) == in_set
         found = judge(run, None)[CONFIG]
         assert found.holds is (True if in_set else verdict)
