@@ -164,9 +164,10 @@ def _finding(rows: "pd.DataFrame") -> str:
         apart: f"{found.min():.2f} to {found.max():.2f}"
         for apart, found in rows.groupby("apart")["accuracy"]
     }
+    both = "Our network and the best classical model read"
     if len(spans) < 2:
-        return f"Accuracies are {next(iter(spans.values()))}."
-    return f"Random splits read {spans[False]}; with each artist on one side it is {spans[True]}."
+        return f"{both} {next(iter(spans.values()))}."
+    return f"{both} {spans[False]} on random splits, {spans[True]} with each artist on one side."
 
 
 _BEST = "best classical model"

@@ -177,7 +177,8 @@ def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
     assert section["ours"].accuracy == 0.492
     assert section["best"].model == "extra trees"
     assert section["finding"] == (
-        "Random splits read 0.71 to 0.73; with each artist on one side it is 0.49 to 0.51."
+        "Our network and the best classical model read 0.71 to 0.73 on random splits, "
+        "0.49 to 0.51 with each artist on one side."
     )
     assert section["accuracies"].columns == ["model", "assignment", "artist_folds"]
     assert section["accuracies"].rows == [
@@ -203,7 +204,7 @@ def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):
     (folder / "baselines.json").write_text(json.dumps(described))
     section = classical_section(folder, {})
     assert (section["trusted"], section["trusted_apart"]) == ("assignment", False)
-    assert section["finding"] == "Accuracies are 0.71 to 0.73."
+    assert section["finding"] == "Our network and the best classical model read 0.71 to 0.73."
     run, pictures = run_of(tmp_path / "run"), {}
     assert not answers_section(run, selection_section(run, {}), None, section, pictures)[
         "by_protocol"
