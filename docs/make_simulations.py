@@ -2,8 +2,7 @@
 
     python docs/make_simulations.py
 
-The experiments are those of tests/simulations.py and tests/claim_simulations.py, with twenty times
-as many replications as there.
+The experiments are those of tests/simulations.py, with more replications than the tests have.
 """
 
 import re
@@ -16,7 +15,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 from claim_simulations import CLAIM_EXPERIMENTS  # noqa: E402
 from simulations import EXPERIMENTS, error_rate, winner_bias  # noqa: E402
 
-MORE = 20
+MORE, MOST = 40, 10_000  # replications as a multiple of the tests', and at most
+WINNERS = 200
 PAGE = ROOT / "docs" / "statistics.md"
 
 
@@ -28,7 +28,7 @@ def rates() -> str:
     ]
     for each in (EXPERIMENTS | CLAIM_EXPERIMENTS).values():
         print(each.what, file=sys.stderr)
-        replications = MORE * each.quick
+        replications = min(MORE * each.quick, MOST)
         rate = error_rate(each, replications)
         promise = "–" if each.nominal is None else f"{100 * each.nominal:.0f} %"
         lines.append(
@@ -45,7 +45,7 @@ def biases() -> str:
     ]
     for deviation in (0.0, 0.01, 0.02, 0.04):
         print("bias of a winner", file=sys.stderr)
-        apparent, held_out = (f"{100 * bias:+.1f}" for bias in winner_bias(deviation, 10 * MORE))
+        apparent, held_out = (f"{100 * bias:+.1f}" for bias in winner_bias(deviation, WINNERS))
         lines.append(f"| {100 * deviation:.0f} | {apparent} | {held_out} |".replace("-", "−"))
     return "\n".join([lines[0], "| ---: | ---: | ---: |", *lines[2:]])
 

@@ -45,14 +45,14 @@ class Experiment:
       what: the interval or test.
       null: what the data are like.
       once: draws data, and returns whether the claim errs or in what share.
-      quick: replications in the tests; the documentation has twenty times as many.
+      quick: replications in the tests; the documentation has far more.
       nominal: how often it may err at most; None for what was in use before, or is no promise.
     """
 
     what: str
     null: str
     once: Once
-    quick: int = 200
+    quick: int = 100
     nominal: float | None = 0.05
 
 
@@ -259,18 +259,19 @@ def winner_of_60(corrected: bool) -> Once:
     return once
 
 
-def best_of_60(deviation: float = 0.0, **draws: Any) -> Once:
-    """The set of configs as good as the best: whether it lacks the best, of 60.
+def best_of(count: int, deviation: float = 0.0, **draws: Any) -> Once:
+    """The set of configs as good as the best: whether it lacks the best.
 
     Args:
-      deviation: of the configs' accuracies; without any all 60 are best, and the error is the
-        share of them that is left out.
+      count: of the configs.
+      deviation: of their accuracies; without any all of them are best, and the error is the share
+        of them that is left out.
       draws: for :func:`hits_of`.
     """
 
     def once(random: Random) -> float:
-        hits, expected = hits_of(random, random.normal(0.5, deviation, 60), **draws)
-        best = np.arange(60) if deviation == 0 else expected.argmax()
+        hits, expected = hits_of(random, random.normal(0.5, deviation, count), **draws)
+        best = np.arange(count) if deviation == 0 else expected.argmax()
         return float(1 - as_good_as_best(hits, GROUP)[best].mean())
 
     return once
@@ -308,10 +309,10 @@ _SET = "as good as the best"
 
 EXPERIMENTS = {
     "pairs": Experiment("effect: t over the pairs of a seed", _SEED, effect_over_pairs, 50, None),
-    "seeds2": Experiment("effect: interval over 2 seeds", _SEED, effect_over_seeds(2), 100),
-    "seeds5": Experiment("effect: interval over 5 seeds", _SEED, effect_over_seeds(5), 100),
-    "folds5": Experiment("effect: interval over 5 folds", _SONGS, effect_over_folds(5)),
-    "folds10": Experiment("effect: interval over 10 folds", _SONGS, effect_over_folds(10)),
+    "seeds2": Experiment("effect: interval over 2 seeds", _SEED, effect_over_seeds(2), 50),
+    "seeds5": Experiment("effect: interval over 5 seeds", _SEED, effect_over_seeds(5), 50),
+    "folds5": Experiment("effect: interval over 5 folds", _SONGS, effect_over_folds(5), 50),
+    "folds10": Experiment("effect: interval over 10 folds", _SONGS, effect_over_folds(10), 50),
     "f_plain3": Experiment("three values: F, 3 seeds", _NOISY, f_test(3, False), 500, None),
     "f_plain10": Experiment("three values: F, 10 seeds", _NOISY, f_test(10, False), 500, None),
     "f3": Experiment("three values: Greenhouse–Geisser, 3 seeds", _NOISY, f_test(3, True), 500),
@@ -319,19 +320,19 @@ EXPERIMENTS = {
     "terms_plain": Experiment("any of 10 terms: p", _NO_TERM, any_term("p_value"), 100, None),
     "terms": Experiment("any of 10 terms: Holm's p", _NO_TERM, any_term("p_holm"), 100),
     "splits_plain": Experiment(
-        "two models, 10 splits: t", _SONGS, models_over_splits(False), 200, None
+        "two models, 10 splits: t", _SONGS, models_over_splits(False), 100, None
     ),
     "splits": Experiment("two models, 10 splits: corrected t", _SONGS, models_over_splits(True)),
     "splits_artists": Experiment(
         "two models, 10 splits: corrected t", "random splits; other artists",
-        models_over_splits(True, True), 200, None,
+        models_over_splits(True, True), 100, None,
     ),
     "binomial": Experiment(
-        "accuracy: binomial (Wilson)", _ARTISTS, accuracy_of_one(False), 200, None
+        "accuracy: binomial (Wilson)", _ARTISTS, accuracy_of_one(False), 100, None
     ),
     "accuracy": Experiment("accuracy: over artists", _ARTISTS, accuracy_of_one(True)),
     "two_plain": Experiment(
-        "two accuracies: t over tracks", _ARTISTS, accuracies_of_two(False), 200, None
+        "two accuracies: t over tracks", _ARTISTS, accuracies_of_two(False), 100, None
     ),
     "two": Experiment("two accuracies: over artists", _ARTISTS, accuracies_of_two(True)),
     "winner_plain": Experiment(
@@ -339,28 +340,32 @@ EXPERIMENTS = {
     ),
     "winner": Experiment(
         "winner of 60: over artists, less the optimism", "deviation 2 points",
-        winner_of_60(True), 20,
+        winner_of_60(True), 10,
     ),
-    "best1": Experiment(f"{_SET}, 1 seed", _EQUAL, best_of_60(), 50),
-    "best5": Experiment(f"{_SET}, 5 seeds", _EQUAL, best_of_60(num_seeds=5), 50),
+    "best1": Experiment(f"{_SET}, 1 seed", _EQUAL, best_of(60), 25),
+    "best5": Experiment(f"{_SET}, 5 seeds", _EQUAL, best_of(60, num_seeds=5), 25),
     "best_spread": Experiment(
-        f"{_SET}, 1 seed", "60 configs, deviation 2 points", best_of_60(0.02), 50
+        f"{_SET}, 1 seed", "60 configs, deviation 2 points", best_of(60, 0.02), 25
     ),
     "best_shared": Experiment(
         f"{_SET}, 3 seeds", f"{_EQUAL}; seeds shift one half by 1 point",
-        best_of_60(num_seeds=3, shared=0.01), 50,
+        best_of(60, num_seeds=3, shared=0.01), 25,
     ),
     "best_shared_much": Experiment(
         f"{_SET}, 3 seeds", f"{_EQUAL}; seeds shift one half by 4 points",
-        best_of_60(num_seeds=3, shared=0.04), 50,
+        best_of(60, num_seeds=3, shared=0.04), 25,
+    ),
+    "best_two": Experiment(
+        f"{_SET}, 3 seeds", "two equally good configs; seeds shift one by 4 points",
+        best_of(2, num_seeds=3, shared=0.04), 300,
     ),
     "best_own": Experiment(
         f"{_SET}, 5 seeds", f"{_EQUAL}; seeds shift each by 1 point",
-        best_of_60(num_seeds=5, own=0.01), 50,
+        best_of(60, num_seeds=5, own=0.01), 25,
     ),
     "best_minority": Experiment(
         f"{_SET}, 5 seeds", f"{_EQUAL}; seeds shift six by 4 points",
-        best_of_60(num_seeds=5, minority=0.04), 50,
+        best_of(60, num_seeds=5, minority=0.04), 25,
     ),
 }  # fmt: skip
 """By name. Those without a nominal rate are shown to compare."""

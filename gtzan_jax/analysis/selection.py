@@ -33,6 +33,7 @@ FEWEST_SEEDS = 3
 """Seeds that it takes to see what a seed does to a config on all tracks alike."""
 
 _DRAWS = 1000
+_HOPELESS = 3.5  # standard errors behind the first
 _NOTHING = 1e-12  # a sum of squares of hits that is a rounding error
 
 
@@ -78,7 +79,7 @@ def as_good_as_best(correct: np.ndarray, group: np.ndarray) -> np.ndarray:
     with ξ and ζ random: R_g are the residuals of all configs summed up over group g, r_s how
     seed s shifts them on all tracks alike. What seeds change track by track is in R; r has such
     noise, too, and is scaled down by the share that it has in r. With S seeds ζ has the tails of
-    t with S - 1 degrees of freedom. Configs farther behind than in any draw leave the maximum.
+    t with S - 1 degrees of freedom. Configs far behind the first leave the maximum.
 
     Args:
       correct: (configs, seeds, tested) whether the members classified the test tracks of all
@@ -105,11 +106,23 @@ def as_good_as_best(correct: np.ndarray, group: np.ndarray) -> np.ndarray:
     if num_seeds >= FEWEST_SEEDS:
         errors += _seeds_errors(by_group, shares, random)
     behind = (hits.max() - hits) / (num_seeds * num_tested)
-    reach = errors.max(axis=1, keepdims=True) - errors
-    hopeful = behind <= reach.max(axis=0)
+    hopeful = behind <= _HOPELESS * _distance_errors(errors, errors[:, behind == 0])
     reach = errors[:, hopeful].max(axis=1, keepdims=True) - errors
     place = math.ceil(CONFIDENCE * _DRAWS) - 1
     found: np.ndarray = behind <= np.partition(reach, place, axis=0)[place]
+    return found
+
+
+def _distance_errors(errors: np.ndarray, firsts: np.ndarray) -> np.ndarray:
+    """Returns (configs,) standard errors of the distance from the first, the largest of ties.
+
+    Args:
+      errors: (draws, configs).
+      firsts: (draws, firsts) those of the best, more than one if tied.
+    """
+    products = errors.T @ firsts / len(errors)
+    squares = np.square(errors).mean(axis=0)[:, None] + np.square(firsts).mean(axis=0)
+    found: np.ndarray = np.sqrt(np.maximum(squares - 2 * products, 0).max(axis=1))
     return found
 
 

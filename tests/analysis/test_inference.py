@@ -104,7 +104,15 @@ def test_in_one_dimension_the_f_test_is_the_t_test():
         assert sphericity_free_f_test(effects, 1, overlap) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("effects", [np.array([[0.1], [-0.1]]), np.full((2, 4), [[0.1], [-0.1]])])
+@pytest.mark.parametrize(
+    "effects",
+    [
+        np.array([[0.1], [-0.1]]),
+        np.full((2, 4), [[0.1], [-0.1]]),
+        np.array([[0.7 - 0.6, 0.8 - 0.7], [0.6 - 0.7, 0.7 - 0.8]]),
+    ],
+    ids=["one run", "all alike", "alike but for rounding"],
+)
 def test_without_noise_there_is_no_f_test(effects):
     assert math.isnan(sphericity_free_f_test(effects, 1))
 
