@@ -10,16 +10,19 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
+from gtzan_jax.analysis.endings import last_epoch
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 from gtzan_jax.views import plots
 from gtzan_jax.views.sections.effects import main_shares, ranked_effects
-from gtzan_jax.views.text import Table
+from gtzan_jax.views.text import Table, plus_minus
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
 SHOWN = 5
+GAP = ("kfold", "mixed_artists", "fault_filtered", "artist_folds")
 
 
 def results_block(run: FinishedRun) -> str:
@@ -29,16 +32,54 @@ def results_block(run: FinishedRun) -> str:
         sys.exit("the README shows the retraining, and this run has none")
     shown = results.head(SHOWN)[["rank", *run.sweep.axes, "test_accuracy"]]
     session, seconds = manifest.sessions[-1], manifest.timings_s
-    cores = len(session.devices)
+    cores, last = len(session.devices), last_epoch(history)
     return (
         f"{Table.of(shown).markdown}\n\n"
-        f"The best {SHOWN} of {len(results)} networks after {manifest.sweep['epochs']} epochs. "
-        f"Retrained for {len(history)} epochs, the first ends at "
-        f"{history.test_accuracy.iloc[-1]:.4f}. All of it, imports, "
-        f"compilation, TensorBoard files and retraining included, took "
-        f"{seconds['total']:.0f} seconds on {cores} {session.platform.upper()} cores, "
-        f"with nothing compiled before."
+        f"The best {SHOWN} of {len(results)} networks after {run.sweep.epochs} epochs, ranked by "
+        "the songs that they are reported on: "
+        f"{int(results['as_good_as_best'].sum())} cannot be told from the best. "
+        f"The first, retrained {len(last.epochs)} times for "
+        f"{history['epoch'].max()} epochs, ends at {plus_minus(last.mean, last.deviation)}. All of "
+        f"it, imports, compilation, TensorBoard files and retraining included, took "
+        f"{seconds['total']:.0f} seconds on {cores} {session.platform.upper()} cores, with nothing "
+        "compiled before."
     )
+
+
+def gap_block(folder: Path) -> str:
+    """Returns accuracies with their intervals by model, for the protocols that part artists or not.
+
+    Args:
+      folder: that ``gtzan_jax.baselines --protocol=all`` wrote.
+    """
+    scores = pd.read_csv(folder / "baselines.csv")
+    scores["cell"] = [
+        f"{row.accuracy:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in scores.itertuples()
+    ]
+    cells = scores.pivot(index="model", columns="protocol", values="cell")[list(GAP)]
+    order = scores[scores["protocol"] == GAP[-1]].sort_values("accuracy", ascending=False)["model"]
+    table = Table.of(cells.loc[order.head(SHOWN)].reset_index())
+    artists = scores[scores["protocol"] == "artist_folds"].set_index("model")["accuracy"]
+    mixed = scores[scores["protocol"] == "mixed_artists"].set_index("model")["accuracy"]
+    return (
+        f"The same 948 songs give {mixed.loc[order.head(SHOWN)].min():.2f} to {mixed.max():.2f} in "
+        f"random folds and {artists.loc[order.head(SHOWN)].min():.2f} to {artists.max():.2f} in "
+        "folds that share no artist:\n\n"
+        f"{table.markdown}\n\nTest accuracy of the {SHOWN} best models by `artist_folds`, "
+        "everything tuned inside the train parts, with 95 % intervals over artists "
+        "(`python -m gtzan_jax.baselines --protocol=all`)."
+    )
+
+
+def fill(page: Path, name: str, block: str) -> None:
+    """Rewrites what stands between two markers of a page."""
+    text = re.sub(
+        f"<!-- {name} -->.*<!-- /{name} -->",
+        lambda _: f"<!-- {name} -->\n{block}\n<!-- /{name} -->",
+        page.read_text(),
+        flags=re.DOTALL,
+    )
+    page.write_text(text)
 
 
 def copy_picture(picture: Path, name: str) -> None:
@@ -48,7 +89,7 @@ def copy_picture(picture: Path, name: str) -> None:
 
 
 def main() -> None:
-    """Rewrites the block between the markers in README.md, and docs/images."""
+    """Rewrites the blocks between markers in README.md and docs/protocols.md, and docs/images."""
     run, eda, baselines = read_finished(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     if run.is_sample:
         sys.exit("the README shows the real table, and this run trained on the sample")
@@ -62,10 +103,9 @@ def main() -> None:
         copy_picture(eda / f"{name}.png", name)
     for name in ("baselines", "importance"):
         copy_picture(baselines / f"{name}.png", name)
-    readme = ROOT / "README.md"
-    block = f"<!-- results -->\n{results_block(run)}\n<!-- /results -->"
-    text = re.sub("<!-- results -->.*<!-- /results -->", block, readme.read_text(), flags=re.DOTALL)
-    readme.write_text(text)
+    fill(ROOT / "README.md", "results", results_block(run))
+    for page in (ROOT / "README.md", ROOT / "docs" / "protocols.md"):
+        fill(page, "gap", gap_block(baselines))
 
 
 if __name__ == "__main__":

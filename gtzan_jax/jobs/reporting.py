@@ -186,6 +186,7 @@ def claims_section(
     return {
         "rows": rows,
         "names": names,
+        "notes": claims.NOTES,
         "losses": {each.sweep.loss for each in runs},
         "floor": claims.softmax_twice_floor(len(run.manifest.data.genres)),
     }

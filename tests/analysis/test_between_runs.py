@@ -82,16 +82,18 @@ def test_an_interval_is_over_the_seeds_that_both_runs_have(tmp_path):
 
 
 def test_seeds_are_paired_by_their_number(tmp_path):
+    """The other run has two of the seeds, in another order, and one more between them."""
     accuracy = np.random.default_rng(4).uniform(0.2, 0.8, (12, 3))
-    seeds = members_of(SWEEP, 1, [2, 0, 1])
-    other = history_of(SWEEP, accuracy[:, [2, 0, 1]])
-    other = dataclasses.replace(other, members=tuple(seeds))
+    other = history_of(SWEEP, np.stack([accuracy[:, 2], np.full(12, 0.9), accuracy[:, 0]], axis=1))
+    other = dataclasses.replace(other, members=tuple(members_of(SWEEP, 1, [2, 5, 0])))
     runs = [
         read_finished(write_run(tmp_path / "a", SWEEP, history_of(SWEEP, accuracy))),
-        read_finished(write_run(tmp_path / "b", SWEEP, other, seeds=[2, 0, 1])),
+        read_finished(write_run(tmp_path / "b", SWEEP, other, seeds=[2, 5, 0])),
     ]
     found = compare(runs).pairs.iloc[0]
+    assert found.paired_runs == 2
     assert (found.difference, found.configs_p10, found.configs_p90) == (0, 0, 0)
+    assert np.isnan(found.low)  # equal differences tell nothing of their variance
 
 
 @pytest.mark.parametrize("changes", [{"split": {"seed": 1}}, {"data": {"sha256": "0" * 64}}])
