@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "statistics.md"
 def rates() -> str:
     """Returns a table of error rates."""
     lines = [
-        "| what | with | errs at most | errs | replications |",
+        "| what | with | promised | errs | replications |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
     for each in (EXPERIMENTS | CLAIM_EXPERIMENTS).values():
