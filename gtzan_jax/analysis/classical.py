@@ -124,20 +124,15 @@ def evaluate(
     Yields:
       the model's name, the place of the fold, and how the model did on it, in any order.
     """
-    from joblib.externals.loky import get_reusable_executor  # type: ignore[import-untyped]
     from sklearn.utils.parallel import Parallel, delayed
 
     x = table.x.astype(np.float64)
     work = Parallel(jobs, return_as="generator_unordered")
-    try:
-        yield from work(
-            delayed(_evaluate)(name, tuned, x, table.y, place, fold)
-            for name, tuned in models.items()
-            for place, fold in enumerate(folds)
-        )
-    finally:
-        if jobs != 1:  # idle processes keep their memory, and complain when a command is stopped
-            get_reusable_executor().shutdown(kill_workers=True)
+    yield from work(
+        delayed(_evaluate)(name, tuned, x, table.y, place, fold)
+        for name, tuned in models.items()
+        for place, fold in enumerate(folds)
+    )
 
 
 def _evaluate(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import make_sweep
 from finished_runs import random_history
+from matplotlib.legend import Legend
 
 from gtzan_jax.analysis import exploration
 from gtzan_jax.rundir.ranking import results_table
@@ -48,9 +49,10 @@ ACCURACIES = pd.DataFrame(
 WINNERS = pd.DataFrame({"configs": [1, 3, 12], "apparent": [0.5, 0.6, 0.7], "held_out": 0.5})
 SCORES = pd.DataFrame(
     [
-        [protocol, model, accuracy, accuracy - 0.1, accuracy + 0.1]
-        for protocol, accuracy in (("kfold", 0.7), ("artist_folds", 0.5))
-        for model in ("ours", "other")
+        ["kfold", "ours", 0.7, 0.6, 0.8],
+        ["kfold", "other", 0.6, np.nan, np.nan],  # as where all tracks were recognised
+        ["artist_folds", "other", 0.5, 0.4, 0.55],
+        ["artist_folds", "ours", 0.45, 0.4, 0.5],
     ],
     columns=["protocol", "model", "accuracy", "low", "high"],
 )
@@ -105,7 +107,7 @@ IMPORTANCE = pd.DataFrame(
         ),
         (
             plots.accuracy_by_protocol(SCORES, ["artist_folds"], "ours", NOTE),
-            ["ours", "other", "kfold", "artist_folds"],
+            ["ours", "other", "kfold", "artist_folds", "artists kept apart"],
         ),
         (
             plots.feature_importance(IMPORTANCE, "other", "ours", NOTE, top=2),
@@ -121,6 +123,21 @@ def test_figures_are_labelled_and_name_their_data(figure, labels):
     figure.savefig(io.BytesIO())  # lays the ticks out
     texts = {text.get_text() for text in figure.findobj(match=lambda a: hasattr(a, "get_text"))}
     assert {NOTE, *labels} <= texts
+
+
+@pytest.mark.parametrize("apart", [["artist_folds"], [], ["artist_folds", "kfold"]])
+def test_every_accuracy_stands_in_the_row_of_its_model(apart):
+    (axes,) = plots.accuracy_by_protocol(SCORES, apart, "ours", NOTE).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "other"]
+    names = [text.get_text() for legend in axes.findobj(Legend) for text in legend.get_texts()]
+    drawn = {
+        (name, int(np.rint(row)), accuracy)
+        for name, (line, *_) in zip(names, axes.containers, strict=True)
+        for accuracy, row in line.get_xydata()
+    }
+    rows = {"ours": 0, "other": 1}
+    expected = zip(SCORES["protocol"], SCORES["model"].map(rows), SCORES["accuracy"], strict=True)
+    assert drawn == set(expected)
 
 
 def numbered(count):

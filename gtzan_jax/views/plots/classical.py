@@ -66,7 +66,7 @@ def _draw_protocols(
     """
     drawn = []
     for place, (name, table) in enumerate(shown.items()):
-        rows = np.arange(len(table)) + (0.8 / max(3, len(shown))) * (place - (len(shown) - 1) / 2)
+        rows = np.arange(len(table)) + 0.8 * ((place + 0.5) / len(shown) - 0.5)
         accuracy = table["accuracy"].to_numpy()
         reach = np.stack([accuracy - table["low"], table["high"] - accuracy])
         drawn.append(
