@@ -608,7 +608,7 @@ def test_a_bad_sweep_file_is_refused_at_once(folder, capsys, edit, fragments):
 
 BAD_SWEEP_PLACES = {
     "a misspelt name": ("asignment", None, ["'asignment' (did you mean 'assignment'?)", "smoke"]),
-    "nothing there": ("bad.toml", None, ["no sweep 'bad.toml': give one of assignment, large"]),
+    "nothing there": ("bad.toml", None, ["no sweep 'bad.toml': give one of assignment, base"]),
     "no name": ("", None, ["no sweep ''"]),
     "a name that is too long": ("x" * 300, None, ["no sweep"]),
     "a folder": ("bad.toml", lambda p: p.mkdir(), ["no sweep 'bad.toml' (which is no file)"]),
@@ -648,8 +648,8 @@ BAD_FLAGS = {
     "a split seed below 0": (["--split_seed=-1"], ["--split_seed=-1"]),
     "a split seed beyond 2³²": (["--split_seed=4294967296"], ["--split_seed=4294967296"]),
     "an unknown protocol": (["--protocol=random"], ["--protocol=random", "holdout|kfold"]),
-    "one fold": (["--num_folds=1"], ["num_folds must be a whole number from 2"]),
-    "no folds": (["--num_folds=0"], ["num_folds must be a whole number from 2"]),
+    "one fold": (["--num_folds=1"], ["1 is not an integer in the range [2, 1000]"]),
+    "no folds": (["--num_folds=0"], ["0 is not an integer in the range [2, 1000]"]),
     "folds in words": (["--num_folds=two"], ["--num_folds=two"]),
     "more folds than tracks of a genre": (
         ["--protocol=kfold", "--num_folds=101"],
