@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MIN_TRACKS = 20
 
 MIN_TRACKS_PER_GENRE = 2
+MAX_GENRES = 256  # a prediction is kept in a byte
 
 # The data set's own names: blues.00000.wav is a song, blues.00000.3.wav a chunk of it. Five digits
 # before the chunk's number: years and versions, as in live.2020.3.wav, are no songs' numbers.
@@ -202,6 +203,11 @@ def _check_genres(labels: list[str], rows: list[str], source: str) -> None:
     if len(counts) < 2:
         only = reprlib.repr(labels[0])
         raise InputError(f"{source}: only one genre, {only}, but at least two are needed")
+    if len(counts) > MAX_GENRES:
+        raise InputError(
+            f"{source}, column 'label': {len(counts):,} genres, such as {reprlib.repr(labels[0])}; "
+            f"at most {MAX_GENRES} are allowed: are these the names of tracks?"
+        )
     alike: dict[str, str] = {}  # by plain_genre
     for genre, count in counts.most_common():
         if count < MIN_TRACKS_PER_GENRE:

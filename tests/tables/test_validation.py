@@ -7,6 +7,7 @@ import pytest
 from csv_edits import set_cell, sha256, small_text
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.tables.sample import sample_frame
 from gtzan_jax.tables.schema import COLUMNS, FEATURES
 from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table, read_table
 from gtzan_jax.tables.validation import parse_table, table_from_frame
@@ -246,3 +247,12 @@ def test_a_bad_frame_is_refused(text, column, value, fragments):
         table_from_frame(frame)
     for fragment in fragments:
         assert fragment in str(caught.value)
+
+
+def test_names_of_tracks_are_not_taken_for_genres():
+    frame = sample_frame()
+    frame["label"] = frame["filename"]
+    with pytest.raises(InputError, match=r"'label': 1,000 genres.*at most 256.*names of tracks\?"):
+        parse_table(frame.to_csv(index=False), "table.csv")
+    frame["label"] = [f"g{row % 256}" for row in range(1000)]
+    assert len(parse_table(frame.to_csv(index=False), "table.csv").genres) == 256
