@@ -69,7 +69,7 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
 
 
 def retraining_line(history: "pd.DataFrame") -> str:
-    """Returns one line on a retraining: mean and deviation over its networks.
+    """Returns what a retraining came to, a line or two: mean and deviation over its networks.
 
     Args:
       history: one row an epoch of a network, with the metrics that the protocol has.
@@ -80,7 +80,7 @@ def retraining_line(history: "pd.DataFrame") -> str:
         f"test accuracy {plus_minus(last.mean, last.deviation)}"
     )
     if chosen:
-        line += f"; at the epochs best by validation {plus_minus(chosen.mean, chosen.deviation)}"
+        line += f"\n  at the epochs best by validation {plus_minus(chosen.mean, chosen.deviation)}"
     return line
 
 

@@ -173,7 +173,8 @@ def test_a_config_can_be_retrained_under_another_protocol(smoke):
     done = command("retrain", *flags, "--retrain_epochs=2", "--platform=cpu", folder=run.parent)
     assert done.returncode == 0, done.stderr
     assert "retrained 6 times for 2 epochs: test accuracy 0." in done.stdout
-    assert "; at the epochs best by validation 0." in done.stdout
+    assert "\n  at the epochs best by validation 0." in done.stdout
+    assert max(map(len, done.stdout.splitlines()[:2])) <= 80
     history = pd.read_csv(run / "best" / "history.csv")
     assert len(history.groupby(["fold", "seed"])) == 6
     retraining = RunDir(run).read_manifest().retraining
