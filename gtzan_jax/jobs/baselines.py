@@ -30,7 +30,7 @@ from gtzan_jax.rundir.manifest import as_dict
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import Fold, unseen_genres
-from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide, groups_of
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Division, divide, groups_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.splits import VALIDATION_SHARE, deal
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 
 ALL = "all"
 """Stands for every protocol."""
-
-ARTISTS_APART = ("fault_filtered", "artist_folds")
-"""The protocols that test on artists that were not trained on."""
 
 _TRIED, _RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
 _IMPORTANCE, _IMPORTANCE_OF = "feature importance", "artist_folds"

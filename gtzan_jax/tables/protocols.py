@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _ARTIST_FOLDS = ("1", "2", "3")  # as the list numbers them
 
+ARTISTS_APART = ("artist_folds", "fault_filtered")
+"""The protocols that test on artists that were not trained on, the one to trust first."""
+
 
 @dataclass(frozen=True)
 class Protocol:

@@ -8,15 +8,13 @@ import msgspec
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import refuse_links
 from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.tables.protocols import ARTISTS_APART
 from gtzan_jax.text import printable
 from gtzan_jax.views.sections.pictures import Pictures
 from gtzan_jax.views.text import NOTHING, Table, interval, points
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ARTISTS_APART = ("artist_folds", "fault_filtered")
-"""Protocols that test on artists that were not trained on, the one to trust most first."""
 
 
 class _Data(msgspec.Struct):

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import ARTISTS_APART, divide
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.views.classical import ARTISTS_APART
 
 
 def limits_section(run: FinishedRun, table: FeatureTable | None) -> dict[str, Any]:
