@@ -1,5 +1,4 @@
 import os
-import stat
 import subprocess
 import sys
 
@@ -94,21 +93,6 @@ def test_a_trace_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be made"), platforms.profiled(f"{tmp_path}/file"):
         pass
-
-
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="needs POSIX permissions")
-def test_a_cache_that_others_can_write_is_not_trusted(tmp_path, monkeypatch):
-    settings = {}
-    monkeypatch.setattr(jax.config, "update", settings.__setitem__)
-    folder = tmp_path / "xla"
-    folder.mkdir()
-    folder.chmod(0o777)
-    with pytest.warns(UserWarning, match="writable for others"):
-        platforms._enable_compilation_cache(folder)
-    assert not settings
-    folder.chmod(stat.S_IRWXU)
-    platforms._enable_compilation_cache(folder)
-    assert settings["jax_compilation_cache_dir"] == str(folder)
 
 
 def test_a_second_process_finds_the_programs(tmp_path):
