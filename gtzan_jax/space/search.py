@@ -1,6 +1,7 @@
 """Searches: what proposes configs and how long they train, and is told their results."""
 
 import itertools
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -33,10 +34,14 @@ class Score(NamedTuple):
     loss: float
 
     @property
+    def diverged(self) -> bool:
+        """Whether a figure is not finite."""
+        return not (math.isfinite(self.accuracy) and math.isfinite(self.loss))
+
+    @property
     def key(self) -> tuple[bool, float, float]:
         """Sorts the best first: by accuracy, ties by the loss, what diverged last."""
-        diverged = self.accuracy != self.accuracy or not abs(self.loss) < float("inf")
-        return (diverged, 0.0, 0.0) if diverged else (False, -self.accuracy, self.loss)
+        return (True, 0.0, 0.0) if self.diverged else (False, -self.accuracy, self.loss)
 
 
 class Search(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.space.axes import choice, shown, whole
 
-SAMPLERS = ("tpe", "cma", "gp", "qmc")
+SAMPLERS = ("tpe", "cma", "qmc")
 """Searches that are Optuna's."""
 
 KINDS = ("grid", "random", "halving", *SAMPLERS)
