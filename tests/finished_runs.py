@@ -213,7 +213,8 @@ def networks_frame(protocol: str, **curves: np.ndarray) -> pd.DataFrame:
         for metric in PROTOCOLS[protocol].metrics
     }
     seed, epoch = np.repeat(np.arange(networks), epochs), np.tile(np.arange(epochs) + 1, networks)
-    return pd.DataFrame({"fold": 0, "seed": seed, "epoch": epoch, **columns})
+    kept = epoch == epochs
+    return pd.DataFrame({"fold": 0, "seed": seed, "epoch": epoch, "kept": kept, **columns})
 
 
 def write_confusion(folder: Path, counts: np.ndarray) -> None:

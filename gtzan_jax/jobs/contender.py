@@ -74,11 +74,19 @@ class Contender:
       divisions: all that will be asked for, with a validation part in each fold.
       first_seed: of the sweep and of the retraining.
       num_seeds: networks of the retraining on each fold.
+
+    Raises:
+      InputError: members of the sweep may stop early.
     """
 
     def __init__(
         self, sweep: Sweep, divisions: Sequence[Division], first_seed: int, num_seeds: int
     ) -> None:
+        if sweep.stops_early:
+            raise InputError(
+                f"{sweep.name}: patience is an axis, but here each fold's epochs are chosen on its "
+                "validation part; leave patience out"
+            )
         folds = [fold for division in divisions for fold in division.folds]
         self._sizes = sizes_of(divisions[0].table, [*map(_tried, folds), *map(_retrained, folds)])
         self._engine = Engine(sweep, MlpFamily(), self._sizes, len(folds) * sweep.num_seeds)

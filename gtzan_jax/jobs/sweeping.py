@@ -28,6 +28,7 @@ from gtzan_jax.space.search import Grid, Proposal
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.trainer import repacking
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.platforms import (
     devices_in_use,
@@ -165,8 +166,9 @@ def _train(
     wanted = {config.id for config in proposal.configs}
     members = [member for member in job.members if member.config_id in wanted]
     chunks = engine.chunks(store.missing(members), proposal.first_epoch, proposal.epochs)
+    run = repacking.train if job.sweep.stops_early else Engine.run
     try:
-        for trained in engine.run(chunks, job.division.arrays):
+        for trained in run(engine, chunks, job.division.arrays):
             for written in store.add(trained):
                 progress.take(written)
     finally:

@@ -19,7 +19,7 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
-FORMAT = 4
+FORMAT = 5
 """Raised with every change of the schema; another format is refused. The first had no number."""
 
 _LONGEST = 200  # letters of a reason: it may quote the file

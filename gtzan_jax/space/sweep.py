@@ -105,6 +105,20 @@ class Sweep:
         return int(config.get("batch_size", self.batch_size))
 
     @property
+    def stops_early(self) -> bool:
+        """Whether some config may stop before the last epoch."""
+        return any(self.axes.get("patience", ()))
+
+    def check_protocol(self, protocol: str) -> None:
+        """Raises InputError where a config stops early and the protocol has no validation part."""
+        if self.stops_early and PROTOCOLS[protocol].select_on != "validation":
+            others = [name for name, p in PROTOCOLS.items() if p.select_on == "validation"]
+            raise InputError(
+                f"{self.name}: patience is counted on the validation part, and the protocol "
+                f"{protocol} has none; take one of {', '.join(others)}, or leave patience out"
+            )
+
+    @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Every batch size that occurs."""
         return self.axes.get("batch_size") or (self.batch_size or 1,)

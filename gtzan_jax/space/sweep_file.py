@@ -107,6 +107,7 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     )
     if not PROTOCOLS[sweep.protocol].takes_num_folds:  # no difference between two runs, then
         sweep = replace(sweep, num_folds=Sweep.num_folds)
+    sweep.check_protocol(sweep.protocol)
     return _searched(sweep, choices, where)
 
 

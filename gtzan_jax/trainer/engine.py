@@ -160,15 +160,15 @@ class Engine:
     ) -> list[Chunk]:
         """Lays members out as chunks, those that share random numbers one after another.
 
-        Unless packed, a chunk is all configs of a bucket's slice, so that the same members have
-        the same chunks whether a run was interrupted or not; it is left out if none of them is
-        wanted.
+        A chunk is all configs of a bucket's slice, so that the same members have the same chunks
+        whether a run was interrupted or not; it is left out if none of them is wanted. Packed, and
+        later than from the first epoch on, only the members that are wanted fill the chunks.
 
         Args:
           members: which to train.
           first_epoch: from which on; above 0 they need states to go on from.
           epochs: at the end. Default: the sweep's.
-          packed: whether the members that are wanted fill the chunks, whatever there was before.
+          packed: whether to leave out of the slices what is not wanted.
         """
         wanted: dict[tuple[int, int], set[str]] = {}
         for member in members:
@@ -178,7 +178,7 @@ class Engine:
             Chunk(bucket, fold, seed, ids, first_epoch, until)
             for (seed, fold), configs in sorted(wanted.items())
             for bucket in self.buckets
-            for ids in (self._packed if packed else self._slices)(bucket, configs)
+            for ids in self._slices(bucket, configs, packed or first_epoch > 0)
         ]
 
     def run(
@@ -266,21 +266,16 @@ class Engine:
 
     def _submit(self, bucket: Bucket, largest: int) -> None:
         """Has a program compiled that is large enough for each of a bucket's chunks."""
-        members = max(largest, *map(len, self._cut(bucket)))
+        members = max(largest, *map(len, self.cut(bucket, bucket.places)))
         self._programs[bucket] = self._pool.submit(self.compile, bucket, members)
 
-    def _cut(self, bucket: Bucket) -> list[tuple[int, ...]]:
-        return self.cut(bucket, bucket.places)
-
-    def _slices(self, bucket: Bucket, wanted: set[str]) -> Iterator[tuple[str, ...]]:
-        for places in self._cut(bucket):
-            ids = self._ids(places)
-            if not wanted.isdisjoint(ids):
-                yield ids
-
-    def _packed(self, bucket: Bucket, wanted: set[str]) -> Iterator[tuple[str, ...]]:
+    def _slices(self, bucket: Bucket, wanted: set[str], packed: bool) -> Iterator[tuple[str, ...]]:
         ids = [i for i in self._order if i in wanted and self.bucket_of[i] == bucket]
-        yield from self.cut(bucket, ids) if ids else ()
+        if not packed:
+            ids = list(self._ids(bucket.places))
+        for part in self.cut(bucket, ids) if ids else ():
+            if not wanted.isdisjoint(part):
+                yield part
 
     def _compile_drawing(self) -> RandomNumbers:
         drawing = compile_drawing(self.drawn, self.devices)
@@ -296,7 +291,13 @@ class Engine:
         """Compiles a program for members of a bucket, see ``programs.compile_training``."""
         example = self.hyperparameters(self._ids(bucket.places[:1]), 1)
         return compile_training(
-            Static(self.family, bucket.structure, bucket.batch_size, self.sweep.loss),
+            Static(
+                self.family,
+                bucket.structure,
+                bucket.batch_size,
+                self.sweep.loss,
+                self.sweep.stops_early,
+            ),
             self.drawn,
             shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
             rounded_up(members, len(self.devices)),
@@ -374,13 +375,25 @@ class _Run:
         epochs, count = chunk.epochs - chunk.first_epoch, len(chunk.config_ids)
         history = np.concatenate([joined(part.histories, epochs) for part in parts])[:count]
         predicted = np.concatenate([np.asarray(part.predicted) for part in parts])[:count]
+        last, best = self._epochs_of(chunk, parts)
         states: list[State] = []
         if self._keep_states:
             for part in parts:
                 host: Tree = jax.tree.map(np.asarray, part.state)
                 size = len(jax.tree.leaves(host)[0])
                 states += [jax.tree.map(lambda a, i=i: a[i], host) for i in range(size)]
-        return Trained(chunk, history, predicted, states[:count])
+        return Trained(chunk, history, predicted, last, best, states[:count])
+
+    def _epochs_of(self, chunk: Chunk, parts: Sequence[_Part]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the last and the best epoch of every member, (members,) int32 each."""
+        stopping = [part.state.stopping for part in parts]
+        count = len(chunk.config_ids)
+        if None in stopping:
+            last = np.full(count, chunk.epochs, np.int32)
+            return last, last
+        epochs = [(np.asarray(s.epochs), np.asarray(s.best)) for s in stopping if s]
+        last, best = np.concatenate(epochs, axis=1)[:, :count]
+        return last, best
 
 
 def joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:

@@ -74,10 +74,10 @@ def retraining_line(history: "pd.DataFrame") -> str:
     Args:
       history: one row an epoch of a network, with the metrics that the protocol has.
     """
-    last, chosen = endings.last_epoch(history), endings.chosen_epoch(history)
+    kept, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
     line = (
-        f"retrained {counted(len(last.epochs), 'time')} for {history['epoch'].max()} epochs: "
-        f"test accuracy {plus_minus(last.mean, last.deviation)}"
+        f"retrained {counted(len(kept.epochs), 'time')} for {history['epoch'].max()} epochs: "
+        f"test accuracy {plus_minus(kept.mean, kept.deviation)}"
     )
     if chosen:
         line += f"\n  at the epochs best by validation {plus_minus(chosen.mean, chosen.deviation)}"

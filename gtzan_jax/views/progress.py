@@ -72,8 +72,7 @@ class SweepProgress(_Bar):
 
     def take(self, trained: "Trained") -> None:
         """Takes in a chunk that has been trained."""
-        final = trained.history[:, -1]
-        finite = final[np.isfinite(final).all(axis=1)]
+        finite = trained.kept[np.isfinite(trained.kept).all(axis=1)]
         self._best = max(self._best, float(finite[:, self._metric].max(initial=0.0)))
         before = self._members
         # A chunk may hold members that were there: those of a run on other devices.

@@ -70,12 +70,13 @@ def write_runs(folder: Path, sweep: Sweep, history: "History", order: Sequence[s
     num_runs = len(history.members) // len(history.config_ids)
     shown = order[: max(1, MAX_RUNS // num_runs)]
     names = _folders_of_runs(history)
-    for config_id, runs in zip(shown, history.of(shown), strict=True):
+    for config_id, members in zip(shown, history.places_of(shown), strict=True):
         place = sweep.places[config_id]
         config = sweep.configs[place]
         name = run_name(place, config)
         start = summary_v2.hparams_pb(dict(config), trial_id=name)
-        for path, curves in zip(names, runs, strict=True):
+        for path, member in zip(names, members, strict=True):
+            curves = history.figures[member, : history.last[member]]
             _write(folder / name / path, [start, *curve_summaries(curves, metrics), ending])
 
 

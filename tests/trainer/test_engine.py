@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import numpy_mlp
@@ -292,8 +294,11 @@ def test_chunks_are_the_same_whether_members_are_missing_or_not(sweep):
 def test_packed_chunks_hold_what_is_wanted_and_nothing_else(sweep):
     members = members_of(sweep, 2, [0, 1])[1::3]  # a third of each chunk
     with engine_of(sweep, chunk_size=4, mode="padded") as engine:
-        chunks = engine.chunks(members, 1, 3, packed=True)
-        whole = engine.chunks(members, 1, 3)
+        chunks = engine.chunks(members, packed=True)
+        assert engine.chunks(members, 1, 3) == [
+            dataclasses.replace(chunk, first_epoch=1) for chunk in chunks
+        ]
+        whole = engine.chunks(members)
     assert sorted(member for chunk in chunks for member in chunk.members) == sorted(members)
     assert [len(chunk.config_ids) for chunk in chunks] == [4] * 4
     assert len(whole) == 12

@@ -27,10 +27,10 @@ class Terminal(io.StringIO):
 def feed(progress):
     """Feeds four chunks of three members, one of which diverges."""
     for _ in range(4):
-        history = np.full((3, 2, len(METRICS)), 0.25, np.float32)
-        history[:, -1, METRICS.index("validation_accuracy")] = 0.75
-        history[1, -1] = [np.nan, 0.9, np.nan, 0.9, np.nan, 0.9]
-        progress.take(SimpleNamespace(chunk=SimpleNamespace(config_ids="abc"), history=history))
+        kept = np.full((3, len(METRICS)), 0.25, np.float32)
+        kept[:, METRICS.index("validation_accuracy")] = 0.75
+        kept[1] = [np.nan, 0.9, np.nan, 0.9, np.nan, 0.9]
+        progress.take(SimpleNamespace(chunk=SimpleNamespace(config_ids="abc"), kept=kept))
 
 
 def test_without_a_terminal_every_eighth_is_a_line(capsys):
