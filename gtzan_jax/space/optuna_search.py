@@ -1,11 +1,13 @@
 """Optuna's samplers as a search, by ask and tell in batches; the study is kept in a file."""
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.ranges import Choices, Range
 from gtzan_jax.space.search import Proposal, Score
@@ -101,6 +103,19 @@ class OptunaSearch:
             self._study.tell(trial, state=TrialState.FAIL)
         else:
             self._study.tell(trial, score.accuracy)
+
+
+def widest_configs(sweep: Sweep) -> list[Config]:
+    """Returns configs into whose programs all fit that a search may propose.
+
+    These are the widest of every value of the axes that are part of a program's key.
+    """
+    values: dict[str, tuple[Any, ...]] = {}
+    for name, choice in sweep.axes.items():
+        bounds = (sweep.ranges[name].low, sweep.ranges[name].high) if name in sweep.ranges else ()
+        kind, found = AXES[name].kind, choice or bounds
+        values[name] = {"shape": (max(found),), "static": found}.get(kind, found[:1])
+    return [Config(tuple(values), each) for each in itertools.product(*values.values())]
 
 
 def _import(kind: str) -> Any:

@@ -52,7 +52,7 @@ class Search(Protocol):
     """
 
     def ask(self) -> Proposal | None:
-        """Returns what to train next; None at the end."""
+        """Returns what to train next, the same until it is told of; None at the end."""
         ...
 
     def tell(self, scores: Mapping[str, Score]) -> None:
@@ -64,14 +64,16 @@ class Grid:
     """Every config of a sweep, for all its epochs, in one proposal: a grid, or random draws."""
 
     def __init__(self, sweep: Sweep) -> None:
-        self._proposals = [Proposal(sweep.configs, 0, sweep.epochs)]
+        self._next: Proposal | None = Proposal(sweep.configs, 0, sweep.epochs)
 
     def ask(self) -> Proposal | None:
-        """Returns the whole grid, once."""
-        return self._proposals.pop() if self._proposals else None
+        """Returns the whole grid; None when it has been trained."""
+        return self._next
 
     def tell(self, scores: Mapping[str, Score]) -> None:
         """Ignores the results: a grid does not depend on them."""
+        del scores
+        self._next = None
 
 
 class Halving:

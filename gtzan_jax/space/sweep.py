@@ -107,7 +107,7 @@ class Sweep:
     @property
     def stops_early(self) -> bool:
         """Whether some config may stop before the last epoch."""
-        return any(self.axes.get("patience", ()))
+        return "patience" in self.ranges or any(self.axes.get("patience", ()))
 
     def check_protocol(self, protocol: str) -> None:
         """Raises InputError where a config stops early and the protocol has no validation part."""

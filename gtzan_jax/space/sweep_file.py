@@ -119,6 +119,8 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
             f"{where}: the search '{search.kind}' goes by the validation part, which the protocol "
             f"{sweep.protocol} does not have; --set=protocol=holdout has one"
         )
+    if search.kind == "halving" and sweep.stops_early:
+        raise InputError(f"{where}: halving gives each config its epochs; leave axes.patience out")
     if search.num_configs is None and sweep.ranges:
         raise InputError(
             f"{where}: axes.{next(iter(sweep.ranges))} is a range, of which a grid cannot be made: "

@@ -150,6 +150,10 @@ class Engine:
                 self._configs[config.id] = config
                 self._order.append(config.id)
 
+    def num_weights(self, bucket: Bucket) -> int:
+        """Returns how many weights a member has in a bucket's program, padding included."""
+        return self.family.num_weights(bucket.structure, self._sizes)
+
     def chunks(
         self,
         members: Collection[Member],
@@ -283,8 +287,8 @@ class Engine:
 
     def cut(self, bucket: Bucket, members: Sequence[T]) -> list[tuple[T, ...]]:
         """Cuts what members of a bucket differ in, configs or seeds, into chunks."""
-        num_weights = self.family.num_weights(bucket.structure, self._sizes)
-        most = self._chunk_size or planner.chunk_size(num_weights, self._costs) * len(self.devices)
+        fitting = planner.chunk_size(self.num_weights(bucket), self._costs)
+        most = self._chunk_size or fitting * len(self.devices)
         return planner.even_chunks(members, most, len(self.devices))
 
     def compile(self, bucket: Bucket, members: int, own_seeds: bool = False) -> Program:
