@@ -8,10 +8,11 @@
 
 The two runs have trained every config of a space, so that searches are simulated by looking
 histories up: the searches are the package's own. Each sees the validation figures of one seed;
-what it chooses is judged by the test accuracy, mean over all seeds and folds.
+what it chooses is judged by the test accuracy with the other seeds, mean over them and all folds.
 """
 
 import dataclasses
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -53,8 +54,8 @@ class Space:
     Attributes:
       sweep: a grid.
       name: for people.
-      truth: (configs,) test accuracy after the last epoch, mean over seeds and folds; 0 where a
-        member diverged.
+      truth: (configs, seeds) test accuracy after the last epoch, mean over folds; 0 where a member
+        diverged.
       validation: (configs, seeds, epochs, 2) accuracy and loss, means over folds.
     """
 
@@ -76,7 +77,7 @@ class Space:
         return cls(
             sweep,
             f"{sweep.name}: {sweep.num_configs:,} configs × {sweep.epochs} epochs",
-            np.nan_to_num(run.mean_accuracy),
+            np.nan_to_num(run.accuracy_by_fold).mean(axis=1),
             by_id[order],
         )
 
@@ -91,9 +92,22 @@ class Space:
         accuracy, loss = self.validation[place, seed % self.validation.shape[1], epochs - 1]
         return Score(float(accuracy), float(loss))
 
-    def regret(self, config: Config) -> float:
-        """Returns by how much a config is truly below the best."""
-        return float(self.truth.max() - self.truth[self.sweep.places[config.id]])
+    @functools.cached_property
+    def best(self) -> float:
+        """The accuracy, with a seed, of the config that is best by the others; mean over seeds.
+
+        The largest mean of all would have the luck of the config that has it.
+        """
+        seeds = range(self.truth.shape[1])
+        chosen = [np.delete(self.truth, seed, axis=1).mean(axis=1).argmax() for seed in seeds]
+        return float(np.mean([self.truth[place, seed] for place, seed in zip(chosen, seeds)]))
+
+    def regrets(self, config: Config, seed: int) -> dict[str, float]:
+        """Returns by how much a config that was chosen with a seed is below the best."""
+        by_seed = self.truth[self.sweep.places[config.id]]
+        others = np.delete(by_seed, seed % len(by_seed)).mean()
+        largest = self.truth.mean(axis=1).max()
+        return {"regret": self.best - others, "below_largest": largest - by_seed.mean()}
 
 
 def played(space: Space, search: Search, seed: int) -> Iterator[tuple[int, Config]]:
@@ -141,7 +155,7 @@ def regrets(space: Space) -> pd.DataFrame:
 
     def note(search: str, seed: int, cost: int, config: Config) -> None:
         row = {"search": search, "seed": seed, "budget": cost / space.whole}
-        rows.append(row | {"regret": space.regret(config)})
+        rows.append(row | space.regrets(config, seed))
 
     every = space.sweep.num_configs
     for seed in SEEDS:
@@ -168,40 +182,47 @@ def regrets(space: Space) -> pd.DataFrame:
 
 def curves_of(found: pd.DataFrame, space: Space) -> pd.DataFrame:
     """Returns the quartiles of the regret of each search by budget."""
-    grouped = found.groupby(["search", found["budget"].round(6)], sort=False)["regret"]
-    table = grouped.quantile([0.25, 0.5, 0.75]).unstack().reset_index()
-    table.columns = pd.Index(["search", "budget", "low", "median", "high"])
-    return table.assign(space=space.name).sort_values(["search", "budget"], ignore_index=True)
+    grouped = found.groupby(["search", found["budget"].round(6)], sort=False)
+    table = grouped["regret"].quantile([0.25, 0.5, 0.75]).unstack()
+    table.columns = pd.Index(["low", "median", "high"])
+    table["below_largest"] = grouped["below_largest"].median()
+    return table.reset_index().assign(space=space.name).sort_values(["search", "budget"])
+
+
+def marked(curves: pd.DataFrame) -> dict[str, "pd.Series[float]"]:
+    """Returns the row of each search that the page shows: that nearest to a budget, or the last."""
+    rows = {}
+    for search, budget in MARKED:
+        own = curves[curves["search"] == search]
+        distance = (own["budget"] - (budget or own["budget"].max())).abs()
+        rows[search] = own.iloc[distance.argmin()]
+    return rows
 
 
 def lines_of(curves: pd.DataFrame, space: Space) -> list[str]:
     """Returns the rows of the page's table for a space."""
-    lines = []
-    for search, at in MARKED:
-        rows = curves[curves["search"] == search]
-        row = rows.iloc[(rows["budget"] - (at or rows["budget"].max())).abs().argmin()]
-        met = "yes" if row["median"] <= TARGET else "no"
-        lines.append(
-            f"| {space.name} | {search} | {100 * row['budget']:.1f} % | "
-            f"{100 * row['median']:.1f} | {100 * row['low']:.1f} to {100 * row['high']:.1f} | "
-            f"{met} |"
-        )
-    return lines
+    return [
+        f"| {space.name} | {search} | {100 * row['budget']:.1f} % | {100 * row['median']:.1f} | "
+        f"{100 * row['low']:.1f} to {100 * row['high']:.1f} | {100 * row['below_largest']:.1f} |"
+        for search, row in marked(curves).items()
+    ]
 
 
 def verdict(curves: pd.DataFrame, space: Space) -> str:
     """Says whether halving reached the target."""
-    row = curves[curves["search"] == "halving"].iloc[-1]
-    grid = curves[curves["search"] == "grid"].iloc[-1]
-    near = row["median"] <= TARGET and row["budget"] <= QUARTER
-    same = row["median"] - grid["median"] <= TARGET
+    rows = marked(curves)
+    half, grid = rows["halving"], rows["grid"]
+    near = half["median"] <= TARGET and half["budget"] <= QUARTER
+    worst = half["below_largest"] <= TARGET
     return (
-        f"- **{space.name}**: halving of all of them costs {100 * row['budget']:.1f} % of the grid "
-        f"and chooses a config {100 * row['median']:.1f} points below the best in the median: the "
-        f"target of {100 * TARGET:.0f} point with a quarter of the member-epochs is "
-        f"{'met' if near else 'missed'}. The whole grid, with the same figures of one seed, "
-        f"chooses one {100 * grid['median']:.1f} points below; halving is "
-        f"{'within' if same else 'not within'} {100 * TARGET:.0f} point of that."
+        f"- **{space.name}.** The best config reaches {space.best:.3f}. Halving of all of them "
+        f"costs {100 * half['budget']:.1f} % of the grid and chooses one {100 * half['median']:.1f} "
+        f"points below that in the median, the whole grid one {100 * grid['median']:.1f} below, "
+        f"random draws with a quarter one {100 * rows['random']['median']:.1f}. The target, a point "
+        f"with a quarter of the member-epochs, is {'met' if near else 'missed'}. Held against "
+        f"the largest of all means, whose luck no search can find, halving is "
+        f"{100 * half['below_largest']:.1f} points below ({'met' if worst else 'missed'}) and the "
+        f"whole grid {100 * grid['below_largest']:.1f}."
     )
 
 
@@ -211,8 +232,8 @@ def main() -> None:
     spaces = [Space.of(run) for run in runs]
     curves = [curves_of(regrets(space), space) for space in spaces]
     table = [
-        "| space | search | cost | regret, points, median | quartiles | within 1 point |",
-        "| --- | --- | ---: | ---: | ---: | --- |",
+        "| space | search | cost | regret, points, median | quartiles | below the largest mean |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
         *(line for c, s in zip(curves, spaces, strict=True) for line in lines_of(c, s)),
     ]
     found = [verdict(c, s) for c, s in zip(curves, spaces, strict=True)]

@@ -39,7 +39,7 @@ class OptunaSearch:
     """
 
     def __init__(self, sweep: Sweep, journal: Path | None = None) -> None:
-        optuna = _import(sweep.search.kind)
+        optuna = import_optuna(sweep.search.kind)
         self._sweep = sweep
         choices: Choices = {name: sweep.ranges.get(name, v) for name, v in sweep.axes.items()}
         self._constant = {n: c[0] for n, c in choices.items() if isinstance(c, tuple)}
@@ -118,7 +118,12 @@ def widest_configs(sweep: Sweep) -> list[Config]:
     return [Config(tuple(values), each) for each in itertools.product(*values.values())]
 
 
-def _import(kind: str) -> Any:
+def import_optuna(kind: str) -> Any:
+    """Returns the module, for a kind of search.
+
+    Raises:
+      InputError: it is not installed.
+    """
     try:
         import cmaes  # noqa: F401 — Optuna says so only when it draws
         import optuna
