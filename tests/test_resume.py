@@ -226,7 +226,9 @@ def test_killed_at_25_points_it_ends_with_the_same_bytes(tmp_path, capsys):
         assert resumed.returncode == 0, resumed.stderr
         assert_complete(folder, tmp_path / "whole")
         there = [line for line in resumed.stdout.splitlines() if "are already trained" in line]
-        lines.append(f"killed at step {number} of {steps}: {''.join(there) or '  0 members'}, same")
+        lines.append(
+            f"killed at step {number} of {steps}: {''.join(there) or '  0 member-epochs'}, same"
+        )
     with capsys.disabled():
         print("", *lines, f"{len(lines)} points, all identical", sep="\n")
     assert len(lines) >= 25
@@ -241,7 +243,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
         argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     for line in process.stdout:
-        if "members, programs" in line:
+        if "member-epochs, programs" in line:
             process.send_signal(number)
             break
     _, errors = process.communicate(timeout=60)
@@ -251,7 +253,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     module, *again = shlex.split(errors.splitlines()[-1])[2:]
     done = command(module.split(".")[1], *again, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "of 480 members are already trained" in done.stdout
+    assert "of 960 member-epochs are already trained" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()
     assert RunDir(folder).read_manifest().status == "finished"
 
@@ -260,7 +262,7 @@ def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys):
     monkeypatch.setattr(sweeping, "Engine", None)
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
     assert run(whole) == 0
-    assert "12 of 12 members are already trained" in capsys.readouterr().out
+    assert "24 of 24 member-epochs are already trained" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
 
 

@@ -56,7 +56,7 @@ class ChunkStore:
         self._folder = folder
         self._epochs = epochs
         self._evaluated = evaluated
-        self._reached: dict[Member, int] = {}  # the epoch up to which a member was to train
+        self._ends: dict[Member, set[int]] = {}  # epochs up to which a member was to train
         self._waiting: list[Trained] = []
         self._flushed = time.monotonic()
         folder.mkdir(exist_ok=True)
@@ -70,12 +70,17 @@ class ChunkStore:
 
     def __len__(self) -> int:
         """Returns how many members are there, trained to the end."""
-        return sum(epochs == self._epochs for epochs in self._reached.values())
+        return sum(self._epochs in ends for ends in self._ends.values())
+
+    @property
+    def member_epochs(self) -> int:
+        """Epochs that all members together were to train."""
+        return sum(map(max, self._ends.values()))
 
     def missing(self, members: Iterable[Member], epochs: int | None = None) -> list[Member]:
         """Returns the members that are not there up to some epoch, by default the last."""
         until = self._epochs if epochs is None else epochs
-        return [member for member in members if self._reached.get(member, 0) < until]
+        return [member for member in members if until not in self._ends.get(member, ())]
 
     def add(self, trained: Trained) -> list[Trained]:
         """Takes in a chunk; returns those that have been written since the last time."""
@@ -116,10 +121,7 @@ class ChunkStore:
         places = {member: place for place, member in enumerate(members)}
         missing = np.ones(shape[:2], bool)
         for path in self._files():
-            try:
-                headers, histories, classes = self._read(path)
-            except (OSError, ValueError):
-                raise RunError(f"{path} has been damaged; the same command mends it") from None
+            headers, histories, classes = self._read_again(path)
             start = 0
             for header, part in zip(headers, _split(headers, histories), strict=True):
                 rows = [places.get(member, -1) for member in _members(header)]
@@ -139,6 +141,32 @@ class ChunkStore:
         if incomplete.any():
             raise RunError(f"{self._folder}: {incomplete.sum():,} members are missing")
         return History(tuple(members), figures, predicted, reached, last, best)
+
+    def figures(self, members: Sequence[Member], epochs: int) -> np.ndarray:
+        """Returns (members, metrics) float32, of each at its best up to the end of some epoch.
+
+        Args:
+          members: of which chunks that end with this epoch are there.
+          epochs: at the end.
+
+        Raises:
+          RunError: a file has been damaged meanwhile.
+        """
+        found: dict[Member, np.ndarray] = {}
+        for path in self._files():
+            headers, histories, _ = self._read_again(path)
+            for header, part in zip(headers, _split(headers, histories), strict=True):
+                if header.epochs == epochs:
+                    places = np.array(header.best) - 1 - header.first_epoch
+                    kept = part[np.arange(len(part)), np.maximum(places, 0)]
+                    found.update(zip(_members(header), kept, strict=True))
+        return np.array([found[member] for member in members])
+
+    def _read_again(self, path: Path) -> tuple[list[_Header], np.ndarray, np.ndarray]:
+        try:
+            return self._read(path)
+        except (OSError, ValueError):
+            raise RunError(f"{path} has been damaged; the same command mends it") from None
 
     def _on_disk(self, kind: type, shape: tuple[int, ...]) -> np.ndarray:
         """Returns an array in a file without a name, which goes when the array does."""
@@ -175,7 +203,7 @@ class ChunkStore:
     def _note(self, headers: Iterable[_Header]) -> None:
         for header in headers:
             for member in _members(header):
-                self._reached[member] = max(header.epochs, self._reached.get(member, 0))
+                self._ends.setdefault(member, set()).add(header.epochs)
 
 
 def _members(header: _Header) -> list[Member]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.rundir.directory import TABLES, RunDir
+from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, sweep_of
 from gtzan_jax.rundir.predictions import Predictions, load_predictions
 from gtzan_jax.rundir.ranking import result_metrics
@@ -125,7 +125,7 @@ def read_finished(path: str | Path) -> FinishedRun:
     manifest = run.read_manifest()
     if manifest.status != "finished":
         raise InputError(f"{run.path}: the sweep did not finish (status {manifest.status})")
-    also = [name for name in ("best", "reference") if run.has(manifest, name)]
+    also = [name for name in ("best", "reference", CONFIGS) if run.has(manifest, name)]
     for name in (*TABLES, *also):
         damaged = run.damaged(manifest, name)
         if damaged:
@@ -133,7 +133,8 @@ def read_finished(path: str | Path) -> FinishedRun:
                 f"{run.path / damaged} is missing or damaged: its checksum is not the manifest's; "
                 "run the command of the sweep again to mend it"
             )
-    sweep, retraining = sweep_of(manifest, run.manifest_path), manifest.retraining
+    sweep = run.with_configs(sweep_of(manifest, run.manifest_path))
+    retraining = manifest.retraining
     if retraining and (
         retraining.config_id not in sweep.places or retraining.protocol not in PROTOCOLS
     ):

@@ -94,7 +94,7 @@ class Engine:
         self.devices: Devices = tuple(devices or jax.devices())
         self._sizes = sizes
         self._configs = {config.id: config for config in configs or sweep.configs}
-        self._order = tuple(self._configs)  # ids by their place in a plan
+        self._order = list(self._configs)  # ids by their place in a plan
         self._chunk_size = chunk_size
         self._costs = COSTS.get(self.devices[0].platform, COSTS["cpu"])
         self.buckets = self._plan(num_runs, mode)
@@ -137,19 +137,42 @@ class Engine:
         """Those of them that are ready."""
         return sum(program.done() for program in self._programs.values())
 
+    def admit(self, configs: Sequence[Config]) -> None:
+        """Takes in configs that were not known before, into buckets that are wide enough.
+
+        Raises:
+          ValueError: no bucket is.
+        """
+        for config in configs:
+            if config.id not in self._configs:
+                size, structure = self.sweep.batch_size_of(config), self.family.structure(config)
+                self.bucket_of[config.id] = planner.narrowest(self.buckets, size, structure)
+                self._configs[config.id] = config
+                self._order.append(config.id)
+
+    def num_weights(self, bucket: Bucket) -> int:
+        """Returns how many weights a member has in a bucket's program, padding included."""
+        return self.family.num_weights(bucket.structure, self._sizes)
+
     def chunks(
-        self, members: Collection[Member], first_epoch: int = 0, epochs: int | None = None
+        self,
+        members: Collection[Member],
+        first_epoch: int = 0,
+        epochs: int | None = None,
+        *,
+        packed: bool = False,
     ) -> list[Chunk]:
         """Lays members out as chunks, those that share random numbers one after another.
 
-        From the first epoch on, a chunk is all configs of a bucket's slice, so that the same
-        members have the same chunks whether a run was interrupted or not; it is left out if none
-        of them is wanted. Later on, only the members that are wanted fill the chunks.
+        A chunk is all configs of a bucket's slice, so that the same members have the same chunks
+        whether a run was interrupted or not; it is left out if none of them is wanted. Packed, and
+        later than from the first epoch on, only the members that are wanted fill the chunks.
 
         Args:
           members: which to train.
           first_epoch: from which on; above 0 they need states to go on from.
           epochs: at the end. Default: the sweep's.
+          packed: whether to leave out of the slices what is not wanted.
         """
         wanted: dict[tuple[int, int], set[str]] = {}
         for member in members:
@@ -159,7 +182,7 @@ class Engine:
             Chunk(bucket, fold, seed, ids, first_epoch, until)
             for (seed, fold), configs in sorted(wanted.items())
             for bucket in self.buckets
-            for ids in self._slices(bucket, configs, first_epoch)
+            for ids in self._slices(bucket, configs, packed or first_epoch > 0)
         ]
 
     def run(
@@ -185,7 +208,7 @@ class Engine:
         """
         for bucket in dict.fromkeys(chunk.bucket for chunk in chunks):
             if bucket not in self._programs:
-                self._submit(bucket)
+                self._submit(bucket, max(len(c.config_ids) for c in chunks if c.bucket == bucket))
         run = _Run(self, folds, states or {}, keep_states)
         in_flight: deque[_InFlight] = deque()
         for chunk in chunks:
@@ -245,30 +268,27 @@ class Engine:
     def _ids(self, places: Sequence[int]) -> tuple[str, ...]:
         return tuple(self._order[place] for place in places)
 
-    def _submit(self, bucket: Bucket) -> None:
+    def _submit(self, bucket: Bucket, largest: int) -> None:
         """Has a program compiled that is large enough for each of a bucket's chunks."""
-        members = max(map(len, self.cut(bucket, bucket.places)))
+        members = max(largest, *map(len, self.cut(bucket, bucket.places)))
         self._programs[bucket] = self._pool.submit(self.compile, bucket, members)
 
-    def _slices(
-        self, bucket: Bucket, wanted: set[str], first_epoch: int
-    ) -> Iterator[tuple[str, ...]]:
-        places_of_all = bucket.places
-        if first_epoch:
-            places_of_all = tuple(p for p in bucket.places if self._order[p] in wanted)
-        for places in self.cut(bucket, places_of_all):
-            ids = self._ids(places)
-            if not wanted.isdisjoint(ids):
-                yield ids
+    def _slices(self, bucket: Bucket, wanted: set[str], packed: bool) -> Iterator[tuple[str, ...]]:
+        ids = [i for i in self._order if i in wanted and self.bucket_of[i] == bucket]
+        if not packed:
+            ids = list(self._ids(bucket.places))
+        for part in self.cut(bucket, ids) if ids else ():
+            if not wanted.isdisjoint(part):
+                yield part
 
     def _compile_drawing(self) -> RandomNumbers:
         drawing = compile_drawing(self.drawn, self.devices)
         return RandomNumbers(drawing, -(-self.sweep.epochs // drawing.epochs))
 
-    def cut(self, bucket: Bucket, members: Sequence[int]) -> list[tuple[int, ...]]:
-        """Cuts what members of a bucket differ in, configs' places or seeds, into chunks."""
-        num_weights = self.family.num_weights(bucket.structure, self._sizes)
-        most = self._chunk_size or planner.chunk_size(num_weights, self._costs) * len(self.devices)
+    def cut(self, bucket: Bucket, members: Sequence[T]) -> list[tuple[T, ...]]:
+        """Cuts what members of a bucket differ in, configs or seeds, into chunks."""
+        fitting = planner.chunk_size(self.num_weights(bucket), self._costs)
+        most = self._chunk_size or fitting * len(self.devices)
         return planner.even_chunks(members, most, len(self.devices))
 
     def compile(self, bucket: Bucket, members: int, own_seeds: bool = False) -> Program:

@@ -33,17 +33,18 @@ def print_start(sweep: Sweep, num_runs: int, source: str, path: Path) -> None:
 
     platform, *devices = devices_in_use()
     runs = f" × {num_runs} runs" if num_runs > 1 else ""
+    how = "" if sweep.search.kind == "grid" else f" by {sweep.search.kind}"
     print(
         f"{printable(sweep.name)}: {counted(sweep.num_configs, 'config')}{runs} × "
-        f"{counted(sweep.epochs, 'epoch')}, {counted(len(devices), f'{platform} device')}"
+        f"{counted(sweep.epochs, 'epoch')}{how}, {counted(len(devices), f'{platform} device')}"
     )
     print(f"  from {printable(source)} to {printable(path)}", flush=True)
 
 
 def print_trained(count: int, total: int) -> None:
-    """Prints how many members are already trained, if any."""
+    """Prints how many epochs of members are already trained, if any."""
     if count:
-        print(f"  {count:,} of {total:,} members are already trained", flush=True)
+        print(f"  {count:,} of {total:,} member-epochs are already trained", flush=True)
 
 
 def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:

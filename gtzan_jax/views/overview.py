@@ -77,7 +77,7 @@ def _effects_figure(sweep: Sweep, history: History, note: str) -> "dict[str, Fig
     test = history.kept[:, METRICS.index("test_accuracy")].astype(np.float64)
     accuracy = history.by_config(test)[np.argsort(places)]
     accuracy[history.configs_diverged[np.argsort(places)]] = np.nan
-    if not sweep.varying or np.isnan(accuracy).all():
+    if not sweep.varying or not sweep.is_grid or np.isnan(accuracy).all():
         return {}
     num_folds = len({member.fold for member in history.members})
     by_fold = accuracy.reshape(len(accuracy), num_folds, -1)
@@ -91,12 +91,15 @@ def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:
     """Returns the mean history of the configs of each value, by ``axis=value``.
 
     Diverged configs are left out: they would make every mean that they are part of meaningless.
+    So are axes that are ranges, of which hardly a value occurs twice.
     """
     by_config = history.places_of(history.config_ids)  # (configs, runs)
     sound = ~history.configs_diverged
     configs = [sweep.configs[sweep.places[config_id]] for config_id in history.config_ids]
     curves = {}
     for axis, values in sweep.varying.items():
+        if axis in sweep.ranges:
+            continue
         taken = [config[axis] for config in configs]
         for value in values:
             members = sound & np.array([other == value for other in taken])

@@ -114,15 +114,21 @@ def _folders_of_runs(history: "History") -> list[str]:
 def _experiment(sweep: Sweep) -> Summary:
     """Describes the columns of the HParams page: hyperparameters with domains, metrics."""
     return summary_v2.hparams_config_pb(
-        hparams=[
-            summary_v2.HParam(name, summary_v2.Discrete(values))
-            for name, values in sweep.axes.items()
-        ],
+        hparams=[summary_v2.HParam(name, _domain(sweep, name)) for name in sweep.axes],
         metrics=[
             summary_v2.Metric(metric, display_name=metric)
             for metric in result_metrics(sweep.protocol)
         ],
     )
+
+
+def _domain(sweep: Sweep, axis: str) -> summary_v2.Domain:
+    """Returns the values of an axis, or the interval that it is a range of."""
+    if axis not in sweep.ranges:
+        return summary_v2.Discrete(sweep.axes[axis])
+    found = sweep.ranges[axis]
+    interval = summary_v2.IntInterval if found.is_whole else summary_v2.RealInterval
+    return interval(found.low, found.high)
 
 
 def _session_end() -> Summary:

@@ -72,7 +72,7 @@ def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
     monkeypatch.setattr(sweeping, "Engine", None)
     before = (folder / "manifest.json").read_bytes()
     again = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
-    assert "24 of 24 members are already trained" in capsys.readouterr().out
+    assert "48 of 48 member-epochs are already trained" in capsys.readouterr().out
     pd.testing.assert_frame_equal(again.results, run.results)
     assert (folder / "manifest.json").read_bytes() == before
 
@@ -254,7 +254,7 @@ def test_another_division_is_refused_as_another_run(divided):
     assert "holds another run (split.seed 3 there, 4 here" in done.stderr
     done = command("sweep", *TINY, *flags, "--split_seed=3", folder=run.parent)
     assert done.returncode == 0, done.stderr
-    assert "members are already trained" in done.stdout
+    assert "member-epochs are already trained" in done.stdout
 
 
 LAYERS = {
@@ -309,8 +309,8 @@ def test_a_run_with_other_axes_is_gone_on_with(layered):
     folder = run.run.path.parent
     done = command("sweep", *TINY, "--retrain_epochs=2", "--workdir=run", folder=folder)
     assert done.returncode == 0, done.stderr
-    count = run.sweep.num_configs
-    assert f"{count} of {count} members are already trained" in done.stdout
+    count = run.sweep.num_configs * run.sweep.epochs
+    assert f"{count} of {count} member-epochs are already trained" in done.stdout
 
 
 def test_the_report_on_other_axes_has_them_and_no_claims(layered):
