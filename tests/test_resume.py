@@ -23,7 +23,7 @@ from gtzan_jax.files import held
 from gtzan_jax.jobs import retraining, sweeping
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.trainer import engine
+from gtzan_jax.trainer import engine, repacking
 from gtzan_jax.trainer.planner import COSTS
 
 TABLES = ("results.csv", "history.csv")
@@ -161,10 +161,17 @@ def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, stride, how):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    "protocol", [["--protocol=holdout"], ["--protocol=kfold", "--num_folds=3"]]
+    "other",
+    [
+        ["--protocol=holdout"],
+        ["--protocol=kfold", "--num_folds=3"],
+        ["--protocol=holdout", "--set=axes.patience=[0, 1, 3]", "--set=epochs=24"],
+    ],
+    ids=["holdout", "kfold", "patience"],
 )
-def test_other_protocols_go_on_with_the_same_bytes(tmp_path, monkeypatch, protocol):
-    flags = [*protocol, "--split_seed=5", "--set=axes.num_units1=[16]"]  # 6 configs
+def test_other_runs_go_on_with_the_same_bytes(tmp_path, monkeypatch, other):
+    monkeypatch.setattr(repacking, "_WAVE", 2)
+    flags = [*other, "--split_seed=5", "--set=axes.num_units1=[16]"]  # 6 configs or more
     with monkeypatch.context() as patch:
         steps = end_at(-1, patch, None)
         assert run(tmp_path / "whole", *flags) == 0
@@ -184,7 +191,7 @@ import atexit, os, runpy, signal, sys
 sys.path[:0] = {paths!r}
 import test_resume
 from gtzan_jax.rundir import chunks
-from gtzan_jax.trainer import engine
+from gtzan_jax.trainer import engine, repacking
 from gtzan_jax.trainer.planner import COSTS
 chunks._COLLECT_S = -1.0
 engine.COSTS = {{"cpu": COSTS["cpu"]._replace(chunk=2)}}

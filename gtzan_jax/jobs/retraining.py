@@ -177,12 +177,12 @@ def retrain_run(workdir: str, request: Request) -> Run:
     platforms.select_platform(request.platform, precision)
     if request.rank > len(found.results):
         raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
-    table, missing = table_of(found, request.data)
-    if table is None:
-        raise InputError(f"{found.run.path}: {missing}")
     sweep, config = found.sweep, found.config(request.rank)
     protocol = request.protocol or sweep.protocol
     sweep.check_protocol(protocol)
+    table, missing = table_of(found, request.data)
+    if table is None:
+        raise InputError(f"{found.run.path}: {missing}")
     num_folds = request.num_folds or sweep.num_folds
     division = divide(table, protocol, found.manifest.split.seed, num_folds)
     seeds = seeds_of(found.manifest.seeds[0], request.num_seeds, len(division.folds))

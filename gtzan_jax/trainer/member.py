@@ -49,7 +49,7 @@ class State(NamedTuple):
 
     params: Tree
     optimizer: OptimizerState
-    stopping: Stopping | None  # None where no member of the sweep may stop early
+    stopping: Stopping | None = None  # where no member of the sweep may stop early
 
     @property
     def kept(self) -> Tree:

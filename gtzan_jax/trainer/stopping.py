@@ -17,18 +17,17 @@ class Stopping(NamedTuple):
     """What a member that may stop early carries from epoch to epoch."""
 
     params: Tree  # of the best epoch; of the last one where patience is off
-    loss: Array  # () float32, the lowest validation loss
+    loss: Array  # () float32, the validation loss of that epoch
     best: Array  # () int32, the epoch of the params, from 1
     epochs: Array  # () int32, trained so far
-    waited: Array  # () int32, epochs since the lowest loss
+    waited: Array  # () int32, epochs since the best one
     stopped: Array  # () bool
 
 
 def begin(params: Tree) -> Stopping:
     """Returns what there is to carry before the first epoch."""
     zero = jnp.zeros((), jnp.int32)
-    infinity = jnp.full((), jnp.inf, jnp.float32)
-    return Stopping(params, infinity, zero, zero, zero, jnp.zeros((), jnp.bool_))
+    return Stopping(params, jnp.zeros((), jnp.float32), zero, zero, zero, jnp.zeros((), jnp.bool_))
 
 
 def after_epoch(before: Stopping, patience: Array, loss: jax.Array, params: Tree) -> Stopping:
@@ -42,18 +41,17 @@ def after_epoch(before: Stopping, patience: Array, loss: jax.Array, params: Tree
     """
     patience = jnp.asarray(patience)
     off = patience == 0
-    lower = loss < before.loss
     epochs = before.epochs + 1
-    # The first epoch's weights are kept even where its loss is not a number, as in Keras.
-    keep = lower | off | (epochs == 1)
-    waited = jnp.where(lower | off, 0, before.waited + 1)
+    # The first epoch is the best so far even where its loss is not a number, as in Keras.
+    better = off | (epochs == 1) | (loss < before.loss)
+    waited = jnp.where(better, 0, before.waited + 1)
     return Stopping(
-        params=chosen(keep, params, before.params),
-        loss=jnp.where(lower, loss, before.loss),
-        best=jnp.where(keep, epochs, before.best),
+        params=chosen(better, params, before.params),
+        loss=jnp.where(better, loss, before.loss),
+        best=jnp.where(better, epochs, before.best),
         epochs=epochs,
         waited=waited,
-        stopped=~off & (waited >= patience) & (epochs > 1),
+        stopped=~off & (waited >= patience),
     )
 
 
