@@ -10,10 +10,11 @@ from gtzan_jax.space.axes import choice, shown, whole
 SAMPLERS = ("tpe", "cma", "qmc")
 """Searches that are Optuna's."""
 
-KINDS = ("grid", "random", "halving", *SAMPLERS)
+KINDS = ("grid", "one_at_a_time", "random", "halving", *SAMPLERS)
 
 _KEYS = {
     "grid": (),
+    "one_at_a_time": (),
     "random": ("num_configs", "seed"),
     "halving": ("num_configs", "seed", "eta", "first_epochs", "brackets"),
     **dict.fromkeys(SAMPLERS, ("num_configs", "seed", "batch")),
@@ -53,7 +54,7 @@ class SearchSettings:
     @property
     def is_told(self) -> bool:
         """Whether what is trained depends on how configs did, and not on the sweep alone."""
-        return self.kind not in ("grid", "random")
+        return self.kind not in ("grid", "one_at_a_time", "random")
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the table, with everything that the kind of search has."""
@@ -95,7 +96,7 @@ def parse_search(table: Any, epochs: int, where: str) -> SearchSettings:
             raise InputError(_unknown(key, kind, keys, where))
     given = {key: _CHECKS[key](table[key], f"{where}: {key}") for key in keys if key in table}
     settings = SearchSettings(kind, **given)
-    if kind not in ("grid", "halving") and settings.num_configs is None:
+    if "num_configs" in keys and kind != "halving" and settings.num_configs is None:
         raise InputError(f"{where}: 'num_configs' is missing: --set=search.num_configs=50 says it")
     if kind == "halving":
         count = len(settings.rungs(epochs))

@@ -126,6 +126,8 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
             f"{where}: axes.{next(iter(sweep.ranges))} is a range, of which a grid cannot be made: "
             "give a list, or draw: --set=search.kind=random --set=search.num_configs=100"
         )
+    if search.kind == "one_at_a_time":
+        return sweep.choosing(one_at_a_time(sweep.axes))
     if search.num_configs is None and sweep.num_configs > MAX_CONFIGS:
         raise InputError(
             f"{where}: the grid has {sweep.num_configs:,} configs; at most {MAX_CONFIGS:,} are "
@@ -138,6 +140,13 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
         return sweep
     count = search.num_configs or sweep.num_configs
     return sweep.choosing(draw(choices, count, search.seed, where))
+
+
+def one_at_a_time(axes: Mapping[str, tuple[Any, ...]]) -> list[Config]:
+    """Returns the config of the first values, and those that differ from it in one axis."""
+    plain = {name: values[0] for name, values in axes.items()}
+    others = [plain | {name: value} for name, values in axes.items() for value in values[1:]]
+    return [Config.of(**values) for values in (plain, *others)]
 
 
 def parse_config(document: Any, where: str) -> Config:

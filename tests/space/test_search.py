@@ -7,6 +7,7 @@ from conftest import make_sweep
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.search import Grid, Halving, Score, config_epochs
+from gtzan_jax.space.sweep_file import parse_sweep
 
 
 def halving_sweep(count, epochs, **search):
@@ -152,3 +153,17 @@ def test_a_search_that_cannot_be_is_refused(changes, problem):
 def test_a_sweep_without_a_search_has_the_manifest_that_it_had():
     assert "search" not in make_sweep().to_dict()
     assert make_sweep(search={"kind": "grid"}).to_dict() == make_sweep().to_dict()
+
+
+def test_one_axis_at_a_time_leaves_the_first_values():
+    sweep = make_sweep(search={"kind": "one_at_a_time"})
+    plain, *others = sweep.configs
+    assert dict(plain) == {name: values[0] for name, values in sweep.axes.items()}
+    changed = [{n: v for n, v in config.items() if v != plain[n]} for config in others]
+    assert changed == [
+        {"num_units1": 12}, {"activation": "leaky_relu"}, {"optimizer": "sgd"},
+        {"optimizer": "rmsprop"},
+    ]  # fmt: skip
+    description = sweep.to_dict()
+    again = parse_sweep(description, description.pop("name"), "test")
+    assert again.configs == sweep.configs
