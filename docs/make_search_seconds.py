@@ -69,11 +69,11 @@ def main() -> None:
         ours = time.perf_counter() - started
     theirs = CONFIGS * per_trial
     text = (
-        f"TPE on the assignment's space, {CONFIGS} configs for ten epochs each, on "
-        f"{len(os.sched_getaffinity(0))} core(s): {ours:.0f} s here, the whole command with "
-        f"nothing kept from before but compiled programs; Optuna's own loop with Keras on "
-        f"JAX, one network after another, takes {per_trial:.1f} s a trial, mean of {TRIALS}, which "
-        f"makes {theirs:,.0f} s: {theirs / ours:.0f} times as long."
+        f"TPE on the assignment's space, {CONFIGS} configs for ten epochs each: {ours:.0f} s here, "
+        f"the whole command, programs compiled before. Optuna's own loop with Keras on JAX, one "
+        f"network after another, takes {per_trial:.1f} s a trial, mean of {TRIALS}, which makes "
+        f"{theirs:,.0f} s: {theirs / ours:.0f} times as long. Two CPU cores, of which others took "
+        f"their share: a load of {os.getloadavg()[1]:.1f}."
     )
     page = PAGE.read_text(encoding="utf-8")
     between = re.compile("(<!-- seconds -->).*?(<!-- /seconds -->)", re.DOTALL)
