@@ -112,7 +112,7 @@ class Space:
 
 def played(space: Space, search: Search, seed: int) -> Iterator[tuple[int, Config]]:
     """Plays a search; yields what it has cost and the best config that was trained to the end."""
-    best: tuple[tuple[bool, float, float], Config] | None = None
+    best: tuple[tuple[float, float], Config] | None = None
     cost, epochs = 0, space.sweep.epochs
     while proposal := search.ask():
         scores = {c.id: space.score(c, seed, proposal.epochs) for c in proposal.configs}
