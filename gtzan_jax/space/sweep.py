@@ -94,6 +94,20 @@ class Sweep:
         rate = config.get("learning_rate")
         return float(self.learning_rates[config.setting("optimizer")] if rate is None else rate)
 
+    def weight_decay_of(self, config: Config) -> float:
+        """Returns the decoupled weight decay of a config; of AdamW Keras's, where it is no axis."""
+        decay = config.get("weight_decay")
+        if decay is None:
+            return 0.004 if config.setting("optimizer") == "adamw" else 0.0
+        return float(decay)
+
+    @functools.cached_property
+    def parts(self) -> frozenset[str]:
+        """The optional computations that a config or the reference takes, see ``Axis.part``."""
+        values = [(name, value) for name, values in self.axes.items() for value in values]
+        values += self.reference.items() if self.reference else ()
+        return frozenset(filter(None, (AXES[name].part(value) for name, value in values)))
+
     def slope_of(self, config: Config) -> float:
         """Returns the slope of a config's activation for negative inputs; 0 is ReLU."""
         return self.leaky_slope if config.setting("activation") == "leaky_relu" else 0.0

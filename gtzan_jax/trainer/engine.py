@@ -107,6 +107,7 @@ class Engine:
             sizes,
             sorted({bucket.batch_size for bucket in self.buckets}),
             sweep.epochs,
+            sweep.parts,
         )
         self.compile_wait_s = 0.0
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
