@@ -663,6 +663,18 @@ BAD_FLAGS = {
         ["--protocol=kfold", "--set=protocol=holdout"],
         ["--protocol and --set=protocol contradict each other; leave one out"],
     ),
+    "searches that contradict each other": (
+        ["--search=random", "--set=search.kind=halving"],
+        ["--search and --set=search.kind contradict each other; leave one out"],
+    ),
+    "a search that needs a validation part": (
+        ["--search=halving", "--sweep=assignment"],
+        ["goes by the validation part", "--set=protocol=holdout has one"],
+    ),
+    "a search of nobody knows how many": (
+        ["--search=random"],
+        ["'num_configs' is missing", "--set=search.num_configs=50"],
+    ),
     "a flag without its value": (["--seed"], ["seed"]),
     "a switch with a value": (["--overwrite=perhaps"], ["--overwrite=perhaps"]),
     "set without a value": (["--set=epochs"], ["--set=epochs: write key=value, such as"]),
