@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.models.mlp import MlpFamily, Traced
+from gtzan_jax.models.mlp import Activation, MlpFamily, Traced
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import scaler_of
@@ -23,8 +23,11 @@ _FAMILY = MlpFamily()
 
 
 @jax.jit
-def _probabilities(params: Mapping[str, jax.Array], x: jax.Array, slope: jax.Array) -> jax.Array:
-    traced = Traced(limits=np.zeros(0), units=np.zeros(0), dropout=np.zeros(0), slope=slope)
+def _probabilities(
+    params: Mapping[str, jax.Array], x: jax.Array, activation: Activation
+) -> jax.Array:
+    none = np.zeros(0)
+    traced = Traced(scales=none, units=none, dropout=none, activation=activation)
     return jax.nn.softmax(_FAMILY.apply(_nested(params), x, traced, None))
 
 
@@ -46,7 +49,7 @@ class TrainedModel:
       genres: names of the classes, in the order of the output.
       mean: (features,) float64, subtracted from the features.
       scale: (features,) float64, by which the difference is divided.
-      slope: of the activation for negative inputs.
+      slope: of the activation for negative inputs, where it is ReLU or leaky ReLU.
       data: what the model was trained on; ``sample`` for the synthetic table.
     """
 
@@ -108,7 +111,9 @@ class TrainedModel:
           x: (tracks, features), not standardised, in the order of ``features``.
         """
         scaled = ((x.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
-        return np.asarray(_probabilities(dict(self.params), scaled, np.float32(self.slope)))
+        name = self.config.setting("activation")
+        activation = Activation.of(name, self.slope, {name})
+        return np.asarray(_probabilities(dict(self.params), scaled, activation))
 
     def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (tracks, features) in the model's order."""

@@ -89,6 +89,7 @@ class Engine:
             sizes,
             sorted({bucket.batch_size for bucket in self.buckets}),
             sweep.epochs,
+            sweep.parts,
         )
         self.compile_wait_s = 0.0
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
@@ -277,13 +278,7 @@ class Engine:
         """Compiles a program for members of a bucket, see ``programs.compile_training``."""
         example = self.hyperparameters(self._ids(bucket.places[:1]), 1)
         return compile_training(
-            Static(
-                self.family,
-                bucket.structure,
-                bucket.batch_size,
-                self.sweep.loss,
-                self.sweep.stops_early,
-            ),
+            Static(self.family, bucket.structure, bucket.batch_size, self.sweep.loss),
             self.drawn,
             shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
             rounded_up(members, len(self.devices)),

@@ -103,7 +103,7 @@ class _Job:
         histories = []
         for first in range(0, self._epochs, draw.epochs):
             number = np.uint32(first)
-            drawn = Draws(draw.order(row, weight, filled, number), draw.noise(filled, number))
+            drawn = Draws(draw.order(row, weight, filled, number), *draw.noise(filled, number))
             left = np.int32(min(draw.epochs, self._epochs - first))
             state, history, predicted = self._program.train(hyper, state, drawn, left, self._placed)
             histories.append(history)
