@@ -36,7 +36,7 @@ class History:
       members: all members of one config stand together.
       figures: (members, epochs, metrics) float32, in the order of ``metrics.METRICS``.
       predicted: (members, evaluated) uint8, classes predicted after the last epoch for the rows
-        of the member's fold to evaluate, validation part first, see ``FoldArrays.x_eval``.
+        of the member's fold to evaluate, or their songs, validation part first.
     """
 
     members: tuple[Member, ...]

@@ -44,8 +44,8 @@ class Trained:
 
     Attributes:
       history: (members, epochs from first to last, metrics) float32, as ``metrics.METRICS``.
-      predicted: (members, num_eval) uint8, classes predicted after the last of these epochs for
-        the fold's rows to evaluate.
+      predicted: (members, num_judged) uint8, classes predicted after the last of these epochs for
+        what is judged of the fold: its rows to evaluate, or their songs where those vote.
       states: of every member, on the host; empty unless they were asked for.
     """
 

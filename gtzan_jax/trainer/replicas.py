@@ -25,7 +25,7 @@ class Replica(NamedTuple):
 
     params: dict[str, np.ndarray]  # by name, without padding
     history: np.ndarray  # (epochs, metrics) float32, as metrics.METRICS
-    predicted: np.ndarray  # (num_eval,) uint8, classes predicted after the last epoch
+    predicted: np.ndarray  # (num_judged,) uint8, classes predicted after the last epoch
 
 
 def replicate(

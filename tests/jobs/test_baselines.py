@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -20,13 +21,13 @@ from gtzan_jax.jobs.contender import OURS, Contender, best_of, outcome_of
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
-from gtzan_jax.tables.protocols import PROTOCOLS, Division
+from gtzan_jax.tables.protocols import PROTOCOLS, Division, repeats_of
 from gtzan_jax.trainer.replicas import replicate
 
 QUICK = ("LDA", "decision tree")
 TINY = ("epochs=3", "axes.num_units1=[16]", "axes.num_units2=[8]", "axes.num_units3=[8]")
 TINY += ("axes.activation=['relu']", "axes.optimizer=['adam']", "axes.dropout1=[0.1,0.5]")
-NAMES = list(PROTOCOLS)
+NAMES = [name for name, protocol in PROTOCOLS.items() if not protocol.leak]
 
 
 def some_models(seed):
@@ -195,7 +196,8 @@ def test_protocols_of_other_tables_are_left_out_or_refused(table, capsys):
 def test_a_fold_without_a_validation_part_gets_a_fifth_of_the_train_part(table):
     (fold,) = divide(table, "assignment", 0, 5).folds
     repeats = tuple((int(a), int(b)) for a, b in fold.train[:100].reshape(-1, 2))
-    divided = with_validation(dataclasses.replace(table, repeats=repeats), fold, 0)
+    together = repeats_of(dataclasses.replace(table, repeats=repeats))
+    divided = with_validation(table, fold, 0, together)
     assert set(divided.train) | set(divided.validation) == set(fold.train)
     assert len(divided.train) + len(divided.validation) == len(fold.train)
     np.testing.assert_array_equal(divided.test, fold.test)
@@ -203,7 +205,19 @@ def test_a_fold_without_a_validation_part_gets_a_fifth_of_the_train_part(table):
     assert (np.abs(held - whole / 5) < 3).all()
     held_rows = set(divided.validation)
     assert all((a in held_rows) == (b in held_rows) for a, b in repeats)
-    assert with_validation(table, divided, 1) is divided
+    assert with_validation(table, divided, 1, together) is divided
+
+
+def test_a_table_of_chunks_is_divided_by_every_protocol_and_by_the_leaky_one():
+    table, sweep = load_table("sample3"), load_sweep("baselines")
+    divisions = {d.protocol.name: d for d in divisions_of(table, Request(), sweep)}
+    assert list(divisions) == list(PROTOCOLS)
+    for name, division in divisions.items():
+        for fold in division.folds:
+            songs = [set(table.songs[rows]) for rows in (fold.train, fold.validation, fold.test)]
+            assert all(len(one & other) == 0 for one, other in combinations(songs, 2)) == (
+                name != "leaky_chunks"
+            )
 
 
 # Our network.

@@ -72,4 +72,4 @@ def _epoch(model, rows: Sequence[int], fold: FoldArrays, batch_size: int) -> lis
         if part.any():
             figures = model.test_on_batch(fold.x_eval[part], fold.y_eval[part])
         history += figures
-    return history
+    return [*history, 0.0, 0.0]  # no chunks
