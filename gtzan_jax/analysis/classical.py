@@ -17,7 +17,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gtzan_jax.analysis.selection import accuracy_interval
-from gtzan_jax.tables.folds import Fold, songs_of
+from gtzan_jax.analysis.votes import vote_hits
+from gtzan_jax.tables.folds import Fold
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas and scikit-learn: not before they are needed
@@ -166,29 +167,6 @@ def _evaluate(
             hits = vote_hits(search, x[fold.test], y[fold.test], songs[fold.test])
             found = replace(found, hits=hits, chunk_accuracy=found.accuracy)
     return name, place, found
-
-
-def vote_hits(model: Any, x: np.ndarray, y: np.ndarray, songs: np.ndarray) -> np.ndarray:
-    """Returns (songs,) float64 whether the chunks of each song together are recognised.
-
-    The class of the largest mean probability wins, or, where a model has none, as an SVM, of the
-    largest mean decision value. Not of log-probabilities: those of trees are often of 0.
-
-    Args:
-      model: fitted.
-      x: (rows, features).
-      y: (rows,) classes.
-      songs: (rows,) the number of each row's song.
-    """
-    proba = hasattr(model, "predict_proba")
-    scores = model.predict_proba(x) if proba else model.decision_function(x)
-    if scores.ndim == 1:  # of two classes, for the second
-        scores = np.stack([-scores, scores], axis=1)
-    first, number = songs_of(songs)
-    votes = np.zeros((len(first), scores.shape[1]))
-    np.add.at(votes, number, scores)
-    hits: np.ndarray = model.classes_[votes.argmax(axis=1)] == y[first]
-    return hits.astype(np.float64)
 
 
 def choose(tuned: Tuned, x: np.ndarray, y: np.ndarray, fold: Fold) -> Any:

@@ -22,25 +22,21 @@ import numpy as np
 
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
-from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs.contender import OURS, Contender, Winner, outcome_of
+from gtzan_jax.jobs.divisions import ALL, divisions_of
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.folds import Fold, judged_rows, unseen_genres
+from gtzan_jax.tables.folds import judged_rows, unseen_genres
 from gtzan_jax.tables.protocols import (
     ARTISTS_APART,
     PROTOCOLS,
     Division,
-    divide,
     groups_of,
-    repeats_of,
 )
-from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.tables.splits import VALIDATION_SHARE, deal
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import devices_in_use, select_platform
 from gtzan_jax.views import messages
@@ -48,9 +44,6 @@ from gtzan_jax.views.progress import PartsProgress
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ALL = "all"
-"""Stands for every protocol."""
 
 _TRIED, _RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
 CHUNK_NOTE = (
@@ -145,7 +138,8 @@ def run_baselines(request: Request) -> Baselines:
     select_platform(request.platform)
     sweep = load_sweep(request.sweep, request.overrides)
     table = load_table(request.data)
-    divisions = divisions_of(table, request, sweep)
+    num_folds = request.num_folds or sweep.num_folds
+    divisions = divisions_of(table, request.protocol, request.split_seed, num_folds)
     folder = Path(request.workdir or directory.default_folder("baselines"))
     directory.create_folder(folder)
     messages.warn_of_table(table)
@@ -165,54 +159,6 @@ def run_baselines(request: Request) -> Baselines:
     }
     save(found, divisions, description)
     return found
-
-
-def divisions_of(table: FeatureTable, request: Request, sweep: Sweep) -> list[Division]:
-    """Divides the table by the protocols that are asked for, each fold with a validation part.
-
-    Of all protocols those are left out, with a warning, whose list of tracks is not of this table,
-    and without one, where songs have one row, that which divides chunks.
-
-    Raises:
-      InputError: the table cannot be divided, or its features cannot be standardised.
-    """
-    num_folds = request.num_folds or sweep.num_folds
-    fitting = [name for name, p in PROTOCOLS.items() if table.is_chunked or not p.leak]
-    wanted = fitting if request.protocol == ALL else [request.protocol]
-    divisions = []
-    for name in wanted:
-        try:
-            division = divide(table, name, request.split_seed, num_folds)
-        except InputError as error:
-            if request.protocol != ALL or not PROTOCOLS[name].goes_by:
-                raise
-            messages.warn(f"{name} is left out: {error}")
-            continue
-        together = np.arange(len(table.y)) if division.protocol.leak else repeats_of(table)
-        folds = tuple(
-            with_validation(table, fold, request.split_seed, together) for fold in division.folds
-        )
-        divisions.append(
-            Division(table, division.protocol, request.split_seed, folds, division.left_out)
-        )
-        divisions[-1].arrays  # noqa: B018 — refuses what cannot be standardised
-    return divisions
-
-
-def with_validation(table: FeatureTable, fold: Fold, seed: int, together: np.ndarray) -> Fold:
-    """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
-
-    Args:
-      table: the feature table.
-      fold: of its rows.
-      seed: of what is held out.
-      together: (table's rows,) groups, each of which stays on one side.
-    """
-    if len(fold.validation):
-        return fold
-    places = deal(table.y[fold.train], together[fold.train], np.random.RandomState(seed))
-    held = places < VALIDATION_SHARE
-    return Fold(fold.train[~held], fold.train[held], fold.test)
 
 
 def compare_models(
