@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from gtzan_jax.analysis.endings import last_epoch
+from gtzan_jax.analysis.endings import kept_epoch
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 from gtzan_jax.views import plots
 from gtzan_jax.views.sections.effects import main_shares, ranked_effects
@@ -32,7 +32,7 @@ def results_block(run: FinishedRun) -> str:
         sys.exit("the README shows the retraining, and this run has none")
     shown = results.head(SHOWN)[["rank", *run.sweep.axes, "test_accuracy"]]
     session, seconds = manifest.sessions[-1], manifest.timings_s
-    cores, last = len(session.devices), last_epoch(history)
+    cores, last = len(session.devices), kept_epoch(history)
     return (
         f"{Table.of(shown).markdown}\n\n"
         f"The best {SHOWN} of {len(results)} networks after {run.sweep.epochs} epochs, ranked by "

@@ -12,6 +12,7 @@ from absl import flags
 
 from gtzan_jax import cli
 from gtzan_jax.errors import InputError
+from gtzan_jax.space.settings import KINDS
 from gtzan_jax.trainer.planner import MODES
 
 _PLACE = ("overwrite", "workdir")  # flags that the command that goes on must not repeat
@@ -23,11 +24,11 @@ def main() -> int:
 
     given = flags.FLAGS
     overrides = list(given.set)
-    for flag in ("protocol", "num_folds"):
+    for flag, key in (("protocol",) * 2, ("num_folds",) * 2, ("search", "search.kind")):
         if given[flag].present:
-            if any(override.startswith(f"{flag}=") for override in given.set):
-                raise InputError(f"--{flag} and --set={flag} contradict each other; leave one out")
-            overrides.append(f"{flag}={given[flag].value}")
+            if any(override.startswith(f"{key}=") for override in given.set):
+                raise InputError(f"--{flag} and --set={key} contradict each other; leave one out")
+            overrides.append(f"{key}={given[flag].value}")
     run_sweep(
         given.sweep,
         given.data,
@@ -69,6 +70,11 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "set", [], "key=value over the sweep file, as --set=epochs=20 or "
         "--set=axes.dropout1=[0.0,0.5]; repeatable.",
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "search", None, KINDS, "How configs are chosen: all of a grid, random draws, successive "
+        "halving, or Optuna's samplers, which pip install 'gtzan_jax[search]' brings. "
+        "--set=search.num_configs=50 and the like say more. Default: what the sweep says, or grid.",
     )  # fmt: skip
     cli.define_protocol_flags("what the sweep says, or assignment")
     flags.DEFINE_integer(

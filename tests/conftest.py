@@ -147,7 +147,9 @@ def make_chunks(num_songs: int = 40, num_genres: int = 4, **options: int) -> Fea
 
 def make_history(members: Sequence[Member], figures: np.ndarray) -> History:
     """Returns a history without predictions. figures: (members, epochs, metrics)."""
-    return History(tuple(members), figures, np.zeros((len(members), 0), np.uint8))
+    epochs = np.full(len(members), figures.shape[1], np.int32)
+    predicted = np.zeros((len(members), 0), np.uint8)
+    return History(tuple(members), figures, predicted, epochs, epochs, epochs)
 
 
 def make_fold(train: object, validation: object = (), test: object = ()) -> Fold:

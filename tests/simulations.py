@@ -19,7 +19,12 @@ from scipy import stats
 
 from gtzan_jax.analysis.effects import decompose, paired_differences
 from gtzan_jax.analysis.inference import corrected_t_test, sphericity_free_f_test
-from gtzan_jax.analysis.selection import accuracy_interval, as_good_as_best, selected_on_test
+from gtzan_jax.analysis.selection import (
+    accuracy_interval,
+    as_good_as_best,
+    difference_interval,
+    selected_on_test,
+)
 
 # How many artists have how many of the 948 tracks of the artist folds.
 ARTISTS = {
@@ -245,6 +250,23 @@ def accuracies_of_two(clustered: bool) -> Once:
     return once
 
 
+def paired_by_seed(both: bool) -> Once:
+    """The interval of the difference of two models, eight seeds that shift one by 2 points.
+
+    Args:
+      both: whether it allows for seeds as well as for artists.
+    """
+
+    def once(random: Random) -> float:
+        hits, (first, second) = hits_of(random, np.array([0.5, 0.47]), 8, shared=0.02)
+        differences = hits[0].astype(float) - hits[1]
+        if both:
+            return _misses(difference_interval(differences, GROUP), first - second)
+        return _misses(accuracy_interval(differences.mean(axis=0), GROUP), first - second)
+
+    return once
+
+
 def winner_of_60(corrected: bool) -> Once:
     """The interval of the accuracy of a winner on the tracks that it was chosen on."""
 
@@ -335,6 +357,14 @@ EXPERIMENTS = {
         "two accuracies: t over tracks", _ARTISTS, accuracies_of_two(False), 100, None
     ),
     "two": Experiment("two accuracies: over artists", _ARTISTS, accuracies_of_two(True)),
+    "paired_artists": Experiment(
+        "two models, 8 seeds: over artists", "seeds shift the difference by 2 points",
+        paired_by_seed(False), 600, None,
+    ),
+    "paired": Experiment(
+        "two models, 8 seeds: over artists and seeds", "seeds shift the difference by 2 points",
+        paired_by_seed(True), 600,
+    ),
     "winner_plain": Experiment(
         "winner of 60: over artists", "deviation 2 points", winner_of_60(False), 50, None
     ),

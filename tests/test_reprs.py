@@ -56,7 +56,13 @@ def a_chunk():
 
 
 def what_it_came_to():
-    return Trained(a_chunk(), np.zeros((300, 10, 6), np.float32), np.zeros((300, 9), np.uint8), [])
+    return Trained(
+        a_chunk(),
+        np.zeros((300, 10, 6), np.float32),
+        np.zeros((300, 9), np.uint8),
+        *np.ones((2, 300), np.int32),
+        [],
+    )
 
 
 @functools.cache

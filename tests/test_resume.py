@@ -23,7 +23,7 @@ from gtzan_jax.files import held
 from gtzan_jax.jobs import retraining, sweeping
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.trainer import engine
+from gtzan_jax.trainer import engine, repacking
 from gtzan_jax.trainer.planner import COSTS
 
 TABLES = ("results.csv", "history.csv")
@@ -161,10 +161,17 @@ def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, stride, how):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
-    "protocol", [["--protocol=holdout"], ["--protocol=kfold", "--num_folds=3"]]
+    "other",
+    [
+        ["--protocol=holdout"],
+        ["--protocol=kfold", "--num_folds=3"],
+        ["--protocol=holdout", "--set=axes.patience=[0, 1, 3]", "--set=epochs=24"],
+    ],
+    ids=["holdout", "kfold", "patience"],
 )
-def test_other_protocols_go_on_with_the_same_bytes(tmp_path, monkeypatch, protocol):
-    flags = [*protocol, "--split_seed=5", "--set=axes.num_units1=[16]"]  # 6 configs
+def test_other_runs_go_on_with_the_same_bytes(tmp_path, monkeypatch, other):
+    monkeypatch.setattr(repacking, "_WAVE", 2)
+    flags = [*other, "--split_seed=5", "--set=axes.num_units1=[16]"]  # 6 configs or more
     with monkeypatch.context() as patch:
         steps = end_at(-1, patch, None)
         assert run(tmp_path / "whole", *flags) == 0
@@ -184,7 +191,7 @@ import atexit, os, runpy, signal, sys
 sys.path[:0] = {paths!r}
 import test_resume
 from gtzan_jax.rundir import chunks
-from gtzan_jax.trainer import engine
+from gtzan_jax.trainer import engine, repacking
 from gtzan_jax.trainer.planner import COSTS
 chunks._COLLECT_S = -1.0
 engine.COSTS = {{"cpu": COSTS["cpu"]._replace(chunk=2)}}
@@ -219,7 +226,9 @@ def test_killed_at_25_points_it_ends_with_the_same_bytes(tmp_path, capsys):
         assert resumed.returncode == 0, resumed.stderr
         assert_complete(folder, tmp_path / "whole")
         there = [line for line in resumed.stdout.splitlines() if "are already trained" in line]
-        lines.append(f"killed at step {number} of {steps}: {''.join(there) or '  0 members'}, same")
+        lines.append(
+            f"killed at step {number} of {steps}: {''.join(there) or '  0 member-epochs'}, same"
+        )
     with capsys.disabled():
         print("", *lines, f"{len(lines)} points, all identical", sep="\n")
     assert len(lines) >= 25
@@ -234,7 +243,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
         argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     for line in process.stdout:
-        if "members, programs" in line:
+        if "member-epochs, programs" in line:
             process.send_signal(number)
             break
     _, errors = process.communicate(timeout=60)
@@ -244,7 +253,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     module, *again = shlex.split(errors.splitlines()[-1])[2:]
     done = command(module.split(".")[1], *again, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "of 480 members are already trained" in done.stdout
+    assert "of 960 member-epochs are already trained" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()
     assert RunDir(folder).read_manifest().status == "finished"
 
@@ -253,7 +262,7 @@ def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys):
     monkeypatch.setattr(sweeping, "Engine", None)
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
     assert run(whole) == 0
-    assert "12 of 12 members are already trained" in capsys.readouterr().out
+    assert "24 of 24 member-epochs are already trained" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
 
 

@@ -413,7 +413,13 @@ def test_only_numbers_name_chunks(tmp_path, name):
     assert not store.damaged
     chunk = Chunk(Bucket((8, 8, 8), 32, (IDS[0],)), 0, 0, (IDS[0],), 0, 2)
     store.add(
-        Trained(chunk, np.zeros((1, 2, len(METRICS)), np.float32), np.zeros((1, 3), np.uint8), [])
+        Trained(
+            chunk,
+            np.zeros((1, 2, len(METRICS)), np.float32),
+            np.zeros((1, 3), np.uint8),
+            *np.ones((2, 1), np.int32),
+            [],
+        )
     )
     store.flush()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "000001.chunk"])

@@ -24,13 +24,15 @@ class Ending(NamedTuple):
     epochs: np.ndarray
 
 
-def last_epoch(history: "pd.DataFrame") -> Ending:
-    """Returns the test accuracy after the last epoch.
+def kept_epoch(history: "pd.DataFrame") -> Ending:
+    """Returns the test accuracy after the epoch whose weights are kept.
+
+    That is the last one, or where a config stops early that of the lowest validation loss.
 
     Args:
       history: one row an epoch of a network, as ``best/history.csv``.
     """
-    return _ending(history, lambda curve: len(curve) - 1)
+    return _ending(history, lambda curve: int(curve["kept"].argmax()))
 
 
 def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
@@ -44,13 +46,13 @@ def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
 
 
 def mean_curves(history: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns the mean of each metric over the networks, indexed by epoch."""
-    return history.drop(columns=["fold", "seed"]).groupby("epoch").mean()
+    """Returns the mean of each metric over the networks that were trained, indexed by epoch."""
+    return history.drop(columns=["fold", "seed", "kept"]).groupby("epoch").mean()
 
 
 def deviation_curves(history: "pd.DataFrame") -> "pd.DataFrame":
     """Returns the deviation (n - 1) of each metric over the networks, by epoch; NaN of one."""
-    return history.drop(columns=["fold", "seed"]).groupby("epoch").std(ddof=1)
+    return history.drop(columns=["fold", "seed", "kept"]).groupby("epoch").std(ddof=1)
 
 
 def _ending(history: "pd.DataFrame", place_of: "Callable[[pd.DataFrame], int]") -> Ending:

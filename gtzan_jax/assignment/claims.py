@@ -46,7 +46,8 @@ NOTES = (
 def concern(sweep: Sweep) -> bool:
     """Whether the claims are about a sweep's axes, divided as the assignment divided."""
     theirs = load_sweep("assignment")
-    return sweep.protocol == theirs.protocol and set(sweep.axes) == set(theirs.axes)
+    same_axes = set(sweep.axes) == set(theirs.axes)
+    return sweep.is_grid and sweep.protocol == theirs.protocol and same_axes
 
 
 def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:

@@ -75,11 +75,19 @@ class Contender:
       divisions: all that will be asked for, with a validation part in each fold.
       first_seed: of the sweep and of the retraining.
       num_seeds: networks of the retraining on each fold.
+
+    Raises:
+      InputError: members of the sweep may stop early.
     """
 
     def __init__(
         self, sweep: Sweep, divisions: Sequence[Division], first_seed: int, num_seeds: int
     ) -> None:
+        if sweep.stops_early:
+            raise InputError(
+                f"{sweep.name}: patience is an axis, but here each fold's epochs are chosen on its "
+                "validation part; leave patience out"
+            )
         folds = [fold for division in divisions for fold in division.folds]
         self._sizes = sizes_of(divisions[0].table, [*map(_tried, folds), *map(_retrained, folds)])
         self._engine = Engine(sweep, MlpFamily(), self._sizes, len(folds) * sweep.num_seeds)
@@ -186,7 +194,7 @@ def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: flo
     rows = judged_rows(table, fold.test)
     predicted = np.stack([network.predicted[: len(rows)] for network in winner.networks])
     hits = (predicted == table.y[rows]).mean(axis=0)
-    by_chunk = float(np.mean([network.history[-1, _CHUNKS] for network in winner.networks]))
+    by_chunk = float(np.mean([n.history[n.best - 1, _CHUNKS] for n in winner.networks]))
     settings = {"config": choice.config.name, "epochs": choice.epochs}
     winner.classifier.predict(table.x[fold.test])  # compiles
     started = time.perf_counter()

@@ -15,6 +15,8 @@ from gtzan_jax.rundir.history import members_of
 from gtzan_jax.rundir.manifest import Manifest, Parts, Split
 from gtzan_jax.space.axes import choice, whole
 from gtzan_jax.space.config import Member
+from gtzan_jax.space.optuna_search import import_optuna
+from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import Division, divide
@@ -163,6 +165,8 @@ def make_job(
         raise InputError("overrides are laid over sweep files; change the Sweep itself")
     if options.num_seeds and any(o.startswith("num_seeds=") for o in options.overrides):
         raise InputError("--num_seeds and --set=num_seeds contradict each other; leave one out")
+    if sweep.search.kind in SAMPLERS and not sweep.chosen:
+        import_optuna(sweep.search.kind)  # before anything is written
     table = data if isinstance(data, FeatureTable) else load_table(data)
     division = divide(table, sweep.protocol, options.split_seed, sweep.num_folds)
     smallest = min(len(fold.train) for fold in division.folds)

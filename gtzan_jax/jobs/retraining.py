@@ -38,7 +38,8 @@ class Retrained:
 
     Attributes:
       model: of the first fold and the first seed, a rule that looks at no figure.
-      history: one row an epoch of a network: fold, seed, epoch and the protocol's metrics.
+      history: one row an epoch of a network: fold, seed, epoch, whether its weights are kept, and
+        the protocol's metrics.
       confusion: (genres, genres) int, rows true, columns predicted, of all networks' test parts.
       scores: one row a genre: precision, recall, f1, tracks; of all networks together.
       figures: by file name without its ending.
@@ -121,13 +122,12 @@ def train_networks(
         replicate(engine, division.arrays, config_id, fold, seeds, epochs)
         for fold in range(len(division.folds))
     ]
-    histories = np.array([replica.history for replicas in networks for replica in replicas])
-    diverged = ~np.isfinite(histories).all(axis=2)  # (networks, epochs)
-    if diverged.any():
-        first = np.flatnonzero(diverged.any(axis=0))[0] + 1
+    finite = [np.isfinite(r.history).all(axis=1) for replicas in networks for r in replicas]
+    first = [int(epochs.argmin()) + 1 for epochs in finite if not epochs.all()]
+    if first:
         raise RunError(
-            f"the retraining of {engine.config(config_id).name} diverged in epoch {first} of "
-            f"{epochs} ({diverged.any(axis=1).sum()} of {len(histories)} networks): nothing of it "
+            f"the retraining of {engine.config(config_id).name} diverged in epoch {min(first)} of "
+            f"{epochs} ({len(first)} of {len(finite)} networks): nothing of it "
             "is kept; take a lower learning rate or fewer epochs"
         )
     return networks
@@ -136,7 +136,7 @@ def train_networks(
 def history_frame(
     networks: Sequence[Sequence[Replica]], seeds: Sequence[int], metrics: Sequence[str]
 ) -> "pd.DataFrame":
-    """Lays the histories of networks out: fold, seed, epoch (from 1), and the metrics."""
+    """Lays the histories of networks out: fold, seed, epoch (from 1), kept, and the metrics."""
     import pandas as pd
 
     columns = [METRICS.index(metric) for metric in metrics]
@@ -144,6 +144,7 @@ def history_frame(
     for fold, replicas in enumerate(networks):
         for seed, replica in zip(seeds, replicas, strict=True):
             frame = pd.DataFrame(replica.history[:, columns], columns=list(metrics))
+            frame.insert(0, "kept", np.arange(1, len(frame) + 1) == replica.best)
             frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
             frame.insert(0, "seed", seed)
             frame.insert(0, "fold", fold)
@@ -177,11 +178,12 @@ def retrain_run(workdir: str, request: Request) -> Run:
     platforms.select_platform(request.platform, precision)
     if request.rank > len(found.results):
         raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
+    sweep, config = found.sweep, found.config(request.rank)
+    protocol = request.protocol or sweep.protocol
+    sweep.check_protocol(protocol)
     table, missing = table_of(found, request.data)
     if table is None:
         raise InputError(f"{found.run.path}: {missing}")
-    sweep, config = found.sweep, found.config(request.rank)
-    protocol = request.protocol or sweep.protocol
     num_folds = request.num_folds or sweep.num_folds
     division = divide(table, protocol, found.manifest.split.seed, num_folds)
     messages.warn_of_leak(division.protocol.leak)

@@ -13,7 +13,7 @@ import gtzan_jax
 from gtzan_jax.analysis import selection
 from gtzan_jax.errors import Interrupted, RunError
 from gtzan_jax.files import held, replaced_folder, write_csv
-from gtzan_jax.jobs import retraining
+from gtzan_jax.jobs import retraining, searching
 from gtzan_jax.jobs.job import Job, Options, Stopwatch, describe, make_job
 from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.models.mlp import MlpFamily
@@ -24,7 +24,7 @@ from gtzan_jax.rundir.manifest import Manifest
 from gtzan_jax.rundir.predictions import Predictions, predictions_of
 from gtzan_jax.rundir.ranking import members_table, results_table
 from gtzan_jax.space.config import Config
-from gtzan_jax.space.search import Grid, Proposal
+from gtzan_jax.space.search import config_epochs
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.tables.schema import FeatureTable
@@ -35,7 +35,6 @@ from gtzan_jax.trainer.platforms import (
     select_platform,
 )
 from gtzan_jax.views import messages
-from gtzan_jax.views.progress import SweepProgress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,17 +116,19 @@ def work(job: Job) -> str:
     for name in store.damaged:
         messages.warn(f"{run.chunks / name} is damaged; its members are trained anew")
     messages.print_start(job.sweep, job.num_runs, job.table.source, run.path)
-    messages.print_trained(len(store), job.sweep.num_configs * job.num_runs)
+    messages.print_trained(store.member_epochs, config_epochs(job.sweep) * job.num_runs)
     job.division.arrays  # noqa: B018 — refuses what cannot be standardised before training
     clock.lap("load")
+    job, search = searching.begin(job, manifest, store)
     with contextlib.ExitStack() as stack:
         engine = None
-        if store.missing(job.members):
-            engine = stack.enter_context(make_engine(job))
+        if search:
+            engine = stack.enter_context(make_engine(job, searching.configs_to_plan(job)))
             _record_session(job, manifest, len(store))
             messages.import_meanwhile("gtzan_jax.views.plots", "gtzan_jax.views.tensorboard")
             with profiled(job.options.profile):
-                search(engine, job, store)
+                searching.train(engine, job, store, search)
+            job = searching.end(job, manifest, search)
             clock.lap("train")
             clock.move("train", "compile", engine.compile_wait_s)
         history = store.history(job.members)
@@ -150,31 +151,6 @@ def make_engine(job: Job, configs: Sequence[Config] | None = None) -> Engine:
     )
 
 
-def search(engine: Engine, job: Job, store: ChunkStore) -> None:
-    """Trains what the search proposes and is not in the store yet, showing progress."""
-    grid = Grid(job.sweep)
-    total = job.sweep.num_configs * job.num_runs
-    with SweepProgress(engine, job.sweep, total, len(store)) as progress:
-        while proposal := grid.ask():
-            _train(engine, job, proposal, store, progress)
-            grid.tell({})
-
-
-def _train(
-    engine: Engine, job: Job, proposal: Proposal, store: ChunkStore, progress: SweepProgress
-) -> None:
-    wanted = {config.id for config in proposal.configs}
-    members = [member for member in job.members if member.config_id in wanted]
-    chunks = engine.chunks(store.missing(members), proposal.first_epoch, proposal.epochs)
-    try:
-        for trained in engine.run(chunks, job.division.arrays):
-            for written in store.add(trained):
-                progress.take(written)
-    finally:
-        for written in store.flush():
-            progress.take(written)
-
-
 def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFrame":
     """Writes the tables and the predictions unless all are whole, and returns the results."""
     run, sweep = job.run, job.sweep
@@ -194,10 +170,12 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
 def mark_as_good(results: "pd.DataFrame", sweep: Sweep, predictions: Predictions) -> "pd.DataFrame":
     """Adds which configs cannot be told from the best, see ``selection.as_good_as_best``.
 
-    Diverged configs are not among them, and have no say.
+    Configs that diverged, or that the search gave up, are not among them, and have no say.
     """
     places = results["config_id"].map(sweep.places).to_numpy()
     sound = ~results["diverged"].to_numpy()
+    if "epochs_given" in results:
+        sound &= results["epochs_given"].to_numpy() == sweep.epochs
     as_good = np.zeros(len(results), bool)
     if sound.any():
         correct = predictions.correct[places[sound]]

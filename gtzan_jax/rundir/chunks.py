@@ -1,9 +1,9 @@
 """Finished chunks on the disk: what a sweep that was interrupted need not train again.
 
 A file holds some chunks: a line with the SHA-256 of all that follows, a line of JSON with the
-chunks, their histories as little-endian float32, and a byte for each member and row to evaluate,
-the predicted class. It is written aside, flushed and renamed, so that a chunk is whole or not
-there.
+chunks and the last and the best epoch of their members, their histories as little-endian float32,
+and a byte for each member and row to evaluate, the predicted class. It is written aside, flushed
+and renamed, so that a chunk is whole or not there.
 """
 
 import hashlib
@@ -36,6 +36,8 @@ class _Header(NamedTuple):
     first_epoch: int
     epochs: int
     config_ids: tuple[str, ...]
+    last: tuple[int, ...]  # epoch of each member, from 1
+    best: tuple[int, ...]
 
 
 class ChunkStore:
@@ -54,7 +56,7 @@ class ChunkStore:
         self._folder = folder
         self._epochs = epochs
         self._evaluated = evaluated
-        self._trained: set[Member] = set()
+        self._ends: dict[Member, set[int]] = {}  # epochs up to which a member was to train
         self._waiting: list[Trained] = []
         self._flushed = time.monotonic()
         folder.mkdir(exist_ok=True)
@@ -67,12 +69,18 @@ class ChunkStore:
                 path.unlink()
 
     def __len__(self) -> int:
-        """Returns how many members are there."""
-        return len(self._trained)
+        """Returns how many members are there, trained to the end."""
+        return sum(self._epochs in ends for ends in self._ends.values())
 
-    def missing(self, members: Iterable[Member]) -> list[Member]:
-        """Returns the members that are not there."""
-        return [member for member in members if member not in self._trained]
+    @property
+    def member_epochs(self) -> int:
+        """Epochs that all members together were to train."""
+        return sum(map(max, self._ends.values()))
+
+    def missing(self, members: Iterable[Member], epochs: int | None = None) -> list[Member]:
+        """Returns the members that are not there up to some epoch, by default the last."""
+        until = self._epochs if epochs is None else epochs
+        return [member for member in members if until not in self._ends.get(member, ())]
 
     def add(self, trained: Trained) -> list[Trained]:
         """Takes in a chunk; returns those that have been written since the last time."""
@@ -85,9 +93,13 @@ class ChunkStore:
         if written:
             number = max((int(path.stem) for path in self._files()), default=0) + 1
             headers = [
-                _Header(c.fold, c.seed, c.first_epoch, c.epochs, c.config_ids)
-                for c in (trained.chunk for trained in written)
-            ]
+                _Header(
+                    c.fold, c.seed, c.first_epoch, c.epochs, c.config_ids,
+                    tuple(trained.last.tolist()), tuple(trained.best.tolist()),
+                )
+                for trained in written
+                for c in [trained.chunk]
+            ]  # fmt: skip
             payload = [trained.history.astype("<f4").tobytes() for trained in written]
             payload += [trained.predicted.astype(np.uint8).tobytes() for trained in written]
             content = _encode(headers, self._evaluated, b"".join(payload))
@@ -105,13 +117,11 @@ class ChunkStore:
         shape = (len(members), self._epochs, len(METRICS))
         figures = self._on_disk(np.float32, shape)
         predicted = self._on_disk(np.uint8, (len(members), self._evaluated))
+        reached, last, best = np.zeros((3, len(members)), np.int32)
         places = {member: place for place, member in enumerate(members)}
         missing = np.ones(shape[:2], bool)
         for path in self._files():
-            try:
-                headers, histories, classes = self._read(path)
-            except (OSError, ValueError):
-                raise RunError(f"{path} has been damaged; the same command mends it") from None
+            headers, histories, classes = self._read_again(path)
             start = 0
             for header, part in zip(headers, _split(headers, histories), strict=True):
                 rows = [places.get(member, -1) for member in _members(header)]
@@ -120,13 +130,43 @@ class ChunkStore:
                 epochs = slice(header.first_epoch, header.epochs)
                 figures[rows, epochs] = part
                 missing[rows, epochs] = False
-                if header.epochs == self._epochs:
-                    predicted[rows] = classes[start : start + len(rows)]
+                later = header.epochs > reached[rows]  # of a chunk that was trained twice, too
+                new = np.array(rows)[later]
+                predicted[new] = classes[start : start + len(rows)][later]
+                reached[new] = header.epochs
+                last[new], best[new] = np.array(header.last)[later], np.array(header.best)[later]
                 start += len(rows)
-        if missing.any():
-            number = missing.any(axis=1).sum()
-            raise RunError(f"{self._folder}: {number:,} members are missing")
-        return History(tuple(members), figures, predicted)
+        incomplete = (missing & (np.arange(self._epochs) < reached[:, None])).any(axis=1)
+        incomplete |= reached == 0
+        if incomplete.any():
+            raise RunError(f"{self._folder}: {incomplete.sum():,} members are missing")
+        return History(tuple(members), figures, predicted, reached, last, best)
+
+    def figures(self, members: Sequence[Member], epochs: int) -> np.ndarray:
+        """Returns (members, metrics) float32, of each at its best up to the end of some epoch.
+
+        Args:
+          members: of which chunks that end with this epoch are there.
+          epochs: at the end.
+
+        Raises:
+          RunError: a file has been damaged meanwhile.
+        """
+        found: dict[Member, np.ndarray] = {}
+        for path in self._files():
+            headers, histories, _ = self._read_again(path)
+            for header, part in zip(headers, _split(headers, histories), strict=True):
+                if header.epochs == epochs:
+                    places = np.array(header.best) - 1 - header.first_epoch
+                    kept = part[np.arange(len(part)), np.maximum(places, 0)]
+                    found.update(zip(_members(header), kept, strict=True))
+        return np.array([found[member] for member in members])
+
+    def _read_again(self, path: Path) -> tuple[list[_Header], np.ndarray, np.ndarray]:
+        try:
+            return self._read(path)
+        except (OSError, ValueError):
+            raise RunError(f"{path} has been damaged; the same command mends it") from None
 
     def _on_disk(self, kind: type, shape: tuple[int, ...]) -> np.ndarray:
         """Returns an array in a file without a name, which goes when the array does."""
@@ -162,8 +202,8 @@ class ChunkStore:
 
     def _note(self, headers: Iterable[_Header]) -> None:
         for header in headers:
-            if header.epochs == self._epochs:
-                self._trained.update(_members(header))
+            for member in _members(header):
+                self._ends.setdefault(member, set()).add(header.epochs)
 
 
 def _members(header: _Header) -> list[Member]:
@@ -183,10 +223,16 @@ def _checked(chunk: dict[str, object]) -> _Header:
         raise TypeError("a number of a chunk is no whole number")
     if not 0 <= header.first_epoch < header.epochs or header.fold < 0:
         raise ValueError("epochs or fold of a chunk are impossible")
-    ids = chunk["config_ids"]
-    if not isinstance(ids, list) or not all(isinstance(config_id, str) for config_id in ids):
-        raise TypeError("the configs' ids are no list of texts")
-    return header._replace(config_ids=tuple(ids))
+    for name, kind in (("config_ids", str), ("last", int), ("best", int)):
+        values = chunk[name]
+        if not isinstance(values, list) or not all(type(value) is kind for value in values):
+            raise TypeError(f"{name} of a chunk is no list of {kind.__name__}")
+    ids, last, best = tuple(header.config_ids), tuple(header.last), tuple(header.best)
+    if not len(ids) == len(last) == len(best):
+        raise ValueError("a chunk has not one last and one best epoch for each config")
+    if not all(1 <= b <= end <= header.epochs for b, end in zip(best, last, strict=True)):
+        raise ValueError("the best or the last epoch of a member is impossible")
+    return header._replace(config_ids=ids, last=last, best=best)
 
 
 def _rows(header: _Header) -> int:

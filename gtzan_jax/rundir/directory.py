@@ -1,6 +1,8 @@
 """The run directory: everything that one sweep wrote, in one folder.
 
 manifest.json   what was run, on what, with what, and how long it took; checksums of the rest
+configs.json    the configs, of a search that proposed them as it went on
+study.journal   that search's study, for optuna-dashboard
 chunks/         finished members: what an interrupted sweep goes on from
 results.csv     one row a config, best first
 members.csv     one row a member, its figures after the last epoch
@@ -15,6 +17,7 @@ reference/      the sweep's reference config, retrained likewise
 import contextlib
 import datetime
 import importlib.metadata
+import json
 import os
 import platform
 import reprlib
@@ -36,6 +39,9 @@ from gtzan_jax.files import (
 )
 from gtzan_jax.rundir.manifest import Data, Manifest, Session, as_dict, decode, encode
 from gtzan_jax.rundir.predictions import Predictions, save_predictions
+from gtzan_jax.space.settings import SAMPLERS
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
@@ -51,11 +57,15 @@ _PACKAGES = (
     "pandas",
     "scikit-learn",
     "tensorboardX",
+    "optuna",
 )
 
 
 TABLES = ("results.csv", "members.csv", "history.csv", "predictions.safetensors")
 """The files that are made from the histories of all members."""
+
+CONFIGS = "configs.json"
+"""The file of the configs, where these are not known from the sweep."""
 
 
 class RunDir:
@@ -72,6 +82,8 @@ class RunDir:
         self.members_path = self.path / "members.csv"
         self.history_path = self.path / "history.csv"
         self.predictions_path = self.path / "predictions.safetensors"
+        self.configs_path = self.path / CONFIGS
+        self.study_path = self.path / "study.journal"
         self.chunks = self.path / "chunks"
         self.tensorboard = self.path / "tensorboard"
         self.overview = self.path / "overview"
@@ -150,8 +162,33 @@ class RunDir:
         """Removes all that sweeps write but the manifest, and leaves what else there is."""
         for path in (self.chunks, self.tensorboard, self.overview, self.best, self.reference):
             shutil.rmtree(path, ignore_errors=True)
-        for name in TABLES:
+        for name in (*TABLES, CONFIGS, self.study_path.name):
             (self.path / name).unlink(missing_ok=True)
+
+    def write_configs(self, sweep: Sweep) -> None:
+        """Writes the configs of a sweep, a list of tables."""
+        text = json.dumps([dict(config) for config in sweep.configs], indent=1, allow_nan=False)
+        write_atomically(self.configs_path, text + "\n")
+
+    def with_configs(self, sweep: Sweep) -> Sweep:
+        """Returns a sweep with its configs, which are read if the search proposed them.
+
+        Raises:
+          InputError: the file cannot be used.
+        """
+        if sweep.search.kind not in SAMPLERS:
+            return sweep
+        where = str(self.configs_path)
+        try:
+            rows = json.loads(self.configs_path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            raise InputError(f"{where} cannot be read: the sweep did not finish") from None
+        if not isinstance(rows, list) or not 0 < len(rows) <= (sweep.search.num_configs or 0):
+            raise InputError(f"{where} is not what a sweep writes")
+        configs = [parse_config(row, where) for row in rows]
+        if any(config.axes != tuple(sweep.axes) for config in configs):
+            raise InputError(f"{where} has configs of another sweep")
+        return sweep.choosing(configs)
 
     def read_results(self) -> "pd.DataFrame":
         """Reads results.csv.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.rundir.directory import TABLES, RunDir
+from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, sweep_of
 from gtzan_jax.rundir.predictions import Predictions, load_predictions
 from gtzan_jax.rundir.ranking import result_metrics
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_NETWORK_COLUMNS = ["fold", "seed", "epoch", *PROTOCOLS["assignment"].metrics]
+_NETWORK_COLUMNS = ["fold", "seed", "epoch", "kept", *PROTOCOLS["assignment"].metrics]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class FinishedRun:
 
     Attributes:
       results: one row a config, best first.
-      accuracy: (configs, runs) float64 test accuracy after the last epoch, configs in grid order,
+      accuracy: (configs, runs) float64 test accuracy after the best epoch, configs in grid order,
         a run for each fold and seed; NaN where diverged.
       retrained: one row an epoch of a network; None if the run has no retraining.
       scores: of the retrained networks together, one row a genre.
@@ -130,7 +130,7 @@ def read_finished(path: str | Path) -> FinishedRun:
     manifest = run.read_manifest()
     if manifest.status != "finished":
         raise InputError(f"{run.path}: the sweep did not finish (status {manifest.status})")
-    also = [name for name in ("best", "reference") if run.has(manifest, name)]
+    also = [name for name in ("best", "reference", CONFIGS) if run.has(manifest, name)]
     for name in (*TABLES, *also):
         damaged = run.damaged(manifest, name)
         if damaged:
@@ -138,7 +138,8 @@ def read_finished(path: str | Path) -> FinishedRun:
                 f"{run.path / damaged} is missing or damaged: its checksum is not the manifest's; "
                 "run the command of the sweep again to mend it"
             )
-    sweep, retraining = sweep_of(manifest, run.manifest_path), manifest.retraining
+    sweep = run.with_configs(sweep_of(manifest, run.manifest_path))
+    retraining = manifest.retraining
     if retraining and (
         retraining.config_id not in sweep.places or retraining.protocol not in PROTOCOLS
     ):
@@ -151,7 +152,7 @@ def read_finished(path: str | Path) -> FinishedRun:
             manifest=manifest,
             sweep=sweep,
             results=results,
-            accuracy=_accuracy(run.history_path, results, manifest, sweep),
+            accuracy=_accuracy(run.members_path, results, manifest, sweep),
             retrained=_read_optional(run.best / "history.csv", _NETWORK_COLUMNS),
             scores=_read_optional(run.best / "scores.csv", ["genre", "precision", "recall", "f1"]),
             reference=_read_optional(run.reference / "history.csv", _NETWORK_COLUMNS)
@@ -211,18 +212,16 @@ def _checked_results(
 
 
 def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sweep) -> np.ndarray:
-    """Returns (configs, runs) float64 test accuracy after the last epoch, in grid order."""
+    """Returns (configs, runs) float64 test accuracy after the best epoch, in grid order."""
     import pandas as pd
 
-    used = ["config_id", "fold", "seed", "epoch", "test_accuracy"]
-    history = pd.read_csv(path, usecols=used)
-    last = history[history["epoch"] == sweep.epochs]
-    grid = last.pivot(index="config_id", columns=["fold", "seed"], values="test_accuracy")
+    members = pd.read_csv(path, usecols=["config_id", "fold", "seed", "test_accuracy"])
+    grid = members.pivot(index="config_id", columns=["fold", "seed"], values="test_accuracy")
     folds = range(len(manifest.split.folds))
     runs = [(fold, seed) for fold in folds for seed in manifest.seeds]
     columns: Any = grid.columns  # pairs of fold and seed, which the stubs take for texts
     if set(grid.index) != set(sweep.places) or set(columns) != set(runs):
-        raise ValueError("history.csv has not every config, fold and seed")
+        raise ValueError(f"{path.name} has not every config, fold and seed")
     accuracy = grid.loc[list(sweep.places)][runs].to_numpy(np.float64, copy=True)
     diverged = results.loc[results["diverged"], "config_id"]
     accuracy[[sweep.places[config_id] for config_id in diverged]] = np.nan

@@ -34,14 +34,22 @@ class History:
 
     Attributes:
       members: all members of one config stand together.
-      figures: (members, epochs, metrics) float32, in the order of ``metrics.METRICS``.
-      predicted: (members, evaluated) uint8, classes predicted after the last epoch for the rows
+      figures: (members, epochs, metrics) float32, in the order of ``metrics.METRICS``; 0 for
+        epochs that a member was not trained, which ``trained`` masks.
+      predicted: (members, evaluated) uint8, classes predicted after the best epoch for the rows
         of the member's fold to evaluate, or their songs, validation part first.
+      reached: (members,) int32, the epochs that the search gave a member.
+      last: (members,) int32, the epoch after which its training stopped, from 1; the last of
+        those unless it stopped early.
+      best: (members,) int32, the epoch whose weights are kept; the last unless it stops early.
     """
 
     members: tuple[Member, ...]
     figures: np.ndarray
     predicted: np.ndarray
+    reached: np.ndarray
+    last: np.ndarray
+    best: np.ndarray
 
     def __repr__(self) -> str:
         return f"History({len(self.members):,} members × {self.figures.shape[1]} epochs)"
@@ -51,8 +59,31 @@ class History:
         """The configs, in the order of the members."""
         return list(dict.fromkeys(member.config_id for member in self.members))
 
-    def by_config(self) -> np.ndarray:
-        """Returns (configs, runs, epochs, metrics), a run for every fold and seed.
+    @property
+    def trained(self) -> np.ndarray:
+        """(members, epochs) bool, the epochs that each member was trained."""
+        mask: np.ndarray = np.arange(self.figures.shape[1]) < self.last[:, None]
+        return mask
+
+    @property
+    def kept(self) -> np.ndarray:
+        """(members, metrics) float32, the figures of each member's best epoch."""
+        figures: np.ndarray = self.figures[np.arange(len(self.best)), self.best - 1]
+        return figures
+
+    @functools.cached_property
+    def diverged(self) -> np.ndarray:
+        """(members,) bool, whether a figure of some epoch is not finite."""
+        bad: np.ndarray = ~np.isfinite(self.figures).all(axis=(1, 2))
+        return bad
+
+    @property
+    def configs_diverged(self) -> np.ndarray:
+        """(configs,) bool, whether a member of the config diverged."""
+        return np.asarray(self.by_config(self.diverged).any(axis=1))
+
+    def by_config(self, values: np.ndarray) -> np.ndarray:
+        """Returns what members have, (members, …), as (configs, runs, …): a run for fold and seed.
 
         Raises:
           ValueError: configs have trained a different number of times.
@@ -62,16 +93,35 @@ class History:
         runs = len(self.members) // count
         if [member.config_id for member in self.members] != [i for i in ids for _ in range(runs)]:
             raise ValueError("the configs have not trained equally often")
-        grid: np.ndarray = self.figures.reshape(count, runs, *self.figures.shape[1:])
+        grid: np.ndarray = values.reshape(count, runs, *values.shape[1:])
         return grid
 
-    def of(self, config_ids: Sequence[str]) -> np.ndarray:
-        """Returns the histories of some configs: (configs, runs, epochs, metrics)."""
+    def places_of(self, config_ids: Sequence[str]) -> np.ndarray:
+        """Returns the places of some configs' members: (configs, runs) int."""
         places = {config_id: place for place, config_id in enumerate(self.config_ids)}
-        return self.by_config()[[places[config_id] for config_id in config_ids]]
+        grid = self.by_config(np.arange(len(self.members)))
+        return grid[[places[config_id] for config_id in config_ids]]
+
+    def curves(self, members: np.ndarray) -> np.ndarray:
+        """Returns the figures of some members, meaned over those that were trained, epoch by epoch.
+
+        Args:
+          members: their places.
+
+        Returns:
+          (epochs, metrics) float32, up to the last epoch that one of them was trained.
+        """
+        mask = self.trained[members]
+        mask = mask[:, mask.any(axis=0)]
+        figures = self.figures[members, : mask.shape[1]]
+        mean: np.ndarray = figures.mean(axis=0, where=mask[:, :, None])
+        return mean
 
     def frames(self, metrics: Sequence[str] = METRICS) -> "Iterator[pd.DataFrame]":
-        """Yields config_id, fold, seed, epoch (from 1) and the metrics, in parts."""
+        """Yields config_id, fold, seed, epoch (from 1) and the metrics, in parts.
+
+        There is no row for an epoch that a member was not trained.
+        """
         import pandas as pd
 
         epochs = self.figures.shape[1]
@@ -83,7 +133,8 @@ class History:
             frame["epoch"] = np.tile(np.arange(1, epochs + 1), len(members))
             part = np.asarray(self.figures[start : start + step])[:, :, columns]
             frame[list(metrics)] = part.reshape(-1, len(metrics))
-            yield frame.reset_index(drop=True)
+            trained = self.trained[start : start + step].reshape(-1)
+            yield frame[trained].reset_index(drop=True)
 
     def frame(self) -> "pd.DataFrame":
         """Returns all of it as one table."""

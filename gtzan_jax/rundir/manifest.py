@@ -20,7 +20,7 @@ from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables.schema import SAMPLES, rows_note
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
-FORMAT = 5
+FORMAT = 6
 """Raised with every change of the schema; another format is refused. The first had no number."""
 
 _LONGEST = 200  # letters of a reason: it may quote the file

@@ -1,4 +1,7 @@
-"""Ranks the configs of a sweep by their figures after the last epoch."""
+"""Ranks the configs of a sweep by their figures after the best epoch.
+
+That is the last one, unless members stop early, see ``trainer.stopping``.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,18 +30,20 @@ def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "
 
     Of a table of chunks that is the accuracy by song, see ``metrics.METRICS``.
 
-    Diverged configs, those with a member whose loss is not finite, come last; ties break by
-    lower loss on that part, then by grid order.
+    Diverged configs, those with a member whose loss is not finite, come last, and before them
+    those that a search has given up, the earlier the later; ties break by lower loss on that part,
+    then by grid order.
 
     Returns:
       one row a config, best first: rank, the axes, the mean figures over folds and seeds,
       diverged, config_id; with several runs also the deviation of accuracies over them
-      (``test_accuracy_std``, n - 1) and their numbers.
+      (``test_accuracy_std``, n - 1) and their numbers; where members may stop early the mean
+      ``best_epoch`` and ``last_epoch``, and where a search gives configs up the epochs that each
+      was given, ``epochs_given``.
     """
     import pandas as pd
 
-    grid = history.by_config()
-    final = grid[:, :, -1].astype(np.float64)
+    kept = history.by_config(history.kept).astype(np.float64)
     metrics = result_metrics(sweep.protocol, is_chunked)
     config_ids = history.config_ids
     places = [sweep.places[config_id] for config_id in config_ids]
@@ -46,39 +51,47 @@ def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "
     table = pd.DataFrame(rows, columns=list(sweep.axes))
     for metric in metrics:
         # Rounded, so that equal sums in another order of seeds stay equal.
-        table[metric] = np.round(final[:, :, METRICS.index(metric)].mean(axis=1), 7)
-    if final.shape[1] > 1:
+        table[metric] = np.round(kept[:, :, METRICS.index(metric)].mean(axis=1), 7)
+    if kept.shape[1] > 1:
         for metric in metrics:
             if metric.endswith("accuracy") and not metric.startswith("train"):
-                spread = final[:, :, METRICS.index(metric)].std(axis=1, ddof=1)
+                spread = kept[:, :, METRICS.index(metric)].std(axis=1, ddof=1)
                 table[f"{metric}_std"] = np.round(spread, 7)
         table["num_seeds"] = len({member.seed for member in history.members})
         table["num_folds"] = len({member.fold for member in history.members})
-    table["diverged"] = ~np.isfinite(grid).all(axis=(1, 2, 3))
+    epochs_given = history.by_config(history.reached).min(axis=1)
+    if (epochs_given < sweep.epochs).any():
+        table["epochs_given"] = epochs_given
+    if sweep.stops_early:
+        table["best_epoch"] = np.round(history.by_config(history.best).mean(axis=1), 2)
+        table["last_epoch"] = np.round(history.by_config(history.last).mean(axis=1), 2)
+    table["diverged"] = history.configs_diverged
     table["config_id"] = config_ids
-    return _ranked(table.iloc[np.argsort(places)], metrics[:2])
+    return _ranked(table.assign(_given=epochs_given).iloc[np.argsort(places)], metrics[:2])
 
 
 def members_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "pd.DataFrame":
-    """Lists the members with their figures after the last epoch, configs in grid order.
+    """Lists the members with their figures after the best epoch, configs in grid order.
 
     Returns:
-      one row a member: config_id, fold, seed, the figures that the protocol has, diverged.
+      one row a member: config_id, fold, seed, best_epoch and last_epoch, the figures that the
+      protocol has, diverged.
     """
     import pandas as pd
 
     metrics = result_metrics(sweep.protocol, is_chunked)
     table = pd.DataFrame(history.members)
     columns = [METRICS.index(metric) for metric in metrics]
-    table[list(metrics)] = history.figures[:, -1, columns]
-    table["diverged"] = ~np.isfinite(history.figures).all(axis=(1, 2))
+    table["best_epoch"], table["last_epoch"] = history.best, history.last
+    table[list(metrics)] = history.kept[:, columns]
+    table["diverged"] = history.diverged
     return table
 
 
 def _ranked(table: "pd.DataFrame", by: Sequence[str]) -> "pd.DataFrame":
     accuracy, loss = by
     ranked = table.sort_values(
-        ["diverged", accuracy, loss], ascending=[True, False, True], kind="stable"
-    )
+        ["diverged", "_given", accuracy, loss], ascending=[True, False, False, True], kind="stable"
+    ).drop(columns="_given")
     ranked.insert(0, "rank", np.arange(1, len(ranked) + 1))
     return ranked.reset_index(drop=True)

@@ -123,6 +123,7 @@ MLP_AXES = (
     Axis("optimizer", choice(OPTIMIZERS), default="adam"),
     Axis("learning_rate", learning_rate, prefix="lr"),
     Axis("batch_size", batch_size, "static", prefix="b"),
+    Axis("patience", whole(0, 100_000), default=0, prefix="p"),
 )
 
 AXES: dict[str, Axis] = {axis.name: axis for axis in MLP_AXES}

@@ -5,24 +5,28 @@ import functools
 import itertools
 import math
 import reprlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.ranges import Range
+from gtzan_jax.space.settings import SearchSettings
 from gtzan_jax.tables.protocols import PROTOCOLS
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The axes of a grid, and the constants that all of its configs share.
+    """What can be tried, how it is searched, and the constants that all configs share.
 
     Attributes:
       name: the stem of its file.
-      axes: values by axis, in the registry's order; the number of hidden layers is that of the
-        axes ``num_units1``, ``num_units2`` and so on.
+      axes: values by axis, in the registry's order, those that were drawn where it is a range;
+        the number of hidden layers is that of the axes ``num_units1``, ``num_units2`` and so on.
       epochs: passes over the train part.
       loss: ``cross_entropy``, or ``softmax_twice`` (softmax before a loss that expects
         logits, which the published curves bear the mark of).
@@ -34,6 +38,10 @@ class Sweep:
       protocol: how songs are divided, a name from ``tables.protocols.PROTOCOLS``.
       num_folds: of the protocols that have a choice.
       reference: a config to retrain besides the best one, for comparison with what is known of it.
+      search: how configs are chosen.
+      ranges: the axes that are ranges.
+      chosen: the configs that are tried, where these are not all of a grid; empty where they are
+        known only when the search has ended.
     """
 
     name: str
@@ -47,6 +55,9 @@ class Sweep:
     protocol: str = "assignment"
     num_folds: int = 5
     reference: Config | None = None
+    search: SearchSettings = field(default_factory=SearchSettings)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    chosen: tuple[Config, ...] | None = None
 
     def __repr__(self) -> str:
         configs = f"{self.num_configs:,} configs of {len(self.axes)} axes"
@@ -54,8 +65,15 @@ class Sweep:
 
     @property
     def num_configs(self) -> int:
-        """Points of the grid."""
-        return math.prod(len(values) for values in self.axes.values())
+        """Configs that are tried: points of the grid, or as many as the search asks for."""
+        if self.chosen is None:
+            return math.prod(len(values) for values in self.axes.values())
+        return len(self.chosen) or self.search.num_configs or 0
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether every config of a complete grid trains for all epochs."""
+        return self.chosen is None and self.search.kind == "grid"
 
     @property
     def varying(self) -> dict[str, tuple[Any, ...]]:
@@ -64,25 +82,41 @@ class Sweep:
 
     @functools.cached_property
     def configs(self) -> tuple[Config, ...]:
-        """Every config in grid order: the last axis varies fastest."""
+        """Every config, in grid order (the last axis varies fastest) or as they were chosen."""
+        if self.chosen is not None:
+            return self.chosen
         names = tuple(self.axes)
         return tuple(Config(names, values) for values in itertools.product(*self.axes.values()))
 
     @functools.cached_property
     def places(self) -> dict[str, int]:
-        """The place in grid order of every config, by its id.
+        """The place among ``configs`` of every config, by its id.
 
         Raises:
           InputError: two configs share an id.
         """
         places = {config.id: place for place, config in enumerate(self.configs)}
-        if len(places) < self.num_configs:
+        if len(places) < len(self.configs):
             raise InputError(f"{self.name}: two configs have the same id; split the sweep in two")
         return places
 
     def batch_size_of(self, config: Config) -> int:
         """Returns the rows of a batch of a config."""
         return int(config.get("batch_size", self.batch_size))
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether some config may stop before the last epoch."""
+        return "patience" in self.ranges or any(self.axes.get("patience", ()))
+
+    def check_protocol(self, protocol: str) -> None:
+        """Raises InputError where a config stops early and the protocol has no validation part."""
+        if self.stops_early and PROTOCOLS[protocol].select_on != "validation":
+            others = [name for name, p in PROTOCOLS.items() if p.select_on == "validation"]
+            raise InputError(
+                f"{self.name}: patience is counted on the validation part, and the protocol "
+                f"{protocol} has none; take one of {', '.join(others)}, or leave patience out"
+            )
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
@@ -102,13 +136,21 @@ class Sweep:
         """Returns plain lists, numbers and strings: what the manifest records."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain["axes"] = {name: list(values) for name, values in self.axes.items()}
+        plain["axes"] |= {name: choice.to_dict() for name, choice in self.ranges.items()}
+        plain["search"] = None if self.search.kind == "grid" else self.search.to_dict()
+        del plain["ranges"], plain["chosen"]
         plain["learning_rates"] = dict(self.learning_rates)
         plain["reference"] = self.reference and dict(self.reference)
         if not PROTOCOLS[self.protocol].takes_num_folds:
             del plain["num_folds"]
         return {key: value for key, value in plain.items() if value is not None}
 
+    def choosing(self, configs: Sequence[Config]) -> "Sweep":
+        """Returns the sweep that tries these configs, with the values that they have of ranges."""
+        drawn = {name: tuple(sorted({config[name] for config in configs})) for name in self.ranges}
+        return dataclasses.replace(self, axes={**self.axes, **drawn}, chosen=tuple(configs))
 
-def in_grid_order(axes: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+
+def in_grid_order(axes: Mapping[str, T]) -> dict[str, T]:
     """Returns axes in the registry's order."""
     return {name: axes[name] for name in AXES if name in axes}

@@ -16,6 +16,8 @@ from gtzan_jax.resources import resource
 from gtzan_jax.space import axes as checks
 from gtzan_jax.space.axes import AXES, OPTIMIZERS, shown
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.ranges import Choices, Range, draw, parse_range
+from gtzan_jax.space.settings import SAMPLERS, keys_of, parse_search
 from gtzan_jax.space.sweep import Sweep, in_grid_order
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import printable
@@ -24,9 +26,11 @@ MAX_CONFIGS = 1_000_000
 MAX_BYTES = 1_000_000
 """Of a sweep file."""
 
+_KIND = "search.kind"
+
 _KNOWN = (
     "axes", "epochs", "batch_size", "loss", "leaky_slope", "learning_rates", "num_seeds",
-    "protocol", "num_folds", "reference",
+    "protocol", "num_folds", "reference", "search",
 )  # fmt: skip
 
 
@@ -51,7 +55,8 @@ def load_sweep(name_or_path: str, overrides: Sequence[str] = ()) -> Sweep:
     where = f"sweeps/{path.name}" if path.parent == resource("sweeps") else str(path)
     document = _read(path, where)
     keys = [override.partition("=")[0].strip() for override in overrides]
-    for key, override in zip(keys, overrides, strict=True):
+    # The kind of search goes first: it takes what another kind has out of the file.
+    for key, override in sorted(zip(keys, overrides, strict=True), key=lambda o: o[0] != _KIND):
         if keys.count(key) > 1:
             raise InputError(f"--set gives {reprlib.repr(key)} more than once; leave one of them")
         _override(document, override)
@@ -70,7 +75,8 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     Raises:
       InputError: a key is unknown or missing, a value impossible.
     """
-    axes = _axes(document.get("axes"), where)
+    choices = _axes(document.get("axes"), where)
+    axes = {name: () if isinstance(c, Range) else c for name, c in choices.items()}
     needed = ["axes", "epochs", "loss", "leaky_slope"]
     needed += ["learning_rates"] * ("learning_rate" not in axes)
     needed += ["batch_size"] * ("batch_size" not in axes)
@@ -79,10 +85,11 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     size = None
     if "batch_size" not in axes:
         size = checks.batch_size(document["batch_size"], f"{where}: batch_size")
+    num_epochs = epochs(document["epochs"], f"{where}: epochs")
     sweep = Sweep(
         name=name,
         axes=axes,
-        epochs=epochs(document["epochs"], f"{where}: epochs"),
+        epochs=num_epochs,
         batch_size=size,
         loss=checks.choice(LOSSES)(document["loss"], f"{where}: loss"),
         leaky_slope=checks.number(0.0, 1.0)(document["leaky_slope"], f"{where}: leaky_slope"),
@@ -95,15 +102,51 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
         reference=parse_config(document["reference"], f"{where}: reference")
         if "reference" in document
         else None,
+        search=parse_search(document.get("search"), num_epochs, f"{where}: [search]"),
+        ranges={name: c for name, c in choices.items() if isinstance(c, Range)},
     )
     if not PROTOCOLS[sweep.protocol].takes_num_folds:  # no difference between two runs, then
         sweep = replace(sweep, num_folds=Sweep.num_folds)
-    if sweep.num_configs > MAX_CONFIGS:
+    sweep.check_protocol(sweep.protocol)
+    return _searched(sweep, choices, where)
+
+
+def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
+    """Returns a sweep with the configs that its search tries, as far as they are known."""
+    search = sweep.search
+    if search.is_told and PROTOCOLS[sweep.protocol].select_on == "test":
+        raise InputError(
+            f"{where}: the search '{search.kind}' goes by the validation part, which the protocol "
+            f"{sweep.protocol} does not have; --set=protocol=holdout has one"
+        )
+    if search.kind == "halving" and sweep.stops_early:
+        raise InputError(f"{where}: halving gives each config its epochs; leave axes.patience out")
+    if search.num_configs is None and sweep.ranges:
+        raise InputError(
+            f"{where}: axes.{next(iter(sweep.ranges))} is a range, of which a grid cannot be made: "
+            "give a list, or draw: --set=search.kind=random --set=search.num_configs=100"
+        )
+    if search.kind == "one_at_a_time":
+        return sweep.choosing(one_at_a_time(sweep.axes))
+    if search.num_configs is None and sweep.num_configs > MAX_CONFIGS:
         raise InputError(
             f"{where}: the grid has {sweep.num_configs:,} configs; at most {MAX_CONFIGS:,} are "
-            "allowed. Take values out of some axes"
+            "allowed. Take values out of some axes, or draw some: --set=search.kind=random "
+            "--set=search.num_configs=1000"
         )
-    return sweep
+    if search.kind in SAMPLERS:
+        return sweep.choosing(())
+    if search.num_configs is None and search.brackets == 1:
+        return sweep
+    count = search.num_configs or sweep.num_configs
+    return sweep.choosing(draw(choices, count, search.seed, where))
+
+
+def one_at_a_time(axes: Mapping[str, tuple[Any, ...]]) -> list[Config]:
+    """Returns the config of the first values, and those that differ from it in one axis."""
+    plain = {name: values[0] for name, values in axes.items()}
+    others = [plain | {name: value} for name, values in axes.items() for value in values[1:]]
+    return [Config.of(**values) for values in (plain, *others)]
 
 
 def parse_config(document: Any, where: str) -> Config:
@@ -115,10 +158,10 @@ def parse_config(document: Any, where: str) -> Config:
     if not isinstance(document, Mapping):
         raise InputError(f"{where}: not a table of axes")
     axes = _axes({name: [value] for name, value in document.items()}, where)
-    return Config.of(**{name: value for name, (value,) in axes.items()})
+    return Config.of(**{n: values[0] for n, values in axes.items() if isinstance(values, tuple)})
 
 
-def _axes(table: Any, where: str) -> dict[str, tuple[Any, ...]]:
+def _axes(table: Any, where: str) -> Choices:
     if table is None:
         raise InputError(f"{where}: 'axes' is missing")
     if not isinstance(table, Mapping):
@@ -134,7 +177,9 @@ def _axes(table: Any, where: str) -> dict[str, tuple[Any, ...]]:
     return in_grid_order(axes)
 
 
-def _axis(name: str, values: Any, where: str) -> tuple[Any, ...]:
+def _axis(name: str, values: Any, where: str) -> tuple[Any, ...] | Range:
+    if isinstance(values, dict):
+        return parse_range(AXES[name], values, where)
     if not isinstance(values, list) or not values:
         raise InputError(f"{where} must be a list of at least one value, not {shown(values)}")
     axis = AXES[name]
@@ -205,6 +250,8 @@ def _override(document: dict[str, Any], override: str) -> None:
         raise InputError(f"{flag}: write key=value, such as --set=epochs=20")
     *tables, last = key.strip().split(".")
     target = document
+    if tables == ["search"]:
+        document.setdefault("search", {})
     for table in tables:
         if not isinstance(target.get(table), dict):
             raise InputError(f"{flag}: no table {shown(table)}{nearest(table, target)}")
@@ -218,6 +265,9 @@ def _override(document: dict[str, Any], override: str) -> None:
     if len(parsed) > 1:
         raise InputError(f"{flag}: more than one value")
     target[last] = parsed["value"]
+    if key.strip() == _KIND:
+        kept = ("kind", *keys_of(parsed["value"]))
+        document["search"] = {name: value for name, value in target.items() if name in kept}
 
 
 def _one_line(text: object) -> str:

@@ -43,16 +43,29 @@ class Trained:
     """What training a chunk has come to.
 
     Attributes:
-      history: (members, epochs from first to last, metrics) float32, as ``metrics.METRICS``.
-      predicted: (members, num_judged) uint8, classes predicted after the last of these epochs for
-        what is judged of the fold: its rows to evaluate, or their songs where those vote.
+      history: (members, epochs from first to last, metrics) float32, as ``metrics.METRICS``; 0
+        for epochs after a member's last.
+      predicted: (members, num_judged) uint8, classes predicted after the best epoch for what is
+        judged of the fold: its rows to evaluate, or their songs where those vote.
+      last: (members,) int32, the epoch after which training stopped, from 1; the chunk's last
+        unless it stopped early.
+      best: (members,) int32, the epoch whose weights are kept; the last unless members stop early.
       states: of every member, on the host; empty unless they were asked for.
     """
 
     chunk: Chunk
     history: np.ndarray = field(repr=False)
     predicted: np.ndarray = field(repr=False)
+    last: np.ndarray = field(repr=False)
+    best: np.ndarray = field(repr=False)
     states: "Sequence[State]" = field(repr=False)
 
     def __repr__(self) -> str:
         return f"Trained({self.chunk!r})"
+
+    @property
+    def kept(self) -> np.ndarray:
+        """(members, metrics) float32, the figures of the best of these epochs."""
+        places = np.maximum(self.best - 1 - self.chunk.first_epoch, 0)
+        figures: np.ndarray = self.history[np.arange(len(places)), places]
+        return figures

@@ -94,7 +94,7 @@ class Engine:
         self.devices: Devices = tuple(devices or jax.devices())
         self._sizes = sizes
         self._configs = {config.id: config for config in configs or sweep.configs}
-        self._order = tuple(self._configs)  # ids by their place in a plan
+        self._order = list(self._configs)  # ids by their place in a plan
         self._chunk_size = chunk_size
         self._costs = COSTS.get(self.devices[0].platform, COSTS["cpu"])
         self.buckets = self._plan(num_runs, mode)
@@ -137,18 +137,42 @@ class Engine:
         """Those of them that are ready."""
         return sum(program.done() for program in self._programs.values())
 
+    def admit(self, configs: Sequence[Config]) -> None:
+        """Takes in configs that were not known before, into buckets that are wide enough.
+
+        Raises:
+          ValueError: no bucket is.
+        """
+        for config in configs:
+            if config.id not in self._configs:
+                size, structure = self.sweep.batch_size_of(config), self.family.structure(config)
+                self.bucket_of[config.id] = planner.narrowest(self.buckets, size, structure)
+                self._configs[config.id] = config
+                self._order.append(config.id)
+
+    def num_weights(self, bucket: Bucket) -> int:
+        """Returns how many weights a member has in a bucket's program, padding included."""
+        return self.family.num_weights(bucket.structure, self._sizes)
+
     def chunks(
-        self, members: Collection[Member], first_epoch: int = 0, epochs: int | None = None
+        self,
+        members: Collection[Member],
+        first_epoch: int = 0,
+        epochs: int | None = None,
+        *,
+        packed: bool = False,
     ) -> list[Chunk]:
         """Lays members out as chunks, those that share random numbers one after another.
 
-        A chunk is all configs of a bucket's slice, so that the same members have the same
-        chunks whether a run was interrupted or not; it is left out if none of them is wanted.
+        A chunk is all configs of a bucket's slice, so that the same members have the same chunks
+        whether a run was interrupted or not; it is left out if none of them is wanted. Packed, and
+        later than from the first epoch on, only the members that are wanted fill the chunks.
 
         Args:
           members: which to train.
           first_epoch: from which on; above 0 they need states to go on from.
           epochs: at the end. Default: the sweep's.
+          packed: whether to leave out of the slices what is not wanted.
         """
         wanted: dict[tuple[int, int], set[str]] = {}
         for member in members:
@@ -158,7 +182,7 @@ class Engine:
             Chunk(bucket, fold, seed, ids, first_epoch, until)
             for (seed, fold), configs in sorted(wanted.items())
             for bucket in self.buckets
-            for ids in self._slices(bucket, configs)
+            for ids in self._slices(bucket, configs, packed or first_epoch > 0)
         ]
 
     def run(
@@ -184,7 +208,7 @@ class Engine:
         """
         for bucket in dict.fromkeys(chunk.bucket for chunk in chunks):
             if bucket not in self._programs:
-                self._submit(bucket)
+                self._submit(bucket, max(len(c.config_ids) for c in chunks if c.bucket == bucket))
         run = _Run(self, folds, states or {}, keep_states)
         in_flight: deque[_InFlight] = deque()
         for chunk in chunks:
@@ -244,35 +268,40 @@ class Engine:
     def _ids(self, places: Sequence[int]) -> tuple[str, ...]:
         return tuple(self._order[place] for place in places)
 
-    def _submit(self, bucket: Bucket) -> None:
+    def _submit(self, bucket: Bucket, largest: int) -> None:
         """Has a program compiled that is large enough for each of a bucket's chunks."""
-        members = max(map(len, self._cut(bucket)))
+        members = max(largest, *map(len, self.cut(bucket, bucket.places)))
         self._programs[bucket] = self._pool.submit(self.compile, bucket, members)
 
-    def _cut(self, bucket: Bucket) -> list[tuple[int, ...]]:
-        return self.cut(bucket, bucket.places)
-
-    def _slices(self, bucket: Bucket, wanted: set[str]) -> Iterator[tuple[str, ...]]:
-        for places in self._cut(bucket):
-            ids = self._ids(places)
-            if not wanted.isdisjoint(ids):
-                yield ids
+    def _slices(self, bucket: Bucket, wanted: set[str], packed: bool) -> Iterator[tuple[str, ...]]:
+        ids = [i for i in self._order if i in wanted and self.bucket_of[i] == bucket]
+        if not packed:
+            ids = list(self._ids(bucket.places))
+        for part in self.cut(bucket, ids) if ids else ():
+            if not wanted.isdisjoint(part):
+                yield part
 
     def _compile_drawing(self) -> RandomNumbers:
         drawing = compile_drawing(self.drawn, self.devices)
         return RandomNumbers(drawing, -(-self.sweep.epochs // drawing.epochs))
 
-    def cut(self, bucket: Bucket, members: Sequence[int]) -> list[tuple[int, ...]]:
-        """Cuts what members of a bucket differ in, configs' places or seeds, into chunks."""
-        num_weights = self.family.num_weights(bucket.structure, self._sizes)
-        most = self._chunk_size or planner.chunk_size(num_weights, self._costs) * len(self.devices)
+    def cut(self, bucket: Bucket, members: Sequence[T]) -> list[tuple[T, ...]]:
+        """Cuts what members of a bucket differ in, configs or seeds, into chunks."""
+        fitting = planner.chunk_size(self.num_weights(bucket), self._costs)
+        most = self._chunk_size or fitting * len(self.devices)
         return planner.even_chunks(members, most, len(self.devices))
 
     def compile(self, bucket: Bucket, members: int, own_seeds: bool = False) -> Program:
         """Compiles a program for members of a bucket, see ``programs.compile_training``."""
         example = self.hyperparameters(self._ids(bucket.places[:1]), 1)
         return compile_training(
-            Static(self.family, bucket.structure, bucket.batch_size, self.sweep.loss),
+            Static(
+                self.family,
+                bucket.structure,
+                bucket.batch_size,
+                self.sweep.loss,
+                self.sweep.stops_early,
+            ),
             self.drawn,
             shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
             rounded_up(members, len(self.devices)),
@@ -350,13 +379,25 @@ class _Run:
         epochs, count = chunk.epochs - chunk.first_epoch, len(chunk.config_ids)
         history = np.concatenate([joined(part.histories, epochs) for part in parts])[:count]
         predicted = np.concatenate([np.asarray(part.predicted) for part in parts])[:count]
+        last, best = self._epochs_of(chunk, parts)
         states: list[State] = []
         if self._keep_states:
             for part in parts:
                 host: Tree = jax.tree.map(np.asarray, part.state)
                 size = len(jax.tree.leaves(host)[0])
                 states += [jax.tree.map(lambda a, i=i: a[i], host) for i in range(size)]
-        return Trained(chunk, history, predicted, states[:count])
+        return Trained(chunk, history, predicted, last, best, states[:count])
+
+    def _epochs_of(self, chunk: Chunk, parts: Sequence[_Part]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the last and the best epoch of every member, (members,) int32 each."""
+        stopping = [part.state.stopping for part in parts]
+        count = len(chunk.config_ids)
+        if None in stopping:
+            last = np.full(count, chunk.epochs, np.int32)
+            return last, last
+        epochs = [(np.asarray(s.epochs), np.asarray(s.best)) for s in stopping if s]
+        last, best = np.concatenate(epochs, axis=1)[:, :count]
+        return last, best
 
 
 def joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:

@@ -14,12 +14,15 @@ import optax
 from jax import lax
 
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.family import Family, Structure, Tree
+from gtzan_jax.models.family import Array, Family, Structure, Tree
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.optimizers import Coefficients, OptimizerState, coefficients, optimizer
+from gtzan_jax.trainer.stopping import Stopping, after_epoch, begin, chosen
+
+_VALIDATION_LOSS = METRICS.index("validation_loss")
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Static:
     structure: Structure  # padding included
     batch_size: int
     loss: str  # a name from metrics.LOSSES
+    stops_early: bool = False  # whether some member of the sweep may
 
 
 class Hyperparameters(NamedTuple):
@@ -37,6 +41,7 @@ class Hyperparameters(NamedTuple):
 
     model: Tree  # of the family
     optimizer: Coefficients
+    patience: Array  # () int32, see trainer.stopping; 0 is off
 
 
 class State(NamedTuple):
@@ -44,6 +49,12 @@ class State(NamedTuple):
 
     params: Tree
     optimizer: OptimizerState
+    stopping: Stopping | None = None  # where no member of the sweep may stop early
+
+    @property
+    def kept(self) -> Tree:
+        """The parameters that count: of the best epoch where members may stop early."""
+        return self.params if self.stopping is None else self.stopping.params
 
 
 class Outcome(NamedTuple):
@@ -51,7 +62,15 @@ class Outcome(NamedTuple):
 
     state: State
     history: jax.Array  # (drawn epochs, metrics) float32, 0 for epochs that are not trained
-    predicted: jax.Array  # (num_judged,) uint8, classes predicted after the last epoch
+    predicted: jax.Array  # (num_judged,) uint8, classes that the kept parameters predict
+
+
+class _Trained(NamedTuple):
+    """What changes from step to step."""
+
+    params: Tree
+    optimizer: OptimizerState
+    totals: jax.Array  # (2,) float32, loss and hits of the epoch so far
 
 
 class Batch(NamedTuple):
@@ -68,6 +87,7 @@ def hyperparameters(family: Family, config: Config, sweep: Sweep, sizes: Sizes) 
     return Hyperparameters(
         family.traced(config, sweep, sizes),
         coefficients(config.setting("optimizer"), sweep.learning_rate_of(config)),
+        np.int32(config.setting("patience")),
     )
 
 
@@ -96,7 +116,8 @@ def losses(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
 def start(static: Static, hyper: Hyperparameters, drawn: Tree) -> State:
     """Returns a member before its first epoch. drawn: from ``draws.draw_initial``."""
     params = static.family.init(hyper.model, drawn, static.structure)
-    return State(params, optimizer(hyper.optimizer).init(params))
+    stopping = begin(params) if static.stops_early else None
+    return State(params, optimizer(hyper.optimizer).init(params), stopping)
 
 
 def positions(num_train: int, batch_size: int) -> int:
@@ -115,7 +136,8 @@ def make_train(
       ``METRICS``, and 0 for parts without rows. Train figures are Keras's: averaged over the
       rows of the epoch while the weights change, dropout on. The others are taken at the end of the
       epoch, dropout off. The last, partial batch of an epoch is kept, as Keras keeps it; a
-      batch without rows, as smaller folds have, is not run.
+      batch without rows, as smaller folds have, is not run. A member that has stopped early
+      stays as it is.
     """
 
     def train(
@@ -125,16 +147,33 @@ def make_train(
             drawn: Draws = jax.tree.map(lambda numbers: numbers[index], draws)
             state, totals = _train_epoch(static, hyper, carry.state, drawn, fold)
             figures, predicted = _evaluate(static, hyper, state.params, fold)
-            history = carry.history.at[index].set(jnp.concatenate([totals, figures]))
-            return Outcome(state, history, predicted)
+            row = jnp.concatenate([totals, figures])
+            if carry.state.stopping is not None:
+                state, row = _unless_stopped(hyper, carry.state, state, row)
+            return Outcome(state, carry.history.at[index].set(row), predicted)
 
         history = jnp.zeros((draws.order.shape[0], len(METRICS)), jnp.float32)
         judged = fold.y_song if fold.y_song.size else fold.y_eval
         begun = Outcome(state, history, jnp.zeros(judged.shape, jnp.uint8))
         outcome: Outcome = lax.fori_loop(0, epochs, epoch, begun)
+        if outcome.state.stopping is not None:
+            predicted = _evaluate(static, hyper, outcome.state.kept, fold)[1]
+            outcome = outcome._replace(predicted=predicted)
         return outcome
 
     return train
+
+
+def _unless_stopped(
+    hyper: Hyperparameters, before: State, after: State, row: jax.Array
+) -> tuple[State, jax.Array]:
+    """Returns the state after an epoch and its figures; of a stopped member the old one, and 0."""
+    if before.stopping is None:
+        raise AssertionError("only members that may stop early come here")
+    stopping = after_epoch(before.stopping, hyper.patience, row[_VALIDATION_LOSS], after.params)
+    stopped = before.stopping.stopped
+    state = chosen(stopped, before, after._replace(stopping=stopping))
+    return state, jnp.where(stopped, 0.0, row)
 
 
 def _train_epoch(
@@ -144,14 +183,16 @@ def _train_epoch(
     batches = _batches(static.batch_size, draws, fold)
     count = jnp.sum((fold.train_weight > 0).astype(jnp.int32))
 
-    def step(index: jax.Array, carry: tuple[State, jax.Array]) -> tuple[State, jax.Array]:
+    def step(index: jax.Array, carry: _Trained) -> _Trained:
         batch: Batch = jax.tree.map(lambda rows: rows[index], batches)
-        return _step(static, hyper, batch, *carry)
+        return _step(static, hyper, batch, carry)
 
     # As many steps as this fold has batches with rows: the same for all members of a chunk.
     steps = (count + static.batch_size - 1) // static.batch_size
-    state, totals = lax.fori_loop(0, steps, step, (state, jnp.zeros((2,), jnp.float32)))
-    return state, totals / jnp.sum(fold.train_weight)
+    begun = _Trained(state.params, state.optimizer, jnp.zeros((2,), jnp.float32))
+    trained: _Trained = lax.fori_loop(0, steps, step, begun)
+    after = state._replace(params=trained.params, optimizer=trained.optimizer)
+    return after, trained.totals / jnp.sum(fold.train_weight)
 
 
 def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
@@ -170,19 +211,18 @@ def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
     return reshaped
 
 
-def _step(
-    static: Static, hyper: Hyperparameters, batch: Batch, state: State, totals: jax.Array
-) -> tuple[State, jax.Array]:
-    """Takes one step, and adds the batch's loss and hits to the totals (2,)."""
+def _step(static: Static, hyper: Hyperparameters, batch: Batch, before: _Trained) -> _Trained:
+    """Takes one step, and adds the batch's loss and hits to the totals."""
 
     def mean_loss(params: Tree) -> tuple[jax.Array, jax.Array]:
         logits = static.family.apply(params, batch.x, hyper.model, batch.noise)
         sums = jnp.sum(_score(logits, batch.y, static.loss) * batch.weight[None], axis=1)
         return sums[0] / jnp.sum(batch.weight), sums
 
-    grads, sums = jax.grad(mean_loss, has_aux=True)(state.params)
-    updates, moments = optimizer(hyper.optimizer).update(grads, state.optimizer)
-    return State(optax.apply_updates(state.params, updates), moments), totals + sums
+    grads, sums = jax.grad(mean_loss, has_aux=True)(before.params)
+    updates, moments = optimizer(hyper.optimizer).update(grads, before.optimizer)
+    params = optax.apply_updates(before.params, updates)
+    return _Trained(params, moments, before.totals + sums)
 
 
 def _evaluate(

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 
 if TYPE_CHECKING:  # imports JAX, and commands name the modes in their help
     from gtzan_jax.models.family import Family, Structure
+
+T = TypeVar("T")
 
 MODES = ("auto", "shape", "padded")
 
@@ -105,7 +107,24 @@ def chunk_size(num_weights: int, costs: Costs) -> int:
     return max(1, min(costs.chunk, int(costs.memory // (5 * 4 * num_weights))))
 
 
-def even_chunks(places: Sequence[int], most: int, multiple: int) -> list[tuple[int, ...]]:
+def narrowest(buckets: Sequence[Bucket], batch_size: int, structure: Structure) -> Bucket:
+    """Returns the narrowest bucket of a batch size that a structure fits into.
+
+    Raises:
+      ValueError: there is none.
+    """
+    fitting = [
+        bucket
+        for bucket in buckets
+        if (bucket.batch_size, len(bucket.structure)) == (batch_size, len(structure))
+        and widest([bucket.structure, structure]) == bucket.structure
+    ]
+    if not fitting:
+        raise ValueError(f"no bucket is wide enough for {structure} in batches of {batch_size}")
+    return min(fitting, key=lambda bucket: bucket.structure)
+
+
+def even_chunks(places: Sequence[T], most: int, multiple: int) -> list[tuple[T, ...]]:
     """Cuts places into as few chunks of at most ``most`` as possible, of nearly equal size."""
     count = -(-len(places) // max(multiple, most))
     size = rounded_up(-(-len(places) // count), multiple)

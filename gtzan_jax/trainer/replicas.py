@@ -24,8 +24,9 @@ class Replica(NamedTuple):
     """One seed's training."""
 
     params: dict[str, np.ndarray]  # by name, without padding
-    history: np.ndarray  # (epochs, metrics) float32, as metrics.METRICS
-    predicted: np.ndarray  # (num_judged,) uint8, classes predicted after the last epoch
+    history: np.ndarray  # (epochs trained, metrics) float32, as metrics.METRICS
+    predicted: np.ndarray  # (num_judged,) uint8, classes predicted after the best epoch
+    best: int  # the epoch of the params, from 1; the last unless the config stops early
 
 
 def replicate(
@@ -105,10 +106,18 @@ class _Job:
             left = np.int32(min(draw.epochs, self._epochs - first))
             state, history, predicted = self._program.train(hyper, state, drawn, left, self._placed)
             histories.append(history)
+            if state.stopping is not None and np.asarray(state.stopping.stopped).all():
+                break
         together = joined(histories, self._epochs)
-        params, classes = jax.tree.map(np.asarray, (state.params, predicted))
+        params, classes = jax.tree.map(np.asarray, (state.kept, predicted))
+        last, best = np.full((2, len(seeds)), self._epochs)
+        if state.stopping is not None:
+            last, best = np.asarray(state.stopping.epochs), np.asarray(state.stopping.best)
         kept = [
             self._engine.family.kept(jax.tree.map(lambda leaf, i=i: leaf[i], params), config)
             for i in range(len(seeds))
         ]
-        return [Replica(kept[i], together[i], classes[i]) for i in range(len(seeds))]
+        return [
+            Replica(kept[i], together[i, : last[i]], classes[i], int(best[i]))
+            for i in range(len(seeds))
+        ]

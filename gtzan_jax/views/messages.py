@@ -32,17 +32,18 @@ def print_start(sweep: Sweep, num_runs: int, source: str, path: Path) -> None:
 
     platform, *devices = devices_in_use()
     runs = f" × {num_runs} runs" if num_runs > 1 else ""
+    how = "" if sweep.search.kind == "grid" else f" by {sweep.search.kind}"
     print(
         f"{printable(sweep.name)}: {counted(sweep.num_configs, 'config')}{runs} × "
-        f"{counted(sweep.epochs, 'epoch')}, {counted(len(devices), f'{platform} device')}"
+        f"{counted(sweep.epochs, 'epoch')}{how}, {counted(len(devices), f'{platform} device')}"
     )
     print(f"  from {printable(source)} to {printable(path)}", flush=True)
 
 
 def print_trained(count: int, total: int) -> None:
-    """Prints how many members are already trained, if any."""
+    """Prints how many epochs of members are already trained, if any."""
     if count:
-        print(f"  {count:,} of {total:,} members are already trained", flush=True)
+        print(f"  {count:,} of {total:,} member-epochs are already trained", flush=True)
 
 
 def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
@@ -76,10 +77,10 @@ def retraining_line(history: "pd.DataFrame") -> str:
     Args:
       history: one row an epoch of a network, with the metrics that the protocol has.
     """
-    last, chosen = endings.last_epoch(history), endings.chosen_epoch(history)
+    kept, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
     line = (
-        f"retrained {counted(len(last.epochs), 'time')} for {history['epoch'].max()} epochs: "
-        f"test accuracy {plus_minus(last.mean, last.deviation)}"
+        f"retrained {counted(len(kept.epochs), 'time')} for {history['epoch'].max()} epochs: "
+        f"test accuracy {plus_minus(kept.mean, kept.deviation)}"
     )
     if chosen:
         line += f"\n  at the epochs best by validation {plus_minus(chosen.mean, chosen.deviation)}"

@@ -50,7 +50,7 @@ def write(
     metrics, note = division.metrics, division.table.note(division.note)
     best = results["config_id"].head(_TOP).to_list()
     names = [sweep.configs[sweep.places[config_id]].name for config_id in best]
-    curves = history.of(best).mean(axis=1)
+    curves = [history.curves(members) for members in history.places_of(best)]
     for rank, (name, curve) in enumerate(zip(names, curves, strict=True), start=1):
         tensorboard.write_curves(folder / "top" / f"{rank:02d}_{name}", curve, metrics)
     for name, curve in mean_curves(sweep, history).items():
@@ -64,7 +64,9 @@ def write(
     }
     figures = {
         **_effects_figure(sweep, history, note),
-        "top_ten": plots.top_curves(curves[:, :, METRICS.index("test_accuracy")], names, note),
+        "top_ten": plots.top_curves(
+            [curve[:, METRICS.index("test_accuracy")] for curve in curves], names, note
+        ),
     }
     tensorboard.write_notes(folder, texts, figures | (retrained.figures if retrained else {}))
 
@@ -72,10 +74,10 @@ def write(
 def _effects_figure(sweep: Sweep, history: History, note: str) -> "dict[str, Figure]":
     """Draws what each value does, by its tag; nothing where there is nothing to compare."""
     places = [sweep.places[config_id] for config_id in history.config_ids]
-    grid = history.by_config()[np.argsort(places)]  # (configs, runs, epochs, metrics)
-    accuracy = grid[:, :, -1, METRICS.index("test_accuracy")].astype(np.float64)
-    accuracy[~np.isfinite(grid).all(axis=(1, 2, 3))] = np.nan
-    if not sweep.varying or np.isnan(accuracy).all():
+    test = history.kept[:, METRICS.index("test_accuracy")].astype(np.float64)
+    accuracy = history.by_config(test)[np.argsort(places)]
+    accuracy[history.configs_diverged[np.argsort(places)]] = np.nan
+    if not sweep.varying or not sweep.is_grid or np.isnan(accuracy).all():
         return {}
     num_folds = len({member.fold for member in history.members})
     by_fold = accuracy.reshape(len(accuracy), num_folds, -1)
@@ -89,15 +91,18 @@ def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:
     """Returns the mean history of the configs of each value, by ``axis=value``.
 
     Diverged configs are left out: they would make every mean that they are part of meaningless.
+    So are axes that are ranges, of which hardly a value occurs twice.
     """
-    by_config = history.by_config().mean(axis=1)  # (configs, epochs, metrics)
-    sound = np.isfinite(by_config).all(axis=(1, 2))
+    by_config = history.places_of(history.config_ids)  # (configs, runs)
+    sound = ~history.configs_diverged
     configs = [sweep.configs[sweep.places[config_id]] for config_id in history.config_ids]
     curves = {}
     for axis, values in sweep.varying.items():
+        if axis in sweep.ranges:
+            continue
         taken = [config[axis] for config in configs]
         for value in values:
             members = sound & np.array([other == value for other in taken])
             if members.any():
-                curves[f"{axis}={value}"] = by_config[members].mean(axis=0)
+                curves[f"{axis}={value}"] = history.curves(by_config[members].ravel())
     return curves

@@ -51,20 +51,20 @@ def _can_draw(console: Console) -> bool:
 
 
 class SweepProgress(_Bar):
-    """Shows compiled programs, members per second and the best accuracy of a member so far.
+    """Shows compiled programs, epochs of members and the best accuracy of one of them so far.
 
     The accuracy is that of the part by which the protocol ranks configs. Without a bar, a line
-    is printed after every eighth of the members.
+    is printed after every eighth of the epochs.
 
     Args:
       engine: tells how many programs are compiled.
-      total: members of the sweep.
-      there: members already trained.
+      total: epochs that all members together train.
+      there: those of them that are trained already.
     """
 
     def __init__(self, engine: "Engine", sweep: Sweep, total: int, there: int = 0) -> None:
         self._engine = engine
-        self._there = self._members = there
+        self._there = self._epochs = there
         self._metric = METRICS.index(f"{PROTOCOLS[sweep.protocol].select_on}_accuracy")
         self._best = 0.0
         super().__init__(total, _StateColumn(self))
@@ -72,20 +72,21 @@ class SweepProgress(_Bar):
 
     def take(self, trained: "Trained") -> None:
         """Takes in a chunk that has been trained."""
-        final = trained.history[:, -1]
-        finite = final[np.isfinite(final).all(axis=1)]
+        finite = trained.kept[np.isfinite(trained.kept).all(axis=1)]
         self._best = max(self._best, float(finite[:, self._metric].max(initial=0.0)))
-        before = self._members
-        # A chunk may hold members that were there: those of a run on other devices.
-        self._members = min(before + len(trained.chunk.config_ids), self._total)
-        self.update(self._task, completed=self._members)
-        if self.disable and before * 8 // self._total != self._members * 8 // self._total:
-            print(f"  {self._members:,}/{self._total:,} members, {self.state()}", flush=True)
+        before, chunk = self._epochs, trained.chunk
+        # A chunk may hold what was there: of a run on other devices, or whose states were lost.
+        epochs = len(chunk.config_ids) * (chunk.epochs - chunk.first_epoch)
+        self._epochs = min(before + epochs, self._total)
+        self.update(self._task, completed=self._epochs)
+        if self.disable and before * 8 // self._total != self._epochs * 8 // self._total:
+            done = f"{self._epochs:,}/{self._total:,} member-epochs"
+            print(f"  {done}, {self.state()}", flush=True)
 
     def state(self) -> str:
         """Returns the line behind the bar."""
         programs = f"{self._engine.num_compiled}/{self._engine.num_programs}"
-        speed = (self._members - self._there) / (time.perf_counter() - self._started)
+        speed = (self._epochs - self._there) / (time.perf_counter() - self._started)
         return f"programs: {programs} compiled; {speed:,.0f}/s; best {self._best:.3f}"
 
 

@@ -73,12 +73,13 @@ def write_runs(
     num_runs = len(history.members) // len(history.config_ids)
     shown = order[: max(1, MAX_RUNS // num_runs)]
     names = _folders_of_runs(history)
-    for config_id, runs in zip(shown, history.of(shown), strict=True):
+    for config_id, members in zip(shown, history.places_of(shown), strict=True):
         place = sweep.places[config_id]
         config = sweep.configs[place]
         name = run_name(place, config)
         start = summary_v2.hparams_pb(dict(config), trial_id=name)
-        for path, curves in zip(names, runs, strict=True):
+        for path, member in zip(names, members, strict=True):
+            curves = history.figures[member, : history.last[member]]
             _write(folder / name / path, [start, *curve_summaries(curves, metrics), ending])
 
 
@@ -116,15 +117,21 @@ def _folders_of_runs(history: "History") -> list[str]:
 def _experiment(sweep: Sweep, is_chunked: bool) -> Summary:
     """Describes the columns of the HParams page: hyperparameters with domains, metrics."""
     return summary_v2.hparams_config_pb(
-        hparams=[
-            summary_v2.HParam(name, summary_v2.Discrete(values))
-            for name, values in sweep.axes.items()
-        ],
+        hparams=[summary_v2.HParam(name, _domain(sweep, name)) for name in sweep.axes],
         metrics=[
             summary_v2.Metric(metric, display_name=metric)
             for metric in result_metrics(sweep.protocol, is_chunked)
         ],
     )
+
+
+def _domain(sweep: Sweep, axis: str) -> summary_v2.Domain:
+    """Returns the values of an axis, or the interval that it is a range of."""
+    if axis not in sweep.ranges:
+        return summary_v2.Discrete(sweep.axes[axis])
+    found = sweep.ranges[axis]
+    interval = summary_v2.IntInterval if found.is_whole else summary_v2.RealInterval
+    return interval(found.low, found.high)
 
 
 def _session_end() -> Summary:

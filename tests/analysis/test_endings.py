@@ -2,14 +2,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gtzan_jax.analysis.endings import chosen_epoch, deviation_curves, last_epoch, mean_curves
+from gtzan_jax.analysis.endings import chosen_epoch, deviation_curves, kept_epoch, mean_curves
 
 
-def networks(test, validation=None):
+def networks(test, validation=None, kept=(3, 3, 3)):
     """Returns the history of networks: fold 0 and 1, seeds 3 and 4. test: (networks, epochs)."""
     runs = [(0, 3), (0, 4), (1, 3), (1, 4)][: len(test)]
     rows = [
-        {"fold": fold, "seed": seed, "epoch": epoch + 1, "test_accuracy": test[i][epoch]}
+        {
+            "fold": fold,
+            "seed": seed,
+            "epoch": epoch + 1,
+            "test_accuracy": test[i][epoch],
+            "kept": epoch + 1 == kept[i],
+        }
         | ({} if validation is None else {"validation_accuracy": validation[i][epoch]})
         for i, (fold, seed) in enumerate(runs)
         for epoch in range(len(test[0]))
@@ -21,12 +27,18 @@ def networks(test, validation=None):
 TEST = [[0.1, 0.5, 0.4], [0.2, 0.3, 0.6], [0.9, 0.1, 0.2]]
 
 
-def test_the_last_epoch_counts():
-    ending = last_epoch(networks(TEST))
+def test_the_kept_epoch_counts():
+    ending = kept_epoch(networks(TEST))
     assert ending.mean == pytest.approx(0.4)
     assert ending.deviation == pytest.approx(np.std([0.4, 0.6, 0.2], ddof=1))
     assert ending.epochs.tolist() == [3, 3, 3]
-    assert np.isnan(last_epoch(networks(TEST[:1])).deviation)
+    assert np.isnan(kept_epoch(networks(TEST[:1])).deviation)
+
+
+def test_the_epoch_whose_weights_are_kept_counts():
+    ending = kept_epoch(networks(TEST, kept=(2, 3, 1)))
+    assert ending.mean == pytest.approx(np.mean([0.5, 0.6, 0.9]))
+    assert ending.epochs.tolist() == [2, 3, 1]
 
 
 def test_the_epoch_is_chosen_by_validation_whatever_the_test_part_says():

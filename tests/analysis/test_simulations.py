@@ -14,7 +14,9 @@ def test_errors_are_as_rare_as_promised(name):
     assert error_rate(each, each.quick) * each.quick <= most
 
 
-@pytest.mark.parametrize("name", ["pairs", "f_plain10", "terms_plain", "splits_plain", "binomial"])
+@pytest.mark.parametrize(
+    "name", ["pairs", "f_plain10", "terms_plain", "splits_plain", "binomial", "paired_artists"]
+)
 def test_simulations_can_tell_what_errs_more_often(name):
     each = EXPERIMENTS[name]
     assert error_rate(each, each.quick) * each.quick > stats.binom.ppf(0.999, each.quick, 0.05)

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from commands import ask_for_groups, command, served
 from conftest import ROOT, make_document, make_sweep, make_table
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
 from gtzan_jax import InputError, RunError
 from gtzan_jax.jobs import sweeping
+from gtzan_jax.jobs.retraining import Request, retrain_run
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.sample import sample_frame
@@ -70,7 +72,7 @@ def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
     monkeypatch.setattr(sweeping, "Engine", None)
     before = (folder / "manifest.json").read_bytes()
     again = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
-    assert "24 of 24 members are already trained" in capsys.readouterr().out
+    assert "48 of 48 member-epochs are already trained" in capsys.readouterr().out
     pd.testing.assert_frame_equal(again.results, run.results)
     assert (folder / "manifest.json").read_bytes() == before
 
@@ -252,7 +254,7 @@ def test_another_division_is_refused_as_another_run(divided):
     assert "holds another run (split.seed 3 there, 4 here" in done.stderr
     done = command("sweep", *TINY, *flags, "--split_seed=3", folder=run.parent)
     assert done.returncode == 0, done.stderr
-    assert "members are already trained" in done.stdout
+    assert "member-epochs are already trained" in done.stdout
 
 
 LAYERS = {
@@ -307,8 +309,8 @@ def test_a_run_with_other_axes_is_gone_on_with(layered):
     folder = run.run.path.parent
     done = command("sweep", *TINY, "--retrain_epochs=2", "--workdir=run", folder=folder)
     assert done.returncode == 0, done.stderr
-    count = run.sweep.num_configs
-    assert f"{count} of {count} members are already trained" in done.stdout
+    count = run.sweep.num_configs * run.sweep.epochs
+    assert f"{count} of {count} member-epochs are already trained" in done.stdout
 
 
 def test_the_report_on_other_axes_has_them_and_no_claims(layered):
@@ -377,3 +379,54 @@ def test_reports_comparisons_and_looks_work_without_jax(smoke, tmp_path):
         assert code == 0
         assert "gtzan_jax.cli" in modules
         assert not modules & {"jax", "flax", "optax"}
+
+
+def test_members_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
+    """In results.csv, members.csv, TensorBoard, the report, best/ and the model."""
+    axes = {"num_units1": [12], "activation": ["relu"], "patience": [0, 1, 2]}
+    sweep = make_sweep(
+        protocol="holdout", epochs=12, axes=axes | {"optimizer": ["adam"]},
+        learning_rates={"adam": 0.2},
+    )  # fmt: skip
+    folder = tmp_path / "run"
+    run = gtzan_jax.run_sweep(sweep, make_table(), folder, retrain_epochs=12, num_seeds=2)
+    members = pd.read_csv(folder / "members.csv")
+    best = run.history.merge(
+        members[["config_id", "seed", "best_epoch", "last_epoch"]], on=["config_id", "seed"]
+    )
+    assert (best.groupby(["config_id", "seed"])["epoch"].max() < 12).any()
+    assert (best["epoch"] <= best["last_epoch"]).all()
+    best = best[best["epoch"] == best["best_epoch"]]
+    means = best.groupby("config_id")[["validation_accuracy", "test_accuracy"]].mean()
+    results = run.results.set_index("config_id")
+    np.testing.assert_allclose(means.loc[results.index], results[list(means)], atol=1e-6)
+    epochs = members.groupby("config_id")[["best_epoch", "last_epoch"]].mean()
+    np.testing.assert_allclose(epochs.loc[results.index], results[list(epochs)])
+    assert results.set_index("patience").loc[0, "last_epoch"] == 12
+    events = [f for f in (folder / "tensorboard").rglob("events*") if "seed" in f.parent.name]
+    steps = [max(scalar.step for scalar in scalars_of(file.parent)) for file in events]
+    assert sorted(steps) == sorted(members["last_epoch"])
+    kept = run.retrained[run.retrained["kept"]]
+    assert len(kept) == 10
+    table = make_table()
+    fold = divide(table, "holdout", 0, 5).folds[0]
+    right = run.best.predict(table)[fold.test] == np.array(table.genres)[table.y[fold.test]]
+    assert right.mean() == pytest.approx(kept.query("seed == 0")["test_accuracy"].item(), abs=1e-6)
+    assert run.report().stat().st_size > 10_000
+
+
+def scalars_of(folder):
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events.Scalars("test_accuracy")
+
+
+def test_patience_needs_a_validation_part(tmp_path):
+    with pytest.raises(InputError, match="the protocol assignment has none; take one of holdout"):
+        make_sweep(axes={"patience": [5]})
+    run = gtzan_jax.run_sweep(
+        make_sweep(protocol="holdout", axes={"patience": [1]}), make_table(), tmp_path / "run",
+        retrain_epochs=0,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="the protocol assignment has none"):
+        retrain_run(str(run.run.path), Request(protocol="assignment", data=None))

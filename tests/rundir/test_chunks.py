@@ -17,6 +17,7 @@ IDS = [f"{place:012x}" for place in range(CONFIGS)]
 MEMBERS = [Member(config_id, *run) for config_id in IDS for run in RUNS]
 FIGURES = np.random.default_rng(0).random((len(MEMBERS), EPOCHS, len(METRICS)), np.float32)
 FIGURES[2, 0] = np.nan
+LAST = np.random.default_rng(2).integers(2, EPOCHS + 1, len(MEMBERS), np.int32)
 EVALUATED = 5
 PREDICTED = np.random.default_rng(1).integers(0, 10, (len(MEMBERS), EVALUATED), np.uint8)
 
@@ -29,7 +30,8 @@ def trained(run, places, first=0, epochs=EPOCHS):
     rows = [MEMBERS.index(member) for member in chunk.members]
     # Predictions of a chunk that ends early are not those of the end.
     predicted = PREDICTED[rows] if epochs == EPOCHS else PREDICTED[rows] + 100
-    return Trained(chunk, FIGURES[rows, first:epochs], predicted, ())
+    last = np.minimum(LAST[rows], epochs)
+    return Trained(chunk, FIGURES[rows, first:epochs], predicted, last, np.minimum(last, 2), ())
 
 
 def parts():
@@ -62,6 +64,9 @@ def test_what_was_written_is_there_for_the_next_process(tmp_path):
     assert history.members == tuple(MEMBERS)
     assert np.asarray(history.figures).tobytes() == FIGURES.tobytes()
     assert np.asarray(history.predicted).tobytes() == PREDICTED.tobytes()
+    np.testing.assert_array_equal(history.last, LAST)
+    np.testing.assert_array_equal(history.best, 2)
+    np.testing.assert_array_equal(history.reached, EPOCHS)
 
 
 def test_members_are_in_the_order_asked_for(store):
@@ -91,14 +96,23 @@ def test_a_chunk_may_end_in_the_middle_and_go_on_in_another(tmp_path):
         store.add(trained(run, everything, 0, 2))
     assert len(store) == 0
     assert store.missing(MEMBERS) == MEMBERS
-    with pytest.raises(RunError, match="18 members are missing"):
-        store.history(MEMBERS)
+    assert store.missing(MEMBERS, 2) == []
+    np.testing.assert_array_equal(store.history(MEMBERS).reached, 2)
     for run in RUNS[::-1]:
         store.add(trained(run, everything, 2, 3))
     for there in (store, ChunkStore(tmp_path, EPOCHS, EVALUATED)):
         assert (len(there), there.missing(MEMBERS)) == (18, [])
         np.testing.assert_array_equal(there.history(MEMBERS).figures, FIGURES)
         np.testing.assert_array_equal(there.history(MEMBERS).predicted, PREDICTED)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_epochs_that_are_missing_in_between_are_told(tmp_path):
+    store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
+    for run in RUNS:
+        store.add(trained(run, range(CONFIGS), 2, 3))
+    with pytest.raises(RunError, match="18 members are missing"):
+        store.history(MEMBERS)
 
 
 def test_a_chunk_that_is_written_twice_counts_once(tmp_path, store):
@@ -113,7 +127,7 @@ def test_a_member_takes_four_bytes_a_figure_and_one_a_row(tmp_path):
     for path in tmp_path.glob("*.chunk"):
         checksum, header, figures = path.read_bytes().split(b"\n", 2)
         assert (len(checksum), len(figures)) == (64, 2 * EPOCHS * 4 * len(METRICS) + 2 * EVALUATED)
-        assert len(header) < 140 + 2 * 16
+        assert len(header) < 170 + 2 * 16
 
 
 def test_members_that_are_missing_are_told(store):
@@ -161,7 +175,10 @@ def test_a_truncated_file_is_recognised(tmp_path, size):
     assert ChunkStore(tmp_path, EPOCHS, EVALUATED).damaged == ["000006.chunk"]
 
 
-CHUNK = {"fold": 0, "seed": 4, "first_epoch": 0, "epochs": 3, "config_ids": [IDS[0]]}
+CHUNK = {
+    "fold": 0, "seed": 4, "first_epoch": 0, "epochs": 3, "config_ids": [IDS[0]],
+    "last": [3], "best": [2],
+}  # fmt: skip
 
 
 def write_with_checksum(path, header, payload):
@@ -186,6 +203,13 @@ def write_with_checksum(path, header, payload):
         {"config_ids": 5},
         {"config_ids": []},
         {"config_ids": IDS[:2]},
+        {"last": [4]},
+        {"last": 3},
+        {"last": [3, 3]},
+        {"best": [0]},
+        {"best": [4]},
+        {"best": [2.0]},
+        {"best": []},
         {"other": 1},
     ],
     ids=repr,

@@ -45,7 +45,7 @@ def test_what_was_written_is_read(tmp_path, protocol, num_folds, note):
     sweep = make_sweep(protocol=protocol, num_folds=3)
     history = random_history(sweep, 2)
     run = read_finished(write_run(tmp_path / "run", sweep, history))
-    accuracy = history.by_config()[:, :, -1, METRICS.index("test_accuracy")]
+    accuracy = history.by_config(history.figures)[:, :, -1, METRICS.index("test_accuracy")]
     assert accuracy.shape == (12, 2 * num_folds)
     np.testing.assert_allclose(run.accuracy, accuracy, rtol=1e-6)
     np.testing.assert_allclose(run.mean_accuracy, accuracy.mean(axis=1), atol=1e-7)
@@ -106,7 +106,7 @@ def test_a_reference_is_read_where_the_manifest_has_it(folder):
 
 def test_diverged_configs_have_no_accuracy(tmp_path):
     history = random_history(SWEEP, 2)
-    history.by_config()[3, 1, 0, 0] = np.inf
+    history.by_config(history.figures)[3, 1, 0, 0] = np.inf
     run = read_finished(write_run(tmp_path / "run", SWEEP, history))
     assert np.isnan(run.accuracy[3]).all()
     assert np.isfinite(np.delete(run.accuracy, 3, axis=0)).all()
@@ -149,12 +149,12 @@ def add_fold(manifest):
         (lambda f: set_cell(f / "results.csv", "config_id", 3), "not one row for each of 12"),
         (lambda f: set_cell(f / "results.csv", "diverged", "x"), "cannot be used"),
         (lambda f: set_cell(f / "results.csv", "test_accuracy", "x"), "cannot be used"),
-        (lambda f: set_cell(f / "history.csv", "config_id", IDS[1]), "cannot be used"),
-        (lambda f: set_cell(f / "history.csv", "fold", 1), "every config, fold and seed"),
+        (lambda f: set_cell(f / "members.csv", "config_id", IDS[1]), "cannot be used"),
+        (lambda f: set_cell(f / "members.csv", "fold", 1), "every config, fold and seed"),
         (lambda f: drop_row(f / "results.csv"), "not one row for each of 12 configs"),
-        (lambda f: (f / "history.csv").write_text("a,b\n1"), "cannot be used"),
-        (lambda f: drop_column(f / "history.csv", "test_accuracy"), "cannot be used"),
-        (lambda f: (f / "history.csv").write_bytes(b"\xff\xfe\x00"), "cannot be used"),
+        (lambda f: (f / "members.csv").write_text("a,b\n1"), "cannot be used"),
+        (lambda f: drop_column(f / "members.csv", "test_accuracy"), "cannot be used"),
+        (lambda f: (f / "members.csv").write_bytes(b"\xff\xfe\x00"), "cannot be used"),
     ],
 )
 def test_what_is_no_finished_run_is_refused_in_one_line(folder, damage, message):
@@ -187,18 +187,18 @@ def test_a_damaged_file_is_named(folder, name, damage):
 
 def test_a_damaged_retraining_is_refused(folder):
     (folder / "best").mkdir()
-    (folder / "best" / "history.csv").write_text("fold,seed,epoch,train_loss\n0,0,1,2\n")
+    (folder / "best" / "history.csv").write_text("fold,seed,epoch,kept,train_loss\n0,0,1,True,2\n")
     with pytest.raises(InputError, match="train_accuracy"):
         read_finished(folder)
 
 
-NETWORKS = "fold,seed,epoch,train_loss,train_accuracy,test_loss,test_accuracy\n"
+NETWORKS = "fold,seed,epoch,kept,train_loss,train_accuracy,test_loss,test_accuracy\n"
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("history.csv", f"{NETWORKS}0,0,1,1,1,1,x\n"),
+        ("history.csv", f"{NETWORKS}0,0,1,True,1,1,1,x\n"),
         ("history.csv", NETWORKS),
         ("scores.csv", "genre,precision,recall,f1\nrock,1,1,x\n"),
     ],

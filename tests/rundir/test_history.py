@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +26,7 @@ def test_members_are_in_grid_order_then_by_fold_and_seed():
 
 
 def test_by_config_is_a_grid_of_runs():
-    grid = HISTORY.by_config()
+    grid = HISTORY.by_config(HISTORY.figures)
     assert grid.shape == (12, 4, 2, len(METRICS))
     place = MEMBERS.index(Member(SWEEP.configs[7].id, 1, 4))
     np.testing.assert_array_equal(grid[7, 2], HISTORY.figures[place])
@@ -33,9 +35,9 @@ def test_by_config_is_a_grid_of_runs():
 
 def test_histories_of_some_configs():
     ids = [SWEEP.configs[place].id for place in (9, 2)]
-    np.testing.assert_array_equal(HISTORY.of(ids), HISTORY.by_config()[[9, 2]])
+    np.testing.assert_array_equal(HISTORY.places_of(ids), [[36, 37, 38, 39], [8, 9, 10, 11]])
     with pytest.raises(KeyError):
-        HISTORY.of(["nothing"])
+        HISTORY.places_of(["nothing"])
 
 
 @pytest.mark.parametrize("names", ["aab", "abb", "abbb", "aaab", "abab", "abba", "aabbb"])
@@ -43,7 +45,30 @@ def test_configs_that_did_not_train_equally_often_have_no_grid(names):
     members = tuple(Member(name, 0, seed) for seed, name in enumerate(names))
     history = make_history(members, np.zeros((len(names), 2, len(METRICS)), np.float32))
     with pytest.raises(ValueError, match="not trained equally often"):
-        history.by_config()
+        history.by_config(history.figures)
+
+
+def stopped_early():
+    """Two members of three epochs: the first stopped after its second, the first was its best."""
+    figures = np.arange(6 * len(METRICS), dtype=np.float32).reshape(2, 3, -1)
+    figures[0, 2] = 0
+    members = make_history([Member("a", 0, 0), Member("b", 0, 0)], figures)
+    return dataclasses.replace(members, last=np.array([2, 3]), best=np.array([1, 3]))
+
+
+def test_a_member_that_stopped_early_counts_at_its_best_epoch():
+    history = stopped_early()
+    np.testing.assert_array_equal(history.kept, history.figures[[0, 1], [0, 2]])
+    np.testing.assert_array_equal(history.trained, [[True, True, False], [True] * 3])
+    np.testing.assert_array_equal(history.frame()["epoch"], [1, 2, 1, 2, 3])
+
+
+def test_a_mean_curve_takes_in_whoever_was_trained():
+    history = stopped_early()
+    both = history.curves(np.array([0, 1]))
+    np.testing.assert_array_equal(both[:2], history.figures[:, :2].mean(axis=0))
+    np.testing.assert_array_equal(both[2], history.figures[1, 2])
+    np.testing.assert_array_equal(history.curves(np.array([0])), history.figures[0, :2])
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50_000])

@@ -13,6 +13,7 @@ GOOD = {
     "optimizer": ["adam", "sgd", "rmsprop"],
     "learning_rate": [1e-12, 0.001, 1, 1e6],
     "batch_size": [1, 32, 1_000_000],
+    "patience": [0, 1, 100_000],
 }
 NO_NUMBERS = [True, None, "1", [1], {}, float("nan")]
 BAD = {
@@ -23,6 +24,7 @@ BAD = {
     "optimizer": ["adamw", "Adam", 1, None],
     "learning_rate": [0.0, 0, -0.001, 1e7, float("inf"), *NO_NUMBERS],
     "batch_size": [0, -32, 1_000_001, 32.0, *NO_NUMBERS],
+    "patience": [-1, 100_001, 5.0, *NO_NUMBERS],
 }
 
 
@@ -31,7 +33,7 @@ def test_the_registry_is_in_the_order_of_the_published_table():
     assert list(AXES) == [
         *(f"num_units{layer}" for layer in layers),
         *(f"dropout{layer}" for layer in layers),
-        "activation", "initializer", "optimizer", "learning_rate", "batch_size",
+        "activation", "initializer", "optimizer", "learning_rate", "batch_size", "patience",
     ]  # fmt: skip
     assert all(name == axis.name for name, axis in AXES.items())
 
@@ -46,6 +48,7 @@ def test_only_widths_and_the_batch_size_are_known_to_the_compiler():
 def test_possible_values_are_returned_in_the_type_of_the_axis(name):
     axis = AXES[name]
     kinds = {"dropout": float, "learning_rate": float, "num_units": int, "batch_size": int}
+    kinds |= {"patience": int}
     for value in GOOD[axis.stem]:
         checked = axis.check(value, "here")
         assert checked == value

@@ -9,6 +9,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.resources import resource
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.settings import SearchSettings
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
 from gtzan_jax.tables.protocols import PROTOCOLS
 
@@ -229,3 +230,27 @@ def test_an_unknown_sweep_is_told_with_those_that_are():
 def test_a_number_of_folds_counts_only_where_the_protocol_has_a_choice(protocol):
     three, seven = (make_sweep(protocol=protocol, num_folds=count) for count in (3, 7))
     assert (three.to_dict() == seven.to_dict()) == (protocol != "kfold")
+
+
+def test_the_search_of_a_file_can_be_laid_over():
+    halving = load_sweep("halving").search
+    assert (halving.kind, halving.num_configs, halving.eta) == ("halving", None, 3)
+    # Another kind takes what it does not have out of the file, whatever the order.
+    drawn = load_sweep("halving", ["search.num_configs=5", "search.kind=random"])
+    assert drawn.search == SearchSettings("random", 5)
+    assert drawn.num_configs == 5
+    assert load_sweep("halving", ["search.kind=grid"]).num_configs == 2592
+    ours = load_sweep("assignment", ["search.kind=random", "search.num_configs=9"])
+    assert ours.num_configs == 9
+    with pytest.raises(InputError, match="eta means nothing to the search 'random'"):
+        load_sweep("random", ["search.eta=2"])
+
+
+@pytest.mark.parametrize("name", ["random", "halving"])
+def test_a_manifest_gives_the_same_draws(name):
+    sweep = load_sweep(name, ["search.num_configs=20"])
+    document = sweep.to_dict()
+    again = parse_sweep(document, document.pop("name"), "manifest")
+    assert again.configs == sweep.configs
+    assert len(again.configs) == 20
+    assert again.to_dict() == sweep.to_dict()

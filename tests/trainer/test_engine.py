@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import numpy_mlp
@@ -287,6 +289,37 @@ def test_chunks_are_the_same_whether_members_are_missing_or_not(sweep):
         for wanted in (members[5:6], members[::7], members[30:], []):
             chunks = engine.chunks(wanted)
             assert chunks == [chunk for chunk in whole if set(chunk.members) & set(wanted)]
+
+
+def test_packed_chunks_hold_what_is_wanted_and_nothing_else(sweep):
+    members = members_of(sweep, 2, [0, 1])[1::3]  # a third of each chunk
+    with engine_of(sweep, chunk_size=4, mode="padded") as engine:
+        chunks = engine.chunks(members, packed=True)
+        assert engine.chunks(members, 1, 3) == [
+            dataclasses.replace(chunk, first_epoch=1) for chunk in chunks
+        ]
+        whole = engine.chunks(members)
+    assert sorted(member for chunk in chunks for member in chunk.members) == sorted(members)
+    assert [len(chunk.config_ids) for chunk in chunks] == [4] * 4
+    assert len(whole) == 12
+
+
+def test_configs_that_come_later_train_as_if_they_had_been_there(sweep, together):
+    widest = Config.of(**{**sweep.configs[-1], "num_units1": 14, "num_units2": 7})
+    with engine_of(sweep, chunk_size=4, configs=[widest]) as engine:
+        engine.admit(sweep.configs)
+        engine.admit(sweep.configs)
+        chunks = engine.chunks(members_of(sweep, 2, [7]), packed=True)
+        assert [len(chunk.config_ids) for chunk in chunks] == [4] * 6
+        got = {
+            member: history
+            for trained in engine.run(chunks, FOLDS)
+            for member, history in zip(trained.chunk.members, trained.history, strict=True)
+        }
+        assert len(got) == 24
+        assert_equal(got, together)
+        with pytest.raises(ValueError, match="no bucket is wide enough"):
+            engine.admit([Config.of(**{**widest, "num_units1": 15})])
 
 
 def test_a_resumed_run_gives_the_same_bytes(sweep):

@@ -18,7 +18,10 @@ ON_SONGS = [name for name, protocol in PROTOCOLS.items() if not protocol.leak]
 
 
 class Retrained:
-    history = pd.DataFrame({"fold": 0, "seed": 0, "epoch": [1, 2, 3]} | dict.fromkeys(METRICS, 0.5))
+    history = pd.DataFrame(
+        {"fold": 0, "seed": 0, "epoch": [1, 2, 3], "kept": [False, False, True]}
+        | dict.fromkeys(METRICS, 0.5)
+    )
 
     def __init__(self):
         self.figures = {"accuracy": plots.confusion_matrix(np.eye(2, dtype=int), "ab", "note")}
@@ -56,7 +59,7 @@ def test_it_holds_what_to_see_first(tmp_path):
     assert text.decode().startswith("| rank | num_units1 | ")
     diverged = history.members[11].config_id
     adam = [config["optimizer"] == "adam" and config.id != diverged for config in sweep.configs]
-    figures = history.by_config()[adam, :, -1, METRICS.index("test_accuracy")]
+    figures = history.by_config(history.figures)[adam, :, -1, METRICS.index("test_accuracy")]
     mean = read(tmp_path / "mean" / "optimizer=adam").Scalars("test_accuracy")
     assert mean[-1].value == pytest.approx(figures.mean(), rel=1e-5)
 
@@ -85,5 +88,5 @@ def test_means_are_of_any_axes():
     curves = overview.mean_curves(sweep, history)
     assert {"learning_rate=0.1", "learning_rate=1e-05"} <= set(curves)
     chosen = [Config.of(**config).get("learning_rate") == 0.1 for config in sweep.configs]
-    expected = history.by_config()[chosen].mean(axis=(0, 1))
+    expected = history.by_config(history.figures)[chosen].mean(axis=(0, 1))
     np.testing.assert_allclose(curves["learning_rate=0.1"], expected, rtol=1e-6)

@@ -27,6 +27,7 @@ NETWORKS = pd.DataFrame(  # two networks that differ by 0.2
         "fold": 0,
         "seed": np.repeat([0, 1], 7),
         "epoch": np.tile(np.arange(1, 8), 2),
+        "kept": np.tile(np.arange(1, 8), 2) == 7,
         "train_loss": np.tile(CURVE, 2),
         "validation_loss": np.concatenate([CURVE, CURVE + 0.2]),
         "test_accuracy": np.concatenate([CURVE, CURVE - 0.2]),

@@ -27,33 +27,34 @@ class Terminal(io.StringIO):
 def feed(progress):
     """Feeds four chunks of three members, one of which diverges."""
     for _ in range(4):
-        history = np.full((3, 2, len(METRICS)), 0.25, np.float32)
-        history[:, -1, METRICS.index("validation_accuracy")] = 0.75
-        history[1, -1] = [np.nan, 0.9, np.nan, 0.9, np.nan, 0.9]
-        progress.take(SimpleNamespace(chunk=SimpleNamespace(config_ids="abc"), history=history))
+        kept = np.full((3, len(METRICS)), 0.25, np.float32)
+        kept[:, METRICS.index("validation_accuracy")] = 0.75
+        kept[1, :6] = [np.nan, 0.9] * 3
+        chunk = SimpleNamespace(config_ids="abc", first_epoch=1, epochs=3)
+        progress.take(SimpleNamespace(chunk=chunk, kept=kept))
 
 
 def test_without_a_terminal_every_eighth_is_a_line(capsys):
-    with SweepProgress(FakeEngine(), SWEEP, 24) as progress:
+    with SweepProgress(FakeEngine(), SWEEP, 48) as progress:
         feed(progress)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(";")[0] for line in lines] == [
-        f"  {count}/24 members, programs: 1/2 compiled" for count in (3, 6, 9, 12)
+        f"  {count}/48 member-epochs, programs: 1/2 compiled" for count in (6, 12, 18, 24)
     ]
     assert lines[-1].endswith("/s; best 0.250")
 
 
 @pytest.mark.parametrize("protocol", ["holdout", "kfold"])
 def test_the_best_is_that_of_the_part_that_ranks(capsys, protocol):
-    with SweepProgress(FakeEngine(), make_sweep(protocol=protocol), 24) as progress:
+    with SweepProgress(FakeEngine(), make_sweep(protocol=protocol), 48) as progress:
         feed(progress)
     assert capsys.readouterr().out.splitlines()[-1].endswith("best 0.750")
 
 
 def test_what_is_there_already_counts_as_done(capsys):
-    with SweepProgress(FakeEngine(), SWEEP, 24, there=9) as progress:
+    with SweepProgress(FakeEngine(), SWEEP, 48, there=18) as progress:
         feed(progress)
-    assert capsys.readouterr().out.splitlines()[-1].startswith("  21/24 members")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("  42/48 member-epochs")
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
@@ -61,11 +62,11 @@ def test_in_a_terminal_it_is_a_bar_of_one_line(monkeypatch, columns):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setenv("TERM", "xterm")
-    with SweepProgress(FakeEngine(), SWEEP, 24) as progress:
+    with SweepProgress(FakeEngine(), SWEEP, 48) as progress:
         feed(progress)
-        monkeypatch.setattr(progress, "_members", 103_680)
+        monkeypatch.setattr(progress, "_epochs", 103_680)
     last = sys.stderr.getvalue().replace("\r", "\n").split("\n")[-2]
-    assert "12/24" in last
+    assert "24/48" in last
     assert "best 0.250" in last
 
 

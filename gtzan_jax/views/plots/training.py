@@ -42,12 +42,13 @@ def training_curves(
     figure = new_figure(width, 0.6 * width, title, note)
     axes = figure.subplots()
     mean, deviation = endings.mean_curves(history), endings.deviation_curves(history).fillna(0.0)
-    networks = len(history) // len(mean)
+    kept = history[history["kept"]]
+    networks = len(kept)
     for part, color in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST)):
         name = f"{part}_{quantity}"
         if name in history:
             low, high = mean[name] - deviation[name], mean[name] + deviation[name]
-            label = f"{part} {mean[name].iloc[-1]:.3f}"
+            label = f"{part} {kept[name].mean():.3f}"
             axes.plot(mean.index, mean[name], color=color, label=label)
             axes.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
         by_chunk = f"{part}_chunk_{quantity}"
@@ -58,8 +59,9 @@ def training_curves(
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     spread = f"mean of {networks} networks ± deviation" if networks > 1 else "one network"
+    which = "last" if (kept["epoch"] == len(mean)).all() else "best"
     axes.legend(
-        frameon=False, title=f"{spread}, with the last epoch's figures", fontsize=9, ncols=3,
+        frameon=False, title=f"{spread}, with the {which} epoch's figures", fontsize=9, ncols=3,
         title_fontsize=9, alignment="left", loc="lower left", bbox_to_anchor=(0, 1), borderpad=0,
     )  # fmt: skip
     tidy(axes)
@@ -100,18 +102,18 @@ def confusion_matrix(
     return figure
 
 
-def top_curves(curves: np.ndarray, names: Sequence[str], note: str) -> Figure:
+def top_curves(curves: Sequence[np.ndarray], names: Sequence[str], note: str) -> Figure:
     """Draws test accuracy against epochs for the best configs.
 
     Args:
-      curves: (configs, epochs) test accuracy, best config first.
+      curves: of every config (epochs,) test accuracy, best config first.
       names: of the configs.
       note: the source of the data.
     """
     figure = new_figure(9.0, 5.5, f"Test accuracy of the {len(names)} best configurations", note)
     axes = figure.subplots()
-    epochs = np.arange(1, curves.shape[1] + 1)
     for place, (curve, name) in enumerate(zip(curves, names, strict=True)):
+        epochs = np.arange(1, len(curve) + 1)
         if place == 0:
             axes.plot(epochs, curve, label=name, color=TEST, linewidth=2.2, zorder=3)
         else:

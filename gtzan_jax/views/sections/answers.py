@@ -45,13 +45,15 @@ def answers_section(
 def _swept(run: FinishedRun) -> str:
     """Returns what was swept, in a sentence."""
     sweep, data, split = run.sweep, run.manifest.data, run.manifest.split
-    grid = f" (every combination of {counted(len(sweep.varying), 'hyperparameter')})"
+    drawn = "every combination of" if sweep.is_grid else f"by {sweep.search.kind} search over"
+    grid = f" ({drawn} {counted(len(sweep.varying), 'hyperparameter')})"
     runs = [(len(split.folds), "fold"), (len(run.manifest.seeds), "seed")]
     times = "".join(f" × {counted(count, noun)}" for count, noun in runs if count > 1)
+    most = "up to " if "epochs_given" in run.results else ""
     source = "the SYNTHETIC sample" if run.is_sample else data.name
     return (
         f"{counted(sweep.num_configs, 'network')}{grid if sweep.varying else ''}{times}, trained "
-        f"for {counted(sweep.epochs, 'epoch')} each on {source}: {data.rows_note} of "
+        f"for {most}{counted(sweep.epochs, 'epoch')} each on {source}: {data.rows_note} of "
         f"{len(data.genres)} genres, {split_note(sweep.protocol, split.seed, len(split.folds))}."
     )
 

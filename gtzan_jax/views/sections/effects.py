@@ -25,10 +25,11 @@ def effects_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
         "constant": {n: v[0] for n, v in sweep.axes.items() if len(v) == 1},
         "units": effects.units_of(*accuracy.shape[1:]),
         "runs": runs_word(run),
+        "is_grid": sweep.is_grid,
         "largest": None,
         "shares": None,
     }
-    if diverged == len(run.results) or not sweep.varying:
+    if diverged == len(run.results) or not sweep.varying or not sweep.is_grid:
         return section
     values, parts = ranked_effects(accuracy, sweep.varying)
     shares = None if parts is None else main_shares(parts)

@@ -25,13 +25,17 @@ def papers_section(run: FinishedRun) -> dict[str, Any]:
         "sweep": f"{sweep.name}: {counted(sweep.num_configs, 'configuration')} × "
         f"{counted(len(split.folds), 'fold')} × {counted(len(manifest.seeds), 'seed')} × "
         f"{counted(sweep.epochs, 'epoch')}",
+        "search": ", ".join(f"{key} {value}" for key, value in sweep.search.to_dict().items()),
         "seeds": ", ".join(map(str, manifest.seeds)),
         "training": ", ".join(_constants(run)),
         "precision of products": manifest.matmul_precision,
         **_sessions(manifest.sessions),
         "seconds": ", ".join(f"{part} {s:.1f}" for part, s in manifest.timings_s.items()),
     }
-    axes = [[name, ", ".join(map(str, values))] for name, values in sweep.axes.items()]
+    axes = [
+        [name, str(sweep.ranges[name]) if name in sweep.ranges else ", ".join(map(str, values))]
+        for name, values in sweep.axes.items()
+    ]
     return {
         "facts": Table(("what", "value"), list(facts.items())),
         "axes": Table(("hyperparameter", "values"), axes),

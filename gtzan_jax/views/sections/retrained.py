@@ -22,7 +22,7 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     if run.retrained is None or retraining is None:
         return None
     config, history = run.sweep.configs[run.sweep.places[retraining.config_id]], run.retrained
-    last, chosen = endings.last_epoch(history), endings.chosen_epoch(history)
+    last, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
     means = endings.mean_curves(history)
     same = retraining.protocol == run.sweep.protocol
     counts = _confusion(run)
@@ -66,7 +66,8 @@ def _draw(run: FinishedRun, counts: np.ndarray | None, pictures: Pictures) -> No
 
 def _endings_table(last: endings.Ending, chosen: endings.Ending | None) -> Table:
     """Returns the test accuracies of the networks by the rules that end a training."""
-    rules = {"the last": last} | ({"best on the validation part": chosen} if chosen else {})
+    kept = "the last" if last.epochs.min() == last.epochs.max() else "early stopping's"
+    rules = {kept: last} | ({"best on the validation part": chosen} if chosen else {})
     rows = [
         [rule, str(len(e.epochs)), _span(e.epochs), plus_minus(e.mean, e.deviation)]
         for rule, e in rules.items()

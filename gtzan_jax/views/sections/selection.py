@@ -56,6 +56,9 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
 def _curve(run: FinishedRun) -> "pd.DataFrame":
     """Returns what the winner of so many configs reads, and what it reads elsewhere."""
     sound = np.isfinite(run.accuracy).all(axis=1)
+    if "epochs_given" in run.results:  # of what the search gave up, figures are too low
+        given = run.results.set_index("config_id")["epochs_given"]
+        sound &= given.loc[list(run.sweep.places)].to_numpy() == run.sweep.epochs
     if run.protocol.select_on == "test":
         return selection.selected_on_test(run.predictions.correct[sound], run.predictions.group)
     return selection.selected_on_validation(_validation(run)[sound], run.accuracy_by_fold[sound])

@@ -47,4 +47,5 @@ def _draw(run: FinishedRun, pictures: Pictures) -> None:
     if sound.empty or not run.sweep.varying:
         return
     draw(pictures, "parallel", plots.parallel_coordinates(sound, run.sweep.axes, run.note))
-    draw(pictures, "pairs", plots.pair_heatmap(sound, run.sweep.axes, run.note))
+    if listed := {n: v for n, v in run.sweep.varying.items() if n not in run.sweep.ranges}:
+        draw(pictures, "pairs", plots.pair_heatmap(sound, listed, run.note))

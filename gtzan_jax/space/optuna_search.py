@@ -1,0 +1,175 @@
+"""Optuna's samplers as a search, by ask and tell in batches; the study is kept in a file."""
+
+import itertools
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.ranges import Choices, Range
+from gtzan_jax.space.search import Proposal, Score
+from gtzan_jax.space.sweep import Sweep
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+_PATIENCE = 20  # proposals for each config of a batch, of which most may be known
+
+
+class OptunaSearch:
+    """Asks one of Optuna's samplers for configs, a batch at a time, and trains each to the end.
+
+    A sampler proposes the next of a batch while the others are still training; TPE takes these for
+    bad, so that they are not all alike (a "constant liar"). Training is deterministic: a config
+    that is proposed again is not trained again, and does not count. Figures that diverged are told
+    as failures.
+
+    The search is a pure function of the sweep and of what it was told, for one version of Optuna.
+
+    Args:
+      sweep: with one of ``settings.SAMPLERS``.
+      journal: where to keep the study, for ``optuna.load_study`` and ``optuna-dashboard``; what is
+        there is replaced. None keeps it in memory.
+
+    Raises:
+      InputError: Optuna is not installed.
+    """
+
+    def __init__(self, sweep: Sweep, journal: Path | None = None) -> None:
+        optuna = import_optuna(sweep.search.kind)
+        self._sweep = sweep
+        choices: Choices = {name: sweep.ranges.get(name, v) for name, v in sweep.axes.items()}
+        self._constant = {n: c[0] for n, c in choices.items() if isinstance(c, tuple)}
+        self._distributions = {
+            name: _distribution(choice)
+            for name, choice in choices.items()
+            if isinstance(choice, Range) or len(choice) > 1
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental, says each of the things used here
+            self._study = optuna.create_study(
+                storage=None if journal is None else _storage(journal),
+                sampler=_sampler(sweep),
+                direction="maximize",
+                study_name=sweep.name,
+            )
+        self._told: dict[Config, Score] = {}
+        self._asked: dict[Config, list[Trial]] = {}
+
+    @property
+    def configs(self) -> tuple[Config, ...]:
+        """All configs that have been told of, in the order in which they were proposed."""
+        return tuple(self._told)
+
+    def ask(self) -> Proposal | None:
+        """Returns the next batch; None where there are enough, or the sampler finds no others."""
+        if not self._asked:
+            search = self._sweep.search
+            wanted = min(search.batch, (search.num_configs or 0) - len(self._told))
+            for _ in range(_PATIENCE * wanted):
+                self._propose()
+                if len(self._asked) == wanted:
+                    break
+        return Proposal(tuple(self._asked), 0, self._sweep.epochs) if self._asked else None
+
+    def tell(self, scores: Mapping[str, Score]) -> None:
+        """Takes in how the configs of the batch did."""
+        for config, trials in self._asked.items():
+            self._told[config] = scores[config.id]
+            for trial in trials:
+                self._tell(trial, scores[config.id])
+        self._asked = {}
+
+    def _propose(self) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trial = self._study.ask(self._distributions)
+        ranges = self._sweep.ranges
+        found = {n: ranges[n].nearest(v) if n in ranges else v for n, v in trial.params.items()}
+        config = Config.of(**(self._constant | found))
+        trial.set_user_attr("config", config.name)
+        if config in self._told:
+            self._tell(trial, self._told[config])
+        else:
+            self._asked.setdefault(config, []).append(trial)
+
+    def _tell(self, trial: "Trial", score: Score) -> None:
+        from optuna.trial import TrialState
+
+        if score.diverged:
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            self._study.tell(trial, score.accuracy)
+
+
+def widest_configs(sweep: Sweep) -> list[Config]:
+    """Returns configs into whose programs all fit that a search may propose.
+
+    These are the widest of every value of the axes that are part of a program's key.
+    """
+    values: dict[str, tuple[Any, ...]] = {}
+    for name, choice in sweep.axes.items():
+        bounds = (sweep.ranges[name].low, sweep.ranges[name].high) if name in sweep.ranges else ()
+        kind, found = AXES[name].kind, choice or bounds
+        values[name] = {"shape": (max(found),), "static": found}.get(kind, found[:1])
+    return [Config(tuple(values), each) for each in itertools.product(*values.values())]
+
+
+def import_optuna(kind: str) -> Any:
+    """Returns the module, for a kind of search.
+
+    Raises:
+      InputError: it is not installed.
+    """
+    try:
+        import cmaes  # noqa: F401 — Optuna says so only when it draws
+        import optuna
+    except ImportError:
+        raise InputError(
+            f"the search '{kind}' is Optuna's, which is not installed: pip install 'gtzan_jax"
+            "[search]'"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _distribution(choice: tuple[Any, ...] | Range) -> Any:
+    from optuna import distributions
+
+    if not isinstance(choice, Range):
+        return distributions.CategoricalDistribution(choice)
+    low, high, step = choice.low, choice.high, choice.step
+    if isinstance(low, int):
+        return distributions.IntDistribution(low, int(high), log=choice.log, step=int(step or 1))
+    return distributions.FloatDistribution(low, high, log=choice.log, step=step)
+
+
+def _sampler(sweep: Sweep) -> Any:
+    from optuna import samplers
+
+    seed = sweep.search.seed
+    if sweep.search.kind == "tpe":
+        return samplers.TPESampler(seed=seed, constant_liar=True)
+    others = samplers.RandomSampler(seed=seed)  # for what the sampler cannot draw: names
+    if sweep.search.kind == "cma":
+        return samplers.CmaEsSampler(
+            seed=seed, independent_sampler=others, warn_independent_sampling=False
+        )
+    return samplers.QMCSampler(
+        seed=seed, scramble=True, independent_sampler=others,
+        warn_asynchronous_seeding=False, warn_independent_sampling=False,
+    )  # fmt: skip
+
+
+def _storage(journal: Path) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    # The lock of a process that was killed would be waited for.
+    for path in (journal, journal.with_name(journal.name + ".lock")):
+        path.unlink(missing_ok=True)
+    # Not Optuna's symbolic link for a lock: run directories have none.
+    return JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal))))

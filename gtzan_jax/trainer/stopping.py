@@ -1,0 +1,60 @@
+"""Early stopping on the validation loss; the weights of the best epoch are kept.
+
+As ``keras.callbacks.EarlyStopping(patience=…, restore_best_weights=True)`` with ``min_delta`` 0:
+training stops after ``patience`` epochs in a row none of which had a lower validation loss than
+the best one before. Keras's patience of 0 stops as a patience of 1 does; here 0 is off.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gtzan_jax.models.family import Array, Tree
+
+
+class Stopping(NamedTuple):
+    """What a member that may stop early carries from epoch to epoch."""
+
+    params: Tree  # of the best epoch; of the last one where patience is off
+    loss: Array  # () float32, the validation loss of that epoch
+    best: Array  # () int32, the epoch of the params, from 1
+    epochs: Array  # () int32, trained so far
+    waited: Array  # () int32, epochs since the best one
+    stopped: Array  # () bool
+
+
+def begin(params: Tree) -> Stopping:
+    """Returns what there is to carry before the first epoch."""
+    zero = jnp.zeros((), jnp.int32)
+    return Stopping(params, jnp.zeros((), jnp.float32), zero, zero, zero, jnp.zeros((), jnp.bool_))
+
+
+def after_epoch(before: Stopping, patience: Array, loss: jax.Array, params: Tree) -> Stopping:
+    """Takes in an epoch of a member that has not stopped.
+
+    Args:
+      before: as it was before the epoch.
+      patience: () int32, 0 is off.
+      loss: () float32 on the validation part after the epoch.
+      params: after the epoch.
+    """
+    patience = jnp.asarray(patience)
+    off = patience == 0
+    epochs = before.epochs + 1
+    # The first epoch is the best so far even where its loss is not a number, as in Keras.
+    better = off | (epochs == 1) | (loss < before.loss)
+    waited = jnp.where(better, 0, before.waited + 1)
+    return Stopping(
+        params=chosen(better, params, before.params),
+        loss=jnp.where(better, loss, before.loss),
+        best=jnp.where(better, epochs, before.best),
+        epochs=epochs,
+        waited=waited,
+        stopped=~off & (waited >= patience),
+    )
+
+
+def chosen(condition: Array, here: Tree, there: Tree) -> Tree:
+    """Returns one of two trees of the same shapes; the condition is () bool."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), here, there)
