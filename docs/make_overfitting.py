@@ -22,6 +22,7 @@ from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, tidy
 from gtzan_jax.views.text import Table
 
 PAGE = Path(__file__).with_name("overfitting.md")
+LEFT = -7.0  # points: where the picture ends; what lies beyond is an arrow
 PICTURE = PAGE.parent / "images" / "overfitting.png"
 
 
@@ -72,15 +73,22 @@ def picture(tables: dict[str, pd.DataFrame]) -> Figure:
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
         tuned = table[table["value"].isna()].reset_index(drop=True)
         for place, row in tuned.iterrows():
-            colour = GREY if row["low"] <= 0 <= row["high"] else (TRAIN if row["low"] > 0 else TEST)
-            values = table[(table["axis"] == row["axis"]) & table["value"].notna()]
-            axes.plot(100 * values["difference"], [place] * len(values), "|", color=GREY, alpha=0.6)
+            values = (
+                100 * table[(table["axis"] == row["axis"]) & table["value"].notna()]["difference"]
+            )
+            inside = values[values > LEFT]
+            axes.plot(inside, [place] * len(inside), "|", color=GREY, alpha=0.6)
+            if len(inside) < len(values):
+                axes.plot(LEFT, place, "<", color=GREY, alpha=0.6, clip_on=False)
+            colour = TRAIN if row["low"] > 0 else TEST if row["high"] < 0 else GREY
+            face = colour if np.isfinite(row["low"]) else "white"
             axes.hlines(place, 100 * row["low"], 100 * row["high"], color=colour, linewidth=2)
-            axes.plot(100 * row["difference"], place, "o", color=colour)
+            axes.plot(100 * row["difference"], place, "o", color=colour, markerfacecolor=face)
         axes.axvline(0, color=GREY, linewidth=0.8)
         axes.set_title(name, fontsize=10)
         axes.set_yticks(range(len(tuned)), tuned["axis"])
         axes.invert_yaxis() if axes is panels[0] else None
+        axes.set_xlim(LEFT, 5.0)
         axes.set_xlabel("test accuracy gained, points", fontsize=9)
         tidy(axes)
     return figure
