@@ -557,16 +557,16 @@ BAD_SWEEPS = {
     "a dropout below 0": (value("dropout1", "[-0.1]"), ["axes.dropout1 must be a number", "-0.1"]),
     "a dropout as text": (value("dropout1", '["0.1"]'), ["axes.dropout1 must be a number", "'0.1"]),
     "an unknown optimizer": (
-        value("optimizer", '["adamw"]'),
-        ["axes.optimizer: no 'adamw' (did you mean 'adam'?); it must be one of adam, sgd, rmsprop"],
+        value("optimizer", '["adamax"]'),
+        ["axes.optimizer: no 'adamax' (did you mean 'adam'?); it must be one of adam, sgd, rms"],
     ),
     "an unknown activation": (
-        value("activation", '["gelu"]'),
-        ["axes.activation: no 'gelu'", "relu, leaky_relu"],
+        value("activation", '["selu"]'),
+        ["axes.activation: no 'selu'", "relu, leaky_relu"],
     ),
     "an unknown initializer": (
-        value("initializer", '["glorot_normal"]'),
-        ["axes.initializer: no 'glorot_normal' (did you mean 'glorot_uniform'?)"],
+        value("initializer", '["glorot_unifrom"]'),
+        ["axes.initializer: no 'glorot_unifrom' (did you mean 'glorot_uniform'?)"],
     ),
     "an optimizer in capitals": (
         value("optimizer", '["Adam"]'),
@@ -662,6 +662,18 @@ BAD_FLAGS = {
     "protocols that contradict each other": (
         ["--protocol=kfold", "--set=protocol=holdout"],
         ["--protocol and --set=protocol contradict each other; leave one out"],
+    ),
+    "searches that contradict each other": (
+        ["--search=random", "--set=search.kind=halving"],
+        ["--search and --set=search.kind contradict each other; leave one out"],
+    ),
+    "a search that needs a validation part": (
+        ["--search=halving", "--sweep=assignment"],
+        ["goes by the validation part", "--set=protocol=holdout has one"],
+    ),
+    "a search of nobody knows how many": (
+        ["--search=random"],
+        ["'num_configs' is missing", "--set=search.num_configs=50"],
     ),
     "a flag without its value": (["--seed"], ["seed"]),
     "a switch with a value": (["--overwrite=perhaps"], ["--overwrite=perhaps"]),

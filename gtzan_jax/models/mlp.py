@@ -1,14 +1,16 @@
-"""The multilayer perceptron: dense layers, leaky ReLU, inverted dropout, softmax outside.
+"""The multilayer perceptron: dense layers, inverted dropout, softmax outside.
 
 Everything here works on one member; callers batch with ``vmap``. Only the layer widths are
-static: the slope, the dropout rates and the limits of the initial weights may be traced.
+static: activation, dropout rates, distribution and scale of the initial weights may be traced.
+Every activation is 0 at 0, so that units of padding stay 0.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -25,9 +27,47 @@ from gtzan_jax.tables.folds import Sizes
 # own, so that a wider layer begins with the numbers of a narrower one.
 _BLOCK = 64
 
+_NORMAL = frozenset({"he_normal", "glorot_normal", "lecun_normal"})
+_TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1) without what is beyond two deviations
+
+
+class Activation(NamedTuple):
+    """The activation of the hidden layers, traced.
+
+    Leaky ReLU with a slope, unless one of the others is true. Those that a sweep has no use for are
+    None, and not computed.
+    """
+
+    slope: Array | float  # () float32, of leaky ReLU for negative inputs; 0 is ReLU
+    elu: Array | None = None  # () bool
+    gelu: Array | None = None
+    silu: Array | None = None
+    tanh: Array | None = None
+
+    @classmethod
+    def of(cls, name: str, slope: float, parts: Set[str]) -> "Activation":
+        """Returns a named activation, as an array for each part of a sweep that is one."""
+        chosen: dict[str, Any] = {
+            other: np.asarray(other == name) for other in cls._fields[1:] if other in parts
+        }
+        return cls(np.float32(slope), **chosen)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies it to each element, as Keras defines it."""
+        y = jnp.where(x >= 0, x, self.slope * x)
+        for chosen, function in (
+            (self.elu, jax.nn.elu),
+            (self.gelu, functools.partial(jax.nn.gelu, approximate=False)),
+            (self.silu, jax.nn.silu),
+            (self.tanh, jnp.tanh),
+        ):
+            if chosen is not None:
+                y = jnp.where(chosen, function(x), y)
+        return y
+
 
 class MLP(nn.Module):
-    """Dense layers with leaky ReLU and dropout between them; returns logits.
+    """Dense layers with an activation and dropout between them; returns logits.
 
     Attributes:
       widths: units of each hidden layer.
@@ -39,13 +79,13 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, slope: Array | float, factors: Sequence[jax.Array] | None = None
+        self, x: jax.Array, activation: Activation, factors: Sequence[jax.Array] | None = None
     ) -> jax.Array:
         """Applies the network.
 
         Args:
           x: (batch, features) float32.
-          slope: () slope of the activation for negative inputs; 0 is ReLU.
+          activation: of the hidden layers.
           factors: for each hidden layer (batch, width), from :func:`dropout_factors`; None at
             test time.
 
@@ -54,8 +94,7 @@ class MLP(nn.Module):
         """
         *hidden, output = layer_names(len(self.widths))
         for layer, (name, width) in enumerate(zip(hidden, self.widths, strict=True)):
-            x = nn.Dense(width, name=name)(x)
-            x = jnp.where(x >= 0, x, slope * x)
+            x = activation(nn.Dense(width, name=name)(x))
             if factors is not None:
                 x = x * factors[layer]
         return nn.Dense(self.num_classes, name=output)(x)
@@ -64,10 +103,11 @@ class MLP(nn.Module):
 class Traced(NamedTuple):
     """The numbers that stand for a config in a program."""
 
-    limits: Array  # (layers,) float32, bounds of the initial weights
+    scales: Array  # (layers,) float32, of the initial weights
     units: Array  # (hidden layers,) int32, without padding
     dropout: Array  # (hidden layers,) float32 rates
-    slope: Array  # () float32, of leaky ReLU; 0 is ReLU
+    activation: Activation
+    normal: Array | None = None  # () bool, whether hidden weights start normal; None: none does
 
 
 @dataclass(frozen=True)
@@ -96,13 +136,15 @@ class MlpFamily:
         return sizes.num_train * train + sizes.num_eval * evaluated
 
     def traced(self, config: Config, sweep: Sweep, sizes: Sizes) -> Traced:
-        """Returns limits of the initial weights, units, dropout rates and slope."""
-        limits = initial_limits(config, sizes.num_features, sizes.num_classes)
+        """Returns what the weights start from, units, dropout rates and activation."""
+        scales = initial_scales(config, sizes.num_features, sizes.num_classes)
+        name, initializer = config.setting("activation"), config.setting("initializer")
         return Traced(
-            limits=np.asarray(limits, np.float32),
+            scales=np.asarray(scales, np.float32),
             units=np.asarray(config.units, np.int32),
             dropout=np.asarray(config.dropout, np.float32),
-            slope=np.float32(sweep.slope_of(config)),
+            activation=Activation.of(name, sweep.slope_of(config), sweep.parts),
+            normal=np.asarray(initializer in _NORMAL) if sweep.parts & _NORMAL else None,
         )
 
     def draw_initial(self, key: jax.Array, structure: Structure, sizes: Sizes) -> list[jax.Array]:
@@ -115,9 +157,8 @@ class MlpFamily:
 
     def init(self, traced: Traced, drawn: Sequence[jax.Array], structure: Structure) -> Tree:
         """Scales the drawn kernels; see :func:`initial_params`."""
-        return initial_params(
-            drawn, jnp.asarray(traced.limits), jnp.asarray(traced.units), structure
-        )
+        scales, units = jnp.asarray(traced.scales), jnp.asarray(traced.units)
+        return initial_params(drawn, scales, units, structure, traced.normal)
 
     def apply(
         self, params: Tree, x: jax.Array, traced: Traced, noise: Sequence[jax.Array] | None
@@ -130,7 +171,7 @@ class MlpFamily:
             for bits, width, rate in zip(noise, widths, jnp.unstack(traced.dropout), strict=True)
         ]
         model = MLP(widths, params[output]["bias"].shape[0])
-        return jnp.asarray(model.apply({"params": params}, x, traced.slope, factors))
+        return jnp.asarray(model.apply({"params": params}, x, traced.activation, factors))
 
     def kept(self, params: Tree, config: Config) -> dict[str, np.ndarray]:
         """Returns kernels (fan_in, fan_out) and biases (fan_out,) without padding."""
@@ -197,18 +238,29 @@ def dropout_factors(bits: jax.Array, rate: Array | float) -> jax.Array:
     return jnp.where(bits >= threshold, 1.0 / (1.0 - rate), 0.0).astype(jnp.float32)
 
 
-def initial_limits(config: Config, num_features: int, num_classes: int) -> tuple[float, ...]:
-    """Returns, for each dense layer, the bound of its uniform initial weights.
+def initial_scales(config: Config, num_features: int, num_classes: int) -> tuple[float, ...]:
+    """Returns, for each dense layer, what draws in (-1, 1) or truncated normal ones are scaled by.
 
-    glorot_uniform is U(±sqrt(6 / (fan_in + fan_out))) (Glorot and Bengio 2010),
-    random_uniform is Keras's U(±0.05). The hyperparameter speaks of the hidden layers; the
-    output layer keeps glorot_uniform, Keras's default.
+    For uniform initial weights that is their bound: ``random_uniform`` is Keras's U(±0.05), the
+    others are sqrt(3 v), with a variance v of 2 / (fan_in + fan_out) for glorot (Glorot and Bengio
+    2010), 2 / fan_in for he (He et al. 2015), 1 / fan_in for lecun (LeCun et al. 1998). For normal
+    ones it is sqrt(v), over the deviation that truncation leaves. The hyperparameter speaks of the
+    hidden layers; the output layer keeps glorot_uniform, Keras's default.
     """
-    sizes = (num_features, *config.units, num_classes)
-    limits = [math.sqrt(6.0 / (a + b)) for a, b in itertools.pairwise(sizes)]
-    if config.setting("initializer") == "random_uniform":
-        limits[:-1] = [0.05] * (len(limits) - 1)
-    return tuple(limits)
+    pairs = list(itertools.pairwise((num_features, *config.units, num_classes)))
+    name = config.setting("initializer")
+    hidden = [_initial_scale(name, *pair) for pair in pairs[:-1]]
+    return (*hidden, _initial_scale("glorot_uniform", *pairs[-1]))
+
+
+def _initial_scale(initializer: str, fan_in: int, fan_out: int) -> float:
+    if initializer == "random_uniform":
+        return 0.05
+    kind = initializer.partition("_")[0]
+    variance = {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in, "lecun": 1 / fan_in}[kind]
+    if initializer in _NORMAL:
+        return math.sqrt(variance) / _TRUNCATED_DEVIATION
+    return math.sqrt(3 * variance)
 
 
 def initial_kernels(key: jax.Array, sizes: Sequence[int]) -> list[jax.Array]:
@@ -243,19 +295,25 @@ def initial_kernels(key: jax.Array, sizes: Sequence[int]) -> list[jax.Array]:
 
 
 def initial_params(
-    kernels: Sequence[jax.Array], limits: jax.Array, units: jax.Array, widths: Sequence[int]
+    kernels: Sequence[jax.Array],
+    scales: jax.Array,
+    units: jax.Array,
+    widths: Sequence[int],
+    normal: Array | None = None,
 ) -> Mapping[str, Mapping[str, jax.Array]]:
     """Makes the initial parameters of an :class:`MLP` from kernels in (-1, 1).
 
-    One draw serves every initialiser and width: it is scaled by the layer's limit, so that
-    configs that share a seed start from proportional weights, and the weights to and from the
-    columns that pad a hidden layer are zero. These stay zero: no gradient reaches them.
+    One draw serves every initialiser and width: it is scaled, or first put through the normal
+    distribution's quantiles, so that configs that share a seed start from weights of the same
+    ranks, and the weights to and from the columns that pad a hidden layer are zero. These stay
+    zero: no gradient reaches them.
 
     Args:
       kernels: from :func:`initial_kernels`, at least as wide as ``widths``.
-      limits: (layers,) float32, from :func:`initial_limits`; may be traced.
+      scales: (layers,) float32, from :func:`initial_scales`; may be traced.
       units: (hidden layers,) int32, the units that are not padding; may be traced.
       widths: units of each hidden layer, padding included.
+      normal: () bool, whether the hidden layers' weights are normal, truncated at two deviations.
 
     Returns:
       for each layer its kernel (fan_in, fan_out) and its bias (fan_out,), zero, float32.
@@ -265,7 +323,10 @@ def initial_params(
     params: dict[str, dict[str, jax.Array]] = {}
     for layer, name in enumerate(layer_names(len(widths))):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
-        kernel = kernels[layer][:fan_in, :fan_out] * limits[layer]
+        drawn = kernels[layer][:fan_in, :fan_out]
+        if normal is not None and layer < len(widths):
+            drawn = jnp.where(normal, _truncated_normal(drawn), drawn)
+        kernel = drawn * scales[layer]
         rows, columns = used[layer], used[layer + 1]
         if rows is not None:
             kernel = jnp.where(rows[:, None], kernel, 0.0)
@@ -273,6 +334,12 @@ def initial_params(
             kernel = jnp.where(columns, kernel, 0.0)
         params[name] = {"kernel": kernel, "bias": jnp.zeros((fan_out,), jnp.float32)}
     return params
+
+
+def _truncated_normal(uniform: jax.Array) -> jax.Array:
+    """Turns numbers uniform in (-1, 1) into those of N(0, 1), truncated at two deviations."""
+    inside = math.erf(math.sqrt(2))  # the probability of less than two deviations
+    return math.sqrt(2) * jax.scipy.special.erfinv(inside * uniform)
 
 
 def _weights(widths: Sequence[int], sizes: Sizes) -> list[int]:

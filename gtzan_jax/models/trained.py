@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.models.mlp import MlpFamily, Traced
+from gtzan_jax.models.mlp import Activation, MlpFamily, Traced
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import scaler_of
@@ -28,7 +28,7 @@ _FAMILY = MlpFamily()
 def _probabilities(
     params: Mapping[str, jax.Array],
     x: jax.Array,
-    slope: jax.Array,
+    activation: Activation,
     songs: jax.Array | None = None,
     num_songs: int = 0,
 ) -> jax.Array:
@@ -37,11 +37,12 @@ def _probabilities(
     Args:
       params: by name.
       x: (rows, features) float32, standardised.
-      slope: () float32, of the activation.
+      activation: of the hidden layers.
       songs: (rows,) int32, the number of each row's song; None for rows by themselves.
       num_songs: that there are.
     """
-    traced = Traced(limits=np.zeros(0), units=np.zeros(0), dropout=np.zeros(0), slope=slope)
+    none = np.zeros(0)
+    traced = Traced(scales=none, units=none, dropout=none, activation=activation)
     logits = _FAMILY.apply(_nested(params), x, traced, None)
     if songs is not None:
         rows = jax.ops.segment_sum(jnp.ones_like(songs, jnp.float32), songs, num_songs)
@@ -68,7 +69,7 @@ class TrainedModel:
       genres: names of the classes, in the order of the output.
       mean: (features,) float64, subtracted from the features.
       scale: (features,) float64, by which the difference is divided.
-      slope: of the activation for negative inputs.
+      slope: of the activation for negative inputs, where it is ReLU or leaky ReLU.
       data: what the model was trained on; ``sample`` for the synthetic table.
     """
 
@@ -141,8 +142,9 @@ class TrainedModel:
         self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
     ) -> np.ndarray:
         scaled = ((x.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
-        slope = np.float32(self.slope)
-        return np.asarray(_probabilities(dict(self.params), scaled, slope, songs, num_songs))
+        name = self.config.setting("activation")
+        activation = Activation.of(name, self.slope, {name})
+        return np.asarray(_probabilities(dict(self.params), scaled, activation, songs, num_songs))
 
     def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (rows, features) in the model's order."""

@@ -6,6 +6,11 @@ a compiled program in one of three ways (``Axis.kind``):
     shape   widths of layers: configs share a program by zero padding
     static  part of the program's key: one program for each value
     traced  a number that the program is given: one program for all values
+
+Static is what changes the shapes of arrays or the number of steps: the batch size only. Everything
+else is traced, so that one program trains all its values together. What computes more than the
+plain network does is a *part* (``Axis.part``): programs have the parts that occur in their sweep,
+for all members, and leave the others out.
 """
 
 import reprlib
@@ -15,9 +20,11 @@ from typing import Any, Literal
 
 from gtzan_jax.errors import InputError, nearest
 
-ACTIVATIONS = ("relu", "leaky_relu")
-INITIALIZERS = ("glorot_uniform", "random_uniform")
-OPTIMIZERS = ("adam", "sgd", "rmsprop")
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")
+INITIALIZERS = (
+    "glorot_uniform", "random_uniform", "he_uniform", "he_normal", "glorot_normal", "lecun_normal",
+)  # fmt: skip
+OPTIMIZERS = ("adam", "sgd", "rmsprop", "adamw", "nadam", "lion")
 
 MAX_LAYERS = 6
 MAX_UNITS = 8192
@@ -32,8 +39,9 @@ class Axis:
         place where it is impossible.
       kind: how it reaches a program, see the module.
       default: of configs whose sweep does not have the axis; None where the sweep has a constant
-        instead, or where there is no such layer.
+        instead, where there is no such layer, or where it depends on another axis.
       prefix: of the value in a config's name.
+      plain: values that take no computation of their own; None where none does.
     """
 
     name: str
@@ -41,15 +49,25 @@ class Axis:
     kind: Literal["shape", "static", "traced"] = "traced"
     default: Any = None
     prefix: str = ""
+    plain: tuple[Any, ...] | None = None
 
     @property
     def stem(self) -> str:
         """The name without the number of a layer."""
-        return self.name.rstrip("0123456789")
+        of_layers = self.name.startswith(("num_units", "dropout"))
+        return self.name.rstrip("0123456789") if of_layers else self.name
 
     def show(self, value: Any) -> str:
         """Returns a value as it stands in a config's name."""
+        if isinstance(value, bool):
+            return self.prefix + str(value).lower()
         return self.prefix + (f"{value:g}" if isinstance(value, float) else str(value))
+
+    def part(self, value: Any) -> str | None:
+        """Returns the name of the optional computation that a value takes; None for plain ones."""
+        if self.plain is None or value in self.plain:
+            return None
+        return value if isinstance(value, str) else self.name
 
 
 def whole(low: int, high: int) -> Callable[[Any, str], int]:
@@ -93,10 +111,25 @@ def choice(names: Sequence[str]) -> Callable[[Any, str], str]:
 
 
 def rate(value: Any, where: str) -> float:
-    """Checks a dropout rate."""
+    """Checks a share that is taken away, such as a dropout rate."""
     checked = number(0.0, 1.0)(value, where)
     if checked > 0.99:
         raise InputError(f"{where} must be at most 0.99, not {shown(value)}: nothing would be left")
+    return checked
+
+
+def yes_or_no(value: Any, where: str) -> bool:
+    """Checks a truth value."""
+    if not isinstance(value, bool):
+        raise InputError(f"{where} must be true or false, not {shown(value)}")
+    return value
+
+
+def concentration(value: Any, where: str) -> float:
+    """Checks mixup's α, of which 0 is none; a smaller one than 0.01 mixes next to nothing."""
+    checked = number(0.0, 100.0)(value, where)
+    if 0.0 < checked < 0.01:
+        raise InputError(f"{where} must be 0 (off) or a number from 0.01 to 100, not {value!r}")
     return checked
 
 
@@ -114,16 +147,36 @@ batch_size = whole(1, 1_000_000)
 learning_rate = number(1e-12, 1e6)
 
 _LAYERS = range(1, MAX_LAYERS + 1)
+_UNIFORM = ("glorot_uniform", "random_uniform", "he_uniform")
+
+
+def _optional(
+    name: str, check: Callable[[Any, str], float], prefix: str, default: float | None = 0.0
+) -> Axis:
+    """Returns an axis of numbers of which 0 is off."""
+    return Axis(name, check, default=default, prefix=prefix, plain=(0.0,))
+
 
 MLP_AXES = (
     *(Axis(f"num_units{layer}", whole(1, MAX_UNITS), "shape") for layer in _LAYERS),
     *(Axis(f"dropout{layer}", rate, default=0.0) for layer in _LAYERS),
-    Axis("activation", choice(ACTIVATIONS), default="relu"),
-    Axis("initializer", choice(INITIALIZERS), default="glorot_uniform"),
-    Axis("optimizer", choice(OPTIMIZERS), default="adam"),
+    Axis("activation", choice(ACTIVATIONS), default="relu", plain=("relu", "leaky_relu")),
+    Axis("initializer", choice(INITIALIZERS), default="glorot_uniform", plain=_UNIFORM),
+    Axis("optimizer", choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
     Axis("learning_rate", learning_rate, prefix="lr"),
     Axis("batch_size", batch_size, "static", prefix="b"),
-    Axis("patience", whole(0, 100_000), default=0, prefix="p"),
+    # Of SGD: the other optimizers have moments of their own, and these two change nothing there.
+    Axis("momentum", number(0.0, 0.9999), default=0.0, prefix="mom"),
+    Axis("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,)),
+    # Of any optimizer; where it is no axis, AdamW has Keras's 0.004, and the others none.
+    _optional("weight_decay", number(0.0, 1e3), "wd", None),
+    _optional("l2", number(0.0, 1e3), "l2-"),
+    _optional("max_norm", number(0.0, 1e6), "norm"),  # 0: none
+    _optional("weight_limit", number(0.0, 1e6), "limit"),  # 0: none
+    _optional("input_noise", number(0.0, 100.0), "noise"),
+    _optional("label_smoothing", rate, "smooth"),
+    _optional("mixup", concentration, "mixup"),
+    _optional("patience", whole(0, 100_000), "p", 0),  # 0: none
 )
 
 AXES: dict[str, Axis] = {axis.name: axis for axis in MLP_AXES}

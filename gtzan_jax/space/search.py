@@ -39,9 +39,9 @@ class Score(NamedTuple):
         return not (math.isfinite(self.accuracy) and math.isfinite(self.loss))
 
     @property
-    def key(self) -> tuple[bool, float, float]:
+    def key(self) -> tuple[float, float]:
         """Sorts the best first: by accuracy, ties by the loss, what diverged last."""
-        return (True, 0.0, 0.0) if self.diverged else (False, -self.accuracy, self.loss)
+        return (math.inf, math.inf) if self.diverged else (-self.accuracy, self.loss)
 
 
 class Search(Protocol):

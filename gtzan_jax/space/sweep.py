@@ -107,7 +107,7 @@ class Sweep:
     @property
     def stops_early(self) -> bool:
         """Whether some config may stop before the last epoch."""
-        return "patience" in self.ranges or any(self.axes.get("patience", ()))
+        return "patience" in self.parts
 
     def check_protocol(self, protocol: str) -> None:
         """Raises InputError where a config stops early and the protocol has no validation part."""
@@ -127,6 +127,21 @@ class Sweep:
         """Returns the step size of a config."""
         rate = config.get("learning_rate")
         return float(self.learning_rates[config.setting("optimizer")] if rate is None else rate)
+
+    def weight_decay_of(self, config: Config) -> float:
+        """Returns the decoupled weight decay of a config; of AdamW Keras's, where it is no axis."""
+        decay = config.get("weight_decay")
+        if decay is None:
+            return 0.004 if config.setting("optimizer") == "adamw" else 0.0
+        return float(decay)
+
+    @functools.cached_property
+    def parts(self) -> frozenset[str]:
+        """The optional computations that a config or the reference takes, see ``Axis.part``."""
+        values = [(name, value) for name, values in self.axes.items() for value in values]
+        values += [(name, choices.high) for name, choices in self.ranges.items()]
+        values += self.reference.items() if self.reference else ()
+        return frozenset(filter(None, (AXES[name].part(value) for name, value in values)))
 
     def slope_of(self, config: Config) -> float:
         """Returns the slope of a config's activation for negative inputs; 0 is ReLU."""

@@ -77,6 +77,7 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     """
     choices = _axes(document.get("axes"), where)
     axes = {name: () if isinstance(c, Range) else c for name, c in choices.items()}
+    _check_momentum(choices, where)
     needed = ["axes", "epochs", "loss", "leaky_slope"]
     needed += ["learning_rates"] * ("learning_rate" not in axes)
     needed += ["batch_size"] * ("batch_size" not in axes)
@@ -175,6 +176,17 @@ def _axes(table: Any, where: str) -> Choices:
             missing = f"num_units{units + 1}"
             raise InputError(f"{where}: axes.{name} needs axes.{missing}, which is missing")
     return in_grid_order(axes)
+
+
+def _check_momentum(choices: Choices, where: str) -> None:
+    """Refuses SGD's axes where they could not change anything."""
+    axes = {n: (c.high,) if isinstance(c, Range) else c for n, c in choices.items()}
+    optimizers = axes.get("optimizer", (AXES["optimizer"].default,))
+    for name in ("momentum", "nesterov"):
+        if any(axes.get(name, ())) and "sgd" not in optimizers:
+            raise InputError(f"{where}: axes.{name} is SGD's; add 'sgd' to axes.optimizer")
+    if any(axes.get("nesterov", ())) and not any(axes.get("momentum", ())):
+        raise InputError(f"{where}: axes.nesterov needs axes.momentum, with a value above 0")
 
 
 def _axis(name: str, values: Any, where: str) -> tuple[Any, ...] | Range:

@@ -15,7 +15,7 @@ from gtzan_jax.models.family import Array, Family, Structure, Tree
 from gtzan_jax.tables.folds import Sizes
 
 # Purposes, with room for the number of an epoch or of a fold.
-_WEIGHTS, _ORDER, _NOISE = 0 << 24, 1 << 24, 2 << 24
+_WEIGHTS, _ORDER, _NOISE, _INPUTS, _MIXUP = (purpose << 24 for purpose in range(5))
 
 
 class Draws(NamedTuple):
@@ -23,6 +23,8 @@ class Draws(NamedTuple):
 
     order: Array  # (epochs, num_train) int32, shuffled rows of the train arrays, padding last
     noise: Tree  # of the family: arrays (epochs, positions, …)
+    inputs: Array | None = None  # (epochs, positions, features) float32, normal
+    mixup: Array | None = None  # (epochs, steps or more) float32, uniform in [0, 1)
 
 
 def draw_initial(
@@ -48,6 +50,26 @@ def draw_noise(
 
     def one(epoch: jax.Array) -> Tree:
         return family.draw_noise(_key(seed, _NOISE + epoch), structure, positions)
+
+    return jax.vmap(one)(_epochs(first, epochs))
+
+
+def draw_inputs(
+    num_features: int, positions: int, epochs: int, seed: Array, first: Array
+) -> jax.Array:
+    """Draws the noise of the features, (epochs, positions, features) float32, normal."""
+
+    def one(epoch: jax.Array) -> jax.Array:
+        return jax.random.normal(_key(seed, _INPUTS + epoch), (positions, num_features))
+
+    return jax.vmap(one)(_epochs(first, epochs))
+
+
+def draw_mixup(steps: int, epochs: int, seed: Array, first: Array) -> jax.Array:
+    """Draws where in its distribution each step's share of mixup lies, (epochs, steps) float32."""
+
+    def one(epoch: jax.Array) -> jax.Array:
+        return jax.random.uniform(_key(seed, _MIXUP + epoch), (steps,))
 
     return jax.vmap(one)(_epochs(first, epochs))
 

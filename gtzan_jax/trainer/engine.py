@@ -11,18 +11,18 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
-import numpy as np
 from absl import logging
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.models.family import Family, Tree
+from gtzan_jax.models.family import Family
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import planner
+from gtzan_jax.trainer.calls import Calls, InFlight
 from gtzan_jax.trainer.chunk import Chunk, Trained
 from gtzan_jax.trainer.member import Hyperparameters, State, Static, hyperparameters
 from gtzan_jax.trainer.planner import COSTS, Bucket, rounded_up
@@ -30,11 +30,9 @@ from gtzan_jax.trainer.programs import (
     Devices,
     Program,
     RandomNumbers,
-    by_member,
     compile_drawing,
     compile_training,
     drawn_sizes,
-    everywhere,
     shapes_of,
     stack,
 )
@@ -42,22 +40,6 @@ from gtzan_jax.trainer.programs import (
 T = TypeVar("T")
 
 _COMPILE_THREADS = min(4, os.cpu_count() or 1)
-
-
-class _Part(NamedTuple):
-    """What one sequence of calls gives: a chunk, or a piece of one that did not fit."""
-
-    state: State  # on the devices
-    histories: list[jax.Array]  # (members, epochs of a call, metrics) for each call
-    predicted: jax.Array  # (members, num_judged) uint8
-
-
-class _InFlight(NamedTuple):
-    """A chunk in flight; its parts are None where memory did not suffice."""
-
-    chunk: Chunk
-    chunk_size: int  # of the program that it was begun with
-    parts: list[_Part] | None
 
 
 class Engine:
@@ -107,6 +89,7 @@ class Engine:
             sizes,
             sorted({bucket.batch_size for bucket in self.buckets}),
             sweep.epochs,
+            sweep.parts,
         )
         self.compile_wait_s = 0.0
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
@@ -209,14 +192,14 @@ class Engine:
         for bucket in dict.fromkeys(chunk.bucket for chunk in chunks):
             if bucket not in self._programs:
                 self._submit(bucket, max(len(c.config_ids) for c in chunks if c.bucket == bucket))
-        run = _Run(self, folds, states or {}, keep_states)
-        in_flight: deque[_InFlight] = deque()
+        calls = Calls(self, folds, states or {}, keep_states)
+        in_flight: deque[InFlight] = deque()
         for chunk in chunks:
-            in_flight.append(run.begin(chunk))
+            in_flight.append(calls.begin(chunk))
             if len(in_flight) > 1:
-                yield run.finish(in_flight.popleft())
+                yield calls.finish(in_flight.popleft())
         while in_flight:
-            yield run.finish(in_flight.popleft())
+            yield calls.finish(in_flight.popleft())
 
     def config(self, config_id: str) -> Config:
         """Returns the config of an id."""
@@ -295,13 +278,7 @@ class Engine:
         """Compiles a program for members of a bucket, see ``programs.compile_training``."""
         example = self.hyperparameters(self._ids(bucket.places[:1]), 1)
         return compile_training(
-            Static(
-                self.family,
-                bucket.structure,
-                bucket.batch_size,
-                self.sweep.loss,
-                self.sweep.stops_early,
-            ),
+            Static(self.family, bucket.structure, bucket.batch_size, self.sweep.loss),
             self.drawn,
             shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
             rounded_up(members, len(self.devices)),
@@ -314,104 +291,3 @@ class Engine:
         result = future.result()
         self.compile_wait_s += time.perf_counter() - started
         return result
-
-
-class _Run:
-    """One call of :meth:`Engine.run`: begins chunks, and waits for them."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        folds: Sequence[FoldArrays],
-        states: Mapping[Member, State],
-        keep_states: bool,
-    ) -> None:
-        self._engine = engine
-        self._folds = [everywhere(fold, engine.devices) for fold in folds]
-        self._states = states
-        self._keep_states = keep_states
-
-    def begin(self, chunk: Chunk) -> _InFlight:
-        """Sets the devices to work on a chunk, in parts if its program has become smaller."""
-        size = self._engine.program(chunk.bucket).chunk_size
-        try:
-            starts = range(0, len(chunk.config_ids), size)
-            parts = [self._call(chunk, start, start + size) for start in starts]
-        except jax.errors.JaxRuntimeError as error:
-            raise_unless_memory(error)
-            return _InFlight(chunk, size, None)
-        return _InFlight(chunk, size, parts)
-
-    def finish(self, in_flight: _InFlight) -> Trained:
-        """Waits for a chunk; one that did not fit into memory is tried again in halves."""
-        while True:
-            try:
-                if in_flight.parts is not None:
-                    return self._trained(in_flight.chunk, in_flight.parts)
-            except jax.errors.JaxRuntimeError as error:
-                raise_unless_memory(error)
-            self._engine.halve(in_flight.chunk.bucket, in_flight.chunk_size)
-            in_flight = self.begin(in_flight.chunk)
-
-    def _call(self, chunk: Chunk, start: int, end: int) -> _Part:
-        """Trains members of a chunk, call after call, and does not wait for the devices."""
-        program, numbers = self._engine.program(chunk.bucket), self._engine.numbers()
-        hyper = self._engine.hyperparameters(chunk.config_ids[start:end], program.chunk_size)
-        if chunk.first_epoch:
-            state = self._given(chunk.members[start:end], program.chunk_size)
-        else:
-            state = program.start(hyper, numbers.initial(chunk.seed, chunk.fold))
-        fold = self._folds[chunk.fold]
-        histories = []
-        for first in range(chunk.first_epoch, chunk.epochs, numbers.epochs):
-            drawn = numbers.draws(fold, chunk.seed, first)
-            left = np.int32(min(numbers.epochs, chunk.epochs - first))
-            state, history, predicted = program.train(hyper, state, drawn, left, fold)
-            histories.append(history)
-        return _Part(state, histories, predicted)
-
-    def _given(self, members: Sequence[Member], chunk_size: int) -> State:
-        states = [self._states[member] for member in members]
-        states += [states[-1]] * (chunk_size - len(states))
-        return by_member(stack(states), self._engine.devices)
-
-    def _trained(self, chunk: Chunk, parts: Sequence[_Part]) -> Trained:
-        epochs, count = chunk.epochs - chunk.first_epoch, len(chunk.config_ids)
-        history = np.concatenate([joined(part.histories, epochs) for part in parts])[:count]
-        predicted = np.concatenate([np.asarray(part.predicted) for part in parts])[:count]
-        last, best = self._epochs_of(chunk, parts)
-        states: list[State] = []
-        if self._keep_states:
-            for part in parts:
-                host: Tree = jax.tree.map(np.asarray, part.state)
-                size = len(jax.tree.leaves(host)[0])
-                states += [jax.tree.map(lambda a, i=i: a[i], host) for i in range(size)]
-        return Trained(chunk, history, predicted, last, best, states[:count])
-
-    def _epochs_of(self, chunk: Chunk, parts: Sequence[_Part]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the last and the best epoch of every member, (members,) int32 each."""
-        stopping = [part.state.stopping for part in parts]
-        count = len(chunk.config_ids)
-        if None in stopping:
-            last = np.full(count, chunk.epochs, np.int32)
-            return last, last
-        epochs = [(np.asarray(s.epochs), np.asarray(s.best)) for s in stopping if s]
-        last, best = np.concatenate(epochs, axis=1)[:, :count]
-        return last, best
-
-
-def joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:
-    """Waits for the devices; returns (members, epochs, metrics) float32 history.
-
-    Args:
-      histories: of calls one after another, the last of which may have epochs not trained.
-      epochs: that were trained.
-    """
-    together: np.ndarray = np.concatenate([np.asarray(part) for part in histories], axis=1)
-    return together[:, :epochs]
-
-
-def raise_unless_memory(error: jax.errors.JaxRuntimeError) -> None:
-    """Raises an error of a device again, unless its memory did not suffice."""
-    if "RESOURCE_EXHAUSTED" not in str(error):
-        raise error

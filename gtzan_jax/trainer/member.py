@@ -18,8 +18,10 @@ from gtzan_jax.models.family import Array, Family, Structure, Tree
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.trainer import regularisers
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.optimizers import Coefficients, OptimizerState, coefficients, optimizer
+from gtzan_jax.trainer.regularisers import Regularisers
 from gtzan_jax.trainer.stopping import Stopping, after_epoch, begin, chosen
 
 _VALIDATION_LOSS = METRICS.index("validation_loss")
@@ -33,15 +35,18 @@ class Static:
     structure: Structure  # padding included
     batch_size: int
     loss: str  # a name from metrics.LOSSES
-    stops_early: bool = False  # whether some member of the sweep may
 
 
 class Hyperparameters(NamedTuple):
-    """The hyperparameters that are numbers to a program."""
+    """The hyperparameters that are numbers to a program.
+
+    What is None in here, for all members of a sweep, a program does not compute.
+    """
 
     model: Tree  # of the family
     optimizer: Coefficients
-    patience: Array  # () int32, see trainer.stopping; 0 is off
+    regularisers: Regularisers
+    patience: Array | None  # () int32, see trainer.stopping; None where no config has any
 
 
 class State(NamedTuple):
@@ -80,14 +85,24 @@ class Batch(NamedTuple):
     y: jax.Array  # (batch,) int32
     weight: jax.Array  # (batch,) float32
     noise: Tree  # arrays (batch, …)
+    inputs: jax.Array | None  # (batch, features) float32, normal
+    mixup: jax.Array | None  # () float32, uniform
 
 
 def hyperparameters(family: Family, config: Config, sweep: Sweep, sizes: Sizes) -> Hyperparameters:
     """Returns the numbers that stand for a config in a program."""
     return Hyperparameters(
         family.traced(config, sweep, sizes),
-        coefficients(config.setting("optimizer"), sweep.learning_rate_of(config)),
-        np.int32(config.setting("patience")),
+        coefficients(
+            config.setting("optimizer"),
+            sweep.learning_rate_of(config),
+            momentum=config.setting("momentum"),
+            nesterov=config.setting("nesterov"),
+            weight_decay=sweep.weight_decay_of(config),
+            parts=sweep.parts,
+        ),
+        regularisers.regularisers(config, sweep.parts),
+        np.int32(config.setting("patience")) if sweep.stops_early else None,
     )
 
 
@@ -106,17 +121,21 @@ def losses(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
     Returns:
       (batch,) float32.
     """
+    # Not the variant for integer labels: its gradient scatters, row after row on a CPU.
+    return _cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]), loss)
+
+
+def _cross_entropy(logits: jax.Array, wanted: jax.Array, loss: str) -> jax.Array:
+    """Returns (batch,) losses for probabilities of the classes, (batch, classes)."""
     if loss == "softmax_twice":
         logits = jax.nn.softmax(logits)
-    # Not the variant for integer labels: its gradient scatters, row after row on a CPU.
-    wanted = jax.nn.one_hot(labels, logits.shape[-1])
     return jnp.asarray(optax.losses.softmax_cross_entropy(logits, wanted))
 
 
 def start(static: Static, hyper: Hyperparameters, drawn: Tree) -> State:
     """Returns a member before its first epoch. drawn: from ``draws.draw_initial``."""
     params = static.family.init(hyper.model, drawn, static.structure)
-    stopping = begin(params) if static.stops_early else None
+    stopping = None if hyper.patience is None else begin(params)
     return State(params, optimizer(hyper.optimizer).init(params), stopping)
 
 
@@ -148,8 +167,8 @@ def make_train(
             state, totals = _train_epoch(static, hyper, carry.state, drawn, fold)
             figures, predicted = _evaluate(static, hyper, state.params, fold)
             row = jnp.concatenate([totals, figures])
-            if carry.state.stopping is not None:
-                state, row = _unless_stopped(hyper, carry.state, state, row)
+            if hyper.patience is not None:
+                state, row = _unless_stopped(hyper.patience, carry.state, state, row)
             return Outcome(state, carry.history.at[index].set(row), predicted)
 
         history = jnp.zeros((draws.order.shape[0], len(METRICS)), jnp.float32)
@@ -165,12 +184,12 @@ def make_train(
 
 
 def _unless_stopped(
-    hyper: Hyperparameters, before: State, after: State, row: jax.Array
+    patience: Array, before: State, after: State, row: jax.Array
 ) -> tuple[State, jax.Array]:
     """Returns the state after an epoch and its figures; of a stopped member the old one, and 0."""
     if before.stopping is None:
         raise AssertionError("only members that may stop early come here")
-    stopping = after_epoch(before.stopping, hyper.patience, row[_VALIDATION_LOSS], after.params)
+    stopping = after_epoch(before.stopping, patience, row[_VALIDATION_LOSS], after.params)
     stopped = before.stopping.stopped
     state = chosen(stopped, before, after._replace(stopping=stopping))
     return state, jnp.where(stopped, 0.0, row)
@@ -206,23 +225,56 @@ def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
         y=fold.y_train[rows],
         weight=weight,
         noise=jax.tree.map(lambda numbers: numbers[:filled], draws.noise),
+        inputs=None if draws.inputs is None else jnp.asarray(draws.inputs)[:filled],
+        mixup=None,
     )
     reshaped: Batch = jax.tree.map(lambda a: a.reshape(-1, batch_size, *a.shape[1:]), batch)
-    return reshaped
+    mixup = None if draws.mixup is None else jnp.asarray(draws.mixup)[: filled // batch_size]
+    return reshaped._replace(mixup=mixup)
 
 
 def _step(static: Static, hyper: Hyperparameters, batch: Batch, before: _Trained) -> _Trained:
     """Takes one step, and adds the batch's loss and hits to the totals."""
+    r = hyper.regularisers
+    x, score = _perturbed(batch, r, static.loss)
 
     def mean_loss(params: Tree) -> tuple[jax.Array, jax.Array]:
-        logits = static.family.apply(params, batch.x, hyper.model, batch.noise)
-        sums = jnp.sum(_score(logits, batch.y, static.loss) * batch.weight[None], axis=1)
-        return sums[0] / jnp.sum(batch.weight), sums
+        logits = static.family.apply(params, x, hyper.model, batch.noise)
+        sums = jnp.sum(score(logits) * batch.weight[None], axis=1)
+        loss = sums[0] / jnp.sum(batch.weight)
+        if r.label_smoothing is not None:
+            # The loss is linear in the labels: smoothing mixes it with that of all classes alike.
+            even = _cross_entropy(logits, jnp.full_like(logits, 1 / logits.shape[-1]), static.loss)
+            even_loss = jnp.sum(even * batch.weight) / jnp.sum(batch.weight)
+            loss = loss + r.label_smoothing * (even_loss - loss)
+        if r.l2 is not None:
+            loss = loss + regularisers.penalty(params, r.l2)
+        return loss, sums
 
     grads, sums = jax.grad(mean_loss, has_aux=True)(before.params)
-    updates, moments = optimizer(hyper.optimizer).update(grads, before.optimizer)
-    params = optax.apply_updates(before.params, updates)
+    rule = optimizer(hyper.optimizer)
+    updates, moments = rule.update(grads, before.optimizer, before.params)
+    params = regularisers.constrained(optax.apply_updates(before.params, updates), r)
     return _Trained(params, moments, before.totals + sums)
+
+
+def _perturbed(
+    batch: Batch, r: Regularisers, loss: str
+) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+    """Returns a batch's features as they are trained on, and what scores (2, batch) logits."""
+
+    def score(logits: jax.Array) -> jax.Array:
+        own = _score(logits, batch.y, loss)
+        return own if share is None else own + (1.0 - share) * (_score(logits, others, loss) - own)
+
+    x, share = batch.x, None
+    if r.mixup is not None and batch.mixup is not None:
+        share = regularisers.mixup_share(r.mixup, batch.mixup)
+        others = regularisers.partners(batch.y, batch.weight)
+        x = x + (1.0 - share) * (regularisers.partners(x, batch.weight) - x)
+    if r.input_noise is not None and batch.inputs is not None:
+        x = x + r.input_noise * batch.inputs
+    return x, score
 
 
 def _evaluate(

@@ -1,7 +1,7 @@
 """The compiled programs: what draws random numbers, starts a chunk of members and trains it."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -32,6 +32,8 @@ _BY_MEMBER, _EVERYWHERE = PartitionSpec("member"), PartitionSpec()
 # calls of the same program, between which nothing leaves the device.
 _EPOCHS, _DRAWN_BYTES = 10, 64e6
 
+_DRAWN_PARTS = frozenset({"input_noise", "mixup"})  # optional computations with draws of their own
+
 
 class Drawn(NamedTuple):
     """The sizes of the random numbers that all programs of an engine share."""
@@ -41,6 +43,11 @@ class Drawn(NamedTuple):
     sizes: Sizes
     positions: int  # rows of an epoch's batches together, at the largest batch size
     epochs: int  # of a call
+    parts: frozenset[str]  # of _DRAWN_PARTS
+
+
+Noise = tuple[Tree, jax.Array | None, jax.Array | None]
+"""``Draws`` but for the order."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Drawing:
     """Programs that draw random numbers."""
 
     initial: Callable[[Array, Array], Tree]  # (seed, fold)
-    noise: Callable[[Array, Array], Tree]  # (seed, first epoch)
+    noise: Callable[[Array, Array], Noise]  # (seed, first epoch)
     order: Callable[[Array, Array, Array, Array], jax.Array]  # (row, weight, seed, first epoch)
     epochs: int
 
@@ -66,7 +73,12 @@ class Program:
 
 
 def drawn_sizes(
-    family: Family, structure: Structure, sizes: Sizes, batch_sizes: Sequence[int], epochs: int
+    family: Family,
+    structure: Structure,
+    sizes: Sizes,
+    batch_sizes: Sequence[int],
+    epochs: int,
+    parts: Set[str] = frozenset(),
 ) -> Drawn:
     """Returns what is drawn for a training, with calls of nearly equal numbers of epochs.
 
@@ -76,12 +88,14 @@ def drawn_sizes(
       sizes: of the folds.
       batch_sizes: that occur.
       epochs: of the whole training.
+      parts: the optional computations that the sweep has.
     """
     most_rows = max(positions(sizes.num_train, size) for size in batch_sizes)
-    # Dropout takes two random bytes for each row and unit.
-    fitting = int(_DRAWN_BYTES // (2 * most_rows * sum(structure)))
-    most = max(1, min(_EPOCHS, fitting))
-    return Drawn(family, structure, sizes, most_rows, -(-epochs // -(-epochs // most)))
+    # Dropout takes two random bytes for each row and unit, noise four for each feature.
+    row_bytes = 2 * sum(structure) + 4 * sizes.num_features * ("input_noise" in parts)
+    most = max(1, min(_EPOCHS, int(_DRAWN_BYTES // (most_rows * row_bytes))))
+    of_a_call = -(-epochs // -(-epochs // most))
+    return Drawn(family, structure, sizes, most_rows, of_a_call, _DRAWN_PARTS & parts)
 
 
 @functools.cache
@@ -160,7 +174,7 @@ def compile_training(
     kernels = jax.eval_shape(initial, number, number)
     numbers = Draws(
         jax.eval_shape(order, fold.row, fold.train_weight, number, number),
-        jax.eval_shape(noise, number, number),
+        *jax.eval_shape(noise, number, number),
     )
     if own_seeds:
         kernels, numbers = by_members((kernels, numbers))
@@ -207,7 +221,7 @@ class RandomNumbers:
         if fold is not self._fold:  # arrays cannot be keys of a cache
             self._orders.cache_clear()
             self._fold = fold
-        return Draws(self._orders(seed, first), self._noise(seed, first))
+        return Draws(self._orders(seed, first), *self._noise(seed, first))
 
     def _order(self, seed: int, first: int) -> jax.Array:
         if self._fold is None:
@@ -250,7 +264,7 @@ def _drawing_functions(
     drawn: Drawn,
 ) -> tuple[
     Callable[[Array, Array], Tree],
-    Callable[[Array, Array], Tree],
+    Callable[[Array, Array], Noise],
     Callable[[jax.Array, jax.Array, Array, Array], jax.Array],
 ]:
     """Returns what draws initial weights, noise and orders, as functions of arrays only."""
@@ -259,8 +273,14 @@ def _drawing_functions(
     def initial(seed: Array, fold: Array) -> Tree:
         return draws.draw_initial(family, structure, drawn.sizes, seed, fold)
 
-    def noise(seed: Array, first: Array) -> Tree:
-        return draws.draw_noise(family, structure, drawn.positions, drawn.epochs, seed, first)
+    def noise(seed: Array, first: Array) -> Noise:
+        rows, epochs = drawn.positions, drawn.epochs
+        inputs = mixup = None
+        if "input_noise" in drawn.parts:
+            inputs = draws.draw_inputs(drawn.sizes.num_features, rows, epochs, seed, first)
+        if "mixup" in drawn.parts:  # no more steps than rows
+            mixup = draws.draw_mixup(rows, epochs, seed, first)
+        return draws.draw_noise(family, structure, rows, epochs, seed, first), inputs, mixup
 
     def order(row: jax.Array, weight: jax.Array, seed: Array, first: Array) -> jax.Array:
         return draws.draw_order(row, weight, drawn.epochs, seed, first)

@@ -14,8 +14,9 @@ import numpy as np
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import FoldArrays
+from gtzan_jax.trainer.calls import joined, raise_unless_memory
 from gtzan_jax.trainer.draws import Draws
-from gtzan_jax.trainer.engine import Engine, joined, raise_unless_memory
+from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import rounded_up
 from gtzan_jax.trainer.programs import compile_drawing, everywhere
 
@@ -102,7 +103,7 @@ class _Job:
         histories = []
         for first in range(0, self._epochs, draw.epochs):
             number = np.uint32(first)
-            drawn = Draws(draw.order(row, weight, filled, number), draw.noise(filled, number))
+            drawn = Draws(draw.order(row, weight, filled, number), *draw.noise(filled, number))
             left = np.int32(min(draw.epochs, self._epochs - first))
             state, history, predicted = self._program.train(hyper, state, drawn, left, self._placed)
             histories.append(history)

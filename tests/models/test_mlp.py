@@ -10,14 +10,16 @@ from scipy import stats
 
 from gtzan_jax.models.mlp import (
     MLP,
+    Activation,
     MlpFamily,
     dropout_factors,
     initial_kernels,
-    initial_limits,
     initial_params,
+    initial_scales,
     layer_names,
     noise_bits,
 )
+from gtzan_jax.space.axes import INITIALIZERS
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import Sizes
 
@@ -42,12 +44,12 @@ def kernels_of(sizes, seed=0):
     return draw_kernels(jax.random.key(seed), sizes, None)
 
 
-def drawn_params(sizes, limits=None, units=None):
+def drawn_params(sizes, scales=None, units=None, normal=None):
     """Returns initial parameters; with ``units``, those of a network padded to ``sizes``."""
     units = np.asarray(units or sizes[1:-1], np.int32)
-    limits = np.asarray(limits or [1.0] * (len(sizes) - 1), np.float32)
+    scales = np.asarray(scales or [1.0] * (len(sizes) - 1), np.float32)
     kernels = [np.asarray(kernel) for kernel in kernels_of(sizes)]
-    return initial_params(kernels, limits, units, sizes[1:-1])
+    return initial_params(kernels, scales, units, sizes[1:-1], normal)
 
 
 def random_params(sizes):
@@ -112,7 +114,7 @@ def test_dropout_multiplies_what_each_hidden_layer_gives(units):
 
 @pytest.mark.parametrize("units", DEPTHS)
 def test_parameters_are_those_that_flax_expects(units):
-    initial = functools.partial(MLP(units, 4).init, KEY, jnp.ones((1, 7)), 0.0)
+    initial = functools.partial(MLP(units, 4).init, KEY, jnp.ones((1, 7)), Activation(0.0))
     expected = jax.eval_shape(initial)["params"]
     sizes = Sizes(70, 30, 7, 4)
     params = jax.eval_shape(
@@ -124,25 +126,31 @@ def test_parameters_are_those_that_flax_expects(units):
     assert list(params) == layer_names(len(units))
 
 
-@pytest.mark.parametrize("layer", [0, 1, 2, 3])
-@pytest.mark.parametrize("initializer", ["glorot_uniform", "random_uniform"])
+def keras_weights(keras, initializer, shape, seed):
+    described = {"class_name": initializer, "config": {"seed": seed}}
+    return np.asarray(keras.initializers.get(described)(shape))
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
 @pytest.mark.filterwarnings("ignore")  # Keras's own
-def test_initial_weights_are_uniform_within_keras_limits(initializer, layer):
+def test_initial_weights_are_distributed_as_kerass(initializer):
     keras = pytest.importorskip("keras")
-    sizes = (57, 128, 64, 32, 10)
-    limits = initial_limits(config(sizes[1:-1], initializer=initializer), 57, 10)
-    params = drawn_params(sizes, limits)
-    name = ("hidden1", "hidden2", "hidden3", "logits")[layer]
-    kernel = np.asarray(params[name]["kernel"]).ravel()
-    # The output layer keeps Keras's default, whatever the hidden layers use.
-    reference = "glorot_uniform" if layer == 3 else initializer
-    with jax.numpy_dtype_promotion("standard"):
-        drawn = keras.initializers.get(reference)((sizes[layer], sizes[layer + 1]))
-    bound = np.abs(np.asarray(drawn)).max()
-    assert limits[layer] == pytest.approx(bound, rel=0.02)
-    assert np.abs(kernel).max() <= limits[layer]
-    assert stats.kstest(kernel, stats.uniform(-limits[layer], 2 * limits[layer]).cdf).pvalue > 0.001
-    assert not np.asarray(params[name]["bias"]).any()
+    sizes, is_normal = (57, 128, 64, 32, 10), initializer.endswith("_normal")
+    scales = initial_scales(config(sizes[1:-1], initializer=initializer), 57, 10)
+    params = drawn_params(sizes, scales, normal=jnp.asarray(is_normal))
+    for layer, (name, pair) in enumerate(zip(params, itertools.pairwise(sizes), strict=True)):
+        # The output layer keeps Keras's default, whatever the hidden layers use.
+        reference = "glorot_uniform" if layer == 3 else initializer
+        with jax.numpy_dtype_promotion("standard"):
+            drawn = np.ravel([keras_weights(keras, reference, pair, seed) for seed in range(8)])
+        kernel, scale = np.ravel(params[name]["kernel"]), scales[layer]
+        uniform, normal = stats.uniform(-scale, 2 * scale), stats.truncnorm(-2, 2, scale=scale)
+        expected = normal if is_normal and layer < 3 else uniform
+        assert drawn.std() == pytest.approx(expected.std(), rel=0.03)
+        assert np.abs(drawn).max() == pytest.approx(expected.support()[1], rel=0.02)
+        assert np.abs(kernel).max() <= expected.support()[1] * (1 + 1e-6)
+        assert stats.kstest(kernel, expected.cdf).pvalue > 0.001
+        assert not np.asarray(params[name]["bias"]).any()
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.2, 0.5, 0.9])
@@ -212,10 +220,13 @@ def test_a_config_is_numbers_to_the_family():
     numbers = traced(chosen)
     np.testing.assert_array_equal(numbers.units, [8, 6])
     np.testing.assert_array_equal(numbers.dropout, np.float32([0.0, 0.25]))
-    np.testing.assert_allclose(numbers.limits, [0.05, 0.05, np.sqrt(6 / 16)], rtol=1e-6)
-    assert numbers.slope == np.float32(0.2)
-    assert traced(config((8, 6))).slope == 0
-    assert {leaf.dtype for leaf in numbers} == {np.dtype(np.float32), np.dtype(np.int32)}
+    np.testing.assert_allclose(numbers.scales, [0.05, 0.05, np.sqrt(6 / 16)], rtol=1e-6)
+    assert numbers.activation.slope == np.float32(0.2)
+    assert traced(config((8, 6))).activation.slope == 0
+    assert {leaf.dtype for leaf in jax.tree.leaves(numbers)} == {
+        np.dtype(np.float32),
+        np.dtype(np.int32),
+    }
     assert FAMILY.structure(chosen) == (8, 6)
 
 

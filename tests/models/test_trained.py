@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 from conftest import make_chunks, make_sweep, make_table
 from finished_runs import random_model
+from scipy import special
 
-from gtzan_jax import TrainedModel, divide
+from gtzan_jax import TrainedModel, divide, load_model
 from gtzan_jax.errors import InputError
+from gtzan_jax.rundir.model_files import save_model
+from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import scaler_of
 
 TABLE = make_table()
@@ -25,11 +28,20 @@ def frame_of(rows):
     return pd.DataFrame(random.normal(size=(rows, len(TABLE.features))), columns=TABLE.features)
 
 
+ACTIVATIONS = {
+    "elu": lambda x: np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1),
+    "gelu": lambda x: x * special.ndtr(x),
+    "silu": lambda x: x * special.expit(x),
+    "tanh": np.tanh,
+}
+
+
 def by_hand(model, x):
     h = (x - model.mean) / model.scale
+    activation = model.config["activation"]
+    function = ACTIVATIONS.get(activation, lambda x: np.maximum(x, model.slope * x))
     for layer in ("hidden1", "hidden2", "hidden3"):
-        h = h @ model.params[f"{layer}.kernel"] + model.params[f"{layer}.bias"]
-        h = np.maximum(h, model.slope * h)
+        h = function(h @ model.params[f"{layer}.kernel"] + model.params[f"{layer}.bias"])
     h = h @ model.params["logits.kernel"] + model.params["logits.bias"]
     exp = np.exp(h - h.max(axis=1, keepdims=True))
     return exp / exp.sum(axis=1, keepdims=True)
@@ -43,6 +55,14 @@ def test_probabilities_are_those_of_the_network(model):
     names = np.array(model.genres)[probabilities.argmax(axis=1)]
     assert model.predict(frame).tolist() == names.tolist()
     np.testing.assert_array_equal(model.predict_matrix(frame.to_numpy()), probabilities)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_activation_is_that_of_the_config(activation, tmp_path):
+    model = random_model(Config.of(**dict(RELU) | {"activation": activation}), TABLE)
+    save_model(model, tmp_path)
+    probabilities = load_model(tmp_path).predict_proba(TABLE)
+    np.testing.assert_allclose(probabilities, by_hand(model, TABLE.x), rtol=1e-4)
 
 
 def test_columns_are_found_by_name(model):

@@ -8,23 +8,41 @@ from gtzan_jax.space.axes import AXES, MAX_LAYERS
 GOOD = {
     "num_units": [1, 64, 8192],
     "dropout": [0.0, 0, 0.5, 0.99],
-    "activation": ["relu", "leaky_relu"],
-    "initializer": ["glorot_uniform", "random_uniform"],
-    "optimizer": ["adam", "sgd", "rmsprop"],
+    "activation": ["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"],
+    "initializer": ["glorot_uniform", "random_uniform", "he_uniform", "he_normal", "lecun_normal"],
+    "optimizer": ["adam", "sgd", "rmsprop", "adamw", "nadam", "lion"],
     "learning_rate": [1e-12, 0.001, 1, 1e6],
     "batch_size": [1, 32, 1_000_000],
     "patience": [0, 1, 100_000],
+    "momentum": [0.0, 0, 0.9, 0.9999],
+    "nesterov": [False, True],
+    "weight_decay": [0, 0.004, 1000.0],
+    "l2": [0.0, 1e-5, 1000],
+    "max_norm": [0, 1e-6, 3.0],
+    "weight_limit": [0, 0.5, 1e6],
+    "input_noise": [0.0, 0.5, 100.0],
+    "label_smoothing": [0.0, 0.1, 0.99],
+    "mixup": [0, 0.01, 0.4, 100.0],
 }
 NO_NUMBERS = [True, None, "1", [1], {}, float("nan")]
 BAD = {
     "num_units": [0, -1, 8193, 64.0, 10**5000, *NO_NUMBERS],
     "dropout": [-0.1, 0.991, 1.0, float("inf"), *NO_NUMBERS],
-    "activation": ["gelu", "RELU", "", 1, None, True],
+    "activation": ["gelo", "RELU", "", 1, None, True],
     "initializer": ["zeros", "glorot", 1, None],
-    "optimizer": ["adamw", "Adam", 1, None],
+    "optimizer": ["adamax", "Adam", 1, None],
     "learning_rate": [0.0, 0, -0.001, 1e7, float("inf"), *NO_NUMBERS],
     "batch_size": [0, -32, 1_000_001, 32.0, *NO_NUMBERS],
     "patience": [-1, 100_001, 5.0, *NO_NUMBERS],
+    "momentum": [-0.1, 1.0, 0.99999, *NO_NUMBERS],
+    "nesterov": [0, 1, "true", None, [True]],
+    "label_smoothing": [-0.1, 1.0, 0.991, *NO_NUMBERS],
+    "mixup": [-0.1, 0.009, 101, *NO_NUMBERS],
+    "weight_decay": [-1e-9, 1001, *NO_NUMBERS],
+    "l2": [-1e-9, 1001, float("inf"), *NO_NUMBERS],
+    "max_norm": [-1, 1e7, float("inf"), *NO_NUMBERS],
+    "weight_limit": [-1, 1e7, float("inf"), *NO_NUMBERS],
+    "input_noise": [-0.1, 100.1, *NO_NUMBERS],
 }
 
 
@@ -33,7 +51,9 @@ def test_the_registry_is_in_the_order_of_the_published_table():
     assert list(AXES) == [
         *(f"num_units{layer}" for layer in layers),
         *(f"dropout{layer}" for layer in layers),
-        "activation", "initializer", "optimizer", "learning_rate", "batch_size", "patience",
+        "activation", "initializer", "optimizer", "learning_rate", "batch_size",
+        "momentum", "nesterov", "weight_decay", "l2", "max_norm", "weight_limit", "input_noise",
+        "label_smoothing", "mixup", "patience",
     ]  # fmt: skip
     assert all(name == axis.name for name, axis in AXES.items())
 
@@ -47,12 +67,17 @@ def test_only_widths_and_the_batch_size_are_known_to_the_compiler():
 @pytest.mark.parametrize("name", AXES)
 def test_possible_values_are_returned_in_the_type_of_the_axis(name):
     axis = AXES[name]
-    kinds = {"dropout": float, "learning_rate": float, "num_units": int, "batch_size": int}
-    kinds |= {"patience": int}
+    names = ("activation", "initializer", "optimizer")
+    kinds = {
+        "num_units": int,
+        "batch_size": int,
+        "nesterov": bool,
+        "patience": int,
+    } | dict.fromkeys(names, str)
     for value in GOOD[axis.stem]:
         checked = axis.check(value, "here")
         assert checked == value
-        assert type(checked) is kinds.get(axis.stem, str)
+        assert type(checked) is kinds.get(axis.stem, float)
 
 
 @pytest.mark.parametrize("name", AXES)
@@ -79,8 +104,28 @@ def test_values_are_shown_as_in_names():
         ("learning_rate", 0.00001): "lr1e-05",
         ("batch_size", 32): "b32",
         ("optimizer", "adam"): "adam",
+        ("l2", 0.01): "l2-0.01",
+        ("nesterov", True): "nes-true",
     }
     assert {(name, value): AXES[name].show(value) for name, value in shown} == shown
+
+
+def test_only_numbers_of_layers_are_no_part_of_a_stem():
+    stems = {AXES[name].stem for name in ("num_units1", "dropout6", "l2", "max_norm")}
+    assert stems == {"num_units", "dropout", "l2", "max_norm"}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_plain_values_are_no_part(name):
+    axis = AXES[name]
+    parts = [axis.part(value) for value in GOOD[axis.stem]]
+    if axis.plain is None:
+        assert set(parts) == {None}
+    for value, part in zip(GOOD[axis.stem], parts, strict=True):
+        if axis.plain is not None and value not in axis.plain:
+            assert part == (value if isinstance(value, str) else name)
+    if axis.default is not None:
+        assert axis.part(axis.default) is None
 
 
 def test_an_axis_cannot_be_changed():

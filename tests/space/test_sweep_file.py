@@ -164,8 +164,13 @@ def test_to_dict_reads_back(changes):
         ("axes.dropout4=[0.1]", "axes.dropout4 needs axes.num_units4, which is missing"),
         ("axes.dropout1=[1.0]", "at most 0.99"),
         ("axes.dropout1=[nan]", "dropout1 must be a number from 0 to 1"),
-        ("axes.optimizer=['adamw']", "no 'adamw' (did you mean 'adam'?)"),
-        ("axes.activation=['gelu']", "it must be one of relu, leaky_relu"),
+        ("axes.optimizer=['adamax']", "no 'adamax' (did you mean 'adam'?)"),
+        ("axes.optimizer=['adamw']", "[learning_rates]: 'adamw' is missing"),
+        ("axes.activation=['selu']", "it must be one of relu, leaky_relu"),
+        ("axes.nesterov=[1]", "axes.nesterov must be true or false, not 1"),
+        ("axes.nesterov=[true]", "axes.nesterov needs axes.momentum, with a value above 0"),
+        ("axes.mixup=[0.001]", "axes.mixup must be 0 (off) or a number from 0.01 to 100"),
+        ("axes.label_smoothing=[1.0]", "axes.label_smoothing must be at most 0.99"),
         ("axes.learning_rate=[0.0]", "axes.learning_rate must be a number from 1e-12"),
         ("axes.batch_size=[0]", "axes.batch_size must be a whole number from 1"),
         ("axes.num_units1=" + str(list(range(1, 5001))), "1,920,000 configs"),
@@ -176,6 +181,44 @@ def test_impossible_values_are_refused(override, message):
         load_sweep("assignment", [override])
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["momentum", "nesterov"])
+def test_axes_of_sgd_are_refused_without_it(name):
+    axes = {"momentum": [0.0, 0.9], "nesterov": [False, True]}
+    for optimizers in (["adam", "lion"], None):
+        with pytest.raises(InputError, match=f"axes.{name} is SGD's; add 'sgd' to axes.optimizer"):
+            make_sweep(
+                axes={name: axes[name], "optimizer": optimizers},
+                learning_rates={"adam": 0.1, "lion": 0.1},
+            )
+    assert make_sweep(axes=axes).num_configs == 48
+    off = make_sweep(axes={name: axes[name][:1], "optimizer": ["adam"]})
+    assert off.parts == frozenset()
+
+
+def test_parts_are_what_configs_and_reference_take_beyond_the_plain_network():
+    assert make_sweep().parts == frozenset()
+    axes = {"activation": ["relu", "gelu"], "l2": [0.0, 0.1], "mixup": [0.0], "dropout1": [0.3]}
+    axes |= {"initializer": ["he_uniform", "he_normal"], "momentum": [0.9], "nesterov": [True]}
+    expected = {"gelu", "l2", "he_normal", "nesterov"}
+    assert make_sweep(axes=axes).parts == expected
+    reference = {"num_units1": 8, "optimizer": "lion", "mixup": 0.2, "activation": "relu"}
+    assert make_sweep(axes=axes, reference=reference).parts == expected | {"lion", "mixup"}
+
+
+@pytest.mark.parametrize(
+    ("axes", "expected"),
+    [
+        ({"optimizer": ["adamw"]}, 0.004),  # Keras's
+        ({"optimizer": ["adam"]}, 0.0),
+        ({"optimizer": ["adamw"], "weight_decay": [0.0]}, 0.0),
+        ({"optimizer": ["sgd"], "weight_decay": [0.1]}, 0.1),
+    ],
+)
+def test_weight_decay_is_the_axis_or_kerass(axes, expected):
+    sweep = make_sweep(axes=axes, learning_rates=dict.fromkeys(("adam", "adamw", "sgd"), 0.1))
+    assert {sweep.weight_decay_of(config) for config in sweep.configs} == {expected}
 
 
 def test_a_key_given_twice_is_refused():

@@ -1,6 +1,6 @@
 """The training of one network in Keras, batch by batch, from known weights in a known order."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -8,6 +8,8 @@ import numpy as np
 from gtzan_jax.models.mlp import layer_names
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import FoldArrays
+
+CLASSES = 4
 
 
 def keras_history(
@@ -19,6 +21,8 @@ def keras_history(
     *,
     batch_size: int = 32,
     loss: str = "cross_entropy",
+    noise: np.ndarray | None = None,
+    shares: np.ndarray | None = None,
 ) -> np.ndarray:
     """Trains without dropout, on the fold's rows only.
 
@@ -30,6 +34,8 @@ def keras_history(
       fold: the arrays; rows of weight 0 are cut off.
       batch_size: the last batch of an epoch may be smaller.
       loss: a name from ``metrics.LOSSES``.
+      noise: (epochs, rows, features), added to the features times the config's ``input_noise``.
+      shares: (epochs, steps) of mixup.
 
     Returns:
       (epochs, metrics), 0 for parts without rows.
@@ -38,38 +44,74 @@ def keras_history(
         model = _model(keras, config, fold, loss)
         names = layer_names(len(config.units))
         model.set_weights([np.asarray(params[n][p]) for n in names for p in ("kernel", "bias")])
-        return np.array([_epoch(model, rows, fold, batch_size) for rows in order])
+        history = []
+        for epoch, rows in enumerate(order):
+            assert sorted(rows) == list(np.flatnonzero(fold.train_weight))
+            x, wanted = fold.x_train[rows], np.eye(CLASSES, dtype=np.float32)[fold.y_train[rows]]
+            added = np.zeros_like(x) if noise is None else config["input_noise"] * noise[epoch]
+            trained = np.zeros(2)
+            for step, first in enumerate(range(0, len(rows), batch_size)):
+                batch = slice(first, first + batch_size)
+                share = 1.0 if shares is None else shares[epoch, step]
+                mixed, targets = (
+                    share * rows + (1 - share) * np.roll(rows, -1, axis=0)
+                    for rows in (x[batch], wanted[batch])
+                )
+                mixed = (mixed + added[batch]).astype(np.float32)
+                trained += _figures(keras, model, mixed, targets) * len(mixed) / len(rows)
+                model.train_on_batch(mixed, targets)
+            history.append([*trained, *_evaluated(keras, model, fold)])
+        return np.array(history)
 
 
 def _model(keras, config, fold, loss):
+    def dense(units: int, activation: str | None):
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_regularizer=keras.regularizers.L2(config.setting("l2")),
+            kernel_constraint=_constraint(keras, config),
+        )
+
     # The string, and with it Keras's slope, is what a sweep's activation means.
     layers = [keras.Input((fold.x_train.shape[1],))]
-    layers += [keras.layers.Dense(u, activation=config["activation"]) for u in config.units]
-    layers.append(keras.layers.Dense(4))
+    layers += [dense(units, config.setting("activation")) for units in config.units]
+    layers.append(dense(CLASSES, None))
     if loss == "softmax_twice":
         layers.append(keras.layers.Softmax())
     model = keras.Sequential(layers)
-    optimizer = keras.optimizers.get(config["optimizer"])
-    if "learning_rate" in config:
-        optimizer.learning_rate = config["learning_rate"]
-    cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(optimizer=optimizer, loss=cross_entropy, metrics=["accuracy"], run_eagerly=True)
+    names = ("learning_rate", "momentum", "nesterov", "weight_decay")
+    chosen = {name: config[name] for name in names if name in config}
+    optimizer = {"class_name": config.setting("optimizer"), "config": chosen}
+    cross_entropy = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=config.setting("label_smoothing")
+    )
+    model.compile(keras.optimizers.get(optimizer), cross_entropy, run_eagerly=True)
     return model
 
 
-def _epoch(model, rows: Sequence[int], fold: FoldArrays, batch_size: int) -> list[float]:
-    count = int(fold.train_weight.sum())
-    assert sorted(rows) == list(np.flatnonzero(fold.train_weight))
-    trained = np.zeros(2)
-    for first in range(0, count, batch_size):
-        batch = rows[first : first + batch_size]
-        figures = model.train_on_batch(fold.x_train[batch], fold.y_train[batch])
-        trained += np.array(figures) * len(batch) / count
-    history = [*trained]
+def _constraint(keras, config: Config) -> Callable | None:
+    limit, norm = config.setting("weight_limit"), config.setting("max_norm")
+
+    def constraint(kernel):
+        kernel = keras.ops.clip(kernel, -limit, limit) if limit else kernel
+        return keras.constraints.MaxNorm(norm, axis=0)(kernel) if norm else kernel
+
+    return constraint if limit or norm else None
+
+
+def _figures(keras, model, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Returns mean loss and accuracy; a row is a hit of the share that its class has."""
+    logits = model(x)
+    losses = keras.losses.categorical_crossentropy(targets, logits, from_logits=True)
+    hits = np.take_along_axis(targets, np.argmax(logits, axis=1)[:, None], axis=1)
+    return np.array([np.mean(losses), np.mean(hits)])
+
+
+def _evaluated(keras, model, fold: FoldArrays) -> Sequence[float]:
+    figures: list[float] = []
     for weight in (fold.validation_weight, fold.test_weight):
         part = weight > 0
-        figures = [0.0, 0.0]
-        if part.any():
-            figures = model.test_on_batch(fold.x_eval[part], fold.y_eval[part])
-        history += figures
-    return [*history, 0.0, 0.0]  # no chunks
+        targets = np.eye(CLASSES, dtype=np.float32)[fold.y_eval[part]]
+        figures += [*_figures(keras, model, fold.x_eval[part], targets)] if part.any() else [0, 0]
+    return [*figures, 0.0, 0.0]  # no chunks

@@ -8,7 +8,7 @@ from conftest import make_arrays, make_fold, make_sweep, make_table
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.mlp import MlpFamily, initial_limits
+from gtzan_jax.models.mlp import MlpFamily, initial_scales
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.tables.folds import Sizes, sizes_of
@@ -170,10 +170,10 @@ def numpy_history(engine, division, member):
     """Trains a member in NumPy on the numbers that its seed draws."""
     [fold], [arrays], numbers = division.folds, division.arrays, engine.numbers()
     config, count = engine.config(member.config_id), len(fold.train)
-    limits = initial_limits(config, division.sizes.num_features, division.sizes.num_classes)
+    scales = initial_scales(config, division.sizes.num_features, division.sizes.num_classes)
     layers = [
-        (np.asarray(kernel) * limit, np.zeros(kernel.shape[1]))
-        for kernel, limit in zip(numbers.initial(member.seed, member.fold), limits, strict=True)
+        (np.asarray(kernel) * scale, np.zeros(kernel.shape[1]))
+        for kernel, scale in zip(numbers.initial(member.seed, member.fold), scales, strict=True)
     ]
     ends = zip(config.units, (*config.units[1:], 10), strict=True)
     widths = [(division.sizes.num_features, config.units[0]), *ends]

@@ -74,6 +74,8 @@ def shown_axes(axes: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
 
 def value_label(value: object) -> str:
     """Returns a value of an axis for a figure."""
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
