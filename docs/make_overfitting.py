@@ -22,6 +22,7 @@ from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, tidy
 from gtzan_jax.views.text import Table
 
 PAGE = Path(__file__).with_name("overfitting.md")
+LEFT = -7.0  # points: where the picture ends; what lies beyond is an arrow
 PICTURE = PAGE.parent / "images" / "overfitting.png"
 
 
@@ -72,15 +73,22 @@ def picture(tables: dict[str, pd.DataFrame]) -> Figure:
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
         tuned = table[table["value"].isna()].reset_index(drop=True)
         for place, row in tuned.iterrows():
-            colour = GREY if row["low"] <= 0 <= row["high"] else (TRAIN if row["low"] > 0 else TEST)
-            values = table[(table["axis"] == row["axis"]) & table["value"].notna()]
-            axes.plot(100 * values["difference"], [place] * len(values), "|", color=GREY, alpha=0.6)
+            values = (
+                100 * table[(table["axis"] == row["axis"]) & table["value"].notna()]["difference"]
+            )
+            inside = values[values > LEFT]
+            axes.plot(inside, [place] * len(inside), "|", color=GREY, alpha=0.6)
+            if len(inside) < len(values):
+                axes.plot(LEFT, place, "<", color=GREY, alpha=0.6, clip_on=False)
+            colour = TRAIN if row["low"] > 0 else TEST if row["high"] < 0 else GREY
+            face = colour if np.isfinite(row["low"]) else "white"
             axes.hlines(place, 100 * row["low"], 100 * row["high"], color=colour, linewidth=2)
-            axes.plot(100 * row["difference"], place, "o", color=colour)
+            axes.plot(100 * row["difference"], place, "o", color=colour, markerfacecolor=face)
         axes.axvline(0, color=GREY, linewidth=0.8)
         axes.set_title(name, fontsize=10)
         axes.set_yticks(range(len(tuned)), tuned["axis"])
         axes.invert_yaxis() if axes is panels[0] else None
+        axes.set_xlim(LEFT, 5.0)
         axes.set_xlabel("test accuracy gained, points", fontsize=9)
         tidy(axes)
     return figure
@@ -117,7 +125,7 @@ def _cell(table: pd.DataFrame, axis: str) -> str:
 
 
 def _points(row: "pd.Series[float]") -> str:
-    text = f"{100 * row['difference']:+.1f}"
+    text = f"{round(100 * row['difference'], 1) + 0.0:+.1f}"  # no -0.0
     if np.isfinite(row["low"]):
         text += f" ({100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
     else:
@@ -140,15 +148,26 @@ def values_table(tables: dict[str, pd.DataFrame]) -> Table:
     return Table(("axis", "value", *tables), rows)
 
 
-def counts(tables: dict[str, pd.DataFrame]) -> str:
-    """Returns a sentence on how many of the tuned proposals help, by their intervals."""
-    tuned = pd.concat([table[table["value"].isna()] for table in tables.values()])
-    helps, hurts = (tuned["low"] > 0).sum(), (tuned["high"] < 0).sum()
-    return (
-        f"Of {len(tuned)} differences of tuned proposals {helps} lie above 0 with their whole "
-        f"interval and {hurts} below; if none did anything, about {0.05 * len(tuned):.0f} would be "
-        "expected on either side together."
+def findings(tables: dict[str, pd.DataFrame]) -> str:
+    """Returns what helps and what hurts in each protocol, by intervals of tuned proposals."""
+    lines = []
+    for name, table in tables.items():
+        tuned = table[table["value"].isna()]
+        better, worse = tuned[tuned["low"] > 0], tuned[tuned["high"] < 0]
+        best = tuned.loc[tuned["difference"].idxmax()]
+        lines.append(
+            f"- **{name}**: {_listed(better)} help, {_listed(worse)} hurt, by their intervals; the "
+            f"largest gain is that of `{best['axis']}`, {_points(best)} points."
+        )
+    total = sum(table["value"].isna().sum() for table in tables.values())
+    lines.append(
+        f"\nOf {total} intervals about {0.05 * total:.0f} would miss 0 if nothing did anything."
     )
+    return "\n".join(lines)
+
+
+def _listed(rows: pd.DataFrame) -> str:
+    return ", ".join(f"`{axis}`" for axis in rows["axis"]) or "none"
 
 
 def blocks(runs: Sequence[FinishedRun]) -> Iterator[tuple[str, str]]:
@@ -157,7 +176,7 @@ def blocks(runs: Sequence[FinishedRun]) -> Iterator[tuple[str, str]]:
     tables = {name: gains(run) for name, run in zip(names, runs, strict=True)}
     picture(tables).savefig(PICTURE)
     yield "summary", summary(names, runs).markdown
-    yield "counts", counts(tables)
+    yield "found", findings(tables)
     yield "tuned", tuned_table(tables).markdown
     yield "values", values_table(tables).markdown
 

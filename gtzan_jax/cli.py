@@ -30,8 +30,8 @@ def define_data_flag() -> None:
         "data",
         "auto",
         "The feature table: 'auto' (data/features_30_sec.csv, else the cached copy, else a "
-        "download from Kaggle, else the synthetic sample), 'sample', 'kaggle', or the path of "
-        "a CSV file.",
+        "download from Kaggle, else the synthetic sample), 'sample', 'kaggle', 'sample3' or "
+        "'kaggle3' (chunks of three seconds), or the path of a CSV file.",
     )
 
 

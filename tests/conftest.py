@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -123,6 +124,24 @@ def make_table(
         sha256="0" * 64,
         source="made.csv",
         repeats=(),
+    )
+
+
+def make_chunks(num_songs: int = 40, num_genres: int = 4, **options: int) -> FeatureTable:
+    """Returns a table of three chunks of each song, four of the first, in mixed order.
+
+    Chunks of one song lie near one another.
+    """
+    songs = make_table(num_songs, num_genres, **options)
+    random = np.random.default_rng(1)
+    song = random.permutation(np.r_[np.repeat(np.arange(num_songs), 3), 0])
+    chunk = [int((song[:row] == number).sum()) for row, number in enumerate(song)]
+    x = songs.x[song] + 0.7 * random.normal(size=(len(song), songs.x.shape[1]))
+    return replace(
+        songs,
+        x=x.astype(np.float32),
+        y=songs.y[song],
+        tracks=tuple(f"genre.{s:05d}.{k}.wav" for s, k in zip(song, chunk, strict=True)),
     )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from conftest import make_history
 
 from gtzan_jax.files import digest, sealed, write_csv
-from gtzan_jax.metrics import METRICS
+from gtzan_jax.metrics import CHUNK_METRICS, METRICS
 from gtzan_jax.models.mlp import layer_names
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import TABLES, RunDir, describe_data
@@ -52,8 +52,9 @@ def num_folds_of(sweep: Sweep) -> int:
 def random_history(sweep: Sweep, num_seeds: int = 1) -> History:
     """Returns a history of nothing: random figures of every member."""
     members = members_of(sweep, num_folds_of(sweep), range(num_seeds))
-    shape = (len(members), sweep.epochs, len(METRICS))
+    shape = (len(members), sweep.epochs, len(METRICS) - len(CHUNK_METRICS))
     figures = np.random.default_rng(0).uniform(0.1, 0.9, shape).astype(np.float32)
+    figures = np.pad(figures, [(0, 0), (0, 0), (0, len(CHUNK_METRICS))])
     return make_history(tuple(members), figures)
 
 

@@ -267,9 +267,9 @@ BAD_TABLES = {
         cell(9, "filename", "blues.sample00.wav"),
         ["line 9, column 'filename': 'blues.sample00.wav' repeats line 2"],
     ),
-    "chunks of one song": (
+    "chunks among songs": (
         lambda text: text.replace("blues.sample0", "blues.00000."),
-        ["line 3, column 'filename': 'blues.00000.1.wav' is a chunk", "features_30_sec.csv"],
+        ["'blues.00000.0.wav' of line 2", "is no chunk", "a table of songs, or one of chunks"],
     ),
     "a file name that is empty": (cell(9, "filename", ""), ["line 9, column 'filename'", "empty"]),
     "the same features everywhere": (

@@ -10,13 +10,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gtzan_jax.analysis.selection import accuracy_interval
+from gtzan_jax.analysis.votes import vote_hits
 from gtzan_jax.tables.folds import Fold
 from gtzan_jax.tables.schema import FeatureTable
 
@@ -35,17 +36,27 @@ class Tuned(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How a model did on one fold."""
+    """How a model did on one fold.
 
-    hits: np.ndarray = field(repr=False)  # (tested,) float64 in [0, 1], of the test rows in order
-    validation_accuracy: float  # of the chosen settings, before the validation part is trained on
-    settings: Mapping[str, Any]  # that were chosen
-    fit_seconds: float  # choosing included
+    Attributes:
+      hits: (tested,) float64 in [0, 1], of the songs of the test part in the order of their first
+        rows.
+      validation_accuracy: of the chosen settings, before the validation part is trained on.
+      settings: that were chosen.
+      fit_seconds: choosing included.
+      chunk_accuracy: the share of the test rows that were recognised where those are chunks.
+    """
+
+    hits: np.ndarray = field(repr=False)
+    validation_accuracy: float
+    settings: Mapping[str, Any]
+    fit_seconds: float
     predict_seconds: float
+    chunk_accuracy: float | None = None
 
     @property
     def accuracy(self) -> float:
-        """The share of the test rows that were recognised."""
+        """The share of the tested songs that were recognised."""
         return float(self.hits.mean())
 
     @property
@@ -127,16 +138,23 @@ def evaluate(
     from sklearn.utils.parallel import Parallel, delayed
 
     x = table.x.astype(np.float64)
+    songs = table.songs if table.is_chunked else None
     work = Parallel(jobs, return_as="generator_unordered")
     yield from work(
-        delayed(_evaluate)(name, tuned, x, table.y, place, fold)
+        delayed(_evaluate)(name, tuned, x, table.y, songs, place, fold)
         for name, tuned in models.items()
         for place, fold in enumerate(folds)
     )
 
 
 def _evaluate(
-    name: str, tuned: Tuned, x: np.ndarray, y: np.ndarray, place: int, fold: Fold
+    name: str,
+    tuned: Tuned,
+    x: np.ndarray,
+    y: np.ndarray,
+    songs: np.ndarray | None,
+    place: int,
+    fold: Fold,
 ) -> tuple[str, int, Outcome]:
     with threadpool_limits(1):
         started = time.perf_counter()
@@ -144,7 +162,11 @@ def _evaluate(
         fitted = time.perf_counter()
         hits = (search.predict(x[fold.test]) == y[fold.test]).astype(np.float64)
         seconds = fitted - started, time.perf_counter() - fitted
-    return name, place, Outcome(hits, float(search.best_score_), search.best_params_, *seconds)
+        found = Outcome(hits, float(search.best_score_), search.best_params_, *seconds)
+        if songs is not None:
+            hits = vote_hits(search, x[fold.test], y[fold.test], songs[fold.test])
+            found = replace(found, hits=hits, chunk_accuracy=found.accuracy)
+    return name, place, found
 
 
 def choose(tuned: Tuned, x: np.ndarray, y: np.ndarray, fold: Fold) -> Any:
@@ -200,9 +222,10 @@ def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
       judged: by protocol.
 
     Returns:
-      protocol, model, accuracy of the test rows of all folds together, low, high (95 % interval by
+      protocol, model, accuracy of the test songs of all folds together, low, high (95 % interval by
       resampling groups), accuracy_std (over the folds, n - 1; NaN where there is one), folds,
-      tested, fit_seconds and predict_seconds (means of a fold).
+      tested, fit_seconds and predict_seconds (means of a fold); of a table of chunks also
+      chunk_accuracy (mean of the folds).
     """
     import pandas as pd
 
@@ -225,6 +248,8 @@ def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
                     "predict_seconds": np.mean([o.predict_seconds for o in outcomes]),
                 }
             )
+            if all(o.chunk_accuracy is not None for o in outcomes):
+                rows[-1]["chunk_accuracy"] = np.mean([o.chunk_accuracy for o in outcomes])
     return _in_order(pd.DataFrame(rows), judged, "accuracy", ascending=False)
 
 

@@ -199,9 +199,9 @@ def data_quality(table: FeatureTable) -> dict[str, Any]:
     """Lists what one should know before one trusts a figure from this table.
 
     Returns:
-      for JSON: where the table is from, tracks by genre, exact repeats by name and whether
-      their genres differ, constant features, extreme features, and how tempi lie around the
-      120 BPM that their estimator expects.
+      for JSON: where the table is from, its rows and songs, rows by genre, exact repeats by name
+      and whether their genres differ, constant features, extreme features, and how tempi lie
+      around the 120 BPM that their estimator expects.
     """
     counts = np.bincount(table.y, minlength=len(table.genres)).tolist()
     constant = np.flatnonzero(_constant(table))
@@ -210,6 +210,7 @@ def data_quality(table: FeatureTable) -> dict[str, Any]:
         "source": table.source,
         "sha256": table.sha256,
         "tracks": len(table.y),
+        "songs": table.num_songs,
         "features": len(table.features),
         "tracks_by_genre": dict(zip(table.genres, counts, strict=True)),
         "repeats": [_repeat(table, rows) for rows in table.repeats],

@@ -22,18 +22,21 @@ import numpy as np
 
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
-from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs.contender import OURS, Contender, Winner, outcome_of
+from gtzan_jax.jobs.divisions import ALL, divisions_of
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.folds import Fold, unseen_genres
-from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Division, divide, groups_of
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.folds import judged_rows, unseen_genres
+from gtzan_jax.tables.protocols import (
+    ARTISTS_APART,
+    PROTOCOLS,
+    Division,
+    groups_of,
+)
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.tables.splits import VALIDATION_SHARE, deal
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import devices_in_use, select_platform
 from gtzan_jax.views import messages
@@ -42,10 +45,14 @@ from gtzan_jax.views.progress import PartsProgress
 if TYPE_CHECKING:
     import pandas as pd
 
-ALL = "all"
-"""Stands for every protocol."""
-
 _TRIED, _RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
+CHUNK_NOTE = (
+    "The rows are chunks, and accuracy is of songs: the chunks of one vote, our networks' with the "
+    "mean of their log-probabilities, the classical models' with that of their probabilities, the "
+    "SVM's of its decision values. chunk_accuracy is the share of chunks, mean of the folds. "
+    "Settings of classical models, and the importance of features, go by chunks."
+)
+
 _IMPORTANCE, _IMPORTANCE_OF = "feature importance", "artist_folds"
 
 NOTES = {
@@ -131,10 +138,13 @@ def run_baselines(request: Request) -> Baselines:
     select_platform(request.platform)
     sweep = load_sweep(request.sweep, request.overrides)
     table = load_table(request.data)
-    divisions = divisions_of(table, request, sweep)
+    num_folds = request.num_folds or sweep.num_folds
+    divisions = divisions_of(table, request.protocol, request.split_seed, num_folds)
     folder = Path(request.workdir or directory.default_folder("baselines"))
     directory.create_folder(folder)
     messages.warn_of_table(table)
+    for division in divisions:
+        messages.warn_of_leak(division.protocol.leak)
     sentences = [s for d in divisions for s in (*d.left_out, *unseen_genres(table, d.folds))]
     for sentence in dict.fromkeys(sentences):
         messages.warn(sentence)
@@ -144,53 +154,11 @@ def run_baselines(request: Request) -> Baselines:
     found = compare_models(models, sweep, divisions, request, folder)
     description = describe(models, sweep, divisions, request) | {
         "best_classical": best_classical(found.scores),
-        "notes": NOTES,
+        "notes": NOTES | ({"chunks": CHUNK_NOTE} if table.is_chunked else {}),
         "seconds": round(time.perf_counter() - started, 3),
     }
     save(found, divisions, description)
     return found
-
-
-def divisions_of(table: FeatureTable, request: Request, sweep: Sweep) -> list[Division]:
-    """Divides the table by the protocols that are asked for, each fold with a validation part.
-
-    Of all protocols those are left out, with a warning, whose list of tracks is not of this table.
-
-    Raises:
-      InputError: the table cannot be divided, or its features cannot be standardised.
-    """
-    num_folds = request.num_folds or sweep.num_folds
-    wanted = list(PROTOCOLS) if request.protocol == ALL else [request.protocol]
-    divisions = []
-    for name in wanted:
-        try:
-            division = divide(table, name, request.split_seed, num_folds)
-        except InputError as error:
-            if request.protocol != ALL or not PROTOCOLS[name].goes_by:
-                raise
-            messages.warn(f"{name} is left out: {error}")
-            continue
-        folds = tuple(with_validation(table, fold, request.split_seed) for fold in division.folds)
-        divisions.append(
-            Division(table, division.protocol, request.split_seed, folds, division.left_out)
-        )
-        divisions[-1].arrays  # noqa: B018 — refuses what cannot be standardised
-    return divisions
-
-
-def with_validation(table: FeatureTable, fold: Fold, seed: int) -> Fold:
-    """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
-
-    Exact repeats stay on one side of it.
-    """
-    if len(fold.validation):
-        return fold
-    group = np.arange(len(table.y), dtype=np.int32)
-    for rows in table.repeats:
-        group[list(rows)] = rows[0]
-    places = deal(table.y[fold.train], group[fold.train], np.random.RandomState(seed))
-    held = places < VALIDATION_SHARE
-    return Fold(fold.train[~held], fold.train[held], fold.test)
 
 
 def compare_models(
@@ -266,10 +234,11 @@ def judge(
     others: Sequence[dict[str, list[Outcome]]],
 ) -> dict[str, Judged]:
     """Puts the outcomes of every protocol together, with the groups of its test rows."""
-    group = groups_of(divisions[0].table)
+    table, group = divisions[0].table, groups_of(divisions[0].table)
     return {
         division.protocol.name: Judged(
-            {OURS: mine} | theirs, group[np.concatenate([fold.test for fold in division.folds])]
+            {OURS: mine} | theirs,
+            group[np.concatenate([judged_rows(table, fold.test) for fold in division.folds])],
         )
         for division, mine, theirs in zip(divisions, ours, others, strict=True)
     }
@@ -297,10 +266,11 @@ def describe(
                 "name": division.protocol.name,
                 "summary": division.note,
                 "folds": len(division.folds),
-                "tested": sum(len(fold.test) for fold in division.folds),
+                "tested": sum(len(judged_rows(division.table, f.test)) for f in division.folds),
                 "artists_apart": division.protocol.name in ARTISTS_APART,
                 "left_out": list(division.left_out),
                 "note": division.protocol.note,
+                "leak": division.protocol.leak,
             }
             for division in divisions
         ],
@@ -339,8 +309,11 @@ def save(found: Baselines, divisions: Sequence[Division], description: Mapping[s
         write_csv(folder / f"{name}.csv", frame.assign(data="sample") if table.is_sample else frame)
     best = best_classical(found.scores)[found.importance_of]
     note = next(d.note for d in divisions if d.protocol.name == found.importance_of)
+    leaky = [d.protocol.name for d in divisions if d.protocol.leak]
     figures = {
-        "baselines": plots.accuracy_by_protocol(found.scores, ARTISTS_APART, OURS, table.note()),
+        "baselines": plots.accuracy_by_protocol(
+            found.scores, ARTISTS_APART, OURS, table.note(), leaky
+        ),
         "importance": plots.feature_importance(found.importance, best, OURS, table.note(note)),
     }
     for name, figure in figures.items():
@@ -351,9 +324,11 @@ def save(found: Baselines, divisions: Sequence[Division], description: Mapping[s
 
 def summary(found: Baselines) -> str:
     """Returns the accuracy of every model under every protocol, and where everything is."""
+    protocols = found.scores["protocol"].unique()
     lines = [
         *_table_of_accuracies(found.scores),
         "(accuracy on the test parts; baselines.csv has the 95 % intervals)",
+        *(f"{name}: {PROTOCOLS[name].leak}" for name in protocols if PROTOCOLS[name].leak),
         printable(f"results in {found.folder}"),
     ]
     return "\n".join(lines)

@@ -21,7 +21,7 @@ from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.folds import Fold, arrays_of, sizes_of
+from gtzan_jax.tables.folds import Fold, arrays_of, judged_rows, sizes_of
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer.engine import Engine
@@ -29,6 +29,7 @@ from gtzan_jax.trainer.replicas import Replica, replicate
 
 OURS = "gtzan_jax MLP"
 
+_CHUNKS = METRICS.index("test_chunk_accuracy")
 _ACCURACY, _LOSS = METRICS.index("validation_accuracy"), METRICS.index("validation_loss")
 
 
@@ -190,14 +191,17 @@ def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: flo
       fit_seconds: of a fold, choosing included.
     """
     choice = winner.choice
-    predicted = np.stack([network.predicted[: len(fold.test)] for network in winner.networks])
-    hits = (predicted == table.y[fold.test]).mean(axis=0)
+    rows = judged_rows(table, fold.test)
+    predicted = np.stack([network.predicted[: len(rows)] for network in winner.networks])
+    hits = (predicted == table.y[rows]).mean(axis=0)
+    by_chunk = float(np.mean([n.history[n.best - 1, _CHUNKS] for n in winner.networks]))
     settings = {"config": choice.config.name, "epochs": choice.epochs}
     winner.classifier.predict(table.x[fold.test])  # compiles
     started = time.perf_counter()
     winner.classifier.predict(table.x[fold.test])
     seconds = time.perf_counter() - started
-    return Outcome(hits, choice.validation_accuracy, settings, fit_seconds, seconds)
+    chunks = by_chunk if table.is_chunked else None
+    return Outcome(hits, choice.validation_accuracy, settings, fit_seconds, seconds, chunks)
 
 
 def _tried(fold: Fold) -> Fold:

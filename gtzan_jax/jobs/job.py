@@ -132,7 +132,7 @@ class Job:
         """What the run directory takes on the disk, roughly and rather too much."""
         members = self.sweep.num_configs * self.num_runs
         numbers = members * self.sweep.epochs * len(METRICS)
-        predicted = members * self.division.sizes.num_eval
+        predicted = members * self.division.sizes.num_judged
         return 20e6 + 20.0 * numbers + 2.0 * predicted + 300.0 * self.sweep.num_configs
 
     @property

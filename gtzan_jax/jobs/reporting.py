@@ -20,6 +20,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically
 from gtzan_jax.resources import resource
 from gtzan_jax.rundir.finished import FinishedRun, table_of
+from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import printable
 from gtzan_jax.views import classical, text
@@ -110,6 +111,7 @@ def build(
     context = {
         "sections": {key: title for key, title in SECTIONS.items() if claimed or key != "claims"},
         "run": run,
+        "leak": leak_of(run),
         "missing_table": missing,
         "answers": answers_section(run, selected, retrained, compared, images),
         **effects_section(run, images),
@@ -133,6 +135,12 @@ def build(
         images=images,
         missing_table=missing,
     )
+
+
+def leak_of(run: FinishedRun) -> str:
+    """Returns what is wrong with the protocol of a run, or of its retraining; "" if nothing is."""
+    retraining = run.manifest.retraining
+    return run.protocol.leak or (PROTOCOLS[retraining.protocol].leak if retraining else "")
 
 
 def save(report: Report, path: Path) -> None:

@@ -17,11 +17,13 @@ from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.finished import table_of
 from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.rundir.model_files import save_model
+from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.trainer import platforms
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.replicas import Replica, replicate
+from gtzan_jax.views import messages
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,16 +96,15 @@ def retrain(
     networks = train_networks(engine, division, config_id, seeds, epochs)
     config, table = engine.config(config_id), division.table
     model = TrainedModel.of(config, networks[0][0].params, engine.sweep, division, fold=0)
-    tested = [fold.test for fold in division.folds for _ in seeds]
-    predicted = [
-        replica.predicted[len(fold.validation) :][: len(fold.test)]
-        for fold, replicas in zip(division.folds, networks, strict=True)
-        for replica in replicas
-    ]
+    tested, predicted = [], []
+    for fold, replicas in zip(division.folds, networks, strict=True):
+        rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
+        tested += [rows] * len(replicas)
+        predicted += [replica.predicted[start:][: len(rows)] for replica in replicas]
     confusion, scores = _judge(
         table.y[np.concatenate(tested)], np.concatenate(predicted), table.genres
     )
-    history = history_frame(networks, seeds, division.protocol.metrics)
+    history = history_frame(networks, seeds, division.metrics)
     note = table.note(division.note)
     figures = _figures(history, confusion, model, note)
     return Retrained(model, history, confusion, scores, figures)
@@ -185,6 +186,7 @@ def retrain_run(workdir: str, request: Request) -> Run:
         raise InputError(f"{found.run.path}: {missing}")
     num_folds = request.num_folds or sweep.num_folds
     division = divide(table, protocol, found.manifest.split.seed, num_folds)
+    messages.warn_of_leak(division.protocol.leak)
     seeds = seeds_of(found.manifest.seeds[0], request.num_seeds, len(division.folds))
     with Engine(sweep, MlpFamily(), division.sizes, configs=[config]) as engine:
         result = retrain(engine, division, config.id, seeds, request.epochs)

@@ -75,6 +75,7 @@ def run_sweep(
     job = make_job(sweep, data, workdir, chosen, clock)
     _check_places(job)
     messages.warn_of_table(job.table)
+    messages.warn_of_leak(job.division.protocol.leak)
     for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):
         messages.warn(sentence)
     problem = _work_in_the_directory(job)
@@ -111,7 +112,7 @@ def work(job: Job) -> str:
     """
     run, clock = job.run, job.clock
     manifest = directory.begin(run, describe(job), overwrite=job.options.overwrite)
-    store = ChunkStore(run.chunks, job.sweep.epochs, job.division.sizes.num_eval)
+    store = ChunkStore(run.chunks, job.sweep.epochs, job.division.sizes.num_judged)
     for name in store.damaged:
         messages.warn(f"{run.chunks / name} is damaged; its members are trained anew")
     messages.print_start(job.sweep, job.num_runs, job.table.source, run.path)
@@ -155,11 +156,12 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
     run, sweep = job.run, job.sweep
     if any(run.damaged(manifest, name) for name in directory.TABLES):
         predictions = predictions_of(sweep, history, job.division)
-        results = mark_as_good(results_table(sweep, history), sweep, predictions)
-        if job.table.is_sample:
-            results["data"] = "sample"
-        parts = history.frames(job.division.protocol.metrics)
-        run.write_tables(results, members_table(sweep, history), parts, predictions)
+        results = mark_as_good(
+            results_table(sweep, history, job.table.is_chunked), sweep, predictions
+        )
+        results = results.assign(**job.division.marks)
+        members = members_table(sweep, history, job.table.is_chunked)
+        run.write_tables(results, members, history.frames(job.division.metrics), predictions)
         run.record(manifest, *directory.TABLES)
     job.clock.lap("write")
     return run.read_results()
@@ -248,7 +250,7 @@ def _retrain(
             return None, str(failure)
     retraining.save(retrained, job.run.best)
     if reference:
-        frame = retraining.history_frame(networks, seeds, job.division.protocol.metrics)
+        frame = retraining.history_frame(networks, seeds, job.division.metrics)
         with replaced_folder(job.run.reference) as folder:
             write_csv(folder / "history.csv", frame)
     return retrained, ""
@@ -272,7 +274,8 @@ def write_events(job: Job, manifest: Manifest, results: "pd.DataFrame", history:
         if len(history.members) > tensorboard.MAX_RUNS:
             print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
         with replaced_folder(job.run.tensorboard) as folder:
-            tensorboard.write_runs(folder, job.sweep, history, results["config_id"].to_list())
+            order = results["config_id"].to_list()
+            tensorboard.write_runs(folder, job.sweep, history, order, job.table.is_chunked)
         job.run.record(manifest, "tensorboard")
     job.clock.lap("write")
 

@@ -1,11 +1,13 @@
 """A trained model: what it takes to use it again, and its predictions."""
 
+import functools
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gtzan_jax.errors import InputError
@@ -22,13 +24,31 @@ if TYPE_CHECKING:
 _FAMILY = MlpFamily()
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnames="num_songs")
 def _probabilities(
-    params: Mapping[str, jax.Array], x: jax.Array, activation: Activation
+    params: Mapping[str, jax.Array],
+    x: jax.Array,
+    activation: Activation,
+    songs: jax.Array | None = None,
+    num_songs: int = 0,
 ) -> jax.Array:
+    """Returns the classes' probabilities of each row, or of each song by the mean of their logs.
+
+    Args:
+      params: by name.
+      x: (rows, features) float32, standardised.
+      activation: of the hidden layers.
+      songs: (rows,) int32, the number of each row's song; None for rows by themselves.
+      num_songs: that there are.
+    """
     none = np.zeros(0)
     traced = Traced(scales=none, units=none, dropout=none, activation=activation)
-    return jax.nn.softmax(_FAMILY.apply(_nested(params), x, traced, None))
+    logits = _FAMILY.apply(_nested(params), x, traced, None)
+    if songs is not None:
+        rows = jax.ops.segment_sum(jnp.ones_like(songs, jnp.float32), songs, num_songs)
+        votes = jax.ops.segment_sum(jax.nn.log_softmax(logits), songs, num_songs)
+        logits = votes / rows[:, None]
+    return jax.nn.softmax(logits)
 
 
 def _nested(params: Mapping[str, jax.Array]) -> dict[str, dict[str, jax.Array]]:
@@ -89,34 +109,45 @@ class TrainedModel:
         return sum(array.size for array in self.params.values())
 
     def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (tracks,) names of the most probable genres; see :meth:`predict_proba`."""
+        """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`."""
         best = self.predict_proba(table).argmax(axis=1)
         return np.array([self.genres[i] for i in best])
 
     def predict_proba(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (tracks, genres) float32 probabilities.
+        """Returns (songs, genres) float32 probabilities.
 
         Args:
-          table: a feature table, or a DataFrame that has the model's features by name.
+          table: a feature table, or a DataFrame that has the model's features by name. In a
+            feature table of chunks those of a song vote: its probabilities are in proportion to
+            the exponential of their mean log-probability. They stand in the order of
+            ``table.by_song``. Each row of a frame is a song of its own.
 
         Raises:
           InputError: a feature is missing or not a finite number.
         """
-        return self.predict_matrix(self._matrix(table))
+        x = self._matrix(table)
+        if isinstance(table, FeatureTable) and table.is_chunked:
+            return self._predict(x, table.songs, table.num_songs)
+        return self._predict(x)
 
     def predict_matrix(self, x: np.ndarray) -> np.ndarray:
-        """Returns (tracks, genres) float32 probabilities.
+        """Returns (rows, genres) float32 probabilities.
 
         Args:
-          x: (tracks, features), not standardised, in the order of ``features``.
+          x: (rows, features), not standardised, in the order of ``features``.
         """
+        return self._predict(x)
+
+    def _predict(
+        self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
+    ) -> np.ndarray:
         scaled = ((x.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
         name = self.config.setting("activation")
         activation = Activation.of(name, self.slope, {name})
-        return np.asarray(_probabilities(dict(self.params), scaled, activation))
+        return np.asarray(_probabilities(dict(self.params), scaled, activation, songs, num_songs))
 
     def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (tracks, features) in the model's order."""
+        """Returns (rows, features) in the model's order."""
         names = list(table.features if isinstance(table, FeatureTable) else table.columns)
         for feature in self.features:
             if feature not in names:

@@ -48,7 +48,7 @@ class ChunkStore:
     Args:
       folder: where; made if it is not there.
       epochs: of every member, at its end.
-      evaluated: rows that each member has predictions for, see ``Sizes.num_eval``.
+      evaluated: predictions that each member has, see ``Sizes.num_judged``.
     """
 
     def __init__(self, folder: Path, epochs: int, evaluated: int) -> None:

@@ -334,6 +334,7 @@ def describe_data(table: FeatureTable, flag: str) -> Data:
         source=table.source,
         sha256=table.sha256,
         tracks=len(table.y),
+        songs=table.num_songs,
         features=len(table.features),
         genres=list(table.genres),
         repeats=[[table.tracks[row] for row in rows] for rows in table.repeats],

@@ -73,6 +73,11 @@ class FinishedRun:
         return self.manifest.data.is_sample
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The figures of results.csv, those that configs are ranked by first."""
+        return result_metrics(self.sweep.protocol, self.manifest.data.is_chunked)
+
+    @property
     def mean_accuracy(self) -> np.ndarray:
         """(configs,) float64, the mean over folds and seeds; NaN where diverged.
 
@@ -91,7 +96,7 @@ class FinishedRun:
         """The caption of figures: the source of the data, and the split."""
         data, split = self.manifest.data, self.manifest.split
         how = split_note(self.sweep.protocol, split.seed, len(split.folds))
-        return data_note(data.source, data.tracks, how)
+        return data_note(data.source, data.rows_note, how)
 
     @functools.cached_property
     def predictions(self) -> Predictions:
@@ -140,7 +145,8 @@ def read_finished(path: str | Path) -> FinishedRun:
     ):
         raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
     try:
-        results = _checked_results(run.read_results(), sweep)
+        metrics = result_metrics(sweep.protocol, manifest.data.is_chunked)
+        results = _checked_results(run.read_results(), sweep, metrics)
         return FinishedRun(
             run=run,
             manifest=manifest,
@@ -181,7 +187,7 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
         if table.sha256 != recorded.sha256:
             raise InputError(f"--data={data} has another checksum than the table of {run.run.path}")
         return table, ""
-    found = find_table(recorded.sha256, sample=recorded.is_sample)
+    found = find_table(recorded.sha256, recorded.source if recorded.is_sample else "")
     if found:
         return found, ""
     kaggle = "--data=kaggle downloads it" if recorded.sha256 == KAGGLE_SHA256 else ""
@@ -191,13 +197,15 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
     )
 
 
-def _checked_results(results: "pd.DataFrame", sweep: Sweep) -> "pd.DataFrame":
-    needed = ["rank", *sweep.axes, *result_metrics(sweep.protocol)]
+def _checked_results(
+    results: "pd.DataFrame", sweep: Sweep, metrics: tuple[str, ...]
+) -> "pd.DataFrame":
+    needed = ["rank", *sweep.axes, *metrics]
     needed += ["as_good_as_best", "diverged", "config_id"]
     missing = [column for column in needed if column not in results]
     if missing:
         raise ValueError(f"results.csv has no column {missing[0]}")
-    results[list(result_metrics(sweep.protocol))].astype(np.float64)  # raises where one is none
+    results[list(metrics)].astype(np.float64)  # raises where one is none
     if sorted(results["config_id"].astype(str)) != sorted(sweep.places):
         raise ValueError(f"results.csv has not one row for each of {sweep.num_configs} configs")
     return results

@@ -37,7 +37,7 @@ class History:
       figures: (members, epochs, metrics) float32, in the order of ``metrics.METRICS``; 0 for
         epochs that a member was not trained, which ``trained`` masks.
       predicted: (members, evaluated) uint8, classes predicted after the best epoch for the rows
-        of the member's fold to evaluate, validation part first, see ``FoldArrays.x_eval``.
+        of the member's fold to evaluate, or their songs, validation part first.
       reached: (members,) int32, the epochs that the search gave a member.
       last: (members,) int32, the epoch after which its training stopped, from 1; the last of
         those unless it stopped early.

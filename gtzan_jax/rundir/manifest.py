@@ -17,9 +17,10 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import is_sealed, sealed
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
+from gtzan_jax.tables.schema import SAMPLES, rows_note
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
-FORMAT = 5
+FORMAT = 6
 """Raised with every change of the schema; another format is refused. The first had no number."""
 
 _LONGEST = 200  # letters of a reason: it may quote the file
@@ -37,17 +38,33 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The feature table that a run was trained on."""
 
     flag: str  # what --data gave
-    source: str  # "sample", "kaggle", or the path that was read
+    source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path that was read
     sha256: Sha256
-    tracks: Positive
+    tracks: Positive  # rows
+    songs: Positive  # that they are of; fewer where the rows are chunks
     features: Positive
     genres: Annotated[list[str], msgspec.Meta(min_length=2)]
     repeats: list[list[str]]  # groups of tracks whose features are exactly equal
 
     @property
     def is_sample(self) -> bool:
-        """Whether this is the embedded synthetic sample."""
-        return self.source == "sample"
+        """Whether this is an embedded synthetic sample."""
+        return self.source in SAMPLES
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether songs have several rows: chunks of them."""
+        return self.songs < self.tracks
+
+    @property
+    def unit(self) -> str:
+        """What the rows are."""
+        return "chunks" if self.is_chunked else "tracks"
+
+    @property
+    def rows_note(self) -> str:
+        """What the rows are and how many."""
+        return rows_note(self.tracks, self.songs)
 
     @property
     def name(self) -> str:

@@ -1,5 +1,7 @@
 """Predictions: what every member says of every test row after the last epoch, a byte each.
 
+Where songs have several rows they vote, and a row here is a song of the test part.
+
 They are kept so that test rows can be resampled later, and configs compared row by row.
 """
 
@@ -12,6 +14,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import Division, groups_of
 
 _KINDS = {
@@ -30,7 +33,7 @@ class Predictions:
     Attributes:
       predicted: (configs, seeds, tested) uint8, configs in grid order.
       fold: (tested,) int32, the fold that tests the row.
-      row: (tested,) int32, its place in the feature table.
+      row: (tested,) int32, its place in the feature table; of a song the first that is tested.
       label: (tested,) uint8, its true class.
       group: (tested,) int32, of rows by one artist, or of equal rows; see ``groups_of``.
     """
@@ -61,15 +64,16 @@ def predictions_of(sweep: Sweep, history: History, division: Division) -> Predic
       division: the folds.
     """
     folds, table = division.folds, division.table
-    every = history.predicted.reshape(sweep.num_configs, len(folds), -1, division.sizes.num_eval)
+    every = history.predicted.reshape(sweep.num_configs, len(folds), -1, division.sizes.num_judged)
+    rows = [judged_rows(table, fold.test) for fold in folds]
+    starts = [len(judged_rows(table, fold.validation)) for fold in folds]
     tested = [
-        every[:, place, :, len(fold.validation) :][:, :, : len(fold.test)]
-        for place, fold in enumerate(folds)
+        every[:, place, :, start : start + len(rows[place])] for place, start in enumerate(starts)
     ]
-    row = np.concatenate([fold.test for fold in folds])
+    row = np.concatenate(rows)
     return Predictions(
         predicted=np.concatenate(tested, axis=2),
-        fold=np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds]).astype(np.int32),
+        fold=np.repeat(np.arange(len(folds)), list(map(len, rows))).astype(np.int32),
         row=row.astype(np.int32),
         label=table.y[row].astype(np.uint8),
         group=groups_of(table)[row].astype(np.int32),

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def result_metrics(protocol: str) -> tuple[str, ...]:
+def result_metrics(protocol: str, is_chunked: bool = False) -> tuple[str, ...]:
     """Returns the figures of results.csv, those that configs are ranked by first."""
-    metrics = PROTOCOLS[protocol].metrics
-    parts = ("validation", "test", "train")
-    names = [f"{part}_{figure}" for part in parts for figure in ("accuracy", "loss")]
+    metrics = PROTOCOLS[protocol].metrics_of(is_chunked)
+    parts, figures = ("validation", "test", "train"), ("accuracy", "loss", "chunk_accuracy")
+    names = [f"{part}_{figure}" for part in parts for figure in figures]
     return tuple(name for name in names if name in metrics)
 
 
-def results_table(sweep: Sweep, history: History) -> "pd.DataFrame":
+def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "pd.DataFrame":
     """Ranks the configs by their accuracy on the part that the protocol selects on.
+
+    Of a table of chunks that is the accuracy by song, see ``metrics.METRICS``.
 
     Diverged configs, those with a member whose loss is not finite, come last, and before them
     those that a search has given up, the earlier the later; ties break by lower loss on that part,
@@ -42,7 +44,7 @@ def results_table(sweep: Sweep, history: History) -> "pd.DataFrame":
     import pandas as pd
 
     kept = history.by_config(history.kept).astype(np.float64)
-    metrics = result_metrics(sweep.protocol)
+    metrics = result_metrics(sweep.protocol, is_chunked)
     config_ids = history.config_ids
     places = [sweep.places[config_id] for config_id in config_ids]
     rows = [dict(sweep.configs[place]) for place in places]
@@ -68,7 +70,7 @@ def results_table(sweep: Sweep, history: History) -> "pd.DataFrame":
     return _ranked(table.assign(_given=epochs_given).iloc[np.argsort(places)], metrics[:2])
 
 
-def members_table(sweep: Sweep, history: History) -> "pd.DataFrame":
+def members_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "pd.DataFrame":
     """Lists the members with their figures after the best epoch, configs in grid order.
 
     Returns:
@@ -77,7 +79,7 @@ def members_table(sweep: Sweep, history: History) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    metrics = result_metrics(sweep.protocol)
+    metrics = result_metrics(sweep.protocol, is_chunked)
     table = pd.DataFrame(history.members)
     columns = [METRICS.index(metric) for metric in metrics]
     table["best_epoch"], table["last_epoch"] = history.best, history.last

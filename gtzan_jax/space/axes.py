@@ -125,14 +125,6 @@ def yes_or_no(value: Any, where: str) -> bool:
     return value
 
 
-def concentration(value: Any, where: str) -> float:
-    """Checks mixup's α, of which 0 is none; a smaller one than 0.01 mixes next to nothing."""
-    checked = number(0.0, 100.0)(value, where)
-    if 0.0 < checked < 0.01:
-        raise InputError(f"{where} must be 0 (off) or a number from 0.01 to 100, not {value!r}")
-    return checked
-
-
 def shown(value: object) -> str:
     """Returns a value as Python writes it, shortened to fit into a message."""
     short = reprlib.Repr()
@@ -175,7 +167,7 @@ MLP_AXES = (
     _optional("weight_limit", number(0.0, 1e6), "limit"),  # 0: none
     _optional("input_noise", number(0.0, 100.0), "noise"),
     _optional("label_smoothing", rate, "smooth"),
-    _optional("mixup", concentration, "mixup"),
+    _optional("mixup", number(0.0, 100.0), "mixup"),
     _optional("patience", whole(0, 100_000), "p", 0),  # 0: none
 )
 

@@ -95,8 +95,8 @@ def parse_range(axis: Axis, table: Mapping[str, Any], where: str) -> Range:
         if key not in table:
             raise InputError(f"{where}: '{key}' is missing; a range is {{low = …, high = …}}")
     low, high = (axis.check(table[key], f"{where}.{key}") for key in ("low", "high"))
-    if isinstance(low, str):
-        raise InputError(f"{where}: its values are names; give a list of them")
+    if isinstance(low, str | bool):
+        raise InputError(f"{where}: its values are no numbers; give a list of them")
     if not low < high:
         raise InputError(f"{where}: low must be below high, not {shown(low)} and {shown(high)}")
     log, step = table.get("log", False), table.get("step")

@@ -3,6 +3,8 @@
 A *fold* is one division into train, validation and test part. To a compiled program a fold is
 data: arrays whose sizes all folds of a protocol share, standardised by the fold's train rows,
 with weights that say which rows count where. No program is compiled for a fold.
+
+What is *judged* of a part are songs. Where a song has several rows, chunks of it, they vote.
 """
 
 from collections.abc import Sequence
@@ -41,6 +43,12 @@ class Sizes(NamedTuple):
     num_eval: int  # rows of the largest validation and test part together
     num_features: int
     num_classes: int
+    num_songs: int = 0  # of those parts, likewise; 0 where each row is a song of its own
+
+    @property
+    def num_judged(self) -> int:
+        """Predictions of a member: of songs, where those have several rows."""
+        return self.num_songs or self.num_eval
 
 
 class FoldArrays(NamedTuple):
@@ -57,6 +65,10 @@ class FoldArrays(NamedTuple):
     y_eval: Any  # (num_eval,) int32
     validation_weight: Any  # (num_eval,) float32
     test_weight: Any  # (num_eval,) float32
+    song_eval: Any  # (num_eval,) int32, the number of the row's song, 0 where padding
+    y_song: Any  # (num_songs,) int32
+    validation_song_weight: Any  # (num_songs,) float32
+    test_song_weight: Any  # (num_songs,) float32
 
 
 class Scaler(NamedTuple):
@@ -82,12 +94,33 @@ def unseen_genres(table: "FeatureTable", folds: Sequence[Fold]) -> list[str]:
 
 def sizes_of(table: "FeatureTable", folds: Sequence[Fold]) -> Sizes:
     """Returns the sizes that the arrays of all folds fit into."""
+    judged = [len(_judged(table, fold)[0]) for fold in folds]
     return Sizes(
         max(len(fold.train) for fold in folds),
         max(len(fold.validation) + len(fold.test) for fold in folds),
         len(table.features),
         len(table.genres),
+        max(judged) if table.is_chunked else 0,
     )
+
+
+def songs_of(songs: NDArray[np.int32]) -> tuple[Rows, Rows]:
+    """Numbers the songs of some rows anew, from 0 in the order of their first rows.
+
+    Args:
+      songs: (rows,) of the table's numbers.
+
+    Returns:
+      (songs,) the place among the rows of each song's first; (rows,) the number of each row's.
+    """
+    _, first, number = np.unique(songs, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return first[order], np.argsort(order)[number]
+
+
+def judged_rows(table: "FeatureTable", rows: Rows) -> Rows:
+    """Returns the rows that stand for what is judged of a part: the first of each song in it."""
+    return rows[songs_of(table.songs[rows])[0]]
 
 
 def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
@@ -115,6 +148,8 @@ def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
     evaluated = np.concatenate([fold.validation, fold.test]).astype(np.intp)
     count, missing = len(fold.validation), sizes.num_eval - len(evaluated)
     parts = np.repeat([0, 1, 2], [count, len(fold.test), missing])
+    first, number = _judged(table, fold)
+    songs = parts[first] if sizes.num_songs else parts[:0]
     return FoldArrays(
         x_train=_filled(_scaled(table, fold.train, scaler), sizes.num_train),
         y_train=_filled(table.y[fold.train], sizes.num_train),
@@ -124,7 +159,23 @@ def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
         y_eval=_filled(table.y[evaluated], sizes.num_eval),
         validation_weight=(parts == 0).astype(np.float32),
         test_weight=(parts == 1).astype(np.float32),
+        song_eval=_filled(number, sizes.num_eval),
+        y_song=_filled(table.y[evaluated[first]][: sizes.num_songs], sizes.num_songs),
+        validation_song_weight=_filled((songs == 0).astype(np.float32), sizes.num_songs),
+        test_song_weight=_filled((songs == 1).astype(np.float32), sizes.num_songs),
     )
+
+
+def _judged(table: "FeatureTable", fold: Fold) -> tuple[Rows, NDArray[np.int32]]:
+    """Numbers the songs of both parts to evaluate: one that is in both is two.
+
+    Returns:
+      (songs,) the place of each song's first row; (rows,) the number of each row's song.
+    """
+    first, number = songs_of(table.songs[fold.validation])
+    other, others = songs_of(table.songs[fold.test])
+    places = np.concatenate([first, len(fold.validation) + other])
+    return places, np.concatenate([number, len(first) + others]).astype(np.int32)
 
 
 def _scaled(table: "FeatureTable", rows: Rows, scaler: Scaler) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The download of the feature table from Kaggle, within bounds of time.
+"""The download of a feature table from Kaggle, within bounds of time.
 
 kagglehub is not imported before it is needed, because a command's start-up time counts.
 """
@@ -16,18 +16,22 @@ T = TypeVar("T")
 
 HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 PATH = "Data/features_30_sec.csv"
+PATH_3 = "Data/features_3_sec.csv"
 
 PROBE_URL = "https://api.kaggle.com"
 PROBE_SECONDS = 4.0
 """How long Kaggle may take to answer at all before it counts as out of reach."""
 DOWNLOAD_SECONDS = 120.0
-"""How long the download of the 1 MB file may take, once Kaggle answers."""
+"""How long the download of a file of 1 or 11 MB may take, once Kaggle answers."""
 MAX_BYTES = 20_000_000
 """What is larger is not the file."""
 
 
-def download() -> bytes:
-    """Downloads the file from Kaggle.
+def download(path: str = PATH) -> bytes:
+    """Downloads a file of the data set from Kaggle.
+
+    Args:
+        path: ``PATH`` or ``PATH_3``.
 
     Raises:
         InputError: Kaggle is out of reach, refuses, stalls, or sends far too much.
@@ -37,7 +41,7 @@ def download() -> bytes:
     except Exception as error:
         raise InputError(f"Kaggle is out of reach ({type(error).__name__})") from error
     try:
-        return _within(DOWNLOAD_SECONDS, _fetch)
+        return _within(DOWNLOAD_SECONDS, lambda: _fetch(path))
     # kagglehub documents no set of exceptions: HTTP, file system and its own ones all occur.
     except Exception as error:
         raise InputError(f"the download from Kaggle failed ({_reason(error)})") from error
@@ -50,15 +54,15 @@ def _probe() -> None:
     requests.head(PROBE_URL, timeout=PROBE_SECONDS)
 
 
-def _fetch() -> bytes:
+def _fetch(path: str) -> bytes:
     import kagglehub
 
     # Forced, since kagglehub's own cache would serve a damaged copy again and again.
-    path = Path(kagglehub.dataset_download(HANDLE, path=PATH, force_download=True))
-    with path.open("rb") as file:
+    found = Path(kagglehub.dataset_download(HANDLE, path=path, force_download=True))
+    with found.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        path.unlink()
+        found.unlink()
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
     return content
 

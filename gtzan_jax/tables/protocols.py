@@ -1,4 +1,8 @@
-"""Protocols: how songs are divided into folds, and what the figures of each mean."""
+"""Protocols: how songs are divided into folds, and what the figures of each mean.
+
+Songs are divided, whatever a table's rows are, and the chunks of a song follow it. One protocol
+divides chunks, to show what that does; see ``Protocol.leak``.
+"""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -9,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.metrics import METRICS
+from gtzan_jax.metrics import CHUNK_METRICS, METRICS
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold, FoldArrays, Rows, Sizes, arrays_of, sizes_of
 from gtzan_jax.tables.splits import (
@@ -30,6 +34,9 @@ ARTISTS_APART = ("artist_folds", "fault_filtered")
 """The protocols that test on artists that were not trained on, the one to trust first."""
 
 
+LEAK = "LEAK: chunks of one song are on both sides"
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A named way to divide songs.
@@ -41,6 +48,8 @@ class Protocol:
       note: the question that it answers, and what its numbers mean, for reports.
       takes_num_folds: whether the number of folds is the user's choice.
       goes_by: the list of GTZAN's tracks that it goes by, if any; see ``lists``.
+      leak: what is wrong with its figures, if it divides rows where it should divide songs. All
+        that is shown of it says so, in red where there is colour.
     """
 
     name: str
@@ -50,12 +59,22 @@ class Protocol:
     note: str
     takes_num_folds: bool = False
     goes_by: str = ""
+    leak: str = ""
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The figures that it has: those on the validation part only where it selects on it."""
+        """The figures that it has on a table of songs; see :meth:`metrics_of`."""
+        return self.metrics_of(is_chunked=False)
+
+    def metrics_of(self, is_chunked: bool) -> tuple[str, ...]:
+        """Returns the figures that it has: those on the validation part where it selects on it.
+
+        Args:
+          is_chunked: whether the rows of the table are chunks of songs.
+        """
         unused = "validation" if self.select_on == "test" else " "
-        return tuple(metric for metric in METRICS if not metric.startswith(unused))
+        hidden = () if is_chunked else CHUNK_METRICS
+        return tuple(m for m in METRICS if not m.startswith(unused) and m not in hidden)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +104,17 @@ class Division:
         return tuple(arrays_of(self.table, fold, self.sizes) for fold in self.folds)
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """The figures that there are of its folds."""
+        return self.protocol.metrics_of(self.table.is_chunked)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What every row of a table of its figures says, by column: sample and leak, if any."""
+        marks = {"data": "sample"} if self.table.is_sample else {}
+        return marks | ({"leak": self.protocol.leak} if self.protocol.leak else {})
+
+    @property
     def note(self) -> str:
         """How the songs are divided, in a few words for figures."""
         return split_note(self.protocol.name, self.split_seed, len(self.folds))
@@ -94,7 +124,7 @@ def divide(table: "FeatureTable", protocol: str, split_seed: int, num_folds: int
     """Divides a table by a protocol; see :func:`folds_of`."""
     folds = folds_of(table, protocol, split_seed, num_folds)
     goes_by = PROTOCOLS[protocol].goes_by
-    left_out = lists.left_out(table, goes_by) if goes_by else ()
+    left_out = lists.left_out(table.by_song, goes_by) if goes_by else ()
     return Division(table, PROTOCOLS[protocol], split_seed, tuple(folds), left_out)
 
 
@@ -104,7 +134,7 @@ def split_note(protocol: str, split_seed: int, num_folds: int) -> str:
 
 
 def folds_of(table: "FeatureTable", name: str, split_seed: int, num_folds: int) -> list[Fold]:
-    """Divides a table.
+    """Divides a table's songs, and with them its rows.
 
     Args:
       table: the feature table.
@@ -113,34 +143,54 @@ def folds_of(table: "FeatureTable", name: str, split_seed: int, num_folds: int) 
       num_folds: of protocols that have a choice.
 
     Raises:
-      InputError: the seed is out of range, a part would be empty, or the table is not GTZAN's
-        and the protocol goes by a list of GTZAN's tracks.
+      InputError: the seed is out of range, a part would be empty, the table is not GTZAN's and
+        the protocol goes by a list of GTZAN's tracks, or it has no chunks, and those are divided.
     """
     if not 0 <= split_seed < 2**32:
         raise InputError(f"split seed {split_seed} is not between 0 and {2**32 - 1}")
     protocol = PROTOCOLS[name]
+    if protocol.leak and not table.is_chunked:
+        raise InputError(
+            f"{table.source}: {name} shows what dividing chunks does, and this table has a row a "
+            "song; give a table of chunks, such as --data=sample3, or take another protocol"
+        )
+    if protocol.leak:
+        return protocol.divide(table, split_seed, num_folds)
+    songs = table.by_song
     if protocol.goes_by:
-        lists.check_known(table, protocol.goes_by)
-    return protocol.divide(table, split_seed, num_folds)
+        lists.check_known(songs, protocol.goes_by)
+    return [with_rows(table, fold) for fold in protocol.divide(songs, split_seed, num_folds)]
+
+
+def with_rows(table: "FeatureTable", fold: Fold) -> Fold:
+    """Returns a fold of a table's rows. fold: of its songs, by their numbers."""
+    ends = np.cumsum(np.bincount(table.songs))
+    rows_of = np.split(np.argsort(table.songs, kind="stable"), ends[:-1])
+    parts = [[rows_of[song] for song in part] for part in (fold.train, fold.validation, fold.test)]
+    return Fold(*(np.concatenate(rows) if rows else ends[:0] for rows in parts))
 
 
 def groups_of(table: "FeatureTable") -> NDArray[np.int32]:
     """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
-    Rows whose features are exactly equal are one group, and so are those of one artist, where the
-    list of artists knows the track. Every other row is a group of its own. Songs of one artist
-    are alike, so groups, not rows, are what resampling draws.
+    Rows of one song are one group, and so are those whose features are exactly equal, and those
+    of one artist, where the list of artists knows the track. Every other song is a group of its
+    own. Songs of one artist are alike, so groups, not rows, are what resampling draws.
     """
-    rows_of: dict[int, list[int]] = {}
-    for row, listed in enumerate(lists.look_up(table, lists.ARTIST_FOLDS)):
+    songs = table.by_song
+    songs_of: dict[int, list[int]] = {}
+    for song, listed in enumerate(lists.look_up(songs, lists.ARTIST_FOLDS)):
         if listed:
-            rows_of.setdefault(listed.artist, []).append(row)
-    return _merged(len(table.y), [*rows_of.values(), *table.repeats])
+            songs_of.setdefault(listed.artist, []).append(song)
+    groups: NDArray[np.int32] = _merged(len(songs.y), [*songs_of.values(), *songs.repeats])
+    return groups[table.songs]
 
 
-def _repeats_of(table: "FeatureTable") -> NDArray[np.int32]:
-    """Returns the group of each row, where exact repeats alone are a group."""
-    return _merged(len(table.y), table.repeats)
+def repeats_of(table: "FeatureTable") -> NDArray[np.int32]:
+    """Returns the group of each row, where the rows of a song and exact repeats are a group."""
+    songs = table.by_song
+    groups: NDArray[np.int32] = _merged(len(songs.y), songs.repeats)
+    return groups[table.songs]
 
 
 def _merged(num_rows: int, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
@@ -156,7 +206,7 @@ def _assignment(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]
 
 
 def _holdout(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
-    return [holdout_split(table.y, _repeats_of(table), np.random.RandomState(seed))]
+    return [holdout_split(table.y, repeats_of(table), np.random.RandomState(seed))]
 
 
 def _kfold(table: "FeatureTable", seed: int, num_folds: int) -> list[Fold]:
@@ -176,7 +226,7 @@ def _mixed_artists(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fo
 
 def _stratified(table: "FeatureTable", rows: Rows, seed: int, num_folds: int) -> list[Fold]:
     random = np.random.RandomState(seed)
-    return random_folds(table.y, _repeats_of(table), rows, num_folds, random)
+    return random_folds(table.y, repeats_of(table), rows, num_folds, random)
 
 
 def _fault_filtered(table: "FeatureTable", _seed: int, _num_folds: int) -> list[Fold]:
@@ -267,6 +317,16 @@ PROTOCOLS: dict[str, Protocol] = {
             "of one artist are on both sides. The difference between the two is what it is worth "
             "to have trained on the artists, and what else the published folds differ in.",
             goes_by=lists.ARTIST_FOLDS,
+        ),
+        Protocol(
+            "leaky_chunks",
+            _assignment,
+            f"{LEAK}; random 70:30 split of chunks, split seed {{split_seed}}",
+            "test",
+            f"{LEAK}. A network need only know a song again, so that its figures say nothing "
+            "about songs that it has not heard. It is here to show how much that is: reports of "
+            "0.90 on three-second chunks divide them so. The configs are ranked by the test part.",
+            leak=LEAK,
         ),
     )
 }

@@ -1,8 +1,10 @@
 """The feature table: its columns, and what is kept of a valid one."""
 
+import functools
+import re
 import reprlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,40 +39,96 @@ COLUMNS: tuple[str, ...] = ("filename", "length", *FEATURES, "label")
 """The 60 columns of the CSV, in its order."""
 
 FILE_NAME = "features_30_sec.csv"
+FILE_NAME_3 = "features_3_sec.csv"
+
+SAMPLES = ("sample", "sample3")
+"""The sources of the embedded synthetic tables: of songs, and of their chunks."""
+
+CHUNK = re.compile(r"(?P<song>.+\.(?:\d{5}|sample\d\d))\.(?P<chunk>\d{1,2})(?:\.\w+)?", re.ASCII)
+"""The name of a chunk: blues.00000.wav is a song, blues.00000.3.wav a chunk of it.
+
+Five digits before the chunk's number, or the sample's stand-in for them: years and versions, as in
+live.2020.3.wav, are no songs' numbers.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is one track."""
+    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is one song, or a chunk of one."""
 
-    x: NDArray[np.float32]  # (tracks, features)
-    y: NDArray[np.int32]  # (tracks,), indexes genres
+    x: NDArray[np.float32]  # (rows, features)
+    y: NDArray[np.int32]  # (rows,), indexes genres
     tracks: tuple[str, ...]  # file names
     features: tuple[str, ...]
     genres: tuple[str, ...]  # alphabetical
     sha256: str  # of the CSV text with LF line ends, without a byte-order mark
-    source: str  # "sample", "kaggle", or the path as given
+    source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path as given
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
-    notice: str = ""  # why the sample stands in for the real table; "" if it does not
+    notice: str = ""  # what to know before its figures are believed; "" if nothing
 
     def __repr__(self) -> str:
-        tracks, features = self.x.shape
         return (
-            f"FeatureTable({tracks:,} tracks × {features} features, {len(self.genres)} genres, "
-            f"source {reprlib.repr(self.source)})"
+            f"FeatureTable({self.rows_note} × {len(self.features)} features, "
+            f"{len(self.genres)} genres, source {reprlib.repr(self.source)})"
         )
 
     @property
     def is_sample(self) -> bool:
-        """Whether this is the embedded synthetic sample."""
-        return self.source == "sample"
+        """Whether this is an embedded synthetic sample."""
+        return self.source in SAMPLES
+
+    @functools.cached_property
+    def songs(self) -> NDArray[np.int32]:
+        """(rows,) the number of each row's song, from 0 in the order of their first rows."""
+        numbers: dict[str, int] = {}
+        chunks = map(CHUNK.fullmatch, self.tracks)
+        names = (c["song"] if c else track for c, track in zip(chunks, self.tracks, strict=True))
+        return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
+
+    @property
+    def num_songs(self) -> int:
+        """Songs that the rows are of."""
+        return int(self.songs.max()) + 1
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether songs have several rows: chunks of them."""
+        return self.num_songs < len(self.y)
+
+    @functools.cached_property
+    def by_song(self) -> "FeatureTable":
+        """The table with the first row of each song alone; itself where no song has more.
+
+        Songs that have exactly equal rows are its repeats.
+        """
+        if not self.is_chunked:
+            return self
+        first = np.unique(self.songs, return_index=True)[1]
+        alike = [sorted({int(song) for song in self.songs[list(rows)]}) for rows in self.repeats]
+        return replace(
+            self,
+            x=self.x[first],
+            y=self.y[first],
+            tracks=tuple(self.tracks[row] for row in first),
+            repeats=tuple(tuple(songs) for songs in alike if len(songs) > 1),
+        )
+
+    @property
+    def rows_note(self) -> str:
+        """What the rows are and how many."""
+        return rows_note(len(self.y), self.num_songs)
 
     def note(self, split: str = "") -> str:
         """Returns the caption of figures: the source of the data, and the split, if any."""
-        return data_note(self.source, len(self.y), split)
+        return data_note(self.source, self.rows_note, split)
 
 
-def data_note(source: str, tracks: int, split: str = "") -> str:
-    """Returns the caption of figures; see ``FeatureTable.note``."""
-    name = "SYNTHETIC sample, not GTZAN" if source == "sample" else Path(source).name
-    return f"Data: {name}; {tracks:,} tracks" + (f"; {split}" if split else "")
+def rows_note(rows: int, songs: int) -> str:
+    """Returns what the rows of a table are and how many."""
+    return f"{rows:,} tracks" if rows == songs else f"{rows:,} chunks of {songs:,} songs"
+
+
+def data_note(source: str, rows: str, split: str = "") -> str:
+    """Returns the caption of figures; see ``FeatureTable.note``. rows: from ``rows_note``."""
+    name = "SYNTHETIC sample, not GTZAN" if source in SAMPLES else Path(source).name
+    return f"Data: {name}; {rows}" + (f"; {split}" if split else "")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import re
 import reprlib
 import unicodedata
 from collections import Counter
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.tables.schema import COLUMNS, FEATURES, FILE_NAME, FeatureTable
+from gtzan_jax.tables.schema import CHUNK, COLUMNS, FEATURES, FeatureTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +30,7 @@ MIN_TRACKS = 20
 MIN_TRACKS_PER_GENRE = 2
 MAX_GENRES = 256  # a prediction is kept in a byte
 
-# The data set's own names: blues.00000.wav is a song, blues.00000.3.wav a chunk of it. Five digits
-# before the chunk's number: years and versions, as in live.2020.3.wav, are no songs' numbers.
-_CHUNK = re.compile(r"(?P<song>.+\.\d{5})\.\d{1,2}(\.\w+)?", re.ASCII)
+_MOST_LENGTHS = 1.5  # times the shortest chunk of a table the longest may last
 
 # What two spellings of one genre may differ in, besides capitals.
 
@@ -44,9 +41,10 @@ def parse_table(text: str, source: str) -> FeatureTable:
     """Validates the text of a CSV.
 
     Args:
-        text: 60 named columns in any order; at least 20 rows, of at least 2 genres with at
-            least 2 rows each; unique file names, no two of them chunks of one song; finite
-            numbers that fit into float32.
+        text: 60 named columns in any order; at least 20 songs, of at least 2 genres with at
+            least 2 songs each; a row a song, or a row for each chunk of the songs, which all names
+            then tell, and of which none is there twice or far longer than others; unique file
+            names; finite numbers that fit into float32.
         source: where the text is from, for messages and the table's ``source``.
 
     Raises:
@@ -111,9 +109,12 @@ def _validate(
     tracks = _texts(cells[:, 0], "filename", rows, source)
     labels = _texts(cells[:, -1], "label", rows, source)
     _check_unique(tracks, rows, source)
-    _check_no_chunks(tracks, rows, source)
-    _check_genres(labels, rows, source)
-    numbers = _numbers(cells[:, 1:-1], rows, source)[:, 1:]  # without length
+    first = _first_rows(tracks, labels, rows, source)
+    _check_genres([labels[i] for i in first], [rows[i] for i in first], source)
+    numbers = _numbers(cells[:, 1:-1], rows, source)
+    if len(first) < len(rows):
+        _check_lengths(numbers[:, 0], rows, source)
+    numbers = numbers[:, 1:]  # without length
     if (numbers == numbers[0]).all():
         raise InputError(f"{source}: every track has the same features: nothing can be learnt")
     genres, y = np.unique(np.array(labels), return_inverse=True)
@@ -181,21 +182,54 @@ def _check_unique(tracks: list[str], rows: list[str], source: str) -> None:
         first[track] = row
 
 
-def _check_no_chunks(tracks: list[str], rows: list[str], source: str) -> None:
-    """Refuses rows that are chunks of one song; one chunk a song is as good as the song."""
-    first: dict[str, str] = {}
-    for track, row in zip(tracks, rows, strict=True):
-        chunk = _CHUNK.fullmatch(track)
-        if not chunk:
-            continue
-        if chunk["song"] in first:
+def _first_rows(tracks: list[str], labels: list[str], rows: list[str], source: str) -> list[int]:
+    """Checks which rows are chunks of one song, and returns the first row of each song."""
+    chunks = [CHUNK.fullmatch(track) for track in tracks]
+    _check_kind(tracks, [bool(chunk) for chunk in chunks], rows, source)
+    first: dict[str, int] = {}
+    seen: dict[tuple[str, int], int] = {}
+    for i, (chunk, track) in enumerate(zip(chunks, tracks, strict=True)):
+        song = chunk["song"] if chunk else track
+        head = first.setdefault(song, i)
+        number = int(chunk["chunk"]) if chunk else 0
+        twin = seen.setdefault((song, number), i)
+        if twin != i:
             raise InputError(
-                f"{source}, {row}, column 'filename': {reprlib.repr(track)} is a chunk of the same "
-                f"song as {first[chunk['song']]}, and a song in both the train and the test part "
-                f"would make accuracy look 5 to 20 points better than it is; give {FILE_NAME}, "
-                f"or another table with one row a song"
+                f"{source}, {rows[i]}, column 'filename': {reprlib.repr(track)} is the same chunk "
+                f"as {reprlib.repr(tracks[twin])}, {rows[twin]}; keep one of them"
             )
-        first[chunk["song"]] = row
+        if labels[i] != labels[head]:
+            raise InputError(
+                f"{source}, {rows[i]}, column 'label': {reprlib.repr(labels[i])}, but "
+                f"{rows[head]} has {reprlib.repr(labels[head])} for a chunk of the same song; "
+                "give a song one genre"
+            )
+    if len(first) < MIN_TRACKS:
+        raise InputError(
+            f"{source}: chunks of {len(first)} songs, but at least {MIN_TRACKS} songs are needed"
+        )
+    return list(first.values())
+
+
+def _check_kind(tracks: list[str], is_chunk: list[bool], rows: list[str], source: str) -> None:
+    """Refuses songs and chunks in one table: a song would be in it whole, and in parts."""
+    if any(is_chunk) and not all(is_chunk):
+        chunk, song = is_chunk.index(True), is_chunk.index(False)
+        raise InputError(
+            f"{source}, {rows[song]}, column 'filename': {reprlib.repr(tracks[song])} is no "
+            f"chunk, as {reprlib.repr(tracks[chunk])} of {rows[chunk]} is; give a table of songs, "
+            "or one of chunks such as 'blues.00000.3.wav'"
+        )
+
+
+def _check_lengths(lengths: NDArray[np.float64], rows: list[str], source: str) -> None:
+    """Refuses chunks that last far longer than others, which whole songs among them would."""
+    short, long = int(lengths.argmin()), int(lengths.argmax())
+    if lengths[short] <= 0 or lengths[long] > _MOST_LENGTHS * lengths[short]:
+        raise InputError(
+            f"{source}, {rows[long]}, column 'length': {lengths[long]:g} audio samples, but "
+            f"{lengths[short]:g} in {rows[short]}; chunks must be of nearly one length"
+        )
 
 
 def _check_genres(labels: list[str], rows: list[str], source: str) -> None:

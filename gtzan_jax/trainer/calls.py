@@ -22,7 +22,7 @@ class _Part(NamedTuple):
 
     state: State  # on the devices
     histories: list[jax.Array]  # (members, epochs of a call, metrics) for each call
-    predicted: jax.Array  # (members, num_eval) uint8
+    predicted: jax.Array  # (members, num_judged) uint8
 
 
 class InFlight(NamedTuple):

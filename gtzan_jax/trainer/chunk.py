@@ -45,8 +45,8 @@ class Trained:
     Attributes:
       history: (members, epochs from first to last, metrics) float32, as ``metrics.METRICS``; 0
         for epochs after a member's last.
-      predicted: (members, num_eval) uint8, classes predicted after the best epoch for the fold's
-        rows to evaluate.
+      predicted: (members, num_judged) uint8, classes predicted after the best epoch for what is
+        judged of the fold: its rows to evaluate, or their songs where those vote.
       last: (members,) int32, the epoch after which training stopped, from 1; the chunk's last
         unless it stopped early.
       best: (members,) int32, the epoch whose weights are kept; the last unless members stop early.

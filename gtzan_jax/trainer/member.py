@@ -67,7 +67,7 @@ class Outcome(NamedTuple):
 
     state: State
     history: jax.Array  # (drawn epochs, metrics) float32, 0 for epochs that are not trained
-    predicted: jax.Array  # (num_eval,) uint8, classes that the kept parameters predict
+    predicted: jax.Array  # (num_judged,) uint8, classes that the kept parameters predict
 
 
 class _Trained(NamedTuple):
@@ -172,7 +172,8 @@ def make_train(
             return Outcome(state, carry.history.at[index].set(row), predicted)
 
         history = jnp.zeros((draws.order.shape[0], len(METRICS)), jnp.float32)
-        begun = Outcome(state, history, jnp.zeros(fold.y_eval.shape, jnp.uint8))
+        judged = fold.y_song if fold.y_song.size else fold.y_eval
+        begun = Outcome(state, history, jnp.zeros(judged.shape, jnp.uint8))
         outcome: Outcome = lax.fori_loop(0, epochs, epoch, begun)
         if outcome.state.stopping is not None:
             predicted = _evaluate(static, hyper, outcome.state.kept, fold)[1]
@@ -282,16 +283,44 @@ def _evaluate(
     """Evaluates a member.
 
     Returns:
-      (4,) mean loss and accuracy on the validation and the test part, 0 without rows; and
-      (num_eval,) uint8 predicted classes.
+      (6,) mean loss and accuracy on the validation and the test part, then the accuracy of chunks
+      on both, 0 without rows or without chunks; and (num_judged,) uint8 predicted classes.
     """
     logits = static.family.apply(params, fold.x_eval, hyper.model, None)
     score = _score(logits, fold.y_eval, static.loss)
     weights = jnp.stack([fold.validation_weight, fold.test_weight])
-    sums = jnp.sum(weights[:, None] * score[None], axis=2)
-    counts = jnp.sum(weights, axis=1, keepdims=True)
-    means = (sums / jnp.maximum(counts, 1.0)).reshape(-1)
-    return means, jnp.argmax(logits, axis=-1).astype(jnp.uint8)
+    means = _means(score, weights)  # (parts, loss and accuracy)
+    if not fold.y_song.size:
+        chunks = jnp.zeros((2,), jnp.float32)
+        return jnp.concatenate([means.reshape(-1), chunks]), _classes(logits)
+    voted = _vote(logits, jnp.sum(weights, axis=0), fold)
+    right = (voted == fold.y_song.astype(jnp.uint8)).astype(jnp.float32)
+    by_song = jnp.stack([fold.validation_song_weight, fold.test_song_weight])
+    songs = jnp.concatenate([means[:, :1], _means(right[None], by_song)], axis=1)
+    return jnp.concatenate([songs.reshape(-1), means[:, 1]]), voted
+
+
+def _vote(logits: jax.Array, weight: jax.Array, fold: FoldArrays) -> jax.Array:
+    """Returns (num_songs,) uint8: the class of the largest mean log-probability of the chunks.
+
+    Args:
+      logits: (num_eval, classes) float32.
+      weight: (num_eval,) float32, 1 where a row counts.
+      fold: the fold.
+    """
+    votes = jax.nn.log_softmax(logits) * weight[:, None]
+    return _classes(jax.ops.segment_sum(votes, fold.song_eval, fold.y_song.shape[0]))
+
+
+def _classes(scores: jax.Array) -> jax.Array:
+    """Returns (rows,) uint8 classes of the largest scores. scores: (rows, classes)."""
+    return jnp.argmax(scores, axis=-1).astype(jnp.uint8)
+
+
+def _means(figures: jax.Array, weights: jax.Array) -> jax.Array:
+    """Returns (parts, figures) means, 0 without rows. figures: (figures, rows), weights by part."""
+    sums = jnp.sum(weights[:, None] * figures[None], axis=2)
+    return sums / jnp.maximum(jnp.sum(weights, axis=1, keepdims=True), 1.0)
 
 
 def _score(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:

@@ -302,4 +302,8 @@ def _fold_shapes(sizes: Sizes) -> FoldArrays:
         y_eval=array(np.int32, evaluated),
         validation_weight=array(np.float32, evaluated),
         test_weight=array(np.float32, evaluated),
+        song_eval=array(np.int32, evaluated),
+        y_song=array(np.int32, sizes.num_songs),
+        validation_song_weight=array(np.float32, sizes.num_songs),
+        test_song_weight=array(np.float32, sizes.num_songs),
     )

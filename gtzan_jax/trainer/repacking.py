@@ -28,7 +28,7 @@ class _Ended(NamedTuple):
     """What a member has come to so far; see :class:`Trained`."""
 
     history: np.ndarray  # (epochs of the sweep, metrics) float32
-    predicted: np.ndarray  # (num_eval,) uint8
+    predicted: np.ndarray  # (num_judged,) uint8
     last: int
     best: int
 

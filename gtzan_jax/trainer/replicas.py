@@ -26,7 +26,7 @@ class Replica(NamedTuple):
 
     params: dict[str, np.ndarray]  # by name, without padding
     history: np.ndarray  # (epochs trained, metrics) float32, as metrics.METRICS
-    predicted: np.ndarray  # (num_eval,) uint8, classes predicted after the best epoch
+    predicted: np.ndarray  # (num_judged,) uint8, classes predicted after the best epoch
     best: int  # the epoch of the params, from 1; the last unless the config stops early
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gtzan_jax.analysis import endings
-from gtzan_jax.rundir.ranking import result_metrics
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.text import printable
 from gtzan_jax.views.text import by_stem, counted, plus_minus
@@ -53,11 +52,14 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     print()
     for line in _top_of_table(run):
         print(line)
+    if run.manifest.data.is_chunked:
+        print("accuracy: of songs, by the mean log-probability of their chunks; ranked by it")
     diverged = int(results["diverged"].sum())
     if diverged:
         print(f"{diverged:,} of {len(results):,} configs diverged; they rank last")
     if run.retrained is not None:
         print(retraining_line(run.retrained))
+    warn_of_leak(run.protocol.leak)
     if run.is_sample:
         print("these figures are from the SYNTHETIC sample and say nothing about music")
     folder = run.run
@@ -88,6 +90,13 @@ def retraining_line(history: "pd.DataFrame") -> str:
 def warn(sentence: str) -> None:
     """Prints a warning to standard error."""
     print(f"warning: {printable(sentence)}", file=sys.stderr)
+
+
+def warn_of_leak(leak: str) -> None:
+    """Says what is wrong with a protocol's figures, in red on a terminal, unless nothing is."""
+    if leak:
+        sentence = f"{leak}: these figures say nothing about songs that were not trained on"
+        print(f"\033[1;31m{sentence}\033[0m" if sys.stderr.isatty() else sentence, file=sys.stderr)
 
 
 def warn_of_sample(table: "FeatureTable") -> None:
@@ -122,7 +131,7 @@ def import_meanwhile(*modules: str) -> None:
 
 def _top_of_table(run: "FinishedRun") -> list[str]:
     """Returns the best configs as lines of at most 80 letters, for any axes."""
-    accuracies = [name for name in result_metrics(run.sweep.protocol) if name in _SHOWN]
+    accuracies = [name for name in run.metrics if name in _SHOWN]
     heads = ["rank", *(_SHOWN[name] for name in accuracies)]
     lines = _row(heads, ", ".join(by_stem(run.sweep.configs[0])))
     for place, row in enumerate(run.results.head(_TOP).to_dict("records"), start=1):
@@ -132,7 +141,11 @@ def _top_of_table(run: "FinishedRun") -> list[str]:
     return lines
 
 
-_SHOWN = {"validation_accuracy": "validation", "test_accuracy": "accuracy"}
+_SHOWN = {
+    "validation_accuracy": "validation",
+    "test_accuracy": "accuracy",
+    "test_chunk_accuracy": "by chunk",
+}
 
 
 def _row(cells: list[str], description: str) -> list[str]:

@@ -51,7 +51,9 @@ def run_name(place: int, config: Config) -> str:
     return f"{place:04d}_{config.name}"
 
 
-def write_runs(folder: Path, sweep: Sweep, history: "History", order: Sequence[str]) -> None:
+def write_runs(
+    folder: Path, sweep: Sweep, history: "History", order: Sequence[str], is_chunked: bool = False
+) -> None:
     """Writes members as runs with their hyperparameters and curves.
 
     There is a folder for every member, or for those of the best configs where there would be
@@ -63,9 +65,10 @@ def write_runs(folder: Path, sweep: Sweep, history: "History", order: Sequence[s
       sweep: that was trained.
       history: of all members.
       order: ids of the configs, best first.
+      is_chunked: whether it was trained on chunks of songs.
     """
-    metrics = PROTOCOLS[sweep.protocol].metrics
-    _write(folder, [_experiment(sweep)])
+    metrics = PROTOCOLS[sweep.protocol].metrics_of(is_chunked)
+    _write(folder, [_experiment(sweep, is_chunked)])
     ending = _session_end()
     num_runs = len(history.members) // len(history.config_ids)
     shown = order[: max(1, MAX_RUNS // num_runs)]
@@ -111,13 +114,13 @@ def _folders_of_runs(history: "History") -> list[str]:
     ]
 
 
-def _experiment(sweep: Sweep) -> Summary:
+def _experiment(sweep: Sweep, is_chunked: bool) -> Summary:
     """Describes the columns of the HParams page: hyperparameters with domains, metrics."""
     return summary_v2.hparams_config_pb(
         hparams=[summary_v2.HParam(name, _domain(sweep, name)) for name in sweep.axes],
         metrics=[
             summary_v2.Metric(metric, display_name=metric)
-            for metric in result_metrics(sweep.protocol)
+            for metric in result_metrics(sweep.protocol, is_chunked)
         ],
     )
 

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_chunks
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import ParameterGrid
@@ -23,6 +24,8 @@ from gtzan_jax.analysis.classical import (
     scores_table,
 )
 from gtzan_jax.analysis.selection import accuracy_interval
+from gtzan_jax.tables.folds import judged_rows
+from gtzan_jax.tables.protocols import groups_of
 
 QUICK = ("SVM (RBF)", "LDA", "Gaussian naive Bayes", "decision tree")
 
@@ -216,3 +219,30 @@ def test_the_real_table(real_table_path):
             if not np.isnan(column[name]):
                 hits = np.concatenate([outcome.hits for outcome in outcomes])
                 assert hits.mean() == pytest.approx(column[name], abs=0.03), (protocol, name)
+
+
+# Tables of chunks.
+
+
+@pytest.mark.parametrize("num_genres", [2, 4])
+@pytest.mark.parametrize("name", ["LDA", "SVM (RBF)"])
+def test_the_chunks_of_a_song_vote(name, num_genres):
+    table = make_chunks(60, num_genres, num_features=5)
+    [fold] = divide(table, "holdout", 0, 5).folds
+    models = some_models([name])
+    [outcome] = outcomes_of(models, table, [fold])[name]
+    [fitted] = refit(models[name], table, [fold], [outcome])
+    x = table.x[fold.test].astype(np.float64)
+    scores = fitted.predict_proba(x) if name == "LDA" else fitted.decision_function(x)
+    if scores.ndim == 1:
+        scores = np.stack([-scores, scores], axis=1)
+    frame = pd.DataFrame(scores).assign(y=table.y[fold.test])
+    songs = frame.groupby(table.songs[fold.test], sort=False)
+    right = songs[list(range(num_genres))].mean().to_numpy().argmax(axis=1) == songs["y"].first()
+    np.testing.assert_array_equal(outcome.hits, right)
+    by_chunk = accuracy_score(table.y[fold.test], fitted.predict(x))
+    assert outcome.chunk_accuracy == pytest.approx(by_chunk)
+    groups = groups_of(table)[judged_rows(table, fold.test)]
+    scores = scores_table({"holdout": Judged({name: [outcome]}, groups)})
+    assert scores["chunk_accuracy"].tolist() == pytest.approx([by_chunk], abs=1e-7)
+    assert scores["tested"].tolist() == [len(right)]

@@ -41,6 +41,7 @@ KAGGLE = Data(
     source="gone.csv",
     sha256=KAGGLE_SHA256,
     tracks=1000,
+    songs=1000,
     features=57,
     genres=["blues", "rock"],
     repeats=[],

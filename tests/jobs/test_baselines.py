@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -15,18 +17,21 @@ from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import classical_models, importance_table
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.jobs import contender
-from gtzan_jax.jobs.baselines import Request, divisions_of, run_baselines, summary, with_validation
+from gtzan_jax.jobs.baselines import Request, run_baselines, summary
 from gtzan_jax.jobs.contender import OURS, Contender, best_of, outcome_of
+from gtzan_jax.jobs.divisions import divisions_of, with_validation
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
-from gtzan_jax.tables.protocols import PROTOCOLS, Division
+from gtzan_jax.tables.protocols import LEAK, PROTOCOLS, Division, repeats_of
+from gtzan_jax.tables.sample import chunks_text
+from gtzan_jax.tables.validation import parse_table
 from gtzan_jax.trainer.replicas import replicate
 
 QUICK = ("LDA", "decision tree")
 TINY = ("epochs=3", "axes.num_units1=[16]", "axes.num_units2=[8]", "axes.num_units3=[8]")
 TINY += ("axes.activation=['relu']", "axes.optimizer=['adam']", "axes.dropout1=[0.1,0.5]")
-NAMES = list(PROTOCOLS)
+NAMES = [name for name, protocol in PROTOCOLS.items() if not protocol.leak]
 
 
 def some_models(seed):
@@ -182,20 +187,20 @@ def test_mistakes_get_one_line_and_exit_code_2(tmp_path, flag, message):
 
 def test_protocols_of_other_tables_are_left_out_or_refused(table, capsys):
     unknown = dataclasses.replace(table, tracks=tuple(f"{i}.wav" for i in range(1000)))
-    sweep = load_sweep("baselines")
-    divisions = divisions_of(unknown, Request(), sweep)
+    divisions = divisions_of(unknown, "all", 0, 5)
     assert [d.protocol.name for d in divisions] == ["assignment", "holdout", "kfold"]
     warnings = capsys.readouterr().err.splitlines()
     assert len(warnings) == 3
     assert warnings[0].startswith("warning: fault_filtered is left out: ")
     with pytest.raises(InputError, match=r"0\.wav"):
-        divisions_of(unknown, Request(protocol="artist_folds"), sweep)
+        divisions_of(unknown, "artist_folds", 0, 5)
 
 
 def test_a_fold_without_a_validation_part_gets_a_fifth_of_the_train_part(table):
     (fold,) = divide(table, "assignment", 0, 5).folds
     repeats = tuple((int(a), int(b)) for a, b in fold.train[:100].reshape(-1, 2))
-    divided = with_validation(dataclasses.replace(table, repeats=repeats), fold, 0)
+    together = repeats_of(dataclasses.replace(table, repeats=repeats))
+    divided = with_validation(table, fold, 0, together)
     assert set(divided.train) | set(divided.validation) == set(fold.train)
     assert len(divided.train) + len(divided.validation) == len(fold.train)
     np.testing.assert_array_equal(divided.test, fold.test)
@@ -203,7 +208,41 @@ def test_a_fold_without_a_validation_part_gets_a_fifth_of_the_train_part(table):
     assert (np.abs(held - whole / 5) < 3).all()
     held_rows = set(divided.validation)
     assert all((a in held_rows) == (b in held_rows) for a, b in repeats)
-    assert with_validation(table, divided, 1) is divided
+    assert with_validation(table, divided, 1, together) is divided
+
+
+def test_chunks_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch, capsys):
+    header, *rows = chunks_text().splitlines()
+    few = re.compile(r"(blues|jazz|rock)\.sample[0-2]\d\.[0-2]\.")
+    text = "\n".join([header, *filter(few.match, rows)]) + "\n"
+    (tmp_path / "chunks.csv").write_text(text)
+    monkeypatch.setattr(classical, "classical_models", some_models)
+    request = Request(
+        data=str(tmp_path / "chunks.csv"), protocol="leaky_chunks", platform="cpu", overrides=TINY,
+        num_seeds=2, workdir=str(tmp_path / "out"),
+    )  # fmt: skip
+    found = run_baselines(request)
+    table = parse_table(text, "chunks.csv")
+    [fold] = divide(table, "leaky_chunks", 0, 5).folds
+    assert set(found.scores["tested"]) == {len(set(table.songs[fold.test]))}
+    assert (found.scores["accuracy"] != found.scores["chunk_accuracy"]).all()
+    told = json.loads((found.folder / "baselines.json").read_text(encoding="utf-8"))
+    assert told["protocols"][0]["leak"] == LEAK
+    assert "chunk_accuracy is the share of chunks" in told["notes"]["chunks"]
+    assert capsys.readouterr().err.startswith(LEAK)
+    assert f"leaky_chunks: {LEAK}" in summary(found)
+
+
+def test_a_table_of_chunks_is_divided_by_every_protocol_and_by_the_leaky_one():
+    table = load_table("sample3")
+    divisions = {d.protocol.name: d for d in divisions_of(table, "all", 0, 5)}
+    assert list(divisions) == list(PROTOCOLS)
+    for name, division in divisions.items():
+        for fold in division.folds:
+            songs = [set(table.songs[rows]) for rows in (fold.train, fold.validation, fold.test)]
+            assert all(len(one & other) == 0 for one, other in combinations(songs, 2)) == (
+                name != "leaky_chunks"
+            )
 
 
 # Our network.

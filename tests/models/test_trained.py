@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_sweep, make_table
+from conftest import make_chunks, make_sweep, make_table
 from finished_runs import random_model
 from scipy import special
 
@@ -75,6 +75,18 @@ def test_features_of_a_table_are_found_by_name(model):
     backwards = dataclasses.replace(TABLE, x=TABLE.x[:, ::-1], features=TABLE.features[::-1])
     np.testing.assert_array_equal(model.predict_proba(backwards), model.predict_proba(TABLE))
     np.testing.assert_array_equal(model.predict_proba(TABLE), model.predict_matrix(TABLE.x))
+
+
+def test_the_chunks_of_a_song_vote(model):
+    table = make_chunks(30)
+    by_chunk = np.log(by_hand(model, table.x.astype(np.float64)))
+    votes = np.exp(pd.DataFrame(by_chunk).groupby(table.songs).mean().to_numpy())
+    expected = votes / votes.sum(axis=1, keepdims=True)
+    probabilities = model.predict_proba(table)
+    assert probabilities.shape == (30, 4)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-4)
+    assert model.predict(table).tolist() == [model.genres[i] for i in expected.argmax(axis=1)]
+    assert len(model.predict_matrix(table.x)) == 91
 
 
 @pytest.mark.parametrize(

@@ -123,10 +123,10 @@ def test_a_chunk_that_is_written_twice_counts_once(tmp_path, store):
 
 
 @pytest.mark.usefixtures("store")
-def test_a_member_takes_24_bytes_an_epoch_and_one_a_row(tmp_path):
+def test_a_member_takes_four_bytes_a_figure_and_one_a_row(tmp_path):
     for path in tmp_path.glob("*.chunk"):
         checksum, header, figures = path.read_bytes().split(b"\n", 2)
-        assert (len(checksum), len(figures)) == (64, 2 * EPOCHS * 24 + 2 * EVALUATED)
+        assert (len(checksum), len(figures)) == (64, 2 * EPOCHS * 4 * len(METRICS) + 2 * EVALUATED)
         assert len(header) < 170 + 2 * 16
 
 

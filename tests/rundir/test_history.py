@@ -50,7 +50,7 @@ def test_configs_that_did_not_train_equally_often_have_no_grid(names):
 
 def stopped_early():
     """Two members of three epochs: the first stopped after its second, the first was its best."""
-    figures = np.arange(36, dtype=np.float32).reshape(2, 3, 6)
+    figures = np.arange(6 * len(METRICS), dtype=np.float32).reshape(2, 3, -1)
     figures[0, 2] = 0
     members = make_history([Member("a", 0, 0), Member("b", 0, 0)], figures)
     return dataclasses.replace(members, last=np.array([2, 3]), best=np.array([1, 3]))

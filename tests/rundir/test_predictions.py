@@ -1,7 +1,8 @@
 import dataclasses
 
 import numpy as np
-from conftest import make_history, make_sweep, make_table
+import pandas as pd
+from conftest import make_chunks, make_history, make_sweep, make_table
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import members_of
@@ -12,6 +13,27 @@ SWEEP = make_sweep(protocol="kfold", num_folds=3)
 TABLE = make_table(num_tracks=100)
 DIVISION = divide(TABLE, "kfold", 0, 3)
 MEMBERS = members_of(SWEEP, 3, [4, 5])
+
+
+def test_the_songs_of_all_folds_are_predicted_once_where_chunks_vote():
+    table = make_chunks(100)
+    division = divide(table, "kfold", 0, 3)
+    evaluated = division.sizes.num_judged
+    assert evaluated < division.sizes.num_eval
+    predicted = np.random.default_rng(0).integers(0, 4, (len(MEMBERS), evaluated), np.uint8)
+    figures = np.zeros((len(MEMBERS), 2, len(METRICS)), np.float32)
+    history = dataclasses.replace(make_history(MEMBERS, figures), predicted=predicted)
+    made = predictions_of(SWEEP, history, division)
+    assert sorted(table.songs[made.row]) == list(range(100))
+    np.testing.assert_array_equal(made.label, table.y[made.row])
+    np.testing.assert_array_equal(made.group, groups_of(table)[made.row])
+    for fold, parts in enumerate(division.folds):
+        start = len(set(table.songs[parts.validation]))
+        mine = made.row[made.fold == fold]
+        assert table.songs[mine].tolist() == pd.unique(table.songs[parts.test]).tolist()
+        member = MEMBERS.index((SWEEP.configs[2].id, fold, 5))
+        expected = predicted[member, start:][: len(mine)]
+        np.testing.assert_array_equal(made.predicted[2, 1, made.fold == fold], expected)
 
 
 def test_the_test_rows_of_all_folds_stand_in_one_row(tmp_path):

@@ -22,7 +22,7 @@ GOOD = {
     "weight_limit": [0, 0.5, 1e6],
     "input_noise": [0.0, 0.5, 100.0],
     "label_smoothing": [0.0, 0.1, 0.99],
-    "mixup": [0, 0.01, 0.4, 100.0],
+    "mixup": [0, 1e-12, 0.4, 100.0],
 }
 NO_NUMBERS = [True, None, "1", [1], {}, float("nan")]
 BAD = {
@@ -37,7 +37,7 @@ BAD = {
     "momentum": [-0.1, 1.0, 0.99999, *NO_NUMBERS],
     "nesterov": [0, 1, "true", None, [True]],
     "label_smoothing": [-0.1, 1.0, 0.991, *NO_NUMBERS],
-    "mixup": [-0.1, 0.009, 101, *NO_NUMBERS],
+    "mixup": [-0.1, 101, *NO_NUMBERS],
     "weight_decay": [-1e-9, 1001, *NO_NUMBERS],
     "l2": [-1e-9, 1001, float("inf"), *NO_NUMBERS],
     "max_norm": [-1, 1e7, float("inf"), *NO_NUMBERS],

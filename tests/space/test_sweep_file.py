@@ -169,7 +169,7 @@ def test_to_dict_reads_back(changes):
         ("axes.activation=['selu']", "it must be one of relu, leaky_relu"),
         ("axes.nesterov=[1]", "axes.nesterov must be true or false, not 1"),
         ("axes.nesterov=[true]", "axes.nesterov needs axes.momentum, with a value above 0"),
-        ("axes.mixup=[0.001]", "axes.mixup must be 0 (off) or a number from 0.01 to 100"),
+        ("axes.mixup=[-0.1]", "axes.mixup must be a number from 0 to 100"),
         ("axes.label_smoothing=[1.0]", "axes.label_smoothing must be at most 0.99"),
         ("axes.learning_rate=[0.0]", "axes.learning_rate must be a number from 1e-12"),
         ("axes.batch_size=[0]", "axes.batch_size must be a whole number from 1"),
@@ -186,6 +186,9 @@ def test_impossible_values_are_refused(override, message):
 @pytest.mark.parametrize("name", ["momentum", "nesterov"])
 def test_axes_of_sgd_are_refused_without_it(name):
     axes = {"momentum": [0.0, 0.9], "nesterov": [False, True]}
+    drawn = {"momentum": {"low": 0.0, "high": 0.9}, "optimizer": ["adam"]}
+    with pytest.raises(InputError, match=r"axes\.momentum is SGD's"):
+        make_sweep(axes=drawn, search={"kind": "random", "num_configs": 3})
     for optimizers in (["adam", "lion"], None):
         with pytest.raises(InputError, match=f"axes.{name} is SGD's; add 'sgd' to axes.optimizer"):
             make_sweep(
@@ -205,6 +208,9 @@ def test_parts_are_what_configs_and_reference_take_beyond_the_plain_network():
     assert make_sweep(axes=axes).parts == expected
     reference = {"num_units1": 8, "optimizer": "lion", "mixup": 0.2, "activation": "relu"}
     assert make_sweep(axes=axes, reference=reference).parts == expected | {"lion", "mixup"}
+    drawn = axes | {"max_norm": {"low": 0.0, "high": 3.0}, "dropout1": {"low": 0.1, "high": 0.5}}
+    random = {"kind": "random", "num_configs": 3}
+    assert make_sweep(axes=drawn, search=random).parts == expected | {"max_norm"}
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import make_fold, make_table
+from conftest import make_chunks, make_fold, make_table
 from sklearn.preprocessing import StandardScaler
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.tables.folds import Sizes, arrays_of, scaler_of, sizes_of, unseen_genres
+from gtzan_jax.tables.folds import Sizes, arrays_of, judged_rows, scaler_of, sizes_of, unseen_genres
 from gtzan_jax.tables.protocols import folds_of
 from gtzan_jax.tables.splits import random_split
 
@@ -108,5 +109,43 @@ def test_folds_are_laid_out_in_arrays_of_one_size():
         assert (one.shape, one.dtype) == (other.shape, other.dtype)
     kinds = {name: array.dtype for name, array in arrays._asdict().items()}
     assert kinds.pop("row") == np.uint32
-    assert {kinds.pop("y_train"), kinds.pop("y_eval")} == {np.dtype(np.int32)}
+    whole = [kinds.pop(name) for name in ("y_train", "y_eval", "song_eval", "y_song")]
+    assert set(whole) == {np.dtype(np.int32)}
     assert set(kinds.values()) == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("protocol", ["holdout", "leaky_chunks"])
+def test_songs_are_numbered_by_part(protocol):
+    table = make_chunks(60)
+    other = make_fold(np.arange(9), test=np.arange(9, 12))
+    [fold] = folds_of(table, protocol, 0, 5)
+    sizes = sizes_of(table, [fold, other])
+    arrays = arrays_of(table, fold, sizes)
+    frame = pd.DataFrame(
+        {
+            "part": np.repeat([0, 1], [len(fold.validation), len(fold.test)]),
+            "song": table.songs[np.r_[fold.validation, fold.test]],
+            "row": np.r_[fold.validation, fold.test],
+        }
+    )
+    songs = frame.groupby(["part", "song"], sort=False)
+    assert sizes.num_songs == sizes.num_judged == songs.ngroups
+    np.testing.assert_array_equal(arrays.song_eval, songs.ngroup())
+    first = songs["row"].first()
+    np.testing.assert_array_equal(arrays.y_song, table.y[first])
+    part = first.index.get_level_values("part")
+    np.testing.assert_array_equal(arrays.validation_song_weight, part == 0)
+    np.testing.assert_array_equal(arrays.test_song_weight, part == 1)
+    judged = [judged_rows(table, rows) for rows in (fold.validation, fold.test)]
+    np.testing.assert_array_equal(np.concatenate(judged), first)
+    padded = arrays_of(table, other, sizes)
+    for one, same in zip(arrays, padded, strict=True):
+        assert (one.shape, one.dtype) == (same.shape, same.dtype)
+    assert padded.test_song_weight.sum() == len(set(table.songs[9:12]))
+
+
+def test_a_row_a_song_is_judged_as_it_is():
+    rows = np.random.default_rng(0).permutation(143)
+    np.testing.assert_array_equal(judged_rows(TABLE, rows), rows)
+    sizes = sizes_of(TABLE, [random_split(143, 0)])
+    assert (sizes.num_songs, sizes.num_judged) == (0, sizes.num_eval)

@@ -13,6 +13,7 @@ from gtzan_jax.resources import resource
 from gtzan_jax.tables.sample import (
     _noise,
     read_artist_share,
+    read_song_shares,
     read_statistics,
     sample_frame,
     sample_text,
@@ -21,6 +22,7 @@ from gtzan_jax.tables.schema import COLUMNS, FEATURES
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.splits import random_split
 
+CHUNKS_SHA256 = "6749933009e0578ba35caac86c9aea42e3b892ba9289a10559902de48e4a04d4"
 GOLDEN_SHA256 = "57bd2cbf2c3905baabe10559f835e6e931e0fc21e86fda7efb23acf329574879"
 
 
@@ -161,3 +163,49 @@ def test_artists_leave_mean_and_covariance_as_they_are():
     squares = sum(count**2 for count in (40, 10, 5, 1)) / 56**2
     expected = 0.6 * (1 - 2 * 5 / 56 + squares) / (1 - squares)
     assert np.mean(draws[:, 50] * draws[:, 51]) == pytest.approx(expected, rel=0.1)
+
+
+# The sample of chunks.
+
+
+@pytest.fixture(scope="module")
+def chunks():
+    return load_table("sample3")
+
+
+def transformed(x):
+    """Returns the features whose statistics are the logarithm's as logarithms. x: (rows, 57)."""
+    log = read_statistics()[0].log
+    values = x.astype(float)
+    values[:, log] = np.log(values[:, log])
+    return pd.DataFrame(values, columns=FEATURES)
+
+
+def test_the_sample_of_chunks_has_the_real_tables_rows(chunks):
+    assert chunks.is_sample
+    assert chunks.x.shape == (9990, 57)
+    assert np.bincount(chunks.by_song.y).tolist() == [100] * 10
+    assert np.unique(np.bincount(chunks.songs), return_counts=True)[1].tolist() == [10, 990]
+    assert chunks.tracks[:2] == ("blues.sample00.0.wav", "blues.sample00.1.wav")
+    assert chunks.repeats == ()
+    assert chunks.sha256 == CHUNKS_SHA256
+
+
+def test_chunks_are_alike_within_a_song_by_the_measured_shares(chunks):
+    values = transformed(chunks.x)
+    values -= values.groupby(chunks.y).transform("mean")
+    values /= values.groupby(chunks.y).transform("std")
+    # s = (F - 1) / (F - 1 + n), of the one-way analysis of variance; nearly n = 10 everywhere.
+    songs = [group.to_numpy() for _, group in values.groupby(chunks.songs)]
+    f = f_oneway(*songs, axis=0).statistic
+    shares = (f - 1) / (f - 1 + 10)
+    np.testing.assert_allclose(shares, read_song_shares(), atol=0.06)
+    assert np.mean(shares - read_song_shares()) == pytest.approx(0, abs=0.02)
+
+
+def test_a_song_is_the_mean_of_its_chunks(frame, chunks):
+    songs = transformed(frame[list(FEATURES)].to_numpy())
+    means = transformed(chunks.x).groupby(chunks.songs).mean()
+    varies = [feature for feature in FEATURES if feature.endswith("_var")]
+    means[varies] -= np.log(0.88)
+    np.testing.assert_allclose(means, songs, rtol=1e-4, atol=1e-4)

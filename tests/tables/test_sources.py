@@ -8,8 +8,9 @@ from csv_edits import sha256, small_text
 from gtzan_jax.errors import InputError
 from gtzan_jax.tables import kaggle as kaggle_module
 from gtzan_jax.tables import sources
+from gtzan_jax.tables.sample import chunks_text
 from gtzan_jax.tables.schema import FILE_NAME
-from gtzan_jax.tables.sources import load_table
+from gtzan_jax.tables.sources import find_table, load_table
 from gtzan_jax.tables.validation import parse_table
 
 
@@ -51,6 +52,7 @@ def test_a_file_that_is_not_utf8(tmp_path):
     [
         ("kagle", "(did you mean 'kaggle'?)"),
         ("Sample", "(did you mean 'sample'?)"),
+        ("kagle3", "(did you mean 'kaggle3'?)"),
         ("no/such.csv", "no feature table 'no/such.csv'"),
         (".", "cannot read ."),
     ],
@@ -69,9 +71,10 @@ class FakeKaggle:
 
     def __init__(self, folder, text):
         self.folder, self.text, self.calls = folder, text, 0
+        self.path = kaggle_module.PATH
 
     def __call__(self, handle, path=None, **_options):
-        assert (handle, path) == (kaggle_module.HANDLE, kaggle_module.PATH)
+        assert (handle, path) == (kaggle_module.HANDLE, self.path)
         self.calls += 1
         return str(put(self.folder / "download.csv", self.text.replace("\n", "\r\n")))
 
@@ -103,6 +106,36 @@ def test_a_download_with_another_checksum_is_refused(kaggle, places):
     table = load_table("auto")
     assert table.is_sample
     assert "not the expected" in table.notice
+
+
+def test_the_table_of_chunks_is_known_by_its_shape(kaggle):
+    text = chunks_text()
+    kaggle.path, kaggle.text = kaggle_module.PATH_3, text
+    for _ in range(2):
+        table = load_table("kaggle3")
+        assert (table.source, table.sha256) == ("kaggle3", sha256(text))
+        assert "No checksum" in table.notice
+        assert f"9,990 chunks of 1,000 songs, and the SHA-256 {sha256(text)[:12]}" in table.notice
+    assert kaggle.calls == 1
+    assert find_table(table.sha256).source == "kaggle3"
+
+
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        (lambda lines: lines[:-1], "9,989 chunks of 1,000 songs of 10 genres, expected 9,990"),
+        (
+            lambda lines: [*lines[:-10], *(f"x{line}" for line in lines[1:10]), lines[-1]],
+            "9,990 chunks of 1,001 songs of 10 genres",
+        ),
+    ],
+)
+def test_a_table_of_chunks_of_another_shape_is_refused(kaggle, places, cut, message):
+    kaggle.path = kaggle_module.PATH_3
+    kaggle.text = "\n".join(cut(chunks_text().splitlines())) + "\n"
+    with pytest.raises(InputError, match=message):
+        load_table("kaggle3")
+    assert not list(places.glob("cache/*"))
 
 
 def test_a_damaged_cached_copy_is_replaced(kaggle, places, text):

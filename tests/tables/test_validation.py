@@ -1,5 +1,4 @@
 import io
-import reprlib
 
 import numpy as np
 import pandas as pd
@@ -177,40 +176,83 @@ def rename(text, name_of):
 
 
 CHUNKED = {
-    "as published": lambda genre, i: f"{genre}.{i // 10:05d}.{i % 10}.wav",
-    "a song in two chunks": lambda genre, i: f"{genre}.{max(i, 1):05d}.{i}.wav",
-    "chunks from ten on": lambda genre, i: f"{genre}.00000.{10 + i}.wav",
-    "within a folder": lambda genre, i: f"genres/{genre}/{genre}.{i // 2:05d}.{i % 2}.WAV",
-    "without an ending": lambda genre, i: f"{genre}.{i // 3:05d}.{i % 3}",
-    "of another ending": lambda genre, i: f"{genre}.{i // 3:05d}.{i % 3}.mp3",
+    "as published": lambda genre, song, k: f"{genre}.{song:05d}.{k}.wav",
+    "chunks from ten on": lambda genre, song, k: f"{genre}.{song:05d}.{10 + k}.wav",
+    "within a folder": lambda genre, song, k: f"genres/{genre}/{genre}.{song:05d}.{k}.WAV",
+    "without an ending": lambda genre, song, k: f"{genre}.{song:05d}.{k}",
+    "of another ending": lambda genre, song, k: f"{genre}.{song:05d}.{k}.mp3",
+    "the sample's": lambda genre, song, k: f"{genre}.sample{song:02d}.{k}.wav",
 }
 
 
+@pytest.fixture(scope="module")
+def chunks():
+    """A valid CSV of 20 songs, ten each of blues and jazz, in two or three chunks."""
+    return rename(small_text(25), lambda genre, i: f"{genre}.{i % 10:05d}.{i // 10}.wav")
+
+
 @pytest.mark.parametrize("name_of", CHUNKED.values(), ids=CHUNKED)
-def test_a_table_of_chunks_is_refused_with_the_reason(text, tmp_path, name_of):
-    path = tmp_path / "features_3_sec.csv"
-    path.write_text(rename(text, name_of))
-    with pytest.raises(InputError) as caught:
-        load_table(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    chunk = reprlib.repr(name_of("blues", 1))
-    for fragment in (
-        f"features_3_sec.csv, line 3, column 'filename': {chunk} is a chunk of the same song",
-        "line 2",
-        "train and the test part",
-        "5 to 20 points",
-        "give features_30_sec.csv",
-    ):
-        assert fragment in message
+def test_a_table_of_chunks_knows_their_songs(name_of):
+    text = rename(small_text(25), lambda genre, i: name_of(genre, i % 10, i // 10))
+    table = parse_table(text, "features_3_sec.csv")
+    assert table.is_chunked
+    assert table.songs.tolist() == [*range(10)] * 2 + [*range(5)] + [*range(10, 20)] * 2 + [
+        *range(10, 15)
+    ]
+    assert table.note() == "Data: features_3_sec.csv; 50 chunks of 20 songs"
+    assert "50 chunks of 20 songs × 57 features" in repr(table)
+    songs = table.by_song
+    assert not songs.is_chunked
+    assert songs.by_song is songs
+    assert songs.tracks == table.tracks[:10] + table.tracks[25:35]
+    np.testing.assert_array_equal(songs.x, table.x[[*range(10), *range(25, 35)]])
 
 
-@pytest.mark.parametrize("index", [range(24), [1] * 24])
-def test_a_frame_of_chunks_is_refused(text, index):
-    frame = pd.read_csv(io.StringIO(rename(text, CHUNKED["as published"])))
-    frame.index = pd.Index(index)
-    with pytest.raises(InputError, match=r"^frame, row 1, column 'filename': .* chunk"):
-        table_from_frame(frame)
+def test_a_table_of_songs_has_a_row_a_song(text):
+    table = parse_table(text, "songs.csv")
+    assert not table.is_chunked
+    assert table.by_song is table
+    assert table.songs.tolist() == list(range(24))
+
+
+BAD_CHUNKS = {
+    "a whole song among chunks": (
+        set_cell(9, "filename", "blues.00007.wav"),
+        "line 9, column 'filename': 'blues.00007.wav' is no chunk, as 'blues.00000.0.wav' of line",
+    ),
+    "a chunk twice": (
+        set_cell(12, "filename", "blues.00000.00.wav"),
+        "line 12, column 'filename': 'blues.00000.00.wav' is the same chunk as 'blues.00000.0.wav'",
+    ),
+    "a song of two genres": (
+        set_cell(12, "label", "jazz"),
+        "line 12, column 'label': 'jazz', but line 2 has 'blues' for a chunk of the same song",
+    ),
+    "a length of thirty seconds": (
+        set_cell(12, "length", "6617940"),
+        r"line 12, column 'length': 6.61794e\+06 audio samples, but 661794 in line 2; chunks must",
+    ),
+    "a length of nothing": (
+        set_cell(12, "length", "0"),
+        "column 'length': 661794 audio samples, but 0 in line 12",
+    ),
+    "too few songs": (
+        lambda text: text.replace(".00009.", ".00008.1"),
+        "chunks of 18 songs, but at least 20 songs are needed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("edit", "message"), BAD_CHUNKS.values(), ids=BAD_CHUNKS)
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_a_bad_table_of_chunks_is_refused(chunks, edit, message, as_frame):
+    text = edit(chunks)
+    if not as_frame:
+        with pytest.raises(InputError, match=message):
+            parse_table(text, "t.csv")
+    else:
+        with pytest.raises(InputError, match=r"^frame"):
+            table_from_frame(pd.read_csv(io.StringIO(text)))
 
 
 SONGS = {

@@ -1,22 +1,27 @@
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy_mlp
+import pandas as pd
 import pytest
-from conftest import make_arrays, make_fold, make_sweep, make_table
+from conftest import make_arrays, make_chunks, make_fold, make_sweep, make_table
 from keras_mlp import keras_history
+from scipy.special import log_softmax
 
 from gtzan_jax.metrics import LOSSES, METRICS
 from gtzan_jax.models.mlp import MlpFamily, layer_names
 from gtzan_jax.space.config import Config, Member
-from gtzan_jax.tables.folds import sizes_of
+from gtzan_jax.tables.folds import arrays_of, sizes_of
+from gtzan_jax.tables.protocols import folds_of
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.member import (
     State,
     Static,
+    _evaluate,
     hyperparameters,
     losses,
     make_train,
@@ -263,6 +268,57 @@ def test_the_validation_part_is_measured_and_not_trained_on():
         np.testing.assert_allclose(
             np.mean(parts, axis=0), other[:, places[f"test_{figure}"]], rtol=1e-5
         )
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("protocol", ["holdout", "leaky_chunks"])
+def test_the_chunks_of_a_song_vote_by_part(protocol, loss):
+    table = make_chunks(60, num_features=9)
+    [fold] = folds_of(table, protocol, 0, 5)
+    sizes = sizes_of(table, [fold])
+    # Padded: other folds may have more rows and songs.
+    sizes = sizes._replace(num_eval=sizes.num_eval + 3, num_songs=sizes.num_songs + 2)
+    arrays = arrays_of(table, fold, sizes)
+    arrays.x_eval[-3:] = 1e3 * np.array([[1], [-1], [1]])  # has no say: its weight is 0
+    hyper = hyperparameters(FAMILY, config(), make_sweep(loss=loss), sizes)
+    params = known_params()
+    static = Static(FAMILY, UNITS, 32, loss)
+    figures, predicted = jax.jit(lambda: _evaluate(static, hyper, params, arrays))()
+
+    tested = np.concatenate([fold.validation, fold.test])
+    logits = np.asarray(FAMILY.apply(params, arrays.x_eval, hyper.model, None), np.float64)
+    frame = pd.DataFrame(log_softmax(logits[: len(tested)], axis=1))
+    frame["part"] = np.repeat([0, 1], [len(fold.validation), len(fold.test)])
+    frame["song"], frame["y"] = table.songs[tested], table.y[tested]
+    frame["right"] = frame[[0, 1, 2, 3]].to_numpy().argmax(axis=1) == frame["y"]
+    songs = frame.groupby(["part", "song"], sort=False)
+    voted = songs[[0, 1, 2, 3]].mean().to_numpy().argmax(axis=1)
+    right = pd.Series(voted == songs["y"].first(), songs["y"].first().index)
+    by_song = right.groupby("part").mean().reindex([0, 1], fill_value=0.0)
+    by_chunk = frame.groupby("part")["right"].mean().reindex([0, 1], fill_value=0.0)
+    assert set(by_song) != set(by_chunk)
+    np.testing.assert_allclose(np.asarray(figures)[[1, 3]], by_song, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(figures)[[4, 5]], by_chunk, rtol=1e-6)
+    np.testing.assert_array_equal(predicted[: len(voted)], voted)
+    assert predicted.shape == (sizes.num_judged,)
+
+
+def test_a_trainings_chunk_figures_stand_behind_the_others():
+    table = make_chunks(60, num_features=9)
+    [fold] = folds_of(table, "holdout", 0, 5)
+    of_chunks, history = train(config(), 2, fold=arrays_of(table, fold, sizes_of(table, [fold])))
+    renamed = dataclasses.replace(table, tracks=tuple(map(str, range(len(table.y)))))
+    assert not renamed.is_chunked
+    rows = arrays_of(renamed, fold, sizes_of(renamed, [fold]))
+    of_rows, by_row = train(config(), 2, fold=rows)
+    jax.tree.map(np.testing.assert_array_equal, of_chunks, of_rows)
+    places = {metric: place for place, metric in enumerate(METRICS)}
+    for part in ("validation", "test"):
+        chunks, rows = places[f"{part}_chunk_accuracy"], places[f"{part}_accuracy"]
+        np.testing.assert_allclose(history[:, chunks], by_row[:, rows], rtol=1e-6)
+        assert not by_row[:, chunks].any()
+    same = [places[f"{part}_loss"] for part in ("train", "validation", "test")]
+    np.testing.assert_array_equal(history[:, same], by_row[:, same])
 
 
 def test_dropout_makes_training_harder():

@@ -69,7 +69,7 @@ def test_kernels_are_kept_inside_their_limits(norm, limit):
     jax.tree.map(np.testing.assert_array_equal, unlimited, params)
 
 
-@pytest.mark.parametrize("alpha", [0.01, 0.2, 1.0, 5.0, 100.0])
+@pytest.mark.parametrize("alpha", [1e-6, 0.01, 0.2, 1.0, 5.0, 100.0])
 def test_shares_of_mixup_are_beta_distributed(alpha):
     uniform = draws.draw_mixup(2000, 2, np.uint32(0), np.uint32(0))
     assert stats.kstest(np.ravel(uniform), "uniform").pvalue > 0.001

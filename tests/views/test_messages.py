@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ from conftest import make_sweep, make_table
 from finished_runs import random_history, write_best_history, write_run
 
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import messages
 
@@ -54,6 +56,16 @@ def test_the_summary_tells_of_a_retraining_and_of_diverged_configs(tmp_path, cap
     line = "retrained 2 times for 3 epochs: test accuracy 0.6500 ± 0.0354"
     assert line in printed.splitlines()
     assert f"the model in {path / 'best'}" in printed
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_leak_is_red_on_a_terminal(capsys, monkeypatch, is_terminal):
+    messages.warn_of_leak("")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    messages.warn_of_leak(LEAK)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("\033[1;31mLEAK: " if is_terminal else "LEAK: ")
+    assert line.endswith("\033[0m") == is_terminal
 
 
 def test_warnings_are_lines_that_a_terminal_can_bear(capsys):

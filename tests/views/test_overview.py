@@ -14,6 +14,8 @@ from gtzan_jax.tables.protocols import PROTOCOLS, divide
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import overview, plots
 
+ON_SONGS = [name for name, protocol in PROTOCOLS.items() if not protocol.leak]
+
 
 class Retrained:
     history = pd.DataFrame(
@@ -62,7 +64,7 @@ def test_it_holds_what_to_see_first(tmp_path):
     assert mean[-1].value == pytest.approx(figures.mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", ON_SONGS)
 def test_the_curves_are_those_of_the_protocol(tmp_path, protocol):
     sweep = make_sweep(protocol=protocol, num_folds=2)
     write(tmp_path, sweep, random_history(sweep), Retrained())

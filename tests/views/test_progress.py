@@ -29,7 +29,7 @@ def feed(progress):
     for _ in range(4):
         kept = np.full((3, len(METRICS)), 0.25, np.float32)
         kept[:, METRICS.index("validation_accuracy")] = 0.75
-        kept[1] = [np.nan, 0.9, np.nan, 0.9, np.nan, 0.9]
+        kept[1, :6] = [np.nan, 0.9] * 3
         chunk = SimpleNamespace(config_ids="abc", first_epoch=1, epochs=3)
         progress.take(SimpleNamespace(chunk=chunk, kept=kept))
 

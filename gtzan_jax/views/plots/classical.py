@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from gtzan_jax.views.plots.style import TEST, TRAIN, new_figure, short_name, tidy
+from gtzan_jax.views.plots.style import RED, TEST, TRAIN, new_figure, short_name, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ _MARKERS = "osD^vP"
 
 
 def accuracy_by_protocol(
-    scores: "pd.DataFrame", apart: Sequence[str], ours: str, note: str
+    scores: "pd.DataFrame", apart: Sequence[str], ours: str, note: str, leaky: Sequence[str] = ()
 ) -> Figure:
     """Draws the accuracy of every model under every protocol, with its interval.
 
@@ -26,24 +26,31 @@ def accuracy_by_protocol(
       apart: the protocols that test on artists that were not trained on: another colour, filled.
       ours: the name of our model, which is highlighted.
       note: the source of the data.
+      leaky: the protocols that test on songs that were trained on: red, in a row of their own.
     """
     order = scores.groupby("model")["accuracy"].mean().sort_values(ascending=False).index
     protocols = scores["protocol"].unique()
     title = f"Test accuracy of {len(order)} models, by how the songs are divided"
-    figure = new_figure(9.0, 1.7 + 0.5 * len(order), title, note)
+    figure = new_figure(9.0, 1.7 + 0.5 * (len(order) + bool(leaky)), title, note)
     axes = figure.subplots()
-    kinds: tuple[dict[str, pd.DataFrame], dict[str, pd.DataFrame]] = {}, {}
+    kinds: tuple[dict[str, pd.DataFrame], ...] = {}, {}, {}
     for name in protocols:
         of_protocol = scores[scores["protocol"] == name].set_index("model").loc[order]
-        kinds[name not in apart][name] = of_protocol
+        kinds[2 if name in leaky else int(name not in apart)][name] = of_protocol
     markers = dict(zip(protocols, _MARKERS * len(protocols), strict=False))
-    looks = (("artists kept apart", TEST, TEST), ("songs divided at random", TRAIN, "white"))
+    looks = (
+        ("artists kept apart", TEST, TEST),
+        ("songs divided at random", TRAIN, "white"),
+        ("LEAK: chunks of one song on both sides", RED, "white"),
+    )
     for shown, (kind, color, face) in zip(kinds, looks, strict=True):
         if shown:
             legend = _draw_protocols(axes, shown, markers, color, face)
             legend.set_title(kind)
             legend.get_title().set_color(color)
-    _name_rows(axes, list(order), ours)
+            if color == RED:  # below those of the other kinds
+                legend.set_bbox_to_anchor((0, 0, 1, 1 - 1.1 / (len(order) + 2)), axes.transAxes)
+    _name_rows(axes, list(order), ours, heads=2 if kinds[2] else 1)
     axes.set_xlabel("test accuracy, with 95 % interval")
     return figure
 
@@ -84,12 +91,15 @@ def _draw_protocols(
     return legend
 
 
-def _name_rows(axes: Axes, models: list[str], ours: str) -> None:
-    """Names the rows, from top to bottom; every other one is shaded, and ours stands out."""
+def _name_rows(axes: Axes, models: list[str], ours: str, heads: int) -> None:
+    """Names the rows, from top to bottom; every other one is shaded, and ours stands out.
+
+    The legends are in the rows above the first, ``heads`` of them.
+    """
     tidy(axes)
     axes.grid(visible=False, axis="y")
     axes.set_yticks(np.arange(len(models)), [short_name(name) for name in models])
-    axes.set_ylim(len(models) - 0.5, -1.6)  # the legends are in the row above the first
+    axes.set_ylim(len(models) - 0.5, -0.5 - 1.1 * heads)
     axes.tick_params(axis="y", length=0)
     for place, (name, label) in enumerate(zip(models, axes.get_yticklabels(), strict=True)):
         shade = "#f3f3f3" if place % 2 == 0 else "none"

@@ -6,11 +6,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.text import printable
 
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 TRAIN, TEST, VALIDATION = "#0072B2", "#D55E00", "#009E73"
-GREY = "#555555"
+GREY, RED = "#555555", "#C00000"
 # Not quite black and white, which become a page's own in its dark mode: letters on a colour map.
 ON_LIGHT, ON_DARK = "#010101", "#FEFEFE"
 
@@ -43,14 +44,15 @@ def new_figure(
       width: inches.
       height: inches.
       title: what the figure shows; none where it has a caption.
-      note: the source of the data; none where it stands beside the figure.
+      note: the source of the data; none where it stands beside the figure. Red where it tells of
+        a leak.
       dpi: pixels an inch.
     """
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     if title:
         figure.suptitle(title, fontsize=12)
     if note:
-        figure.supxlabel(literal(note), fontsize=7.5, color=GREY)
+        figure.supxlabel(literal(note), fontsize=7.5, color=RED if LEAK in note else GREY)
     return figure
 
 

@@ -29,6 +29,9 @@ def training_curves(
 ) -> Figure:
     """Draws a quantity of the parts against epochs: mean of the networks, band of a deviation.
 
+    Where songs have several chunks, accuracy by chunk is dashed; that on the train part is by
+    chunk, and solid all the same.
+
     Args:
       history: one row an epoch of a network, as ``best/history.csv``.
       quantity: ``accuracy`` or ``loss``; labels the axis.
@@ -48,6 +51,10 @@ def training_curves(
             label = f"{part} {kept[name].mean():.3f}"
             axes.plot(mean.index, mean[name], color=color, label=label)
             axes.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
+        by_chunk = f"{part}_chunk_{quantity}"
+        if by_chunk in history:
+            label = f"{part}, by chunk {mean[by_chunk].iloc[-1]:.3f}"
+            axes.plot(mean.index, mean[by_chunk], "--", color=color, label=label)
     axes.set_xlabel("epoch (train: while training, with dropout)")
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -20,6 +20,7 @@ def limits_section(run: FinishedRun, table: FeatureTable | None) -> dict[str, An
         "artists_apart": run.sweep.protocol in ARTISTS_APART,
         "select_on": run.protocol.select_on,
         "note": run.protocol.note,
+        "is_chunked": run.manifest.data.is_chunked,
         "left_out": split.left_out,
     }
 

@@ -16,11 +16,11 @@ def papers_section(run: FinishedRun) -> dict[str, Any]:
     how = split_note(sweep.protocol, split.seed, len(split.folds))
     source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else data.name
     facts = {
-        "data": f"{source}; {data.tracks:,} tracks, {data.features} features, "
+        "data": f"{source}; {data.rows_note}, {data.features} features, "
         f"{len(data.genres)} genres: {', '.join(data.genres)}",
         "checksum (SHA-256)": data.sha256,
         "protocol": f"{sweep.protocol}: {how}; ranked on the {run.protocol.select_on} part",
-        "parts of a fold": _sizes(split.folds),
+        "parts of a fold": _sizes(split.folds, data.unit),
         **({"left out": " ".join(split.left_out)} if split.left_out else {}),
         "sweep": f"{sweep.name}: {counted(sweep.num_configs, 'configuration')} × "
         f"{counted(len(split.folds), 'fold')} × {counted(len(manifest.seeds), 'seed')} × "
@@ -42,10 +42,10 @@ def papers_section(run: FinishedRun) -> dict[str, Any]:
     }
 
 
-def _sizes(folds: Sequence[Parts]) -> str:
-    """Returns how many tracks each part has, from the smallest fold to the largest."""
+def _sizes(folds: Sequence[Parts], unit: str) -> str:
+    """Returns how many rows each part has, from the smallest fold to the largest."""
     uses = {
-        "tracks to train on": {fold.train for fold in folds},
+        f"{unit} to train on": {fold.train for fold in folds},
         "to rank by": {fold.validation for fold in folds},
         "to test on": {fold.test for fold in folds},
     }

@@ -56,7 +56,7 @@ def _draw(run: FinishedRun, counts: np.ndarray | None, pictures: Pictures) -> No
     if retraining is None or run.retrained is None:
         return
     how = split_note(retraining.protocol, run.manifest.split.seed, retraining.num_folds)
-    note = data_note(data.source, data.tracks, how)
+    note = data_note(data.source, data.rows_note, how)
     for quantity in ("accuracy", "loss"):
         figure = plots.training_curves(run.retrained, quantity, "", note, plots.WIDTH)
         draw(pictures, quantity, figure)

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.rundir.ranking import result_metrics
 from gtzan_jax.views.sections.pictures import Pictures, draw
 from gtzan_jax.views.text import Table
 
@@ -14,10 +13,10 @@ _TIED = "as_good_as_best"
 
 def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
     """Returns the best configs for the twin, and all of them for the page."""
-    frame = run.results.drop(columns="data", errors="ignore")
+    frame = run.results.drop(columns=["data", "leak"], errors="ignore")
     frame[_TIED] = frame[_TIED].map({True: "yes", False: "no"})
-    metrics = result_metrics(run.sweep.protocol)
-    first = [name for name in metrics if name in ("validation_accuracy", "test_accuracy")]
+    metrics = run.metrics
+    first = [m for m in metrics if m.endswith("accuracy") and not m.startswith("train")]
     # The accuracies stand in front, where a narrow screen shows them.
     front = [other for name in first for other in (name, f"{name}_std") if other in frame]
     others = [name for name in metrics if name not in first]

@@ -1,0 +1,63 @@
+"""The divisions that models are compared on: protocols' folds, each with a validation part."""
+
+import numpy as np
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.tables.folds import Fold
+from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide, repeats_of
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.splits import VALIDATION_SHARE, deal
+from gtzan_jax.views import messages
+
+ALL = "all"
+"""Stands for every protocol."""
+
+
+def divisions_of(
+    table: FeatureTable, protocol: str, split_seed: int, num_folds: int
+) -> list[Division]:
+    """Divides a table by a protocol, or by all, each fold with a validation part.
+
+    Of all protocols those are left out, with a warning, whose list of tracks is not of this table,
+    and without one, where songs have one row, that which divides chunks.
+
+    Args:
+      table: the feature table.
+      protocol: a name from ``tables.protocols.PROTOCOLS``, or ``ALL``.
+      split_seed: another one gives other folds.
+      num_folds: of the protocols that have a choice.
+
+    Raises:
+      InputError: the table cannot be divided, or its features cannot be standardised.
+    """
+    fitting = [name for name, p in PROTOCOLS.items() if table.is_chunked or not p.leak]
+    divisions = []
+    for name in fitting if protocol == ALL else [protocol]:
+        try:
+            division = divide(table, name, split_seed, num_folds)
+        except InputError as error:
+            if protocol != ALL or not PROTOCOLS[name].goes_by:
+                raise
+            messages.warn(f"{name} is left out: {error}")
+            continue
+        together = np.arange(len(table.y)) if division.protocol.leak else repeats_of(table)
+        folds = tuple(with_validation(table, fold, split_seed, together) for fold in division.folds)
+        divisions.append(Division(table, division.protocol, split_seed, folds, division.left_out))
+        divisions[-1].arrays  # noqa: B018 — refuses what cannot be standardised
+    return divisions
+
+
+def with_validation(table: FeatureTable, fold: Fold, seed: int, together: np.ndarray) -> Fold:
+    """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
+
+    Args:
+      table: the feature table.
+      fold: of its rows.
+      seed: of what is held out.
+      together: (table's rows,) groups, each of which stays on one side.
+    """
+    if len(fold.validation):
+        return fold
+    places = deal(table.y[fold.train], together[fold.train], np.random.RandomState(seed))
+    held = places < VALIDATION_SHARE
+    return Fold(fold.train[~held], fold.train[held], fold.test)

@@ -1,0 +1,93 @@
+"""Sweeps on a table of chunks, rightly divided and leaky: everything that they write."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_chunks, make_sweep
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import gtzan_jax
+from gtzan_jax.tables.folds import judged_rows
+from gtzan_jax.tables.protocols import LEAK, divide, groups_of
+from gtzan_jax.views.plots.style import GREY, RED
+
+TABLE = make_chunks(80)
+SWEEP = {"epochs": 2, "batch_size": 16, "axes": {"num_units1": [8], "activation": ["relu"]}}
+
+
+@pytest.fixture(scope="module", params=["holdout", "leaky_chunks"])
+def protocol(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def run(protocol, tmp_path_factory):
+    sweep = make_sweep(**SWEEP, protocol=protocol)
+    folder = tmp_path_factory.mktemp("run") / "run"
+    options = {"platform": "cpu", "retrain_epochs": 2, "retrain_seeds": 2, "num_seeds": 2}
+    made = gtzan_jax.run_sweep(sweep, data=TABLE, workdir=folder, **options)
+    made.report()
+    return made
+
+
+def test_the_figures_are_by_song_and_by_chunk(run, protocol):
+    parts = ["test"] if protocol == "leaky_chunks" else ["validation", "test"]
+    chunks = [f"{part}_chunk_accuracy" for part in parts]
+    for frame in (run.results, run.history, pd.read_csv(run.run.members_path), run.retrained):
+        assert [name for name in frame if name.endswith("_chunk_accuracy")] == chunks
+        assert (frame[chunks].std() > 0).all()
+    assert run.results[f"{parts[0]}_accuracy"].is_monotonic_decreasing
+    assert (run.manifest.data.tracks, run.manifest.data.songs) == (241, 80)
+    assert "241 chunks of 80 songs" in run.note
+
+
+def test_the_predictions_are_those_of_the_songs(run, protocol):
+    [fold] = divide(TABLE, protocol, 0, 5).folds
+    rows = judged_rows(TABLE, fold.test)
+    np.testing.assert_array_equal(run.predictions.row, rows)
+    np.testing.assert_array_equal(run.predictions.group, groups_of(TABLE)[rows])
+    np.testing.assert_allclose(run.predictions.correct.mean(axis=2), run.accuracy, rtol=1e-6)
+    confusion = pd.read_csv(run.run.best / "confusion.csv").to_numpy()
+    assert confusion.sum() == 2 * len(rows)
+    last = run.retrained[run.retrained["epoch"] == 2]["test_accuracy"]
+    assert np.trace(confusion) / confusion.sum() == pytest.approx(last.mean())
+
+
+def test_tensorboard_has_both_figures(run):
+    runs = EventAccumulator(str(next(path for path in run.run.tensorboard.glob("*/*"))))
+    runs.Reload()
+    assert {"test_accuracy", "test_chunk_accuracy"} <= set(runs.Tags()["scalars"])
+
+
+def test_a_leak_is_told_wherever_figures_are(run, protocol):
+    leaky = protocol == "leaky_chunks"
+    page, twin = ((run.run.path / f"report.{kind}").read_text() for kind in ("html", "md"))
+    warning = re.search(rf'<p class="warning" role="alert">\s*{LEAK}', page)
+    assert bool(warning) == leaky
+    assert (f"> **{LEAK}." in twin) == leaky
+    assert ("leak" in run.results) == leaky
+    assert (LEAK in run.note) == leaky
+    overview = b"".join(path.read_bytes() for path in run.run.overview.glob("events*"))
+    assert (LEAK.encode() in overview) == leaky
+    for svg in (run.run.path / "report_files").glob("*.svg"):
+        assert (LEAK in svg.read_text()) <= leaky
+
+
+def test_a_caption_that_tells_of_a_leak_is_red(run, protocol):
+    from gtzan_jax.views.plots.style import new_figure
+
+    caption = new_figure(2, 2, note=run.note)._supxlabel
+    assert caption.get_color() == (RED if protocol == "leaky_chunks" else GREY)
+
+
+def test_a_terminal_reads_of_the_leak_before_and_after(capfd, tmp_path, protocol):
+    sweep = make_sweep(**SWEEP, protocol=protocol)
+    gtzan_jax.run_sweep(
+        sweep, data=TABLE, workdir=tmp_path / "run", platform="cpu", retrain_epochs=0
+    )
+    printed = capfd.readouterr()
+    assert printed.err.count(LEAK) == (2 if protocol == "leaky_chunks" else 0)
+    assert "\033" not in printed.err  # no terminal
+    assert "by chunk" in printed.out
