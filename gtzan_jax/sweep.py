@@ -73,7 +73,7 @@ def define_flags() -> None:
     )  # fmt: skip
     flags.DEFINE_enum(
         "search", None, KINDS, "How configs are chosen: all of a grid, random draws, successive "
-        "halving, or Optuna's samplers, which pip install 'gtzan_jax[search]' brings. "
+        "halving, or Optuna's samplers, which pip install -e '.[search]' brings. "
         "--set=search.num_configs=50 and the like say more. Default: what the sweep says, or grid.",
     )  # fmt: skip
     cli.define_protocol_flags("what the sweep says, or assignment")

@@ -129,8 +129,7 @@ def import_optuna(kind: str) -> Any:
         import optuna
     except ImportError:
         raise InputError(
-            f"the search '{kind}' is Optuna's, which is not installed: pip install 'gtzan_jax"
-            "[search]'"
+            f"the search '{kind}' is Optuna's, which is not installed: pip install -e '.[search]'"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna

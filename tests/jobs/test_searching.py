@@ -206,3 +206,9 @@ def test_a_killed_search_of_optunas_goes_on_to_the_same_bytes(tmp_path, monkeypa
 def test_sweeps_that_stop_early_are_not_halved():
     with pytest.raises(InputError, match=r"leave axes\.patience out"):
         sweep_of(HALVING, patience=[2])
+
+
+def test_the_report_speaks_of_what_was_trained_to_the_end(halved):
+    page = " ".join(halved.report().read_text().split())
+    assert "of 3 configurations are as good as the first" in page
+    assert "those that the search gave up before may be better" in page

@@ -23,7 +23,7 @@ def regret(curves: "pd.DataFrame", target: float, note: str) -> Figure:
 
     Args:
       curves: space, search, budget (share of the grid's member-epochs), and the quartiles of the
-        regret: low, median, high.
+        regret: low, median, high; low and high NaN where too few searches differ.
       target: a regret to mark.
       note: the source of the data.
     """
@@ -33,15 +33,21 @@ def regret(curves: "pd.DataFrame", target: float, note: str) -> Figure:
         for search, rows in curves[curves["space"] == space].groupby("search", sort=False):
             colour, marker = _LOOKS[str(search)]
             budget, points = 100 * rows["budget"], 100 * rows[["low", "median", "high"]]
-            axes.plot(budget, points["median"], color=colour, marker=marker, label=str(search))
-            axes.fill_between(budget, points["low"], points["high"], color=colour, alpha=0.12)
+            axes.plot(
+                budget,
+                points["median"],
+                color=colour,
+                marker=marker,
+                markersize=4,
+                label=str(search),
+            )
+            axes.fill_between(budget, points["low"], points["high"], color=colour, alpha=0.08)
         axes.axhline(100 * target, color=GREY, linewidth=0.8, linestyle="--")
         axes.axvline(25, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_xscale("log")
         ticks = [1, 3, 10, 25, 50, 100]
         axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
         axes.minorticks_off()
-        axes.set_ylim(bottom=0)
         axes.set_title(space, fontsize=10)
         axes.set_xlabel("member-epochs, of the whole grid's", fontsize=9)
         axes.set_ylabel("points below the best config", fontsize=9)

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 _ON_TEST = ("on the tracks that chose it", "on tracks that did not")
 _ON_VALIDATION = ("on the validation part, which chose it", "on the test part")
 
+_GIVEN_UP = (
+    "These are the configurations that were trained to the end: those that the search gave up "
+    "before may be better, and nothing is said of them. "
+)
+
 
 def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | None:
     """Makes the section on selection, and its picture; None if every config diverged."""
@@ -27,6 +32,8 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     predictions, on_test = run.predictions, run.protocol.select_on == "test"
     hits = predictions.correct[run.sweep.places[best["config_id"]]].mean(axis=0)
     low, high = selection.accuracy_interval(hits, predictions.group)
+    given = run.results.get("epochs_given", run.sweep.epochs)
+    considered = int(np.sum(np.broadcast_to(given, len(run.results)) == run.sweep.epochs))
     curve = _curve(run)
     optimism = float(curve["optimism"].iloc[-1])
     names = _ON_TEST if on_test else _ON_VALIDATION
@@ -37,6 +44,8 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     return {
         "config": ", ".join(f"{stem} {value}" for stem, value in by_stem(run.config()).items()),
         "tied": int(run.results["as_good_as_best"].sum()),
+        "considered": considered,
+        "given_up": _GIVEN_UP if considered < len(run.results) else "",
         "method": selection.METHOD,
         "scope": selection.scope(len(run.manifest.split.folds), len(run.manifest.seeds)),
         "on_test": on_test,
