@@ -546,7 +546,10 @@ def test_a_strangers_command_is_not_recommended(folder):
     assert str(error.value).isprintable()
 
 
-CHUNK = {"fold": 0, "seed": 0, "first_epoch": 0, "epochs": 2, "config_ids": IDS[:1]}
+CHUNK = {
+    "fold": 0, "seed": 0, "first_epoch": 0, "epochs": 2, "config_ids": IDS[:1],
+    "last": [2], "best": [2],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

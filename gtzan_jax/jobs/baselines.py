@@ -23,7 +23,7 @@ import numpy as np
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
 from gtzan_jax.files import write_atomically, write_csv
-from gtzan_jax.jobs.contender import OURS, Contender, Winner, outcome_of
+from gtzan_jax.jobs.contender import OURS, Contender, Winner, check_sweep, outcome_of
 from gtzan_jax.jobs.divisions import ALL, divisions_of
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
@@ -137,6 +137,7 @@ def run_baselines(request: Request) -> Baselines:
     started = time.perf_counter()
     select_platform(request.platform)
     sweep = load_sweep(request.sweep, request.overrides)
+    check_sweep(sweep)
     table = load_table(request.data)
     num_folds = request.num_folds or sweep.num_folds
     divisions = divisions_of(table, request.protocol, request.split_seed, num_folds)

@@ -64,6 +64,20 @@ class Winner(NamedTuple):
     classifier: NetworkClassifier  # the first of them
 
 
+def check_sweep(sweep: Sweep) -> None:
+    """Raises InputError where config and epochs of each fold are not for a :class:`Contender`."""
+    if sweep.stops_early:
+        raise InputError(
+            f"{sweep.name}: patience is an axis, but here each fold's epochs are chosen on its "
+            "validation part; leave patience out"
+        )
+    if sweep.search.is_told:
+        raise InputError(
+            f"{sweep.name}: the search is '{sweep.search.kind}', but here every config is tried on "
+            "every fold; --set=search.kind=grid tries all, random with search.num_configs some"
+        )
+
+
 class Contender:
     """Chooses and retrains our network on the folds of several protocols, with one engine.
 
@@ -77,17 +91,13 @@ class Contender:
       num_seeds: networks of the retraining on each fold.
 
     Raises:
-      InputError: members of the sweep may stop early.
+      InputError: see :func:`check_sweep`.
     """
 
     def __init__(
         self, sweep: Sweep, divisions: Sequence[Division], first_seed: int, num_seeds: int
     ) -> None:
-        if sweep.stops_early:
-            raise InputError(
-                f"{sweep.name}: patience is an axis, but here each fold's epochs are chosen on its "
-                "validation part; leave patience out"
-            )
+        check_sweep(sweep)
         folds = [fold for division in divisions for fold in division.folds]
         self._sizes = sizes_of(divisions[0].table, [*map(_tried, folds), *map(_retrained, folds)])
         self._engine = Engine(sweep, MlpFamily(), self._sizes, len(folds) * sweep.num_seeds)

@@ -124,8 +124,9 @@ def _train(
     missing = store.missing(_members(job, proposal.configs), proposal.epochs)
     first, until = proposal.first_epoch, proposal.epochs
     anew = [member for member in missing if member not in states] if first else missing
-    packed = bool(first) or job.sweep.search.kind in SAMPLERS
-    chunks = engine.chunks(anew, 0, until, packed=packed)
+    # Where results decide, nobody trains who was not asked for: a slice may hold configs that are
+    # given up, or of another bracket.
+    chunks = engine.chunks(anew, 0, until, packed=job.sweep.search.is_told)
     if first:
         chunks += engine.chunks([member for member in missing if member in states], first, until)
     kept: dict[Member, State] = {}

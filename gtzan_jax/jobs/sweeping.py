@@ -25,6 +25,7 @@ from gtzan_jax.rundir.predictions import Predictions, predictions_of
 from gtzan_jax.rundir.ranking import members_table, results_table
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.search import config_epochs
+from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.tables.schema import FeatureTable
@@ -131,7 +132,7 @@ def work(job: Job) -> str:
             job = searching.end(job, manifest, search)
             clock.lap("train")
             clock.move("train", "compile", engine.compile_wait_s)
-        history = store.history(job.members)
+        history = store.history(job.members, others=job.sweep.search.kind in SAMPLERS)
         results = write_tables(job, manifest, history)
         problem = retrain(job, manifest, results, history, engine)
     write_events(job, manifest, results, history)

@@ -108,8 +108,13 @@ class ChunkStore:
         self._flushed = time.monotonic()
         return written
 
-    def history(self, members: Sequence[Member]) -> History:
+    def history(self, members: Sequence[Member], others: bool = False) -> History:
         """Puts histories and predictions of members together, on the disk instead of in memory.
+
+        Args:
+          members: of whom.
+          others: whether there may be chunks of other members, as of a search that would not ask
+            for them again.
 
         Raises:
           RunError: a file has been damaged meanwhile, or members are missing.
@@ -124,14 +129,16 @@ class ChunkStore:
             headers, histories, classes = self._read_again(path)
             start = 0
             for header, part in zip(headers, _split(headers, histories), strict=True):
-                rows = [places.get(member, -1) for member in _members(header)]
-                if -1 in rows or header.epochs > self._epochs:
+                rows = np.array([places.get(member, -1) for member in _members(header)], int)
+                known = rows >= 0
+                if not (known.all() or others) or header.epochs > self._epochs:
                     raise RunError(f"{path} is damaged: it has members of another sweep")
                 epochs = slice(header.first_epoch, header.epochs)
-                figures[rows, epochs] = part
-                missing[rows, epochs] = False
-                later = header.epochs > reached[rows]  # of a chunk that was trained twice, too
-                new = np.array(rows)[later]
+                figures[rows[known], epochs] = part[known]
+                missing[rows[known], epochs] = False
+                # Later than what there is, of a member that was trained twice, too.
+                later = known & (header.epochs > reached[rows])
+                new = rows[later]
                 predicted[new] = classes[start : start + len(rows)][later]
                 reached[new] = header.epochs
                 last[new], best[new] = np.array(header.last)[later], np.array(header.best)[later]

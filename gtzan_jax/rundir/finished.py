@@ -33,7 +33,7 @@ class FinishedRun:
     Attributes:
       results: one row a config, best first.
       accuracy: (configs, runs) float64 test accuracy after the best epoch, configs in grid order,
-        a run for each fold and seed; NaN where diverged.
+        a run for each fold and seed; NaN where diverged, or given up by the search.
       retrained: one row an epoch of a network; None if the run has no retraining.
       scores: of the retrained networks together, one row a genre.
       reference: as ``retrained``, of the sweep's reference config; None where it is the best one,
@@ -223,8 +223,12 @@ def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sw
     if set(grid.index) != set(sweep.places) or set(columns) != set(runs):
         raise ValueError(f"{path.name} has not every config, fold and seed")
     accuracy = grid.loc[list(sweep.places)][runs].to_numpy(np.float64, copy=True)
-    diverged = results.loc[results["diverged"], "config_id"]
-    accuracy[[sweep.places[config_id] for config_id in diverged]] = np.nan
+    if results["diverged"].dtype != bool:
+        raise ValueError("results.csv: diverged is not True or False throughout")
+    out = results["diverged"]
+    if "epochs_given" in results:
+        out = out | (results["epochs_given"] < sweep.epochs)
+    accuracy[[sweep.places[config_id] for config_id in results.loc[out, "config_id"]]] = np.nan
     return accuracy
 
 

@@ -57,6 +57,12 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     diverged = int(results["diverged"].sum())
     if diverged:
         print(f"{diverged:,} of {len(results):,} configs diverged; they rank last")
+    given = results.get("epochs_given")
+    if given is not None and given.iloc[0] < run.sweep.epochs:
+        warn(
+            "every config that was trained to the end diverged: the first in the table was given "
+            f"up after epoch {given.iloc[0]}"
+        )
     if run.retrained is not None:
         print(retraining_line(run.retrained))
     warn_of_leak(run.protocol.leak)

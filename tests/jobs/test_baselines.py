@@ -294,6 +294,19 @@ def test_the_choice_is_that_of_one_config_after_another(division, fitted):
         assert validation_accuracy == pytest.approx(chosen, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"axes": {"patience": [5]}}, "leave patience out"),
+        ({"search": {"kind": "halving"}, "epochs": 4}, "--set=search.kind=grid tries all"),
+        ({"search": {"kind": "tpe", "num_configs": 4}}, "every config is tried on every fold"),
+    ],
+)
+def test_a_sweep_that_does_not_train_every_config_to_the_end_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        contender.check_sweep(make_sweep(protocol="holdout", **changes))
+
+
 def test_the_winner_is_retrained_on_train_and_validation_part(division, fitted):
     table = division.table
     for place, (fold, winner) in enumerate(zip(division.folds, fitted, strict=True)):

@@ -1,5 +1,6 @@
 """Sweeps that search: what they write, what it costs, and that they go on after a kill."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,15 +9,16 @@ import pytest
 from conftest import make_sweep, make_table
 
 import gtzan_jax
+from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.errors import InputError
 from gtzan_jax.jobs import searching, sweeping
-from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.space.search import config_epochs
 from gtzan_jax.trainer import engine
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import COSTS
+from gtzan_jax.views.sections.selection import selection_section
 
 TABLE = make_table(num_features=12)
 TABLES = ("results.csv", "members.csv", "history.csv", "predictions.safetensors")
@@ -61,7 +63,7 @@ def test_survivors_have_the_histories_of_training_in_one_go(grid, halved):
     assert (
         len(both) == len(halved.history) == 2 * config_epochs(halved.sweep) == 2 * (12 + 6 + 3 * 2)
     )
-    for metric in METRICS:
+    for metric in halved.protocol.metrics:
         np.testing.assert_array_equal(both[metric], both[f"{metric}_whole"])
 
 
@@ -212,3 +214,29 @@ def test_the_report_speaks_of_what_was_trained_to_the_end(halved):
     page = " ".join(halved.report().read_text().split())
     assert "of 3 configurations are as good as the first" in page
     assert "those that the search gave up before may be better" in page
+
+
+def test_brackets_train_no_more_than_they_ask_for(tmp_path):
+    """Configs of one bracket share slices of a program with those of another."""
+    result = run(sweep_of(HALVING | {"brackets": 3}), tmp_path / "run")
+    budget = 2 * config_epochs(result.sweep)
+    assert len(result.history) == budget
+    store = chunks.ChunkStore(tmp_path / "run" / "chunks", 4, result_num_eval(result))
+    assert store.member_epochs == budget
+    assert (result.results["epochs_given"] < 4).any()
+
+
+def result_num_eval(result):
+    [parts] = result.manifest.split.folds
+    return parts.validation + parts.test
+
+
+def test_configs_that_were_given_up_are_not_compared(grid, halved):
+    pair = compare([grid, halved]).pairs.iloc[0]
+    assert pair["difference"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_where_all_that_is_left_diverged_nothing_was_selected(halved):
+    """The first of the table is then one that was given up."""
+    left = dataclasses.replace(halved, accuracy=np.full_like(halved.accuracy, np.nan))
+    assert selection_section(left, {}) is None

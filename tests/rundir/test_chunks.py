@@ -140,6 +140,14 @@ def test_members_of_another_sweep_are_told(store):
         store.history(MEMBERS[1:])
 
 
+def test_members_that_a_search_would_not_ask_for_again_are_passed_over(store):
+    some = [MEMBERS[place] for place in (7, 2)]
+    history = store.history(some, others=True)
+    np.testing.assert_array_equal(history.figures, FIGURES[[7, 2]])
+    np.testing.assert_array_equal(history.predicted, PREDICTED[[7, 2]])
+    np.testing.assert_array_equal(history.last, LAST[[7, 2]])
+
+
 @pytest.mark.usefixtures("store")
 def test_files_of_other_epochs_are_not_taken(tmp_path):
     for epochs in (EPOCHS - 1, EPOCHS + 1):
