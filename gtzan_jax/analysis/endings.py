@@ -45,6 +45,16 @@ def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
     return _ending(history, lambda curve: int(curve["validation_accuracy"].argmax()))
 
 
+def stopped_early(history: "pd.DataFrame", num_epochs: int) -> bool:
+    """Returns whether some network keeps the weights of an epoch before the last of so many."""
+    return bool((kept_epoch(history).epochs < num_epochs).any())
+
+
+def common_epochs(history: "pd.DataFrame") -> int:
+    """Returns the epochs that every network was trained."""
+    return int(history.groupby(["fold", "seed"])["epoch"].max().min())
+
+
 def mean_curves(history: "pd.DataFrame") -> "pd.DataFrame":
     """Returns the mean of each metric over the networks that were trained, indexed by epoch."""
     return history.drop(columns=["fold", "seed", "kept"]).groupby("epoch").mean()

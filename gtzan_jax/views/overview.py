@@ -91,8 +91,11 @@ def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:
     """Returns the mean history of the configs of each value, by ``axis=value``.
 
     Diverged configs are left out: they would make every mean that they are part of meaningless.
-    So are axes that are ranges, of which hardly a value occurs twice.
+    So are axes that are ranges, of which hardly a value occurs twice. There are none where a search
+    gave configs up: the late epochs would be means over those that were the best.
     """
+    if (history.reached < sweep.epochs).any():
+        return {}
     by_config = history.places_of(history.config_ids)  # (configs, runs)
     sound = ~history.configs_diverged
     configs = [sweep.configs[sweep.places[config_id]] for config_id in history.config_ids]

@@ -2,7 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gtzan_jax.analysis.endings import chosen_epoch, deviation_curves, kept_epoch, mean_curves
+from gtzan_jax.analysis.endings import (
+    chosen_epoch,
+    common_epochs,
+    deviation_curves,
+    kept_epoch,
+    mean_curves,
+    stopped_early,
+)
 
 
 def networks(test, validation=None, kept=(3, 3, 3)):
@@ -54,3 +61,15 @@ def test_curves_are_means_and_deviations_over_networks():
     np.testing.assert_allclose(mean_curves(frame)["test_accuracy"], np.mean(TEST, axis=0))
     np.testing.assert_allclose(deviation_curves(frame)["test_accuracy"], np.std(TEST, 0, ddof=1))
     assert mean_curves(frame).index.to_list() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("kept", "last", "early"),
+    [((3, 3, 3), (3, 3, 3), False), ((1, 1, 1), (2, 2, 2), True), ((2, 3, 1), (3, 3, 2), True)],
+)
+def test_networks_that_keep_an_earlier_epoch_stopped_early(kept, last, early):
+    frame = networks(TEST, kept=kept)
+    ends = dict(zip([(0, 3), (0, 4), (1, 3)], last, strict=True))
+    frame = frame[[row.epoch <= ends[row.fold, row.seed] for row in frame.itertuples()]]
+    assert stopped_early(frame, 3) is early
+    assert common_epochs(frame) == min(last)

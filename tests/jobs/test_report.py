@@ -1,5 +1,6 @@
 import base64
 import cProfile
+import dataclasses
 import io
 import json
 import pstats
@@ -30,14 +31,17 @@ from matplotlib.figure import Figure
 
 from gtzan_jax.analysis import effects
 from gtzan_jax.errors import InputError
+from gtzan_jax.files import write_csv
 from gtzan_jax.jobs.reporting import SECTIONS, build, save, write_report
+from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.model_files import load_model
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.classical import find_baselines
 from gtzan_jax.views.sections.papers import papers_section
-from gtzan_jax.views.sections.retrained import confused_pairs
+from gtzan_jax.views.sections.retrained import confused_pairs, retrained_section
+from gtzan_jax.views.sections.table import table_section
 
 SWEEP = make_sweep()
 
@@ -198,6 +202,72 @@ def test_a_confusion_matrix_that_is_none_is_refused(tmp_path, counts):
     write_confusion(path, counts)
     with pytest.raises(InputError, match=r"confusion\.csv cannot be used"):
         build(read_finished(path))
+
+
+LAST = "seed 0 after the last epoch, a rule that looks at no figure"
+
+
+@pytest.mark.parametrize(
+    ("kept", "ends", "rule", "lowest"),
+    [
+        ([4, 4], [4, 4], "the last", "lowest in epoch 4."),
+        ([1, 1], [3, 3], "early stopping's", "lowest in epoch 2, and rises after it"),
+        ([1, 2], [2, 4], "early stopping's", "lowest in epoch 2 of the 2 that all networks have."),
+    ],
+    ids=["not", "all at one epoch", "at different epochs"],
+)
+def test_a_retraining_that_stops_early_is_told_by_the_epochs_kept(
+    tmp_path, kept, ends, rule, lowest
+):
+    sweep = make_sweep(protocol="holdout")
+    path = write_run(tmp_path / "run", sweep, random_history(sweep))
+    accuracy = np.array([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]])
+    loss = np.tile([3.0, 1.0, 2.0, 0.5], (2, 1))
+    write_best_history(path, test_accuracy=accuracy, train_accuracy=accuracy / 2, test_loss=loss)
+    run = RunDir(path)
+    frame = pd.read_csv(run.best / "history.csv")
+    frame["kept"] = frame["epoch"] == frame["seed"].map(dict(enumerate(kept)))
+    frame = frame[frame["epoch"] <= frame["seed"].map(dict(enumerate(ends)))]
+    write_csv(run.best / "history.csv", frame)
+    run.record(run.read_manifest(), "best")
+    section = retrained_section(read_finished(path), {})
+    mean = np.mean([curve[epoch - 1] for curve, epoch in zip(accuracy, kept, strict=True)])
+    assert section["endings"].rows[0][0] == rule
+    assert section["kept"].test_accuracy == pytest.approx(mean)
+    text = " ".join(build(read_finished(path)).markdown.split())
+    assert lowest in text
+    assert f"train accuracy is {mean / 2:.3f} and the test accuracy {mean:.3f}:" in text
+    early = rule != "the last"
+    assert (LAST in text) is not early
+    assert ("At the end of the retraining" in text) is not early
+    assert ("at the epochs kept by early stopping, of at most 4, mean" in text) is early
+    assert ("At the epochs kept by early stopping the train" in text) is early
+    assert ("seed 0 after the epoch of its lowest validation loss." in text) is early
+    assert ("from epoch 3 on of those still in training" in text) is (ends == [2, 4])
+
+
+def test_only_configs_that_were_given_all_epochs_are_drawn(tmp_path):
+    sweep = make_sweep(search={"kind": "halving"}, epochs=4, protocol="holdout")
+    history = random_history(sweep)
+    reached = np.where(np.arange(len(history.members)) < 3, 4, 1)
+    history = dataclasses.replace(history, reached=reached, last=reached, best=reached)
+    run = read_finished(write_run(tmp_path / "run", sweep, history))
+    pictures = {}
+    rows = table_section(run, pictures)["all_rows"]
+    assert ">3 configurations, coloured by test accuracy<" in pictures["parallel.svg"].decode()
+    place = rows["columns"].index("epochs_given")
+    assert [row[place] for row in rows["rows"]] == [4] * 3 + [1] * 9
+    text = build(run).markdown
+    assert "| epochs_given |" in text.replace("\\", "")
+    assert "Those given all epochs in two pictures" in text
+
+
+def test_epochs_of_configs_that_stop_early_are_in_the_table(tmp_path):
+    sweep = make_sweep(protocol="holdout", axes={"patience": [1]})
+    run = read_finished(write_run(tmp_path / "run", sweep, random_history(sweep, 2)))
+    section = table_section(run, {})
+    assert section["all_rows"]["columns"][-3:] == ["best_epoch", "last_epoch", "config_id"]
+    assert section["top"].rows[0][-2:] == ["2.0", "2.0"]
 
 
 def test_the_sample_is_named_at_the_top(report):

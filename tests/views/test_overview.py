@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -80,6 +81,16 @@ def test_one_config_has_no_means(tmp_path):
     assert overview.mean_curves(sweep, history) == {}
     write(tmp_path, sweep, history)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["top"]
+
+
+@pytest.mark.parametrize("kind", ["halving", "one_at_a_time"])
+def test_a_search_that_gives_configs_up_has_no_means(kind):
+    sweep = make_sweep(search={"kind": kind}, epochs=4, protocol="holdout")
+    history = random_history(sweep)
+    assert {"activation=relu", "activation=leaky_relu"} <= set(overview.mean_curves(sweep, history))
+    reached = np.where(np.arange(len(history.members)) < 2, 4, 1)
+    history = dataclasses.replace(history, reached=reached, last=reached, best=reached)
+    assert overview.mean_curves(sweep, history) == {}
 
 
 def test_means_are_of_any_axes():

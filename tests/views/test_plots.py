@@ -126,6 +126,17 @@ def test_figures_are_labelled_and_name_their_data(figure, labels):
     assert {NOTE, *labels} <= texts
 
 
+def test_curves_are_labelled_with_the_figures_of_the_epochs_kept():
+    kept = NETWORKS["epoch"] == np.where(NETWORKS["seed"] == 0, 4, 6)
+    history = NETWORKS.assign(kept=kept, test_chunk_accuracy=NETWORKS["test_accuracy"] / 2)
+    history = history[(history["seed"] == 1) | (history["epoch"] < 6)]
+    (axes,) = plots.training_curves(history, "accuracy", "Accuracy", NOTE).axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    # 0.5 in epoch 4 of the one, 0.7 - 0.2 in epoch 6 of the other.
+    assert labels == ["test 0.500", "test, by chunk 0.250"]
+    assert "best epoch's" in axes.get_legend().get_title().get_text()
+
+
 @pytest.mark.parametrize("apart", [["artist_folds"], [], ["artist_folds", "kfold"]])
 def test_every_accuracy_stands_in_the_row_of_its_model(apart):
     (axes,) = plots.accuracy_by_protocol(SCORES, apart, "ours", NOTE).axes

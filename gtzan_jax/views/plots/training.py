@@ -53,7 +53,7 @@ def training_curves(
             axes.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
         by_chunk = f"{part}_chunk_{quantity}"
         if by_chunk in history:
-            label = f"{part}, by chunk {mean[by_chunk].iloc[-1]:.3f}"
+            label = f"{part}, by chunk {kept[by_chunk].mean():.3f}"
             axes.plot(mean.index, mean[by_chunk], "--", color=color, label=label)
     axes.set_xlabel("epoch (train: while training, with dropout)")
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")

@@ -23,7 +23,8 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         return None
     config, history = run.sweep.configs[run.sweep.places[retraining.config_id]], run.retrained
     last, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
-    means = endings.mean_curves(history)
+    means, common = endings.mean_curves(history), endings.common_epochs(history)
+    early = endings.stopped_early(history, retraining.epochs)
     same = retraining.protocol == run.sweep.protocol
     counts = _confusion(run)
     _draw(run, counts, pictures)
@@ -37,13 +38,19 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "seed": retraining.seeds[0],
         "num_epochs": retraining.epochs,
         "last": last,
-        "lowest_loss": 1 + int(means["test_loss"].to_numpy().argmin()),
+        "stopped_early": early,
+        "when": f"at the {'epochs' if len(last.epochs) > 1 else 'epoch'} kept by early stopping"
+        if early
+        else f"after {retraining.epochs} epochs",
+        "common_epochs": common,
+        "longest": len(means),
+        "lowest_loss": 1 + int(means["test_loss"].to_numpy()[:common].argmin()),
         "chosen": chosen,
-        "endings": _endings_table(last, chosen),
+        "endings": _endings_table(last, chosen, early),
         "train": run.manifest.split.folds[0].train if same else None,
         "weights": _num_weights((run.manifest.data.features, *config.units), run),
         "first_epoch": means.iloc[0],
-        "last_epoch": means.iloc[-1],
+        "kept": history[history["kept"]].mean(),
         "scores": Table.of(run.scores) if run.scores is not None else None,
         "confused": None if counts is None else confused_pairs(counts, run.manifest.data.genres),
     }
@@ -64,9 +71,9 @@ def _draw(run: FinishedRun, counts: np.ndarray | None, pictures: Pictures) -> No
         draw(pictures, "confusion_matrix", plots.confusion_matrix(counts, data.genres, note, ""))
 
 
-def _endings_table(last: endings.Ending, chosen: endings.Ending | None) -> Table:
+def _endings_table(last: endings.Ending, chosen: endings.Ending | None, early: bool) -> Table:
     """Returns the test accuracies of the networks by the rules that end a training."""
-    kept = "the last" if last.epochs.min() == last.epochs.max() else "early stopping's"
+    kept = "early stopping's" if early else "the last"
     rules = {kept: last} | ({"best on the validation part": chosen} if chosen else {})
     rows = [
         [rule, str(len(e.epochs)), _span(e.epochs), plus_minus(e.mean, e.deviation)]

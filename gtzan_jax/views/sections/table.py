@@ -9,6 +9,7 @@ from gtzan_jax.views.text import Table
 
 _TOP = 20
 _TIED = "as_good_as_best"
+_EPOCHS = ("epochs_given", "best_epoch", "last_epoch")
 
 
 def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
@@ -20,7 +21,8 @@ def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
     # The accuracies stand in front, where a narrow screen shows them.
     front = [other for name in first for other in (name, f"{name}_std") if other in frame]
     others = [name for name in metrics if name not in first]
-    shown = ["rank", *front, _TIED, *run.sweep.axes, *others]
+    epochs = [name for name in _EPOCHS if name in frame]
+    shown = ["rank", *front, _TIED, *run.sweep.axes, *others, *epochs]
     columns = [*shown, "diverged", "config_id"]
     if not frame["diverged"].any():
         columns.remove("diverged")
@@ -30,7 +32,7 @@ def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
     ]
     _draw(run, pictures)
     return {
-        "top": Table.of(frame[shown].head(_TOP)),
+        "top": Table.of(frame[shown].head(_TOP).astype(dict.fromkeys(epochs, str))),
         "all_rows": {
             "columns": columns,
             "rows": rows,
@@ -43,7 +45,9 @@ def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
 def _draw(run: FinishedRun, pictures: Pictures) -> None:
     from gtzan_jax.views import plots
 
-    sound = run.results[~run.results["diverged"]]
+    # Figures of few epochs say nothing beside those of all: what a search gave up is left out.
+    given = run.results.get("epochs_given", run.sweep.epochs)
+    sound = run.results[~run.results["diverged"] & (given == run.sweep.epochs)]
     if sound.empty or not run.sweep.varying:
         return
     draw(pictures, "parallel", plots.parallel_coordinates(sound, run.sweep.axes, run.note))
