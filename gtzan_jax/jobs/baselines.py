@@ -171,7 +171,8 @@ def compare_models(
 ) -> Baselines:
     """Evaluates our network and the classical models, showing progress, and compares them."""
     count = sum(len(division.folds) for division in divisions)
-    last = next((d for d in divisions if d.protocol.name == _IMPORTANCE_OF), divisions[-1])
+    sound = [d for d in divisions if not d.protocol.leak] or divisions
+    last = next((d for d in sound if d.protocol.name == _IMPORTANCE_OF), sound[-1])
     parts = {_TRIED: count * sweep.num_configs * sweep.num_seeds, _RETRAINED: count}
     parts |= dict.fromkeys(models, count) | {_IMPORTANCE: 2 * len(last.folds)}
     with PartsProgress(parts) as progress:
@@ -297,6 +298,8 @@ def describe(
 
 def save(found: Baselines, divisions: Sequence[Division], description: Mapping[str, Any]) -> None:
     """Writes the tables, the figures and the description."""
+    import pandas as pd
+
     from gtzan_jax.views import plots
 
     table, folder = divisions[0].table, found.folder
@@ -306,8 +309,11 @@ def save(found: Baselines, divisions: Sequence[Division], description: Mapping[s
         "comparison": found.comparison,
         "importance": found.importance,
     }
+    marks = {d.protocol.name: d.marks for d in divisions}
     for name, frame in frames.items():
-        write_csv(folder / f"{name}.csv", frame.assign(data="sample") if table.is_sample else frame)
+        protocols = frame.get("protocol", [found.importance_of] * len(frame))
+        of_rows = pd.DataFrame([marks[protocol] for protocol in protocols], index=frame.index)
+        write_csv(folder / f"{name}.csv", frame.join(of_rows))
     best = best_classical(found.scores)[found.importance_of]
     note = next(d.note for d in divisions if d.protocol.name == found.importance_of)
     leaky = [d.protocol.name for d in divisions if d.protocol.leak]

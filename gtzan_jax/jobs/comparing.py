@@ -8,6 +8,7 @@ from gtzan_jax.analysis.between_runs import Comparison, compare
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import printable
 from gtzan_jax.views.text import Table, counted
 
@@ -53,8 +54,15 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    """Returns what the columns of the pairs are, and which interval there is."""
+    """Returns what the columns of the pairs are, which interval there is, and which runs leak."""
     lines = [_interval_note(row) for row in comparison.pairs.to_dict("records")]
+    runs = comparison.runs
+    lines += [
+        f"{name}: {PROTOCOLS[protocol].leak}: its figures say nothing about songs that were not "
+        "trained on"
+        for name, protocol in zip(runs["run"], runs["protocol"], strict=True)
+        if PROTOCOLS[protocol].leak
+    ]
     return [
         "difference: mean test accuracy, less the first run's, over the runs (folds and seeds) "
         "that both have. low, high: its 95 % interval over those. configs_p10, configs_p90: "

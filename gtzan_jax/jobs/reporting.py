@@ -138,9 +138,17 @@ def build(
 
 
 def leak_of(run: FinishedRun) -> str:
-    """Returns what is wrong with the protocol of a run, or of its retraining; "" if nothing is."""
-    retraining = run.manifest.retraining
-    return run.protocol.leak or (PROTOCOLS[retraining.protocol].leak if retraining else "")
+    """Returns the warning of a run, or of its retraining, that leaks; "" if neither does."""
+    leaks, retraining = {"of the sweep": run.protocol.leak}, run.manifest.retraining
+    if retraining:
+        leaks["of the retrained networks"] = PROTOCOLS[retraining.protocol].leak
+    told = [which for which, leak in leaks.items() if leak]
+    if not told:
+        return ""
+    which = "here" if len(told) == len(leaks) else told[0]
+    return (
+        f"{leaks[told[0]]}. No figure {which} says anything about songs that were not trained on."
+    )
 
 
 def save(report: Report, path: Path) -> None:

@@ -41,7 +41,8 @@ class Retrained:
       history: one row an epoch of a network: fold, seed, epoch, whether its weights are kept, and
         the protocol's metrics.
       confusion: (genres, genres) int, rows true, columns predicted, of all networks' test parts.
-      scores: one row a genre: precision, recall, f1, tracks; of all networks together.
+      scores: one row a genre: precision, recall, f1, tracks; of all networks together. leak, too,
+        where the protocol has one.
       figures: by file name without its ending.
     """
 
@@ -104,6 +105,8 @@ def retrain(
     confusion, scores = _judge(
         table.y[np.concatenate(tested)], np.concatenate(predicted), table.genres
     )
+    if division.protocol.leak:
+        scores["leak"] = division.protocol.leak
     history = history_frame(networks, seeds, division.metrics)
     note = table.note(division.note)
     figures = _figures(history, confusion, model, note)

@@ -160,8 +160,8 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
         results = mark_as_good(
             results_table(sweep, history, job.table.is_chunked), sweep, predictions
         )
-        results = results.assign(**job.division.marks)
         members = members_table(sweep, history, job.table.is_chunked)
+        results, members = (frame.assign(**job.division.marks) for frame in (results, members))
         run.write_tables(results, members, history.frames(job.division.metrics), predictions)
         run.record(manifest, *directory.TABLES)
     job.clock.lap("write")

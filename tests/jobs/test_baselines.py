@@ -16,7 +16,7 @@ from gtzan_jax import Engine, divide, load_sweep, load_table
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import classical_models, importance_table
 from gtzan_jax.errors import InputError, RunError
-from gtzan_jax.jobs import contender
+from gtzan_jax.jobs import baselines, contender
 from gtzan_jax.jobs.baselines import Request, run_baselines, summary
 from gtzan_jax.jobs.contender import OURS, Contender, best_of, outcome_of
 from gtzan_jax.jobs.divisions import divisions_of, with_validation
@@ -217,20 +217,32 @@ def test_chunks_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch, c
     text = "\n".join([header, *filter(few.match, rows)]) + "\n"
     (tmp_path / "chunks.csv").write_text(text)
     monkeypatch.setattr(classical, "classical_models", some_models)
+    names = ("holdout", "leaky_chunks")
+    monkeypatch.setattr(
+        baselines, "divisions_of", lambda table, _, *how: [
+            division for name in names for division in divisions_of(table, name, *how)
+        ],
+    )  # fmt: skip
     request = Request(
-        data=str(tmp_path / "chunks.csv"), protocol="leaky_chunks", platform="cpu", overrides=TINY,
+        data=str(tmp_path / "chunks.csv"), platform="cpu", overrides=TINY,
         num_seeds=2, workdir=str(tmp_path / "out"),
     )  # fmt: skip
     found = run_baselines(request)
     table = parse_table(text, "chunks.csv")
-    [fold] = divide(table, "leaky_chunks", 0, 5).folds
-    assert set(found.scores["tested"]) == {len(set(table.songs[fold.test]))}
+    for name, of_protocol in found.scores.groupby("protocol"):
+        [fold] = divide(table, name, 0, 5).folds
+        assert set(of_protocol["tested"]) == {len(set(table.songs[fold.test]))}
     assert (found.scores["accuracy"] != found.scores["chunk_accuracy"]).all()
     told = json.loads((found.folder / "baselines.json").read_text(encoding="utf-8"))
-    assert told["protocols"][0]["leak"] == LEAK
+    assert told["protocols"][1]["leak"] == LEAK
     assert "chunk_accuracy is the share of chunks" in told["notes"]["chunks"]
     assert capsys.readouterr().err.startswith(LEAK)
     assert f"leaky_chunks: {LEAK}" in summary(found)
+    assert found.importance_of == "holdout"  # the last one that does not leak
+    assert "leak" not in read(found, "importance")
+    for name in ("baselines", "folds", "comparison"):
+        written = read(found, name)
+        assert ((written["leak"] == LEAK) == (written["protocol"] == "leaky_chunks")).all()
 
 
 def test_a_table_of_chunks_is_divided_by_every_protocol_and_by_the_leaky_one():

@@ -1,7 +1,9 @@
 """Sweeps on a table of chunks, rightly divided and leaky: everything that they write."""
 
+import dataclasses
 import re
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,10 @@ from conftest import make_chunks, make_sweep
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
+from gtzan_jax.analysis.between_runs import compare
+from gtzan_jax.jobs.comparing import markdown
+from gtzan_jax.jobs.reporting import leak_of
+from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import LEAK, divide, groups_of
 from gtzan_jax.views.plots.style import GREY, RED
@@ -67,12 +73,30 @@ def test_a_leak_is_told_wherever_figures_are(run, protocol):
     warning = re.search(rf'<p class="warning" role="alert">\s*{LEAK}', page)
     assert bool(warning) == leaky
     assert (f"> **{LEAK}." in twin) == leaky
-    assert ("leak" in run.results) == leaky
+    members = pd.read_csv(run.run.members_path)
+    for table in (run.results, members, run.scores):
+        assert ("leak" in table) == leaky
     assert (LEAK in run.note) == leaky
     overview = b"".join(path.read_bytes() for path in run.run.overview.glob("events*"))
     assert (LEAK.encode() in overview) == leaky
     for svg in (run.run.path / "report_files").glob("*.svg"):
         assert (LEAK in svg.read_text()) <= leaky
+
+
+def test_a_retraining_that_leaks_is_told_apart_from_its_sweep(run, protocol):
+    other = "holdout" if protocol == "leaky_chunks" else "leaky_chunks"
+    replace = msgspec.structs.replace
+    retraining = replace(run.manifest.retraining, protocol=other)
+    found = dataclasses.replace(run, manifest=replace(run.manifest, retraining=retraining))
+    of = "the retrained networks" if other == "leaky_chunks" else "the sweep"
+    assert leak_of(found).startswith(f"{LEAK}. No figure of {of} says anything")
+    assert leak_of(run).startswith(f"{LEAK}. No figure here says") == (protocol == "leaky_chunks")
+
+
+def test_a_comparison_names_the_run_that_leaks(run, protocol):
+    note = f"- run: {LEAK}: its figures say nothing about songs"
+    twin = dataclasses.replace(run, run=RunDir(run.run.path.parent / "other"))
+    assert (note in markdown(compare([twin, run]))) == (protocol == "leaky_chunks")
 
 
 def test_a_caption_that_tells_of_a_leak_is_red(run, protocol):

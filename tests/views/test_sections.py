@@ -20,6 +20,7 @@ from gtzan_jax.analysis import effects, selection
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.classical import classical_section
 from gtzan_jax.views.sections.answers import answers_section
@@ -210,6 +211,31 @@ def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):
         "by_protocol"
     ]
     assert set(pictures) == {"accuracies.svg"}
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_baselines_that_leak_are_trusted_only_where_there_are_no_others(tmp_path, alone):
+    """They are marked, and have no say in the finding; alone they are warned of."""
+    folder = write_baselines(tmp_path / "baselines-1", "0" * 64)
+    for path in folder.glob("*.[cj]s*"):
+        path.write_text(path.read_text().replace("artist_folds", "leaky_chunks"))
+    described = json.loads((folder / "baselines.json").read_text())
+    described["protocols"][1]["leak"] = LEAK
+    described["protocols"] = described["protocols"][int(alone) :]
+    (folder / "baselines.json").write_text(json.dumps(described))
+    if alone:
+        for name in ("baselines", "comparison"):
+            frame = pd.read_csv(folder / f"{name}.csv")
+            frame[frame["protocol"] != "assignment"].to_csv(folder / f"{name}.csv", index=False)
+    section = classical_section(folder, {})
+    marked = "leaky_chunks (LEAK)"
+    assert section["trusted"] == (marked if alone else "assignment")
+    assert section["leak"] == (LEAK if alone else "")
+    read = "0.49 to 0.51" if alone else "0.71 to 0.73"
+    assert section["finding"] == f"Our network and the best classical model read {read}."
+    assert section["accuracies"].columns[-1] == marked
+    assert section["scores"].rows[-1][0] == section["summaries"].rows[-1][0] == marked
+    assert section["by_protocol"]["label"].iloc[-1] == marked
 
 
 def test_limits_know_whether_artists_are_apart(tmp_path):
