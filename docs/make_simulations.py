@@ -1,12 +1,15 @@
 """Writes the tables of docs/statistics.md: how often intervals and tests err. Takes minutes.
 
-    python docs/make_simulations.py
+    python docs/make_simulations.py [NAME...]
+
+Names, as in ``EXPERIMENTS``, run these alone and keep the other rows.
 
 The experiments are those of tests/simulations.py, with more replications than the tests have.
 """
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,20 +23,23 @@ WINNERS = 200
 PAGE = ROOT / "docs" / "statistics.md"
 
 
-def rates() -> str:
-    """Returns a table of error rates."""
+def rates(page: str, names: Sequence[str]) -> str:
+    """Returns a table of error rates; rows of experiments that are not named are the page's."""
+    old = dict(re.findall(r"^(\| [^|]+ \| [^|]+ \|)(.*)$", page, re.MULTILINE))
     lines = [
         "| what | with | promised | errs | replications |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    for each in (EXPERIMENTS | CLAIM_EXPERIMENTS).values():
+    for name, each in (EXPERIMENTS | CLAIM_EXPERIMENTS).items():
+        start = f"| {each.what} | {each.null} |"
+        if names and name not in names and start in old:
+            lines.append(start + old[start])
+            continue
         print(each.what, file=sys.stderr)
         replications = min(MORE * each.quick, MOST)
         rate = error_rate(each, replications)
         promise = "–" if each.nominal is None else f"{100 * each.nominal:.0f} %"
-        lines.append(
-            f"| {each.what} | {each.null} | {promise} | {100 * rate:.1f} % | {replications:,} |"
-        )
+        lines.append(f"{start} {promise} | {100 * rate:.1f} % | {replications:,} |")
     return "\n".join(lines)
 
 
@@ -53,7 +59,9 @@ def biases() -> str:
 def main() -> None:
     """Replaces what stands between the markers of the page."""
     page = PAGE.read_text(encoding="utf-8")
-    for marker, table in (("rates", rates()), ("biases", biases())):
+    names = sys.argv[1:]
+    tables = {"rates": rates(page, names)} | ({} if names else {"biases": biases()})
+    for marker, table in tables.items():
         between = re.compile(f"(<!-- {marker} -->).*?(<!-- /{marker} -->)", re.DOTALL)
         page = between.sub(lambda match, table=table: f"{match[1]}\n{table}\n{match[2]}", page)
     PAGE.write_text(page, encoding="utf-8", newline="\n")

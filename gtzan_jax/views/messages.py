@@ -84,8 +84,10 @@ def retraining_line(history: "pd.DataFrame") -> str:
       history: one row an epoch of a network, with the metrics that the protocol has.
     """
     kept, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
+    longest = history["epoch"].max()
+    most = "at most " if endings.stopped_early(history, longest) else ""
     line = (
-        f"retrained {counted(len(kept.epochs), 'time')} for {history['epoch'].max()} epochs: "
+        f"retrained {counted(len(kept.epochs), 'time')} for {most}{longest} epochs: "
         f"test accuracy {plus_minus(kept.mean, kept.deviation)}"
     )
     if chosen:

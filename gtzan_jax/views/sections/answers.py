@@ -74,7 +74,8 @@ def _rows(num_configs: int, selected: dict[str, Any], retrained: Section) -> "pd
         {"label": names[1], "accuracy": selected["trusted"]} | ends,
     ]
     if retrained and retrained["is_best"] and retrained["same_protocol"]:
-        times = f"retrained for {counted(retrained['num_epochs'], 'epoch')}"
+        most = "at most " if retrained["stopped_early"] else ""
+        times = f"retrained for {most}{counted(retrained['num_epochs'], 'epoch')}"
         endings = {times: retrained["last"], "retrained, epoch by validation": retrained["chosen"]}
         for label, ending in endings.items():
             if ending:
