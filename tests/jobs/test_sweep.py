@@ -143,6 +143,7 @@ def test_the_retraining_goes_on_where_the_sweep_stopped(smoke):
     run, _ = smoke
     best = pd.read_csv(run / "results.csv").iloc[0]
     retrained = pd.read_csv(run / "best" / "history.csv")
+    assert (retrained.pop("kept") == (retrained.epoch == retrained.epoch.max())).all()
     assert retrained.seed.unique().tolist() == list(range(3, 13))
     history = pd.read_csv(run / "history.csv")
     swept = history[history.config_id == best.config_id].drop(columns="config_id")

@@ -96,5 +96,5 @@ def test_without_optuna_it_is_said_how_to_get_it(monkeypatch):
         return real(name, *more)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"pip install 'gtzan_jax\[search\]'"):
+    with pytest.raises(InputError, match=r"pip install -e '\.\[search\]'"):
         OptunaSearch(sweep_of("tpe"))
