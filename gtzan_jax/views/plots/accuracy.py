@@ -99,6 +99,6 @@ def optimism(curve: "pd.DataFrame", apparent: str, held_out: str, note: str) -> 
     axes.set_xlabel("configurations that the winner is chosen from", fontsize=9)
     axes.set_ylabel("accuracy of the winner", fontsize=9)
     axes.margins(x=0.1)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="best")
     tidy(axes)
     return figure

@@ -1,5 +1,6 @@
 """What all figures share: size, title, note of the data source, colours."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ _GENRE_COLOURS = {
 }
 _MARKERS = "os^DvPX<*>"
 _LONGEST_NAME = 24
+_NOTE_LETTERS = 17  # of a note, an inch
 
 
 def new_figure(
@@ -52,7 +54,8 @@ def new_figure(
     if title:
         figure.suptitle(title, fontsize=12)
     if note:
-        figure.supxlabel(literal(note), fontsize=7.5, color=RED if LEAK in note else GREY)
+        lines = textwrap.fill(note, int(_NOTE_LETTERS * width))
+        figure.supxlabel(literal(lines), fontsize=7.5, color=RED if LEAK in note else GREY)
     return figure
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from gtzan_jax.analysis import selection
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.space.axes import AXES
 from gtzan_jax.views.sections.pictures import Pictures, draw
 from gtzan_jax.views.text import Table, by_stem, points
 
@@ -42,7 +43,7 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     # The winner's figure, and its interval with it, are moved by what the choice adds to it.
     shift = optimism if on_test else 0.0
     return {
-        "config": ", ".join(f"{stem} {value}" for stem, value in by_stem(run.config()).items()),
+        "config": ", ".join(f"{s} {_plain(s, v)}" for s, v in by_stem(run.config()).items()),
         "tied": int(run.results["as_good_as_best"].sum()),
         "considered": considered,
         "given_up": _GIVEN_UP if considered < len(run.results) else "",
@@ -60,6 +61,11 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "folds": len(run.manifest.split.folds),
         "tested": len(predictions.row),
     }
+
+
+def _plain(stem: str, value: str) -> str:
+    """Returns a value without the prefix that tells it in a config's name."""
+    return value.removeprefix(AXES[stem].prefix) if stem in AXES else value
 
 
 def _curve(run: FinishedRun) -> "pd.DataFrame":
