@@ -5,7 +5,6 @@ Peers import this: it must stay free of JAX, whose import would count as their t
 
 from collections.abc import Mapping, Sequence
 
-from gtzan_jax.space.axes import OPTIMIZERS
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
@@ -55,5 +54,5 @@ def project(seconds: Mapping[str, Sequence[float]], sweep: Sweep) -> float:
 
 
 def by_optimizer() -> dict[str, list[float]]:
-    """Returns an empty list for each optimizer, for seconds of single runs."""
-    return {name: [] for name in OPTIMIZERS}
+    """Returns an empty list for each optimizer of the sweep, for seconds of single runs."""
+    return {name: [] for name in the_sweep().axes["optimizer"]}

@@ -23,9 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.grid import batches, the_sweep
+from benchmarks.grid import batches, by_optimizer, the_sweep
 from benchmarks.table import load_arrays
-from gtzan_jax.space.axes import OPTIMIZERS
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 
@@ -155,7 +154,7 @@ def train_all(sweep: Sweep, data: Data, epochs: int, groups: int | None, workers
 
 def warm_up() -> None:
     """Takes a step with each optimizer: PyTorch imports much at the first one."""
-    for name in OPTIMIZERS:
+    for name in by_optimizer():
         weight = torch.zeros(1, requires_grad=True)
         weight.sum().backward()
         optimizer_of(name, [weight], the_sweep()).step()
