@@ -54,18 +54,7 @@ def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float
       change track by track, but nothing that a seed does to all tracks alike. NaN where all
       tracks are equal, or of one group.
     """
-    from scipy import stats
-
-    places = np.unique(group, return_inverse=True)[1]
-    sizes = np.bincount(places).astype(np.float64)
-    mean = float(hits.mean())
-    squares = float(np.square(np.bincount(places, hits - mean)).sum())
-    if len(sizes) < 2 or squares <= _NOTHING:
-        return math.nan, math.nan
-    freedom = np.square(sizes).sum() ** 2 / (sizes**4).sum() - 1
-    error = math.sqrt(squares * len(sizes) / (len(sizes) - 1)) / len(hits)
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, max(freedom, 1.0))) * error
-    return mean - reach, mean + reach
+    return _student(float(hits.mean()), *_over_groups(hits, group))
 
 
 def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[float, float]:
@@ -84,19 +73,33 @@ def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[flo
       low, high: what other artists and other seeds would change, with these train parts; NaN
       with one seed, and where nothing differs.
     """
+    num_seeds = len(differences)
+    variance, freedom = _over_groups(differences.mean(axis=0), group)
+    if num_seeds < 2 or math.isnan(variance):
+        return math.nan, math.nan
+    of_seeds = float(differences.mean(axis=1).var(ddof=1)) / num_seeds
+    both = variance + of_seeds
+    freedom = both**2 / (variance**2 / freedom + of_seeds**2 / (num_seeds - 1))
+    return _student(float(differences.mean()), both, freedom)
+
+
+def _over_groups(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """Returns the variance over groups of a mean, and its degrees of freedom; NaN as there."""
+    places = np.unique(group, return_inverse=True)[1]
+    sizes = np.bincount(places).astype(np.float64)
+    squares = float(np.square(np.bincount(places, hits - hits.mean())).sum())
+    if len(sizes) < 2 or squares <= _NOTHING:
+        return math.nan, math.nan
+    freedom = np.square(sizes).sum() ** 2 / (sizes**4).sum() - 1
+    variance = squares * len(sizes) / (len(sizes) - 1) / len(hits) ** 2
+    return variance, max(float(freedom), 1.0)
+
+
+def _student(mean: float, variance: float, freedom: float) -> tuple[float, float]:
+    """Returns the interval of a mean by Student's t; NaN where there is no variance."""
     from scipy import stats
 
-    num_seeds = len(differences)
-    low, high = accuracy_interval(differences.mean(axis=0), group)
-    if num_seeds < 2 or math.isnan(low):
-        return math.nan, math.nan
-    sizes = np.bincount(np.unique(group, return_inverse=True)[1]).astype(np.float64)
-    freedom = max(np.square(sizes).sum() ** 2 / (sizes**4).sum() - 1, 1.0)
-    groups = ((high - low) / 2 / float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))) ** 2
-    seeds = float(differences.mean(axis=1).var(ddof=1)) / num_seeds
-    both = (groups + seeds) ** 2 / (groups**2 / freedom + seeds**2 / (num_seeds - 1))
-    mean, error = float(differences.mean()), math.sqrt(groups + seeds)
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, both)) * error
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance)
     return mean - reach, mean + reach
 
 

@@ -5,7 +5,7 @@ configs.json    the configs, of a search that proposed them as it went on
 study.journal   that search's study, for optuna-dashboard
 chunks/         finished members: what an interrupted sweep goes on from
 results.csv     one row a config, best first
-members.csv     one row a member, its figures after the last epoch
+members.csv     one row a member, its figures after its best epoch
 history.csv     one row a member and epoch
 predictions.safetensors  what every member says of every test row
 tensorboard/    every run, for TensorBoard

@@ -100,7 +100,7 @@ class FinishedRun:
 
     @functools.cached_property
     def predictions(self) -> Predictions:
-        """What every config predicts for every test row after the last epoch.
+        """What every config predicts for every test song after its best epoch.
 
         Raises:
           InputError: the file cannot be used.

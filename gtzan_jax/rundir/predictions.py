@@ -1,4 +1,4 @@
-"""Predictions: what every member says of every test row after the last epoch, a byte each.
+"""Predictions: what every member says of every test song after its best epoch, a byte each.
 
 Where songs have several rows they vote, and a row here is a song of the test part.
 
@@ -28,7 +28,7 @@ _KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predicted classes after the last epoch; the test rows of all folds stand in one row.
+    """Predicted classes after the best epoch; the test rows of all folds stand in one row.
 
     Attributes:
       predicted: (configs, seeds, tested) uint8, configs in grid order.

@@ -102,9 +102,8 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("after", [1, 7, 9])
-def test_a_killed_halving_goes_on_to_the_same_bytes(tmp_path, monkeypatch, halved, after):
+def run_killed(sweep, folder, monkeypatch, after):
+    """Runs a sweep that is killed after so many chunks."""
     left = iter(range(after))
 
     def add(self, trained, real=chunks.ChunkStore.add):
@@ -115,7 +114,13 @@ def test_a_killed_halving_goes_on_to_the_same_bytes(tmp_path, monkeypatch, halve
     with monkeypatch.context() as patch:
         patch.setattr(chunks.ChunkStore, "add", add)
         with pytest.raises(Killed):
-            run(sweep_of(HALVING), tmp_path / "run")
+            run(sweep, folder)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("after", [1, 7, 9])
+def test_a_killed_halving_goes_on_to_the_same_bytes(tmp_path, monkeypatch, halved, after):
+    run_killed(sweep_of(HALVING), tmp_path / "run", monkeypatch, after)
     assert not (tmp_path / "run" / "results.csv").exists()
     run(sweep_of(HALVING), tmp_path / "run")
     for name in TABLES:
@@ -172,17 +177,7 @@ def test_a_killed_search_of_optunas_goes_on_to_the_same_bytes(tmp_path, monkeypa
     optuna = pytest.importorskip("optuna")
     sweep = sweep_of({"kind": "tpe", "num_configs": 10, "batch": 4}, epochs=2, **RANGES)
     run(sweep, tmp_path / "whole")
-    left = iter(range(3))
-
-    def add(self, trained, real=chunks.ChunkStore.add):
-        if next(left, None) is None:
-            raise Killed
-        return real(self, trained)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(chunks.ChunkStore, "add", add)
-        with pytest.raises(Killed):
-            run(sweep, tmp_path / "run")
+    run_killed(sweep, tmp_path / "run", monkeypatch, 3)
     run(sweep, tmp_path / "run")
     for name in (*TABLES, "configs.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -77,7 +77,7 @@ def _curve(run: FinishedRun) -> "pd.DataFrame":
 
 
 def _validation(run: FinishedRun) -> np.ndarray:
-    """Returns (configs, folds, seeds) validation accuracy after the last epoch, in grid order.
+    """Returns (configs, folds, seeds) validation accuracy after the best epoch, in grid order.
 
     Raises:
       InputError: members.csv is not what a sweep writes.
