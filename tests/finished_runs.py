@@ -14,7 +14,7 @@ from conftest import make_history
 
 from gtzan_jax.files import digest, sealed, write_csv
 from gtzan_jax.metrics import CHUNK_METRICS, METRICS
-from gtzan_jax.models.mlp import layer_names
+from gtzan_jax.models.layout import layer_names
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import TABLES, RunDir, describe_data
 from gtzan_jax.rundir.history import History, members_of

@@ -8,38 +8,18 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from gtzan_jax.models.layout import Layout, Structure
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Sizes
 
 Array = jax.Array | np.ndarray | np.number[Any]  # on a device or the host
 
-Structure = tuple[int, ...]
-"""Widths of layers. Configs whose structures are equally long share a program that is as wide as
-the widest in each place; the others are padded with zeros."""
-
 Tree = Any  # nested containers of arrays, which JAX maps over
 
 
-class Family(Protocol):
+class Family(Layout, Protocol):
     """A kind of model. Implementations are hashable: they are part of a program's key."""
-
-    @property
-    def name(self) -> str:
-        """As in the manifest."""
-        ...
-
-    def structure(self, config: Config) -> Structure:
-        """Returns a config's widths, without padding."""
-        ...
-
-    def num_weights(self, structure: Structure, sizes: Sizes) -> int:
-        """Returns how many weights a member has; about what its memory takes."""
-        ...
-
-    def flops(self, structure: Structure, sizes: Sizes) -> float:
-        """Returns the floating-point operations of one epoch of one member."""
-        ...
 
     def traced(self, config: Config, sweep: Sweep, sizes: Sizes) -> Tree:
         """Returns the numbers that stand for a config in a program."""

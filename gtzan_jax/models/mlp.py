@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from gtzan_jax.models.family import Array, Structure, Tree
+from gtzan_jax.models.family import Array, Tree
+from gtzan_jax.models.layout import MlpLayout, Structure, layer_names
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Sizes
@@ -111,29 +112,8 @@ class Traced(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MlpFamily:
-    """The MLP as a family: a structure is the units of each hidden layer."""
-
-    name: str = "mlp"
-
-    def structure(self, config: Config) -> Structure:
-        """Returns the units of each hidden layer."""
-        return config.units
-
-    def num_weights(self, structure: Structure, sizes: Sizes) -> int:
-        """Returns how many weights there are, without biases."""
-        return sum(_weights(structure, sizes))
-
-    def flops(self, structure: Structure, sizes: Sizes) -> float:
-        """Returns the floating-point operations of one epoch, matrix products only.
-
-        A product of a row with a kernel of n weights takes 2n operations. A train row meets
-        each kernel three times (forward, gradient of the kernel, gradient of the layer's input,
-        which the first layer does not need), an evaluated row once.
-        """
-        weights = _weights(structure, sizes)
-        train, evaluated = 6.0 * sum(weights) - 2.0 * weights[0], 2.0 * sum(weights)
-        return sizes.num_train * train + sizes.num_eval * evaluated
+class MlpFamily(MlpLayout):
+    """The MLP as a family."""
 
     def traced(self, config: Config, sweep: Sweep, sizes: Sizes) -> Traced:
         """Returns what the weights start from, units, dropout rates and activation."""
@@ -184,11 +164,6 @@ class MlpFamily:
             kept[f"{name}.kernel"] = np.asarray(params[name]["kernel"])[:fan_in, :fan_out]
             kept[f"{name}.bias"] = np.asarray(params[name]["bias"])[:fan_out]
         return kept
-
-
-def layer_names(num_hidden: int) -> list[str]:
-    """Returns the names of the dense layers, as in the parameters: hidden1 … logits."""
-    return [f"hidden{layer + 1}" for layer in range(num_hidden)] + ["logits"]
 
 
 def noise_bits(key: jax.Array, widths: Sequence[int], positions: int) -> list[jax.Array]:
@@ -342,7 +317,50 @@ def _truncated_normal(uniform: jax.Array) -> jax.Array:
     return math.sqrt(2) * jax.scipy.special.erfinv(inside * uniform)
 
 
-def _weights(widths: Sequence[int], sizes: Sizes) -> list[int]:
-    """Returns how many weights each layer has, without biases."""
-    units = (sizes.num_features, *widths, sizes.num_classes)
-    return [fan_in * fan_out for fan_in, fan_out in itertools.pairwise(units)]
+def probabilities(
+    params: Mapping[str, np.ndarray],
+    x: np.ndarray,
+    activation: str,
+    slope: float,
+    songs: np.ndarray | None = None,
+    num_songs: int = 0,
+) -> np.ndarray:
+    """Returns the classes' probabilities of each row, or of each song by the mean of their logs.
+
+    Args:
+      params: by name, see :meth:`MlpFamily.kept`.
+      x: (rows, features) float32, standardised.
+      activation: of the hidden layers, a name.
+      slope: of leaky ReLU for negative inputs.
+      songs: (rows,) int32, the number of each row's song; None for rows by themselves.
+      num_songs: that there are.
+    """
+    chosen = Activation.of(activation, slope, {activation})
+    return np.asarray(_probabilities(dict(params), x, chosen, songs, num_songs))
+
+
+@functools.partial(jax.jit, static_argnames="num_songs")
+def _probabilities(
+    params: Mapping[str, jax.Array],
+    x: jax.Array,
+    activation: Activation,
+    songs: jax.Array | None = None,
+    num_songs: int = 0,
+) -> jax.Array:
+    """Compiles :func:`probabilities`."""
+    none = np.zeros(0)
+    traced = Traced(scales=none, units=none, dropout=none, activation=activation)
+    logits = MlpFamily().apply(_nested(params), x, traced, None)
+    if songs is not None:
+        rows = jax.ops.segment_sum(jnp.ones_like(songs, jnp.float32), songs, num_songs)
+        votes = jax.ops.segment_sum(jax.nn.log_softmax(logits), songs, num_songs)
+        logits = votes / rows[:, None]
+    return jax.nn.softmax(logits)
+
+
+def _nested(params: Mapping[str, jax.Array]) -> dict[str, dict[str, jax.Array]]:
+    nested: dict[str, dict[str, jax.Array]] = {}
+    for name, array in params.items():
+        layer, _, part = name.partition(".")
+        nested.setdefault(layer, {})[part] = array
+    return nested

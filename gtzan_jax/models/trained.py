@@ -1,17 +1,13 @@
 """A trained model: what it takes to use it again, and its predictions."""
 
-import functools
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.models.mlp import Activation, MlpFamily, Traced
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import scaler_of
@@ -20,43 +16,6 @@ from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_FAMILY = MlpFamily()
-
-
-@functools.partial(jax.jit, static_argnames="num_songs")
-def _probabilities(
-    params: Mapping[str, jax.Array],
-    x: jax.Array,
-    activation: Activation,
-    songs: jax.Array | None = None,
-    num_songs: int = 0,
-) -> jax.Array:
-    """Returns the classes' probabilities of each row, or of each song by the mean of their logs.
-
-    Args:
-      params: by name.
-      x: (rows, features) float32, standardised.
-      activation: of the hidden layers.
-      songs: (rows,) int32, the number of each row's song; None for rows by themselves.
-      num_songs: that there are.
-    """
-    none = np.zeros(0)
-    traced = Traced(scales=none, units=none, dropout=none, activation=activation)
-    logits = _FAMILY.apply(_nested(params), x, traced, None)
-    if songs is not None:
-        rows = jax.ops.segment_sum(jnp.ones_like(songs, jnp.float32), songs, num_songs)
-        votes = jax.ops.segment_sum(jax.nn.log_softmax(logits), songs, num_songs)
-        logits = votes / rows[:, None]
-    return jax.nn.softmax(logits)
-
-
-def _nested(params: Mapping[str, jax.Array]) -> dict[str, dict[str, jax.Array]]:
-    nested: dict[str, dict[str, jax.Array]] = {}
-    for name, array in params.items():
-        layer, _, part = name.partition(".")
-        nested.setdefault(layer, {})[part] = array
-    return nested
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,10 +100,11 @@ class TrainedModel:
     def _predict(
         self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
     ) -> np.ndarray:
+        from gtzan_jax.models.mlp import probabilities  # imports JAX, which saving does not need
+
         scaled = ((x.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
         name = self.config.setting("activation")
-        activation = Activation.of(name, self.slope, {name})
-        return np.asarray(_probabilities(dict(self.params), scaled, activation, songs, num_songs))
+        return probabilities(self.params, scaled, name, self.slope, songs, num_songs)
 
     def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (rows, features) in the model's order."""

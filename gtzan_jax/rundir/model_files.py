@@ -15,7 +15,7 @@ import numpy as np
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import is_sealed, refuse_links, sealed, write_atomically
-from gtzan_jax.models.mlp import layer_names
+from gtzan_jax.models.layout import layer_names
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.text import printable

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gtzan_jax.models.family import Array, Family, Structure, Tree
+from gtzan_jax.models.family import Array, Family, Tree
+from gtzan_jax.models.layout import Structure
 from gtzan_jax.tables.folds import Sizes
 
 # Purposes, with room for the number of an epoch or of a fold.

@@ -14,7 +14,8 @@ import optax
 from jax import lax
 
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.family import Array, Family, Structure, Tree
+from gtzan_jax.models.family import Array, Family, Tree
+from gtzan_jax.models.layout import Structure
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes

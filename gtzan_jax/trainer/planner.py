@@ -5,17 +5,13 @@ narrow network trains to the same numbers in a wider array whose other weights a
 configs of several structures may share a program at the price of multiplying zeros.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+from gtzan_jax.models.layout import Layout, Structure
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-
-if TYPE_CHECKING:  # imports JAX, and commands name the modes in their help
-    from gtzan_jax.models.family import Family, Structure
 
 T = TypeVar("T")
 
@@ -58,11 +54,11 @@ Groups = Mapping[tuple[int, tuple[int, ...]], Sequence[int]]
 """Places of configs by batch size and structure."""
 
 
-def groups_of(configs: Sequence[Config], sweep: Sweep, family: Family) -> Groups:
+def groups_of(configs: Sequence[Config], sweep: Sweep, layout: Layout) -> Groups:
     """Returns the places of the configs of every batch size and structure."""
     groups: dict[tuple[int, Structure], list[int]] = {}
     for place, config in enumerate(configs):
-        key = (sweep.batch_size_of(config), family.structure(config))
+        key = (sweep.batch_size_of(config), layout.structure(config))
         groups.setdefault(key, []).append(place)
     return groups
 
