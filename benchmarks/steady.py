@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from benchmarks.floor import measure
 from benchmarks.grid import the_sweep
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.rundir.directory import peak_rss_bytes
+from gtzan_jax.process import peak_rss_bytes
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.tables.sources import load_table

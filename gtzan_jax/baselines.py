@@ -41,6 +41,8 @@ def main() -> int:
         seed=given.seed,
         num_seeds=given.num_seeds,
         platform=given.platform,
+        workers=given.workers,
+        scheduler=given.scheduler,
         workdir=given.workdir,
         command=cli.command("baselines", sys.argv[1:]),
     )
@@ -53,6 +55,7 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     cli.define_data_flag()
     cli.define_platform_flag()
+    cli.define_workers_flags()
     flags.DEFINE_string("workdir", None, "Where to write. Default: runs/baselines-<UTC time>.")
     flags.DEFINE_enum(
         "protocol", "all", [*PROTOCOLS, "all"], "How the songs are divided; 'all' compares under "

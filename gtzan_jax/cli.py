@@ -40,6 +40,18 @@ def define_platform_flag() -> None:
     flags.DEFINE_enum("platform", "auto", PLATFORMS, "Where to compute.")
 
 
+def define_workers_flags() -> None:
+    """Defines --workers and --scheduler."""
+    flags.DEFINE_integer(
+        "workers", None, "Processes of this machine that train; 0: this one. Default: one for each "
+        "core, or this one where there is a GPU or TPU.", lower_bound=0, upper_bound=1000,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "scheduler", None, "A Dask cluster whose workers train: tcp://host:8786, tls://…, or the "
+        "scheduler's file. pip install -e '.[cluster]' brings Dask.",
+    )  # fmt: skip
+
+
 def define_precision_flag(default: str | None = "float32") -> None:
     """Defines --matmul_precision; without a default the run that is gone on with gives it."""
     flags.DEFINE_enum(

@@ -21,6 +21,10 @@ class RunError(RuntimeError):
     """
 
 
+class WorkerLostError(RunError):
+    """A worker ended while it was at work. The message says how."""
+
+
 class Interrupted(BaseException):
     """A signal asked the process to stop.
 

@@ -28,6 +28,8 @@ def main() -> int:
         num_seeds=given.retrain_seeds,
         data=given.data,
         platform=given.platform,
+        workers=given.workers,
+        scheduler=given.scheduler,
         matmul_precision=given.matmul_precision,
         command=cli.command("retrain", sys.argv[1:]),
     )
@@ -42,6 +44,7 @@ def main() -> int:
 def define_flags() -> None:
     """Defines the flags of this command."""
     cli.define_platform_flag()
+    cli.define_workers_flags()
     cli.define_precision_flag(default=None)
     flags.DEFINE_string(
         "data", None, "The feature table that the sweep was trained on, if it is neither in data/ "

@@ -36,6 +36,8 @@ def main() -> int:
         overrides=overrides,
         overwrite=given.overwrite,
         platform=given.platform,
+        workers=given.workers,
+        scheduler=given.scheduler,
         matmul_precision=given.matmul_precision,
         batching=given.batching,
         seed=given.seed,
@@ -65,6 +67,7 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     cli.define_data_flag()
     cli.define_platform_flag()
+    cli.define_workers_flags()
     cli.define_precision_flag()
     flags.DEFINE_string("sweep", "assignment", "A name in sweeps/, or the path of a TOML file.")
     flags.DEFINE_multi_string(

@@ -19,6 +19,7 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables.folds import Fold, FoldArrays, arrays_of, sizes_of
 from gtzan_jax.tables.schema import FEATURES, FeatureTable
+from gtzan_jax.trainer.workplace import Here
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
@@ -161,3 +162,11 @@ def make_arrays(table: FeatureTable, *folds: Fold) -> list[FoldArrays]:
     """Returns the arrays of folds, in sizes that all of them fit into."""
     sizes = sizes_of(table, folds)
     return [arrays_of(table, fold, sizes) for fold in folds]
+
+
+def this_process(*_: object) -> Here:
+    """Stands in for ``workplace``: the devices as the tests have them, and no other process."""
+    place = object.__new__(Here)  # without choosing a platform once more
+    place.platform, place.devices = "cpu", list(map(str, jax.devices()))
+    place.place = f"{len(place.devices)} cpu devices"
+    return place

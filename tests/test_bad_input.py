@@ -12,12 +12,11 @@ import time
 import warnings
 import zipfile
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
 from absl import flags
-from conftest import ROOT
+from conftest import ROOT, this_process
 from csv_edits import set_cell as cell
 from csv_edits import small_text
 
@@ -46,8 +45,8 @@ def in_process():
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     sweep.define_flags()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "select_platform", lambda *_: jax.devices())
-        patch.setattr(sweeping, "Engine", None)
+        patch.setattr(sweeping, "workplace", this_process)
+        patch.setattr(sweeping, "make_trainer", None)
         patch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command sets
         yield
     for number, handler in handlers.items():

@@ -13,6 +13,7 @@ import jax
 import pytest
 from absl import flags
 from commands import command
+from conftest import this_process
 from finished_runs import flip
 from jax.experimental.compilation_cache import compilation_cache
 from matplotlib.figure import Figure
@@ -20,10 +21,11 @@ from matplotlib.figure import Figure
 from gtzan_jax import sweep
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held
-from gtzan_jax.jobs import retraining, sweeping
+from gtzan_jax.jobs import sweeping
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.trainer import engine, repacking
+from gtzan_jax.trainer import chunk, trainer
+from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import COSTS
 
 TABLES = ("results.csv", "history.csv")
@@ -49,8 +51,8 @@ def in_process(tmp_path_factory):
     sweep.define_flags()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "_COLLECT_S", -1.0)
-        patch.setattr(engine, "COSTS", costs)
-        patch.setattr(sweeping, "select_platform", lambda *_: jax.devices())
+        patch.setattr(trainer, "COSTS", costs)
+        patch.setattr(sweeping, "workplace", this_process)
         patch.setattr(Figure, "savefig", save_nothing)
         yield
     configure(old)
@@ -170,7 +172,7 @@ def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, stride, how):
     ids=["holdout", "kfold", "patience"],
 )
 def test_other_runs_go_on_with_the_same_bytes(tmp_path, monkeypatch, other):
-    monkeypatch.setattr(repacking, "_WAVE", 2)
+    monkeypatch.setattr(chunk, "_WAVE", 2)
     flags = [*other, "--split_seed=5", "--set=axes.num_units1=[16]"]  # 6 configs or more
     with monkeypatch.context() as patch:
         steps = end_at(-1, patch, None)
@@ -191,10 +193,10 @@ import atexit, os, runpy, signal, sys
 sys.path[:0] = {paths!r}
 import test_resume
 from gtzan_jax.rundir import chunks
-from gtzan_jax.trainer import engine, repacking
+from gtzan_jax.trainer import chunk, trainer
 from gtzan_jax.trainer.planner import COSTS
 chunks._COLLECT_S = -1.0
-engine.COSTS = {{"cpu": COSTS["cpu"]._replace(chunk=2)}}
+trainer.COSTS = {{"cpu": COSTS["cpu"]._replace(chunk=2)}}
 class Patch:
     setattr = staticmethod(setattr)
 steps = test_resume.end_at({number}, Patch, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -259,7 +261,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
 
 
 def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys):
-    monkeypatch.setattr(sweeping, "Engine", None)
+    monkeypatch.setattr(sweeping, "make_trainer", None)
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
     assert run(whole) == 0
     assert "24 of 24 member-epochs are already trained" in capsys.readouterr().out
@@ -419,15 +421,15 @@ def test_when_all_diverge_it_is_said_and_the_results_are_kept(tmp_path, capsys):
 
 def test_a_retraining_that_diverges_is_told_and_not_kept(tmp_path, monkeypatch, whole):
     shutil.copytree(whole, tmp_path / "run")
-    replicate = retraining.replicate
+    train = Engine.replicate
 
     def diverge(*args):
-        first, *others = replicate(*args)
+        (first, *others), *rest = train(*args)
         history = first.history.copy()
         history[3:] = float("nan")
-        return [first._replace(history=history), *others]
+        yield from [[first._replace(history=history), *others], *rest]
 
-    monkeypatch.setattr(retraining, "replicate", diverge)
+    monkeypatch.setattr(Engine, "replicate", diverge)
     reason = r"diverged in epoch 4 of 5 \(1 of 10 networks\): nothing of it is kept"
     with pytest.raises(RunError, match=reason):
         run(tmp_path / "run", "--retrain_epochs=5")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gtzan_jax import process
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
 from gtzan_jax.files import write_atomically, write_csv
@@ -38,7 +39,7 @@ from gtzan_jax.tables.protocols import (
 )
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import printable
-from gtzan_jax.trainer.platforms import devices_in_use, select_platform
+from gtzan_jax.trainer.workplace import Workplace, workplace
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import PartsProgress
 
@@ -99,6 +100,7 @@ class Request:
       overrides: ``key=value`` strings over the sweep file.
       seed: the first of our networks; it also seeds the models.
       num_seeds: networks of the winner of each fold.
+      workers: as in ``job.Options``, and the scheduler.
       command: what to record as the command.
     """
 
@@ -111,6 +113,8 @@ class Request:
     seed: int = 0
     num_seeds: int = 5
     platform: str = "auto"
+    workers: int | None = None
+    scheduler: str | None = None
     workdir: str | None = None
     command: str = "gtzan_jax.run_baselines"
 
@@ -135,7 +139,7 @@ def run_baselines(request: Request) -> Baselines:
       RunError: a network diverged.
     """
     started = time.perf_counter()
-    select_platform(request.platform)
+    place = workplace(request.platform, workers=request.workers, scheduler=request.scheduler)
     sweep = load_sweep(request.sweep, request.overrides)
     check_sweep(sweep)
     table = load_table(request.data)
@@ -152,8 +156,8 @@ def run_baselines(request: Request) -> Baselines:
     models = classical.classical_models(request.seed)
     names = ", ".join(division.protocol.name for division in divisions)
     print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
-    found = compare_models(models, sweep, divisions, request, folder)
-    description = describe(models, sweep, divisions, request) | {
+    found = compare_models(place, models, sweep, divisions, request, folder)
+    description = describe(place, models, sweep, divisions, request) | {
         "best_classical": best_classical(found.scores),
         "notes": NOTES | ({"chunks": CHUNK_NOTE} if table.is_chunked else {}),
         "seconds": round(time.perf_counter() - started, 3),
@@ -163,6 +167,7 @@ def run_baselines(request: Request) -> Baselines:
 
 
 def compare_models(
+    place: Workplace,
     models: Mapping[str, Tuned],
     sweep: Sweep,
     divisions: Sequence[Division],
@@ -176,7 +181,7 @@ def compare_models(
     parts = {_TRIED: count * sweep.num_configs * sweep.num_seeds, _RETRAINED: count}
     parts |= dict.fromkeys(models, count) | {_IMPORTANCE: 2 * len(last.folds)}
     with PartsProgress(parts) as progress:
-        ours, winners = evaluate_ours(sweep, divisions, request, progress)
+        ours, winners = evaluate_ours(place, sweep, divisions, request, progress)
         others = evaluate_others(models, divisions, progress)
         judged = judge(divisions, ours, others)
         scores = classical.scores_table(judged)
@@ -195,12 +200,16 @@ def compare_models(
 
 
 def evaluate_ours(
-    sweep: Sweep, divisions: Sequence[Division], request: Request, progress: PartsProgress
+    place: Workplace,
+    sweep: Sweep,
+    divisions: Sequence[Division],
+    request: Request,
+    progress: PartsProgress,
 ) -> tuple[list[list[Outcome]], list[list[Winner]]]:
     """Returns, for each division and fold, how our network did, and the network itself."""
     started = time.perf_counter()
     winners = []
-    with Contender(sweep, divisions, request.seed, request.num_seeds) as contender:
+    with Contender(place, sweep, divisions, request.seed, request.num_seeds) as contender:
         for division in divisions:
             choices = contender.choose(division, functools.partial(progress.take, _TRIED))
             retrained = functools.partial(progress.take, _RETRAINED)
@@ -253,12 +262,15 @@ def best_classical(scores: "pd.DataFrame") -> dict[str, str]:
 
 
 def describe(
-    models: Mapping[str, Tuned], sweep: Sweep, divisions: Sequence[Division], request: Request
+    place: Workplace,
+    models: Mapping[str, Tuned],
+    sweep: Sweep,
+    divisions: Sequence[Division],
+    request: Request,
 ) -> dict[str, Any]:
     """Returns what baselines.json says before the results."""
     # The sweep has no say here in how the songs are divided.
     constants = {k: v for k, v in sweep.to_dict().items() if k not in ("protocol", "num_folds")}
-    platform, *devices = devices_in_use()
     seeds = range(request.seed, request.seed + request.num_seeds)
     return {
         "command": request.command,
@@ -290,9 +302,9 @@ def describe(
             "settings": constants,
             "seeds": list(seeds),
         },
-        "platform": platform,
-        "devices": devices,
-        "versions": directory.versions(),
+        "platform": place.platform,
+        "devices": list(place.devices),
+        "versions": process.versions(),
     }
 
 

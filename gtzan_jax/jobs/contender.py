@@ -16,7 +16,6 @@ import numpy as np
 from gtzan_jax.analysis.classical import Outcome
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config
@@ -24,8 +23,8 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Fold, arrays_of, judged_rows, sizes_of
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.replicas import Replica, replicate
+from gtzan_jax.trainer.chunk import Replica, Replicas
+from gtzan_jax.trainer.workplace import Workplace
 
 OURS = "gtzan_jax MLP"
 
@@ -79,12 +78,13 @@ def check_sweep(sweep: Sweep) -> None:
 
 
 class Contender:
-    """Chooses and retrains our network on the folds of several protocols, with one engine.
+    """Chooses and retrains our network on the folds of several protocols, with one trainer.
 
     Programs are compiled for the sizes that all folds fit into, hence once for all protocols. Use
     as a context manager.
 
     Args:
+      place: where to train.
       sweep: its configs are tried on each fold, with as many seeds as it says.
       divisions: all that will be asked for, with a validation part in each fold.
       first_seed: of the sweep and of the retraining.
@@ -95,21 +95,26 @@ class Contender:
     """
 
     def __init__(
-        self, sweep: Sweep, divisions: Sequence[Division], first_seed: int, num_seeds: int
+        self,
+        place: Workplace,
+        sweep: Sweep,
+        divisions: Sequence[Division],
+        first_seed: int,
+        num_seeds: int,
     ) -> None:
         check_sweep(sweep)
         folds = [fold for division in divisions for fold in division.folds]
         self._sizes = sizes_of(divisions[0].table, [*map(_tried, folds), *map(_retrained, folds)])
-        self._engine = Engine(sweep, MlpFamily(), self._sizes, len(folds) * sweep.num_seeds)
+        self._trainer = place.trainer(sweep, self._sizes, len(folds) * sweep.num_seeds)
         self.tried_seeds = range(first_seed, first_seed + sweep.num_seeds)
         self.seeds = range(first_seed, first_seed + num_seeds)
 
     def __enter__(self) -> "Contender":
-        self._engine.__enter__()
+        self._trainer.__enter__()
         return self
 
-    def __exit__(self, error: object, *exc_info: object) -> None:
-        self._engine.__exit__(error, *exc_info)
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._trainer.__exit__(kind, error, traceback)
 
     def choose(
         self, division: Division, done: Callable[[int], None] = lambda _: None
@@ -123,15 +128,15 @@ class Contender:
         Raises:
           InputError: no config is left of a fold, since all of them diverged.
         """
-        sweep, table, seeds = self._engine.sweep, division.table, self.tried_seeds
+        sweep, table, seeds = self._trainer.sweep, division.table, self.tried_seeds
         figures = np.full(
             (len(division.folds), sweep.num_configs, len(seeds), sweep.epochs, len(METRICS)),
             np.nan,
             np.float32,
         )
         arrays = [arrays_of(table, _tried(fold), self._sizes) for fold in division.folds]
-        chunks = self._engine.chunks(members_of(sweep, len(arrays), seeds))
-        for trained in self._engine.run(chunks, arrays):
+        chunks = self._trainer.chunks(members_of(sweep, len(arrays), seeds))
+        for trained in self._trainer.run(chunks, arrays):
             chunk = trained.chunk
             places = [sweep.places[config_id] for config_id in chunk.config_ids]
             figures[chunk.fold, places, chunk.seed - seeds[0]] = trained.history
@@ -152,16 +157,20 @@ class Contender:
         folds = tuple(map(_retrained, division.folds))
         seen = dataclasses.replace(division, folds=folds)
         arrays = [arrays_of(division.table, fold, self._sizes) for fold in folds]
+        wanted = [
+            Replicas(choice.config.id, place, tuple(self.seeds), choice.epochs)
+            for place, choice in enumerate(choices)
+        ]
         winners = []
-        for place, choice in enumerate(choices):
-            config, epochs, _ = choice
-            networks = replicate(self._engine, arrays, config.id, place, self.seeds, epochs)
+        for place, networks in enumerate(self._trainer.replicate(wanted, arrays)):
+            choice = choices[place]
+            config = choice.config
             if not all(np.isfinite(network.history).all() for network in networks):
                 raise RunError(
                     f"{division.protocol.name}, fold {place}: a network of {config.name} diverged "
                     "on train and validation part together; lower the sweep's learning rates"
                 )
-            sweep, params = self._engine.sweep, networks[0].params
+            sweep, params = self._trainer.sweep, networks[0].params
             model = TrainedModel.of(config, params, sweep, seen, place)
             winners.append(Winner(choice, networks, NetworkClassifier(model)))
             done(1)

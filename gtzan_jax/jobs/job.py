@@ -24,6 +24,7 @@ from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.planner import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
+from gtzan_jax.trainer.workplace import Workplace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,9 @@ class Options:
       overrides: ``key=value`` strings over the sweep file.
       overwrite: whether to remove another run that is in the run directory.
       platform: a name from ``trainer.platforms.PLATFORMS``.
+      workers: processes of this machine that train; 0 for this process, None for one a core where
+        there is no accelerator.
+      scheduler: of a Dask cluster whose workers train.
       matmul_precision: a name from ``trainer.platforms.MATMUL_PRECISIONS``.
       batching: a name from ``trainer.planner.MODES``.
       seed: the first seed.
@@ -41,7 +45,7 @@ class Options:
       split_seed: another one gives other folds.
       retrain_epochs: of the best config; 0 skips it.
       retrain_seeds: networks of the retraining on each fold; None for as many as make 10 in all.
-      profile: a folder for a trace of the training.
+      profile: a folder for a trace of the training, which is done in this process then.
       command: what to record as the command of the session.
       resume: the command that goes on with the run, without its ``--workdir``; "" where none does.
 
@@ -52,6 +56,8 @@ class Options:
     overrides: Sequence[str] = ()
     overwrite: bool = False
     platform: str = "auto"
+    workers: int | None = None
+    scheduler: str | None = None
     matmul_precision: MatmulPrecision = "float32"
     batching: str = "auto"
     seed: int = 0
@@ -74,6 +80,13 @@ class Options:
             whole(1, 1000)(self.retrain_seeds, "retrain_seeds")
         if self.num_seeds is not None:
             whole(1, 100_000)(self.num_seeds, "num_seeds")
+        if self.workers is not None:
+            whole(0, 1000)(self.workers, "workers")
+        if self.profile and (self.workers or self.scheduler):
+            raise InputError(
+                "--profile traces this process, and with --workers or --scheduler others train; "
+                "leave one out"
+            )
 
 
 class Stopwatch:
@@ -110,6 +123,7 @@ class Job:
     data: str  # what the user called the table
     run: RunDir
     options: Options
+    workplace: Workplace
     clock: Stopwatch = field(repr=False)
 
     @property
@@ -148,6 +162,7 @@ def make_job(
     data: "str | os.PathLike[str] | FeatureTable",
     workdir: "str | os.PathLike[str] | None",
     options: Options,
+    place: Workplace,
     clock: Stopwatch,
 ) -> Job:
     """Puts a job together from what the user gave.
@@ -180,7 +195,7 @@ def make_job(
     seeds = range(options.seed, options.seed + count)
     run = RunDir(workdir or directory.default_folder(sweep.name))
     name = table.source if isinstance(data, FeatureTable) else os.fspath(data)
-    return Job(sweep, seeds, division, name, run, options, clock)
+    return Job(sweep, seeds, division, name, run, options, place, clock)
 
 
 def describe(job: Job) -> Manifest:

@@ -11,7 +11,6 @@ from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.finished import table_of
@@ -19,10 +18,10 @@ from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import Division, divide
-from gtzan_jax.trainer import platforms
-from gtzan_jax.trainer.engine import Engine
+from gtzan_jax.trainer.chunk import Replica, Replicas
 from gtzan_jax.trainer.platforms import MatmulPrecision
-from gtzan_jax.trainer.replicas import Replica, replicate
+from gtzan_jax.trainer.trainer import Trainer
+from gtzan_jax.trainer.workplace import workplace
 from gtzan_jax.views import messages
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ class Request:
       protocol: another one than the run's; None for the run's.
       num_folds: of the protocols that have a choice; None for the sweep's.
       num_seeds: networks on each fold; None for as many as make 10.
+      workers: as in ``job.Options``, and the scheduler.
       matmul_precision: None for the sweep's.
     """
 
@@ -77,6 +77,8 @@ class Request:
     num_seeds: int | None = None
     data: str | None = None
     platform: str = "auto"
+    workers: int | None = None
+    scheduler: str | None = None
     matmul_precision: MatmulPrecision | None = None
     command: str = "gtzan_jax.retrain_run"
 
@@ -87,16 +89,16 @@ def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
 
 
 def retrain(
-    engine: Engine, division: Division, config_id: str, seeds: Sequence[int], epochs: int
+    trainer: Trainer, division: Division, config_id: str, seeds: Sequence[int], epochs: int
 ) -> Retrained:
     """Trains a config afresh on every fold with several seeds.
 
     Raises:
       RunError: a network diverged.
     """
-    networks = train_networks(engine, division, config_id, seeds, epochs)
-    config, table = engine.config(config_id), division.table
-    model = TrainedModel.of(config, networks[0][0].params, engine.sweep, division, fold=0)
+    networks = train_networks(trainer, division, config_id, seeds, epochs)
+    config, table = trainer.config(config_id), division.table
+    model = TrainedModel.of(config, networks[0][0].params, trainer.sweep, division, fold=0)
     tested, predicted = [], []
     for fold, replicas in zip(division.folds, networks, strict=True):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
@@ -114,22 +116,22 @@ def retrain(
 
 
 def train_networks(
-    engine: Engine, division: Division, config_id: str, seeds: Sequence[int], epochs: int
+    trainer: Trainer, division: Division, config_id: str, seeds: Sequence[int], epochs: int
 ) -> list[list[Replica]]:
     """Trains a config on every fold with several seeds; returns the networks of each fold.
 
     Raises:
       RunError: a network diverged.
     """
-    networks = [
-        replicate(engine, division.arrays, config_id, fold, seeds, epochs)
-        for fold in range(len(division.folds))
+    wanted = [
+        Replicas(config_id, fold, tuple(seeds), epochs) for fold in range(len(division.folds))
     ]
+    networks = list(trainer.replicate(wanted, division.arrays))
     finite = [np.isfinite(r.history).all(axis=1) for replicas in networks for r in replicas]
     first = [int(epochs.argmin()) + 1 for epochs in finite if not epochs.all()]
     if first:
         raise RunError(
-            f"the retraining of {engine.config(config_id).name} diverged in epoch {min(first)} of "
+            f"the retraining of {trainer.config(config_id).name} diverged in epoch {min(first)} of "
             f"{epochs} ({len(first)} of {len(finite)} networks): nothing of it "
             "is kept; take a lower learning rate or fewer epochs"
         )
@@ -178,7 +180,7 @@ def retrain_run(workdir: str, request: Request) -> Run:
     """
     found = read_run(workdir)
     precision = request.matmul_precision or found.manifest.matmul_precision
-    platforms.select_platform(request.platform, precision)
+    place = workplace(request.platform, precision, request.workers, request.scheduler)
     if request.rank > len(found.results):
         raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
     sweep, config = found.sweep, found.config(request.rank)
@@ -191,14 +193,14 @@ def retrain_run(workdir: str, request: Request) -> Run:
     division = divide(table, protocol, found.manifest.split.seed, num_folds)
     messages.warn_of_leak(division.protocol.leak)
     seeds = seeds_of(found.manifest.seeds[0], request.num_seeds, len(division.folds))
-    with Engine(sweep, MlpFamily(), division.sizes, configs=[config]) as engine:
-        result = retrain(engine, division, config.id, seeds, request.epochs)
+    with place.trainer(sweep, division.sizes, configs=[config]) as trainer:
+        result = retrain(trainer, division, config.id, seeds, request.epochs)
     with held(found.run.path):
         save(result, found.run.best)
         manifest = found.run.read_manifest()
         manifest.retraining = describe(division, config.id, seeds, request.epochs, precision)
         session = directory.describe_session(
-            request.command, found.accuracy.size, platforms.devices_in_use()
+            request.command, found.accuracy.size, place.platform, place.devices
         )
         manifest.sessions.append(session)
         found.run.record(manifest, "best")

@@ -7,6 +7,7 @@ those are trained again from epoch 0, to the same numbers.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +20,8 @@ from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.search import Grid, Halving, Proposal, Score, Search, config_epochs
 from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.trainer import repacking
 from gtzan_jax.trainer.chunk import Trained
-from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.member import State
+from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views.progress import SweepProgress
 
 # Of states on the host, at most; a member whose state did not fit is trained again from epoch 0.
@@ -64,14 +63,14 @@ def end(job: Job, manifest: Manifest, search: Search) -> Job:
     return job
 
 
-def train(engine: Engine, job: Job, store: ChunkStore, search: Search) -> None:
+def train(trainer: Trainer, job: Job, store: ChunkStore, search: Search) -> None:
     """Trains what the search proposes and is not in the store yet, showing progress."""
     total = config_epochs(job.sweep) * job.num_runs
-    states: Mapping[Member, State] = {}
-    with SweepProgress(engine, job.sweep, total, store.member_epochs) as progress:
+    states: Mapping[Member, Any] = {}
+    with SweepProgress(trainer, job.sweep, total, store.member_epochs) as progress:
         while proposal := search.ask():
-            engine.admit(proposal.configs)
-            states = _train(engine, job, proposal, store, progress, states)
+            trainer.admit(proposal.configs)
+            states = _train(trainer, job, proposal, store, progress, states)
             search.tell(_scores(job, store, proposal))
 
 
@@ -113,31 +112,28 @@ def _scores(job: Job, store: ChunkStore, proposal: Proposal) -> dict[str, Score]
 
 
 def _train(
-    engine: Engine,
+    trainer: Trainer,
     job: Job,
     proposal: Proposal,
     store: ChunkStore,
     progress: SweepProgress,
-    states: Mapping[Member, State],
-) -> dict[Member, State]:
+    states: Mapping[Member, Any],
+) -> dict[Member, Any]:
     """Trains the members of a proposal; returns the states of those that may go on from them."""
     missing = store.missing(_members(job, proposal.configs), proposal.epochs)
     first, until = proposal.first_epoch, proposal.epochs
     anew = [member for member in missing if member not in states] if first else missing
     # Where results decide, nobody trains who was not asked for: a slice may hold configs that are
     # given up, or of another bracket.
-    chunks = engine.chunks(anew, 0, until, packed=job.sweep.search.is_told)
+    chunks = trainer.chunks(anew, 0, until, packed=job.sweep.search.is_told)
     if first:
-        chunks += engine.chunks([member for member in missing if member in states], first, until)
-    kept: dict[Member, State] = {}
-    if job.sweep.stops_early:
-        results = repacking.train(engine, chunks, job.division.arrays)
-    else:
-        keep = until < job.sweep.epochs
-        results = engine.run(chunks, job.division.arrays, states, keep_states=keep)
+        chunks += trainer.chunks([member for member in missing if member in states], first, until)
+    kept: dict[Member, Any] = {}
+    keep = until < job.sweep.epochs
+    results = trainer.run(chunks, job.division.arrays, states, keep_states=keep)
     try:
         for trained in results:
-            _keep(engine, trained, kept)
+            _keep(trainer, trained, kept)
             for written in store.add(trained):
                 progress.take(written)
     finally:
@@ -146,8 +142,8 @@ def _train(
     return kept
 
 
-def _keep(engine: Engine, trained: Trained, kept: dict[Member, State]) -> None:
+def _keep(trainer: Trainer, trained: Trained, kept: dict[Member, Any]) -> None:
     """Keeps the states of a chunk, as long as there is room for them."""
-    size = _BYTES_OF_WEIGHT * engine.num_weights(trained.chunk.bucket)
+    size = _BYTES_OF_WEIGHT * trainer.num_weights(trained.chunk.bucket)
     if trained.states and len(kept) * size < _STATE_BYTES:
         kept.update(zip(trained.chunk.members, trained.states, strict=True))

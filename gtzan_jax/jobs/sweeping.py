@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import gtzan_jax
+from gtzan_jax import process
 from gtzan_jax.analysis import selection
 from gtzan_jax.errors import Interrupted, RunError
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining, searching
 from gtzan_jax.jobs.job import Job, Options, Stopwatch, describe, make_job
 from gtzan_jax.jobs.run import Run, read_run
-from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.history import History
@@ -29,12 +29,9 @@ from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.platforms import (
-    devices_in_use,
-    profiled,
-    select_platform,
-)
+from gtzan_jax.trainer.platforms import profiled
+from gtzan_jax.trainer.trainer import Trainer
+from gtzan_jax.trainer.workplace import workplace
 from gtzan_jax.views import messages
 
 if TYPE_CHECKING:
@@ -72,8 +69,13 @@ def run_sweep(
     clock = Stopwatch(gtzan_jax.STARTED if is_command else time.perf_counter())
     clock.lap("import")
     chosen = Options(**options)  # type: ignore[arg-type]
-    select_platform(chosen.platform, chosen.matmul_precision)
-    job = make_job(sweep, data, workdir, chosen, clock)
+    place = workplace(
+        chosen.platform,
+        chosen.matmul_precision,
+        0 if chosen.profile else chosen.workers,
+        chosen.scheduler,
+    )
+    job = make_job(sweep, data, workdir, chosen, place, clock)
     _check_places(job)
     messages.warn_of_table(job.table)
     messages.warn_of_leak(job.division.protocol.leak)
@@ -116,39 +118,35 @@ def work(job: Job) -> str:
     store = ChunkStore(run.chunks, job.sweep.epochs, job.division.sizes.num_judged)
     for name in store.damaged:
         messages.warn(f"{run.chunks / name} is damaged; its members are trained anew")
-    messages.print_start(job.sweep, job.num_runs, job.table.source, run.path)
+    place = job.workplace.place
+    messages.print_start(job.sweep, job.num_runs, place, job.table.source, run.path)
     messages.print_trained(store.member_epochs, config_epochs(job.sweep) * job.num_runs)
     job.division.arrays  # noqa: B018 — refuses what cannot be standardised before training
     clock.lap("load")
     job, search = searching.begin(job, manifest, store)
     with contextlib.ExitStack() as stack:
-        engine = None
+        trainer = None
         if search:
-            engine = stack.enter_context(make_engine(job, searching.configs_to_plan(job)))
+            trainer = stack.enter_context(make_trainer(job, searching.configs_to_plan(job)))
             _record_session(job, manifest, len(store))
             messages.import_meanwhile("gtzan_jax.views.plots", "gtzan_jax.views.tensorboard")
             with profiled(job.options.profile):
-                searching.train(engine, job, store, search)
+                searching.train(trainer, job, store, search)
             job = searching.end(job, manifest, search)
             clock.lap("train")
-            clock.move("train", "compile", engine.compile_wait_s)
+            clock.move("train", "compile", trainer.compile_wait_s)
         history = store.history(job.members, others=job.sweep.search.kind in SAMPLERS)
         results = write_tables(job, manifest, history)
-        problem = retrain(job, manifest, results, history, engine)
+        problem = retrain(job, manifest, results, history, trainer)
     write_events(job, manifest, results, history)
-    finish(job, manifest, results, engine)
+    finish(job, manifest, results, trainer)
     return problem
 
 
-def make_engine(job: Job, configs: Sequence[Config] | None = None) -> Engine:
-    """Returns an engine for a job's sweep, which has begun to compile."""
-    return Engine(
-        job.sweep,
-        MlpFamily(),
-        job.division.sizes,
-        job.num_runs,
-        mode=job.options.batching,
-        configs=configs,
+def make_trainer(job: Job, configs: Sequence[Config] | None = None) -> Trainer:
+    """Returns what trains a job's sweep."""
+    return job.workplace.trainer(
+        job.sweep, job.division.sizes, job.num_runs, mode=job.options.batching, configs=configs
     )
 
 
@@ -191,7 +189,7 @@ def retrain(
     manifest: Manifest,
     results: "pd.DataFrame",
     history: History,
-    engine: Engine | None,
+    trainer: Trainer | None,
 ) -> str:
     """Retrains the best config, and the reference, and writes the overview, unless all are there.
 
@@ -212,9 +210,9 @@ def retrain(
         if epochs and results["diverged"].iloc[0]:
             problem = "all configs diverged: there is none to retrain; lower the learning rates"
         elif epochs:
-            if not engine:  # else the session is in the list already
+            if not trainer:  # else the session is in the list already
                 _record_session(job, manifest, len(history.members))
-            retrained, problem = _retrain(job, best, reference, seeds, engine)
+            retrained, problem = _retrain(job, best, reference, seeds, trainer)
         job.clock.lap("retrain")
         write_overview(job, results, history, retrained)
         if retrained:
@@ -236,17 +234,19 @@ def _reference(job: Job, best: str) -> str | None:
 
 
 def _retrain(
-    job: Job, best: str, reference: str | None, seeds: Sequence[int], engine: Engine | None
+    job: Job, best: str, reference: str | None, seeds: Sequence[int], trainer: Trainer | None
 ) -> "tuple[Retrained | None, str]":
     """Retrains configs and writes them; returns the best and "", or None and why there is none."""
     ids, epochs = [best, *([reference] if reference else [])], job.options.retrain_epochs
     configs = [job.sweep.configs[job.sweep.places[config_id]] for config_id in ids]
     with contextlib.ExitStack() as stack:
-        engine = engine or stack.enter_context(make_engine(job, configs))
+        trainer = trainer or stack.enter_context(make_trainer(job, configs))
         try:
-            retrained = retraining.retrain(engine, job.division, best, seeds, epochs)
+            retrained = retraining.retrain(trainer, job.division, best, seeds, epochs)
             if reference:
-                networks = retraining.train_networks(engine, job.division, reference, seeds, epochs)
+                networks = retraining.train_networks(
+                    trainer, job.division, reference, seeds, epochs
+                )
         except RunError as failure:
             return None, str(failure)
     retraining.save(retrained, job.run.best)
@@ -281,15 +281,16 @@ def write_events(job: Job, manifest: Manifest, results: "pd.DataFrame", history:
     job.clock.lap("write")
 
 
-def finish(job: Job, manifest: Manifest, results: "pd.DataFrame", engine: Engine | None) -> None:
+def finish(job: Job, manifest: Manifest, results: "pd.DataFrame", trainer: Trainer | None) -> None:
     """Records that all is done, and what it took."""
-    if manifest.status == "finished" and not engine:
+    if manifest.status == "finished" and not trainer:
         return
     seconds = job.clock.seconds
     manifest.status = "finished"
     manifest.timings_s = seconds | {"total": sum(seconds.values())}
-    manifest.programs_compiled = engine.num_programs if engine else 0
-    manifest.peak_rss_bytes = directory.peak_rss_bytes()
+    manifest.programs_compiled = trainer.num_programs if trainer else 0
+    mine = process.peak_rss_bytes()
+    manifest.peak_rss_bytes = mine and mine + (trainer.peak_rss_bytes if trainer else 0)
     manifest.diverged = int(np.count_nonzero(results["diverged"]))
     job.run.write_manifest(manifest)
 
@@ -304,6 +305,8 @@ def _check_places(job: Job) -> None:
 
 
 def _record_session(job: Job, manifest: Manifest, members_before: int) -> None:
-    session = directory.describe_session(job.options.command, members_before, devices_in_use())
+    session = directory.describe_session(
+        job.options.command, members_before, job.workplace.platform, job.workplace.devices
+    )
     manifest.sessions.append(session)
     job.run.write_manifest(manifest)

@@ -14,19 +14,16 @@ best/           the best config, retrained with several seeds, and its model
 reference/      the sweep's reference config, retrained likewise
 """
 
-import contextlib
 import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import reprlib
 import shutil
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtzan_jax import process
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import (
     digest,
@@ -46,20 +43,6 @@ from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
     import pandas as pd
-
-_PACKAGES = (
-    "gtzan_jax",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "tensorboardX",
-    "optuna",
-)
-
 
 TABLES = ("results.csv", "members.csv", "history.csv", "predictions.safetensors")
 """The files that are made from the histories of all members."""
@@ -341,39 +324,22 @@ def describe_data(table: FeatureTable, flag: str) -> Data:
     )
 
 
-def describe_session(command: str, members_before: int, devices: Sequence[str]) -> Session:
+def describe_session(
+    command: str, members_before: int, platform: str, devices: Sequence[str]
+) -> Session:
     """Returns what a manifest says of this process.
 
     Args:
       command: that started it.
       members_before: of the run that were trained before it.
-      devices: the platform's name, and those of its devices.
+      platform: what computes.
+      devices: the names of its devices, or workers.
     """
-    platform_name, *names = devices
     return Session(
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=command,
-        platform=platform_name,
-        devices=names,
-        versions=versions(),
+        platform=platform,
+        devices=list(devices),
+        versions=process.versions(),
         members_before=members_before,
     )
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that the figures depend on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
-def peak_rss_bytes() -> int | None:
-    """Returns the most memory that this process has held, in bytes; None on Windows."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # KiB elsewhere

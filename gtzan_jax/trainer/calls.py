@@ -11,7 +11,7 @@ from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.chunk import Chunk, Trained
 from gtzan_jax.trainer.member import State
-from gtzan_jax.trainer.programs import by_member, everywhere, stack
+from gtzan_jax.trainer.programs import by_member, stack
 
 if TYPE_CHECKING:
     from gtzan_jax.trainer.engine import Engine
@@ -34,7 +34,7 @@ class InFlight(NamedTuple):
 
 
 class Calls:
-    """Begins chunks, and waits for them: one call of ``Engine.run``, whose arguments these are."""
+    """Begins chunks, and waits for them: one call of ``Engine.call``, whose arguments these are."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Calls:
         keep_states: bool,
     ) -> None:
         self._engine = engine
-        self._folds = [everywhere(fold, engine.devices) for fold in folds]
+        self._folds = folds
         self._states = states
         self._keep_states = keep_states
 
@@ -78,7 +78,7 @@ class Calls:
             state = self._given(chunk.members[start:end], program.chunk_size)
         else:
             state = program.start(hyper, numbers.initial(chunk.seed, chunk.fold))
-        fold = self._folds[chunk.fold]
+        fold = self._engine.placed(self._folds[chunk.fold])
         histories = []
         for first in range(chunk.first_epoch, chunk.epochs, numbers.epochs):
             drawn = numbers.draws(fold, chunk.seed, first)

@@ -1,16 +1,21 @@
-"""A chunk: the unit of work, which says what it is, and what training it has come to."""
+"""A chunk: the unit of work, which says what it is, and what training it has come to.
 
-from collections.abc import Sequence
+Replicas are the other unit: seeds of one config, for a retraining.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gtzan_jax.space.config import Member
 from gtzan_jax.trainer.planner import Bucket
 
-if TYPE_CHECKING:  # imports JAX, and the run directory reads chunks without it
-    from gtzan_jax.trainer.member import State
+# Chunks of a wave. The more, the fuller the chunks of the members that are left, and the more
+# states are in memory at a time.
+_WAVE = 16
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Trained:
       last: (members,) int32, the epoch after which training stopped, from 1; the chunk's last
         unless it stopped early.
       best: (members,) int32, the epoch whose weights are kept; the last unless members stop early.
-      states: of every member, on the host; empty unless they were asked for.
+      states: of every member, on the host; empty unless they were asked for. Only the trainer
+        knows what is in them.
     """
 
     chunk: Chunk
@@ -58,7 +64,7 @@ class Trained:
     predicted: np.ndarray = field(repr=False)
     last: np.ndarray = field(repr=False)
     best: np.ndarray = field(repr=False)
-    states: "Sequence[State]" = field(repr=False)
+    states: Sequence[Any] = field(repr=False)
 
     def __repr__(self) -> str:
         return f"Trained({self.chunk!r})"
@@ -69,3 +75,30 @@ class Trained:
         places = np.maximum(self.best - 1 - self.chunk.first_epoch, 0)
         figures: np.ndarray = self.history[np.arange(len(places)), places]
         return figures
+
+
+def waves(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+    """Yields chunks that are trained together where members may stop early: see ``repacking``."""
+    for _, alike in itertools.groupby(chunks, key=lambda c: (c.bucket, c.fold, c.seed)):
+        together = list(alike)
+        for start in range(0, len(together), _WAVE):
+            yield together[start : start + _WAVE]
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Several seeds of one config on one fold: what a retraining trains."""
+
+    config_id: str
+    fold: int  # its place
+    seeds: tuple[int, ...]  # one replica each
+    epochs: int  # of each
+
+
+class Replica(NamedTuple):
+    """One seed's training."""
+
+    params: dict[str, np.ndarray]  # by name, without padding
+    history: np.ndarray  # (epochs trained, metrics) float32, as metrics.METRICS
+    predicted: np.ndarray  # (num_judged,) uint8, classes predicted after the best epoch
+    best: int  # the epoch of the params, from 1; the last unless the config stops early

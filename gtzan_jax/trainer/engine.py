@@ -6,10 +6,9 @@ compiled on other threads while those that are ready train.
 """
 
 import os
-import reprlib
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -21,11 +20,11 @@ from gtzan_jax.models.family import Family
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer import planner
+from gtzan_jax.trainer import planner, repacking
 from gtzan_jax.trainer.calls import Calls, InFlight
-from gtzan_jax.trainer.chunk import Chunk, Trained
+from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained
 from gtzan_jax.trainer.member import Hyperparameters, State, Static, hyperparameters
-from gtzan_jax.trainer.planner import COSTS, Bucket, rounded_up
+from gtzan_jax.trainer.planner import Bucket, rounded_up
 from gtzan_jax.trainer.programs import (
     Devices,
     Program,
@@ -33,17 +32,20 @@ from gtzan_jax.trainer.programs import (
     compile_drawing,
     compile_training,
     drawn_sizes,
+    everywhere,
     shapes_of,
     stack,
 )
+from gtzan_jax.trainer.replicas import replicate
+from gtzan_jax.trainer.trainer import Trainer
 
 T = TypeVar("T")
 
 _COMPILE_THREADS = min(4, os.cpu_count() or 1)
 
 
-class Engine:
-    """Trains members of a sweep.
+class Engine(Trainer):
+    """Trains members of a sweep in this process.
 
     Compiling starts with the construction, on other threads: it needs the sizes of the folds
     only. Use as a context manager.
@@ -72,17 +74,19 @@ class Engine:
         mode: str = "auto",
         configs: Sequence[Config] | None = None,
     ) -> None:
-        self.sweep, self.family = sweep, family
         self.devices: Devices = tuple(devices or jax.devices())
-        self._sizes = sizes
-        self._configs = {config.id: config for config in configs or sweep.configs}
-        self._order = list(self._configs)  # ids by their place in a plan
-        self._chunk_size = chunk_size
-        self._costs = COSTS.get(self.devices[0].platform, COSTS["cpu"])
-        self.buckets = self._plan(num_runs, mode)
-        self.bucket_of = {
-            config_id: bucket for bucket in self.buckets for config_id in self._ids(bucket.places)
-        }
+        super().__init__(
+            sweep,
+            family,
+            sizes,
+            num_runs,
+            platform=self.devices[0].platform,
+            num_devices=len(self.devices),
+            chunk_size=chunk_size,
+            mode=mode,
+            configs=configs,
+        )
+        self.family = family
         self.drawn = drawn_sizes(
             family,
             planner.widest(bucket.structure for bucket in self.buckets),
@@ -91,82 +95,24 @@ class Engine:
             sweep.epochs,
             sweep.parts,
         )
-        self.compile_wait_s = 0.0
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
         self._random = self._pool.submit(self._compile_drawing)
         self._programs: dict[Bucket, Future[Program]] = {}
+        self._placed: dict[int, tuple[FoldArrays, FoldArrays]] = {}
 
-    def __repr__(self) -> str:
-        devices = f"{len(self.devices)} {self.devices[0].platform} devices"
-        return (
-            f"Engine({reprlib.repr(self.sweep.name)}, {len(self._configs):,} configs, "
-            f"{self.num_programs} programs, {devices})"
-        )
-
-    def __enter__(self) -> "Engine":
-        return self
-
-    def __exit__(self, error: object, *exc_info: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         # After an error nobody waits for programs that nobody needs.
         self._pool.shutdown(wait=error is None, cancel_futures=True)
 
     @property
-    def num_programs(self) -> int:
-        """Training programs that the sweep needs, one for each bucket."""
-        return len(self.buckets)
+    def place(self) -> str:
+        """The devices."""
+        return f"{len(self.devices)} {self.devices[0].platform} devices"
 
     @property
     def num_compiled(self) -> int:
-        """Those of them that are ready."""
+        """Programs that are ready."""
         return sum(program.done() for program in self._programs.values())
-
-    def admit(self, configs: Sequence[Config]) -> None:
-        """Takes in configs that were not known before, into buckets that are wide enough.
-
-        Raises:
-          ValueError: no bucket is.
-        """
-        for config in configs:
-            if config.id not in self._configs:
-                size, structure = self.sweep.batch_size_of(config), self.family.structure(config)
-                self.bucket_of[config.id] = planner.narrowest(self.buckets, size, structure)
-                self._configs[config.id] = config
-                self._order.append(config.id)
-
-    def num_weights(self, bucket: Bucket) -> int:
-        """Returns how many weights a member has in a bucket's program, padding included."""
-        return self.family.num_weights(bucket.structure, self._sizes)
-
-    def chunks(
-        self,
-        members: Collection[Member],
-        first_epoch: int = 0,
-        epochs: int | None = None,
-        *,
-        packed: bool = False,
-    ) -> list[Chunk]:
-        """Lays members out as chunks, those that share random numbers one after another.
-
-        A chunk is all configs of a bucket's slice, so that the same members have the same chunks
-        whether a run was interrupted or not; it is left out if none of them is wanted. Packed, and
-        later than from the first epoch on, only the members that are wanted fill the chunks.
-
-        Args:
-          members: which to train.
-          first_epoch: from which on; above 0 they need states to go on from.
-          epochs: at the end. Default: the sweep's.
-          packed: whether to leave out of the slices what is not wanted.
-        """
-        wanted: dict[tuple[int, int], set[str]] = {}
-        for member in members:
-            wanted.setdefault((member.seed, member.fold), set()).add(member.config_id)
-        until = self.sweep.epochs if epochs is None else epochs
-        return [
-            Chunk(bucket, fold, seed, ids, first_epoch, until)
-            for (seed, fold), configs in sorted(wanted.items())
-            for bucket in self.buckets
-            for ids in self._slices(bucket, configs, packed or first_epoch > 0)
-        ]
 
     def run(
         self,
@@ -176,7 +122,27 @@ class Engine:
         *,
         keep_states: bool = False,
     ) -> Iterator[Trained]:
-        """Trains chunks, and yields each when it is done.
+        """Trains chunks, see :meth:`Trainer.run`; where members may stop early, repacked."""
+        if self.sweep.stops_early:
+            return repacking.train(self, chunks, folds)
+        return self.call(chunks, folds, states, keep_states=keep_states)
+
+    def replicate(
+        self, wanted: Sequence[Replicas], folds: Sequence[FoldArrays]
+    ) -> Iterator[list[Replica]]:
+        """Trains several seeds of configs, see :meth:`Trainer.replicate`."""
+        for each in wanted:
+            yield replicate(self, folds, each)
+
+    def call(
+        self,
+        chunks: Sequence[Chunk],
+        folds: Sequence[FoldArrays],
+        states: Mapping[Member, State] | None = None,
+        *,
+        keep_states: bool = False,
+    ) -> Iterator[Trained]:
+        """Trains chunks as they are, and yields each when it is done.
 
         The next chunk trains while the caller looks at the last one.
 
@@ -191,7 +157,8 @@ class Engine:
         """
         for bucket in dict.fromkeys(chunk.bucket for chunk in chunks):
             if bucket not in self._programs:
-                self._submit(bucket, max(len(c.config_ids) for c in chunks if c.bucket == bucket))
+                size = self.program_size(bucket, chunks)
+                self._programs[bucket] = self._pool.submit(self.compile, bucket, size)
         calls = Calls(self, folds, states or {}, keep_states)
         in_flight: deque[InFlight] = deque()
         for chunk in chunks:
@@ -201,14 +168,16 @@ class Engine:
         while in_flight:
             yield calls.finish(in_flight.popleft())
 
-    def config(self, config_id: str) -> Config:
-        """Returns the config of an id."""
-        return self._configs[config_id]
+    def placed(self, fold: FoldArrays) -> FoldArrays:
+        """Returns a fold on the devices, the same arrays for the same fold."""
+        if id(fold) not in self._placed:
+            self._placed[id(fold)] = (fold, everywhere(fold, self.devices))
+        return self._placed[id(fold)][1]
 
     def hyperparameters(self, config_ids: Sequence[str], chunk_size: int) -> Hyperparameters:
         """Stacks the hyperparameters of configs, the last repeated up to the chunk's size."""
         members = [
-            hyperparameters(self.family, self._configs[i], self.sweep, self._sizes)
+            hyperparameters(self.family, self._configs[i], self.sweep, self.sizes)
             for i in config_ids
         ]
         return stack(members + [members[-1]] * (chunk_size - len(members)))
@@ -240,39 +209,9 @@ class Engine:
         logging.warning("out of memory with %d networks at a time: trying half as many", chunk_size)
         self._programs[bucket] = self._pool.submit(self.compile, bucket, -(-chunk_size // 2))
 
-    def _plan(self, num_runs: int, mode: str) -> list[Bucket]:
-        def seconds(structure: tuple[int, ...]) -> float:
-            flops = self.family.flops(structure, self._sizes) * self.sweep.epochs
-            return num_runs * flops / self._costs.flops
-
-        groups = planner.groups_of(list(self._configs.values()), self.sweep, self.family)
-        return planner.plan(groups, seconds, self._costs.compile_s, mode)
-
-    def _ids(self, places: Sequence[int]) -> tuple[str, ...]:
-        return tuple(self._order[place] for place in places)
-
-    def _submit(self, bucket: Bucket, largest: int) -> None:
-        """Has a program compiled that is large enough for each of a bucket's chunks."""
-        members = max(largest, *map(len, self.cut(bucket, bucket.places)))
-        self._programs[bucket] = self._pool.submit(self.compile, bucket, members)
-
-    def _slices(self, bucket: Bucket, wanted: set[str], packed: bool) -> Iterator[tuple[str, ...]]:
-        ids = [i for i in self._order if i in wanted and self.bucket_of[i] == bucket]
-        if not packed:
-            ids = list(self._ids(bucket.places))
-        for part in self.cut(bucket, ids) if ids else ():
-            if not wanted.isdisjoint(part):
-                yield part
-
     def _compile_drawing(self) -> RandomNumbers:
         drawing = compile_drawing(self.drawn, self.devices)
         return RandomNumbers(drawing, -(-self.sweep.epochs // drawing.epochs))
-
-    def cut(self, bucket: Bucket, members: Sequence[T]) -> list[tuple[T, ...]]:
-        """Cuts what members of a bucket differ in, configs or seeds, into chunks."""
-        fitting = planner.chunk_size(self.num_weights(bucket), self._costs)
-        most = self._chunk_size or fitting * len(self.devices)
-        return planner.even_chunks(members, most, len(self.devices))
 
     def compile(self, bucket: Bucket, members: int, own_seeds: bool = False) -> Program:
         """Compiles a program for members of a bucket, see ``programs.compile_training``."""

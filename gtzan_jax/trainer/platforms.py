@@ -4,6 +4,9 @@ JAX is imported inside functions, because commands name the platforms in their `
 """
 
 import contextlib
+import functools
+import importlib.metadata
+import importlib.util
 import os
 import stat
 import warnings
@@ -46,8 +49,8 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
     if name == "cpu":
         jax.config.update("jax_platforms", "cpu")
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        _update_before_start("jax_num_cpu_devices", _usable_cores())
-    jax.config.update("jax_default_matmul_precision", matmul_precision)
+        _update_before_start("jax_num_cpu_devices", len(usable_cores()))
+    set_precision(matmul_precision)
     _enable_compilation_cache(cache_dir() / "xla")
     devices = jax.devices()
     if name != "auto" and devices[0].platform != name:
@@ -61,11 +64,46 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
     return devices
 
 
-def devices_in_use() -> list[str]:
-    """Returns the platform's name, and those of its devices."""
+def may_find_accelerator() -> bool:
+    """Tells, without importing JAX, whether it could find anything but a CPU here."""
+    wanted = os.environ.get("JAX_PLATFORMS")
+    if wanted:
+        return wanted != "cpu"
+    # Where JAX itself looks: plugins as packages or as entry points, and Google's library.
+    named = importlib.metadata.entry_points(group="jax_plugins")
+    return bool(named) or any(map(importlib.util.find_spec, ("jax_plugins", "libtpu")))
+
+
+def usable_cores() -> list[int]:
+    """Returns the numbers of the cores that this process may use, as many as it may keep busy."""
+    from joblib import cpu_count  # knows of a container's share, too
+
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))[: cpu_count()]
+    return list(range(cpu_count()))
+
+
+@functools.cache
+def worker_devices() -> "tuple[jax.Device, ...]":
+    """Starts JAX in a worker: on a CPU with one device and one thread.
+
+    So that it takes no core from its neighbours, and its numbers do not depend on how many cores
+    there are: XLA divides sums among threads.
+    """
+    if not may_find_accelerator():
+        os.environ["NPROC"] = "1"  # of XLA's threads, before they are made
     import jax
 
-    return [jax.default_backend(), *map(str, jax.devices())]
+    _enable_compilation_cache(cache_dir() / "xla")
+    devices = tuple(jax.local_devices())
+    return devices[:1] if devices[0].platform == "cpu" else devices
+
+
+def set_precision(matmul_precision: str) -> None:
+    """Sets how exactly products are computed from now on."""
+    import jax
+
+    jax.config.update("jax_default_matmul_precision", matmul_precision)
 
 
 @contextlib.contextmanager
@@ -94,12 +132,6 @@ def _update_before_start(option: str, value: int) -> None:
     # In a notebook JAX may have started: then its devices stay as they are.
     with contextlib.suppress(RuntimeError):
         jax.config.update(option, value)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _enable_compilation_cache(folder: Path) -> None:

@@ -6,22 +6,19 @@ chunks, so that a stopped member costs nothing from the next call on.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import FoldArrays
-from gtzan_jax.trainer.chunk import Chunk, Trained
-from gtzan_jax.trainer.engine import Engine
+from gtzan_jax.trainer.chunk import Chunk, Trained, waves
 from gtzan_jax.trainer.member import State
 
-# Chunks of a wave. The more, the fuller the chunks of the members that are left, and the more
-# states are in memory at a time.
-_WAVE = 16
+if TYPE_CHECKING:
+    from gtzan_jax.trainer.engine import Engine
 
 
 class _Ended(NamedTuple):
@@ -34,17 +31,15 @@ class _Ended(NamedTuple):
 
 
 def train(
-    engine: Engine, chunks: Sequence[Chunk], folds: Sequence[FoldArrays]
+    engine: "Engine", chunks: Sequence[Chunk], folds: Sequence[FoldArrays]
 ) -> Iterator[Trained]:
-    """Trains chunks whose members may stop early, as ``Engine.run``, all from epoch 0 on."""
-    for _, alike in itertools.groupby(chunks, key=lambda c: (c.bucket, c.fold, c.seed)):
-        together = list(alike)
-        for start in range(0, len(together), _WAVE):
-            yield from _train_wave(engine, together[start : start + _WAVE], folds)
+    """Trains chunks whose members may stop early, as ``Engine.call``, all from epoch 0 on."""
+    for wave in waves(chunks):
+        yield from _train_wave(engine, wave, folds)
 
 
 def _train_wave(
-    engine: Engine, wave: Sequence[Chunk], folds: Sequence[FoldArrays]
+    engine: "Engine", wave: Sequence[Chunk], folds: Sequence[FoldArrays]
 ) -> Iterator[Trained]:
     epochs, call = wave[0].epochs, engine.drawn.epochs
     ended: dict[Member, _Ended] = {}
@@ -53,7 +48,7 @@ def _train_wave(
     while pieces:
         first, until = pieces[0].first_epoch, pieces[0].epochs
         going_on: dict[Member, State] = {}
-        for trained in engine.run(pieces, folds, states, keep_states=True):
+        for trained in engine.call(pieces, folds, states, keep_states=True):
             for place, member in enumerate(trained.chunk.members):
                 before = ended[member].history if first else _no_history(epochs)
                 before[first:until] = trained.history[place]

@@ -6,7 +6,7 @@ that a chunk of a single config is full as well.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -15,40 +15,22 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.calls import joined, raise_unless_memory
+from gtzan_jax.trainer.chunk import Replica, Replicas
 from gtzan_jax.trainer.draws import Draws
-from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import rounded_up
-from gtzan_jax.trainer.programs import compile_drawing, everywhere
+from gtzan_jax.trainer.programs import compile_drawing
+
+if TYPE_CHECKING:
+    from gtzan_jax.trainer.engine import Engine
 
 
-class Replica(NamedTuple):
-    """One seed's training."""
-
-    params: dict[str, np.ndarray]  # by name, without padding
-    history: np.ndarray  # (epochs trained, metrics) float32, as metrics.METRICS
-    predicted: np.ndarray  # (num_judged,) uint8, classes predicted after the best epoch
-    best: int  # the epoch of the params, from 1; the last unless the config stops early
-
-
-def replicate(
-    engine: Engine,
-    folds: Sequence[FoldArrays],
-    config_id: str,
-    fold: int,
-    seeds: Sequence[int],
-    epochs: int,
-) -> list[Replica]:
+def replicate(engine: "Engine", folds: Sequence[FoldArrays], wanted: Replicas) -> list[Replica]:
     """Trains one config on one fold with several seeds, for any number of epochs.
-
-    Its first epochs are those of a sweep with the same fold and seeds, to float32 rounding.
 
     Args:
       engine: of a sweep that has the config.
       folds: of the protocol.
-      config_id: the config.
-      fold: the place of the fold.
-      seeds: one replica each.
-      epochs: of each.
+      wanted: which.
 
     Returns:
       the replicas, in the order of the seeds.
@@ -56,10 +38,11 @@ def replicate(
     Raises:
       InputError: not even one member a device fits into memory.
     """
-    size = max(map(len, engine.cut(engine.bucket_of[config_id], list(seeds))))
-    placed = everywhere(folds[fold], engine.devices)
+    config, seeds = engine.config(wanted.config_id), wanted.seeds
+    size = max(map(len, engine.cut(engine.bucket_of[config.id], seeds)))
+    placed = engine.placed(folds[wanted.fold])
     while True:
-        job = _Job(engine, placed, engine.config(config_id), fold, epochs, size)
+        job = _Job(engine, placed, config, wanted.fold, wanted.epochs, size)
         try:
             starts = range(0, len(seeds), size)
             return [r for start in starts for r in job.train(seeds[start : start + size])]
@@ -67,8 +50,7 @@ def replicate(
             raise_unless_memory(error)
         if size <= len(engine.devices):
             raise InputError(
-                f"out of memory: not even one network like {engine.config(config_id).name} fits "
-                "on each device"
+                f"out of memory: not even one network like {config.name} fits on each device"
             )
         size = -(-size // 2)
 
@@ -78,7 +60,7 @@ class _Job:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: "Engine",
         placed: FoldArrays,
         config: Config,
         fold: int,

@@ -23,19 +23,17 @@ _WIDTH = 80  # columns of a terminal
 _TOP = 3
 
 
-def print_start(sweep: Sweep, num_runs: int, source: str, path: Path) -> None:
-    """Prints what is about to be done, and on which devices.
+def print_start(sweep: Sweep, num_runs: int, place: str, source: str, path: Path) -> None:
+    """Prints what is about to be done, and where.
 
-    A config has a run for each fold and seed; the source is that of the feature table.
+    A config has a run for each fold and seed; the place is where members are trained, the source
+    that of the feature table.
     """
-    from gtzan_jax.trainer.platforms import devices_in_use
-
-    platform, *devices = devices_in_use()
     runs = f" × {num_runs} runs" if num_runs > 1 else ""
     how = "" if sweep.search.kind == "grid" else f" by {sweep.search.kind}"
     print(
         f"{printable(sweep.name)}: {counted(sweep.num_configs, 'config')}{runs} × "
-        f"{counted(sweep.epochs, 'epoch')}{how}, {counted(len(devices), f'{platform} device')}"
+        f"{counted(sweep.epochs, 'epoch')}{how}, {place}"
     )
     print(f"  from {printable(source)} to {printable(path)}", flush=True)
 

@@ -23,9 +23,9 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 
-if TYPE_CHECKING:  # it imports JAX
+if TYPE_CHECKING:
     from gtzan_jax.trainer.chunk import Trained
-    from gtzan_jax.trainer.engine import Engine
+    from gtzan_jax.trainer.trainer import Trainer
 
 
 class _Bar(Progress):
@@ -57,13 +57,13 @@ class SweepProgress(_Bar):
     is printed after every eighth of the epochs.
 
     Args:
-      engine: tells how many programs are compiled.
+      trainer: tells how many programs are compiled.
       total: epochs that all members together train.
       there: those of them that are trained already.
     """
 
-    def __init__(self, engine: "Engine", sweep: Sweep, total: int, there: int = 0) -> None:
-        self._engine = engine
+    def __init__(self, trainer: "Trainer", sweep: Sweep, total: int, there: int = 0) -> None:
+        self._trainer = trainer
         self._there = self._epochs = there
         self._metric = METRICS.index(f"{PROTOCOLS[sweep.protocol].select_on}_accuracy")
         self._best = 0.0
@@ -85,7 +85,7 @@ class SweepProgress(_Bar):
 
     def state(self) -> str:
         """Returns the line behind the bar."""
-        programs = f"{self._engine.num_compiled}/{self._engine.num_programs}"
+        programs = f"{self._trainer.num_compiled}/{self._trainer.num_programs}"
         speed = (self._epochs - self._there) / (time.perf_counter() - self._started)
         return f"programs: {programs} compiled; {speed:,.0f}/s; best {self._best:.3f}"
 

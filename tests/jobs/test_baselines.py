@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import command
-from conftest import make_sweep
+from conftest import make_sweep, this_process
 from csv_edits import small_text
 
 from gtzan_jax import Engine, divide, load_sweep, load_table
@@ -26,6 +26,7 @@ from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
 from gtzan_jax.tables.protocols import LEAK, PROTOCOLS, Division, repeats_of
 from gtzan_jax.tables.sample import chunks_text
 from gtzan_jax.tables.validation import parse_table
+from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.replicas import replicate
 
 QUICK = ("LDA", "decision tree")
@@ -279,7 +280,7 @@ def division(table):
 def fitted(division):
     """The winners of the folds."""
     done = []
-    with Contender(SWEEP, [division], 3, 2) as ours:
+    with Contender(this_process(), SWEEP, [division], 3, 2) as ours:
         choices = ours.choose(division, done.append)
         winners = ours.retrain(division, choices, done.append)
     assert sum(done) == 2 * SWEEP.num_configs * SWEEP.num_seeds + 2
@@ -291,7 +292,7 @@ def trained_alone(table, fold, place, configs, epochs):
     sizes = Sizes(70, 35, 57, 10)
     arrays = [arrays_of(table, fold, sizes)] * (place + 1)
     with Engine(SWEEP, MlpFamily(), sizes) as engine:
-        return [replicate(engine, arrays, c.id, place, [3, 4], epochs) for c in configs]
+        return [replicate(engine, arrays, Replicas(c.id, place, (3, 4), epochs)) for c in configs]
 
 
 def test_the_choice_is_that_of_one_config_after_another(division, fitted):
@@ -343,7 +344,7 @@ def test_nothing_of_the_network_is_chosen_by_the_test_part(division, fitted):
     x, y = table.x.copy(), table.y.copy()
     x[tested], y[tested] = random.permutation(x[tested]), random.permutation(y[tested])
     other = dataclasses.replace(division, table=dataclasses.replace(table, x=x, y=y))
-    with Contender(SWEEP, [other], 3, 2) as ours:
+    with Contender(this_process(), SWEEP, [other], 3, 2) as ours:
         assert ours.choose(other) == [winner.choice for winner in fitted]
 
 
@@ -351,7 +352,7 @@ def test_a_protocol_does_not_depend_on_the_others(division, fitted):
     (first, second) = division.folds
     swapped = dataclasses.replace(division, folds=(second,))
     alone = dataclasses.replace(division, folds=(first,))
-    with Contender(SWEEP, [swapped, alone], 3, 2) as ours:
+    with Contender(this_process(), SWEEP, [swapped, alone], 3, 2) as ours:
         (choice,) = ours.choose(alone)
     assert choice[:2] == fitted[0].choice[:2]
     assert choice.validation_accuracy == pytest.approx(fitted[0].choice.validation_accuracy)
@@ -390,7 +391,7 @@ def test_a_winner_that_diverges_later_is_refused(division, fitted, monkeypatch):
     lost = [network._replace(history=np.full((1, 6), np.nan)) for network in fitted[0].networks]
     monkeypatch.setattr(contender, "replicate", lambda *_: lost)
     with (
-        Contender(SWEEP, [division], 3, 2) as ours,
+        Contender(this_process(), SWEEP, [division], 3, 2) as ours,
         pytest.raises(RunError, match=r"kfold, fold 0: a network of .* diverged"),
     ):
         ours.retrain(division, [winner.choice for winner in fitted])
@@ -425,7 +426,7 @@ def test_the_network_on_the_real_table(real_table_path, protocol, expected):
     table = load_table(real_table_path)
     division = divide(table, protocol, 0, 5)
     sweep = load_sweep("baselines", ["axes.activation=['relu']", "axes.optimizer=['adam']"])
-    with Contender(sweep, [division], 0, 5) as ours:
+    with Contender(this_process(), sweep, [division], 0, 5) as ours:
         winners = ours.retrain(division, ours.choose(division))
     hits = [
         outcome_of(winner, table, fold, 0.0).hits

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import ask_for_groups, command, served
-from conftest import ROOT, make_document, make_sweep, make_table
+from conftest import ROOT, make_document, make_sweep, make_table, this_process
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
@@ -29,7 +29,7 @@ TINY = ["--data=sample", "--platform=cpu", "--sweep=tiny.toml"]
 def one_platform():
     """Leaves the platform as the tests have it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "select_platform", lambda *_: None)
+        patch.setattr(sweeping, "workplace", this_process)
         yield
 
 
@@ -69,7 +69,7 @@ def test_a_run_that_was_read_is_the_same(smoke):
 
 def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
     run, folder = smoke
-    monkeypatch.setattr(sweeping, "Engine", None)
+    monkeypatch.setattr(sweeping, "make_trainer", None)
     before = (folder / "manifest.json").read_bytes()
     again = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
     assert "48 of 48 member-epochs are already trained" in capsys.readouterr().out

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_sweep, make_table
+from conftest import make_sweep, make_table, this_process
 
 import gtzan_jax
 from gtzan_jax.analysis.between_runs import compare
@@ -15,7 +15,7 @@ from gtzan_jax.jobs import searching, sweeping
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.space.search import config_epochs
-from gtzan_jax.trainer import engine
+from gtzan_jax.trainer import trainer
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import COSTS
 from gtzan_jax.views.sections.selection import selection_section
@@ -35,9 +35,9 @@ def sweep_of(search, epochs=4, **axes):
 def small_chunks():
     """Trains few members at a time, each chunk in a file of its own, and compiles one program."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "select_platform", lambda *_: None)
+        patch.setattr(sweeping, "workplace", this_process)
         patch.setattr(chunks, "_COLLECT_S", -1.0)
-        patch.setattr(engine, "COSTS", {"cpu": COSTS["cpu"]._replace(chunk=2)})
+        patch.setattr(trainer, "COSTS", {"cpu": COSTS["cpu"]._replace(chunk=2)})
         yield
 
 
@@ -135,7 +135,7 @@ def test_states_that_do_not_fit_cost_time_and_change_nothing(tmp_path, monkeypat
 
 
 def test_a_finished_search_trains_nothing(halved, monkeypatch, capsys):
-    monkeypatch.setattr(sweeping, "Engine", None)
+    monkeypatch.setattr(sweeping, "make_trainer", None)
     run(sweep_of(HALVING), halved.run.path)
     assert "48 of 48 member-epochs are already trained" in capsys.readouterr().out
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.rundir.directory import RunDir, create_folder, versions
+from gtzan_jax.process import versions
+from gtzan_jax.rundir.directory import RunDir, create_folder
 
 
 def test_an_occupied_folder_is_refused(tmp_path):

@@ -15,6 +15,7 @@ from gtzan_jax.tables.folds import Sizes, sizes_of
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.trainer import engine as engine_module
 from gtzan_jax.trainer import programs
+from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.programs import Program, everywhere
 from gtzan_jax.trainer.replicas import replicate
@@ -391,7 +392,7 @@ def test_states_stay_on_the_devices_unless_asked_for(sweep):
 def test_replicas_train_as_members_of_a_sweep_do(sweep, together, place, seeds, epochs):
     config = sweep.configs[place]
     with engine_of(sweep) as engine:
-        replicas = replicate(engine, FOLDS, config.id, 1, seeds, epochs)
+        replicas = replicate(engine, FOLDS, Replicas(config.id, 1, tuple(seeds), epochs))
     assert len(replicas) == len(seeds)
     for seed, replica in zip(seeds, replicas, strict=True):
         assert replica.history.shape == (epochs, len(METRICS))
@@ -409,7 +410,7 @@ def test_replicas_train_as_members_of_a_sweep_do(sweep, together, place, seeds, 
 def test_a_replicas_weights_and_predictions_are_those_of_its_last_epoch(sweep):
     config = sweep.configs[4]
     with engine_of(sweep) as engine:
-        [replica] = replicate(engine, FOLDS, config.id, 0, [7], 3)
+        [replica] = replicate(engine, FOLDS, Replicas(config.id, 0, (7,), 3))
         [chunk] = engine.chunks([Member(config.id, 0, 7)])
         [trained] = engine.run([chunk], FOLDS, keep_states=True)
     place = chunk.config_ids.index(config.id)
@@ -486,7 +487,7 @@ def test_one_member_in_a_large_program_is_tried_in_a_smaller_one(sweep, together
     simulate_memory_for(3, monkeypatch)
     member = Member(sweep.configs[2].id, 0, 7)
     with engine_of(sweep, chunk_size=12, devices=jax.devices()[:1]) as engine:
-        [replica] = replicate(engine, FOLDS, member.config_id, 0, [7], 3)
+        [replica] = replicate(engine, FOLDS, Replicas(member.config_id, 0, (7,), 3))
     np.testing.assert_allclose(replica.history, together[member], rtol=1e-5)
 
 
@@ -564,7 +565,7 @@ def test_nothing_is_compiled_for_a_fold_a_seed_or_a_rate(sweep, compiled):
     with engine_of(sweep) as engine:
         # Replicas draw and train with programs of their own, the same for any config.
         for place, seeds in ((3, [1, 2]), (5, [3, 4])):
-            replicate(engine, FOLDS, sweep.configs[place].id, 1, seeds, epochs=8)
+            replicate(engine, FOLDS, Replicas(sweep.configs[place].id, 1, tuple(seeds), 8))
     assert compiled() == 10
     # Nor for a learning rate that is an axis.
     axes = {"learning_rate": [0.1, 0.01], "num_units1": [12], "optimizer": ["adam"]}

@@ -9,6 +9,7 @@ import pytest
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.trainer import platforms
+from gtzan_jax.trainer.workplace import workplace
 
 IMPORT = "from gtzan_jax.trainer.platforms import select_platform"
 
@@ -34,8 +35,8 @@ def in_new_process(code, **environment):
 
 def test_every_core_becomes_a_device():
     code = (
-        "from gtzan_jax.trainer.platforms import select_platform, _usable_cores\n"
-        "print(len(select_platform('cpu')), _usable_cores())"
+        "from gtzan_jax.trainer.platforms import select_platform, usable_cores\n"
+        "print(len(select_platform('cpu')), len(usable_cores()))"
     )
     devices, cores = in_new_process(code).split()
     assert devices == cores
@@ -76,9 +77,9 @@ except InputError as error:
 
 
 def test_devices_are_named():
-    platform, *devices = platforms.devices_in_use()
-    assert platform == "cpu"
-    assert devices == [str(device) for device in jax.devices()]
+    here = workplace("cpu", workers=0)
+    assert (here.platform, here.place) == ("cpu", f"{len(jax.devices())} cpu devices")
+    assert here.devices == [str(device) for device in jax.devices()]
 
 
 def test_a_trace_is_written_for_tensorboard(tmp_path):

@@ -11,6 +11,7 @@ from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import draws
+from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.programs import everywhere
 from gtzan_jax.trainer.regularisers import (
@@ -194,5 +195,5 @@ def test_replicas_with_seeds_of_their_own_have_the_same_numbers():
     expected = histories(sweep, configs, seed=8)
     with Engine(sweep, FAMILY, SIZES, configs=configs, mode="padded") as engine:
         for config in configs:
-            _, replica = replicate(engine, FOLDS, config.id, 0, [7, 8], 2)
+            _, replica = replicate(engine, FOLDS, Replicas(config.id, 0, (7, 8), 2))
             np.testing.assert_allclose(replica.history, expected[config.id], rtol=2e-5)

@@ -10,7 +10,8 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.tables.folds import sizes_of
-from gtzan_jax.trainer import programs, repacking
+from gtzan_jax.trainer import chunk, programs
+from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.replicas import replicate
 from gtzan_jax.trainer.stopping import after_epoch, begin
@@ -94,7 +95,7 @@ def engine_of(sweep):
     return Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], chunk_size=3)
 
 
-def results_of(sweep, train=Engine.run):
+def results_of(sweep, train=Engine.call):
     """Returns what each member has come to: history, predicted, last and best, by values."""
     with engine_of(sweep) as engine:
         chunks = engine.chunks(members_of(sweep, 1, [SEED]))
@@ -112,7 +113,7 @@ def results_of(sweep, train=Engine.run):
 def short_calls():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(programs, "_EPOCHS", 3)
-        patch.setattr(repacking, "_WAVE", 2)
+        patch.setattr(chunk, "_WAVE", 2)
         yield
 
 
@@ -152,11 +153,11 @@ def test_predictions_and_weights_are_those_of_the_best_epoch(stopping):
     sweep = sweep_with([0, 1, 2])
     [config] = [c for c in sweep.configs if tuple(c.values()) == values]
     with engine_of(sweep) as engine:
-        [replica] = replicate(engine, FOLDS, config.id, 0, [SEED], EPOCHS)
+        [replica] = replicate(engine, FOLDS, Replicas(config.id, 0, (SEED,), EPOCHS))
     short = sweep_with(None, int(best))
     [same] = [c for c in short.configs if tuple(c.values()) == values[:-1]]
     with engine_of(short) as engine:
-        [expected] = replicate(engine, FOLDS, same.id, 0, [SEED], int(best))
+        [expected] = replicate(engine, FOLDS, Replicas(same.id, 0, (SEED,), int(best)))
     assert (len(replica.history), replica.best) == (last, best)
     np.testing.assert_array_equal(replica.predicted, predicted)
     for name, array in expected.params.items():
@@ -165,14 +166,14 @@ def test_predictions_and_weights_are_those_of_the_best_epoch(stopping):
 
 def test_repacking_changes_no_byte_and_saves_calls(stopping, monkeypatch):
     members = []
-    run = Engine.run
+    call = Engine.call
 
     def counted(engine, chunks, *args, **options):
         members.extend((chunk.first_epoch, len(chunk.config_ids)) for chunk in chunks)
-        return run(engine, chunks, *args, **options)
+        return call(engine, chunks, *args, **options)
 
-    monkeypatch.setattr(Engine, "run", counted)
-    repacked = results_of(sweep_with([0, 1, 2]), repacking.train)
+    monkeypatch.setattr(Engine, "call", counted)
+    repacked = results_of(sweep_with([0, 1, 2]), Engine.run)
     assert list(repacked) == list(stopping)
     for values, parts in repacked.items():
         for part, expected in zip(parts, stopping[values], strict=True):

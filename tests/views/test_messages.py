@@ -82,7 +82,7 @@ def test_warnings_are_lines_that_a_terminal_can_bear(capsys):
 
 
 def test_the_start_names_what_is_trained(capsys, tmp_path):
-    messages.print_start(make_sweep(), 6, "table\n.csv", tmp_path)
+    messages.print_start(make_sweep(), 6, "2 cpu devices", "table\n.csv", tmp_path)
     messages.print_trained(0, 72)
     messages.print_trained(24, 72)
     assert capsys.readouterr().out.splitlines() == [

@@ -1,0 +1,71 @@
+"""What a process is: its versions, its memory, and whether another one computes the same."""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import sys
+
+import gtzan_jax
+from gtzan_jax.resources import PACKAGE
+
+_PACKAGES = (
+    "gtzan_jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "tensorboardX",
+    "optuna",
+)
+
+_COMPUTING = ("jax", "jaxlib", "flax", "optax", "numpy")
+_ROOMS = ("tables", "space", "models", "trainer")  # whose code workers run, or whose objects travel
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that the figures depend on."""
+    return {"python": platform.python_version()} | _installed(_PACKAGES)
+
+
+@functools.cache
+def computing() -> dict[str, str]:
+    """Returns what must be equal where one process trains for another.
+
+    The package's own code goes by its content: between two commits the version may be the same.
+    """
+    code = hashlib.sha256()
+    for room in _ROOMS:
+        for path in sorted((PACKAGE / room).glob("*.py")):
+            code.update(path.read_bytes())
+    own = f"{gtzan_jax.__version__} (code {code.hexdigest()[:8]})"
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"gtzan_jax": own, "python": python} | _installed(_COMPUTING)
+
+
+def peak_rss_bytes() -> int | None:
+    """Returns the most memory that this process has held, in bytes; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # KiB elsewhere
+
+
+def name() -> str:
+    """Returns what to call this process among those of several machines."""
+    return f"process {os.getpid()} on {platform.node()}"
+
+
+def _installed(packages: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found

@@ -1,0 +1,331 @@
+"""Workers that train what this process plans: tasks out, answers in.
+
+Each worker has the programs that it has compiled, so that it is handed what needs one of them
+first, and what needs another's only where there is nothing else. Whatever ends a worker costs its
+tasks, which others do again, to the same bytes.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import pickle
+from collections import Counter, defaultdict, deque
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from gtzan_jax import process
+from gtzan_jax.errors import RunError, WorkerLostError
+from gtzan_jax.models.layout import Layout
+from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.trainer import work
+from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained, waves
+from gtzan_jax.trainer.trainer import Trainer
+from gtzan_jax.trainer.work import Answer, Host, Outcome, Piece, Spec, Task
+
+_STRIKES = 3  # workers that a task may cost
+_LOOK_S = 1.0  # after which new workers are looked for
+
+
+class Pool(Protocol):
+    """Workers, of this machine or of a cluster."""
+
+    depth: int  # tasks that a worker is handed at a time
+    host: Host  # what each of them computes on
+
+    @property
+    def place(self) -> str:
+        """What is at work, in words."""
+        ...
+
+    def slots(self) -> Mapping[str, Executor]:
+        """Returns the workers that there are now, each as an executor.
+
+        Raises:
+          RunError: there will be none any more.
+        """
+        ...
+
+    def explained(self, error: BaseException) -> Exception:
+        """Returns what an executor's error means; a lost worker is a :class:`WorkerLostError`."""
+        ...
+
+    def stop(self) -> None:
+        """Ends what is under way."""
+        ...
+
+
+@dataclass
+class _Item:
+    """A task on its way."""
+
+    number: int
+    program: Hashable  # what must be compiled for it
+    task: Task
+    name: str  # for messages
+    blobs: tuple[str, ...] = ()  # digests that a worker has said it lacks
+    lost: list[str] = field(default_factory=list)  # how workers ended that were at it
+
+
+_Running = dict["Future[Answer]", tuple[str, _Item]]  # and who is at it
+
+
+class Crew(Trainer):
+    """Has members trained by a pool of workers.
+
+    Args:
+      pool: the workers.
+      matmul_precision: of their products.
+      sweep: and what follows: see :class:`Trainer`.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        matmul_precision: str,
+        sweep: Sweep,
+        layout: Layout,
+        sizes: Sizes,
+        num_runs: int = 1,
+        *,
+        chunk_size: int | None = None,
+        mode: str = "auto",
+        configs: Sequence[Config] | None = None,
+    ) -> None:
+        platform, num_devices = pool.host.platform, len(pool.host.devices)
+        super().__init__(
+            sweep,
+            layout,
+            sizes,
+            num_runs,
+            platform=platform,
+            num_devices=num_devices,
+            chunk_size=chunk_size,
+            mode=mode,
+            configs=configs,
+        )
+        self._pool = pool
+        self._planned = frozenset(self._order)
+        self._blobs: dict[str, bytes] = {}
+        self._folds: dict[int, tuple[FoldArrays, str]] = {}  # with its digest, by identity
+        self._compiled: defaultdict[str, set[Hashable]] = defaultdict(set)  # by worker
+        self._ready: set[int] = set()  # buckets that some worker has trained
+        self._peaks: dict[str, int] = {}
+        plain = dataclasses.replace(sweep)  # without what it has worked out meanwhile
+        spec = Spec(
+            plain, layout, sizes, num_runs, chunk_size, mode, configs, matmul_precision,
+            platform, num_devices,
+        )  # fmt: skip
+        self._spec = self._packed(spec)
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if error is not None:
+            self._pool.stop()
+
+    @property
+    def place(self) -> str:
+        """The workers."""
+        return self._pool.place
+
+    @property
+    def num_compiled(self) -> int:
+        """Programs that some worker has trained with."""
+        return len(self._ready)
+
+    def run(
+        self,
+        chunks: Sequence[Chunk],
+        folds: Sequence[FoldArrays],
+        states: Mapping[Member, Any] | None = None,
+        *,
+        keep_states: bool = False,
+    ) -> Iterator[Trained]:
+        """Trains chunks, see :meth:`Trainer.run`."""
+        together = waves(chunks) if self.sweep.stops_early else ([chunk] for chunk in chunks)
+        groups = dict(enumerate(together))
+        sizes = {id(c.bucket): self.program_size(c.bucket, chunks) for c in _one_a_bucket(chunks)}
+        items = [
+            self._item_of(number, group, folds, states or {}, keep_states, sizes)
+            for number, group in groups.items()
+        ]
+        for number, answer in self._answers(items):
+            for chunk, outcome in zip(groups.pop(number), answer.outcomes, strict=True):
+                yield _trained(chunk, outcome)
+
+    def replicate(
+        self, wanted: Sequence[Replicas], folds: Sequence[FoldArrays]
+    ) -> Iterator[list[Replica]]:
+        """Trains several seeds of configs, see :meth:`Trainer.replicate`."""
+        items: list[_Item] = []
+        parts: list[list[int]] = []  # numbers of the tasks that each of the wanted is cut into
+        for each in wanted:
+            bucket = self.bucket_of[each.config_id]
+            cut = self.cut(bucket, each.seeds)
+            numbers = list(range(len(items), len(items) + len(cut)))
+            parts.append(numbers)
+            for number, seeds in zip(numbers, cut, strict=True):
+                task = Task(
+                    self._spec,
+                    self._fold(folds[each.fold]),
+                    replicas=dataclasses.replace(each, seeds=seeds),
+                    configs=self._unplanned([each.config_id]),
+                )
+                program = ("replicas", self.buckets.index(bucket), len(seeds))
+                name = f"the retraining of {self.config(each.config_id).name}"
+                items.append(_Item(number, program, task, name))
+        done: dict[int, tuple[Replica, ...]] = {}
+        answers = self._answers(items)
+        for numbers in parts:
+            while not done.keys() >= set(numbers):
+                number, answer = next(answers)
+                done[number] = answer.replicas
+            yield [replica for number in numbers for replica in done.pop(number)]
+
+    def _item_of(
+        self,
+        number: int,
+        group: Sequence[Chunk],
+        folds: Sequence[FoldArrays],
+        states: Mapping[Member, Any],
+        keep_states: bool,
+        sizes: Mapping[int, int],
+    ) -> _Item:
+        first = group[0]
+        bucket, size = self.buckets.index(first.bucket), sizes[id(first.bucket)]
+        pieces = tuple(
+            Piece(bucket, size, c.fold, c.seed, c.config_ids, c.first_epoch, c.epochs)
+            for c in group
+        )
+        ids = [config_id for piece in pieces for config_id in piece.config_ids]
+        given = [m for c in group if c.first_epoch for m in c.members]
+        task = Task(
+            self._spec,
+            self._fold(folds[first.fold]),
+            pieces=pieces,
+            configs=self._unplanned(ids),
+            states={member: states[member] for member in given},
+            keep_states=keep_states,
+        )
+        return _Item(number, bucket, task, repr(first))
+
+    def _unplanned(self, ids: Iterable[str]) -> tuple[Config, ...]:
+        """Returns the configs that were admitted after the workers' plan was made."""
+        return tuple(self._configs[i] for i in ids if i not in self._planned)
+
+    def _fold(self, fold: FoldArrays) -> str:
+        if id(fold) not in self._folds:
+            host = FoldArrays(*map(np.asarray, fold))
+            self._folds[id(fold)] = fold, self._packed(host)
+        return self._folds[id(fold)][1]
+
+    def _packed(self, value: object) -> str:
+        blob = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        digest = hashlib.sha256(blob).hexdigest()
+        self._blobs[digest] = blob
+        return digest
+
+    def _answers(self, items: Sequence[_Item]) -> Iterator[tuple[int, Answer]]:
+        """Has tasks done; yields their numbers and answers as they come.
+
+        Raises:
+          RunError: a task has cost too many workers, or there are none any more.
+        """
+        waiting = _Waiting(items)
+        running: _Running = {}
+        try:
+            while waiting or running:
+                self._hand_out(waiting, running)
+                done, _ = wait(running, _LOOK_S, FIRST_COMPLETED)
+                for future in done:
+                    slot, item = running.pop(future)
+                    answer = self._answer_of(future, item)
+                    if answer is None or answer.missing:
+                        item.blobs = answer.missing if answer else item.blobs
+                        waiting.put_back(item)
+                    else:
+                        self._take_note(slot, item, answer)
+                        yield item.number, answer
+        finally:
+            if running:  # whoever asked has gone, or a task has failed
+                for future in running:
+                    future.cancel()
+                self._pool.stop()
+
+    def _hand_out(self, waiting: "_Waiting", running: _Running) -> None:
+        slots = self._pool.slots()
+        busy = Counter(slot for slot, _ in running.values())
+        for _ in range(self._pool.depth):  # one to each before anyone gets a second
+            for slot, executor in slots.items():
+                if waiting and busy[slot] < self._pool.depth:
+                    item = waiting.take(slot, self._compiled)
+                    self._compiled[slot].add(item.program)
+                    blobs = {digest: self._blobs[digest] for digest in item.blobs}
+                    pickled = pickle.dumps(item.task, pickle.HIGHEST_PROTOCOL)
+                    future = executor.submit(work.work, process.computing(), pickled, blobs)
+                    running[future] = slot, item
+                    busy[slot] += 1
+
+    def _answer_of(self, future: "Future[Answer]", item: _Item) -> Answer | None:
+        """Returns an answer, or None where a worker was lost that others can stand in for."""
+        try:
+            return future.result()
+        except BaseException as error:
+            explained = self._pool.explained(error)
+            if not isinstance(explained, WorkerLostError):
+                raise explained from None
+            item.lost.append(str(explained))
+            if len(item.lost) >= _STRIKES:
+                raise RunError(
+                    f"{item.name} has cost {_STRIKES} workers, the last {explained}; what is "
+                    "finished is kept"
+                ) from None
+            return None
+
+    def _take_note(self, slot: str, item: _Item, answer: Answer) -> None:
+        self.compile_wait_s += answer.compile_s / max(1, len(self._pool.slots()))
+        self._peaks[slot] = max(self._peaks.get(slot, 0), answer.peak_rss_bytes)
+        self.peak_rss_bytes = sum(self._peaks.values())
+        if isinstance(item.program, int):
+            self._ready.add(item.program)
+
+
+class _Waiting:
+    """Tasks that wait, by the program that they need."""
+
+    def __init__(self, items: Iterable[_Item]) -> None:
+        self._items: dict[Hashable, deque[_Item]] = {}
+        for item in items:
+            self._items.setdefault(item.program, deque()).append(item)
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def put_back(self, item: _Item) -> None:
+        """Takes an item in again, as the next of its program."""
+        self._items.setdefault(item.program, deque()).appendleft(item)
+
+    def take(self, slot: str, compiled: Mapping[str, set[Hashable]]) -> _Item:
+        """Returns the next item for a worker.
+
+        Of a program that it has; else of the one with the most items to each worker that has it.
+        """
+        owners = Counter(itertools.chain.from_iterable(compiled.values()))
+        own = [program for program in self._items if program in compiled[slot]]
+        program = max(own or self._items, key=lambda p: len(self._items[p]) / (owners[p] or 0.1))
+        item = self._items[program].popleft()
+        if not self._items[program]:
+            del self._items[program]
+        return item
+
+
+def _one_a_bucket(chunks: Sequence[Chunk]) -> Iterable[Chunk]:
+    return {id(chunk.bucket): chunk for chunk in chunks}.values()
+
+
+def _trained(chunk: Chunk, outcome: Outcome) -> Trained:
+    return Trained(chunk, *outcome)

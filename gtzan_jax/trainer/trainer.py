@@ -1,0 +1,228 @@
+"""What trains members of a sweep, whoever does the arithmetic: the plan, and two things to ask for.
+
+Imports no JAX: the process that plans need not be one that trains.
+"""
+
+import abc
+import reprlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from gtzan_jax.models.layout import Layout
+from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.trainer import planner
+from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained
+from gtzan_jax.trainer.planner import COSTS, Bucket
+
+T = TypeVar("T")
+Self = TypeVar("Self", bound="Trainer")
+
+
+class Trainer(abc.ABC):
+    """Knows which configs share a program, lays members out as chunks, and has them trained.
+
+    The plan depends on the sweep, the sizes, the platform and the devices that a chunk is split
+    over, on nothing else: not on how many workers there are, nor on what is compiled already. Use
+    as a context manager.
+
+    Args:
+      sweep: the sweep.
+      layout: of its kind of model.
+      sizes: of the folds.
+      num_runs: members of each config that there will be, folds × seeds; helps to plan.
+      platform: a name from ``planner.COSTS``.
+      num_devices: that a chunk is split over.
+      chunk_size: members of a chunk, rounded up to a multiple of the number of devices.
+        Default: by platform and width.
+      mode: which configs share a program, a name from ``planner.MODES``.
+      configs: those of the sweep that are to be trained. Default: all.
+    """
+
+    compile_wait_s: float  # seconds for which training waited for programs
+    peak_rss_bytes: int = 0  # the most memory that other processes have held
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        layout: Layout,
+        sizes: Sizes,
+        num_runs: int = 1,
+        *,
+        platform: str = "cpu",
+        num_devices: int = 1,
+        chunk_size: int | None = None,
+        mode: str = "auto",
+        configs: Sequence[Config] | None = None,
+    ) -> None:
+        self.sweep, self.layout, self.sizes = sweep, layout, sizes
+        self._configs = {config.id: config for config in configs or sweep.configs}
+        self._order = list(self._configs)  # ids by their place in a plan
+        self._num_devices, self._chunk_size = num_devices, chunk_size
+        self._costs = COSTS.get(platform, COSTS["cpu"])
+        self.buckets = self._plan(num_runs, mode)
+        self.bucket_of = {
+            config_id: bucket for bucket in self.buckets for config_id in self._ids(bucket.places)
+        }
+        self._program_sizes: dict[Bucket, int] = {}
+        self.compile_wait_s = 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({reprlib.repr(self.sweep.name)}, {len(self._configs):,} "
+            f"configs, {self.num_programs} programs, {self.place})"
+        )
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    @abc.abstractmethod
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        """Ends what is under way; after an error, at once."""
+
+    @property
+    @abc.abstractmethod
+    def place(self) -> str:
+        """Where members are trained, in words."""
+
+    @property
+    def num_programs(self) -> int:
+        """Training programs that the sweep needs, one for each bucket."""
+        return len(self.buckets)
+
+    @property
+    @abc.abstractmethod
+    def num_compiled(self) -> int:
+        """Those of them that are ready."""
+
+    @abc.abstractmethod
+    def run(
+        self,
+        chunks: Sequence[Chunk],
+        folds: Sequence[FoldArrays],
+        states: Mapping[Member, Any] | None = None,
+        *,
+        keep_states: bool = False,
+    ) -> Iterator[Trained]:
+        """Trains chunks, and yields each when it is done, in any order.
+
+        Args:
+          chunks: from :meth:`chunks`.
+          folds: of the protocol.
+          states: that the members of chunks go on from whose first epoch is not 0.
+          keep_states: whether to return the final states, which only a trainer of the same kind
+            can go on from.
+
+        Raises:
+          InputError: not even one member a device fits into memory.
+          RunError: what trains has failed, for whatever reason.
+        """
+
+    @abc.abstractmethod
+    def replicate(
+        self, wanted: Sequence[Replicas], folds: Sequence[FoldArrays]
+    ) -> Iterator[list[Replica]]:
+        """Trains configs with several seeds each, for any number of epochs.
+
+        Their first epochs are those of a sweep with the same fold and seeds, to float32 rounding.
+
+        Yields:
+          for each of ``wanted``, in order, the replicas in the order of its seeds.
+
+        Raises:
+          InputError: not even one member a device fits into memory.
+          RunError: what trains has failed, for whatever reason.
+        """
+
+    def admit(self, configs: Sequence[Config]) -> None:
+        """Takes in configs that were not known before, into buckets that are wide enough.
+
+        Raises:
+          ValueError: no bucket is.
+        """
+        for config in configs:
+            if config.id not in self._configs:
+                size, structure = self.sweep.batch_size_of(config), self.layout.structure(config)
+                self.bucket_of[config.id] = planner.narrowest(self.buckets, size, structure)
+                self._configs[config.id] = config
+                self._order.append(config.id)
+
+    def config(self, config_id: str) -> Config:
+        """Returns the config of an id."""
+        return self._configs[config_id]
+
+    def num_weights(self, bucket: Bucket) -> int:
+        """Returns how many weights a member has in a bucket's program, padding included."""
+        return self.layout.num_weights(bucket.structure, self.sizes)
+
+    def chunks(
+        self,
+        members: Collection[Member],
+        first_epoch: int = 0,
+        epochs: int | None = None,
+        *,
+        packed: bool = False,
+    ) -> list[Chunk]:
+        """Lays members out as chunks, those that share random numbers one after another.
+
+        A chunk is all configs of a bucket's slice, so that the same members have the same chunks
+        whether a run was interrupted or not; it is left out if none of them is wanted. Packed, and
+        later than from the first epoch on, only the members that are wanted fill the chunks.
+
+        Args:
+          members: which to train.
+          first_epoch: from which on; above 0 they need states to go on from.
+          epochs: at the end. Default: the sweep's.
+          packed: whether to leave out of the slices what is not wanted.
+        """
+        wanted: dict[tuple[int, int], set[str]] = {}
+        for member in members:
+            wanted.setdefault((member.seed, member.fold), set()).add(member.config_id)
+        until = self.sweep.epochs if epochs is None else epochs
+        return [
+            Chunk(bucket, fold, seed, ids, first_epoch, until)
+            for (seed, fold), configs in sorted(wanted.items())
+            for bucket in self.buckets
+            for ids in self._slices(bucket, configs, packed or first_epoch > 0)
+        ]
+
+    def cut(self, bucket: Bucket, members: Sequence[T]) -> list[tuple[T, ...]]:
+        """Cuts what members of a bucket differ in, configs or seeds, into chunks."""
+        fitting = planner.chunk_size(self.num_weights(bucket), self._costs)
+        most = self._chunk_size or fitting * self._num_devices
+        return planner.even_chunks(members, most, self._num_devices)
+
+    def program_size(self, bucket: Bucket, chunks: Sequence[Chunk]) -> int:
+        """Returns for how many members a bucket's program is: enough for each of its chunks.
+
+        It is decided when a bucket is first trained: a program is not compiled twice.
+        """
+        if bucket not in self._program_sizes:
+            slices = map(len, self.cut(bucket, bucket.places))
+            given = [len(c.config_ids) for c in chunks if c.bucket is bucket or c.bucket == bucket]
+            self._program_sizes[bucket] = max([*slices, *given])
+        return self._program_sizes[bucket]
+
+    def set_program_size(self, bucket: Bucket, size: int) -> None:
+        """Decides for how many members a bucket's program is, as another trainer has."""
+        self._program_sizes[bucket] = size
+
+    def _plan(self, num_runs: int, mode: str) -> list[Bucket]:
+        def seconds(structure: tuple[int, ...]) -> float:
+            flops = self.layout.flops(structure, self.sizes) * self.sweep.epochs
+            return num_runs * flops / self._costs.flops
+
+        groups = planner.groups_of(list(self._configs.values()), self.sweep, self.layout)
+        return planner.plan(groups, seconds, self._costs.compile_s, mode)
+
+    def _ids(self, places: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self._order[place] for place in places)
+
+    def _slices(self, bucket: Bucket, wanted: set[str], packed: bool) -> Iterator[tuple[str, ...]]:
+        ids = [i for i in self._order if i in wanted and self.bucket_of[i] == bucket]
+        if not packed:
+            ids = list(self._ids(bucket.places))
+        for part in self.cut(bucket, ids) if ids else ():
+            if not wanted.isdisjoint(part):
+                yield part

@@ -1,0 +1,242 @@
+"""What a worker does: any process that has JAX, on this machine or another.
+
+A *task* is a chunk, a wave of chunks, or replicas: what to train, and the digests of what that
+needs to know, the *spec* of the trainer and a fold. Who is handed a task without knowing these
+answers what is missing, and is handed them with the task: data travel once to a worker, whoever
+it is and whenever it came. What a task comes to does not depend on who does it.
+"""
+
+import pickle
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from gtzan_jax import process
+from gtzan_jax.errors import RunError
+from gtzan_jax.models.layout import Layout
+from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas
+
+if TYPE_CHECKING:  # imports JAX
+    from gtzan_jax.trainer.engine import Engine
+
+# Folds that a worker remembers: more than any protocol has, and few next to JAX itself.
+_REMEMBERED = 64
+
+
+class Host(NamedTuple):
+    """What a worker computes on."""
+
+    platform: str
+    devices: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """It in words."""
+        return f"{len(self.devices)} × {self.platform}"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What an engine is made of, and where it is to be."""
+
+    sweep: Sweep
+    layout: Layout
+    sizes: Sizes
+    num_runs: int
+    chunk_size: int | None
+    mode: str
+    configs: Sequence[Config] | None
+    matmul_precision: str
+    platform: str
+    num_devices: int
+
+
+class Piece(NamedTuple):
+    """A chunk as it travels; its bucket is known to whoever has made the same plan."""
+
+    bucket: int  # its place in the plan
+    program_size: int
+    fold: int
+    seed: int
+    config_ids: tuple[str, ...]
+    first_epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained.
+
+    Attributes:
+      spec: digest of a pickled :class:`Spec`.
+      fold: digest of pickled ``FoldArrays``.
+      pieces: chunks of one fold that are trained together; or else
+      replicas: seeds of a config.
+      configs: those of the members that the spec does not know.
+      states: what members go on from, as an earlier answer gave them.
+      keep_states: whether to answer with the final states.
+    """
+
+    spec: str
+    fold: str
+    pieces: tuple[Piece, ...] = ()
+    replicas: Replicas | None = None
+    configs: tuple[Config, ...] = ()
+    states: Mapping[Member, bytes] | None = field(default=None, repr=False)
+    keep_states: bool = False
+
+
+class Outcome(NamedTuple):
+    """What training a chunk has come to; see ``chunk.Trained``."""
+
+    history: np.ndarray
+    predicted: np.ndarray
+    last: np.ndarray
+    best: np.ndarray
+    states: tuple[bytes, ...]
+
+
+class Answer(NamedTuple):
+    """What a worker answers."""
+
+    outcomes: tuple[Outcome, ...] = ()  # of the pieces
+    replicas: tuple[Replica, ...] = ()
+    missing: tuple[str, ...] = ()  # digests; nothing was done
+    compile_s: float = 0.0  # seconds that the task waited for programs
+    peak_rss_bytes: int = 0  # of the process, so far
+
+
+def greet(wanted: Mapping[str, str]) -> Host:
+    """Returns what this process computes on; see :func:`work`."""
+    from gtzan_jax.trainer.platforms import worker_devices
+
+    check_versions(wanted)
+    devices = worker_devices()
+    return Host(devices[0].platform, tuple(map(str, devices)))
+
+
+def check_versions(wanted: Mapping[str, str]) -> None:
+    """Refuses to work for a process with other versions.
+
+    Raises:
+      RunError: they differ; the message names each.
+    """
+    here = process.computing()
+    different = [
+        f"{name} {here.get(name, 'none')}, not {wanted.get(name, 'none')}"
+        for name in sorted({*here, *wanted})
+        if here.get(name) != wanted.get(name)
+    ]
+    if different:
+        raise RunError(
+            f"the worker, {process.name()}, has {'; '.join(different)}: install there what is here"
+        )
+
+
+def work(wanted: Mapping[str, str], pickled: bytes, blobs: Mapping[str, bytes]) -> Answer:
+    """Does a task.
+
+    Args:
+      wanted: versions of the process that asks, from ``process.computing``.
+      pickled: a :class:`Task`; opened only where the versions agree.
+      blobs: pickled specs and folds by digest, some that this process said it lacked.
+
+    Raises:
+      RunError: this process has other versions, or computes on something else.
+    """
+    check_versions(wanted)
+    with _desk.lock:  # a cluster's worker may have several threads, and JAX wants the whole device
+        return _desk.work(pickle.loads(pickled), blobs)  # noqa: S301 — from who gives orders here
+
+
+class _Desk:
+    """What this process remembers from task to task."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._spec: tuple[str, Spec, Engine] | None = None
+        self._folds: dict[str, FoldArrays] = {}
+
+    def work(self, task: Task, blobs: Mapping[str, bytes]) -> Answer:
+        missing = [digest for digest in self._lacks(task) if digest not in blobs]
+        if missing:
+            return Answer(missing=tuple(missing))
+        engine, fold = self._engine(task.spec, blobs), self._fold(task.fold, blobs)
+        engine.admit(task.configs)
+        waited = engine.compile_wait_s
+        if task.replicas:
+            folds = [fold] * (task.replicas.fold + 1)  # looked up by its place
+            answer = Answer(replicas=tuple(next(engine.replicate([task.replicas], folds))))
+        else:
+            answer = Answer(outcomes=_train(engine, task, fold))
+        waited = engine.compile_wait_s - waited
+        return answer._replace(compile_s=waited, peak_rss_bytes=process.peak_rss_bytes() or 0)
+
+    def _lacks(self, task: Task) -> list[str]:
+        known = {self._spec[0] if self._spec else None, *self._folds}
+        return [digest for digest in (task.spec, task.fold) if digest not in known]
+
+    def _engine(self, digest: str, blobs: Mapping[str, bytes]) -> "Engine":
+        if self._spec is None or self._spec[0] != digest:
+            self._spec = None
+            spec: Spec = pickle.loads(blobs[digest])  # noqa: S301 — as the task
+            self._spec = digest, spec, _engine_of(spec)
+        return self._spec[2]
+
+    def _fold(self, digest: str, blobs: Mapping[str, bytes]) -> FoldArrays:
+        if digest not in self._folds:
+            if len(self._folds) >= _REMEMBERED:
+                self._folds.pop(next(iter(self._folds)))
+            self._folds[digest] = pickle.loads(blobs[digest])  # noqa: S301 — as the task
+        return self._folds[digest]
+
+
+_desk = _Desk()
+
+
+def _engine_of(spec: Spec) -> "Engine":
+    from gtzan_jax.models.mlp import MlpFamily
+    from gtzan_jax.trainer.engine import Engine
+    from gtzan_jax.trainer.platforms import set_precision, worker_devices
+
+    set_precision(spec.matmul_precision)
+    devices = worker_devices()
+    found = (devices[0].platform, len(devices))
+    if found != (spec.platform, spec.num_devices):
+        raise RunError(
+            f"the worker, {process.name()}, computes on {found[1]} × "
+            f"{found[0]}, the others on {spec.num_devices} × {spec.platform}: a run's workers must "
+            "be of one kind"
+        )
+    return Engine(
+        spec.sweep,
+        MlpFamily(spec.layout.name),
+        spec.sizes,
+        spec.num_runs,
+        devices=devices,
+        chunk_size=spec.chunk_size,
+        mode=spec.mode,
+        configs=spec.configs,
+    )
+
+
+def _train(engine: "Engine", task: Task, fold: FoldArrays) -> tuple[Outcome, ...]:
+    chunks = []
+    for piece in task.pieces:
+        bucket = engine.buckets[piece.bucket]
+        engine.set_program_size(bucket, piece.program_size)
+        chunks.append(
+            Chunk(bucket, piece.fold, piece.seed, piece.config_ids, piece.first_epoch, piece.epochs)
+        )
+    folds = [fold] * (chunks[0].fold + 1)  # looked up by its place
+    states = {m: pickle.loads(state) for m, state in (task.states or {}).items()}  # noqa: S301
+    return tuple(
+        Outcome(t.history, t.predicted, t.last, t.best, tuple(map(pickle.dumps, t.states)))
+        for t in engine.run(chunks, folds, states, keep_states=task.keep_states)
+    )

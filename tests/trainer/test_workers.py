@@ -1,0 +1,384 @@
+"""Worker processes, and what they train, against this process's own engine and each other."""
+
+import operator
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import make_arrays, make_fold, make_sweep, make_table
+
+from gtzan_jax import process
+from gtzan_jax.errors import InputError, RunError, WorkerLostError
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.models.layout import MlpLayout
+from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.rundir.history import members_of
+from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.sweep_file import load_sweep
+from gtzan_jax.tables.folds import sizes_of
+from gtzan_jax.trainer import platforms, work
+from gtzan_jax.trainer.chunk import Replicas
+from gtzan_jax.trainer.crew import Crew
+from gtzan_jax.trainer.engine import Engine
+from gtzan_jax.trainer.processes import Process, Processes
+from gtzan_jax.trainer.workplace import workplace
+
+TABLE = make_table(num_features=9)
+ROWS = np.random.default_rng(0).permutation(100)
+PARTS = [
+    make_fold(ROWS[:70], ROWS[70:80], ROWS[80:]),
+    make_fold(ROWS[50:90], ROWS[:5], ROWS[5:15]),
+]
+SIZES, FOLDS = sizes_of(TABLE, PARTS), make_arrays(TABLE, *PARTS)
+SWEEP = make_sweep(epochs=3)  # 24 configs of 4 structures
+MEMBERS = members_of(SWEEP, 2, [0, 7])
+
+
+def crew_of(count=2, sweep=SWEEP, pool=None, **options):
+    options = {"chunk_size": 4, "mode": "shape"} | options
+    return Crew(pool or Processes(count), "float32", sweep, MlpLayout(), SIZES, **options)
+
+
+def results_of(trainer, members=MEMBERS, **options):
+    """Returns what members have come to, as bytes, from a trainer's run."""
+    found = {}
+    for trained in trainer.run(trainer.chunks(members), FOLDS, **options):
+        parts = (trained.history, trained.predicted, trained.last, trained.best)
+        for member, *values in zip(trained.chunk.members, *parts, strict=True):
+            found[member] = b"".join(np.asarray(value).tobytes() for value in values)
+    return found
+
+
+def history_in(result):
+    """Returns (epochs, metrics) of a result."""
+    count = SWEEP.epochs * len(METRICS)
+    return np.frombuffer(result[: 4 * count], np.float32).reshape(SWEEP.epochs, -1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    with crew_of(2) as crew:
+        return results_of(crew)
+
+
+# Who trains makes no difference.
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_bytes_do_not_depend_on_how_many_workers_there_are(count, undisturbed):
+    with crew_of(count) as crew:
+        assert results_of(crew) == undisturbed
+    assert sorted(undisturbed) == sorted(MEMBERS)
+
+
+def test_workers_train_as_this_process_does():
+    options = {"chunk_size": 4, "mode": "shape"}
+    with (
+        crew_of(2) as crew,
+        Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine,
+    ):
+        chunks = crew.chunks(MEMBERS)
+        assert chunks == engine.chunks(MEMBERS)
+        theirs = {trained.chunk: trained for trained in crew.run(chunks, FOLDS)}
+        for mine in engine.run(chunks, FOLDS):
+            np.testing.assert_allclose(theirs[mine.chunk].history, mine.history, rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_members_that_may_stop_early_are_repacked_by_workers(count):
+    axes = {"patience": [0, 1, 2], "optimizer": ["adam", "rmsprop"]}
+    sweep = make_sweep(epochs=12, axes=axes, protocol="holdout")
+    members = members_of(sweep, 1, [0])
+    with Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], chunk_size=4) as engine:
+        mine = {t.chunk: t for t in engine.run(engine.chunks(members), FOLDS)}
+    with crew_of(count, sweep, mode="auto") as crew:
+        theirs = list(crew.run(crew.chunks(members), FOLDS))
+    assert len(theirs) == len(mine) == 6
+    for trained in theirs:
+        np.testing.assert_array_equal(trained.last, mine[trained.chunk].last)
+        np.testing.assert_array_equal(trained.best, mine[trained.chunk].best)
+        np.testing.assert_allclose(trained.history, mine[trained.chunk].history, rtol=1e-5)
+    assert min(t.last.min() for t in theirs) < 12
+
+
+def test_members_go_on_from_states_of_other_workers(undisturbed):
+    with crew_of(2) as crew:
+        begun = list(crew.run(crew.chunks(MEMBERS, 0, 1), FOLDS, keep_states=True))
+    states = {m: s for t in begun for m, s in zip(t.chunk.members, t.states, strict=True)}
+    with crew_of(1) as crew:
+        rest = list(crew.run(crew.chunks(MEMBERS, 1, 3), FOLDS, states))
+    histories = {}
+    for trained in [*begun, *rest]:
+        for member, history in zip(trained.chunk.members, trained.history, strict=True):
+            histories.setdefault(member, []).append(history)
+    for member, parts in histories.items():
+        np.testing.assert_allclose(
+            np.concatenate(parts), history_in(undisturbed[member]), rtol=1e-5
+        )
+
+
+def test_replicas_come_in_the_order_in_which_they_were_asked_for():
+    ids = [config.id for config in SWEEP.configs[:3]]
+    wanted = [Replicas(i, fold, (3, 4, 5, 6, 7), 2) for i in ids for fold in (1, 0)]
+    with crew_of(2) as crew:
+        found = list(crew.replicate(wanted, FOLDS))
+    with Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], chunk_size=4) as engine:
+        expected = list(engine.replicate(wanted, FOLDS))
+    for mine, theirs in zip(expected, found, strict=True):
+        for one, other in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(other.history, one.history, rtol=1e-5)
+            assert other.params.keys() == one.params.keys()
+
+
+def test_configs_that_come_later_reach_the_workers(undisturbed):
+    widest = Config.of(**{**SWEEP.configs[-1], "num_units1": 14, "num_units2": 7})
+    with crew_of(2, configs=[widest], mode="auto") as crew:
+        crew.admit(SWEEP.configs)
+        chunks = crew.chunks(MEMBERS, packed=True)
+        got = {
+            m: h
+            for t in crew.run(chunks, FOLDS)
+            for m, h in zip(t.chunk.members, t.history, strict=True)
+        }
+    assert sorted(got) == sorted(MEMBERS)
+    for member, history in got.items():
+        np.testing.assert_allclose(history, history_in(undisturbed[member]), rtol=1e-5)
+
+
+# Processes.
+
+
+def cores_of(pid):
+    return os.sched_getaffinity(pid)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="systems that pin")
+def test_each_process_has_a_core_of_its_own_and_a_device():
+    pool = Processes(2)
+    cores = sorted(os.sched_getaffinity(0))
+    assert len(cores) > 1
+    slots = pool.slots().values()
+    hosts = [slot.submit(work.greet, process.computing()).result() for slot in slots]
+    assert [(host.platform, len(host.devices)) for host in hosts] == [("cpu", 1)] * 2
+    pids = [slot.pid for slot in slots]
+    assert [cores_of(pid) for pid in pids] == [{core} for core in cores[:2]]
+    for pid in pids:  # and every thread of it, XLA's among them
+        tasks = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+        assert {frozenset(cores_of(task)) for task in tasks} == {frozenset(cores_of(pid))}
+
+
+def test_processes_are_found_again():
+    assert Processes(2).slots() is Processes(2).slots()
+
+
+def test_a_process_that_is_lost_is_told_and_started_anew():
+    slot = Process(min(platforms.usable_cores()))
+    with pytest.raises(WorkerLostError, match="SIGKILL, as the system does where memory"):
+        slot.submit(os.kill, slot.submit(os.getpid).result(), signal.SIGKILL).result()
+    with pytest.raises(WorkerLostError, match="ended with code 3"):
+        slot.submit(os._exit, 3).result()
+    assert slot.submit(os.getpid).result() == slot.pid
+    slot.shutdown()
+    assert slot.pid is None
+
+
+def test_errors_come_back_in_one_line(capfd):
+    slot = Process(min(platforms.usable_cores()))
+    with pytest.raises(InputError, match="nowhere"):
+        slot.submit(load_sweep, "nowhere", []).result()
+    with pytest.raises(RunError, match=r"^ZeroDivisionError: division by zero$"):
+        slot.submit(operator.truediv, 1, 0).result()
+    slot.submit(print, "not an answer").result()
+    assert slot.submit(operator.add, 1, 2).result() == 3
+    slot.shutdown()
+    printed = capfd.readouterr()
+    assert "not an answer" in printed.err
+    assert "Traceback" in printed.err  # of an accident there is more to know
+    assert not printed.out
+
+
+# What ends a worker.
+
+
+def test_killed_workers_cost_nothing_but_time(undisturbed):
+    pool, random = Processes(2), np.random.default_rng(0)
+    stop = threading.Event()
+
+    def kill():
+        while not stop.wait(random.uniform(0.3, 1.0)):
+            pids = [slot.pid for slot in pool.slots().values() if slot.pid]
+            if pids and kill.left:
+                os.kill(random.choice(pids), signal.SIGKILL)
+                kill.left -= 1
+
+    kill.left = 4
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with crew_of(pool=pool) as crew:
+            first = results_of(crew)
+            assert first == undisturbed
+            while kill.left:
+                assert results_of(crew) == undisturbed
+    finally:
+        stop.set()
+        killer.join()
+
+
+class Poisoned:
+    """A pool whose processes end when they are handed a task with some member."""
+
+    depth, host, place = 1, Processes.host, "poisoned"
+
+    def __init__(self, member):
+        self._pool, self._poison = Processes(2), member
+        self.ended = 0
+
+    def slots(self):
+        return {name: _Taster(self, slot) for name, slot in self._pool.slots().items()}
+
+    def explained(self, error):
+        return self._pool.explained(error)
+
+    def stop(self):
+        self._pool.stop()
+
+
+def _members(piece):
+    return [Member(config_id, piece.fold, piece.seed) for config_id in piece.config_ids]
+
+
+class _Taster:
+    def __init__(self, pool, slot):
+        self._pool, self._slot = pool, slot
+
+    def submit(self, function, wanted, pickled, blobs):
+        task = pickle.loads(pickled)
+        if any(self._pool._poison in _members(piece) for piece in task.pieces):
+            self._pool.ended += 1
+            return self._slot.submit(os.abort)
+        return self._slot.submit(function, wanted, pickled, blobs)
+
+
+def test_a_chunk_that_costs_three_workers_ends_the_run_with_its_name():
+    pool = Poisoned(MEMBERS[5])
+    found = []
+    with (
+        crew_of(pool=pool) as crew,
+        pytest.raises(
+            RunError, match=r"Chunk\(.*has cost 3 workers, the last was ended by SIGABRT"
+        ),
+    ):
+        found += crew.run(crew.chunks(MEMBERS), FOLDS)  # keeps what came before the error
+    assert pool.ended == 3
+
+
+def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
+    wanted = process.computing() | {"jax": "0.1", "gtzan_jax": "0.0 (code 1234)"}
+    monkeypatch.setattr(pickle, "loads", None)  # not even what they are handed is opened
+    with pytest.raises(RunError, match=r"has gtzan_jax .*, not 0.0 \(code 1234\); jax .*, not 0.1"):
+        work.work(wanted, b"", {})
+
+
+def test_workers_of_another_kind_are_refused():
+    pool = Processes(1)
+    other = type("Other", (), {
+        "depth": 1, "place": "", "host": work.Host("cpu", ("a", "b")), "slots": pool.slots,
+        "explained": pool.explained, "stop": pool.stop,
+    })()  # fmt: skip
+    with crew_of(pool=other) as crew, pytest.raises(RunError, match="must be of one kind"):
+        results_of(crew)
+
+
+# A command and its processes.
+
+SCRIPT = """
+from gtzan_jax import run_sweep
+run_sweep("smoke", "sample", "run", retrain_epochs=0)
+import sys
+print(sorted(name for name in ("jax", "flax", "optax") if name in sys.modules))
+"""
+
+
+def children_of(pid):
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found]
+
+
+def gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_script_needs_no_guard_and_imports_no_jax(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("smoke: 24 configs") == 1
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_a_command(number, tmp_path):
+    flags = ["--data=sample", f"--workdir={tmp_path / 'run'}", "--set=epochs=400", "--workers=2"]
+    command = subprocess.Popen(
+        [sys.executable, "-m", "gtzan_jax.sweep", "--sweep=smoke", *flags],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until(lambda: len(children_of(command.pid)) == 2)
+    workers = children_of(command.pid)
+    command.stdout.readline()  # it has begun
+    time.sleep(1.0)
+    command.send_signal(number)
+    _, errors = command.communicate(timeout=30)
+    assert command.returncode == (-9 if number == signal.SIGKILL else 128 + number)
+    assert ("go on with" in errors) == (number != signal.SIGKILL)
+    wait_until(lambda: all(map(gone, workers)))
+
+
+# Where to train.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": 2, "scheduler": "tcp://localhost:1"}, "leave one out"),
+        ({"scheduler": "nowhere.json"}, "neither an address such as tcp://host:8786 nor the file"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "no scheduler answers there"),
+    ],
+)
+def test_places_that_are_not_to_be_had_are_told(arguments, message, monkeypatch):
+    from gtzan_jax.trainer import cluster
+
+    monkeypatch.setattr(cluster, "_ANSWER_S", 0.5)
+    with pytest.raises(InputError, match=message):
+        workplace("cpu", **arguments)
+
+
+def test_accelerators_are_looked_for_without_jax(monkeypatch):
+    for value, expected in (("cpu", False), ("cuda,cpu", True), ("", False)):
+        monkeypatch.setenv("JAX_PLATFORMS", value)
+        assert platforms.may_find_accelerator() == expected
+    monkeypatch.setattr(platforms.importlib.util, "find_spec", lambda name: name == "libtpu")
+    assert platforms.may_find_accelerator()
