@@ -41,17 +41,16 @@ def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
       differences: (n,) differences of two accuracies, one for each seed, split or fold.
       overlap: what two splits share, see :func:`corrected_t_test`; 0 for independent values.
     """
-    from scipy import stats
-
     count = len(differences)
     mean = float(np.mean(differences)) if count else math.nan
     deviation = float(np.std(differences, ddof=1)) if count > 1 else 0.0
     if not deviation > _NOTHING:
         return PairedTest(mean, math.nan, math.nan, math.nan)
+    from scipy import special  # here, and not scipy.stats, for what imports cost
+
     error = math.sqrt(1.0 / count + overlap) * deviation
-    student = stats.t(count - 1)
-    margin = float(student.ppf((1.0 + CONFIDENCE) / 2.0)) * error
-    p_value = 2.0 * float(student.sf(abs(mean) / error))
+    margin = float(special.stdtrit(count - 1, (1.0 + CONFIDENCE) / 2.0)) * error
+    p_value = 2.0 * float(special.stdtr(count - 1, -abs(mean) / error))
     return PairedTest(mean, mean - margin, mean + margin, p_value)
 
 
@@ -100,8 +99,6 @@ def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -
     References:
       Greenhouse and Geisser, On methods in the analysis of profile data, Psychometrika 24 (1959).
     """
-    from scipy import stats
-
     count = effects.shape[1]
     mean = effects.mean(axis=1)
     noise = effects - mean[:, None]
@@ -110,9 +107,11 @@ def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -
     trace = float(np.trace(products))
     if count < 2 or trace <= _NOTHING**2 * len(mean):
         return math.nan
+    from scipy import special
+
     epsilon = trace**2 / (df * float(np.square(products).sum()))
     statistic = float(np.square(mean).sum()) / ((1.0 / count + overlap) * trace)
-    return float(stats.f.sf(statistic, epsilon * df, epsilon * df * (count - 1)))
+    return float(special.fdtrc(epsilon * df, epsilon * df * (count - 1), statistic))
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

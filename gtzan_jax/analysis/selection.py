@@ -97,9 +97,9 @@ def _over_groups(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
 
 def _student(mean: float, variance: float, freedom: float) -> tuple[float, float]:
     """Returns the interval of a mean by Student's t; NaN where there is no variance."""
-    from scipy import stats
+    from scipy import special
 
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) * math.sqrt(variance)
+    reach = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
     return mean - reach, mean + reach
 
 

@@ -72,13 +72,13 @@ def agreement(theirs: float, ours: np.ndarray, error: float = 0.0, slack: float 
       without a verdict where only the seeds' share, not known of fewer than ``FEWEST``, could make
       the two agree; the reach is that of the tracks then.
     """
-    from scipy import stats
+    from scipy import special
 
     distance, count = abs(theirs - float(ours.mean())), len(ours)
     reach = slack + _NORMAL * math.sqrt(2) * error
     if count < FEWEST:
         return Agreement(reach, True if distance <= reach else None)
-    quantile = float(stats.t.ppf(0.975, count - 1))
+    quantile = float(special.stdtrit(count - 1, 0.975))
     seeds = quantile * float(ours.std(ddof=1)) * math.sqrt(1 + 1 / count)
     reach = slack + math.hypot(reach - slack, seeds)
     return Agreement(reach, bool(distance <= reach))
