@@ -129,7 +129,7 @@ def work(job: Job) -> str:
         if search:
             trainer = stack.enter_context(make_trainer(job, searching.configs_to_plan(job)))
             _record_session(job, manifest, len(store))
-            messages.import_meanwhile("gtzan_jax.views.plots", "gtzan_jax.views.tensorboard")
+            messages.import_meanwhile("pandas", "gtzan_jax.views.overview")
             with profiled(job.options.profile):
                 searching.train(trainer, job, store, search)
             job = searching.end(job, manifest, search)
