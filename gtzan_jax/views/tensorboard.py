@@ -143,8 +143,11 @@ def _session_end() -> Summary:
 
 
 def _image_summary(tag: str, figure: "Figure") -> Summary:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    # The bytes of savefig, which goes over the figure twice.
+    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
     width, height = (int(side) for side in figure.get_size_inches() * figure.dpi)
     image = Summary.Image(
         height=height, width=width, colorspace=4, encoded_image_string=buffer.getvalue()
