@@ -15,6 +15,10 @@ from gtzan_jax.tables.folds import Sizes
 
 Array = jax.Array | np.ndarray | np.number[Any]  # on a device or the host
 
+Key = jax.Array | np.ndarray
+"""A random key: JAX's, in a program, or its (2,) uint32 words, for numbers drawn on the host with
+``models.threefry``, which are the same."""
+
 Tree = Any  # nested containers of arrays, which JAX maps over
 
 
@@ -25,14 +29,14 @@ class Family(Layout, Protocol):
         """Returns the numbers that stand for a config in a program."""
         ...
 
-    def draw_initial(self, key: jax.Array, structure: Structure, sizes: Sizes) -> Tree:
+    def draw_initial(self, key: Key, structure: Structure, sizes: Sizes) -> Tree:
         """Draws what initial weights are made of, once for all members that share a seed.
 
         A wider structure begins with the numbers of a narrower one.
         """
         ...
 
-    def draw_noise(self, key: jax.Array, structure: Structure, positions: int) -> Tree:
+    def draw_noise(self, key: Key, structure: Structure, positions: int) -> Tree:
         """Draws an epoch's noise: arrays (positions, …), a position for each row of a batch."""
         ...
 

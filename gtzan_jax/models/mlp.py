@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from gtzan_jax.models.family import Array, Tree
+from gtzan_jax.models import threefry
+from gtzan_jax.models.family import Array, Key, Tree
 from gtzan_jax.models.layout import MlpLayout, Structure, layer_names
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
@@ -27,6 +28,8 @@ from gtzan_jax.tables.folds import Sizes
 # Random numbers for units are drawn in blocks of this many, each block from a key of its
 # own, so that a wider layer begins with the numbers of a narrower one.
 _BLOCK = 64
+
+Drawn = jax.Array | np.ndarray  # in a program, or on the host
 
 _NORMAL = frozenset({"he_normal", "glorot_normal", "lecun_normal"})
 _TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1) without what is beyond two deviations
@@ -127,11 +130,11 @@ class MlpFamily(MlpLayout):
             normal=np.asarray(initializer in _NORMAL) if sweep.parts & _NORMAL else None,
         )
 
-    def draw_initial(self, key: jax.Array, structure: Structure, sizes: Sizes) -> list[jax.Array]:
+    def draw_initial(self, key: Key, structure: Structure, sizes: Sizes) -> list[Drawn]:
         """Draws kernels in (-1, 1); see :func:`initial_kernels`."""
         return initial_kernels(key, (sizes.num_features, *structure, sizes.num_classes))
 
-    def draw_noise(self, key: jax.Array, structure: Structure, positions: int) -> list[jax.Array]:
+    def draw_noise(self, key: Key, structure: Structure, positions: int) -> list[Drawn]:
         """Draws random bits for the units of each hidden layer; see :func:`noise_bits`."""
         return noise_bits(key, structure, positions)
 
@@ -166,7 +169,7 @@ class MlpFamily(MlpLayout):
         return kept
 
 
-def noise_bits(key: jax.Array, widths: Sequence[int], positions: int) -> list[jax.Array]:
+def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
     """Draws random bits for the units of each hidden layer.
 
     A unit's bits depend on its layer, its place in it and the position, not on how many units
@@ -178,20 +181,19 @@ def noise_bits(key: jax.Array, widths: Sequence[int], positions: int) -> list[ja
     blocks = [-(-width // _BLOCK) for width in widths]
     names = [layer << 16 | block for layer, n in enumerate(blocks) for block in range(n)]
     drawn = _draw(key, names, (positions, _BLOCK), jnp.uint16)
-    parts = jnp.split(drawn, np.cumsum(blocks)[:-1])
     return [
-        jnp.moveaxis(part, 0, -2).reshape(positions, -1)[:, :width]
-        for part, width in zip(parts, widths, strict=True)
+        drawn[end - n : end].swapaxes(0, 1).reshape(positions, -1)[:, :width]
+        for end, n, width in zip(np.cumsum(blocks), blocks, widths, strict=True)
     ]
 
 
-def _draw(
-    key: jax.Array, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike
-) -> jax.Array:
+def _draw(key: Key, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike) -> Drawn:
     """Draws (names, *shape) random bits, each name's from a key of its own.
 
     One draw for all of them, since every separate one adds to the time to compile.
     """
+    if isinstance(key, np.ndarray):
+        return threefry.bits(threefry.fold_in(key, names), shape, dtype)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.asarray(names, jnp.uint32))
     return jax.vmap(lambda k: jax.random.bits(k, shape, dtype))(keys)
 
@@ -238,14 +240,14 @@ def _initial_scale(initializer: str, fan_in: int, fan_out: int) -> float:
     return math.sqrt(3 * variance)
 
 
-def initial_kernels(key: jax.Array, sizes: Sequence[int]) -> list[jax.Array]:
+def initial_kernels(key: Key, sizes: Sequence[int]) -> list[Drawn]:
     """Draws kernels in (-1, 1), which :func:`initial_params` scales.
 
     A weight depends on its layer, row and column, not on the sizes: the kernels of a wider
     network begin with those of a narrower one.
 
     Args:
-      key: a JAX random key.
+      key: a random key.
       sizes: features, units of each hidden layer, classes.
 
     Returns:
@@ -262,10 +264,10 @@ def initial_kernels(key: jax.Array, sizes: Sequence[int]) -> list[jax.Array]:
     # The middles of 2**23 equal steps, each exact in float32.
     steps = (_draw(key, names, (_BLOCK,), jnp.uint32) >> 9).astype(jnp.float32)
     drawn = (steps + 0.5) / 2.0**22 - 1.0
-    ends = np.cumsum([fan_in * n for (fan_in, _), n in zip(shapes, blocks, strict=True)])
+    counts = [fan_in * n for (fan_in, _), n in zip(shapes, blocks, strict=True)]
     return [
-        rows.reshape(fan_in, -1)[:, :fan_out]
-        for rows, (fan_in, fan_out) in zip(jnp.split(drawn, ends[:-1]), shapes, strict=True)
+        drawn[end - count : end].reshape(fan_in, -1)[:, :fan_out]
+        for end, count, (fan_in, fan_out) in zip(np.cumsum(counts), counts, shapes, strict=True)
     ]
 
 

@@ -3,15 +3,22 @@
 Never from a member's place in a batch: members that share a seed share order and noise, and those
 that share seed and fold their initial weights. Each fold has initial weights of its own, so that
 the spread over folds includes what they contribute.
+
+In a program, where they are traced, seeds lead to JAX's random numbers. Given as NumPy's numbers,
+they lead to the same numbers in NumPy, at once: on a CPU, that is as fast, and nothing is compiled.
+Inputs and mixup, which are not bits, are JAX's in either case.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-from gtzan_jax.models.family import Array, Family, Tree
+from gtzan_jax.models import threefry
+from gtzan_jax.models.family import Array, Family, Key, Tree
 from gtzan_jax.models.layout import Structure
 from gtzan_jax.tables.folds import Sizes
 
@@ -49,10 +56,10 @@ def draw_noise(
       first: () uint32, the first of the epochs, from 0.
     """
 
-    def one(epoch: jax.Array) -> Tree:
+    def one(epoch: Array) -> Tree:
         return family.draw_noise(_key(seed, _NOISE + epoch), structure, positions)
 
-    return jax.vmap(one)(_epochs(first, epochs))
+    return _by_epoch(one, first, epochs)
 
 
 def draw_inputs(
@@ -61,7 +68,9 @@ def draw_inputs(
     """Draws the noise of the features, (epochs, positions, features) float32, normal."""
 
     def one(epoch: jax.Array) -> jax.Array:
-        return jax.random.normal(_key(seed, _INPUTS + epoch), (positions, num_features))
+        return jax.random.normal(
+            _key(jnp.asarray(seed), _INPUTS + epoch), (positions, num_features)
+        )
 
     return jax.vmap(one)(_epochs(first, epochs))
 
@@ -70,14 +79,12 @@ def draw_mixup(steps: int, epochs: int, seed: Array, first: Array) -> jax.Array:
     """Draws where in its distribution each step's share of mixup lies, (epochs, steps) float32."""
 
     def one(epoch: jax.Array) -> jax.Array:
-        return jax.random.uniform(_key(seed, _MIXUP + epoch), (steps,))
+        return jax.random.uniform(_key(jnp.asarray(seed), _MIXUP + epoch), (steps,))
 
     return jax.vmap(one)(_epochs(first, epochs))
 
 
-def draw_order(
-    row: jax.Array, weight: jax.Array, epochs: int, seed: Array, first: Array
-) -> jax.Array:
+def draw_order(row: Array, weight: Array, epochs: int, seed: Array, first: Array) -> Tree:
     """Shuffles the rows of a fold's train arrays for some epochs, padding last.
 
     Rows are sorted by random numbers whose keys are the rows' names, so that two folds have
@@ -93,20 +100,35 @@ def draw_order(
     Returns:
       (epochs, num_train) int32 indices into the train arrays.
     """
-    padding = (weight == 0).astype(jnp.uint32)
-    index = lax.iota(jnp.int32, row.shape[0])
-
-    def one(epoch: jax.Array) -> jax.Array:
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(_key(seed, _ORDER + epoch), row)
-        bits = jax.vmap(jax.random.bits)(keys)
-        # By name where two numbers are equal, so that the order stays that of the names.
-        return lax.sort((padding, bits, row, index), num_keys=3)[-1]
-
-    return jax.vmap(one)(_epochs(first, epochs))
+    return _by_epoch(lambda epoch: _sorted_rows(row, weight, seed, epoch), first, epochs)
 
 
-def _key(seed: Array, name: Array | int) -> jax.Array:
-    return jax.random.fold_in(jax.random.key(seed), name)
+def _sorted_rows(row: Array, weight: Array, seed: Array, epoch: Array) -> Tree:
+    # By name where two numbers are equal, so that the order stays that of the names.
+    name = _ORDER + epoch
+    if not isinstance(seed, jax.Array):
+        row, weight = np.asarray(row), np.asarray(weight)
+        keys = threefry.fold_in(threefry.fold_in(threefry.key(seed), name), row)
+        bits = threefry.bits(keys, (), np.uint32)
+        return np.lexsort((row, bits, weight == 0)).astype(np.int32)
+    row, padding = jnp.asarray(row), jnp.asarray(weight == 0, jnp.uint32)
+    of_rows = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(_key(seed, name), row)
+    drawn, index = jax.vmap(jax.random.bits)(of_rows), lax.iota(jnp.int32, row.shape[0])
+    return lax.sort((padding, drawn, row, index), num_keys=3)[-1]
+
+
+def _key(seed: Array, name: Array | int) -> Key:
+    if isinstance(seed, jax.Array):
+        return jax.random.fold_in(jax.random.key(seed), name)
+    return threefry.fold_in(threefry.key(seed), name)
+
+
+def _by_epoch(draw: Callable[[Array], Tree], first: Array, count: int) -> Tree:
+    """Draws for some epochs, along a new first axis."""
+    if isinstance(first, jax.Array):
+        return jax.vmap(draw)(_epochs(first, count))
+    drawn = [draw(np.uint32(first + epoch)) for epoch in range(count)]
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *drawn)
 
 
 def _epochs(first: Array, count: int) -> jax.Array:

@@ -47,13 +47,14 @@ class Drawn(NamedTuple):
     parts: frozenset[str]  # of _DRAWN_PARTS
 
 
+_Extras = tuple[jax.Array | None, jax.Array | None]  # of ``Draws``: inputs and mixup
 Noise = tuple[Tree, jax.Array | None, jax.Array | None]
 """``Draws`` but for the order."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """Programs that draw random numbers."""
+    """What draws random numbers: programs, or functions on the host."""
 
     initial: Callable[[Array, Array], Tree]  # (seed, fold)
     noise: Callable[[Array, Array], Noise]  # (seed, first epoch)
@@ -103,6 +104,9 @@ def drawn_sizes(
 def compile_drawing(drawn: Drawn, devices: Devices, own_seeds: int = 0) -> Drawing:
     """Compiles the programs that draw; once in a process for the same arguments.
 
+    On a CPU the host draws what it can draw to the bit in NumPy: XLA would take ten times as long
+    to compile the programs as they take to run.
+
     Args:
       drawn: the sizes.
       devices: all of them get the same numbers, unless members have seeds of their own.
@@ -116,12 +120,11 @@ def compile_drawing(drawn: Drawn, devices: Devices, own_seeds: int = 0) -> Drawi
     number = np.uint32(0)
     seed = np.zeros(own_seeds, np.uint32) if own_seeds else number
     row, weight = (np.zeros(drawn.sizes.num_train, kind) for kind in (np.uint32, np.float32))
+    sharding = NamedSharding(mesh_of(devices), _BY_MEMBER if own_seeds else _EVERYWHERE)
 
     def compiled(draw: Callable[..., Tree], *arguments: Array) -> Callable[..., Tree]:
-        placed = _EVERYWHERE
         if own_seeds:
             axes = [0 if argument is seed else None for argument in arguments]
-            placed = _BY_MEMBER
             draw = jax.shard_map(
                 jax.vmap(draw, in_axes=axes),
                 mesh=mesh_of(devices),
@@ -129,15 +132,30 @@ def compile_drawing(drawn: Drawn, devices: Devices, own_seeds: int = 0) -> Drawi
                 out_specs=_BY_MEMBER,
                 check_vma=False,
             )
-        sharding = NamedSharding(mesh_of(devices), placed)
         jitted = jax.jit(draw, out_shardings=sharding, compiler_options=options)
         return jitted.lower(*arguments).compile()
 
-    initial, noise, order = _drawing_functions(drawn)
+    def on_host(draw: Callable[..., Tree], *examples: Array) -> Callable[..., Tree]:
+        def placed(*arguments: Array) -> Tree:
+            if not own_seeds:
+                return jax.device_put(draw(*arguments), sharding)
+            [place] = (i for i, example in enumerate(examples) if example is seed)
+            by_seed = (
+                draw(*arguments[:place], own, *arguments[place + 1 :])
+                for own in np.asarray(arguments[place])
+            )
+            return jax.device_put(stack(list(by_seed)), sharding)
+
+        return placed
+
+    prepared = on_host if on_cpu else compiled
+    initial, noise, order, extras = _drawing_functions(drawn)
+    draw_noise = prepared(noise, seed, number)
+    draw_extras = compiled(extras, seed, number) if drawn.parts else lambda *_: (None, None)
     return Drawing(
-        compiled(initial, seed, number),
-        compiled(noise, seed, number),
-        compiled(order, row, weight, seed, number),
+        prepared(initial, seed, number),
+        lambda seed, first: (draw_noise(seed, first), *draw_extras(seed, first)),
+        prepared(order, row, weight, seed, number),
         drawn.epochs,
     )
 
@@ -171,11 +189,12 @@ def compile_training(
     hyper = by_members(example)
     fold = _fold_shapes(drawn.sizes)
     number = np.uint32(0)
-    initial, noise, order = _drawing_functions(drawn)
+    initial, noise, order, extras = _drawing_functions(drawn)
     kernels = jax.eval_shape(initial, number, number)
     numbers = Draws(
         jax.eval_shape(order, fold.row, fold.train_weight, number, number),
-        *jax.eval_shape(noise, number, number),
+        jax.eval_shape(noise, number, number),
+        *jax.eval_shape(extras, number, number),
     )
     if own_seeds:
         kernels, numbers = by_members((kernels, numbers))
@@ -265,28 +284,31 @@ def _drawing_functions(
     drawn: Drawn,
 ) -> tuple[
     Callable[[Array, Array], Tree],
-    Callable[[Array, Array], Noise],
-    Callable[[jax.Array, jax.Array, Array, Array], jax.Array],
+    Callable[[Array, Array], Tree],
+    Callable[[Array, Array, Array, Array], Tree],
+    Callable[[Array, Array], _Extras],
 ]:
-    """Returns what draws initial weights, noise and orders, as functions of arrays only."""
-    family, structure = drawn.family, drawn.structure
+    """Returns what draws initial weights, noise, orders and extras, as functions of arrays only."""
+    family, structure, rows, epochs = drawn.family, drawn.structure, drawn.positions, drawn.epochs
 
     def initial(seed: Array, fold: Array) -> Tree:
         return draws.draw_initial(family, structure, drawn.sizes, seed, fold)
 
-    def noise(seed: Array, first: Array) -> Noise:
-        rows, epochs = drawn.positions, drawn.epochs
+    def noise(seed: Array, first: Array) -> Tree:
+        return draws.draw_noise(family, structure, rows, epochs, seed, first)
+
+    def order(row: Array, weight: Array, seed: Array, first: Array) -> Tree:
+        return draws.draw_order(row, weight, epochs, seed, first)
+
+    def extras(seed: Array, first: Array) -> _Extras:
         inputs = mixup = None
         if "input_noise" in drawn.parts:
             inputs = draws.draw_inputs(drawn.sizes.num_features, rows, epochs, seed, first)
         if "mixup" in drawn.parts:  # no more steps than rows
             mixup = draws.draw_mixup(rows, epochs, seed, first)
-        return draws.draw_noise(family, structure, rows, epochs, seed, first), inputs, mixup
+        return inputs, mixup
 
-    def order(row: jax.Array, weight: jax.Array, seed: Array, first: Array) -> jax.Array:
-        return draws.draw_order(row, weight, drawn.epochs, seed, first)
-
-    return initial, noise, order
+    return initial, noise, order, extras
 
 
 def _fold_shapes(sizes: Sizes) -> FoldArrays:

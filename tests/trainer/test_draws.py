@@ -122,3 +122,21 @@ def test_initial_draws_are_the_seeds(seed):
     for kernel, same, different in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(kernel, same)
         assert not np.isin(kernel, different).any()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+@pytest.mark.parametrize("number", [0, 9])  # of a fold or an epoch
+def test_the_host_draws_what_programs_draw(seed, number):
+    sizes, structure = Sizes(60, 30, 5, 4), (64, 70, 5)
+    weight = np.append(np.ones(len(NAMES) - 20, np.float32), np.zeros(20, np.float32))
+    for draw in (
+        functools.partial(draw_initial, FAMILY, structure, sizes),
+        functools.partial(draw_noise, FAMILY, structure, 7, EPOCHS),
+        functools.partial(draw_order, NAMES.astype(np.uint32), weight, EPOCHS),
+    ):
+        arguments = np.uint32(seed), np.uint32(number)
+        host, program = (jax.tree.leaves(d(*arguments)) for d in (draw, compiled(draw)))
+        for one, other in zip(host, program, strict=True):
+            assert isinstance(one, np.ndarray)
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
