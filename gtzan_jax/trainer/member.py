@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.custom_batching import custom_vmap
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.family import Array, Family, Tree
@@ -238,6 +239,7 @@ def _step(static: Static, hyper: Hyperparameters, batch: Batch, before: _Trained
     """Takes one step, and adds the batch's loss and hits to the totals."""
     r = hyper.regularisers
     x, score = _perturbed(batch, r, static.loss)
+    x = _by_member(x, before.totals)
 
     def mean_loss(params: Tree) -> tuple[jax.Array, jax.Array]:
         logits = static.family.apply(params, x, hyper.model, batch.noise)
@@ -257,6 +259,23 @@ def _step(static: Static, hyper: Hyperparameters, batch: Batch, before: _Trained
     updates, moments = rule.update(grads, before.optimizer, before.params)
     params = regularisers.constrained(optax.apply_updates(before.params, updates), r)
     return _Trained(params, moments, before.totals + sums)
+
+
+@custom_vmap
+def _by_member(x: jax.Array, like: jax.Array) -> jax.Array:  # noqa: ARG001
+    """Gives each member a copy of what all share, where ``like`` is something that each has.
+
+    Products with rows that all members share are one product of matrices, for which the first
+    kernels of all members are transposed in each step, and their gradients back.
+    """
+    return x
+
+
+@_by_member.def_vmap
+def _repeated(
+    size: int, batched: tuple[bool, bool], x: jax.Array, _: jax.Array
+) -> tuple[jax.Array, bool]:
+    return x if batched[0] else jnp.broadcast_to(x, (size, *x.shape)), True
 
 
 def _perturbed(
