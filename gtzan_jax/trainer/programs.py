@@ -212,7 +212,12 @@ def compile_training(
         in_specs=(_BY_MEMBER, _BY_MEMBER, placed, _EVERYWHERE, _EVERYWHERE),
     )
     state = jax.eval_shape(begin, hyper, kernels)
-    lowered = jax.jit(train, donate_argnums=1).lower(hyper, state, numbers, np.int32(0), fold)
+    # Else XLA's CPU compiler copies all weights in each step, for fear that a product might read
+    # them after their update; other platforms analyse this by default.
+    on_cpu = devices[0].platform == "cpu"
+    options = {"xla_cpu_copy_insertion_use_region_analysis": True} if on_cpu else None
+    jitted = jax.jit(train, donate_argnums=1, compiler_options=options)
+    lowered = jitted.lower(hyper, state, numbers, np.int32(0), fold)
     return Program(jax.jit(begin).lower(hyper, kernels).compile(), lowered.compile(), chunk_size)
 
 
