@@ -5,11 +5,13 @@ import os
 import shutil
 from pathlib import Path
 
+from benchmarks import cluster
 from benchmarks.context import Context, Measurement
 from benchmarks.grid import SWEEP
 from benchmarks.processes import run_module
 
 _SEEDS = 10
+_LONG = 3  # seeds of a sweep that is long enough for what workers cost at the start
 
 
 def cold(context: Context) -> Measurement:
@@ -19,9 +21,21 @@ def cold(context: Context) -> Measurement:
 
 def warm(context: Context) -> Measurement:
     """The same with the cache that an earlier process has filled."""
-    if not context.caches:
-        cold(context)
-    return _sweep(context, context.caches[-1], SWEEP)
+    return _sweep(context, _filled(context), SWEEP)
+
+
+def long(context: Context) -> Measurement:
+    """Several seeds by processes of this machine, programs ready."""
+    return _sweep(context, _filled(context), SWEEP, f"--num_seeds={_LONG}", "--batching=shape")
+
+
+def long_in_a_cluster(context: Context) -> Measurement:
+    """The same by as many workers of a Dask cluster on this machine's loopback."""
+    with cluster.on_loopback(context.folder("cluster"), _environment(_filled(context))) as address:
+        return _sweep(
+            context, _filled(context), SWEEP, f"--num_seeds={_LONG}", "--batching=shape",
+            f"--scheduler={address}",
+        )  # fmt: skip
 
 
 def large(context: Context) -> Measurement:
@@ -50,6 +64,13 @@ def floor(context: Context) -> Measurement:
     return _steady(context, "--floor_only")
 
 
+def _filled(context: Context) -> Path:
+    """Returns a compilation cache that a run has filled."""
+    if not context.caches:
+        cold(context)
+    return context.caches[-1]
+
+
 def _sweep(context: Context, cache: Path, sweep: str, *more: str) -> Measurement:
     """Runs the sweep's command and reads the manifest that it leaves."""
     workdir = context.folder("run")
@@ -64,7 +85,7 @@ def _sweep(context: Context, cache: Path, sweep: str, *more: str) -> Measurement
     process = run_module("gtzan_jax.sweep", flags, _environment(cache))
     manifest = json.loads((workdir / "manifest.json").read_text(encoding="utf-8"))
     shutil.rmtree(workdir)
-    if sweep == SWEEP:
+    if sweep == SWEEP and cache not in context.caches:
         context.caches.append(cache)
     parts = {f"{part}_s": seconds for part, seconds in manifest["timings_s"].items()}
     return {
@@ -72,6 +93,7 @@ def _sweep(context: Context, cache: Path, sweep: str, *more: str) -> Measurement
         "start_s": parts["import_s"] + parts["load_s"],
         **parts,
         **process.costs,
+        "peak_rss_bytes": manifest["peak_rss_bytes"],  # of all processes
         "programs": manifest["programs_compiled"],
         "devices": manifest["sessions"][-1]["devices"],
     }
@@ -100,4 +122,5 @@ def _environment(cache: Path) -> dict[str, str | None]:
         "XDG_CACHE_HOME": str(cache),
         "MPLCONFIGDIR": fonts,
         "JAX_COMPILATION_CACHE_DIR": None,
+        "PYTHONDONTWRITEBYTECODE": None,  # else each process compiles the package anew
     }

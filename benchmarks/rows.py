@@ -53,6 +53,12 @@ ROWS = {
         once=True,
     ),
     "floor": Row("the floor alone", ours.floor, usual=False),
+    "long": Row("ours, 3 seeds by shape, warm", ours.long),
+    "long_cluster": Row(
+        "the same by workers of a Dask cluster on loopback",
+        ours.long_in_a_cluster,
+        ("distributed",),
+    ),
     "large": Row("ours, the large sweep for one epoch, cold", ours.large, usual=False),
 }
 

@@ -11,22 +11,22 @@ from collections.abc import Sequence
 
 from benchmarks.floor import measure
 from benchmarks.grid import the_sweep
-from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.process import peak_rss_bytes
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import MODES
 from gtzan_jax.trainer.platforms import PLATFORMS, select_platform
+from gtzan_jax.trainer.trainer import Trainer
+from gtzan_jax.trainer.workplace import workplace
 
 
-def seconds_of(engine: Engine, division: Division, seeds: Sequence[int]) -> float:
+def seconds_of(trainer: Trainer, division: Division, seeds: Sequence[int]) -> float:
     """Trains a sweep, keeping the histories as a caller would, and returns the seconds."""
-    members = members_of(engine.sweep, len(division.folds), seeds)
+    members = members_of(trainer.sweep, len(division.folds), seeds)
     begun = time.perf_counter()
-    chunks = engine.chunks(members)
-    histories = [trained.history for trained in engine.run(chunks, division.arrays)]
+    chunks = trainer.chunks(members)
+    histories = [trained.history for trained in trainer.run(chunks, division.arrays)]
     seconds = time.perf_counter() - begun
     if sum(map(len, histories)) != len(members):
         raise AssertionError(f"{sum(map(len, histories))} members were trained")
@@ -39,21 +39,24 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the feature table")
     parser.add_argument("--platform", default="cpu", choices=PLATFORMS)
     parser.add_argument("--mode", default="auto", choices=MODES, help="see --batching of the sweep")
+    parser.add_argument("--workers", type=int, help="see the sweep's")
     parser.add_argument("--seeds", type=int, default=1, help="trained after one seed alone")
     parser.add_argument("--floor_only", action="store_true", help="trains nothing")
     given = parser.parse_args()
-    select_platform(given.platform)
     sweep, table = the_sweep(), load_table(given.data)
     division = divide(table, "assignment", 0, 1)
     answer: dict[str, float | None] = {}
     if not given.floor_only:
-        with Engine(sweep, MlpFamily(), division.sizes, given.seeds, mode=given.mode) as engine:
-            answer["first_seconds"] = seconds_of(engine, division, [0])
-            answer["seconds"] = seconds_of(engine, division, [0])
+        place = workplace(given.platform, workers=given.workers)
+        with place.trainer(sweep, division.sizes, given.seeds, mode=given.mode) as trainer:
+            answer["first_seconds"] = seconds_of(trainer, division, [0])
+            answer["seconds"] = seconds_of(trainer, division, [0])
             if given.seeds > 1:
-                answer["seconds_of_all"] = seconds_of(engine, division, range(given.seeds))
-            answer["programs"] = engine.num_programs
-        answer["peak_rss_bytes"] = peak_rss_bytes()  # before the floor's large arrays
+                answer["seconds_of_all"] = seconds_of(trainer, division, range(given.seeds))
+            answer["programs"] = trainer.num_programs
+        # Of all processes, and before the floor's large arrays.
+        answer["peak_rss_bytes"] = (peak_rss_bytes() or 0) + trainer.peak_rss_bytes
+    select_platform(given.platform)
     print(json.dumps(answer | {"floor": measure(sweep, division.sizes)}))
 
 

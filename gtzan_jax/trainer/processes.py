@@ -11,6 +11,7 @@ which trains twice where a script has no guard, and breaks as a whole with one o
 import atexit
 import contextlib
 import functools
+import gc
 import os
 import pickle
 import queue
@@ -205,6 +206,8 @@ def main(core: int) -> None:
     import gtzan_jax.models.mlp
     import gtzan_jax.trainer.engine  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # JAX's million objects stay: to look through them takes longer than any garbage
     while True:
         call, value, error = calls.get(), None, None
         try:

@@ -215,10 +215,15 @@ def compile_training(
     # Else XLA's CPU compiler copies all weights in each step, for fear that a product might read
     # them after their update; other platforms analyse this by default.
     on_cpu = devices[0].platform == "cpu"
-    options = {"xla_cpu_copy_insertion_use_region_analysis": True} if on_cpu else None
-    jitted = jax.jit(train, donate_argnums=1, compiler_options=options)
-    lowered = jitted.lower(hyper, state, numbers, np.int32(0), fold)
-    return Program(jax.jit(begin).lower(hyper, kernels).compile(), lowered.compile(), chunk_size)
+    faster: dict[str, str | bool] = {"xla_cpu_copy_insertion_use_region_analysis": True}
+    lowered = jax.jit(train, donate_argnums=1).lower(hyper, state, numbers, np.int32(0), fold)
+    try:
+        compiled = lowered.compile(compiler_options=faster if on_cpu else None)
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        compiled = lowered.compile()  # by a version that knows better, or not yet
+    return Program(jax.jit(begin).lower(hyper, kernels).compile(), compiled, chunk_size)
 
 
 class RandomNumbers:

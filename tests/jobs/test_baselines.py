@@ -389,7 +389,7 @@ def test_a_fold_on_which_all_diverged_is_refused():
 
 def test_a_winner_that_diverges_later_is_refused(division, fitted, monkeypatch):
     lost = [network._replace(history=np.full((1, 6), np.nan)) for network in fitted[0].networks]
-    monkeypatch.setattr(contender, "replicate", lambda *_: lost)
+    monkeypatch.setattr(Engine, "replicate", lambda *_: iter([lost]))
     with (
         Contender(this_process(), SWEEP, [division], 3, 2) as ours,
         pytest.raises(RunError, match=r"kfold, fold 0: a network of .* diverged"),
