@@ -27,12 +27,12 @@ class Costs(NamedTuple):
     flops: float  # floating-point operations a second that a device reaches on a chunk
 
 
-# CPU, measured on two cores: weights and moments of eight members stay in a core's caches (2,
-# 4 and 16 are slower), a program takes about 2.3 core-seconds, products run at 60 GFLOP/s.
+# CPU, measured on one core of a worker: weights and moments of eight members stay near it (4 and 16
+# are no faster), a program takes about 1.7 core-seconds, and a chunk trains at 65 GFLOP/s.
 # GPU and TPU are estimates: an accelerator wants all the work it can get, and compiling takes
 # so much longer than training that all structures share a program unless the sweep is long.
 COSTS = {
-    "cpu": Costs(chunk=8, memory=1e9, compile_s=2.3, flops=60e9),
+    "cpu": Costs(chunk=8, memory=1e9, compile_s=1.7, flops=65e9),
     "gpu": Costs(chunk=768, memory=16e9, compile_s=10.0, flops=10e12),
     "tpu": Costs(chunk=128, memory=4e9, compile_s=10.0, flops=5e12),
 }
