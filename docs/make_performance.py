@@ -1,8 +1,12 @@
-"""Fills the tables in docs/performance.md: from the benchmark's record, or from a sweep on chunks.
+"""Fills the tables in docs/performance.md: from the benchmark's records, or from a sweep on chunks.
 
 python -m benchmarks && python docs/make_performance.py
+python docs/make_performance.py BEFORE.json AFTER.json …
 python -m gtzan_jax.sweep --data=sample3 --retrain_epochs=0 --workdir=RUNDIR
 python docs/make_performance.py RUNDIR
+
+Of two versions, each measures one round in turn (``--repeats=1 --name=…``): records with before in
+their names are of the older one. Rounds of a version are put together in benchmarks/results.
 """
 
 import json
@@ -10,17 +14,53 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks.report import markdown
+from benchmarks.report import markdown, record_of
+from benchmarks.targets import FIGURES
 from gtzan_jax.rundir.directory import RunDir
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def of_benchmarks() -> str:
     """Returns the tables of the benchmark's record."""
-    record = json.loads((ROOT / "benchmarks" / "results" / "latest.json").read_text())
+    record = json.loads((RESULTS / "latest.json").read_text())
     _, _, table = markdown(record).partition("\n\n")  # without its heading
     return re.sub("^## ", "### ", table, flags=re.MULTILINE)
+
+
+def put_together(records: list[Path], name: str) -> None:
+    """Writes a record of the rounds of others, which one machine has measured in turn.
+
+    Rows of records that have but some rows, such as those that are measured once, join a round.
+    """
+    read = [json.loads(path.read_text()) for path in records]
+    whole = [dict(r["rounds"][0]) for r in read if "cold" in r["rounds"][0]]
+    for record in read:
+        if "cold" not in record["rounds"][0]:
+            for measured, more in zip(whole, record["rounds"], strict=False):
+                measured |= more
+    kept = {key: read[0][key] for key in ("platform", "data", "missing", "busy") if key in read[0]}
+    record = record_of(whole, **kept) | {
+        key: read[0][key] for key in ("date", "machine", "versions")
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    (RESULTS / f"{name}.md").write_text(markdown(record))
+
+
+def of_versions() -> str:
+    """Returns the figures of the version before beside those of now."""
+    before, now = (json.loads((RESULTS / f"{n}.json").read_text()) for n in ("before", "latest"))
+    names = [record["versions"]["gtzan_jax"] for record in (before, now)]
+    lines = [f"| figure | {names[0]} | {names[1]} | target | stretch |", "|---|---|---|---|---|"]
+    for key, found in now["figures"].items():
+        if key in before["figures"]:
+            show, cells = FIGURES[key].show, [FIGURES[key].text]
+            for each in (before["figures"][key], found):
+                cells.append(f"{show(each['median'])} ({show(each['min'])} … {show(each['max'])})")
+            cells += [show(found["target"]), show(found["stretch"])]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def of_chunks(folder: str) -> str:
@@ -38,13 +78,22 @@ def of_chunks(folder: str) -> str:
 
 
 def main() -> None:
-    """Rewrites the block between the markers."""
-    name, block = ("chunks", of_chunks(sys.argv[1])) if sys.argv[1:] else ("table", of_benchmarks())
-    filled = f"<!-- {name} -->\n{block}<!-- /{name} -->"
+    """Rewrites the blocks between the markers."""
+    paths = [Path(argument) for argument in sys.argv[1:]]
+    if paths and paths[0].suffix == ".json":
+        older = [path for path in paths if "before" in path.stem]
+        put_together(older, "before")
+        put_together([path for path in paths if path not in older], "latest")
+    if paths and paths[0].suffix != ".json":
+        blocks = {"chunks": of_chunks(sys.argv[1])}
+    else:
+        blocks = {"table": of_benchmarks(), "versions": of_versions()}
     page = ROOT / "docs" / "performance.md"
-    text = re.sub(
-        f"<!-- {name} -->.*<!-- /{name} -->", lambda _: filled, page.read_text(), flags=re.DOTALL
-    )
+    text = page.read_text()
+    for name, block in blocks.items():
+        filled = f"<!-- {name} -->\n{block}<!-- /{name} -->"
+        pattern = f"<!-- {name} -->.*<!-- /{name} -->"
+        text = re.sub(pattern, lambda _, filled=filled: filled, text, flags=re.DOTALL)
     page.write_text(text)
 
 

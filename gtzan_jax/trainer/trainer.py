@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from gtzan_jax.models.layout import Layout
 from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import planner
@@ -189,19 +190,22 @@ class Trainer(abc.ABC):
 
     def cut(self, bucket: Bucket, members: Sequence[T]) -> list[tuple[T, ...]]:
         """Cuts what members of a bucket differ in, configs or seeds, into chunks."""
-        fitting = planner.chunk_size(self.num_weights(bucket), self._costs)
-        most = self._chunk_size or fitting * self._num_devices
-        return planner.even_chunks(members, most, self._num_devices)
+        return planner.even_chunks(members, self._most(bucket), self._num_devices)
 
     def program_size(self, bucket: Bucket, chunks: Sequence[Chunk]) -> int:
         """Returns for how many members a bucket's program is: enough for each of its chunks.
 
-        It is decided when a bucket is first trained: a program is not compiled twice.
+        It is decided when a bucket is first trained: a program is not compiled twice. Where a
+        search proposes configs, it is enough for any batch of them, so that a run that goes on
+        after an interruption has the same program whatever is left to train.
         """
         if bucket not in self._program_sizes:
             slices = map(len, self.cut(bucket, bucket.places))
             given = [len(c.config_ids) for c in chunks if c.bucket is bucket or c.bucket == bucket]
-            self._program_sizes[bucket] = max([*slices, *given])
+            largest = max([*slices, *given])
+            if self.sweep.search.kind in SAMPLERS:
+                largest = max(largest, min(self._most(bucket), self.sweep.search.batch))
+            self._program_sizes[bucket] = largest
         return self._program_sizes[bucket]
 
     def set_program_size(self, bucket: Bucket, size: int) -> None:
@@ -215,6 +219,11 @@ class Trainer(abc.ABC):
 
         groups = planner.groups_of(list(self._configs.values()), self.sweep, self.layout)
         return planner.plan(groups, seconds, self._costs.compile_s, mode)
+
+    def _most(self, bucket: Bucket) -> int:
+        """Returns how many members of a bucket a chunk may have."""
+        fitting = planner.chunk_size(self.num_weights(bucket), self._costs)
+        return self._chunk_size or fitting * self._num_devices
 
     def _ids(self, places: Sequence[int]) -> tuple[str, ...]:
         return tuple(self._order[place] for place in places)

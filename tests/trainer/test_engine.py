@@ -323,6 +323,20 @@ def test_configs_that_come_later_train_as_if_they_had_been_there(sweep, together
             engine.admit([Config.of(**{**widest, "num_units1": 15})])
 
 
+def test_programs_are_the_same_whichever_batch_of_a_search_comes_first():
+    search = {"kind": "tpe", "num_configs": 20, "batch": 6}
+    sweep = make_sweep(search=search, protocol="holdout")
+    configs = make_sweep().configs
+    widest = Config.of(**{**configs[-1], "num_units1": 14, "num_units2": 7})
+    sizes = []
+    for first in (configs[:1], configs[:5]):
+        with engine_of(sweep, configs=[widest], chunk_size=4) as engine:
+            engine.admit(configs)
+            chunks = engine.chunks([Member(c.id, 0, 0) for c in first], packed=True)
+            sizes.append(engine.program_size(chunks[0].bucket, chunks))
+    assert sizes == [4, 4]
+
+
 def test_a_resumed_run_gives_the_same_bytes(sweep):
     members = members_of(sweep, 2, [0, 7])
     whole = run(sweep, members, chunk_size=4)
