@@ -312,11 +312,15 @@ class _Waiting:
     def take(self, slot: str, compiled: Mapping[str, set[Hashable]]) -> _Item:
         """Returns the next item for a worker.
 
-        Of a program that it has; else of the one with the most items to each worker that has it.
+        Of the programs that it has the first, so that it draws the numbers of a seed but once; else
+        of the one with the most items to each worker that has it.
         """
-        owners = Counter(itertools.chain.from_iterable(compiled.values()))
         own = [program for program in self._items if program in compiled[slot]]
-        program = max(own or self._items, key=lambda p: len(self._items[p]) / (owners[p] or 0.1))
+        if own:
+            program = min(own, key=lambda p: self._items[p][0].number)
+        else:
+            owners = Counter(itertools.chain.from_iterable(compiled.values()))
+            program = max(self._items, key=lambda p: len(self._items[p]) / (owners[p] or 0.1))
         item = self._items[program].popleft()
         if not self._items[program]:
             del self._items[program]
