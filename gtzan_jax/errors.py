@@ -25,6 +25,10 @@ class WorkerLostError(RunError):
     """A worker ended while it was at work. The message says how."""
 
 
+class PlaceLostError(RunError):
+    """Where members are trained is gone. What is finished is kept; the same command goes on."""
+
+
 class Interrupted(BaseException):
     """A signal asked the process to stop.
 

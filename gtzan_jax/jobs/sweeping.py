@@ -12,7 +12,7 @@ import numpy as np
 import gtzan_jax
 from gtzan_jax import process
 from gtzan_jax.analysis import selection
-from gtzan_jax.errors import Interrupted, RunError
+from gtzan_jax.errors import Interrupted, PlaceLostError, RunError
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining, searching
 from gtzan_jax.jobs.job import Job, Options, Stopwatch, describe, make_job
@@ -100,6 +100,11 @@ def _work_in_the_directory(job: Job) -> str:
     except Interrupted as interrupted:
         interrupted.hint = f"what is finished is kept; go on with\n  {job.resume}"
         raise
+    except PlaceLostError as lost:
+        raise RunError(
+            f"{lost}; what is finished is kept, and once there is one again, this goes on: "
+            f"{job.resume}"
+        ) from None
     except OSError as error:
         raise RunError(
             f"{error.filename or path}: {error.strerror}; what is finished is kept, and once that "
@@ -247,6 +252,8 @@ def _retrain(
                 networks = retraining.train_networks(
                     trainer, job.division, reference, seeds, epochs
                 )
+        except PlaceLostError:
+            raise
         except RunError as failure:
             return None, str(failure)
     retraining.save(retrained, job.run.best)

@@ -1,19 +1,22 @@
 """Workers of a Dask cluster, on any number of machines.
 
-Dask starts them, moves tasks and data to them, and hands what a lost one was at to others; see
-docs/clusters.md. This process is the cluster's client, and keeps the run directory.
+Dask starts them, and moves tasks and answers; who does what is decided here, so that nothing
+reaches a worker that is not fit for it; see docs/clusters.md. This process is the cluster's client,
+and keeps the run directory.
 """
 
-import concurrent.futures
+import contextlib
 import logging
+import threading
 import time
-from collections.abc import Mapping
-from concurrent.futures import Executor
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gtzan_jax import process
-from gtzan_jax.errors import InputError, RunError, WorkerLostError
+from gtzan_jax.errors import InputError, PlaceLostError, RunError, WorkerLostError
 from gtzan_jax.trainer import work
 from gtzan_jax.trainer.work import Host
 
@@ -22,6 +25,65 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 10.0  # in which a scheduler must answer
 _LOOK_S = 1.0  # after which workers are looked for again
+_GATHER_S = 10.0  # for which a run waits for other workers than the first
+
+
+class _Slot(Executor):
+    """A worker of a cluster. What it is asked it does, and no other; it is lost with it."""
+
+    def __init__(self, client: "Client", address: str) -> None:
+        self._client, self._address = client, address
+        self._asked: dict[Future[Any], Any] = {}  # Dask's futures, which it drops when we do
+        self._lock = threading.Lock()  # of the above
+
+    def __repr__(self) -> str:
+        return f"_Slot({self._address}, {len(self._asked)} tasks)"
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """Has the worker call a function that it can import, after what it was asked before."""
+        future: Future[Any] = Future()
+        try:
+            asked = self._client.submit(
+                fn, *args, **kwargs, workers=[self._address], allow_other_workers=False, pure=False
+            )
+        except Exception as error:  # the scheduler has just gone
+            future.set_exception(error)
+            return future
+        with self._lock:
+            self._asked[future] = asked
+        future.add_done_callback(self._forget)
+        asked.add_done_callback(lambda asked: _settle(future, asked.result))
+        return future
+
+    def lose(self, error: Exception) -> None:
+        """Fails what the worker was at."""
+        with self._lock:
+            lost = list(self._asked)
+        for future in lost:
+            with contextlib.suppress(InvalidStateError):  # it has answered at the last moment
+                future.set_exception(error)
+
+    def _forget(self, future: "Future[Any]") -> None:
+        with self._lock:
+            self._asked.pop(future).release()
+
+
+def _settle(future: "Future[Any]", result: Callable[[], Any]) -> None:
+    """Hands on what came of a task, unless nobody waits for it any more."""
+    value, error = None, None
+    try:
+        value = result()
+    except BaseException as failure:  # as CancelledError is
+        error = failure
+    with contextlib.suppress(InvalidStateError):
+        future.set_exception(error) if error else future.set_result(value)
+
+
+class _Joining(NamedTuple):
+    """A worker that has been asked what it computes on."""
+
+    slot: _Slot
+    answer: "Future[Host]"
 
 
 class Cluster:
@@ -36,12 +98,17 @@ class Cluster:
     """
 
     depth = 2  # tasks that a worker is handed at a time: the next is there when one is done
+    patience_s = 10.0  # beyond what tasks take, until an idle worker does a slow one's
 
     def __init__(self, scheduler: str) -> None:
         self._scheduler = scheduler
         self._client = _client_of(scheduler)
         self._looked = -_LOOK_S
-        self._slots: dict[str, Executor] = {}
+        self._slots: dict[str, _Slot] = {}
+        self._joining: dict[str, _Joining] = {}
+        self._unfit: dict[str, str] = {}  # why, by address
+        self._kind: str | None = None  # what all of them compute on
+        self._waits = False
         self.host = self._the_host()
 
     @property
@@ -50,82 +117,106 @@ class Cluster:
         return f"{len(self._slots)} workers of {self._scheduler}, each {self.host.place}"
 
     def slots(self) -> Mapping[str, Executor]:
-        """Returns the workers that there are, each as an executor.
-
-        What is submitted to one may be done by another, if the first is lost or busy.
+        """Returns the workers that there are, and that are fit, each as an executor.
 
         Raises:
           RunError: the scheduler does not answer any more.
         """
-        now = time.monotonic()
-        if now - self._looked > _LOOK_S:
-            try:
-                present = self._client.nthreads()
-            except Exception as error:
-                raise self.explained(error) from None
-            self._slots = {
-                address: self._slots.get(address)
-                or self._client.get_executor(
-                    workers=[address], allow_other_workers=True, pure=False
-                )
-                for address in present
-            }
-            self._looked = now
+        if time.monotonic() - self._looked > _LOOK_S:
+            known = self._unfit.keys() | ()
+            self._look()
+            for address in self._unfit.keys() - known:
+                warnings.warn(f"{self._unfit[address]}; it is not used", stacklevel=2)
+            if not self._slots and not self._waits:
+                print(f"waiting for a worker to join {self._scheduler} …", flush=True)
+            self._waits = not self._slots
         return self._slots
 
     def explained(self, error: BaseException) -> Exception:
         """Returns what an error of Dask's means to the person who reads it."""
         from distributed import KilledWorker
 
-        if isinstance(error, KilledWorker):
-            return WorkerLostError(
-                f"Dask gave up: {error.allowed_failures + 1} workers were lost at it"
-            )
+        if self._client.status != "running":
+            return self._gone()
+        if isinstance(error, KilledWorker | CancelledError):
+            return WorkerLostError("was lost")
         if isinstance(error, InputError | RunError):
             return error
-        lost = isinstance(error, OSError | concurrent.futures.CancelledError)
-        if lost or self._client.status != "running":
-            return RunError(f"the scheduler {self._scheduler} does not answer any more")
         return RunError(f"a worker of {self._scheduler} failed: {type(error).__name__}: {error}")
 
     def stop(self) -> None:
         """Takes back what is under way."""
-        for executor in self._slots.values():
-            executor.shutdown(wait=False)
-        self._slots, self._looked = {}, -_LOOK_S
+        for slot in self._slots.values():
+            slot.lose(WorkerLostError("was taken its task from"))
+
+    def close(self) -> None:
+        """Leaves the cluster, as the end of this process does."""
+        self._client.close()
+
+    def _look(self) -> None:
+        """Looks for who has left, and for who has come and can work for this process."""
+        if self._client.status != "running":
+            raise self._gone()
+        try:
+            present = self._client.nthreads().keys()
+        except Exception:
+            raise self._gone() from None
+        self._looked = time.monotonic()
+        for address in self._slots.keys() - present:
+            self._slots.pop(address).lose(WorkerLostError(f"{address} left the cluster"))
+        for address in self._joining.keys() - present:
+            self._joining.pop(address).slot.lose(WorkerLostError("left"))
+        for address in sorted(present - self._slots.keys() - self._unfit.keys()):
+            if address not in self._joining:
+                slot = _Slot(self._client, address)
+                self._joining[address] = _Joining(
+                    slot, slot.submit(work.greet, process.computing())
+                )
+            if self._joining[address].answer.done():
+                self._take_in(address, *self._joining.pop(address))
+
+    def _take_in(self, address: str, slot: _Slot, answer: "Future[Host]") -> None:
+        """Takes a worker that has answered for one of ours, or notes why not."""
+        try:
+            host = answer.result()
+        except WorkerLostError:
+            return
+        except RunError as error:
+            self._unfit[address] = f"{address}: {error}"
+            return
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            self._unfit[address] = (
+                f"{address} cannot work for this process ({why}): install gtzan_jax there"
+            )
+            return
+        if self._kind is None:
+            self._kind, self.host = host.place, host
+        if host.place == self._kind:
+            self._slots[address] = slot
+        else:
+            self._unfit[address] = (
+                f"{address} has {host.place}, the others {self._kind}: a run's workers must be of "
+                "one kind"
+            )
 
     def _the_host(self) -> Host:
-        """Waits for a first worker, and returns what all that are there compute on."""
-        while not self.slots():
-            print(f"waiting for a worker to join {self._scheduler} …", flush=True)
-            while not self.slots():
-                time.sleep(_LOOK_S)
-        wanted = process.computing()
-        asked = {
-            address: self._client.submit(
-                work.greet, wanted, workers=[address], allow_other_workers=False, pure=False
-            )
-            for address in self._slots
-        }
-        hosts: dict[Host, str] = {}
-        for address, future in asked.items():
-            hosts.setdefault(self._answer_of(address, future), address)
-        if len(hosts) > 1:
-            kinds = "; ".join(f"{address} has {host.place}" for host, address in hosts.items())
-            raise InputError(f"{self._scheduler}: {kinds}; a run's workers must be of one kind")
-        return next(iter(hosts))
+        """Waits for a first worker, and for others that are there; returns what they compute on."""
+        begun = time.monotonic()
+        while not self._slots or (self._joining and time.monotonic() < begun + _GATHER_S):
+            self._look()
+            if self._unfit:
+                raise InputError(next(iter(self._unfit.values())))
+            if not self._slots:
+                if not self._joining and not self._waits:
+                    print(f"waiting for a worker to join {self._scheduler} …", flush=True)
+                    self._waits = True
+                begun = time.monotonic()
+            time.sleep(0.05)
+        return self.host
 
-    def _answer_of(self, address: str, future: Any) -> Host:
-        try:
-            host: Host = future.result()
-        except RunError as error:
-            raise InputError(f"{address}: {error}") from None
-        except Exception as error:
-            raise InputError(
-                f"{address} cannot work for this process ({type(error).__name__}: {error}): "
-                "install gtzan_jax there"
-            ) from None
-        return host
+    def _gone(self) -> PlaceLostError:
+        return PlaceLostError(f"the scheduler {self._scheduler} does not answer any more")
 
 
 def _client_of(scheduler: str) -> "Client":

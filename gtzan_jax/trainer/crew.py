@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import itertools
 import pickle
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -36,6 +37,7 @@ class Pool(Protocol):
     """Workers, of this machine or of a cluster."""
 
     depth: int  # tasks that a worker is handed at a time
+    patience_s: float  # beyond what tasks take, until an idle worker does a slow one's, too
     host: Host  # what each of them computes on
 
     @property
@@ -70,6 +72,7 @@ class _Item:
     name: str  # for messages
     blobs: tuple[str, ...] = ()  # digests that a worker has said it lacks
     lost: list[str] = field(default_factory=list)  # how workers ended that were at it
+    since: float = 0.0  # when it was handed out
 
 
 _Running = dict["Future[Answer]", tuple[str, _Item]]  # and who is at it
@@ -116,6 +119,7 @@ class Crew(Trainer):
         self._compiled: defaultdict[str, set[Hashable]] = defaultdict(set)  # by worker
         self._ready: set[int] = set()  # buckets that some worker has trained
         self._peaks: dict[str, int] = {}
+        self._longest_s = 0.0  # that a task has taken, with its wait behind another
         plain = dataclasses.replace(sweep)  # without what it has worked out meanwhile
         spec = Spec(
             plain, layout, sizes, num_runs, chunk_size, mode, configs, matmul_precision,
@@ -235,21 +239,29 @@ class Crew(Trainer):
         Raises:
           RunError: a task has cost too many workers, or there are none any more.
         """
-        waiting = _Waiting(items)
+        waiting, left = _Waiting(items), {item.number for item in items}
         running: _Running = {}
         try:
-            while waiting or running:
+            while left:
                 self._hand_out(waiting, running)
+                if not running:
+                    time.sleep(_LOOK_S)
                 done, _ = wait(running, _LOOK_S, FIRST_COMPLETED)
-                for future in done:
+                for future in done & running.keys():
                     slot, item = running.pop(future)
                     answer = self._answer_of(future, item)
+                    others = [f for f, (_, other) in running.items() if other is item]
                     if answer is None or answer.missing:
                         item.blobs = answer.missing if answer else item.blobs
-                        waiting.put_back(item)
-                    else:
-                        self._take_note(slot, item, answer)
-                        yield item.number, answer
+                        if not others:
+                            waiting.put_back(item)
+                        continue
+                    for other in others:  # the slower of two
+                        running.pop(other)
+                        other.cancel()
+                    self._take_note(slot, item, answer)
+                    left.discard(item.number)
+                    yield item.number, answer
         finally:
             if running:  # whoever asked has gone, or a task has failed
                 for future in running:
@@ -259,16 +271,32 @@ class Crew(Trainer):
     def _hand_out(self, waiting: "_Waiting", running: _Running) -> None:
         slots = self._pool.slots()
         busy = Counter(slot for slot, _ in running.values())
-        for _ in range(self._pool.depth):  # one to each before anyone gets a second
+        for depth in range(self._pool.depth):  # one to each before anyone gets a second
             for slot, executor in slots.items():
-                if waiting and busy[slot] < self._pool.depth:
+                # The last are for whoever has nothing to do.
+                if waiting and busy[slot] <= depth and (not depth or len(waiting) > len(slots)):
                     item = waiting.take(slot, self._compiled)
-                    self._compiled[slot].add(item.program)
-                    blobs = {digest: self._blobs[digest] for digest in item.blobs}
-                    pickled = pickle.dumps(item.task, pickle.HIGHEST_PROTOCOL)
-                    future = executor.submit(work.work, process.computing(), pickled, blobs)
-                    running[future] = slot, item
+                    item.since = time.monotonic()
+                    running[self._hand(item, slot, executor)] = slot, item
                     busy[slot] += 1
+        idle = iter(slots.keys() - busy.keys())
+        while (late := self._late(running)) and (name := next(idle, None)):
+            running[self._hand(late, name, slots[name])] = name, late
+
+    def _hand(self, item: _Item, slot: str, executor: Executor) -> "Future[Answer]":
+        self._compiled[slot].add(item.program)
+        blobs = {digest: self._blobs[digest] for digest in item.blobs}
+        pickled = pickle.dumps(item.task, pickle.HIGHEST_PROTOCOL)
+        return executor.submit(work.work, process.computing(), pickled, blobs)
+
+    def _late(self, running: _Running) -> _Item | None:
+        """Returns what one worker has been at for much longer than any task has taken so far."""
+        count = Counter(item.number for _, item in running.values())
+        items = [item for _, item in running.values() if count[item.number] == 1]
+        first = min(items, key=lambda item: item.since, default=None)
+        patience = 2 * self._longest_s + self._pool.patience_s
+        late = first and self._longest_s and time.monotonic() - first.since > patience
+        return first if late else None
 
     def _answer_of(self, future: "Future[Answer]", item: _Item) -> Answer | None:
         """Returns an answer, or None where a worker was lost that others can stand in for."""
@@ -288,6 +316,7 @@ class Crew(Trainer):
 
     def _take_note(self, slot: str, item: _Item, answer: Answer) -> None:
         self.compile_wait_s += answer.compile_s / max(1, len(self._pool.slots()))
+        self._longest_s = max(self._longest_s, time.monotonic() - item.since)
         self._peaks[slot] = max(self._peaks.get(slot, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())
         if isinstance(item.program, int):
@@ -302,8 +331,8 @@ class _Waiting:
         for item in items:
             self._items.setdefault(item.program, deque()).append(item)
 
-    def __bool__(self) -> bool:
-        return bool(self._items)
+    def __len__(self) -> int:
+        return sum(map(len, self._items.values()))
 
     def put_back(self, item: _Item) -> None:
         """Takes an item in again, as the next of its program."""

@@ -12,6 +12,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import math
 import os
 import pickle
 import queue
@@ -119,6 +120,7 @@ class Processes:
     """
 
     depth = 1
+    patience_s = math.inf
     host = Host("cpu", ("cpu",))
 
     def __init__(self, count: int | None = None) -> None:

@@ -237,6 +237,7 @@ class Poisoned:
     """A pool whose processes end when they are handed a task with some member."""
 
     depth, host, place = 1, Processes.host, "poisoned"
+    patience_s = Processes.patience_s
 
     def __init__(self, member):
         self._pool, self._poison = Processes(2), member
@@ -291,8 +292,8 @@ def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
 def test_workers_of_another_kind_are_refused():
     pool = Processes(1)
     other = type("Other", (), {
-        "depth": 1, "place": "", "host": work.Host("cpu", ("a", "b")), "slots": pool.slots,
-        "explained": pool.explained, "stop": pool.stop,
+        "depth": 1, "patience_s": 1.0, "place": "", "host": work.Host("cpu", ("a", "b")),
+        "slots": pool.slots, "explained": pool.explained, "stop": pool.stop,
     })()  # fmt: skip
     with crew_of(pool=other) as crew, pytest.raises(RunError, match="must be of one kind"):
         results_of(crew)
