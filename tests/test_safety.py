@@ -62,7 +62,8 @@ RETRAINING = {
 FORBIDDEN_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 ALLOWED = {
     # What this process and its workers say to each other; never a file.
-    "trainer/crew.py": "pickle", "trainer/processes.py": "pickle", "trainer/work.py": "pickle",
+    "trainer/cluster.py": "pickle", "trainer/crew.py": "pickle",
+    "trainer/processes.py": "pickle", "trainer/work.py": "pickle",
     "trainer/platforms.py": "joblib",  # which counts cores
 }  # fmt: skip
 FORBIDDEN_CALLS = {

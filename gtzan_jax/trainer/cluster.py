@@ -7,6 +7,7 @@ and keeps the run directory.
 
 import contextlib
 import logging
+import pickle
 import threading
 import time
 import warnings
@@ -28,6 +29,20 @@ _LOOK_S = 1.0  # after which workers are looked for again
 _GATHER_S = 10.0  # for which a run waits for other workers than the first
 
 
+class _Call(NamedTuple):
+    """A call that is made where it is unpickled.
+
+    So that Dask opens nothing of ours: its scheduler need not have the package, and its worker,
+    which ends at what it cannot import, answers with an error.
+    """
+
+    fn: Callable[..., Any]
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.fn, self.args
+
+
 class _Slot(Executor):
     """A worker of a cluster. What it is asked it does, and no other; it is lost with it."""
 
@@ -41,10 +56,16 @@ class _Slot(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """Has the worker call a function that it can import, after what it was asked before."""
+        if kwargs:
+            raise TypeError("what is submitted to a worker has no names for its arguments")
         future: Future[Any] = Future()
         try:
             asked = self._client.submit(
-                fn, *args, **kwargs, workers=[self._address], allow_other_workers=False, pure=False
+                pickle.loads,
+                pickle.dumps(_Call(fn, args), pickle.HIGHEST_PROTOCOL),
+                workers=[self._address],
+                allow_other_workers=False,
+                pure=False,
             )
         except Exception as error:  # the scheduler has just gone
             future.set_exception(error)
@@ -227,6 +248,7 @@ def _client_of(scheduler: str) -> "Client":
             "--scheduler needs Dask, which pip install 'gtzan_jax[cluster]' brings"
         ) from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it in one line
+    warnings.filterwarnings("ignore", "Sending large graph")  # the sweep, once to each worker
     by_file = "://" not in scheduler
     if by_file and not Path(scheduler).is_file():
         raise InputError(

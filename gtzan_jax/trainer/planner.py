@@ -160,9 +160,10 @@ def _saving(
     pair: Sequence[Bucket], seconds: Callable[[Structure], float], compile_s: float
 ) -> float:
     """Returns the device-seconds that sharing a program saves."""
-    merged = _merge(pair)
+    together = widest(bucket.structure for bucket in pair)
+    count = sum(len(bucket.places) for bucket in pair)
     apart = sum(seconds(bucket.structure) * len(bucket.places) for bucket in pair)
-    return compile_s + apart - seconds(merged.structure) * len(merged.places)
+    return compile_s + apart - seconds(together) * count
 
 
 def _rounded(buckets: list[Bucket]) -> list[Bucket]:

@@ -229,8 +229,9 @@ class Trainer(abc.ABC):
         return tuple(self._order[place] for place in places)
 
     def _slices(self, bucket: Bucket, wanted: set[str], packed: bool) -> Iterator[tuple[str, ...]]:
-        ids = [i for i in self._order if i in wanted and self.bucket_of[i] == bucket]
-        if not packed:
+        if packed:
+            ids = [i for i in self._order if i in wanted and self.bucket_of[i] == bucket]
+        else:
             ids = list(self._ids(bucket.places))
         for part in self.cut(bucket, ids) if ids else ():
             if not wanted.isdisjoint(part):

@@ -1,0 +1,442 @@
+"""Workers of a Dask cluster, whatever ends them, end with the bytes of local processes."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, make_arrays, make_fold, make_sweep, make_table
+from loopback import loopback, wait_until
+
+from gtzan_jax.errors import InputError, RunError
+from gtzan_jax.models.layout import MlpLayout
+from gtzan_jax.rundir.history import members_of
+from gtzan_jax.tables.folds import sizes_of
+from gtzan_jax.trainer import cluster
+from gtzan_jax.trainer.cluster import Cluster
+from gtzan_jax.trainer.crew import Crew
+from gtzan_jax.trainer.processes import Processes
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+
+TABLES = ("results.csv", "members.csv", "history.csv", "best/history.csv")
+SHORT = ["--sweep=smoke", "--data=sample", "--num_seeds=3", "--retrain_epochs=3"]
+LONG = [*SHORT[:2], "--num_seeds=24", "--set=epochs=60", "--retrain_epochs=10"]
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory):
+    """A cluster of four workers, which a test may kill as long as it starts others."""
+    with loopback(tmp_path_factory.mktemp("dask") / "cluster", 4) as started:
+        yield started
+
+
+def begin(folder, *flags):
+    """Begins the sweep command."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
+    command = subprocess.Popen(
+        [sys.executable, "-m", "gtzan_jax.sweep", *flags, f"--workdir={folder}"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=kept | {"PYTHONPATH": str(ROOT)}, cwd=folder.parent,
+    )  # fmt: skip
+    command.begun = time.monotonic()
+    BEGUN.append(command)
+    return command
+
+
+BEGUN = []
+
+
+@pytest.fixture(autouse=True)
+def no_command_is_left():
+    """Ends what a test that has failed has begun."""
+    yield
+    while BEGUN:
+        with BEGUN.pop() as command:
+            command.kill()
+
+
+def end(command, code=0):
+    """Waits for a command; returns what it printed, and what it complained of."""
+    printed, errors = command.communicate(timeout=300)
+    record(time.monotonic() - command.begun)
+    lines = [line for line in errors.splitlines() if "cpu_aot_loader" not in line]
+    assert command.returncode == code, errors
+    assert "Traceback" not in errors
+    return printed, "\n".join(lines)
+
+
+def record(seconds):
+    """Writes what a test's command took to a file, for docs/make_clusters.py."""
+    test, _, phase = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].partition(" ")
+    if phase == "(call)" and "GTZAN_JAX_RECORD" in os.environ:
+        with open(os.environ["GTZAN_JAX_RECORD"], "a") as file:
+            print(json.dumps({"test": test, "seconds": seconds}), file=file)
+
+
+def chunks(folder):
+    return list((folder / "chunks").glob("*.chunk")) if folder.exists() else []
+
+
+def tables(folder):
+    """Returns the bytes of what a run comes to, its retraining included."""
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+def undisturbed(tmp_path_factory, flags):
+    folder = tmp_path_factory.mktemp("local") / "run"
+    end(begin(folder, *flags, "--workers=2"))
+    return tables(folder)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """The tables of a short run by processes of this machine."""
+    return undisturbed(tmp_path_factory, SHORT)
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    """The tables of a long one."""
+    return undisturbed(tmp_path_factory, LONG)
+
+
+# Nothing happens.
+
+
+def test_a_cluster_trains_to_the_bytes_of_local_processes(dask, tmp_path, short):
+    printed, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={dask.address}"))
+    assert f"workers of {dask.address}, each 1 × cpu" in printed
+    assert errors == ""
+    assert tables(tmp_path / "run") == short
+
+
+def test_a_cluster_is_found_by_its_schedulers_file(dask, tmp_path, short):
+    end(begin(tmp_path / "run", *SHORT, f"--scheduler={dask.file}"))
+    assert tables(tmp_path / "run") == short
+
+
+@pytest.mark.slow
+def test_a_cluster_does_as_well_for_long(dask, tmp_path, long):
+    end(begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}"))
+    assert tables(tmp_path / "run") == long
+
+
+# Somebody ends.
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_at_ten_moments_change_nothing(dask, tmp_path, long):
+    dice, killed, runs = random.Random(0), 0, 0
+    while killed < 10:
+        runs += 1
+        folder = tmp_path / f"run{runs}"
+        command = begin(folder, *LONG, f"--scheduler={dask.address}")
+        wait_until(lambda folder=folder: folder.exists())
+        while command.poll() is None:
+            time.sleep(dice.uniform(0.5, 3.0))
+            if killed < 10 and command.poll() is None:
+                dask.kill(dice.choice(dask.workers))
+                dask.join()
+                killed += 1
+        end(command)
+        assert tables(folder) == long
+
+
+@pytest.mark.slow
+def test_where_all_workers_are_killed_a_run_waits_for_others(dask, tmp_path, long):
+    command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
+    wait_until(lambda: chunks(tmp_path / "run"))
+    for worker in list(dask.workers):
+        dask.kill(worker)
+    time.sleep(3.0)
+    used = Path(f"/proc/{command.pid}/stat").read_text().split()[13]
+    time.sleep(3.0)
+    assert command.poll() is None
+    more = int(Path(f"/proc/{command.pid}/stat").read_text().split()[13]) - int(used)
+    assert more < 100  # hundredths of a second: it sleeps
+    dask.join(4)
+    printed, _ = end(command)
+    assert printed.count(f"waiting for a worker to join {dask.address} …") == 1
+    assert tables(tmp_path / "run") == long
+
+
+def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
+    flags = [*LONG]
+    with loopback(tmp_path / "cluster", 2) as own:
+        flags.append(f"--scheduler={own.address}")
+        command = begin(tmp_path / "run", *flags)
+        wait_until(lambda: chunks(tmp_path / "run"))
+        own.kill_scheduler()
+        _, errors = end(command, 1)
+        assert errors == (
+            f"error: the scheduler {own.address} does not answer any more; what is finished is "
+            "kept, and once there is one again, this goes on: python -m gtzan_jax.sweep "
+            f"{' '.join(flags)} --workdir={tmp_path / 'run'}"
+        )
+        there = len(chunks(tmp_path / "run"))
+        own.start_scheduler()
+        own.join(2)
+        printed, _ = end(begin(tmp_path / "run", *flags))
+    assert there
+    assert re.search(r"[1-9][\d,]* of 34,560 member-epochs", printed), printed
+    assert tables(tmp_path / "run") == long
+
+
+@pytest.mark.slow
+def test_a_client_that_is_killed_goes_on_and_leaves_the_cluster_free(dask, tmp_path, long, short):
+    flags = [*LONG, f"--scheduler={dask.address}"]
+    command = begin(tmp_path / "run", *flags)
+    wait_until(lambda: chunks(tmp_path / "run"))
+    command.kill()
+    command.communicate()
+    end(begin(tmp_path / "other", *SHORT, f"--scheduler={dask.address}"))
+    assert tables(tmp_path / "other") == short
+    end(begin(tmp_path / "run", *flags))
+    assert tables(tmp_path / "run") == long
+
+
+# Somebody is not fit.
+
+
+def with_another_line(folder):
+    """Makes a copy of the package with one line changed; returns its PYTHONPATH."""
+    shutil.copytree(ROOT / "gtzan_jax", folder / "gtzan_jax", symlinks=False)
+    with (folder / "gtzan_jax" / "trainer" / "chunk.py").open("a") as source:
+        source.write("# another line\n")
+    return str(folder)
+
+
+HAS_ANOTHER_JAX = """
+import importlib.metadata
+real = importlib.metadata.version
+importlib.metadata.version = lambda name: "0.1" if name == "jax" else real(name)
+"""
+HAS_NO_PACKAGE = """
+import sys
+class Hides:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] == "gtzan_jax":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hides())
+"""
+
+
+def with_site(folder, code):
+    """Makes a folder with code that Python runs at its start; returns a PYTHONPATH."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(code)
+    return os.pathsep.join([str(folder), str(ROOT)])
+
+
+UNFIT = {
+    "code": (with_another_line, r"has gtzan_jax \S+ \(code \w{8}\), not \S+ \(code \w{8}\)"),
+    "jax": (lambda f: with_site(f, HAS_ANOTHER_JAX), r"has jax 0\.1, not 0\.\d+\.\d+"),
+    "none": (
+        lambda f: with_site(f, HAS_NO_PACKAGE),
+        r"cannot work for this process \(ModuleNotFoundError: No module named 'gtzan_jax'.*\): "
+        r"install gtzan_jax there",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_an_unfit_worker_is_refused_by_its_name(kind, tmp_path):
+    make, message = UNFIT[kind]
+    with loopback(tmp_path / "cluster", 1) as own:
+        own.join(1, PYTHONPATH=make(tmp_path / "site"))
+        wait_until(lambda: own.count() == 2)
+        _, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={own.address}"), 2)
+        assert re.fullmatch(rf"error: tcp://127\.0\.0\.1:\d+\b.*{message}.*", errors), errors
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", UNFIT)
+def test_an_unfit_worker_that_joins_later_is_not_used(kind, tmp_path, long):
+    make, message = UNFIT[kind]
+    path = make(tmp_path / "site")
+    with loopback(tmp_path / "cluster", 2) as own:
+        command = begin(tmp_path / "run", *LONG, f"--scheduler={own.address}")
+        wait_until(lambda: chunks(tmp_path / "run"))
+        own.join(1, PYTHONPATH=path)
+        own.join(1)
+        _, errors = end(command)
+    assert re.fullmatch(rf"warning: tcp://.*{message}.*; it is not used", errors), errors
+    assert tables(tmp_path / "run") == long
+
+
+# What travels.
+
+TABLE = make_table(num_features=9)
+ROWS = np.random.default_rng(0).permutation(100)
+PARTS = [make_fold(ROWS[:70], ROWS[70:80], ROWS[80:]), make_fold(ROWS[50:90], ROWS[:5], ROWS[5:15])]
+SIZES, FOLDS = sizes_of(TABLE, PARTS), make_arrays(TABLE, *PARTS)
+SWEEP = make_sweep(epochs=3)
+MEMBERS = members_of(SWEEP, 2, range(8))
+
+
+def results_of(pool):
+    """Returns what members have come to, as bytes."""
+    options = {"chunk_size": 4, "mode": "shape"}
+    with Crew(pool, "float32", SWEEP, MlpLayout(), SIZES, **options) as crew:
+        return {
+            member: history.tobytes()
+            for trained in crew.run(crew.chunks(MEMBERS), FOLDS)
+            for member, history in zip(trained.chunk.members, trained.history, strict=True)
+        }
+
+
+def test_a_worker_without_a_table_is_sent_each_fold_once(tmp_path, monkeypatch):
+    sent, submit = [], cluster._Slot.submit
+
+    def counted(slot, function, *arguments):
+        if function is cluster.work.work:
+            sent.extend((slot._address, digest) for digest in arguments[2])
+        return submit(slot, function, *arguments)
+
+    monkeypatch.setattr(cluster._Slot, "submit", counted)
+    (tmp_path / "empty").mkdir()
+    with loopback(tmp_path / "cluster", 0) as own:
+        own.join(2, cwd=tmp_path / "empty")
+        pool = Cluster(own.address)
+        assert results_of(pool) == results_of(Processes(2))
+        pool.close()
+    workers, digests = ({pair[place] for pair in sent} for place in (0, 1))
+    assert len(workers) == 2
+    assert len(digests) == 3  # the spec and two folds
+    # Twice at most: of two tasks that a worker is handed at once, both find it without.
+    assert len(sent) <= 2 * len(workers) * len(digests)
+    assert not list((tmp_path / "empty").iterdir())
+
+
+# Somebody is slow.
+
+
+@pytest.mark.slow
+def test_a_worker_that_stands_still_holds_nobody_up(dask, tmp_path, long):
+    command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
+    wait_until(lambda: chunks(tmp_path / "run"))
+    dask.workers[0].send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    end(command)
+    assert time.monotonic() - started < 120  # Dask itself would wait for five minutes
+    assert tables(tmp_path / "run") == long
+    dask.workers[0].send_signal(signal.SIGCONT)
+
+
+@pytest.mark.slow
+def test_a_worker_that_stands_still_for_a_while_goes_on(dask, tmp_path, long):
+    command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
+    wait_until(lambda: chunks(tmp_path / "run"))
+    dask.workers[1].send_signal(signal.SIGSTOP)
+    time.sleep(4.0)
+    dask.workers[1].send_signal(signal.SIGCONT)
+    end(command)
+    assert tables(tmp_path / "run") == long
+
+
+@pytest.mark.slow
+def test_a_worker_that_others_go_before_changes_nothing(dask, tmp_path, long):
+    (slow,) = dask.join(1, before=("nice", "-n", "19"))
+    end(begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}"))
+    dask.kill(slow)
+    assert tables(tmp_path / "run") == long
+
+
+# Somebody else is there.
+
+
+def test_a_run_directory_has_one_client(dask, tmp_path, long):
+    first = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
+    wait_until(lambda: chunks(tmp_path / "run"))
+    _, errors = end(begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}"), 2)
+    assert re.fullmatch(rf"error: .* is in use by process {first.pid} on .*", errors), errors
+    end(first)
+    assert tables(tmp_path / "run") == long
+
+
+@pytest.mark.slow
+def test_two_clients_share_a_cluster(dask, tmp_path, long, short):
+    flags = [f"--scheduler={dask.address}"]
+    commands = begin(tmp_path / "a", *LONG, *flags), begin(tmp_path / "b", *SHORT, *flags)
+    for command in commands:
+        end(command)
+    assert tables(tmp_path / "a") == long
+    assert tables(tmp_path / "b") == short
+
+
+# Somebody must not go on.
+
+
+class Poisoned(Cluster):
+    """A cluster whose workers end when they are handed a certain task."""
+
+    def slots(self):
+        return {address: _Taster(slot) for address, slot in super().slots().items()}
+
+
+class _Taster:
+    def __init__(self, slot):
+        self._slot = slot
+
+    def submit(self, function, wanted, pickled, blobs):
+        task = cluster.work.pickle.loads(pickled)
+        if task.pieces[0].seed == 5 and task.pieces[0].fold == 1:
+            return self._slot.submit(os._exit, 3)
+        return self._slot.submit(function, wanted, pickled, blobs)
+
+
+def test_a_chunk_that_kills_its_workers_ends_the_run_with_its_name(tmp_path):
+    with loopback(tmp_path / "cluster", 4) as own:
+        pool = Poisoned(own.address)
+        wait_until(lambda: len(pool.slots()) == 4)
+        ending = "has cost 3 workers, the last tcp.* left the cluster; what is finished is kept"
+        with pytest.raises(RunError, match=rf"^Chunk\(.* fold 1, seed 5.* {ending}$"):
+            results_of(pool)
+        pool.close()
+
+
+def test_a_cluster_is_idle_after_ctrl_c(dask, tmp_path, short):
+    command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
+    wait_until(lambda: chunks(tmp_path / "run"))
+    command.send_signal(signal.SIGINT)
+    _, errors = end(command, 130)
+    assert "go on with" in errors
+    wait_until(lambda: dask.tasks() == 0, 20)
+    assert all(worker.poll() is None for worker in dask.workers)
+    end(begin(tmp_path / "other", *SHORT, f"--scheduler={dask.address}"))
+    assert tables(tmp_path / "other") == short
+
+
+# Who may listen.
+
+
+def test_a_cluster_with_tls_lets_in_who_has_its_certificate(tmp_path, short, monkeypatch):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=cluster", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    security = [
+        f"--tls-ca-file={certificate}", f"--tls-cert={certificate}", f"--tls-key={key}",
+        "--protocol=tls",
+    ]  # fmt: skip
+    with loopback(tmp_path / "cluster", 2, *security) as own:
+        assert own.address.startswith("tls://")
+        with pytest.raises(InputError, match="no scheduler answers"):
+            Cluster(own.address.replace("tls:", "tcp:"))
+        names = {"CA_FILE": certificate, "CLIENT__CERT": certificate, "CLIENT__KEY": key}
+        for name, path in names.items():
+            monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{name}", str(path))
+        end(begin(tmp_path / "run", *SHORT, f"--scheduler={own.address}"))
+    assert tables(tmp_path / "run") == short
