@@ -72,7 +72,7 @@ def of_chunks(folder: str) -> str:
     return (
         f"`{session.command.partition(' --workdir')[0]}`: {manifest.data.rows_note}, "
         f"{fold.train:,} to train on and {fold.test:,} to test on; {len(session.devices)} "
-        f"{session.platform} devices: {seconds['total']:.0f} s ({parts}), peak memory "
+        f"{session.platform} workers: {seconds['total']:.0f} s ({parts}), peak memory "
         f"{(manifest.peak_rss_bytes or 0) / 1e9:.2f} GB.\n"
     )
 

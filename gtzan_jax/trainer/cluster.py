@@ -137,6 +137,11 @@ class Cluster:
         """What is at work, in words."""
         return f"{len(self._slots)} workers of {self._scheduler}, each {self.host.place}"
 
+    @property
+    def devices(self) -> list[str]:
+        """What a manifest calls the workers, which may be many, and others later."""
+        return [self.place]
+
     def slots(self) -> Mapping[str, Executor]:
         """Returns the workers that there are, and that are fit, each as an executor.
 

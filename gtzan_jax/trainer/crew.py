@@ -45,6 +45,11 @@ class Pool(Protocol):
         """What is at work, in words."""
         ...
 
+    @property
+    def devices(self) -> list[str]:
+        """What a manifest calls the workers."""
+        ...
+
     def slots(self) -> Mapping[str, Executor]:
         """Returns the workers that there are now, each as an executor.
 

@@ -135,6 +135,11 @@ class Processes:
         count = len(self._processes)
         return f"{count} worker process{'es' * (count > 1)}"
 
+    @property
+    def devices(self) -> list[str]:
+        """What a manifest calls the processes."""
+        return [f"{name}, one cpu core" for name in self._processes]
+
     def slots(self) -> Mapping[str, Executor]:
         """Returns the processes; those that are handed nothing are not started."""
         return self._processes

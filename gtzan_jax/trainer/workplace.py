@@ -62,7 +62,7 @@ class Elsewhere(Workplace):
     def __init__(self, pool: Pool, matmul_precision: str) -> None:
         self._pool, self._matmul_precision = pool, matmul_precision
         self.platform, self.place = pool.host.platform, pool.place
-        self.devices = [pool.place]
+        self.devices = pool.devices
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
         """Returns a crew."""
