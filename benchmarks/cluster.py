@@ -31,7 +31,7 @@ def on_loopback(folder: Path, env: Mapping[str, str | None]) -> Iterator[str]:
     host = ["--host", "127.0.0.1", "--no-dashboard"]
     worker = ["--scheduler-file", str(file), "--nthreads", "1", "--no-nanny", *host]
     commands = [["dask_scheduler", "--port", "0", "--scheduler-file", str(file), *host]]
-    commands += [["dask_worker", *worker] for _ in usable_cores()]
+    commands += [["dask_worker", *worker]] * usable_cores()
     with contextlib.ExitStack() as stack:
         output = stack.enter_context((folder / "output").open("w"))
         for module, *flags in commands:

@@ -47,8 +47,10 @@ def main() -> None:
     division = divide(table, "assignment", 0, 1)
     answer: dict[str, float | None] = {}
     if not given.floor_only:
-        place = workplace(given.platform, workers=given.workers)
-        with place.trainer(sweep, division.sizes, given.seeds, mode=given.mode) as trainer:
+        with (
+            workplace(given.platform, workers=given.workers) as place,
+            place.trainer(sweep, division.sizes, given.seeds, mode=given.mode) as trainer,
+        ):
             answer["first_seconds"] = seconds_of(trainer, division, [0])
             answer["seconds"] = seconds_of(trainer, division, [0])
             if given.seeds > 1:

@@ -25,7 +25,7 @@ _PACKAGES = (
 )
 
 _COMPUTING = ("jax", "jaxlib", "flax", "optax", "numpy")
-_ROOMS = ("tables", "space", "models", "trainer")  # whose code workers run, or whose objects travel
+_CODE = ("*.py", "tables/*.py", "space/*.py", "models/*.py", "trainer/*.py")  # that workers run
 
 
 def versions() -> dict[str, str]:
@@ -40,9 +40,9 @@ def computing() -> dict[str, str]:
     The package's own code goes by its content: between two commits the version may be the same.
     """
     code = hashlib.sha256()
-    for room in _ROOMS:
-        for path in sorted((PACKAGE / room).glob("*.py")):
-            code.update(path.read_bytes())
+    for pattern in _CODE:
+        for path in sorted(PACKAGE.glob(pattern)):
+            code.update(path.read_bytes().replace(b"\r\n", b"\n"))
     own = f"{gtzan_jax.__version__} (code {code.hexdigest()[:8]})"
     python = ".".join(platform.python_version_tuple()[:2])
     return {"gtzan_jax": own, "python": python} | _installed(_COMPUTING)

@@ -139,7 +139,11 @@ def run_baselines(request: Request) -> Baselines:
       RunError: a network diverged.
     """
     started = time.perf_counter()
-    place = workplace(request.platform, workers=request.workers, scheduler=request.scheduler)
+    with workplace(request.platform, workers=request.workers, scheduler=request.scheduler) as place:
+        return _run_at(place, request, started)
+
+
+def _run_at(place: Workplace, request: Request, started: float) -> Baselines:
     sweep = load_sweep(request.sweep, request.overrides)
     check_sweep(sweep)
     table = load_table(request.data)
@@ -215,6 +219,7 @@ def evaluate_ours(
             retrained = functools.partial(progress.take, _RETRAINED)
             winners.append(contender.retrain(division, choices, retrained))
     seconds = (time.perf_counter() - started) / sum(map(len, winners))
+    place.predict_here()
     outcomes = [
         [
             outcome_of(winner, division.table, fold, seconds)

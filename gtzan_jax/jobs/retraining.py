@@ -21,7 +21,7 @@ from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.trainer.chunk import Replica, Replicas
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer
-from gtzan_jax.trainer.workplace import workplace
+from gtzan_jax.trainer.workplace import Workplace, workplace
 from gtzan_jax.views import messages
 
 if TYPE_CHECKING:
@@ -180,7 +180,11 @@ def retrain_run(workdir: str, request: Request) -> Run:
     """
     found = read_run(workdir)
     precision = request.matmul_precision or found.manifest.matmul_precision
-    place = workplace(request.platform, precision, request.workers, request.scheduler)
+    with workplace(request.platform, precision, request.workers, request.scheduler) as place:
+        return _retrain_at(place, found, request, precision)
+
+
+def _retrain_at(place: Workplace, found: Run, request: Request, precision: MatmulPrecision) -> Run:
     if request.rank > len(found.results):
         raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
     sweep, config = found.sweep, found.config(request.rank)
@@ -204,7 +208,7 @@ def retrain_run(workdir: str, request: Request) -> Run:
         )
         manifest.sessions.append(session)
         found.run.record(manifest, "best")
-    return read_run(workdir)
+    return read_run(found.run.path)
 
 
 def describe(

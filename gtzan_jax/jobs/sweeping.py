@@ -69,25 +69,26 @@ def run_sweep(
     clock = Stopwatch(gtzan_jax.STARTED if is_command else time.perf_counter())
     clock.lap("import")
     chosen = Options(**options)  # type: ignore[arg-type]
-    place = workplace(
-        chosen.platform,
-        chosen.matmul_precision,
-        0 if chosen.profile else chosen.workers,
-        chosen.scheduler,
-    )
-    job = make_job(sweep, data, workdir, chosen, place, clock)
-    _check_places(job)
-    messages.warn_of_table(job.table)
-    messages.warn_of_leak(job.division.protocol.leak)
-    for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):
-        messages.warn(sentence)
-    problem = _work_in_the_directory(job)
+    workers = 0 if chosen.profile else chosen.workers
+    with workplace(chosen.platform, chosen.matmul_precision, workers, chosen.scheduler) as place:
+        job = make_job(sweep, data, workdir, chosen, place, clock)
+        problem = _begin(job)
     run = read_run(job.run.path)
     messages.print_summary(run, clock.seconds)
     messages.warn_of_sample(job.table)
     if problem:
         raise RunError(problem)
     return run
+
+
+def _begin(job: Job) -> str:
+    """Says what there is to say beforehand, and works; returns what ``work`` does."""
+    _check_places(job)
+    messages.warn_of_table(job.table)
+    messages.warn_of_leak(job.division.protocol.leak)
+    for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):
+        messages.warn(sentence)
+    return _work_in_the_directory(job)
 
 
 def _work_in_the_directory(job: Job) -> str:

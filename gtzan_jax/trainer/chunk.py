@@ -93,6 +93,7 @@ class Replicas:
     fold: int  # its place
     seeds: tuple[int, ...]  # one replica each
     epochs: int  # of each
+    program_size: int = 0  # at a time, of a part of a larger number of seeds; 0: as fits
 
 
 class Replica(NamedTuple):

@@ -66,6 +66,10 @@ class Pool(Protocol):
         """Ends what is under way."""
         ...
 
+    def close(self) -> None:
+        """Leaves what others keep."""
+        ...
+
 
 @dataclass
 class _Item:
@@ -176,15 +180,16 @@ class Crew(Trainer):
             bucket = self.bucket_of[each.config_id]
             cut = self.cut(bucket, each.seeds)
             numbers = list(range(len(items), len(items) + len(cut)))
+            size = max(map(len, cut))
             parts.append(numbers)
             for number, seeds in zip(numbers, cut, strict=True):
                 task = Task(
                     self._spec,
                     self._fold(folds[each.fold]),
-                    replicas=dataclasses.replace(each, seeds=seeds),
+                    replicas=dataclasses.replace(each, seeds=seeds, program_size=size),
                     configs=self._unplanned([each.config_id]),
                 )
-                program = ("replicas", self.buckets.index(bucket), len(seeds))
+                program = ("replicas", self.buckets.index(bucket), size)
                 name = f"the retraining of {self.config(each.config_id).name}"
                 items.append(_Item(number, program, task, name))
         done: dict[int, tuple[Replica, ...]] = {}
@@ -252,12 +257,14 @@ class Crew(Trainer):
                 if not running:
                     time.sleep(_LOOK_S)
                 done, _ = wait(running, _LOOK_S, FIRST_COMPLETED)
-                for future in done & running.keys():
+                for future in done:
+                    if future not in running:  # the slower of two that both are done
+                        continue
                     slot, item = running.pop(future)
                     answer = self._answer_of(future, item)
                     others = [f for f, (_, other) in running.items() if other is item]
                     if answer is None or answer.missing:
-                        item.blobs = answer.missing if answer else item.blobs
+                        item.blobs = answer.missing if answer else item.blobs  # all that it lacks
                         if not others:
                             waiting.put_back(item)
                         continue
@@ -320,7 +327,7 @@ class Crew(Trainer):
             return None
 
     def _take_note(self, slot: str, item: _Item, answer: Answer) -> None:
-        self.compile_wait_s += answer.compile_s / max(1, len(self._pool.slots()))
+        self.compile_wait_s += answer.compile_s / len(self._compiled)
         self._longest_s = max(self._longest_s, time.monotonic() - item.since)
         self._peaks[slot] = max(self._peaks.get(slot, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())

@@ -174,6 +174,10 @@ class Engine(Trainer):
             self._placed[id(fold)] = (fold, everywhere(fold, self.devices))
         return self._placed[id(fold)][1]
 
+    def forget(self, fold: FoldArrays) -> None:
+        """Takes a fold off the devices."""
+        self._placed.pop(id(fold), None)
+
     def hyperparameters(self, config_ids: Sequence[str], chunk_size: int) -> Hyperparameters:
         """Stacks the hyperparameters of configs, the last repeated up to the chunk's size."""
         members = [
@@ -223,6 +227,7 @@ class Engine(Trainer):
             rounded_up(members, len(self.devices)),
             self.devices,
             own_seeds,
+            jax.config.values["jax_default_matmul_precision"],
         )
 
     def _wait(self, future: "Future[T]") -> T:

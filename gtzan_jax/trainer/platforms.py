@@ -7,6 +7,7 @@ import contextlib
 import functools
 import importlib.metadata
 import importlib.util
+import math
 import os
 import stat
 import warnings
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from gtzan_jax.errors import InputError
+from gtzan_jax import process
+from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.resources import cache_dir
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
     if name == "cpu":
         jax.config.update("jax_platforms", "cpu")
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        _update_before_start("jax_num_cpu_devices", len(usable_cores()))
+        _update_before_start("jax_num_cpu_devices", usable_cores())
     set_precision(matmul_precision)
     _enable_compilation_cache(cache_dir() / "xla")
     devices = jax.devices()
@@ -74,13 +76,34 @@ def may_find_accelerator() -> bool:
     return bool(named) or any(map(importlib.util.find_spec, ("jax_plugins", "libtpu")))
 
 
-def usable_cores() -> list[int]:
-    """Returns the numbers of the cores that this process may use, as many as it may keep busy."""
-    from joblib import cpu_count  # knows of a container's share, too
+def usable_cores() -> int:
+    """Returns how many cores this process may keep busy, those of a container's share."""
+    from joblib import cpu_count
 
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))[: cpu_count()]
-    return list(range(cpu_count()))
+    return int(cpu_count())
+
+
+def own_cores() -> list[int]:
+    """Returns the numbers of the usable cores; none where they are not told apart.
+
+    In a container that may use two of sixteen cores' time, say, which two is not for it to choose.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return cores if len(cores) == usable_cores() else []
+
+
+def free_bytes() -> float:
+    """Returns how much memory this process may still take; infinite where nobody says."""
+    free = [math.inf]
+    with contextlib.suppress(OSError, ValueError):
+        told = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()
+        free.append(1024.0 * int(told[0]))
+    with contextlib.suppress(OSError, ValueError):  # a container's, if there is a limit
+        most, used = (
+            int(Path("/sys/fs/cgroup", f"memory.{name}").read_text()) for name in ("max", "current")
+        )
+        free.append(float(most - used))
+    return min(free)
 
 
 @functools.cache
@@ -89,14 +112,25 @@ def worker_devices() -> "tuple[jax.Device, ...]":
 
     So that it takes no core from its neighbours, and its numbers do not depend on how many cores
     there are: XLA divides sums among threads.
+
+    Raises:
+      RunError: there is a CPU only, and JAX has begun as if there were more.
     """
-    if not may_find_accelerator():
+    cpu_alone = not may_find_accelerator()
+    if cpu_alone:
         os.environ["NPROC"] = "1"  # of XLA's threads, before they are made
     import jax
 
     _enable_compilation_cache(cache_dir() / "xla")
     devices = tuple(jax.local_devices())
-    return devices[:1] if devices[0].platform == "cpu" else devices
+    if devices[0].platform != "cpu":
+        return devices
+    if not cpu_alone:
+        raise RunError(
+            f"{process.name()} has JAX's plugin for an accelerator, and none is there: start it "
+            "with JAX_PLATFORMS=cpu"
+        )
+    return devices[:1]
 
 
 def set_precision(matmul_precision: str) -> None:

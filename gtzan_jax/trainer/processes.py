@@ -1,8 +1,9 @@
 """Worker processes of this machine: one a core, each with one device and one thread.
 
-``python -m gtzan_jax.trainer.processes CORE`` is such a process. It reads what to call from its
-standard input, pickled, and writes what came of it to its standard output, one thing at a time.
-It ends with its input, so that it outlives nobody: not even a process that is killed.
+``python -m gtzan_jax.trainer.processes CORE`` is such a process; without a core it goes where the
+system puts it. It reads what to call from its standard input, pickled, and writes what came of it
+to its standard output, one thing at a time. It ends with its input, so that it outlives nobody: not
+even a process that is killed.
 
 The standard library's pool of processes would import the caller's script again in each of them,
 which trains twice where a script has no guard, and breaks as a whole with one of them.
@@ -20,19 +21,22 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
 
 from gtzan_jax.errors import InputError, RunError, WorkerLostError
-from gtzan_jax.trainer.platforms import usable_cores, worker_devices
+from gtzan_jax.trainer.platforms import free_bytes, own_cores, usable_cores, worker_devices
 from gtzan_jax.trainer.work import Host
 
 T = TypeVar("T")
 
 _EARLY = 4  # processes that start at once
-_PATIENCE_S = 5.0  # for which a process may take its leave
+_PATIENCE_S = 5.0  # for which a process may end what it is at, such as writing to JAX's cache
+_BYTES = 600e6  # of memory that a process takes, or more on a table of chunks
 
 
 class Process(Executor):
@@ -41,17 +45,23 @@ class Process(Executor):
     A call fails with :class:`WorkerLostError` where the process ends under it.
 
     Args:
-      core: number of the core; where systems cannot pin, it has but one thread.
+      core: number of the core; None where the system is to choose.
+      warns: whether its warnings are shown: one of several suffices.
     """
 
-    def __init__(self, core: int) -> None:
-        self._core = core
+    def __init__(self, core: int | None = None, warns: bool = True) -> None:
+        self._core, self._warns = core, warns
         self._popen: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()  # of the above
         self._caller = ThreadPoolExecutor(1, "worker")
 
     def __repr__(self) -> str:
-        return f"Process(core {self._core}, {self.pid or 'not started'})"
+        return f"Process({self.where}, {self.pid or 'not started'})"
+
+    @property
+    def where(self) -> str:
+        """Where it runs."""
+        return "any core" if self._core is None else f"core {self._core}"
 
     @property
     def pid(self) -> int | None:
@@ -66,31 +76,35 @@ class Process(Executor):
                 _closed(self._popen)
                 self._popen = None
             if self._popen is None:
-                self._popen = _started(self._core)
+                self._popen = _started(self._core, self._warns)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Has the process call a function that it can import, after what it was asked before."""
         return self._caller.submit(self._call, functools.partial(fn, *args, **kwargs))
 
-    def kill(self) -> None:
-        """Ends the process at once, and with it the call that it is at."""
+    def leave(self) -> None:
+        """Has the process end with what it is at, or in a few seconds, and does not wait for it."""
         with self._lock:
-            if self._popen is not None:
-                self._popen.kill()
-                self._popen.wait()
-                _closed(self._popen)
+            if self._popen is not None and self._popen.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._popen.stdin.close()
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Ends the process: after what it was asked, or at once."""
-        self._caller.shutdown(wait=wait, cancel_futures=cancel_futures)
+    def end(self) -> None:
+        """Waits until the process has left, and ends it if it does not."""
+        self.leave()
         with self._lock:
             if self._popen is not None:
-                _closed(self._popen)
                 try:
-                    self._popen.wait(_PATIENCE_S)
+                    self._popen.wait(2 * _PATIENCE_S)
                 except subprocess.TimeoutExpired:
                     self._popen.kill()
                     self._popen.wait()
+                _closed(self._popen)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Ends the process and what talks to it."""
+        self.end()
+        self._caller.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def _call(self, call: Callable[[], T]) -> T:
         self.start()
@@ -124,7 +138,10 @@ class Processes:
     host = Host("cpu", ("cpu",))
 
     def __init__(self, count: int | None = None) -> None:
-        self._processes = _processes(count or len(usable_cores()))
+        cores = own_cores() if count is None or count == usable_cores() else []
+        count = count or _default_count()
+        at = cores if len(cores) == count else [None] * count
+        self._processes = {f"process {i}": _process(i, core) for i, core in enumerate(at)}
         # Those that there is work for in any case import JAX while the table is read.
         for process in list(self._processes.values())[:_EARLY]:
             process.start()
@@ -138,7 +155,7 @@ class Processes:
     @property
     def devices(self) -> list[str]:
         """What a manifest calls the processes."""
-        return [f"{name}, one cpu core" for name in self._processes]
+        return [f"{name} ({process.where})" for name, process in self._processes.items()]
 
     def slots(self) -> Mapping[str, Executor]:
         """Returns the processes; those that are handed nothing are not started."""
@@ -153,32 +170,53 @@ class Processes:
     def stop(self) -> None:
         """Ends the processes, which start anew when they are asked for the next time."""
         for process in self._processes.values():
-            process.kill()
+            process.leave()
+        for process in self._processes.values():
+            process.end()
+
+    def close(self) -> None:
+        """Keeps the processes: a notebook's next sweep finds them and their programs."""
+
+
+def _default_count() -> int:
+    """Returns the number of usable cores, or as many processes as there is memory for."""
+    cores, room = usable_cores(), free_bytes()
+    count = max(1, int(min(cores, room // _BYTES)))
+    if count < cores:
+        warnings.warn(
+            f"{room / 1e9:.1f} GB of memory are free: {count} of {cores} cores get a worker, "
+            f"of {_BYTES / 1e9:.1f} GB each; --workers says otherwise",
+            stacklevel=2,
+        )
+    return count
 
 
 @functools.cache
-def _processes(count: int) -> Mapping[str, Process]:
-    """Returns this many processes by name, always the same: a notebook's next sweep finds them."""
-    cores = usable_cores()
-    made = {f"process {i}": Process(cores[i % len(cores)]) for i in range(count)}
-    atexit.register(_shut_down, made)
+def _process(number: int, core: int | None) -> Process:
+    """Returns always the same process."""
+    made = Process(core, warns=number == 0)
+    atexit.register(made.shutdown)
     return made
 
 
-def _shut_down(made: Mapping[str, Process]) -> None:
-    for process in made.values():
-        process.shutdown()
+if hasattr(os, "register_at_fork"):  # a child of this process has not the threads to talk to them
+    os.register_at_fork(after_in_child=_process.cache_clear)
 
 
-def _started(core: int) -> "subprocess.Popen[bytes]":
-    flags = "" if core == usable_cores()[0] else "ignore"  # one of them warns, not all
-    environment = {"JAX_PLATFORMS": "cpu", "NPROC": "1", "PYTHONWARNINGS": flags}
-    here = [path or os.getcwd() for path in sys.path]  # the package may lie beside a notebook
+def _started(core: int | None, warns: bool) -> "subprocess.Popen[bytes]":
+    threads = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = {"JAX_PLATFORMS": "cpu"} | dict.fromkeys(threads, "1")
+    if not warns:
+        environment["PYTHONWARNINGS"] = "ignore"
+    # The package may lie beside a notebook, which looks for modules where it is.
+    here = [path or "." for path in sys.path if isinstance(path, str)]
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-P", "-m", __name__, str(core)],
+        [sys.executable, "-P", "-m", __name__, *([] if core is None else [str(core)])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(here)},
+        # Not the terminal's group: its Ctrl-C is for this process, which decides for them.
+        process_group=0 if os.name == "posix" else None,
     )
 
 
@@ -194,20 +232,24 @@ def _ending(code: int) -> str:
     """Returns how a process has ended, from what ``Popen.wait`` returns."""
     if code >= 0:
         return f"ended with code {code}"
-    name = signal.Signals(-code).name
-    why = ", as the system does where memory runs out" if name == "SIGKILL" else ""
-    return f"was ended by {name}{why}"
+    if -code == signal.SIGKILL:
+        return "was ended by SIGKILL, as where memory runs out: fewer --workers need less"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
 
 
-def main(core: int) -> None:
+def main(core: int | None = None) -> None:
     """Works until the input ends."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # what a library prints must not get among the answers
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's reaches us too: our caller decides
-    if hasattr(os, "sched_setaffinity"):
+    try:
+        os.dup2(2, 1)  # what a library prints must not get among the answers
+    except OSError:  # nobody listens to errors
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if core is not None:
         os.sched_setaffinity(0, {core})
-    calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    calls: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, calls), daemon=True).start()
     worker_devices()
     import gtzan_jax.models.mlp
@@ -217,6 +259,8 @@ def main(core: int) -> None:
     gc.freeze()  # JAX's million objects stay: to look through them takes longer than any garbage
     while True:
         call, value, error = calls.get(), None, None
+        if call is None:
+            os._exit(0)
         try:
             value = pickle.loads(call)()  # noqa: S301 — from the process that started us
         except Exception as failure:
@@ -228,12 +272,14 @@ def main(core: int) -> None:
             os._exit(0)
 
 
-def _read(requests: BinaryIO, calls: "queue.SimpleQueue[bytes]") -> None:
-    """Reads calls; whoever is at one when the input ends, ends with it."""
+def _read(requests: BinaryIO, calls: "queue.SimpleQueue[bytes | None]") -> None:
+    """Reads calls; when they end, lets the one under way end, if it does so soon."""
     while True:
         try:
             calls.put(pickle.load(requests))  # noqa: S301 — as the calls
-        except Exception:
+        except Exception:  # whatever it is, there is nobody to tell
+            calls.put(None)
+            time.sleep(_PATIENCE_S)
             os._exit(0)
 
 
@@ -246,4 +292,4 @@ def _to_travel(error: Exception) -> Exception:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

@@ -168,6 +168,7 @@ def compile_training(
     chunk_size: int,
     devices: Devices,
     own_seeds: bool = False,
+    matmul_precision: str | None = None,
 ) -> Program:
     """Compiles the training of a chunk of members; once in a process for the same arguments.
 
@@ -178,6 +179,7 @@ def compile_training(
       chunk_size: members; a multiple of the number of devices.
       devices: over which the member axis is split.
       own_seeds: whether each member has random numbers of its own, instead of the same for all.
+      matmul_precision: of products, as JAX names it; None for its default.
     """
 
     def by_members(tree: T) -> T:
@@ -216,7 +218,8 @@ def compile_training(
     # them after their update; other platforms analyse this by default.
     on_cpu = devices[0].platform == "cpu"
     faster: dict[str, str | bool] = {"xla_cpu_copy_insertion_use_region_analysis": True}
-    lowered = jax.jit(train, donate_argnums=1).lower(hyper, state, numbers, np.int32(0), fold)
+    with jax.default_matmul_precision(matmul_precision):
+        lowered = jax.jit(train, donate_argnums=1).lower(hyper, state, numbers, np.int32(0), fold)
     try:
         compiled = lowered.compile(compiler_options=faster if on_cpu else None)
     except jax.errors.JaxRuntimeError as error:

@@ -40,6 +40,7 @@ def replicate(engine: "Engine", folds: Sequence[FoldArrays], wanted: Replicas) -
     """
     config, seeds = engine.config(wanted.config_id), wanted.seeds
     size = max(map(len, engine.cut(engine.bucket_of[config.id], seeds)))
+    size = max(size, wanted.program_size)
     placed = engine.placed(folds[wanted.fold])
     while True:
         job = _Job(engine, placed, config, wanted.fold, wanted.epochs, size)

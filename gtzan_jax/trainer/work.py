@@ -25,8 +25,8 @@ from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas
 if TYPE_CHECKING:  # imports JAX
     from gtzan_jax.trainer.engine import Engine
 
-# Folds that a worker remembers: more than any protocol has, and few next to JAX itself.
-_REMEMBERED = 64
+# Of folds that a worker remembers: hundreds of songs' features, dozens of their chunks'.
+_REMEMBERED_BYTES = 128e6
 
 
 class Host(NamedTuple):
@@ -164,9 +164,9 @@ class _Desk:
         self._folds: dict[str, FoldArrays] = {}
 
     def work(self, task: Task, blobs: Mapping[str, bytes]) -> Answer:
-        missing = [digest for digest in self._lacks(task) if digest not in blobs]
-        if missing:
-            return Answer(missing=tuple(missing))
+        lacks = self._lacks(task)
+        if not blobs.keys() >= set(lacks):
+            return Answer(missing=tuple(lacks))  # all of them, or it would be one after another
         engine, fold = self._engine(task.spec, blobs), self._fold(task.fold, blobs)
         engine.admit(task.configs)
         waited = engine.compile_wait_s
@@ -184,6 +184,8 @@ class _Desk:
 
     def _engine(self, digest: str, blobs: Mapping[str, bytes]) -> "Engine":
         if self._spec is None or self._spec[0] != digest:
+            if self._spec:
+                self._spec[2].__exit__(None, None, None)
             self._spec = None
             spec: Spec = pickle.loads(blobs[digest])  # noqa: S301 — as the task
             self._spec = digest, spec, _engine_of(spec)
@@ -191,13 +193,21 @@ class _Desk:
 
     def _fold(self, digest: str, blobs: Mapping[str, bytes]) -> FoldArrays:
         if digest not in self._folds:
-            if len(self._folds) >= _REMEMBERED:
-                self._folds.pop(next(iter(self._folds)))
-            self._folds[digest] = pickle.loads(blobs[digest])  # noqa: S301 — as the task
+            fold: FoldArrays = pickle.loads(blobs[digest])  # noqa: S301 — as the task
+            room = _REMEMBERED_BYTES - _num_bytes(fold)
+            while self._folds and sum(map(_num_bytes, self._folds.values())) > room:
+                forgotten = self._folds.pop(next(iter(self._folds)))
+                if self._spec:
+                    self._spec[2].forget(forgotten)
+            self._folds[digest] = fold
         return self._folds[digest]
 
 
 _desk = _Desk()
+
+
+def _num_bytes(fold: FoldArrays) -> int:
+    return sum(array.nbytes for array in fold)
 
 
 def _engine_of(spec: Spec) -> "Engine":

@@ -15,7 +15,7 @@ from gtzan_jax.trainer.trainer import Trainer
 
 
 class Workplace(abc.ABC):
-    """What makes trainers.
+    """What makes trainers. Use as a context manager.
 
     Attributes:
       platform: what computes: cpu, gpu or tpu.
@@ -26,6 +26,15 @@ class Workplace(abc.ABC):
     platform: str
     devices: Sequence[str]
     place: str
+
+    def __enter__(self) -> "Workplace":
+        return self
+
+    def __exit__(self, *_: object) -> None:  # noqa: B027 — most have nothing to do
+        """Leaves what others keep, such as a cluster."""
+
+    def predict_here(self) -> None:  # noqa: B027 — likewise
+        """Prepares this process for predictions, on the same platform."""
 
     @abc.abstractmethod
     def trainer(
@@ -63,6 +72,14 @@ class Elsewhere(Workplace):
         self._pool, self._matmul_precision = pool, matmul_precision
         self.platform, self.place = pool.host.platform, pool.place
         self.devices = pool.devices
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves the pool."""
+        self._pool.close()
+
+    def predict_here(self) -> None:
+        """Has JAX compute here as the workers do; on a CPU where they are a cluster's."""
+        platforms.select_platform("cpu", self._matmul_precision)
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
         """Returns a crew."""

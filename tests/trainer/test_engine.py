@@ -224,6 +224,22 @@ def test_a_real_member_has_nearly_the_same_numbers_after_a_retraining(real_divis
     assert_near(alone, company, 0.2, 12.01)
 
 
+def test_programs_of_another_precision_are_others(sweep):
+    def program():
+        with engine_of(sweep, mode="padded") as engine:
+            return engine.compile(engine.buckets[0], 4)
+
+    mine = program()
+    assert program() is mine
+    before = jax.config.values["jax_default_matmul_precision"]
+    jax.config.update("jax_default_matmul_precision", "bfloat16")
+    try:
+        assert program() is not mine
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
+    assert program() is mine
+
+
 def test_the_same_run_gives_the_same_bytes(sweep, together):
     again = run(sweep, members_of(sweep, 2, [0, 7]))
     assert all(again[member].tobytes() == together[member].tobytes() for member in together)

@@ -1,5 +1,6 @@
 """Worker processes, and what they train, against this process's own engine and each other."""
 
+import math
 import operator
 import os
 import pickle
@@ -8,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
+from concurrent.futures import Future
 from pathlib import Path
 
 import jax
@@ -25,6 +28,7 @@ from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import platforms, work
+from gtzan_jax.trainer import processes as processes_module
 from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.crew import Crew
 from gtzan_jax.trainer.engine import Engine
@@ -156,32 +160,63 @@ def test_configs_that_come_later_reach_the_workers(undisturbed):
 # Processes.
 
 
-def cores_of(pid):
-    return os.sched_getaffinity(pid)
-
-
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="systems that pin")
 def test_each_process_has_a_core_of_its_own_and_a_device():
-    pool = Processes(2)
-    cores = sorted(os.sched_getaffinity(0))
-    assert len(cores) > 1
-    slots = pool.slots().values()
+    cores = platforms.own_cores()
+    assert len(cores) == platforms.usable_cores() > 1
+    pool = Processes()
+    slots = list(pool.slots().values())
     hosts = [slot.submit(work.greet, process.computing()).result() for slot in slots]
-    assert [(host.platform, len(host.devices)) for host in hosts] == [("cpu", 1)] * 2
-    pids = [slot.pid for slot in slots]
-    assert [cores_of(pid) for pid in pids] == [{core} for core in cores[:2]]
-    for pid in pids:  # and every thread of it, XLA's among them
-        tasks = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
-        assert {frozenset(cores_of(task)) for task in tasks} == {frozenset(cores_of(pid))}
+    assert [(host.platform, len(host.devices)) for host in hosts] == [("cpu", 1)] * len(cores)
+    assert [os.sched_getaffinity(slot.pid) for slot in slots] == [{core} for core in cores]
+    for slot in slots:  # and every thread of it, XLA's and NumPy's among them
+        tasks = [int(path.name) for path in Path(f"/proc/{slot.pid}/task").iterdir()]
+        assert {frozenset(os.sched_getaffinity(task)) for task in tasks} == {
+            frozenset(os.sched_getaffinity(slot.pid))
+        }
+
+
+@pytest.mark.parametrize(("usable", "count"), [(1, None), (None, 1)])
+def test_which_cores_a_part_of_them_is_the_system_chooses(monkeypatch, usable, count):
+    if usable:  # a container's share of the cores' time
+        monkeypatch.setattr(platforms, "usable_cores", lambda: usable)
+        monkeypatch.setattr(processes_module, "usable_cores", lambda: usable)
+    [slot] = Processes(count).slots().values()
+    assert os.sched_getaffinity(slot.submit(os.getpid).result()) == os.sched_getaffinity(0)
+
+
+def test_there_are_no_more_processes_than_memory_for_them(monkeypatch):
+    assert 1e8 < platforms.free_bytes() < 1e14
+    monkeypatch.setattr(processes_module, "usable_cores", lambda: 64)
+    monkeypatch.setattr(processes_module, "free_bytes", lambda: 2e9)
+    with pytest.warns(UserWarning, match=r"2.0 GB of memory are free: 3 of 64 cores get a worker"):
+        assert len(Processes().slots()) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="systems that fork")
+def test_a_forked_child_has_processes_of_its_own():
+    mine = Processes(1).slots()["process 0"].submit(os.getpid).result()
+    theirs, end = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX warns of threads: this process has it
+        child = os.fork()
+    if child == 0:
+        pid = Processes(1).slots()["process 0"].submit(os.getpid).result(20)
+        os.write(end, str(pid).encode())
+        os._exit(0)
+    os.close(end)
+    with os.fdopen(theirs) as answer:
+        assert int(answer.read() or mine) != mine
+    os.waitpid(child, 0)
 
 
 def test_processes_are_found_again():
-    assert Processes(2).slots() is Processes(2).slots()
+    assert dict(Processes(2).slots()) == dict(Processes(2).slots())
 
 
 def test_a_process_that_is_lost_is_told_and_started_anew():
-    slot = Process(min(platforms.usable_cores()))
-    with pytest.raises(WorkerLostError, match="SIGKILL, as the system does where memory"):
+    slot = Process()
+    with pytest.raises(WorkerLostError, match="SIGKILL, as where memory runs out"):
         slot.submit(os.kill, slot.submit(os.getpid).result(), signal.SIGKILL).result()
     with pytest.raises(WorkerLostError, match="ended with code 3"):
         slot.submit(os._exit, 3).result()
@@ -191,7 +226,7 @@ def test_a_process_that_is_lost_is_told_and_started_anew():
 
 
 def test_errors_come_back_in_one_line(capfd):
-    slot = Process(min(platforms.usable_cores()))
+    slot = Process()
     with pytest.raises(InputError, match="nowhere"):
         slot.submit(load_sweep, "nowhere", []).result()
     with pytest.raises(RunError, match=r"^ZeroDivisionError: division by zero$"):
@@ -233,10 +268,83 @@ def test_killed_workers_cost_nothing_but_time(undisturbed):
         killer.join()
 
 
+class Scripted:
+    """A pool that answers in this process, as a test says; each of its slots is a list."""
+
+    depth, patience_s, host, place, devices = 1, math.inf, Processes.host, "scripted", ()
+
+    def __init__(self, *scripts):
+        self._slots = {str(i): _Script(script) for i, script in enumerate(scripts)}
+
+    def slots(self):
+        return self._slots
+
+    def explained(self, error):
+        return error
+
+    def stop(self):
+        pass
+
+
+class _Script(list):
+    """Functions of a desk and the arguments of a call, one for each call, the last for the rest."""
+
+    def submit(self, _, wanted, pickled, blobs):
+        future = Future()
+        try:
+            future.set_result((self.pop(0) if len(self) > 1 else self[0])(wanted, pickled, blobs))
+        except RunError as error:
+            future.set_exception(error)
+        return future
+
+
+def test_a_worker_that_was_lost_before_it_knew_anything_costs_no_endless_questions(undisturbed):
+    """The next one lacks more than the last one did: all of it must come with one answer."""
+    desks = [work._Desk(), work._Desk()]
+    asked = []
+
+    def at(desk):
+        def call(_, pickled, blobs):
+            asked.append(blobs)
+            return desks[desk].work(pickle.loads(pickled), blobs)
+
+        return call
+
+    def lost(*_):
+        raise WorkerLostError("was ended by a test")
+
+    calls = [*[at(0)] * 30, lost, at(1)]  # in the midst of the second fold
+    with crew_of(pool=Scripted(calls)) as crew:
+        got = results_of(crew)
+    assert sorted(got) == sorted(undisturbed)
+    assert len(asked) < 48
+
+
+def test_a_task_that_two_have_done_at_once_counts_once(undisturbed):
+    desk = work._Desk()
+    pool = Scripted(
+        [lambda _, pickled, blobs: desk.work(pickle.loads(pickled), blobs)] * 2,
+        [lambda _, pickled, blobs: desk.work(pickle.loads(pickled), blobs)] * 2,
+    )
+    with crew_of(pool=pool) as crew:
+        crew._late = lambda running: next((item for _, item in running.values()), None)
+        numbers = [m for t in crew.run(crew.chunks(MEMBERS), FOLDS) for m in t.chunk.members]
+    assert sorted(numbers) == sorted(undisturbed)
+
+
+def test_a_worker_forgets_folds_of_which_there_are_too_many(monkeypatch, undisturbed):
+    monkeypatch.setattr(work, "_REMEMBERED_BYTES", 1.0)
+    desk = work._Desk()
+    pool = Scripted([lambda _, pickled, blobs: desk.work(pickle.loads(pickled), blobs)])
+    with crew_of(pool=pool) as crew:
+        assert sorted(results_of(crew)) == sorted(undisturbed)
+    assert len(desk._folds) == len(desk._spec[2]._placed) == 1
+
+
 class Poisoned:
     """A pool whose processes end when they are handed a task with some member."""
 
-    depth, host, place = 1, Processes.host, "poisoned"
+    depth, host, place, devices = 1, Processes.host, "poisoned", ()
     patience_s = Processes.patience_s
 
     def __init__(self, member):
@@ -293,7 +401,7 @@ def test_workers_of_another_kind_are_refused():
     pool = Processes(1)
     other = type("Other", (), {
         "depth": 1, "patience_s": 1.0, "place": "", "host": work.Host("cpu", ("a", "b")),
-        "slots": pool.slots, "explained": pool.explained, "stop": pool.stop,
+        "slots": pool.slots, "explained": pool.explained, "stop": pool.stop, "devices": (),
     })()  # fmt: skip
     with crew_of(pool=other) as crew, pytest.raises(RunError, match="must be of one kind"):
         results_of(crew)
