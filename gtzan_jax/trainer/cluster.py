@@ -263,6 +263,6 @@ def _client_of(scheduler: str) -> "Client":
     where = {"scheduler_file": scheduler} if by_file else {"address": scheduler}
     try:
         return Client(**where, timeout=_ANSWER_S, set_as_default=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # the last where TLS lacks certificates
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"--scheduler={scheduler}: no scheduler answers there: {reason}") from None
