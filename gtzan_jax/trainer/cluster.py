@@ -149,12 +149,12 @@ class Cluster:
           RunError: the scheduler does not answer any more.
         """
         if time.monotonic() - self._looked > _LOOK_S:
-            known = self._unfit.keys() | ()
+            known = set(self._unfit)
             self._look()
             for address in self._unfit.keys() - known:
                 warnings.warn(f"{self._unfit[address]}; it is not used", stacklevel=2)
             if not self._slots and not self._waits:
-                print(f"waiting for a worker to join {self._scheduler} …", flush=True)
+                print(self._waiting_for, flush=True)
             self._waits = not self._slots
         return self._slots
 
@@ -228,18 +228,27 @@ class Cluster:
 
     def _the_host(self) -> Host:
         """Waits for a first worker, and for others that are there; returns what they compute on."""
-        begun = time.monotonic()
+        begun = asked = time.monotonic()
         while not self._slots or (self._joining and time.monotonic() < begun + _GATHER_S):
             self._look()
             if self._unfit:
+                self.close()
                 raise InputError(next(iter(self._unfit.values())))
             if not self._slots:
-                if not self._joining and not self._waits:
-                    print(f"waiting for a worker to join {self._scheduler} …", flush=True)
-                    self._waits = True
                 begun = time.monotonic()
+                if not self._joining:
+                    asked = begun
+                if not self._waits and (not self._joining or begun > asked + _GATHER_S):
+                    print(self._waiting_for, flush=True)
+                    self._waits = True
             time.sleep(0.05)
         return self.host
+
+    @property
+    def _waiting_for(self) -> str:
+        if self._joining:
+            return f"waiting for {len(self._joining)} workers of {self._scheduler}: busy, it seems"
+        return f"waiting for a worker to join {self._scheduler} …"
 
     def _gone(self) -> PlaceLostError:
         return PlaceLostError(f"the scheduler {self._scheduler} does not answer any more")
