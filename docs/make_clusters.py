@@ -143,7 +143,7 @@ def of_paper(folder: str) -> str:
         ("disk, history.csv", f"{csv / members:,.0f} bytes a network of {epochs} epoch",
          f"{csv / members * EPOCHS / epochs * MANY / 1e9:,.0f} GB"),
         ("the plan, in the client, and again in each worker",
-         "; ".join(f"{p.configs:,} configs: {p.seconds:.1f} s, {p.held / 1e6:,.0f} MB"
+         "; ".join(f"{p.configs:,} configs: {p.seconds:.1f} s"
                    for p in plans),
          f"measured, {whole.configs:,} configs, ten seeds: {whole.seconds:,.0f} s, "
          f"{whole.held / 1e9:.1f} GB"),
