@@ -256,7 +256,7 @@ class Cluster:
 
 def _client_of(scheduler: str) -> "Client":
     try:
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError:
         raise InputError(
             "--scheduler needs Dask, which pip install 'gtzan_jax[cluster]' brings"
@@ -269,9 +269,13 @@ def _client_of(scheduler: str) -> "Client":
             f"--scheduler={scheduler} is neither an address such as tcp://host:8786 nor the file "
             "of a scheduler"
         )
+    if scheduler.startswith("tls:") and not Security().get_connection_args("client")["ssl_context"]:
+        raise InputError(
+            f"--scheduler={scheduler}: no certificate is configured, see docs/clusters.md"
+        )
     where = {"scheduler_file": scheduler} if by_file else {"address": scheduler}
     try:
         return Client(**where, timeout=_ANSWER_S, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:  # the last where TLS lacks certificates
+    except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"--scheduler={scheduler}: no scheduler answers there: {reason}") from None
