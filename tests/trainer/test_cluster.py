@@ -169,6 +169,7 @@ def test_where_all_workers_are_killed_a_run_waits_for_others(dask, tmp_path, lon
     assert tables(tmp_path / "run") == long
 
 
+@pytest.mark.slow
 def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
     flags = [*LONG]
     with loopback(tmp_path / "cluster", 2) as own:
@@ -259,6 +260,7 @@ def test_an_unfit_worker_is_refused_by_its_name(kind, tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", UNFIT)
 def test_an_unfit_worker_that_joins_later_is_not_used(kind, tmp_path, long):
@@ -355,6 +357,7 @@ def test_a_worker_that_others_go_before_changes_nothing(dask, tmp_path, long):
 # Somebody else is there.
 
 
+@pytest.mark.slow
 def test_a_run_directory_has_one_client(dask, tmp_path, long):
     first = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
     wait_until(lambda: chunks(tmp_path / "run"))
