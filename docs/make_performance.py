@@ -9,6 +9,7 @@ Of two versions, each measures one round in turn (``--repeats=1 --name=…``): r
 their names are of the older one. Rounds of a version are put together in benchmarks/results.
 """
 
+import itertools
 import json
 import re
 import sys
@@ -32,14 +33,13 @@ def of_benchmarks() -> str:
 def put_together(records: list[Path], name: str) -> None:
     """Writes a record of the rounds of others, which one machine has measured in turn.
 
-    Rows of records that have but some rows, such as those that are measured once, join a round.
+    Records of some rows only, such as those that are measured once, join a round each.
     """
     read = [json.loads(path.read_text()) for path in records]
     whole = [dict(r["rounds"][0]) for r in read if "cold" in r["rounds"][0]]
-    for record in read:
-        if "cold" not in record["rounds"][0]:
-            for measured, more in zip(whole, record["rounds"], strict=False):
-                measured |= more
+    others = [r["rounds"][0] for r in read if "cold" not in r["rounds"][0]]
+    for measured, more in zip(itertools.cycle(whole), others, strict=False):
+        measured |= more
     kept = {key: read[0][key] for key in ("platform", "data", "missing", "busy") if key in read[0]}
     record = record_of(whole, **kept) | {
         key: read[0][key] for key in ("date", "machine", "versions")

@@ -12,7 +12,6 @@ import gtzan_jax
 from gtzan_jax.resources import PACKAGE
 
 _PACKAGES = (
-    "gtzan_jax",
     "jax",
     "jaxlib",
     "flax",
@@ -30,7 +29,8 @@ _CODE = ("*.py", "tables/*.py", "space/*.py", "models/*.py", "trainer/*.py")  # 
 
 def versions() -> dict[str, str]:
     """Returns the versions of Python and of the packages that the figures depend on."""
-    return {"python": platform.python_version()} | _installed(_PACKAGES)
+    own = {"gtzan_jax": gtzan_jax.__version__}  # a checkout may be newer than its installation
+    return {"python": platform.python_version()} | own | _installed(_PACKAGES)
 
 
 @functools.cache
