@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import defaultdict
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import platforms, work
 from gtzan_jax.trainer import processes as processes_module
 from gtzan_jax.trainer.chunk import Replicas
-from gtzan_jax.trainer.crew import Crew
+from gtzan_jax.trainer.crew import Crew, _Item, _Waiting
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.processes import Process, Processes
 from gtzan_jax.trainer.workplace import workplace
@@ -155,6 +156,26 @@ def test_configs_that_come_later_reach_the_workers(undisturbed):
     assert sorted(got) == sorted(MEMBERS)
     for member, history in got.items():
         np.testing.assert_allclose(history, history_in(undisturbed[member]), rtol=1e-5)
+
+
+def test_a_worker_gets_what_it_has_compiled_and_then_what_others_have_most_of():
+    task = work.Task("", "")
+    items = [_Item(n, program, task, "") for n, program in enumerate("abbacbb")]
+    waiting = _Waiting(items)
+    compiled = defaultdict(set, first={"a", "c"}, second={"b"})
+
+    def take(slot):
+        item = waiting.take(slot, compiled)
+        compiled[slot].add(item.program)
+        return item.number
+
+    # Its own in their order, so that seeds follow each other; then the rest of the other's.
+    assert [take("first") for _ in range(4)] == [0, 3, 4, 1]
+    # A third has nothing compiled; what comes back is the next of its program.
+    waiting.put_back(items[3])
+    assert [take("third"), take("second"), take("third")] == [2, 5, 6]
+    assert take("second") == 3
+    assert not waiting
 
 
 # Processes.
