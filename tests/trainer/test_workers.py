@@ -160,7 +160,7 @@ def test_configs_that_come_later_reach_the_workers(undisturbed):
 
 def test_a_worker_gets_what_it_has_compiled_and_then_what_others_have_most_of():
     task = work.Task("", "")
-    items = [_Item(n, program, task, "") for n, program in enumerate("abbacbb")]
+    items = [_Item(n, program, task, "") for n, program in enumerate("acbaabb")]
     waiting = _Waiting(items)
     compiled = defaultdict(set, first={"a", "c"}, second={"b"})
 
@@ -169,12 +169,12 @@ def test_a_worker_gets_what_it_has_compiled_and_then_what_others_have_most_of():
         compiled[slot].add(item.program)
         return item.number
 
-    # Its own in their order, so that seeds follow each other; then the rest of the other's.
-    assert [take("first") for _ in range(4)] == [0, 3, 4, 1]
-    # A third has nothing compiled; what comes back is the next of its program.
-    waiting.put_back(items[3])
-    assert [take("third"), take("second"), take("third")] == [2, 5, 6]
-    assert take("second") == 3
+    # Its own in their order, so that seeds follow each other.
+    assert [take("first") for _ in range(4)] == [0, 1, 3, 4]
+    # What comes back is the next of its program; who has nothing compiled helps where most is left.
+    waiting.put_back(items[4])
+    assert [take("third"), take("third"), take("second")] == [2, 5, 6]
+    assert take("second") == 4
     assert not waiting
 
 
