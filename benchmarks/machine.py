@@ -5,6 +5,8 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+import gtzan_jax
+
 _PACKAGES = (
     "gtzan_jax", "jax", "jaxlib", "flax", "optax", "numpy", "pandas", "scikit-learn",
     "tensorboardX", "keras", "tensorflow", "torch",
@@ -21,13 +23,13 @@ def versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return found | {"gtzan_jax": gtzan_jax.__version__}
 
 
 def describe() -> dict[str, str | int]:
     """Returns what can be told of the machine."""
     return {
-        "system": platform.platform(terse=True),
+        "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")

@@ -88,7 +88,7 @@ FIGURES = {
         "share", ("steady", "floor_s"), ("steady", "seconds"), 0.5, 0.65, True,
     ),
     "start": Figure(
-        "start to first compile, imports and loading", "seconds", ("cold", "start_s"), None, 3, 2
+        "start to first task, imports and loading", "seconds", ("cold", "start_s"), None, 3, 2
     ),
     "write": Figure(
         "writing results, history and all event files", "seconds", ("cold", "write_s"), None, 3, 1.5

@@ -56,7 +56,8 @@ FAILURES = {
         "the command says that it waits, and goes on"),
     "test_without_its_scheduler_a_run_ends_and_goes_on_later": (
         "SIGKILL to the scheduler",
-        "exit code 1 and one line with the command that goes on, which does at another one"),
+        "exit code 1 and one line with the command that goes on at the next scheduler of that "
+        "address"),
     "test_a_client_that_is_killed_goes_on_and_leaves_the_cluster_free": (
         "SIGKILL to the command",
         "the same command goes on; the cluster does another client's work meanwhile"),
@@ -73,11 +74,12 @@ FAILURES = {
     "test_a_worker_that_stands_still_for_a_while_goes_on": (
         "SIGSTOP, and SIGCONT four seconds later", "it goes on"),
     "test_a_worker_that_others_go_before_changes_nothing": (
-        "a fifth worker at `nice -n 19`", "it does less"),
+        "a fifth worker at `nice -n 19`", "the same bytes"),
     "test_a_run_directory_has_one_client": (
         "a second client of the run directory", "exit code 2 and one line; the first goes on"),
     "test_two_clients_share_a_cluster": (
-        "a second client with a run directory of its own", "both end with their bytes"),
+        "a second client with a run directory of its own",
+        "both end with their bytes; slowly, since workers plan anew for each in turn"),
     "test_a_chunk_that_kills_its_workers_ends_the_run_with_its_name": (
         "a chunk at which each worker ends", "three workers, then exit code 1 and its name"),
     "test_a_cluster_is_idle_after_ctrl_c": (
@@ -102,7 +104,7 @@ def of_failures(record: str) -> str:
 
 def of_runs(folders: list[str]) -> str:
     """Returns what finished runs took, from their manifests."""
-    rows = ["| command | networks | seconds | of which training | peak memory, all processes |",
+    rows = ["| command | networks | seconds | of which training | memory, sum of peaks |",
             "|---|---|---|---|---|"]  # fmt: skip
     for folder in folders:
         manifest = RunDir(folder).read_manifest()
@@ -135,7 +137,7 @@ def of_paper(folder: str) -> str:
          f"{tasks:,.0f} tasks"),
         ("tasks that do nothing; client, scheduler and two workers on two cores",
          f"{rate:,.0f} a second", f"{tasks / rate / 60:,.0f} minutes at least, which "
-         f"{rate * task_s:,.0f} CPU workers would reach"),
+         f"{rate * task_s:,.0f} such workers would reach"),
         ("histories that the client writes", f"{written:,.0f} networks a second",
          f"{MANY / written / 60:,.0f} minutes in all"),
         ("disk, chunks", f"{kept / members:,.0f} bytes a network of {epochs} epoch",

@@ -259,7 +259,7 @@ def _client_of(scheduler: str) -> "Client":
         from distributed import Client, Security
     except ImportError:
         raise InputError(
-            "--scheduler needs Dask, which pip install 'gtzan_jax[cluster]' brings"
+            "--scheduler needs Dask, which pip install -e '.[cluster]' brings"
         ) from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it in one line
     warnings.filterwarnings("ignore", "Sending large graph")  # the sweep, once to each worker

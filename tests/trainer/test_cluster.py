@@ -261,7 +261,6 @@ def test_an_unfit_worker_is_refused_by_its_name(kind, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", UNFIT)
 def test_an_unfit_worker_that_joins_later_is_not_used(kind, tmp_path, long):
     make, message = UNFIT[kind]
@@ -423,23 +422,37 @@ def test_a_cluster_is_idle_after_ctrl_c(dask, tmp_path, short):
 # Who may listen.
 
 
-def test_a_cluster_with_tls_lets_in_who_has_its_certificate(tmp_path, short, monkeypatch):
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+def make_certificate(folder):
+    """Returns the paths of a new key and its certificate."""
+    folder.mkdir()
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
          "/CN=cluster", "-keyout", key, "-out", certificate],
         check=True, capture_output=True,
     )  # fmt: skip
+    return key, certificate
+
+
+def test_a_cluster_with_tls_lets_in_who_has_its_certificate(tmp_path, short, monkeypatch):
+    def have(key, certificate):
+        for name, path in (("CA_FILE", certificate), ("CLIENT__CERT", certificate),
+                           ("CLIENT__KEY", key)):  # fmt: skip
+            monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{name}", str(path))
+
+    key, certificate = make_certificate(tmp_path / "ours")
     security = [
         f"--tls-ca-file={certificate}", f"--tls-cert={certificate}", f"--tls-key={key}",
         "--protocol=tls",
     ]  # fmt: skip
     with loopback(tmp_path / "cluster", 2, *security) as own:
         assert own.address.startswith("tls://")
-        _, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={own.address}"), 2)
+        flags = [*SHORT, f"--scheduler={own.address}"]
+        _, errors = end(begin(tmp_path / "run", *flags), 2)
         assert errors.startswith(f"error: --scheduler={own.address}: no certificate is configured")
-        names = {"CA_FILE": certificate, "CLIENT__CERT": certificate, "CLIENT__KEY": key}
-        for name, path in names.items():
-            monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__TLS__{name}", str(path))
-        end(begin(tmp_path / "run", *SHORT, f"--scheduler={own.address}"))
+        have(*make_certificate(tmp_path / "strangers"))
+        _, errors = end(begin(tmp_path / "run", *flags), 2)
+        assert errors.startswith(f"error: --scheduler={own.address}: no scheduler answers there")
+        have(key, certificate)
+        end(begin(tmp_path / "run", *flags))
     assert tables(tmp_path / "run") == short
