@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,6 +91,8 @@ class _Slot(Executor):
 
 def _settle(future: "Future[Any]", result: Callable[[], Any]) -> None:
     """Hands on what came of a task, unless nobody waits for it any more."""
+    if future.done():
+        return
     value, error = None, None
     try:
         value = result()
@@ -177,6 +179,10 @@ class Cluster:
 
     def close(self) -> None:
         """Leaves the cluster, as the end of this process does."""
+        # What is still to be fetched when the client has closed would be waited for without end.
+        wait([joining.answer for joining in self._joining.values()], _LOOK_S)
+        for slot in (*self._slots.values(), *(joining.slot for joining in self._joining.values())):
+            slot.lose(WorkerLostError("was left"))
         self._client.close()
 
     def _look(self) -> None:
@@ -232,7 +238,6 @@ class Cluster:
         while not self._slots or (self._joining and time.monotonic() < begun + _GATHER_S):
             self._look()
             if self._unfit:
-                self.close()
                 raise InputError(next(iter(self._unfit.values())))
             if not self._slots:
                 begun = time.monotonic()
