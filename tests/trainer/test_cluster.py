@@ -392,7 +392,8 @@ class _Taster:
 
     def submit(self, function, wanted, pickled, blobs):
         task = cluster.work.pickle.loads(pickled)
-        if task.pieces[0].seed == 5 and task.pieces[0].fold == 1:
+        piece = task.pieces[0]
+        if (piece.seed, piece.fold) == (5, 1) and SWEEP.configs[0].id in piece.config_ids:
             return self._slot.submit(os._exit, 3)
         return self._slot.submit(function, wanted, pickled, blobs)
 
