@@ -183,7 +183,8 @@ class Cluster:
         wait([joining.answer for joining in self._joining.values()], _LOOK_S)
         for slot in (*self._slots.values(), *(joining.slot for joining in self._joining.values())):
             slot.lose(WorkerLostError("was left"))
-        self._client.close()
+        if self._client.status == "running":  # else it would look for its scheduler, loudly
+            self._client.close()
 
     def _look(self) -> None:
         """Looks for who has left, and for who has come and can work for this process."""
