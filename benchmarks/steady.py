@@ -39,7 +39,6 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the feature table")
     parser.add_argument("--platform", default="cpu", choices=PLATFORMS)
     parser.add_argument("--mode", default="auto", choices=MODES, help="see --batching of the sweep")
-    parser.add_argument("--workers", type=int, help="see the sweep's")
     parser.add_argument("--seeds", type=int, default=1, help="trained after one seed alone")
     parser.add_argument("--floor_only", action="store_true", help="trains nothing")
     given = parser.parse_args()
@@ -48,7 +47,7 @@ def main() -> None:
     answer: dict[str, float | None] = {}
     if not given.floor_only:
         with (
-            workplace(given.platform, workers=given.workers) as place,
+            workplace(given.platform) as place,
             place.trainer(sweep, division.sizes, given.seeds, mode=given.mode) as trainer,
         ):
             answer["first_seconds"] = seconds_of(trainer, division, [0])

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from benchmarks.cluster import on_loopback
 from gtzan_jax import process
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.layout import MlpLayout
@@ -168,12 +169,9 @@ def _bytes_of(folder: str, pattern: str) -> int:
 
 def no_op_rate(count: int = 4000) -> float:
     """Returns how many tasks a second a cluster on this machine does that take no time."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from loopback import loopback
-
-    with tempfile.TemporaryDirectory() as folder, loopback(Path(folder) / "dask", 2) as started:
-        pool = Cluster(started.address)
-        while len(pool.slots()) < 2:
+    with tempfile.TemporaryDirectory() as folder, on_loopback(Path(folder), {}) as scheduler:
+        pool = Cluster(scheduler)
+        while len(pool.slots()) < _WORKERS:
             time.sleep(0.1)
         payload, running, left = bytes(2000), {}, count
         begun = time.perf_counter()

@@ -27,7 +27,7 @@ from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import work
 from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained, waves
 from gtzan_jax.trainer.trainer import Trainer
-from gtzan_jax.trainer.work import Answer, Host, Outcome, Piece, Spec, Task
+from gtzan_jax.trainer.work import Answer, Host, Piece, Spec, Task
 
 _STRIKES = 3  # workers that a task may cost
 _LOOK_S = 1.0  # after which new workers are looked for
@@ -104,22 +104,11 @@ class Crew(Trainer):
         layout: Layout,
         sizes: Sizes,
         num_runs: int = 1,
-        *,
-        chunk_size: int | None = None,
-        mode: str = "auto",
-        configs: Sequence[Config] | None = None,
+        **options: Any,
     ) -> None:
-        platform, num_devices = pool.host.platform, len(pool.host.devices)
+        platform, count = pool.host.platform, len(pool.host.devices)
         super().__init__(
-            sweep,
-            layout,
-            sizes,
-            num_runs,
-            platform=platform,
-            num_devices=num_devices,
-            chunk_size=chunk_size,
-            mode=mode,
-            configs=configs,
+            sweep, layout, sizes, num_runs, platform=platform, num_devices=count, **options
         )
         self._pool = pool
         self._planned = frozenset(self._order)
@@ -130,10 +119,7 @@ class Crew(Trainer):
         self._peaks: dict[str, int] = {}
         self._longest_s = 0.0  # that a task has taken, with its wait behind another
         plain = dataclasses.replace(sweep)  # without what it has worked out meanwhile
-        spec = Spec(
-            plain, layout, sizes, num_runs, chunk_size, mode, configs, matmul_precision,
-            platform, num_devices,
-        )  # fmt: skip
+        spec = Spec(plain, layout, sizes, num_runs, options, matmul_precision, platform, count)
         self._spec = self._packed(spec)
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
@@ -161,14 +147,16 @@ class Crew(Trainer):
         """Trains chunks, see :meth:`Trainer.run`."""
         together = waves(chunks) if self.sweep.stops_early else ([chunk] for chunk in chunks)
         groups = dict(enumerate(together))
-        sizes = {id(c.bucket): self.program_size(c.bucket, chunks) for c in _one_a_bucket(chunks)}
         items = [
-            self._item_of(number, group, folds, states or {}, keep_states, sizes)
+            self._item_of(
+                number, group, folds, states or {}, keep_states,
+                self.program_size(group[0].bucket, chunks),
+            )
             for number, group in groups.items()
-        ]
+        ]  # fmt: skip
         for number, answer in self._answers(items):
             for chunk, outcome in zip(groups.pop(number), answer.outcomes, strict=True):
-                yield _trained(chunk, outcome)
+                yield Trained(chunk, *outcome)
 
     def replicate(
         self, wanted: Sequence[Replicas], folds: Sequence[FoldArrays]
@@ -207,10 +195,10 @@ class Crew(Trainer):
         folds: Sequence[FoldArrays],
         states: Mapping[Member, Any],
         keep_states: bool,
-        sizes: Mapping[int, int],
+        size: int,
     ) -> _Item:
         first = group[0]
-        bucket, size = self.buckets.index(first.bucket), sizes[id(first.bucket)]
+        bucket = self.buckets.index(first.bucket)
         pieces = tuple(
             Piece(bucket, size, c.fold, c.seed, c.config_ids, c.first_epoch, c.epochs)
             for c in group
@@ -366,11 +354,3 @@ class _Waiting:
         if not self._items[program]:
             del self._items[program]
         return item
-
-
-def _one_a_bucket(chunks: Sequence[Chunk]) -> Iterable[Chunk]:
-    return {id(chunk.bucket): chunk for chunk in chunks}.values()
-
-
-def _trained(chunk: Chunk, outcome: Outcome) -> Trained:
-    return Trained(chunk, *outcome)

@@ -8,9 +8,9 @@ it is and whenever it came. What a task comes to does not depend on who does it.
 
 import pickle
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -49,9 +49,7 @@ class Spec:
     layout: Layout
     sizes: Sizes
     num_runs: int
-    chunk_size: int | None
-    mode: str
-    configs: Sequence[Config] | None
+    options: Mapping[str, Any]  # of a trainer: chunk_size, mode, configs
     matmul_precision: str
     platform: str
     num_devices: int
@@ -230,9 +228,7 @@ def _engine_of(spec: Spec) -> "Engine":
         spec.sizes,
         spec.num_runs,
         devices=devices,
-        chunk_size=spec.chunk_size,
-        mode=spec.mode,
-        configs=spec.configs,
+        **spec.options,
     )
 
 

@@ -435,6 +435,7 @@ def make_certificate(folder):
     return key, certificate
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="makes certificates")
 def test_a_cluster_with_tls_lets_in_who_has_its_certificate(tmp_path, short, monkeypatch):
     def have(key, certificate):
         for name, path in (("CA_FILE", certificate), ("CLIENT__CERT", certificate),
