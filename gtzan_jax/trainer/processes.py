@@ -208,6 +208,8 @@ def _started(core: int | None, warns: bool) -> "subprocess.Popen[bytes]":
     environment = {"JAX_PLATFORMS": "cpu"} | dict.fromkeys(threads, "1")
     if not warns:
         environment["PYTHONWARNINGS"] = "ignore"
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX's, imported here before us
+        environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # The package may lie beside a notebook, which looks for modules where it is.
     here = [path or "." for path in sys.path if isinstance(path, str)]
     return subprocess.Popen(  # noqa: S603

@@ -246,6 +246,15 @@ def test_a_process_that_is_lost_is_told_and_started_anew():
     assert slot.pid is None
 
 
+@pytest.mark.parametrize(("here", "there"), [("1", "3"), ("0", "0")])
+def test_a_process_is_as_quiet_as_a_command_unless_asked(monkeypatch, here, there):
+    """JAX sets the variable to 1 where it is imported first; then XLA prints pages of doubts."""
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", here)
+    slot = Process()
+    assert slot.submit(os.getenv, "TF_CPP_MIN_LOG_LEVEL").result() == there
+    slot.shutdown()
+
+
 def test_errors_come_back_in_one_line(capfd):
     slot = Process()
     with pytest.raises(InputError, match="nowhere"):
