@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Executor, Future, InvalidStateError, wait
+from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,7 +73,8 @@ class _Slot(Executor):
         with self._lock:
             self._asked[future] = asked
         future.add_done_callback(self._forget)
-        asked.add_done_callback(lambda asked: _settle(future, asked.result))
+        loop: Any = self._client.loop
+        loop.add_callback(_settle, future, asked)
         return future
 
     def lose(self, error: Exception) -> None:
@@ -89,17 +90,32 @@ class _Slot(Executor):
             self._asked.pop(future).release()
 
 
-def _settle(future: "Future[Any]", result: Callable[[], Any]) -> None:
-    """Hands on what came of a task, unless nobody waits for it any more."""
-    if future.done():
-        return
+async def _settle(future: "Future[Any]", asked: Any) -> None:
+    """Hands on what came of a task, unless nobody waits for it any more.
+
+    Runs in the client's own thread, as many times at once as there are tasks: an answer of a worker
+    that stands still is not there to be fetched. Dask's callbacks would queue behind it, in one
+    thread that the process would wait for at its end.
+    """
     value, error = None, None
     try:
-        value = result()
-    except BaseException as failure:  # as CancelledError is
+        value = await _fetched(asked)
+    except BaseException as failure:  # as a task's SystemExit is
         error = failure
     with contextlib.suppress(InvalidStateError):
         future.set_exception(error) if error else future.set_result(value)
+
+
+async def _fetched(asked: Any) -> Any:
+    """Returns what a worker has answered, or raises what it has raised."""
+    await asked.exception()
+    if asked.status != "finished":
+        return await asked.result()
+    # Not by asked.result(), which fetches together what is there at the same time.
+    told = await asked.client.scheduler.gather(keys=[asked.key])
+    if told["status"] != "OK":
+        raise WorkerLostError("was lost")  # between its answer and our question
+    return told["data"][asked.key]
 
 
 class _Joining(NamedTuple):
@@ -179,8 +195,6 @@ class Cluster:
 
     def close(self) -> None:
         """Leaves the cluster, as the end of this process does."""
-        # What is still to be fetched when the client has closed would be waited for without end.
-        wait([joining.answer for joining in self._joining.values()], _LOOK_S)
         for slot in (*self._slots.values(), *(joining.slot for joining in self._joining.values())):
             slot.lose(WorkerLostError("was left"))
         if self._client.status == "running":  # else it would look for its scheduler, loudly

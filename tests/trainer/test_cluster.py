@@ -321,6 +321,34 @@ def test_a_worker_without_a_table_is_sent_each_fold_once(tmp_path, monkeypatch):
 
 # Somebody is slow.
 
+# The first worker is stopped by whoever pickles its answer, as is done when that is fetched.
+ASKS = """
+import os, pathlib, sys, time
+from gtzan_jax.trainer.cluster import Cluster
+
+pool = Cluster(sys.argv[1])
+while len(pool.slots()) < 2:
+    time.sleep(0.1)
+still, other = pool.slots().values()
+pid = still.submit(os.getpid).result(10.0)
+stop = f"lambda _: __import__('os').kill({pid}, __import__('signal').SIGSTOP)"
+never = still.submit(eval, f"type('Stops', (), {{'__reduce__': {stop}}})()")
+while ") T " not in pathlib.Path(f"/proc/{pid}/stat").read_text():
+    time.sleep(0.1)
+print([other.submit(pow, 2, n).result(10.0) for n in range(9)], never.done())
+begun = time.monotonic()
+pool.close()
+print(time.monotonic() - begun < 5.0)
+"""
+
+
+def test_an_answer_that_is_not_fetched_holds_no_other_up(tmp_path):
+    with loopback(tmp_path / "cluster", 2) as own:
+        command = [sys.executable, "-c", ASKS, own.address]
+        asking = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert asking.stderr == ""
+    assert asking.stdout.splitlines() == [f"{[2**n for n in range(9)]} False", "True"]
+
 
 @pytest.mark.slow
 def test_a_worker_that_stands_still_holds_nobody_up(dask, tmp_path, long):
