@@ -50,6 +50,7 @@ class _Slot(Executor):
         self._client, self._address = client, address
         self._asked: dict[Future[Any], Any] = {}  # Dask's futures, which it drops when we do
         self._lock = threading.Lock()  # of the above
+        self.is_slow = False  # it was at something that others have done meanwhile
 
     def __repr__(self) -> str:
         return f"_Slot({self._address}, {len(self._asked)} tasks)"
@@ -86,6 +87,7 @@ class _Slot(Executor):
                 future.set_exception(error)
 
     def _forget(self, future: "Future[Any]") -> None:
+        self.is_slow |= future.cancelled()
         with self._lock:
             self._asked.pop(future).release()
 
@@ -119,7 +121,7 @@ async def _fetched(asked: Any) -> Any:
 
 
 class _Joining(NamedTuple):
-    """A worker that has been asked what it computes on."""
+    """A worker that has been asked what it computes on, and is handed nothing until it answers."""
 
     slot: _Slot
     answer: "Future[Host]"
@@ -161,11 +163,13 @@ class Cluster:
         return [self.place]
 
     def slots(self) -> Mapping[str, Executor]:
-        """Returns the workers that there are, and that are fit, each as an executor.
+        """Returns the workers that there are, that are fit, and that answer, each as an executor.
 
         Raises:
           RunError: the scheduler does not answer any more.
         """
+        for address in [address for address, slot in self._slots.items() if slot.is_slow]:
+            self._greet(address, self._slots.pop(address))
         if time.monotonic() - self._looked > _LOOK_S:
             known = set(self._unfit)
             self._look()
@@ -215,12 +219,14 @@ class Cluster:
             self._joining.pop(address).slot.lose(WorkerLostError("left"))
         for address in sorted(present - self._slots.keys() - self._unfit.keys()):
             if address not in self._joining:
-                slot = _Slot(self._client, address)
-                self._joining[address] = _Joining(
-                    slot, slot.submit(work.greet, process.computing())
-                )
+                self._greet(address, _Slot(self._client, address))
             if self._joining[address].answer.done():
                 self._take_in(address, *self._joining.pop(address))
+
+    def _greet(self, address: str, slot: _Slot) -> None:
+        slot.is_slow = False
+        answer = slot.submit(work.greet, process.computing())
+        self._joining[address] = _Joining(slot, answer)
 
     def _take_in(self, address: str, slot: _Slot, answer: "Future[Host]") -> None:
         """Takes a worker that has answered for one of ours, or notes why not."""

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -81,10 +81,17 @@ class _Item:
     name: str  # for messages
     blobs: tuple[str, ...] = ()  # digests that a worker has said it lacks
     lost: list[str] = field(default_factory=list)  # how workers ended that were at it
-    since: float = 0.0  # when it was handed out
 
 
-_Running = dict["Future[Answer]", tuple[str, _Item]]  # and who is at it
+class _Handed(NamedTuple):
+    """A task that a worker is at, or has waiting."""
+
+    slot: str
+    item: _Item
+    since: float  # when it was handed out
+
+
+_Running = dict["Future[Answer]", _Handed]  # in the order in which they were handed out
 
 
 class Crew(Trainer):
@@ -248,9 +255,10 @@ class Crew(Trainer):
                 for future in done:
                     if future not in running:  # the slower of two that both are done
                         continue
-                    slot, item = running.pop(future)
+                    handed = running.pop(future)
+                    item = handed.item
                     answer = self._answer_of(future, item)
-                    others = [f for f, (_, other) in running.items() if other is item]
+                    others = [f for f, other in running.items() if other.item is item]
                     if answer is None or answer.missing:
                         item.blobs = answer.missing if answer else item.blobs  # all that it lacks
                         if not others:
@@ -259,7 +267,7 @@ class Crew(Trainer):
                     for other in others:  # the slower of two
                         running.pop(other)
                         other.cancel()
-                    self._take_note(slot, item, answer)
+                    self._take_note(handed, answer)
                     left.discard(item.number)
                     yield item.number, answer
         finally:
@@ -270,33 +278,35 @@ class Crew(Trainer):
 
     def _hand_out(self, waiting: "_Waiting", running: _Running) -> None:
         slots = self._pool.slots()
-        busy = Counter(slot for slot, _ in running.values())
+        busy = Counter(handed.slot for handed in running.values())
         for depth in range(self._pool.depth):  # one to each before anyone gets a second
             for slot, executor in slots.items():
                 # The last are for whoever has nothing to do.
                 if waiting and busy[slot] <= depth and (not depth or len(waiting) > len(slots)):
                     item = waiting.take(slot, self._compiled)
-                    item.since = time.monotonic()
-                    running[self._hand(item, slot, executor)] = slot, item
+                    self._hand(running, item, slot, executor)
                     busy[slot] += 1
         idle = iter(slots.keys() - busy.keys())
         while (late := self._late(running)) and (name := next(idle, None)):
-            running[self._hand(late, name, slots[name])] = name, late
+            self._hand(running, late, name, slots[name])
 
-    def _hand(self, item: _Item, slot: str, executor: Executor) -> "Future[Answer]":
+    def _hand(self, running: _Running, item: _Item, slot: str, executor: Executor) -> None:
         self._compiled[slot].add(item.program)
         blobs = {digest: self._blobs[digest] for digest in item.blobs}
         pickled = pickle.dumps(item.task, pickle.HIGHEST_PROTOCOL)
-        return executor.submit(work.work, process.computing(), pickled, blobs)
+        future = executor.submit(work.work, process.computing(), pickled, blobs)
+        running[future] = _Handed(slot, item, time.monotonic())
 
     def _late(self, running: _Running) -> _Item | None:
-        """Returns what one worker has been at for much longer than any task has taken so far."""
-        count = Counter(item.number for _, item in running.values())
-        items = [item for _, item in running.values() if count[item.number] == 1]
-        first = min(items, key=lambda item: item.since, default=None)
-        patience = 2 * self._longest_s + self._pool.patience_s
-        late = first and self._longest_s and time.monotonic() - first.since > patience
-        return first if late else None
+        """Returns what has been waited for much longer than any task has taken so far.
+
+        Once more if need be, and each time for longer: whoever was handed it may stand still, too.
+        """
+        last = {handed.item.number: handed for handed in running.values()}
+        times = Counter(handed.item.number for handed in running.values())
+        patience, now = 2 * self._longest_s + self._pool.patience_s, time.monotonic()
+        late = (h.item for h in last.values() if now - h.since > patience * times[h.item.number])
+        return next(late, None) if self._longest_s else None
 
     def _answer_of(self, future: "Future[Answer]", item: _Item) -> Answer | None:
         """Returns an answer, or None where a worker was lost that others can stand in for."""
@@ -314,9 +324,10 @@ class Crew(Trainer):
                 ) from None
             return None
 
-    def _take_note(self, slot: str, item: _Item, answer: Answer) -> None:
+    def _take_note(self, handed: _Handed, answer: Answer) -> None:
+        slot, item, since = handed
         self.compile_wait_s += answer.compile_s / len(self._compiled)
-        self._longest_s = max(self._longest_s, time.monotonic() - item.since)
+        self._longest_s = max(self._longest_s, time.monotonic() - since)
         self._peaks[slot] = max(self._peaks.get(slot, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())
         if isinstance(item.program, int):

@@ -350,6 +350,23 @@ def test_an_answer_that_is_not_fetched_holds_no_other_up(tmp_path):
     assert asking.stdout.splitlines() == [f"{[2**n for n in range(9)]} False", "True"]
 
 
+def test_a_worker_that_others_have_stood_in_for_is_handed_nothing_until_it_answers(tmp_path):
+    with loopback(tmp_path / "cluster", 2) as own:
+        pool = Cluster(own.address)
+        wait_until(lambda: len(pool.slots()) == 2)
+        still, other = pool.slots()
+        pid = pool.slots()[still].submit(os.getpid).result(10.0)
+        os.kill(pid, signal.SIGSTOP)
+        assert pool.slots()[still].submit(pow, 2, 3).cancel()
+        for _ in range(20):
+            assert list(pool.slots()) == [other]
+            time.sleep(0.1)
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: set(pool.slots()) == {still, other})
+        assert pool.slots()[still].submit(pow, 2, 3).result(10.0) == 8
+        pool.close()
+
+
 @pytest.mark.slow
 def test_a_worker_that_stands_still_holds_nobody_up(dask, tmp_path, long):
     command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")

@@ -13,6 +13,7 @@ import warnings
 from collections import defaultdict
 from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -28,10 +29,11 @@ from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import sizes_of
+from gtzan_jax.trainer import crew as crew_module
 from gtzan_jax.trainer import platforms, work
 from gtzan_jax.trainer import processes as processes_module
 from gtzan_jax.trainer.chunk import Replicas
-from gtzan_jax.trainer.crew import Crew, _Item, _Waiting
+from gtzan_jax.trainer.crew import Crew, _Handed, _Item, _Waiting
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.processes import Process, Processes
 from gtzan_jax.trainer.workplace import workplace
@@ -356,9 +358,38 @@ def test_a_task_that_two_have_done_at_once_counts_once(undisturbed):
         [lambda _, pickled, blobs: desk.work(pickle.loads(pickled), blobs)] * 2,
     )
     with crew_of(pool=pool) as crew:
-        crew._late = lambda running: next((item for _, item in running.values()), None)
+        crew._late = lambda running: next((h.item for h in running.values()), None)
         numbers = [m for t in crew.run(crew.chunks(MEMBERS), FOLDS) for m in t.chunk.members]
     assert sorted(numbers) == sorted(undisturbed)
+
+
+def test_what_is_late_others_do_at_once_and_again_where_they_are_late_too(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(crew_module, "time", SimpleNamespace(monotonic=lambda: now))
+    pool = Scripted([])
+    pool.patience_s = 10.0
+    items = [_Item(number, "program", work.Task("", ""), "") for number in range(2)]
+    with crew_of(pool=pool) as crew:
+        crew._compiled["other"].add("program")
+        running = {Future(): _Handed("still", item, 0.0) for item in items}
+        now = 1000.0
+        assert crew._late(running) is None  # nobody knows how long a task takes
+        now = 5.0
+        crew._take_note(_Handed("other", items[0], 0.0), work.Answer())
+        now = 20.0
+        assert crew._late(running) is None
+        now = 21.0  # more than twice the five seconds and ten
+        for item in items:
+            assert crew._late(running) is item
+            running[Future()] = _Handed("other", item, now)
+        assert crew._late(running) is None
+        now = 25.0  # the other has taken four
+        crew._take_note(_Handed("other", items[0], 21.0), work.Answer())
+        assert crew._longest_s == 5.0
+        now = 61.0
+        assert crew._late(running) is None
+        now = 62.0  # two are at it, for twice as long
+        assert crew._late(running) is items[0]
 
 
 def test_a_worker_forgets_folds_of_which_there_are_too_many(monkeypatch, undisturbed):
