@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class SoundError(InputError):
+    """A sound file, or samples of one, that no features can be computed of. The others may do."""
+
+
 class RunError(RuntimeError):
     """Something went wrong that no other flag or table would have avoided.
 
