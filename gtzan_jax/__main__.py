@@ -11,6 +11,7 @@ COMMANDS = {
     "report": "writes one page on a finished sweep",
     "compare": "puts finished sweeps side by side",
     "eda": "explores the feature table",
+    "extract": "computes the feature table of a folder of songs",
     "baselines": "compares the network with classical models",
 }
 

@@ -36,7 +36,11 @@ _MAX_CHANNELS = 32
 _RATES_HZ = (2_000, 192_000)  # the least and the most; an 8-bit telephone has 8,000
 _MAX_BYTES = 2**32  # WAV's own bound
 _BLOCK = 2**20  # values that are decoded at once
-_SEEKS_EXACTLY = ("WAV", "WAVEX", "AU", "FLAC", "RF64", "W64")  # formats whose length is written
+_ESTIMATES = "MP3"  # whose length is libsndfile's guess: twice the true one and more
+_UNKNOWN_LENGTH = 2**62  # frames: libsndfile's for a FLAC that was written to a pipe
+_PROMISE = re.compile(r"^ *(?:data|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)  # bytes
+_NO_PROMISE = 2**31 - 1  # bytes or more: of a WAV that was written to a pipe
+_LEAST_SHARE = 0.99  # of the promised length; a last frame may be missing
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,10 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """
     path = Path(os.path.expanduser(path))
     try:
+        check_file(path)
+    except OSError as error:
+        raise SoundError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+    try:
         rate, samples = _decoded(path)
     except OSError as error:
         raise SoundError(f"{printable(path)}: cannot be read: {error.strerror}") from None
@@ -115,6 +123,25 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         samples, orig_sr=rate, target_sr=SAMPLE_RATE
     )
     return resampled
+
+
+def check_file(path: Path) -> None:
+    """Checks what can be said of a sound file without reading it.
+
+    Raises:
+      SoundError: it is no file, empty or too large; names it.
+      OSError: it cannot be looked at.
+    """
+    size = path.stat().st_size
+    if not path.is_file():
+        problem = "it is no file"
+    elif not size:
+        problem = "it is empty"
+    elif size > _MAX_BYTES:
+        problem = f"it has {size:,} bytes, and more than {_MAX_BYTES:,} are not read"
+    else:
+        return
+    raise SoundError(f"{printable(path)}: {problem}")
 
 
 def audio_module(name: str) -> ModuleType:
@@ -136,31 +163,33 @@ def audio_module(name: str) -> ModuleType:
 def _decoded(path: Path) -> tuple[int, NDArray[np.float32]]:
     """Returns the sample rate in Hz, and the mean of the channels."""
     soundfile = audio_module("soundfile")
-    size = path.stat().st_size
-    if not path.is_file():
-        raise SoundError("it is no file")
-    if not size:
-        raise SoundError("it is empty")
-    if size > _MAX_BYTES:
-        raise SoundError(f"it has {size:,} bytes, and more than {_MAX_BYTES:,} are not read")
     try:
-        with soundfile.SoundFile(os.fspath(path)) as sound:
-            _check_header(sound)
-            samples = _mono(sound)
-            if sound.format in _SEEKS_EXACTLY:
-                _check_whole(sound, len(samples))
-            return sound.samplerate, samples
+        sound = soundfile.SoundFile(os.fspath(path))
     except soundfile.SoundFileError as error:
-        reason = getattr(error, "error_string", str(error)).strip().rstrip(".")
-        raise SoundError(f"no sound that can be read: {_missing_header(path)}{reason}") from None
+        raise SoundError(f"no sound that can be read: {_why_not(path, error)}") from None
+    with sound:
+        _check_header(sound)
+        try:
+            samples = _mono(sound)
+        except soundfile.SoundFileError as error:
+            raise SoundError(f"damaged or truncated ({_reason(error)})") from None
+        _check_whole(sound, len(samples))
+        return sound.samplerate, samples
 
 
-def _missing_header(path: Path) -> str:
-    """Says that a file is no WAV, as which it is named."""
+def _why_not(path: Path, error: Exception) -> str:
+    """Returns why a file was not opened as sound."""
     with path.open("rb") as file:
         start = file.read(4)
-    is_wave = start in (b"RIFF", b"RIFX", b"RF64") or path.suffix.lower() != ".wav"
-    return "" if is_wave else "it has no RIFF header; "
+    if path.suffix.lower() == ".wav" and start not in (b"RIFF", b"RIFX", b"RF64"):
+        return f"it has no RIFF header ({_reason(error)})"
+    return _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+    # What libsndfile says of a file that it tried as MP3 in the end.
+    return "Format not recognised" if "does not exist" in reason else reason
 
 
 def _check_header(sound: "soundfile.SoundFile") -> None:
@@ -172,6 +201,10 @@ def _check_header(sound: "soundfile.SoundFile") -> None:
         )
     if not 1 <= sound.channels <= _MAX_CHANNELS:
         raise SoundError(f"{sound.channels:,} channels, and at most {_MAX_CHANNELS} are read")
+    if sound.format == _ESTIMATES:
+        return
+    if sound.frames >= _UNKNOWN_LENGTH:
+        raise SoundError("its header has no length; write it anew, as ffmpeg -i OLD NEW does")
     _check_length(sound.frames, sound.samplerate)
 
 
@@ -197,13 +230,13 @@ def _mono(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
 
 
 def _check_whole(sound: "soundfile.SoundFile", frames: int) -> None:
-    """Refuses a file that ends before its header says so.
+    """Refuses a file that ends long before its header says so, where a header says it.
 
     libsndfile takes what there is of a WAV or AU for its length, and notes what was promised.
     """
-    width = re.search(r"^ *(?:data|Data Size) *: (\d+) \(should be (\d+)\)", sound.extra_info, re.M)
-    share = frames / sound.frames
-    if width and int(width[1]) < 2**31 - 1:  # those that write to a pipe promise the most there is
-        share = min(share, int(width[2]) / int(width[1]))
-    if share < 1:
+    share = 1.0 if sound.format == _ESTIMATES else frames / sound.frames
+    noted = _PROMISE.search(sound.extra_info)
+    if noted and int(noted[1]) < _NO_PROMISE:
+        share = min(share, int(noted[2]) / int(noted[1]))
+    if share < _LEAST_SHARE:
         raise SoundError(f"truncated: it ends after {100 * share:.0f} % of what its header says")

@@ -44,7 +44,7 @@ FILE_NAME_3 = "features_3_sec.csv"
 SAMPLES = ("sample", "sample3")
 """The sources of the embedded synthetic tables: of songs, and of their chunks."""
 
-CHUNK = re.compile(r"(?P<song>.+\.(?:\d{5}|sample\d\d))\.(?P<chunk>\d{1,2})(?:\.\w+)?", re.ASCII)
+CHUNK = re.compile(r"(?P<song>.+\.(?:\d{5}|sample\d\d))\.(?P<chunk>\d{1,3})(?:\.\w+)?", re.ASCII)
 """The name of a chunk: blues.00000.wav is a song, blues.00000.3.wav a chunk of it.
 
 Five digits before the chunk's number, or the sample's stand-in for them: years and versions, as in

@@ -93,7 +93,7 @@ class SweepProgress(_Bar):
 class _StateColumn(ProgressColumn):
     """The state as a column, read anew each time the bar is drawn."""
 
-    def __init__(self, progress: SweepProgress) -> None:
+    def __init__(self, progress: "SweepProgress | SongsProgress") -> None:
         super().__init__()
         self._progress = progress
 
@@ -123,3 +123,37 @@ class PartsProgress(_Bar):
         if self.disable and not self._left[part]:
             seconds = time.perf_counter() - self._started
             print(f"  {done}/{self._total} steps; {seconds:.0f} s; {part} done", flush=True)
+
+
+class SongsProgress(_Bar):
+    """Shows how many songs are done, and how long the others will take.
+
+    Without a bar, a line is printed after every eighth of the songs.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._done = self._new = 0
+        super().__init__(total, _StateColumn(self))
+
+    def take(self, is_new: bool = True) -> None:
+        """Takes in a song; ``is_new``: it took time, and was not kept from before or refused."""
+        before, self._done = self._done, self._done + 1
+        self._new += is_new
+        self.update(self._task, completed=self._done)
+        if self.disable and before * 8 // self._total != self._done * 8 // self._total:
+            print(f"  {self._done:,}/{self._total:,} songs; {self.state()}", flush=True)
+
+    def state(self) -> str:
+        """Returns the line behind the bar."""
+        if not self._new:
+            return "begins"
+        seconds = (time.perf_counter() - self._started) / self._new
+        left = seconds * (self._total - self._done)
+        return f"{1 / seconds:.1f} songs/s; {_duration(left)} left"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

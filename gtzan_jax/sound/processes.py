@@ -1,0 +1,104 @@
+"""Many sound files at once, each process at one: a file that ends its process costs only itself.
+
+joblib's loky starts the processes, and does not import the caller's script in them. Each is an
+executor of its own, because an executor breaks as a whole and does not say which file it was at.
+"""
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+from gtzan_jax.errors import InputError, SoundError
+from gtzan_jax.sound.rows import Rows, rows_of
+from gtzan_jax.text import printable
+
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+
+
+def rows_of_many(
+    paths: Iterable[Path], chunked: bool, workers: int
+) -> Iterator[tuple[Path, Rows | SoundError]]:
+    """Computes the features of sound files and yields each file's when they are there.
+
+    Args:
+      paths: the files; a few are taken in advance.
+      chunked: as for ``rows.rows_of``.
+      workers: processes, with one thread each.
+
+    Yields:
+      the path, and its rows or why there are none, in any order.
+
+    Raises:
+      InputError: the packages that read sound are not installed.
+    """
+    idle = [_executor() for _ in range(workers)]
+    busy: dict[Future[Rows], tuple[Path, Any]] = {}
+    left = iter(paths)
+    try:
+        while True:
+            while idle and (path := next(left, None)) is not None:
+                executor = idle.pop()
+                busy[executor.submit(rows_of, path, chunked)] = path, executor
+            if not busy:
+                return
+            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                path, executor = busy.pop(future)
+                found, is_alive = _outcome(future, path)
+                idle.append(executor if is_alive else _executor())
+                yield path, found
+    finally:
+        for executor in (*idle, *(executor for _, executor in busy.values())):
+            executor.shutdown(kill_workers=True)
+
+
+def _outcome(future: "Future[Rows]", path: Path) -> tuple[Rows | SoundError, bool]:
+    """Returns what came of a file, and whether its process is still there."""
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    try:
+        return future.result(), True
+    except SoundError as error:
+        return error, True
+    except InputError:
+        raise
+    except BrokenProcessPool as error:
+        told = re.search(r"SIG[A-Z]+", str(error))
+        how = f" by {told[0]}" if told else ""
+        return SoundError(
+            f"{printable(path)}: its process was ended{how}, as by a damaged file or for want of "
+            "memory"
+        ), False
+    except Exception as error:  # a decoder may raise anything, and other files may do
+        return SoundError(f"{printable(path)}: {type(error).__name__}: {printable(error)}"), True
+
+
+def _executor() -> Any:
+    from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=_ONE_THREAD)
+
+
+def _begin(command: int) -> None:
+    """Prepares a process: it leaves Ctrl-C to the command, prints nothing, and does not outlive it.
+
+    Args:
+      command: the number of the process that this one works for.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders in C write what they think there
+    threading.Thread(target=_end_with, args=(command,), daemon=True).start()
+
+
+def _end_with(command: int) -> None:
+    """Ends this process soon after another has; loky's wait for work for ever."""
+    while os.name != "posix" or os.getppid() == command:
+        time.sleep(1)
+    os._exit(0)
