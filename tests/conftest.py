@@ -27,13 +27,15 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
-NEEDS = ("table", "browser", "torch")
+NEEDS = ("table", "browser", "torch", "sound")
 """What tests skip without, unless GTZAN_JAX_REQUIRE names it: then they fail."""
 
 REAL_TABLES = (
     ROOT / "data" / "features_30_sec.csv",
     ROOT.parent / "shared" / "data" / "features_30_sec.csv",
 )
+
+REAL_SONGS = (ROOT / "data" / "audio", ROOT.parent / "shared" / "data" / "audio")
 
 
 def pytest_configure() -> None:
@@ -65,6 +67,15 @@ def real_table_path() -> Path:
         if path.is_file():
             return path
     without("table", "needs the real table, which may not be redistributed, at data/")
+
+
+@pytest.fixture(scope="session")
+def real_songs() -> Path:
+    """A folder of some of GTZAN's songs; skips where there is none, or fails where required."""
+    for folder in REAL_SONGS:
+        if folder.is_dir():
+            return folder
+    without("sound", "needs songs of GTZAN, which may not be redistributed, at data/audio/")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -59,7 +59,7 @@ def test_a_table_that_is_required_is_found(repository, place):
 def test_a_misspelt_need_is_refused(repository):
     code, line = outcome(repository, "tabel browser")
     assert code == pytest.ExitCode.USAGE_ERROR
-    assert "GTZAN_JAX_REQUIRE: tabel is none of table, browser, torch" in line
+    assert "GTZAN_JAX_REQUIRE: tabel is none of table, browser, torch, sound" in line
 
 
 def ending(function):
@@ -96,12 +96,15 @@ def test_all_needs_are_known():
         (["repository"], ["chromium"], "table"),
         (["shared"], [], "table"),
         ([], ["chromium", "chromedriver"], "browser"),
+        (["repository/data/audio"], [], "sound"),
+        (["shared/data/audio", "shared"], [], "table sound"),
         (["repository", "shared"], ["chromium", "chromedriver"], "table browser"),
     ],
 )
 def test_continuous_integration_requires_what_there_is(repository, places, programs, needs):
     for place in places:
-        put_table(repository.parent / place)
+        folder = repository.parent / place
+        folder.mkdir(parents=True) if folder.name == "audio" else put_table(folder)
     (repository / "bin").mkdir()
     for name in programs:
         (repository / "bin" / name).write_text("#!/bin/sh\n")

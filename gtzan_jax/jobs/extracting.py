@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gtzan_jax.errors import InputError, Interrupted, RunError, SoundError
 from gtzan_jax.files import digest, write_csv
 from gtzan_jax.rundir.directory import check_place
-from gtzan_jax.sound.files import Song, check_file, songs_in
+from gtzan_jax.sound.files import NO_GENRE, Song, check_file, songs_in
 from gtzan_jax.sound.kept import Kept
 from gtzan_jax.sound.processes import rows_of_many
 from gtzan_jax.sound.rows import Rows, check_names, made_by, names_of
@@ -71,7 +71,7 @@ def extract(
     _check_output(output, overwrite)
     songs = songs_in(folder)
     kept = Kept(output, made_by(chunked))
-    print(f"{counted(len(songs), 'sound file')} in {printable(folder)}", flush=True)
+    _tell_what_is_there(songs, folder)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         rows, failures = _compute(songs, kept, chunked, workers or usable_cores())
@@ -103,6 +103,16 @@ def _check_output(output: Path, overwrite: bool) -> None:
     check_place(output.parent, flag="--output")
 
 
+def _tell_what_is_there(songs: list[Song], folder: str | os.PathLike[str]) -> None:
+    print(f"{counted(len(songs), 'sound file')} in {printable(folder)}", flush=True)
+    astray = [song for song in songs if song.label == NO_GENRE]
+    if astray:
+        messages.warn(
+            f"{counted(len(astray), 'song')}, such as {astray[0].name}, in no genre's folder: "
+            f"the label is {NO_GENRE!r}"
+        )
+
+
 def _compute(
     songs: list[Song], kept: Kept, chunked: bool, workers: int
 ) -> tuple[dict[Path, Rows], dict[Path, SoundError]]:
@@ -110,27 +120,27 @@ def _compute(
     rows: dict[Path, Rows] = {}
     failures: dict[Path, SoundError] = {}
     digests: dict[Path, str] = {}
-
-    def fail(path: Path, error: SoundError) -> None:
-        failures[path] = error
-        messages.warn(str(error))
-        progress.take(is_new=False)
-
-    def not_done() -> Iterator[Path]:
-        for song in songs:
-            try:
-                check_names(song)
-                digests[song.path] = _digest(song.path)
-            except SoundError as error:
-                fail(song.path, error)
-                continue
-            if (there := kept.find(digests[song.path])) is None:
-                yield song.path
-            else:
-                rows[song.path] = there
-                progress.take(is_new=False)
-
     with SongsProgress(len(songs)) as progress:
+
+        def fail(path: Path, error: SoundError) -> None:
+            failures[path] = error
+            messages.warn(str(error))
+            progress.take(is_new=False)
+
+        def not_done() -> Iterator[Path]:
+            for song in songs:
+                try:
+                    check_names(song)
+                    digests[song.path] = _digest(song.path)
+                except SoundError as error:
+                    fail(song.path, error)
+                    continue
+                if (there := kept.find(digests[song.path])) is None:
+                    yield song.path
+                else:
+                    rows[song.path] = there
+                    progress.take(is_new=False)
+
         for path, found in rows_of_many(not_done(), chunked, min(workers, len(songs))):
             if isinstance(found, SoundError):
                 fail(path, found)

@@ -6,6 +6,7 @@ last whole hop and have zeros behind it. What several features need is computed 
 row by row, for which scipy has a faster way than in two dimensions; neither changes a bit.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ MIN_SAMPLES = 2_048
 """Samples of a frame, without which there is no spectrum."""
 
 _CHUNK_STEP = 66_150  # samples from one chunk's first to the next one's
+_LARGEST = 1e6  # of samples; powers of spectra must be float32
 _NUM_MFCC = 20
 _KERNEL = 31  # frames, or bins, that a median is of
 
@@ -37,19 +39,19 @@ def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
       over time (of the chroma and each MFCC over its values), and the tempo in beats a minute.
 
     Raises:
-      SoundError: the samples are too few, or too large to compute with.
+      SoundError: the samples are too few or too large, or one is no number.
       InputError: librosa is not installed.
     """
     if len(samples) < MIN_SAMPLES:
         raise SoundError(
             f"too short: {len(samples):,} samples, and at least {MIN_SAMPLES:,} needed"
         )
-    with np.errstate(over="ignore", invalid="ignore"):
+    if not np.abs(samples).max() <= _LARGEST:  # nor is NaN
+        raise SoundError(f"a sample is larger than {_LARGEST:,.0f} times full scale")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # librosa's of a sound without any pitch
         before, tempo, after = _series(samples)
-        features = np.array([*_moments(before), tempo, *_moments(after)])
-    if not np.isfinite(features).all():
-        raise SoundError("its samples are too large to compute with")
-    return features
+    return np.array([*_moments(before), tempo, *_moments(after)])
 
 
 def chunks_of(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -75,10 +77,9 @@ def _series(samples: NDArray[np.float32]) -> tuple[list[Any], float, list[Any]]:
     stft = librosa.stft(samples, pad_mode="reflect")
     magnitude = np.abs(stft)
     power = magnitude**2
-    tuning = librosa.estimate_tuning(S=power, **rate) if samples.any() else 0.0
     mel = librosa.power_to_db(feature.melspectrogram(S=power, **rate))
     before = [
-        feature.chroma_stft(S=power, tuning=tuning, **rate),
+        feature.chroma_stft(S=power, **rate),
         feature.rms(y=samples, pad_mode="reflect"),
         feature.spectral_centroid(S=magnitude, **rate),
         feature.spectral_bandwidth(S=magnitude, **rate),

@@ -55,9 +55,10 @@ class Song:
 def songs_in(folder: str | os.PathLike[str]) -> list[Song]:
     """Finds the sound files of a folder, at any depth, sorted by name.
 
-    The genre is the folder's subfolder that a song lies in, at any depth. A song that lies in no
-    subfolder has the genre that its name begins with, if GTZAN would call it so, else
-    ``NO_GENRE``. Neither links nor what is hidden are followed.
+    The genre of a song is the name of the folder's subfolder that it lies in, at any depth. A song
+    that is called as GTZAN's are, ``rock.00000.wav``, has the genre that it is called after, if it
+    lies in a folder of that name or in no subfolder at all. Any other song that lies in no
+    subfolder has the genre ``NO_GENRE``. Neither links nor what is hidden are followed.
 
     Raises:
       InputError: the folder cannot be looked into, or holds no sound file.
@@ -89,11 +90,11 @@ def _sound_files(root: Path) -> Iterator[Path]:
 
 def _song(root: Path, path: Path) -> Song:
     place = path.relative_to(root)
+    folders = place.parts[:-1]
     gtzan = GTZAN_NAME.fullmatch(path.stem)
-    own = gtzan["genre"] if gtzan else NO_GENRE
-    label = place.parts[0] if len(place.parts) > 1 else own
-    is_gtzan = gtzan is not None and gtzan["genre"] == label
-    return Song(path, path.name if is_gtzan else place.as_posix(), label)
+    if gtzan and (not folders or gtzan["genre"] in folders):
+        return Song(path, path.name, gtzan["genre"])
+    return Song(path, place.as_posix(), folders[0] if folders else NO_GENRE)
 
 
 def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
@@ -195,6 +196,8 @@ def _reason(error: Exception) -> str:
 def _check_header(sound: "soundfile.SoundFile") -> None:
     """Refuses what a header says that no song has, before memory is taken for it."""
     low, high = _RATES_HZ
+    if sound.format == "RAW":  # libsndfile takes anything called .au for the oldest telephones'
+        raise SoundError("no sound that can be read: it has no header")
     if not low <= sound.samplerate <= high:
         raise SoundError(
             f"a sample rate of {sound.samplerate:,} Hz; it must be {low:,} to {high:,} Hz"

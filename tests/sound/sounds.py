@@ -1,0 +1,31 @@
+"""Sounds made up for tests."""
+
+import numpy as np
+import soundfile
+
+from gtzan_jax.sound.files import SAMPLE_RATE
+
+
+def tone(seconds=2.0, hertz=1000.0, amplitude=0.5, rate=SAMPLE_RATE):
+    """A sine, (samples,) float32."""
+    time = np.arange(round(seconds * rate)) / rate
+    return (amplitude * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+def noise(samples, seed=0, amplitude=0.1):
+    """White noise, (samples,) float32."""
+    return (amplitude * np.random.default_rng(seed).normal(size=samples)).astype(np.float32)
+
+
+def clicks(count, every):
+    """Clicks of 64 samples, one each ``every`` samples."""
+    click = np.zeros(every, np.float32)
+    click[:64] = noise(64)
+    return np.tile(click, count)
+
+
+def write(path, samples, rate=SAMPLE_RATE, **options):
+    """Writes a sound file; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, **options)
+    return path

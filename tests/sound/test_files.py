@@ -1,0 +1,303 @@
+"""Which songs a folder has, and the samples of whatever may be in them."""
+
+import os
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+from sounds import noise, tone, write
+
+from gtzan_jax.errors import InputError, SoundError
+from gtzan_jax.sound import files as module
+from gtzan_jax.sound.files import SAMPLE_RATE, read, songs_in
+
+
+def test_samples_are_those_of_the_file(tmp_path):
+    integers = np.random.default_rng(0).integers(-(2**15), 2**15, 5000).astype(np.int16)
+    samples = read(write(tmp_path / "a.wav", integers))
+    assert samples.dtype == np.float32
+    np.testing.assert_array_equal(samples, integers / np.float32(2**15))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6])
+def test_channels_are_averaged(tmp_path, channels):
+    samples = noise(4000 * channels).reshape(4000, channels)
+    path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
+    np.testing.assert_allclose(read(path), samples.mean(axis=1), atol=1e-7)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 44_100, 48_000, 96_000, 192_000])
+def test_other_rates_are_resampled(tmp_path, rate):
+    path = write(tmp_path / "a.wav", tone(1.0, hertz=440, rate=rate), rate)
+    samples = read(path)
+    assert len(samples) == SAMPLE_RATE
+    inner = slice(500, -500)  # the ends ring
+    np.testing.assert_allclose(samples[inner], tone(1.0, hertz=440)[inner], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error"),
+    [
+        ("a.wav", {"subtype": "PCM_U8"}, 1 / 127),
+        ("a.wav", {"subtype": "PCM_24"}, 1e-6),
+        ("a.wav", {"subtype": "FLOAT"}, 0),
+        ("a.wav", {"subtype": "ULAW"}, 0.02),
+        ("a.wav", {"format": "RF64"}, 1e-4),
+        ("a.wav", {"format": "WAVEX"}, 1e-4),
+        ("a.au", {}, 1e-4),
+        ("a.flac", {}, 1e-4),
+        ("a.ogg", {}, 0.05),
+        ("a.mp3", {}, 0.05),
+        ("A.FLAC", {}, 1e-4),
+    ],
+)
+def test_every_format_comes_back(tmp_path, name, options, error):
+    samples = tone(2.0, hertz=440)
+    found = read(write(tmp_path / name, samples, **options))
+    assert len(found) == len(samples)
+    inner = slice(2000, -2000)
+    np.testing.assert_allclose(found[inner], samples[inner], atol=error)
+
+
+def test_a_long_file_is_decoded_in_blocks(tmp_path, monkeypatch):
+    samples = noise(20_000).reshape(10_000, 2)
+    path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
+    whole = read(path)
+    monkeypatch.setattr(module, "_BLOCK", 1000)
+    np.testing.assert_array_equal(read(path), whole)
+
+
+SOUND = noise(8_000)
+
+
+@pytest.fixture
+def wave(tmp_path):
+    """The bytes of a WAV of 16-bit samples."""
+    return write(tmp_path / "good.wav", SOUND).read_bytes()
+
+
+def at(content, mark, offset, kind, value):
+    """Changes a number, ``offset`` bytes behind a mark."""
+    place = content.index(mark) + len(mark) + offset
+    packed = struct.pack(kind, value)
+    return content[:place] + packed + content[place + len(packed) :]
+
+
+BAD_WAVES = {
+    "empty": (lambda _: b"", "it is empty"),
+    "text": (lambda _: b"no sound at all\n" * 50, "it has no RIFF header"),
+    "no RIFF header": (lambda wave: b"\0" * 12 + wave[12:], "it has no RIFF header"),
+    "the header alone": (lambda wave: wave[:44], "truncated|no samples"),
+    "half a header": (lambda wave: wave[:30], "no sound that can be read"),
+    "half of it": (lambda wave: wave[: len(wave) // 2], "truncated: it ends after 50 %"),
+    "promises 2 GB": (lambda wave: at(wave, b"data", 0, "<I", 2**31 - 9), "truncated"),
+    "no samples": (lambda wave: at(wave, b"data", 0, "<I", 0), "it has no samples"),
+    "0 Hz": (lambda wave: at(wave, b"fmt ", 8, "<I", 0), "no sound that can be read"),
+    "1 Hz": (lambda wave: at(wave, b"fmt ", 8, "<I", 1), "a sample rate of 1 Hz"),
+    "2 GHz": (lambda wave: at(wave, b"fmt ", 8, "<I", 2**31 - 1), "a sample rate of 2,147,483,647"),
+    "no channels": (lambda wave: at(wave, b"fmt ", 6, "<H", 0), "no sound that can be read"),
+    "100 channels": (lambda wave: at(wave, b"fmt ", 6, "<H", 100), "100 channels"),
+    "65,535 channels": (lambda wave: at(wave, b"fmt ", 6, "<H", 65_535), "no sound that can"),
+    "an unknown encoding": (lambda wave: at(wave, b"fmt ", 4, "<H", 0x7777), "no sound that can"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("edit", "reason"), BAD_WAVES.values(), ids=BAD_WAVES)
+def test_a_bad_wave_is_refused_on_one_line(tmp_path, wave, edit, reason):
+    path = tmp_path / "bad.wav"
+    path.write_bytes(edit(wave))
+    with pytest.raises(SoundError, match=reason) as caught:
+        read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("size", [2**31 - 1, 2**32 - 1])
+def test_a_wave_that_was_written_to_a_pipe_promises_nothing(tmp_path, wave, size):
+    path = tmp_path / "piped.wav"
+    path.write_bytes(at(wave, b"data", 0, "<I", size))
+    assert len(read(path)) == len(SOUND)
+
+
+def test_a_wave_without_its_last_samples_is_whole_enough(tmp_path, wave):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wave[:-20])
+    assert len(read(path)) == len(SOUND) - 10
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_no_numbers_are_refused(tmp_path, value):
+    path = write(tmp_path / "a.wav", np.array([0, value, 0], np.float32), subtype="FLOAT")
+    with pytest.raises(SoundError, match="a sample is no finite number"):
+        read(path)
+
+
+def test_no_samples_and_one_sample(tmp_path):
+    with pytest.raises(SoundError, match="no samples"):
+        read(write(tmp_path / "none.wav", np.zeros(0, np.float32)))
+    assert read(write(tmp_path / "one.wav", np.zeros(1, np.float32))).shape == (1,)
+
+
+@pytest.mark.parametrize("suffix", ["mp3", "ogg", "flac", "au"])
+@pytest.mark.parametrize(
+    "content", [b"", b"no sound\n" * 99, b"\0" * 999, b"\xff\xfb\x90\x64" * 99]
+)
+def test_other_formats_are_refused_as_well(tmp_path, suffix, content):
+    path = tmp_path / f"bad.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(
+        SoundError, match=r"bad\.\w+: (it is empty|no sound|damaged|it has no)"
+    ) as c:
+        read(path)
+    assert "does not exist" not in str(c.value)
+
+
+@pytest.mark.parametrize("suffix", ["flac", "au"])  # an Ogg or MP3 just has what it has
+def test_a_file_that_ends_early_is_refused(tmp_path, suffix):
+    path = write(tmp_path / f"a.{suffix}", noise(5 * SAMPLE_RATE))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 3])
+    with pytest.raises(SoundError):
+        read(path)
+
+
+def flac_of(path, frames):
+    """Writes a FLAC whose header says that it has so many samples."""
+    content = bytearray(write(path, SOUND).read_bytes())
+    content[21] = content[21] & 0xF0 | frames >> 32
+    content[22:26] = struct.pack(">I", frames & 0xFFFFFFFF)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        (2**36 - 1, "51,942 minutes long, and at most 20"),
+        (2 * len(SOUND), "damaged or truncated"),
+        (0, "its header has no length"),
+    ],
+)
+def test_a_flac_that_promises_what_is_not_there(tmp_path, frames, reason):
+    with pytest.raises(SoundError, match=reason):
+        read(flac_of(tmp_path / "a.flac", frames))
+
+
+def test_a_long_mp3_is_refused_by_what_is_in_it(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.mp3", noise(2 * SAMPLE_RATE))
+    assert len(read(path)) == 2 * SAMPLE_RATE
+    monkeypatch.setattr(module, "MAX_MINUTES", 1 / 60)
+    with pytest.raises(SoundError, match="minutes long"):
+        read(path)
+
+
+def test_an_mp3_without_its_first_frame_is_read(tmp_path):
+    """Without the frame that tells the length, libsndfile guesses far more than there is."""
+    samples = np.concatenate([np.zeros(4 * SAMPLE_RATE, np.float32), noise(SAMPLE_RATE)])
+    path = write(tmp_path / "a.mp3", samples, bitrate_mode="VARIABLE", compression_level=0.1)
+    content = path.read_bytes()
+    start = next(place for place in range(40, 2000) if content[place : place + 2] == b"\xff\xf3")
+    path.write_bytes(content[start:])
+    assert soundfile.info(path).frames > 1.2 * len(samples)
+    assert len(read(path)) == pytest.approx(len(samples), rel=0.05)
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    for path in (tmp_path, tmp_path / "pipe.wav", "/dev/zero"):
+        with pytest.raises(SoundError, match="it is no file"):
+            read(path)
+    with pytest.raises(SoundError, match=r"gone\.wav: cannot be read: No such file"):
+        read(tmp_path / "gone.wav")
+
+
+def test_a_sparse_terabyte_is_not_read(tmp_path):
+    path = tmp_path / "large.wav"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(SoundError, match="1,099,511,627,776 bytes"):
+        read(path)
+
+
+def test_a_name_means_nothing_to_a_terminal(tmp_path):
+    path = tmp_path / "a\x1b[31m\nb.wav"
+    path.write_bytes(b"x")
+    with pytest.raises(SoundError) as caught:
+        read(path)
+    assert str(caught.value).isprintable()
+
+
+def test_without_soundfile_the_remedy_is_said(tmp_path, wave, monkeypatch):
+    (tmp_path / "a.wav").write_bytes(wave)
+    monkeypatch.setitem(__import__("sys").modules, "soundfile", None)
+    with pytest.raises(InputError, match=r"soundfile.*pip install -e '\.\[audio\]'") as caught:
+        read(tmp_path / "a.wav")
+    assert not isinstance(caught.value, SoundError)
+
+
+def put(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def found(folder):
+    return [(song.name, song.label) for song in songs_in(folder)]
+
+
+def test_gtzans_layout_gives_gtzans_names(tmp_path):
+    put(tmp_path, "blues/blues.00000.wav", "blues/blues.00001.au", "jazz/jazz.00000.wav")
+    expected = [
+        ("blues.00000.wav", "blues"),
+        ("blues.00001.au", "blues"),
+        ("jazz.00000.wav", "jazz"),
+    ]
+    assert found(tmp_path) == expected
+    put(tmp_path / "Data" / "genres_original", *(f"{g}/{n}" for n, g in expected))
+    assert found(tmp_path / "Data") == expected  # as Kaggle packs it
+    put(tmp_path / "flat", *(name for name, _ in expected))
+    assert found(tmp_path / "flat") == expected
+
+
+def test_other_songs_have_the_genre_of_the_first_folder(tmp_path):
+    put(tmp_path, "rock/a/b/1.MP3", "rock/2.flac", "rock/jazz.00000.wav", "jazz/2.flac", "3.ogg")
+    assert found(tmp_path) == [
+        ("3.ogg", "unknown"),
+        ("jazz/2.flac", "jazz"),
+        ("rock/2.flac", "rock"),
+        ("rock/a/b/1.MP3", "rock"),
+        ("rock/jazz.00000.wav", "rock"),
+    ]
+
+
+def test_only_plain_sound_files_are_taken(tmp_path):
+    put(
+        tmp_path / "music",
+        "rock/a.wav",
+        "rock/notes.txt",
+        "rock/.b.wav",
+        ".trash/c.wav",
+        "rock/wav",
+    )
+    put(tmp_path / "elsewhere", "d.wav")
+    (tmp_path / "music" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "music" / "rock" / "link.wav").symlink_to(tmp_path / "elsewhere" / "d.wav")
+    (tmp_path / "music" / "rock" / "circle").symlink_to(tmp_path / "music")
+    (tmp_path / "music" / "rock" / "folder.wav").mkdir()
+    os.mkfifo(tmp_path / "music" / "rock" / "pipe.wav")
+    assert found(tmp_path / "music") == [("rock/a.wav", "rock")]
+    (tmp_path / "way").symlink_to(tmp_path / "music")
+    assert found(tmp_path / "way") == [("rock/a.wav", "rock")]  # the folder itself may be a link
+
+
+def test_a_folder_without_songs_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"holds no sound file \(\.wav, \.au"):
+        songs_in(tmp_path)
+    with pytest.raises(InputError, match="is no folder"):
+        songs_in(tmp_path / "gone")
+    put(tmp_path, "a.wav")
+    with pytest.raises(InputError, match="is no folder"):
+        songs_in(tmp_path / "a.wav")
