@@ -70,6 +70,12 @@ def test_only_models_and_trainer_import_jax(path):
             assert not list(imports(path, library))
 
 
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_what_reads_sound_is_imported_by_name_where_it_is_needed(path):
+    for library in ("librosa", "soundfile"):
+        assert not list(imports(path, library))
+
+
 def test_nothing_imports_the_assignment_but_the_reports_assembly():
     guests = {
         module_name(path)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.views import progress as module
-from gtzan_jax.views.progress import PartsProgress, SweepProgress
+from gtzan_jax.views.progress import PartsProgress, SongsProgress, SweepProgress
 
 SWEEP = make_sweep()
 
@@ -85,3 +85,28 @@ def test_a_job_in_parts_tells_each_part(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(";")[0] for line in lines] == ["  2/5 steps", "  5/5 steps"]
     assert lines[1].endswith("second done")
+
+
+def test_songs_have_a_line_each_eighth_with_the_time_that_is_left(capsys, monkeypatch):
+    clock = SimpleNamespace(perf_counter=lambda: clock.now, now=0.0)
+    monkeypatch.setattr(module, "time", clock)
+    with SongsProgress(1000) as progress:
+        assert progress.state() == "begins"
+        for number in range(1000):
+            if number < 100:
+                progress.take(is_new=False)  # kept from before
+            else:
+                clock.now += 0.5
+                progress.take()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 8
+    assert lines[0] == "  125/1,000 songs; 2.0 songs/s; 7 min left"
+    assert lines[-1] == "  1,000/1,000 songs; 2.0 songs/s; 0 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5_000, "83 min"), (7_500, "2 h 05 min")],
+)
+def test_durations_have_two_figures(seconds, text):
+    assert module._duration(seconds) == text
