@@ -1,9 +1,9 @@
 """The table's 57 features of a sound, as GTZAN's table was made.
 
-The table's maker took librosa's defaults of 2019. Two have changed since, and are as they were
-here: spectrograms are padded by reflection; the harmonic and the percussive waveform end with the
-last whole hop and have zeros behind it. What several features need is computed once, and medians
-row by row, for which scipy has a faster way than in two dimensions; neither changes a bit.
+Two things are as they were in the maker's older librosa: spectrograms are padded by reflection, and
+the harmonic and the percussive waveform end with the last whole hop and have zeros behind it. What
+several features need is computed once, and medians row by row, for which scipy has a faster way
+than in two dimensions; neither changes a bit. docs/sound.md has what each of it amounts to.
 """
 
 import warnings
