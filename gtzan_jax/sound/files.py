@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,7 @@ def _sound_files(root: Path) -> Iterator[Path]:
         for name in names:
             path = Path(folder, name)
             is_sound = path.suffix.lower() in SUFFIXES and not name.startswith(".")
-            if is_sound and stat.S_ISREG(path.lstat().st_mode):
+            if is_sound and path.is_file() and not path.is_symlink():
                 yield path
 
 
