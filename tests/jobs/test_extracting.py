@@ -276,7 +276,7 @@ def start(folder):
     process = subprocess.Popen(
         [sys.executable, "-m", "gtzan_jax.extract", "music", "--output=t.csv", "--workers=2"],
         cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
     )  # fmt: skip
     for _ in range(1200):
         if part.exists() and len(part.read_text().splitlines()) >= before + 2:
@@ -309,12 +309,16 @@ def test_a_killed_command_goes_on_and_leaves_nobody_behind(tmp_path, computed):
         process = start(tmp_path)
         workers = workers_of(process.pid)
         assert len(workers) == 2
-        process.send_signal(number)
+        if number == signal.SIGINT:
+            os.killpg(process.pid, number)  # as Ctrl-C, which reaches the workers, too
+        else:
+            process.send_signal(number)
         _, err = process.communicate(timeout=60)
         if number == signal.SIGINT:
             assert process.returncode == 130
             assert "what is done is kept in t.csv.part; go on with\n  python -m gtzan_jax" in err
             assert "Traceback" not in err
+            assert "its process was ended" not in err
         for _ in range(100):
             if not any(worker.exists() for worker in workers):
                 break
