@@ -19,6 +19,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from gtzan_jax.models import threefry
+from gtzan_jax.models.attribution import Attributions, integrated_gradients
 from gtzan_jax.models.family import Array, Key, Tree
 from gtzan_jax.models.layout import MlpLayout, Structure, layer_names
 from gtzan_jax.space.config import Config
@@ -319,7 +320,7 @@ def _truncated_normal(uniform: jax.Array) -> jax.Array:
     return math.sqrt(2) * jax.scipy.special.erfinv(inside * uniform)
 
 
-def probabilities(
+def log_probabilities(
     params: Mapping[str, np.ndarray],
     x: np.ndarray,
     activation: str,
@@ -327,7 +328,9 @@ def probabilities(
     songs: np.ndarray | None = None,
     num_songs: int = 0,
 ) -> np.ndarray:
-    """Returns the classes' probabilities of each row, or of each song by the mean of their logs.
+    """Returns the logarithms of the classes' probabilities, float32, of each row or each song.
+
+    Those of a song are the means of its rows', normalised.
 
     Args:
       params: by name, see :meth:`MlpFamily.kept`.
@@ -338,26 +341,61 @@ def probabilities(
       num_songs: that there are.
     """
     chosen = Activation.of(activation, slope, {activation})
-    return np.asarray(_probabilities(dict(params), x, chosen, songs, num_songs))
+    return np.asarray(_log_probabilities(dict(params), x, chosen, songs, num_songs))
 
 
 @functools.partial(jax.jit, static_argnames="num_songs")
-def _probabilities(
+def _log_probabilities(
     params: Mapping[str, jax.Array],
     x: jax.Array,
     activation: Activation,
     songs: jax.Array | None = None,
     num_songs: int = 0,
 ) -> jax.Array:
-    """Compiles :func:`probabilities`."""
-    none = np.zeros(0)
-    traced = Traced(scales=none, units=none, dropout=none, activation=activation)
-    logits = MlpFamily().apply(_nested(params), x, traced, None)
+    """Compiles :func:`log_probabilities`."""
+    logits = _logits(params, x, activation)
     if songs is not None:
         rows = jax.ops.segment_sum(jnp.ones_like(songs, jnp.float32), songs, num_songs)
         votes = jax.ops.segment_sum(jax.nn.log_softmax(logits), songs, num_songs)
         logits = votes / rows[:, None]
-    return jax.nn.softmax(logits)
+    return jax.nn.log_softmax(logits)
+
+
+def song_attributions(
+    params: Mapping[str, np.ndarray],
+    x: np.ndarray,
+    activation: str,
+    slope: float,
+    label: int,
+    temperature: float,
+) -> Attributions:
+    """Attributes the log-probability of a class, by the vote of a song's rows, to the inputs.
+
+    What is attributed is log softmax(m / T) of the class, where m is the mean of the rows' logits:
+    the same as by the mean of their log-probabilities, which differs by a constant. The baseline
+    is 0 everywhere: a song of rows that are the training rows' mean.
+
+    Args:
+      params: by name, see :meth:`MlpFamily.kept`.
+      x: (rows, features) float32, standardised.
+      activation: of the hidden layers, a name.
+      slope: of leaky ReLU for negative inputs.
+      label: the class.
+      temperature: T.
+    """
+    chosen = Activation.of(activation, slope, {activation})
+
+    def voted(rows: jax.Array) -> jax.Array:
+        mean = _logits(params, rows, chosen).mean(axis=0)
+        return jax.nn.log_softmax(mean / temperature)[label]
+
+    return integrated_gradients(voted, x, np.zeros_like(x))
+
+
+def _logits(params: Mapping[str, Any], x: jax.Array, activation: Activation) -> jax.Array:
+    none = np.zeros(0)
+    traced = Traced(scales=none, units=none, dropout=none, activation=activation)
+    return MlpFamily().apply(_nested(params), x, traced, None)
 
 
 def _nested(params: Mapping[str, jax.Array]) -> dict[str, dict[str, jax.Array]]:

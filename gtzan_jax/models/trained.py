@@ -1,21 +1,34 @@
 """A trained model: what it takes to use it again, and its predictions."""
 
+import functools
+import os
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gtzan_jax.errors import InputError
+from gtzan_jax.errors import InputError, SoundError
+from gtzan_jax.models.calibration import Calibration, tempered
+from gtzan_jax.models.hearing import WHOLE_SONGS, Hearing, Span
+from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
+from gtzan_jax.models.reach import UNLIKE, Reach
+from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.folds import scaler_of
+from gtzan_jax.tables.folds import scaler_of, songs_of
 from gtzan_jax.tables.protocols import Division
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.schema import FEATURES, FeatureTable, song_name
+from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FARTHEST = 3  # features that a song's distance is explained by
+_LEFT_OUT = 0.05  # seconds at a song's end that are worth a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +43,11 @@ class TrainedModel:
       scale: (features,) float64, by which the difference is divided.
       slope: of the activation for negative inputs, where it is ReLU or leaky ReLU.
       data: what the model was trained on; ``sample`` for the synthetic table.
+      hearing: what of a song goes into it.
+      protocol: how the songs were divided; "" where that is not known.
+      trained_on: names of the songs of its train part; None where they are not known.
+      reach: where these songs lie; None where that is not known.
+      calibration: how far its probabilities hold; None where that was not measured.
     """
 
     config: Config
@@ -40,6 +58,11 @@ class TrainedModel:
     scale: np.ndarray
     slope: float
     data: str
+    hearing: Hearing = WHOLE_SONGS
+    protocol: str = ""
+    trained_on: frozenset[str] | None = None
+    reach: Reach | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def of(
@@ -51,10 +74,16 @@ class TrainedModel:
         fold: int,
     ) -> "TrainedModel":
         """Puts a model together from what a member was trained with."""
-        table = division.table
+        table, train = division.table, division.folds[fold].train
         mean, scale = scaler_of(table, division.folds[fold])
         slope = sweep.slope_of(config)
-        return cls(config, params, table.features, table.genres, mean, scale, slope, table.source)
+        return cls(
+            config, params, table.features, table.genres, mean, scale, slope, table.source,
+            hearing=Hearing.of_rows(table.samples, table.is_chunked),
+            protocol=division.protocol.name,
+            trained_on=frozenset(song_name(table.tracks[row]) for row in train),
+            reach=Reach.of(table.x[train], table.songs[train], table.features),
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return (
@@ -67,13 +96,23 @@ class TrainedModel:
         """Weights and biases."""
         return sum(array.size for array in self.params.values())
 
+    @property
+    def temperature(self) -> float:
+        """What log-probabilities of songs are divided by; 1 where none was fitted."""
+        return (self.calibration and self.calibration.temperature) or 1.0
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a temperature was fitted."""
+        return self.calibration is not None and self.calibration.temperature is not None
+
     def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`."""
         best = self.predict_proba(table).argmax(axis=1)
         return np.array([self.genres[i] for i in best])
 
     def predict_proba(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (songs, genres) float32 probabilities.
+        """Returns (songs, genres) float32 probabilities, calibrated where the model is.
 
         Args:
           table: a feature table, or a DataFrame that has the model's features by name. In a
@@ -84,27 +123,144 @@ class TrainedModel:
         Raises:
           InputError: a feature is missing or not a finite number.
         """
-        x = self._matrix(table)
+        x = self._scaled(self._matrix(table))
         if isinstance(table, FeatureTable) and table.is_chunked:
-            return self._predict(x, table.songs, table.num_songs)
-        return self._predict(x)
+            voted = self.log_probabilities(x, table.songs, table.num_songs)
+        else:
+            voted = self.log_probabilities(x)
+        if self.is_calibrated:
+            voted = tempered(voted, self.temperature)
+        probabilities: np.ndarray = np.exp(voted).astype(np.float32)
+        return probabilities
 
     def predict_matrix(self, x: np.ndarray) -> np.ndarray:
-        """Returns (rows, genres) float32 probabilities.
+        """Returns (rows, genres) float32 probabilities of rows by themselves, not calibrated.
 
         Args:
           x: (rows, features), not standardised, in the order of ``features``.
         """
-        return self._predict(x)
+        probabilities: np.ndarray = np.exp(self.log_probabilities(self._scaled(x)))
+        return probabilities
 
-    def _predict(
-        self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
+    def predict_file(
+        self, path: "str | os.PathLike[str]", hop_seconds: float | None = None
+    ) -> Prediction:
+        """Says which genre a sound file is of.
+
+        Windows of the model's length vote by their mean log-probability.
+
+        Args:
+          path: of the file.
+          hop_seconds: from the start of a window to the next; None for windows side by side.
+
+        Raises:
+          SoundError: the file cannot be read as sound.
+          InputError: the model has features that are not made from sound.
+        """
+        samples = read(path)
+        hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))
+        spans = self.hearing.spans(len(samples), hop)
+        columns = self._columns
+        try:
+            made = self.hearing.inputs(samples, spans)[:, columns]
+        except SoundError as error:
+            raise SoundError(f"{printable(path)}: {error}") from None
+        x = self._scaled(made)
+        logs = self.log_probabilities(x)
+        voted = tempered(logs.mean(axis=0), self.temperature)
+        order = np.argsort(-voted, kind="stable")
+        return Prediction(
+            path=os.fspath(path),
+            seconds=len(samples) / SAMPLE_RATE,
+            genres=tuple(self.genres[place] for place in order),
+            probabilities=np.exp(voted[order]),
+            is_calibrated=self.is_calibrated,
+            spans=spans,
+            by_window=np.exp(tempered(logs, self.temperature))[:, order],
+            unlike=self._unlike(made),
+            trained_on=None
+            if self.trained_on is None
+            else song_name(Path(path).name) in self.trained_on,
+            notes=tuple(self._notes(len(samples), spans)),
+            inputs=x,
+        )
+
+    def explain(self, prediction: Prediction) -> Explanation:
+        """Says which features speak for and against a prediction's first genre.
+
+        What is explained is the logarithm of its probability, not its logit: adding one function to
+        all logits changes no probability, so that a logit alone means nothing.
+        """
+        from gtzan_jax.models.mlp import song_attributions
+
+        genre = prediction.genres[0]
+        found = song_attributions(
+            self.params, prediction.inputs, self.config.setting("activation"), self.slope,
+            self.genres.index(genre), self.temperature,
+        )  # fmt: skip
+        values = found.values.sum(axis=0)
+        order = np.argsort(-values, kind="stable")
+        parts = tuple(Part(self.features[place], float(values[place])) for place in order)
+        return Explanation(genre, parts, found.output, found.baseline, found.gap)
+
+    def log_probabilities(
+        self, x: NDArray[np.float32], songs: np.ndarray | None = None, num_songs: int = 0
     ) -> np.ndarray:
-        from gtzan_jax.models.mlp import probabilities  # imports JAX, which saving does not need
+        """Returns (rows, genres) float32 logarithms of probabilities, or those of voted songs.
 
-        scaled = ((x.astype(np.float64) - self.mean) / self.scale).astype(np.float32)
+        Nothing is calibrated here.
+
+        Args:
+          x: (rows, features), standardised.
+          songs: (rows,) int32 numbers of songs whose rows vote; None for rows by themselves.
+          num_songs: that there are.
+        """
+        from gtzan_jax.models import mlp  # imports JAX, which saving does not need
+
         name = self.config.setting("activation")
-        return probabilities(self.params, scaled, name, self.slope, songs, num_songs)
+        return mlp.log_probabilities(self.params, x, name, self.slope, songs, num_songs)
+
+    def song_log_probabilities(self, table: FeatureTable, rows: np.ndarray) -> np.ndarray:
+        """Returns (songs, genres) of some rows' songs, in the order of their first rows."""
+        x = self._scaled(self._matrix(table)[rows])
+        number = songs_of(table.songs[rows])[1].astype(np.int32)
+        return self.log_probabilities(x, number, int(number.max()) + 1)
+
+    @functools.cached_property
+    def _columns(self) -> list[int]:
+        """The places of the model's features among those that are made from sound."""
+        for feature in self.features:
+            if feature not in FEATURES:
+                raise InputError(f"the model's feature {feature!r} is not made from sound here")
+        return [FEATURES.index(feature) for feature in self.features]
+
+    def _unlike(self, made: NDArray[np.float64]) -> Unlike | None:
+        """Returns how far a song is from those that were trained on. made: (windows, features)."""
+        if self.reach is None:
+            return None
+        deviations = self.reach.deviations(made)
+        distance, mean = self.reach.distance(deviations), deviations.mean(axis=0)
+        order = np.argsort(-np.abs(mean), kind="stable")[:_FARTHEST]
+        farthest = tuple(Part(self.features[place], float(mean[place])) for place in order)
+        percentile = self.reach.percentile(distance)
+        return Unlike(distance, percentile, self.reach.percentiles[UNLIKE], farthest)
+
+    def _notes(self, num_samples: int, spans: Sequence[Span]) -> list[str]:
+        """Returns sentences on what was heard of a song that is not as long as windows are."""
+        window, seconds = self.hearing.samples / SAMPLE_RATE, num_samples / SAMPLE_RATE
+        left, notes = seconds - spans[-1].end / SAMPLE_RATE, []
+        shortest = 2 / 3 if self.hearing.step is None else 1
+        if seconds < shortest * window:
+            notes.append(
+                f"it lasts {seconds:.1f} s, and the model was trained on {window:.1f} s at a time"
+            )
+        if left >= _LEFT_OUT:
+            notes.append(f"its last {left:.1f} s, less than a window, are left out")
+        return notes
+
+    def _scaled(self, x: np.ndarray) -> NDArray[np.float32]:
+        scaled: NDArray[np.float32] = ((x - self.mean) / self.scale).astype(np.float32)
+        return scaled
 
     def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (rows, features) in the model's order."""

@@ -11,18 +11,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import is_sealed, refuse_links, sealed, write_atomically
+from gtzan_jax.models.calibration import Calibration
+from gtzan_jax.models.hearing import Hearing
 from gtzan_jax.models.layout import layer_names
+from gtzan_jax.models.reach import Reach
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.text import printable
 
-_FORMAT = 4
+_FORMAT = 5
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
-_MAX_JSON = 2**20  # bytes of the description, many times what names of features and genres take
+_MAX_JSON = 2**22  # bytes of the description: names of features, genres, and 100,000 songs
+_MAX_SONGS = 2**21  # bytes of the songs' names; of more songs none is kept
 _MAX_HEADER = 2**12  # bytes before the weights, a few times what their names and shapes take
 
 
@@ -40,11 +45,22 @@ def save_model(model: TrainedModel, folder: Path) -> None:
         "features": list(model.features),
         "mean": model.mean.tolist(),
         "scale": model.scale.tolist(),
+        "hearing": msgspec.to_builtins(model.hearing),
+        "protocol": model.protocol,
+        "trained_on": _kept_names(model.trained_on),
+        "reach": msgspec.to_builtins(model.reach),
+        "calibration": msgspec.to_builtins(model.calibration),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / _WEIGHTS, weights)
     write_atomically(folder / _DESCRIPTION, json.dumps(sealed(description), indent=2) + "\n")
+
+
+def _kept_names(songs: frozenset[str] | None) -> list[str] | None:
+    """Returns names of songs in their order; None where they are too many for the description."""
+    names = sorted(songs or ())
+    return names if songs is not None and len(json.dumps(names)) < _MAX_SONGS else None
 
 
 def load_model(path: str | Path) -> TrainedModel:
@@ -106,15 +122,38 @@ def _assemble(described: Mapping[str, Any], path: Path) -> TrainedModel:
         raise ValueError("mean, scale or slope is not finite")
     sizes = (len(features), *config.units, len(genres))
     params = _weights(path, sizes, described["weights_sha256"])
+    songs = msgspec.convert(described["trained_on"], frozenset[str] | None)
     return TrainedModel(
-        config, params, features, genres, mean, scale, slope, str(described["data"])
-    )
+        config, params, features, genres, mean, scale, slope, str(described["data"]),
+        hearing=msgspec.convert(described["hearing"], Hearing),
+        protocol=msgspec.convert(described["protocol"], str),
+        trained_on=songs,
+        reach=_reach(described["reach"], len(features)),
+        calibration=msgspec.convert(described["calibration"], Calibration | None),
+    )  # fmt: skip
 
 
 def _names(value: Any) -> tuple[str, ...]:
     if not value or not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise ValueError("features or genres are no list of names")
+    if len(set(value)) < len(value):
+        raise ValueError("features or genres have a name twice")
     return tuple(value)
+
+
+def _reach(value: Any, num_features: int) -> Reach | None:
+    """Checks where the training songs lie."""
+    reach = msgspec.convert(value, Reach | None)
+    if reach is None:
+        return None
+    if {len(reach.mean), len(reach.deviation), len(reach.is_log)} != {num_features}:
+        raise ValueError(f"reach is not {num_features} numbers each")
+    numbers = np.array([*reach.mean, *reach.deviation, *reach.percentiles])
+    if not np.isfinite(numbers).all() or min(reach.deviation) <= 0:
+        raise ValueError("a number of reach is not finite, or a deviation not above 0")
+    if (np.diff(reach.percentiles) < 0).any():
+        raise ValueError("the percentiles of reach do not ascend")
+    return reach
 
 
 def _weights(path: Path, sizes: tuple[int, ...], sha256: str) -> dict[str, np.ndarray]:

@@ -51,6 +51,8 @@ Five digits before the chunk's number, or the sample's stand-in for them: years 
 live.2020.3.wav, are no songs' numbers.
 """
 
+_ENDING = re.compile(r"\.(wav|au|mp3|flac|ogg|m4a|aac|aiff?|opus)$", re.ASCII | re.IGNORECASE)
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
@@ -65,6 +67,7 @@ class FeatureTable:
     source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path as given
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
     notice: str = ""  # what to know before its figures are believed; "" if nothing
+    samples: int = 0  # audio samples that a row is of, the median; 0 if not known
 
     def __repr__(self) -> str:
         return (
@@ -121,6 +124,13 @@ class FeatureTable:
     def note(self, split: str = "") -> str:
         """Returns the caption of figures: the source of the data, and the split, if any."""
         return data_note(self.source, self.rows_note, split)
+
+
+def song_name(track: str) -> str:
+    """Returns what a song is known by: its file's name without folder, chunk and ending."""
+    name = re.split(r"[/\\]", track)[-1]
+    chunk = CHUNK.fullmatch(name)
+    return (chunk["song"] if chunk else _ENDING.sub("", name)).lower()
 
 
 def rows_note(rows: int, songs: int) -> str:

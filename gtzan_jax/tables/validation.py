@@ -30,6 +30,7 @@ MIN_TRACKS = 20
 MIN_TRACKS_PER_GENRE = 2
 MAX_GENRES = 256  # a prediction is kept in a byte
 
+_MOST_SAMPLES = 2**31 - 1  # of a row; a day of sound has fewer
 _MOST_LENGTHS = 1.5  # times the shortest chunk of a table the longest may last
 
 # What two spellings of one genre may differ in, besides capitals.
@@ -114,6 +115,7 @@ def _validate(
     numbers = _numbers(cells[:, 1:-1], rows, source)
     if len(first) < len(rows):
         _check_lengths(numbers[:, 0], rows, source)
+    samples = int(np.clip(np.median(numbers[:, 0]), 0, _MOST_SAMPLES))
     numbers = numbers[:, 1:]  # without length
     if (numbers == numbers[0]).all():
         raise InputError(f"{source}: every track has the same features: nothing can be learnt")
@@ -127,6 +129,7 @@ def _validate(
         sha256=sha256,
         source=source,
         repeats=_repeats(numbers),
+        samples=samples,
     )
 
 

@@ -1,0 +1,103 @@
+"""What a model says of a sound file, and why."""
+
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtzan_jax.models.hearing import Span
+from gtzan_jax.sound.files import SAMPLE_RATE
+
+
+class Part(NamedTuple):
+    """A number that belongs to a feature."""
+
+    feature: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """How far a song lies from the songs that a model was trained on.
+
+    Attributes:
+      distance: root of the mean square deviation, over windows and features.
+      percentile: of the training songs' distances that it is beyond.
+      limit: the distance beyond which a song is called unlike them.
+      farthest: features, and how many deviations they are above the mean, farthest first.
+    """
+
+    distance: float
+    percentile: int
+    limit: float
+    farthest: Sequence[Part]
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the song is unlike nearly all songs that the model was trained on."""
+        return self.distance > self.limit
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of a song.
+
+    Attributes:
+      path: of the file.
+      seconds: that the song lasts.
+      genres: the most probable first.
+      probabilities: (genres,) float64 in that order.
+      is_calibrated: whether a temperature that was fitted on songs of a validation part is in them.
+      spans: the windows, in samples at 22,050 Hz.
+      by_window: (windows, genres) float64 probabilities of each window, genres in the same order.
+      unlike: None where the model does not know of its training songs.
+      trained_on: whether a song of this name was trained on; None where the model does not know.
+      notes: sentences on what was heard of the song.
+      inputs: (windows, …) float32, what went into the network.
+    """
+
+    path: str
+    seconds: float
+    genres: tuple[str, ...]
+    probabilities: NDArray[np.float64] = field(repr=False)
+    is_calibrated: bool
+    spans: Sequence[Span] = field(repr=False)
+    by_window: NDArray[np.float64] = field(repr=False)
+    unlike: Unlike | None
+    trained_on: bool | None
+    notes: tuple[str, ...]
+    inputs: NDArray[np.float32] = field(repr=False)
+
+    def __repr__(self) -> str:
+        first = f"{reprlib.repr(self.genres[0])} {self.probabilities[0]:.3f}"
+        how = "calibrated" if self.is_calibrated else "not calibrated"
+        windows = f"{len(self.spans)} window{'s' if len(self.spans) > 1 else ''}"
+        far = ", unlike the training songs" if self.unlike and self.unlike.is_unlike else ""
+        return f"Prediction({reprlib.repr(self.path)}, {first} {how}, {windows}{far})"
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """(windows, 2) where each begins and ends, in seconds."""
+        return np.array([(span.start, span.end) for span in self.spans]) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which features speak for and against a song's first genre, by integrated gradients.
+
+    Attributes:
+      genre: that is spoken of.
+      parts: every feature and its attribution in nats, the largest first; of all windows together.
+      output: the logarithm of the genre's probability.
+      baseline: that of a song of average features. Parts sum up to the difference.
+      gap: what their sum is off by.
+    """
+
+    genre: str
+    parts: tuple[Part, ...] = field(repr=False)
+    output: float
+    baseline: float
+    gap: float
