@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gtzan_jax.jobs.run import Run as Run
     from gtzan_jax.jobs.run import read_run as read_run
     from gtzan_jax.jobs.sweeping import run_sweep as run_sweep
+    from gtzan_jax.models.prediction import Explanation as Explanation
+    from gtzan_jax.models.prediction import Prediction as Prediction
     from gtzan_jax.models.trained import TrainedModel as TrainedModel
     from gtzan_jax.rundir.model_files import load_model as load_model
     from gtzan_jax.space.config import Config as Config
@@ -36,8 +38,10 @@ _HOMES = {
     "Config": "space.config",
     "Division": "tables.protocols",
     "Engine": "trainer.engine",
+    "Explanation": "models.prediction",
     "FeatureTable": "tables.schema",
     "InputError": "errors",
+    "Prediction": "models.prediction",
     "Run": "jobs.run",
     "RunError": "errors",
     "Sweep": "space.sweep",

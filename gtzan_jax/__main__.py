@@ -8,6 +8,7 @@ from gtzan_jax.errors import nearest
 COMMANDS = {
     "sweep": "trains every config of a sweep: the main job",
     "retrain": "retrains another config of a finished sweep",
+    "predict": "says which genres songs are of",
     "report": "writes one page on a finished sweep",
     "compare": "puts finished sweeps side by side",
     "eda": "explores the feature table",

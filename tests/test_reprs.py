@@ -14,11 +14,22 @@ from conftest import make_sweep
 from finished_runs import random_history, write_run
 
 import gtzan_jax
-from gtzan_jax import Engine, TrainedModel, divide, load_sweep, load_table, read_run
+from gtzan_jax import (
+    Engine,
+    Explanation,
+    Prediction,
+    TrainedModel,
+    divide,
+    load_sweep,
+    load_table,
+    read_run,
+)
 from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.analysis.exploration import pca
 from gtzan_jax.jobs.reporting import Report
+from gtzan_jax.models.hearing import Span
 from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.models.prediction import Part, Unlike
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.trainer.engine import Chunk, Trained
 
@@ -41,6 +52,14 @@ def a_division():
 def a_model():
     params = {"hidden1.kernel": np.zeros((57, 128)), "hidden1.bias": np.zeros(128)}
     return TrainedModel.of(CONFIG, params, SWEEP, a_division(), 0)
+
+
+def a_prediction():
+    return Prediction(
+        "songs/my\nsong.mp3", 61.0, ("jazz", "blues"), np.array([0.75, 0.25]), True,
+        [Span(0, 661_500), Span(661_500, 1_323_000)], np.full((2, 2), 0.5),
+        Unlike(3.0, 100, 2.0, ()), False, (), np.zeros((2, 57), np.float32),
+    )  # fmt: skip
 
 
 @functools.cache
@@ -92,6 +111,15 @@ REPRS = {
         a_model,
         "TrainedModel(128-128-128_0.2-0.2-0.2_leaky_relu_random_uniform_rmsprop, 7,424 weights, "
         "10 genres, data 'sample')",
+    ),
+    "Prediction": (
+        a_prediction,
+        "Prediction('songs/my\\nsong.mp3', 'jazz' 0.750 calibrated, 2 windows, "
+        "unlike the training songs)",
+    ),
+    "Explanation": (
+        lambda: Explanation("jazz", (Part("tempo", 1.0),), -0.5, -1.5, 0.0),
+        "Explanation(genre='jazz', output=-0.5, baseline=-1.5, gap=0.0)",
     ),
     "Engine": (an_engine, "Engine('tiny', 12 configs, 2 programs, 2 cpu devices)"),
     "Pca": (lambda: PCA, f"Pca(standard scaling, 3 components, {SHARE:.1f} % of the variance)"),

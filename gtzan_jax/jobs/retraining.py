@@ -9,6 +9,7 @@ import numpy as np
 
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held, replaced_folder, write_csv
+from gtzan_jax.jobs.calibrating import calibrated
 from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.trained import TrainedModel
@@ -42,6 +43,7 @@ class Retrained:
       confusion: (genres, genres) int, rows true, columns predicted, of all networks' test parts.
       scores: one row a genre: precision, recall, f1, tracks; of all networks together. leak, too,
         where the protocol has one.
+      probabilities: of the model's, one row a song, see ``calibrating.calibrated``.
       figures: by file name without its ending.
     """
 
@@ -49,6 +51,7 @@ class Retrained:
     history: "pd.DataFrame" = field(repr=False)
     confusion: np.ndarray = field(repr=False)
     scores: "pd.DataFrame" = field(repr=False)
+    probabilities: "pd.DataFrame" = field(repr=False)
     figures: "dict[str, Figure]" = field(repr=False)
 
     def __repr__(self) -> str:
@@ -96,9 +99,12 @@ def retrain(
     Raises:
       RunError: a network diverged.
     """
+    from gtzan_jax.views import plots
+
     networks = train_networks(trainer, division, config_id, seeds, epochs)
     config, table = trainer.config(config_id), division.table
     model = TrainedModel.of(config, networks[0][0].params, trainer.sweep, division, fold=0)
+    model, probabilities = calibrated(model, division, division.folds[0])
     tested, predicted = [], []
     for fold, replicas in zip(division.folds, networks, strict=True):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
@@ -112,7 +118,8 @@ def retrain(
     history = history_frame(networks, seeds, division.metrics)
     note = table.note(division.note)
     figures = _figures(history, confusion, model, note)
-    return Retrained(model, history, confusion, scores, figures)
+    figures["reliability"] = plots.reliability(probabilities, "Do its probabilities hold?", note)
+    return Retrained(model, history, confusion, scores, probabilities, figures)
 
 
 def train_networks(
@@ -162,7 +169,12 @@ def save(result: Retrained, folder: Path) -> None:
     import pandas as pd
 
     confusion = pd.DataFrame(result.confusion, columns=list(result.model.genres))
-    frames = {"history": result.history, "scores": result.scores, "confusion": confusion}
+    frames = {
+        "history": result.history,
+        "scores": result.scores,
+        "confusion": confusion,
+        "calibration": result.probabilities,
+    }
     with replaced_folder(folder) as aside:
         save_model(result.model, aside)
         for name, frame in frames.items():

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.protocols import PROTOCOLS
+from gtzan_jax.tables.schema import SAMPLES
 from gtzan_jax.text import printable
 from gtzan_jax.views.text import by_stem, counted, plus_minus
 
@@ -111,6 +113,19 @@ def warn_of_sample(table: "FeatureTable") -> None:
         rule = "!" * _WIDTH
         notice = textwrap.fill(printable(table.notice), _WIDTH)
         print(f"{rule}\n{notice}\n{rule}", file=sys.stderr)
+
+
+def warn_of_model(data: str, protocol: str) -> None:
+    """Says where a model was trained on the sample, or by a protocol that leaks."""
+    if data in SAMPLES:
+        rule = "!" * _WIDTH
+        notice = (
+            "This model was trained on the SYNTHETIC sample, whose features are made up and of no "
+            "real songs: what it says of yours is no more than a test of the machinery."
+        )
+        print(f"{rule}\n{textwrap.fill(notice, _WIDTH)}\n{rule}", file=sys.stderr)
+    if protocol in PROTOCOLS:
+        warn_of_leak(PROTOCOLS[protocol].leak)
 
 
 def warn_of_table(table: "FeatureTable") -> None:

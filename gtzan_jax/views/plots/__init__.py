@@ -2,6 +2,7 @@
 
 from gtzan_jax.views.plots.accuracy import accuracy_rows as accuracy_rows
 from gtzan_jax.views.plots.accuracy import optimism as optimism
+from gtzan_jax.views.plots.calibration import reliability as reliability
 from gtzan_jax.views.plots.classical import accuracy_by_protocol as accuracy_by_protocol
 from gtzan_jax.views.plots.classical import feature_importance as feature_importance
 from gtzan_jax.views.plots.effects import WIDTH as WIDTH
@@ -12,6 +13,7 @@ from gtzan_jax.views.plots.exploration import correlation_heatmap as correlation
 from gtzan_jax.views.plots.exploration import feature_by_genre as feature_by_genre
 from gtzan_jax.views.plots.exploration import pca_loadings as pca_loadings
 from gtzan_jax.views.plots.exploration import pca_scatter as pca_scatter
+from gtzan_jax.views.plots.prediction import over_time as over_time
 from gtzan_jax.views.plots.report import pair_heatmap as pair_heatmap
 from gtzan_jax.views.plots.report import parallel_coordinates as parallel_coordinates
 from gtzan_jax.views.plots.search import regret as regret

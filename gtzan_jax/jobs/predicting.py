@@ -1,0 +1,118 @@
+"""Says which genres sound files are of: text for a terminal, a document of JSON, a figure."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gtzan_jax.errors import InputError, SoundError
+from gtzan_jax.files import write_atomically
+from gtzan_jax.models.prediction import Prediction
+from gtzan_jax.models.trained import TrainedModel
+from gtzan_jax.rundir.directory import check_place
+from gtzan_jax.rundir.model_files import load_model
+from gtzan_jax.sound.files import songs_in
+from gtzan_jax.text import printable
+from gtzan_jax.trainer.platforms import select_platform
+from gtzan_jax.views import messages, predictions
+from gtzan_jax.views.predictions import Answer
+from gtzan_jax.views.text import counted
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a model.
+
+    Attributes:
+      run: a run directory, or its ``best`` folder.
+      songs: sound files, and folders of them.
+      hop_seconds: as in ``TrainedModel.predict_file``.
+      explain: whether to say which features speak for and against.
+      as_json: whether to print one document instead of text.
+      plot: a file for the figure, PNG or SVG; None for none.
+      platform: where to compute.
+    """
+
+    run: str
+    songs: Sequence[str]
+    hop_seconds: float | None = None
+    explain: bool = False
+    as_json: bool = False
+    plot: str | None = None
+    platform: str = "auto"
+
+
+def predict_songs(request: Request) -> bool:
+    """Predicts songs, and prints each as it comes; returns whether all could be read.
+
+    Raises:
+      InputError: the model cannot be used, a folder holds no sound, or the figure has no place.
+    """
+    if request.plot:
+        _check_plot(Path(request.plot))
+    model = load_model(request.run)
+    paths = [path for song in request.songs for path in _files(song)]
+    select_platform(request.platform)
+    messages.warn_of_model(model.data, model.protocol)
+    if not request.as_json:
+        print(predictions.head(model, request.run), flush=True)
+    answers = []
+    for path in paths:
+        answers.append(answer := _answer(model, path, request.explain, request.hop_seconds))
+        if answer.error:
+            print(f"error: {printable(answer.error)}", file=sys.stderr)
+        elif not request.as_json:
+            print(f"\n{predictions.song(answer)}", flush=True)
+    if request.as_json:
+        document = predictions.document(model, request.run, answers)
+        print(json.dumps(document, indent=2, allow_nan=False))
+    found = [answer.prediction for answer in answers if answer.prediction]
+    if len(found) < len(answers):
+        lost = counted(len(answers) - len(found), "file")
+        print(f"{lost} of {len(answers)} could not be predicted", file=sys.stderr)
+    if request.plot and found:
+        _draw(model, found, Path(request.plot))
+    return len(found) == len(answers)
+
+
+def _files(song: str) -> Iterator[str]:
+    """Yields a file, or the sound files in a folder."""
+    if os.path.isdir(song):
+        yield from (os.fspath(found.path) for found in songs_in(song))
+    else:
+        yield song
+
+
+def _answer(model: TrainedModel, path: str, explain: bool, hop_seconds: float | None) -> Answer:
+    try:
+        prediction = model.predict_file(path, hop_seconds)
+    except SoundError as error:
+        return Answer(path, error=str(error))
+    return Answer(path, prediction, model.explain(prediction) if explain else None)
+
+
+def _check_plot(path: Path) -> None:
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise InputError(f"--plot={path}: name a file that ends in .png or .svg")
+    if path.is_dir():
+        raise InputError(f"--plot={path}: is a folder; name a file")
+    check_place(path.parent, flag="--plot")
+
+
+def _draw(model: TrainedModel, found: Sequence[Prediction], path: Path) -> None:
+    """Writes the figure of what was found over time."""
+    from gtzan_jax.views import plots
+
+    kind = path.suffix[1:].lower()
+    figure = plots.over_time(found, model.genres, predictions.note(model))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise InputError(f"--plot={path}: cannot be written: {error.strerror}") from None
+    print(printable(f"figure in {path}"), file=sys.stderr)

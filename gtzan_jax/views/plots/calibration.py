@@ -1,0 +1,68 @@
+"""A figure of how far a model's probabilities hold."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from gtzan_jax.analysis.calibration import BINS, bins_of, calibration_error
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FEW = 10  # songs of a bin, whose share says little: its dot is hollow
+
+
+def reliability(
+    songs: "pd.DataFrame", title: str = "", note: str = "", width: float = 7.0
+) -> Figure:
+    """Draws how often the model is right against how sure it is, bin by bin, on the test part.
+
+    Where probabilities hold, dots lie on the diagonal, give or take what chance does to a few
+    songs: two standard errors of a share of that many, as a line through each dot.
+
+    Args:
+      songs: from ``jobs.calibrating.calibrated``, or as ``best/calibration.csv``.
+      title: what the figure shows, where it has no caption.
+      note: the source of the data.
+      width: inches.
+    """
+    test = songs[songs["part"] == "test"]
+    right = (test["genre"] == test["predicted"]).to_numpy()
+    figure = new_figure(width, 0.9 * width, title, note)
+    above, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3.2))
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    shown = {"probability": (TRAIN, "as the network says"), "calibrated": (TEST, "calibrated")}
+    columns = [column for column in shown if test[column].notna().all()]
+    for place, column in enumerate(columns):
+        color, name = shown[column]
+        probability = test[column].to_numpy()
+        bins = bins_of(probability, right)
+        error = calibration_error(probability, right)
+        _draw_bins(axes, bins, color, f"{name}: error {100 * error:.1f} points")
+        left = bins["low"] + (place + 0.5) / (len(columns) * BINS)
+        above.bar(left, bins["songs"], 0.8 / (len(columns) * BINS), color=color)
+    above.set_ylabel("songs")
+    axes.set(xlim=(0, 1), ylim=(-0.02, 1.02))
+    axes.set_xlabel("probability of the first genre, in tenths")
+    axes.set_ylabel("songs that are of it")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    tidy(above)
+    tidy(axes)
+    return figure
+
+
+def _draw_bins(axes: Axes, bins: "pd.DataFrame", color: str, label: str) -> None:
+    share, songs, sure = (bins[name].to_numpy() for name in ("accuracy", "songs", "probability"))
+    half = 2 * np.sqrt(sure * (1 - sure) / songs)
+    low, high = np.clip(share - half, 0, 1), np.clip(share + half, 0, 1)
+    axes.vlines(sure, low, high, color=color, linewidth=1.2, alpha=0.6)
+    axes.plot(sure, share, color=color, linewidth=1)
+    few = songs < _FEW
+    axes.plot(sure[~few], share[~few], "o", color=color, label=label)
+    axes.plot(sure[few], share[few], "o", color=color, markerfacecolor="white")

@@ -1,0 +1,248 @@
+"""What a model says of songs, in text for a terminal of 80 columns and as a document of JSON."""
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gtzan_jax.models.calibration import Calibration
+from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
+from gtzan_jax.models.trained import TrainedModel
+from gtzan_jax.sound.files import SAMPLE_RATE
+from gtzan_jax.tables.protocols import PROTOCOLS
+from gtzan_jax.tables.schema import SAMPLES
+from gtzan_jax.text import printable
+from gtzan_jax.views.text import counted
+
+FORMAT = 1
+"""Of the document; raised when a key is taken away or changes its meaning."""
+
+_WIDTH = 80  # columns
+_TOP = 3  # genres of a song
+_BAR = 40  # columns of a probability of 1
+_REASONS = 5  # features on either side
+_LONGEST = 60  # letters of a path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a file: a prediction, and an explanation where it was asked for, or an error."""
+
+    path: str
+    prediction: Prediction | None = None
+    explanation: Explanation | None = None
+    error: str = ""
+
+
+def head(model: TrainedModel, run: str) -> str:
+    """Returns which model speaks, and how far it is to be believed."""
+    data = "the SYNTHETIC sample" if model.data in SAMPLES else Path(model.data).name
+    lines = [
+        f"{printable(run)}: {model.config.name}",
+        f"trained on {printable(data)}"
+        + (f", protocol {printable(model.protocol)}" if model.protocol else "")
+        + f"; hears {model.hearing.samples / SAMPLE_RATE:.1f} s at a time",
+        *_trust(model.calibration, model.protocol),
+    ]
+    return "\n".join(line for text in lines for line in _wrapped(text, "  "))
+
+
+def note(model: TrainedModel) -> str:
+    """Returns the caption of a figure of predictions."""
+    data = "SYNTHETIC sample, not GTZAN" if model.data in SAMPLES else Path(model.data).name
+    how = "calibrated" if model.is_calibrated else "not calibrated"
+    return f"{model.config.name}, trained on {printable(data)}; {how} probabilities"
+
+
+def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
+    """Returns how often the model is right, and how far its probabilities hold."""
+    if calibration is None:
+        return ["how far its probabilities hold was not measured"]
+    test = calibration.test
+    right = f"of {counted(test.songs, 'test song')} it told {100 * test.accuracy:.0f} %"
+    leak = PROTOCOLS[protocol].leak if protocol in PROTOCOLS else ""
+    if leak:
+        right += f" ({leak})"
+    before = f"{100 * test.error:.1f}"
+    if calibration.temperature is None or calibration.validation is None:
+        return [
+            f"{right}; its probabilities were off by {before} points",
+            "not calibrated: the run has no validation part; retrain it with --protocol=holdout or "
+            "another that has one",
+        ]
+    after = 100 * (test.error if test.calibrated_error is None else test.calibrated_error)
+    return [
+        f"{right}; its probabilities, calibrated on {calibration.validation.songs} others "
+        f"(temperature {calibration.temperature:.2f}), were off by {after:.1f} points, by {before} "
+        "without that"
+    ]
+
+
+def song(answer: Answer) -> str:
+    """Returns what is said of a song: genres, doubts, reasons."""
+    prediction = answer.prediction
+    if prediction is None:
+        return f"{printable(answer.path)}: {printable(answer.error)}"
+    path = printable(prediction.path)
+    path = path if len(path) <= _LONGEST else f"…{path[-_LONGEST + 1 :]}"
+    how = "" if prediction.is_calibrated else ", not calibrated"
+    lines = [
+        path,
+        f"  {_time(prediction.seconds)}, {counted(len(prediction.spans), 'window')}{how}",
+    ]
+    shown = [printable(genre)[:20] for genre in prediction.genres[:_TOP]]
+    width = max(map(len, shown))
+    for genre, probability in zip(shown, prediction.probabilities[:_TOP], strict=True):
+        bar = "█" * round(_BAR * float(probability))
+        lines.append(f"  {genre:<{width}}  {100 * probability:5.1f} %  {bar}".rstrip())
+    sentences = [*prediction.notes]
+    if prediction.trained_on:
+        sentences.append(
+            "a song of this name was trained on: what is said here is memory, not judgement"
+        )
+    if prediction.unlike and prediction.unlike.is_unlike:
+        sentences.append(_unlike(prediction.unlike))
+    lines += [line for sentence in sentences for line in _wrapped(f"! {sentence}", "    ", "  ")]
+    if answer.explanation:
+        lines += _reasons(answer.explanation)
+    return "\n".join(lines)
+
+
+def _unlike(unlike: Unlike) -> str:
+    beyond = "all of them" if unlike.percentile >= 100 else f"{unlike.percentile} % of them"
+    return (
+        f"UNLIKE the songs that were trained on, so that little is to be made of this: farther out "
+        f"than {beyond} (distance {unlike.distance:.1f}, called so from {unlike.limit:.1f} on); "
+        f"{', '.join(map(_deviation, unlike.farthest))}"
+    )
+
+
+def _deviation(part: Part) -> str:
+    side = "above" if part.value > 0 else "below"
+    return f"{part.feature} {abs(part.value):.1f} deviations {side}"
+
+
+def _reasons(explanation: Explanation) -> list[str]:
+    """Returns the features that speak for and against the first genre, side by side."""
+    parts, genre = explanation.parts, printable(explanation.genre)[:20]
+    total = explanation.output - explanation.baseline
+    reasons = [part for part in parts if part.value > 0][:_REASONS]
+    doubts = [part for part in reversed(parts) if part.value < 0][:_REASONS]
+    lines = [f"  {f'for {genre}':<36}against it"]
+    for place in range(max(len(reasons), len(doubts))):
+        left, right = (_reason(side, place) for side in (reasons, doubts))
+        lines.append(f"    {left:<34}  {right}".rstrip())
+    named = sum(part.value for part in (*reasons, *doubts))
+    rest = len(parts) - len(reasons) - len(doubts)
+    sums = (
+        f"{_signed(named)} and {_signed(total - named)} of {rest} more features make "
+        f"{_signed(total)}: the log-probability of {genre} is {_signed(explanation.output)}, and "
+        f"{_signed(explanation.baseline)} for a song of average features"
+    )
+    if abs(explanation.gap) > 0.01:
+        sums += f"; the sum is off by {abs(explanation.gap):.2f}"
+    return [*lines, *_wrapped(sums, "    ", "    ")]
+
+
+def _reason(parts: Sequence[Part], place: int) -> str:
+    if place >= len(parts):
+        return ""
+    return f"{parts[place].feature:<24} {_signed(parts[place].value)}"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.2f}".replace("-", "−")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _wrapped(text: str, later: str, first: str = "") -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=later)
+
+
+def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[str, Any]:
+    """Returns all that is known of songs as one document; docs/predicting.md has its keys."""
+    answers = list(answers)
+    return {
+        "format": FORMAT,
+        "model": {
+            "run": run,
+            "config": model.config.name,
+            "data": model.data,
+            "is_synthetic": model.data in SAMPLES,
+            "protocol": model.protocol,
+            "genres": list(model.genres),
+            "window_seconds": round(model.hearing.samples / SAMPLE_RATE, 3),
+            "calibration": _calibration(model.calibration),
+        },
+        "songs": [
+            _song(answer.path, answer.prediction, answer.explanation)
+            for answer in answers
+            if answer.prediction
+        ],
+        "errors": [{"path": a.path, "error": a.error} for a in answers if not a.prediction],
+    }
+
+
+def _calibration(calibration: Calibration | None) -> dict[str, Any] | None:
+    if calibration is None:
+        return None
+    parts = {"validation": calibration.validation, "test": calibration.test}
+    return {
+        "temperature": calibration.temperature,
+        "bins": calibration.bins,
+        **{part: held and held._asdict() for part, held in parts.items()},
+    }
+
+
+def _song(path: str, prediction: Prediction, explanation: Explanation | None) -> dict[str, Any]:
+    unlike = prediction.unlike
+    return {
+        "path": path,
+        "seconds": _number(prediction.seconds),
+        "calibrated": prediction.is_calibrated,
+        "genres": [
+            {"genre": genre, "probability": _number(probability)}
+            for genre, probability in zip(prediction.genres, prediction.probabilities, strict=True)
+        ],
+        "trained_on": prediction.trained_on,
+        "unlike": unlike
+        and {
+            "is_unlike": unlike.is_unlike,
+            "distance": _number(unlike.distance),
+            "limit": _number(unlike.limit),
+            "percentile": unlike.percentile,
+            "farthest": [
+                {"feature": feature, "deviations": _number(value)}
+                for feature, value in unlike.farthest
+            ],
+        },
+        "notes": list(prediction.notes),
+        "windows": [
+            {
+                "start": _number(start),
+                "end": _number(end),
+                "probabilities": dict(zip(prediction.genres, map(_number, row), strict=True)),
+            }
+            for (start, end), row in zip(prediction.times, prediction.by_window, strict=True)
+        ],
+        "explanation": explanation
+        and {
+            "genre": explanation.genre,
+            "log_probability": _number(explanation.output),
+            "baseline": _number(explanation.baseline),
+            "gap": _number(explanation.gap),
+            "features": [
+                {"feature": feature, "nats": _number(value)} for feature, value in explanation.parts
+            ],
+        },
+    }
+
+
+def _number(value: float) -> float | None:
+    """Returns a number to six decimals; None for what JSON has no number for."""
+    return round(float(value), 6) if math.isfinite(value) else None
