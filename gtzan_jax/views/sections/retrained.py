@@ -10,6 +10,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import split_note
 from gtzan_jax.tables.schema import data_note
+from gtzan_jax.views.sections.calibration import calibration_section
 from gtzan_jax.views.sections.pictures import Pictures, draw
 from gtzan_jax.views.text import Table, percent, plus_minus
 
@@ -27,7 +28,9 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     early = endings.stopped_early(history, retraining.epochs)
     same = retraining.protocol == run.sweep.protocol
     counts = _confusion(run)
-    _draw(run, counts, pictures)
+    how = split_note(retraining.protocol, run.manifest.split.seed, retraining.num_folds)
+    note = data_note(run.manifest.data.source, run.manifest.data.rows_note, how)
+    _draw(run, counts, note, pictures)
     return {
         "name": config.name,
         "is_best": retraining.config_id == run.results["config_id"].iloc[0],
@@ -52,23 +55,25 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "first_epoch": means.iloc[0],
         "kept": history[history["kept"]].mean(),
         "scores": Table.of(run.scores) if run.scores is not None else None,
+        "calibration": calibration_section(run, note, pictures),
         "confused": None if counts is None else confused_pairs(counts, run.manifest.data.genres),
     }
 
 
-def _draw(run: FinishedRun, counts: np.ndarray | None, pictures: Pictures) -> None:
+def _draw(run: FinishedRun, counts: np.ndarray | None, note: str, pictures: Pictures) -> None:
     from gtzan_jax.views import plots
 
-    retraining, data = run.manifest.retraining, run.manifest.data
-    if retraining is None or run.retrained is None:
+    if run.retrained is None:
         return
-    how = split_note(retraining.protocol, run.manifest.split.seed, retraining.num_folds)
-    note = data_note(data.source, data.rows_note, how)
     for quantity in ("accuracy", "loss"):
         figure = plots.training_curves(run.retrained, quantity, "", note, plots.WIDTH)
         draw(pictures, quantity, figure)
     if counts is not None:
-        draw(pictures, "confusion_matrix", plots.confusion_matrix(counts, data.genres, note, ""))
+        draw(
+            pictures,
+            "confusion_matrix",
+            plots.confusion_matrix(counts, run.manifest.data.genres, note, ""),
+        )
 
 
 def _endings_table(last: endings.Ending, chosen: endings.Ending | None, early: bool) -> Table:
