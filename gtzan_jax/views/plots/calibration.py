@@ -51,7 +51,7 @@ def reliability(
     axes.set_ylabel("songs that are of it")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
     tidy(above)
     tidy(axes)
     return figure
