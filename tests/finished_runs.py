@@ -14,7 +14,10 @@ from conftest import make_history
 
 from gtzan_jax.files import digest, sealed, write_csv
 from gtzan_jax.metrics import CHUNK_METRICS, METRICS
+from gtzan_jax.models.calibration import Calibration, Held
+from gtzan_jax.models.hearing import Hearing
 from gtzan_jax.models.layout import layer_names
+from gtzan_jax.models.reach import Reach
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import TABLES, RunDir, describe_data
 from gtzan_jax.rundir.history import History, members_of
@@ -25,7 +28,7 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide
 from gtzan_jax.tables.sample import sample_frame
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.schema import FeatureTable, song_name
 from gtzan_jax.tables.sources import load_table
 
 EVIL = "<script>window.evil = 1</script>"
@@ -186,6 +189,16 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
         scale=random.uniform(0.5, 2.0, size=len(table.features)),
         slope=0.2,
         data="test",
+        hearing=Hearing.of_rows(table.samples, table.is_chunked),
+        protocol="holdout",
+        trained_on=frozenset(song_name(track) for track in table.tracks[::2]),
+        reach=Reach.of(table.x, table.songs, table.features),
+        calibration=Calibration(
+            temperature=None,
+            bins=10,
+            validation=None,
+            test=Held(songs=50, accuracy=0.5, error=0.125, calibrated_error=None),
+        ),
     )
 
 

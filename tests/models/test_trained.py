@@ -9,9 +9,13 @@ from scipy import special
 
 from gtzan_jax import TrainedModel, divide, load_model
 from gtzan_jax.errors import InputError
+from gtzan_jax.models import hearing, trained
+from gtzan_jax.models.calibration import Calibration, Held
+from gtzan_jax.models.reach import Reach
 from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import scaler_of
+from gtzan_jax.tables.schema import FEATURES
 
 TABLE = make_table()
 SWEEP = make_sweep(leaky_slope=0.3)
@@ -21,6 +25,12 @@ RELU, LEAKY_RELU = SWEEP.configs[0], SWEEP.configs[3]
 @pytest.fixture(scope="module")
 def model():
     return random_model(LEAKY_RELU, TABLE)
+
+
+@pytest.fixture(scope="module")
+def bare(model):
+    """The model without what it need not know of its training."""
+    return dataclasses.replace(model, trained_on=None, reach=None, calibration=None)
 
 
 def frame_of(rows):
@@ -89,6 +99,90 @@ def test_the_chunks_of_a_song_vote(model):
     assert len(model.predict_matrix(table.x)) == 91
 
 
+def calibrated(model, temperature):
+    test = Held(songs=10, accuracy=0.5, error=0.1, calibrated_error=0.05)
+    held = Calibration(temperature=temperature, bins=10, validation=test, test=test)
+    return dataclasses.replace(model, calibration=held)
+
+
+@pytest.mark.parametrize("table", [TABLE, make_chunks(30)], ids=["songs", "chunks"])
+def test_a_temperature_is_in_the_probabilities_of_songs(model, table):
+    plain, cooled = model.predict_proba(table), calibrated(model, 2.5).predict_proba(table)
+    expected = plain.astype(np.float64) ** (1 / 2.5)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(cooled, expected, rtol=1e-4)
+    assert cooled.dtype == plain.dtype
+    assert calibrated(model, 2.5).predict(table).tolist() == model.predict(table).tolist()
+    untouched = calibrated(model, None)
+    np.testing.assert_array_equal(untouched.predict_proba(table), plain)
+    assert not untouched.is_calibrated
+
+
+def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
+    random = np.random.default_rng(0)
+    samples, made = np.zeros(200_000, np.float32), random.normal(size=(3, len(FEATURES)))
+    monkeypatch.setattr(trained, "read", lambda _: samples)
+    windows = iter(made)
+    monkeypatch.setitem(hearing.INPUTS, "features", lambda _: next(windows))
+    chunked = dataclasses.replace(
+        calibrated(model, 2.0),
+        hearing=hearing.Hearing.of_rows(66_149, is_chunked=True),
+        trained_on=frozenset({"blues.00000"}),
+        reach=Reach.of(TABLE.x, TABLE.songs, TABLE.features),
+    )
+    found = chunked.predict_file("songs/Blues.00000.WAV")
+    by_window = by_hand(model, made)
+    votes = np.exp(np.log(by_window).mean(axis=0) / 2.0)
+    votes /= votes.sum()
+    order = np.argsort(-votes)
+    assert found.genres == tuple(model.genres[place] for place in order)
+    np.testing.assert_allclose(found.probabilities, votes[order], rtol=1e-4)
+    cooled = by_window**0.5 / (by_window**0.5).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.by_window, cooled[:, order], rtol=1e-4)
+    assert (found.is_calibrated, found.trained_on) == (True, True)
+    assert found.seconds == pytest.approx(200_000 / 22_050)
+    np.testing.assert_allclose(found.times[:, 0], [0, 3, 6])
+    assert found.notes == ("its last 0.1 s, less than a window, are left out",)
+    assert len(found.unlike.farthest) == 3
+    z = chunked.reach.deviations(made).mean(axis=0)
+    assert found.unlike.farthest[0].value == pytest.approx(z[np.abs(z).argmax()])
+
+    explained = chunked.explain(found)
+    assert (explained.genre, len(explained.parts)) == (found.genres[0], len(FEATURES))
+    assert explained.output == pytest.approx(np.log(found.probabilities[0]), abs=1e-4)
+    average = by_hand(model, model.mean[None])[0] ** 0.5
+    first = model.genres.index(found.genres[0])
+    assert explained.baseline == pytest.approx(np.log(average[first] / average.sum()), abs=1e-4)
+    total = sum(part.value for part in explained.parts)
+    assert total == pytest.approx(explained.output - explained.baseline, abs=2e-3)
+    assert list(explained.parts) == sorted(explained.parts, key=lambda part: -part.value)
+
+
+@pytest.mark.parametrize(
+    ("is_chunked", "seconds", "note"),
+    [
+        (False, 30.0, ""),
+        (False, 12.0, "it lasts 12.0 s, and the model was trained on 30.0 s at a time"),
+        (True, 1.0, "it lasts 1.0 s, and the model was trained on 3.0 s at a time"),
+        (True, 4.0, "its last 1.0 s, less than a window, are left out"),
+    ],
+)
+def test_what_was_heard_of_a_song_is_told(bare, monkeypatch, is_chunked, seconds, note):
+    monkeypatch.setattr(trained, "read", lambda _: np.zeros(round(seconds * 22_050), np.float32))
+    monkeypatch.setitem(hearing.INPUTS, "features", lambda _: np.zeros(len(FEATURES)))
+    heard = hearing.Hearing.of_rows(0, is_chunked)
+    found = dataclasses.replace(bare, hearing=heard).predict_file("x.wav")
+    assert found.notes == ((note,) if note else ())
+    assert (found.unlike, found.trained_on) == (None, None)
+
+
+def test_a_feature_that_is_not_made_from_sound_is_told(model, monkeypatch):
+    monkeypatch.setattr(trained, "read", lambda _: np.zeros(66_150, np.float32))
+    other = dataclasses.replace(model, features=("loudness", *model.features[1:]))
+    with pytest.raises(InputError, match="'loudness' is not made from sound"):
+        other.predict_file("x.wav")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -107,6 +201,11 @@ def test_a_model_is_put_together_from_what_a_member_was_trained_with(model, conf
     division = divide(TABLE, "kfold", 0, 3)
     made = TrainedModel.of(config, model.params, SWEEP, division, 1)
     assert (made.features, made.genres, made.data) == (TABLE.features, TABLE.genres, "made.csv")
+    assert made.protocol == "kfold"
+    assert made.trained_on == {f"track{row:03d}" for row in division.folds[1].train}
+    assert made.reach == Reach.of(
+        TABLE.x[division.folds[1].train], division.folds[1].train.astype(np.int32), FEATURES
+    )
     scaler = scaler_of(TABLE, division.folds[1])
     np.testing.assert_array_equal([made.mean, made.scale], [*scaler])
     assert not np.array_equal(made.mean, scaler_of(TABLE, division.folds[0]).mean)

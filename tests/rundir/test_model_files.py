@@ -1,7 +1,9 @@
+import dataclasses
 import io
 import json
 import os
 import pickle
+import re
 import tracemalloc
 
 import numpy as np
@@ -13,11 +15,15 @@ from safetensors.numpy import load_file, save
 from gtzan_jax import load_model
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import digest, sealed
+from gtzan_jax.models.calibration import Calibration, Held
+from gtzan_jax.models.hearing import Hearing
 from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.space.config import Config
 
 TABLE = make_table()
 MODEL = random_model(make_sweep().configs[3], TABLE)  # leaky ReLU
+KNOWN = ("hearing", "protocol", "trained_on", "reach", "calibration")
+HELD = Held(songs=40, accuracy=0.5, error=0.25, calibrated_error=0.125)
 
 
 def test_a_saved_model_comes_back(tmp_path):
@@ -28,6 +34,79 @@ def test_a_saved_model_comes_back(tmp_path):
         assert (loaded.features, loaded.genres) == (MODEL.features, MODEL.genres)
         assert (loaded.slope, loaded.data) == (MODEL.slope, MODEL.data)
         assert loaded.predict_proba(TABLE).tobytes() == MODEL.predict_proba(TABLE).tobytes()
+        for name in KNOWN:
+            assert getattr(loaded, name) == getattr(MODEL, name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict.fromkeys(("trained_on", "reach", "calibration")),
+        {"calibration": Calibration(temperature=2.5, bins=10, validation=HELD, test=HELD)},
+        {"hearing": Hearing.of_rows(66_149, is_chunked=True), "trained_on": frozenset()},
+    ],
+)
+def test_what_a_model_knows_of_its_training_comes_back(tmp_path, changes):
+    model = dataclasses.replace(MODEL, **changes)
+    save_model(model, tmp_path)
+    loaded = load_model(tmp_path)
+    for name in KNOWN:
+        assert getattr(loaded, name) == getattr(model, name)
+
+
+def test_of_too_many_songs_no_name_is_kept(tmp_path):
+    many = frozenset(f"{number:030d}" for number in range(100_000))
+    save_model(dataclasses.replace(MODEL, trained_on=many), tmp_path)
+    assert load_model(tmp_path).trained_on is None
+    few = frozenset(list(many)[:50_000])
+    save_model(dataclasses.replace(MODEL, trained_on=few), tmp_path)
+    assert load_model(tmp_path).trained_on == few
+
+
+def edit(folder, change):
+    """Changes a description as a stranger can who mends its checksum, too."""
+    path = folder / "model.json"
+    described = json.loads(path.read_text())
+    change(described)
+    path.write_text(json.dumps(sealed(described)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("hearing"), "KeyError"),
+        (lambda d: d["hearing"].update(kind="os.system"), "Invalid enum value 'os.system'"),
+        (lambda d: d["hearing"].update(samples=0), "`int` >= 1"),
+        (lambda d: d["hearing"].update(samples=1e9), "int"),
+        (lambda d: d["hearing"].update(step=-5), "`int` >= 1"),
+        (lambda d: d["hearing"].update(more=1), "unknown field"),
+        (lambda d: d.update(hearing=None), "Expected `object`, got `null`"),
+        (lambda d: d.update(protocol=3), "Expected `str`"),
+        (lambda d: d.update(trained_on="blues"), "Expected `array | null`"),
+        (lambda d: d.update(trained_on=[1]), "Expected `str`"),
+        (lambda d: d["reach"].update(mean=[0.0]), "reach is not 57 numbers each"),
+        (lambda d: d["reach"].update(mean=[]), "length >= 1"),
+        (lambda d: d["reach"]["is_log"].append(True), "reach is not 57 numbers each"),
+        (lambda d: d["reach"]["deviation"].__setitem__(3, 0.0), "a deviation not above 0"),
+        (lambda d: d["reach"]["mean"].__setitem__(3, "x"), "Expected `float`"),
+        (lambda d: d["reach"]["percentiles"].pop(), "length >= 101"),
+        (lambda d: d["reach"]["percentiles"].reverse(), "do not ascend"),
+        (lambda d: d["calibration"].update(temperature=0.0), "`float` > 0"),
+        (lambda d: d["calibration"].update(temperature=1e9), "`float` <= 1000"),
+        (lambda d: d["calibration"].update(bins=0), "`int` >= 1"),
+        (lambda d: d["calibration"].update(test=None), "Expected `array`"),
+        (lambda d: d["calibration"]["test"].__setitem__(1, 1.5), "`float` <= 1"),
+        (lambda d: d["calibration"]["test"].__setitem__(0, -1), "`int` >= 1"),
+        (lambda d: d["calibration"]["test"].pop(), "length 4"),
+        (lambda d: d["genres"].__setitem__(1, d["genres"][0]), "have a name twice"),
+    ],
+)
+def test_a_strangers_description_is_checked(tmp_path, change, message):
+    save_model(MODEL, tmp_path)
+    edit(tmp_path, change)
+    with pytest.raises(InputError, match=re.escape(message)) as error:
+        load_model(tmp_path)
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(
