@@ -149,7 +149,7 @@ def _reasons(explanation: Explanation) -> list[str]:
 def _reason(parts: Sequence[Part], place: int) -> str:
     if place >= len(parts):
         return ""
-    return f"{parts[place].feature:<24} {_signed(parts[place].value)}"
+    return f"{printable(parts[place].feature)[:24]:<24} {_signed(parts[place].value)}"
 
 
 def _signed(number: float) -> str:
@@ -161,7 +161,7 @@ def _time(seconds: float) -> str:
 
 
 def _wrapped(text: str, later: str, first: str = "") -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=first, subsequent_indent=later)
+    return textwrap.wrap(printable(text), _WIDTH, initial_indent=first, subsequent_indent=later)
 
 
 def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[str, Any]:

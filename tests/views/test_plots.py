@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 from conftest import make_sweep
 from finished_runs import random_history
+from matplotlib.colors import to_hex
 from matplotlib.legend import Legend
 
 from gtzan_jax.analysis import exploration
+from gtzan_jax.models.hearing import Span
+from gtzan_jax.models.prediction import Prediction
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.tables.schema import FEATURES
 from gtzan_jax.tables.sources import load_table
@@ -431,3 +434,72 @@ def test_figures_bear_other_genres_and_constant_features(genres):
         figures.append(plots.feature_by_genre(table, feature))
     for figure in figures:
         assert any("_{.csv; 60 tracks" in text for text in texts(figure))
+
+
+def songs_of(part, probability, right, calibrated=np.nan):
+    """Songs as in best/calibration.csv, of a probability each."""
+    songs = pd.DataFrame({"probability": probability, "calibrated": calibrated})
+    return songs.assign(part=part, genre="a", predicted=np.where(right, "a", "b"))
+
+
+def test_reliability_is_the_share_of_songs_in_each_bin_of_the_test_part():
+    right = np.arange(40) % 4 == 0
+    test = songs_of("test", np.where(np.arange(40) < 32, 0.95, 0.35), right, 0.25)
+    songs = pd.concat([songs_of("validation", [0.5] * 9, [True] * 9, 0.5), test])
+    above, axes = plots.reliability(songs, "", NOTE).axes
+    lines = [line for line in axes.lines if line.get_marker() == "o" and len(line.get_xdata())]
+    filled = [line.get_xydata().tolist() for line in lines if line.get_markerfacecolor() != "white"]
+    hollow = [line.get_xydata().tolist() for line in lines if line.get_markerfacecolor() == "white"]
+    assert filled == [[[pytest.approx(0.95), 0.25]], [[0.25, 0.25]]]
+    assert hollow == [[[pytest.approx(0.35), 0.25]]]  # of eight songs
+    assert [bar.get_height() for bar in above.patches] == [8, 32, 40]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    error = (32 * 0.70 + 8 * 0.10) / 40
+    assert labels == [
+        f"as the network says: error {100 * error:.1f} points", "calibrated: error 0.0 points",
+    ]  # fmt: skip
+
+
+def test_without_a_temperature_one_curve_is_drawn():
+    songs = songs_of("test", np.full(20, 0.6), np.arange(20) < 10)
+    axes = plots.reliability(songs, "", NOTE).axes[1]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "as the network says: error 10.0 points"
+    ]
+
+
+def a_prediction(spans, by_window):
+    return Prediction(
+        path="music/$x$.wav", seconds=60.0, genres=("rock", "jazz", "pop", "metal", "disco"),
+        probabilities=np.array([0.5, 0.2, 0.1, 0.1, 0.1]), is_calibrated=True,
+        spans=[Span(*span) for span in spans], by_window=np.array(by_window), unlike=None,
+        trained_on=None, notes=(), inputs=np.zeros((len(spans), 57), np.float32),
+    )  # fmt: skip
+
+
+def test_each_windows_probabilities_are_stacked_over_its_time():
+    rate = 22_050
+    windows = [(0, 30 * rate), (20 * rate, 50 * rate)]  # overlap from 20 s to 30 s
+    rows = [[0.5, 0.2, 0.1, 0.1, 0.1], [0.1, 0.6, 0.1, 0.1, 0.1]]
+    one = a_prediction(windows, rows)
+    genres = ("disco", "jazz", "metal", "pop", "rock")
+    figure = plots.over_time([one, one], genres, NOTE)
+    assert len(figure.axes) == 2
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == r"\$x\$.wav"
+    bars = axes.patches
+    starts = [round(bar.get_x(), 6) for bar in bars[:2]]
+    ends = [round(bar.get_x() + bar.get_width(), 6) for bar in bars[:2]]
+    assert (starts, ends) == ([0, 25], [25, 50])
+    heights = np.array([bar.get_height() for bar in bars]).reshape(5, 2).T
+    np.testing.assert_allclose(heights, rows, atol=1e-9)
+    np.testing.assert_allclose(heights.sum(axis=1), 1)
+    colours = genre_colours(genres)
+    assert to_hex(bars[0].get_facecolor()).upper() == colours["rock"].upper()
+
+
+def test_of_many_songs_the_first_are_drawn_and_the_rest_is_told():
+    one = a_prediction([(0, 22_050)], [[0.5, 0.2, 0.1, 0.1, 0.1]])
+    figure = plots.over_time([one] * 23, one.genres, NOTE)
+    assert len(figure.axes) == 20
+    assert "3 more songs are not drawn" in figure.get_supxlabel().replace("\n", " ")

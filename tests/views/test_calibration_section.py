@@ -1,0 +1,91 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_sweep, make_table
+from finished_runs import random_history, random_model, write_best_history, write_run
+
+from gtzan_jax.analysis.calibration import error_of_chance
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import write_csv
+from gtzan_jax.models.calibration import Calibration, Held
+from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.model_files import save_model
+from gtzan_jax.views.sections.calibration import calibration_section
+from gtzan_jax.views.sections.retrained import retrained_section
+
+HELD = Held(songs=4, accuracy=0.5, error=0.3, calibrated_error=0.1)
+SONGS = pd.DataFrame(
+    {
+        "part": ["validation"] * 2 + ["test"] * 4,
+        "song": [f"s{i}" for i in range(6)],
+        "genre": list("abaaba"),
+        "predicted": list("abbaab"),
+        "probability": [0.9, 0.8, 0.95, 0.95, 0.95, 0.95],
+        "calibrated": [0.6, 0.5, 0.35, 0.35, 0.35, 0.35],
+    }
+)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with a retraining, and a folder for its model."""
+    sweep = make_sweep(protocol="holdout")
+    path = write_run(tmp_path / "run", sweep, random_history(sweep))
+    write_best_history(path, train_accuracy=np.full(3, 0.5))
+    return read_finished(path)
+
+
+def keep(run, songs, temperature):
+    held = Calibration(temperature=temperature, bins=10, validation=HELD, test=HELD)
+    model = random_model(run.sweep.configs[0], make_table())
+    save_model(dataclasses.replace(model, calibration=held), run.run.best)
+    write_csv(run.run.best / "calibration.csv", songs)
+
+
+def test_the_section_has_the_errors_of_both_parts(run):
+    keep(run, SONGS, 2.5)
+    pictures = {}
+    section = retrained_section(run, pictures)["calibration"]
+    assert "reliability.svg" in pictures
+    assert (section["temperature"], section["fitted_on"], section["songs"]) == (2.5, 2, 4)
+    assert (section["error"], section["after"], section["few"]) == ("70.0", "10.0", True)
+    mean, high = (f"{100 * error:.1f}" for error in error_of_chance(np.full(4, 0.35)))
+    assert section["table"].rows[1] == [
+        "test", "4", "25.0 %", "95.0 %", "70.0", "10.0", f"{mean}, up to {high}",
+    ]  # fmt: skip
+    assert section["table"].rows[0][:6] == ["validation", "2", "100.0 %", "85.0 %", "15.0", "45.0"]
+
+
+def test_a_run_that_was_not_calibrated_says_so(run):
+    songs = SONGS[SONGS["part"] == "test"].assign(calibrated=np.nan)
+    keep(run, songs, None)
+    section = calibration_section(run, "", {})
+    assert (section["is_calibrated"], section["after"], section["error"]) == (False, "–", "70.0")
+    assert [row[5] for row in section["table"].rows] == ["–"]
+
+
+def test_a_retraining_of_before_has_no_section(run):
+    assert calibration_section(run, "", {}) is None
+    assert retrained_section(run, {})["calibration"] is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda songs: songs.drop(columns="genre"),
+        lambda songs: songs.assign(probability=1.5),
+        lambda songs: songs.assign(calibrated=-0.1),
+        lambda songs: songs.assign(probability="x"),
+        lambda songs: songs.assign(probability=np.nan),
+        lambda songs: songs.assign(part="validation"),
+        lambda songs: songs.assign(part=["test"] * 5 + ["else"]),
+        lambda songs: songs.assign(predicted=None),
+        lambda songs: songs[:0],
+    ],
+)
+def test_a_strangers_table_is_checked(run, change):
+    keep(run, change(SONGS), 2.5)
+    with pytest.raises(InputError, match=r"calibration\.csv cannot be used"):
+        calibration_section(run, "", {})
