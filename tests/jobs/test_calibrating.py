@@ -1,0 +1,85 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_chunks, make_sweep, make_table
+from finished_runs import random_model
+
+from gtzan_jax import divide
+from gtzan_jax.analysis.calibration import calibration_error, fit_temperature
+from gtzan_jax.jobs.calibrating import calibrated
+
+SWEEP = make_sweep()
+TABLES = {"songs": make_table(), "chunks": make_chunks()}
+
+
+@pytest.fixture(params=TABLES)
+def table(request):
+    return TABLES[request.param]
+
+
+def votes_of(model, table, rows):
+    """Songs' log-probabilities, a song after another in the order of their first rows."""
+    logs = pd.DataFrame(np.log(model.predict_matrix(table.x[rows]).astype(np.float64)))
+    means = logs.groupby(table.songs[rows], sort=False).mean().to_numpy()
+    return means - np.log(np.exp(means).sum(axis=1, keepdims=True))
+
+
+@pytest.fixture
+def bare(table):
+    return dataclasses.replace(random_model(SWEEP.configs[3], table), calibration=None)
+
+
+def test_the_temperature_is_fitted_on_the_songs_of_the_validation_part_alone(table, bare):
+    division = divide(table, "holdout", 0, 1)
+    fold = division.folds[0]
+    model, songs = calibrated(bare, division, fold)
+    validation = votes_of(bare, table, fold.validation)
+    first = pd.Series(table.songs[fold.validation]).drop_duplicates().index
+    y = table.y[fold.validation[first]]
+    found = model.calibration
+    assert found.temperature == pytest.approx(fit_temperature(validation, y), rel=1e-3)
+    assert model.params is bare.params
+
+    test, rows = votes_of(bare, table, fold.test), fold.test
+    first = pd.Series(table.songs[rows]).drop_duplicates().index
+    y, taken = table.y[rows[first]], test.argmax(axis=1)
+    cooled = np.exp(test / found.temperature)
+    cooled /= cooled.sum(axis=1, keepdims=True)
+    right = taken == y
+    assert found.test.songs == len(first)
+    assert found.test.accuracy == pytest.approx(right.mean())
+    sure = np.exp(test).max(axis=1)
+    assert found.test.error == pytest.approx(calibration_error(sure, right), abs=1e-5)
+    after = calibration_error(cooled.max(axis=1), right)
+    assert found.test.calibrated_error == pytest.approx(after, abs=1e-5)
+
+    mine = songs[songs["part"] == "test"]
+    assert mine["song"].tolist() == [table.tracks[row] for row in rows[first]]
+    assert mine["genre"].tolist() == [table.genres[label] for label in y]
+    np.testing.assert_allclose(mine["probability"], sure, rtol=1e-5)
+    np.testing.assert_allclose(mine["calibrated"], cooled.max(axis=1), rtol=1e-4)
+
+    # What the test part is has no say in the temperature.
+    elsewhere = dataclasses.replace(fold, test=fold.test[: len(fold.test) // 2])
+    again, _ = calibrated(bare, division, elsewhere)
+    assert again.calibration.temperature == found.temperature
+
+
+def test_without_a_validation_part_there_is_no_temperature(table, bare):
+    division = divide(table, "assignment", 0, 1)
+    model, songs = calibrated(bare, division, division.folds[0])
+    found = model.calibration
+    assert (found.temperature, found.validation, found.test.calibrated_error) == (None, None, None)
+    assert not model.is_calibrated
+    assert set(songs["part"]) == {"test"}
+    assert songs["calibrated"].isna().all()
+    np.testing.assert_array_equal(model.predict_proba(table), bare.predict_proba(table))
+
+
+def test_songs_of_a_leak_say_so():
+    table = TABLES["chunks"]
+    division = divide(table, "leaky_chunks", 0, 1)
+    _, songs = calibrated(random_model(SWEEP.configs[0], table), division, division.folds[0])
+    assert songs["leak"].str.startswith("LEAK").all()
