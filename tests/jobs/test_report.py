@@ -103,7 +103,7 @@ def test_the_page_needs_nothing_else(report):
     decoded = [base64.b64decode(attrs["src"].removeprefix(start)) for attrs in images]
     assert decoded == [report.images[f"{name}.png"] for name in ("baselines", "importance")]
     drawings = [attrs for tag, attrs in page.tags if tag == "svg"]
-    assert len(images) + len(drawings) == len(report.images) == 11
+    assert len(images) + len(drawings) == len(report.images) == 12
     assert all(attrs["alt"] for attrs in images)
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawings)
 

@@ -1,0 +1,286 @@
+"""Fills docs/predicting.md in: what `predict` is worth, measured on the real table and on songs.
+
+    python docs/make_predicting.py SONGS
+
+SONGS is a folder of GTZAN's songs as WAV; the table lies at data/features_30_sec.csv. The network
+is that of sweeps/published_best.toml, trained for 50 epochs. Takes about a minute on two cores.
+"""
+
+import contextlib
+import dataclasses
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.signal import lfilter, resample_poly
+
+from gtzan_jax.analysis.calibration import error_of_chance
+from gtzan_jax.jobs.calibrating import calibrated
+from gtzan_jax.jobs.retraining import train_networks
+from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.models.reach import UNLIKE, Reach
+from gtzan_jax.models.trained import TrainedModel
+from gtzan_jax.sound.features import features_of
+from gtzan_jax.sound.files import SAMPLE_RATE, read
+from gtzan_jax.space.sweep_file import load_sweep
+from gtzan_jax.tables import lists
+from gtzan_jax.tables.folds import Fold
+from gtzan_jax.tables.protocols import Division, divide
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.trainer.engine import Engine
+from gtzan_jax.views.predictions import Answer, head, song
+from gtzan_jax.views.text import Table
+
+PAGE = Path(__file__).with_name("predicting.md")
+SWEEP = load_sweep("published_best")
+EPOCHS = 50
+PROTOCOLS = ("holdout", "kfold", "artist_folds", "fault_filtered")
+NETWORKS = 10
+SECONDS = 30
+EXPLAINED = "jazz.00000.wav"
+
+
+def networks(division: Division, seeds: int) -> list[list[TrainedModel]]:
+    """Trains the published config on every fold, and returns the models of each."""
+    config = SWEEP.configs[0]
+    with Engine(SWEEP, MlpFamily(), division.sizes) as engine:
+        found = train_networks(engine, division, config.id, range(seeds), EPOCHS)
+    return [
+        [TrainedModel.of(config, replica.params, SWEEP, division, fold) for replica in replicas]
+        for fold, replicas in enumerate(found)
+    ]
+
+
+# ---------------------------------------------------------------------------------- calibration
+
+
+def calibration_table(table: FeatureTable) -> Table:
+    """Returns what temperatures do on the test part, over ten networks a protocol."""
+    rows = []
+    for protocol in PROTOCOLS:
+        division = divide(table, protocol, 0, 5)
+        seeds = max(1, NETWORKS // len(division.folds))
+        held, chance, temperatures, songs = [], [], [], []
+        for fold, models in zip(division.folds, networks(division, seeds), strict=True):
+            for bare in models:
+                model, probabilities = calibrated(bare, division, fold)
+                test = probabilities[probabilities["part"] == "test"]
+                held.append(model.calibration.test)
+                temperatures.append(model.calibration.temperature)
+                songs.append((model.calibration.validation.songs, model.calibration.test.songs))
+                chance.append(error_of_chance(test["calibrated"].to_numpy()))
+        low, high = np.min(songs, axis=0), np.max(songs, axis=0)
+        rows.append(
+            [
+                protocol,
+                str(len(held)),
+                *(f"{a}" if a == b else f"{a} to {b}" for a, b in zip(low, high, strict=True)),
+                _spread([each.accuracy for each in held], 100),
+                _spread(temperatures, 1, 2),
+                _spread([each.error for each in held], 100),
+                _spread([each.calibrated_error for each in held], 100),
+                f"{100 * np.mean(chance, axis=0)[0]:.1f}",
+            ]
+        )
+    heads = (
+        "protocol", "networks", "validation songs", "test songs", "right, %", "temperature",
+        "error, points", "calibrated", "of chance alone",
+    )  # fmt: skip
+    return Table(heads, rows)
+
+
+def _spread(values: Sequence[float], factor: float, digits: int = 1) -> str:
+    scaled = factor * np.asarray(values)
+    return f"{scaled.mean():.{digits}f} ± {scaled.std(ddof=1):.{digits}f}"
+
+
+# --------------------------------------------------------------------------------------- unlike
+
+
+def plain_distances(train: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Returns the distances that variances as they are, without logarithms, would give."""
+    return np.sqrt((((x - train.mean(axis=0)) / train.std(axis=0)) ** 2).mean(axis=1))
+
+
+def alarms_table(table: FeatureTable) -> Table:
+    """Returns how many test songs, which are music of GTZAN, are called unlike."""
+    rows = []
+    for protocol in PROTOCOLS:
+        counts = np.zeros(3, int)
+        for fold in divide(table, protocol, 0, 5).folds:
+            train, test = (table.x[rows].astype(np.float64) for rows in (fold.train, fold.test))
+            reach = Reach.of(table.x[fold.train], table.songs[fold.train], table.features)
+            far = [
+                reach.distance(z[None]) > reach.percentiles[UNLIKE] for z in reach.deviations(test)
+            ]
+            limit = np.percentile(plain_distances(train, train), UNLIKE)
+            counts += (len(test), sum(far), int((plain_distances(train, test) > limit).sum()))
+        shares = [f"{100 * count / counts[0]:.1f}" for count in counts[1:]]
+        rows.append([protocol, str(counts[0]), *shares])
+    return Table(("protocol", "test songs", "called unlike, %", "without logarithms"), rows)
+
+
+def sounds(folder: Path) -> dict[str, np.ndarray]:
+    """Returns half a minute each of what is no music, and of music that was changed."""
+    random, count = np.random.default_rng(0), SECONDS * SAMPLE_RATE
+    at = np.arange(count) / SAMPLE_RATE
+    music = {path.stem: read(path) for path in sorted(folder.glob("*.00000.wav"))}
+    made = {
+        "silence": np.zeros(count),
+        "white noise": 0.3 * random.normal(size=count),
+        "faint white noise": 0.01 * random.normal(size=count),
+        "a sine of 440 Hz": 0.5 * np.sin(2 * np.pi * 440 * at),
+        "a click every half second": 0.8 * (np.arange(count) % (SAMPLE_RATE // 2) < 20),
+        "a voice: pulses and noise through formants": voice(random, count),
+    }
+    for name, samples in music.items():
+        dull = resample_poly(resample_poly(samples, 3, 11), 11, 3)
+        made |= {f"{name}, as it is": samples, f"{name}, 26 dB softer": 0.05 * samples}
+        made |= {f"{name}, nothing above 3 kHz": dull, f"{name}, backwards": samples[::-1].copy()}
+    return {name: samples.astype(np.float32) for name, samples in made.items()}
+
+
+def voice(random: np.random.Generator, count: int) -> np.ndarray:
+    """Returns syllables, four a second: pulses of a voice, or noise, through three resonances."""
+    at = np.arange(count) / SAMPLE_RATE
+    pitch = np.cumsum(120 * (1 + 0.1 * np.sin(2 * np.pi * 0.3 * at))) / SAMPLE_RATE
+    pulses, spoken, length = 2 * (pitch % 1) - 1, np.zeros(count), SAMPLE_RATE // 4
+    for start in range(0, count, length):
+        part = pulses[start : start + length]
+        if random.random() < 0.25:
+            part = 0.2 * random.normal(size=len(part))
+        for hertz in (random.uniform(300, 800), random.uniform(900, 2300), 2600):
+            angle, radius = 2 * np.pi * hertz / SAMPLE_RATE, 0.97
+            part = lfilter([1 - radius], [1, -2 * radius * np.cos(angle), radius**2], part)
+        spoken[start : start + length] = part * np.hanning(len(part))
+    return 0.3 * spoken / np.abs(spoken).max()
+
+
+def sounds_table(table: FeatureTable, folder: Path) -> Table:
+    """Returns what is said of sounds by a model of the fault-filtered train part."""
+    (fold,) = divide(table, "fault_filtered", 0, 1).folds
+    train = table.x[fold.train].astype(np.float64)
+    reach = Reach.of(table.x[fold.train], table.songs[fold.train], table.features)
+    limit = np.percentile(plain_distances(train, train), UNLIKE)
+    rows = []
+    for name, samples in sounds(folder).items():
+        made = features_of(samples)[None]
+        z = reach.deviations(made)
+        distance = reach.distance(z)
+        place = int(np.abs(z[0]).argmax())
+        rows.append(
+            [
+                name,
+                f"{distance:.1f}",
+                "unlike" if distance > reach.percentiles[UNLIKE] else "",
+                f"{table.features[place]} {z[0, place]:+.1f}".replace("-", "−"),
+                "unlike" if plain_distances(train, made)[0] > limit else "",
+            ]
+        )
+    return Table(("sound", "distance", "called", "farthest", "without logarithms"), rows)
+
+
+# ------------------------------------------------------------------------------------ the songs
+
+
+def apart_from(table: FeatureTable, names: Sequence[str]) -> Division:
+    """Returns the first artist fold without songs, and without others of their artists."""
+    division = divide(table, "artist_folds", 0, 1)
+    found = lists.look_up(table, lists.ARTIST_FOLDS)
+    artist = np.array([listed.artist if listed else -1 for listed in found])
+    given = np.isin(table.tracks, names)
+    out = given | np.isin(artist, list(set(artist[given]) - {-1}))
+    whole = division.folds[0]
+    parts = (rows[~out[rows]] for rows in (whole.train, whole.validation, whole.test))
+    return dataclasses.replace(division, folds=(Fold(*parts),))
+
+
+def songs_table(model: TrainedModel, paths: Sequence[Path]) -> tuple[Table, str]:
+    """Returns what is said of songs, and how many of them are told."""
+    rows, right = [], 0
+    for path in paths:
+        found = model.predict_file(path)
+        true = path.name.partition(".")[0]
+        right += true == found.genres[0]
+        top = [
+            f"{genre} {100 * probability:.0f} %"
+            for genre, probability in zip(found.genres[:3], found.probabilities[:3], strict=True)
+        ]
+        rank = found.genres.index(true) + 1
+        rows.append([path.name, *top, str(rank), f"{found.unlike.distance:.2f}"])
+    heads = ("song", "first", "second", "third", "place of its genre", "distance")
+    return Table(heads, rows), f"{right} of {len(paths)}"
+
+
+def timing(model: TrainedModel, folder: Path) -> str:
+    """Says how long a song of four minutes takes, put together from shorter ones."""
+    import soundfile
+
+    whole = np.concatenate([read(path) for path in sorted(folder.glob("*.wav"))])
+    path = Path("four_minutes.wav")
+    soundfile.write(path, whole[: 240 * SAMPLE_RATE], SAMPLE_RATE)
+    try:
+        model.predict_file(path)
+        begun = time.perf_counter()
+        found = model.predict_file(path)
+        seconds = time.perf_counter() - begun
+        begun = time.perf_counter()
+        explained = model.explain(found)
+        more = time.perf_counter() - begun
+    finally:
+        path.unlink()
+    return (
+        f"A song of four minutes, {len(found.spans)} windows, takes {seconds:.1f} s on one core, "
+        f"and `--explain` {more:.1f} s more; its sum is off by {abs(explained.gap):.0e} nats."
+    )
+
+
+def blocks(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yields what stands between the page's markers, by name."""
+    table, paths = load_table("data/features_30_sec.csv"), sorted(folder.glob("*.wav"))
+    division = apart_from(table, [path.name for path in paths])
+    fold = division.folds[0]
+    model, _ = calibrated(networks(division, 1)[0][0], division, fold)
+    shown, right = songs_table(model, paths)
+    held = model.calibration
+    yield (
+        "songs",
+        f"A network of the first artist fold was trained on {len(fold.train)} songs, none of them "
+        f"one of these or of their artists, and calibrated on {held.validation.songs} others "
+        f"(temperature {held.temperature:.2f}). Of the fold's {held.test.songs} test songs it "
+        f"tells {100 * held.test.accuracy:.0f} %, and of these {right}.\n\n{shown.markdown}",
+    )
+    with contextlib.chdir(folder):
+        found = model.predict_file(EXPLAINED)
+    text = "\n\n".join(
+        [head(model, "runs/mine"), song(Answer(EXPLAINED, found, model.explain(found)))]
+    )
+    yield (
+        "terminal",
+        f"```\n$ python -m gtzan_jax.predict runs/mine {EXPLAINED} --explain\n{text}\n```",
+    )
+    yield "timing", timing(model, folder)
+    yield "calibration", calibration_table(table).markdown
+    yield "alarms", alarms_table(table).markdown
+    yield "sounds", sounds_table(table, folder).markdown
+
+
+def main() -> None:
+    """Rewrites the blocks between the markers."""
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit(__doc__)
+    page = PAGE.read_text(encoding="utf-8")
+    for name, text in blocks(Path(sys.argv[1])):
+        between = re.compile(f"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
+        page, count = between.subn(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", page)
+        if not count:
+            sys.exit(f"{PAGE.name} has no place for {name}")
+    PAGE.write_text(page, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()
