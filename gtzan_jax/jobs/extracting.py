@@ -1,5 +1,6 @@
 """Computes the feature table of a folder of sound files."""
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,8 +12,8 @@ from gtzan_jax.files import digest, write_csv
 from gtzan_jax.rundir.directory import check_place
 from gtzan_jax.sound.files import NO_GENRE, Song, check_file, songs_in
 from gtzan_jax.sound.kept import Kept
-from gtzan_jax.sound.processes import rows_of_many
-from gtzan_jax.sound.rows import Rows, check_names, made_by, names_of
+from gtzan_jax.sound.processes import of_many
+from gtzan_jax.sound.rows import Rows, check_names, made_by, names_of, rows_of
 from gtzan_jax.tables.schema import COLUMNS
 from gtzan_jax.tables.sources import read_table
 from gtzan_jax.text import printable
@@ -120,6 +121,7 @@ def _compute(
     rows: dict[Path, Rows] = {}
     failures: dict[Path, SoundError] = {}
     digests: dict[Path, str] = {}
+    compute = functools.partial(rows_of, chunked=chunked)
     with SongsProgress(len(songs)) as progress:
 
         def fail(path: Path, error: SoundError) -> None:
@@ -141,7 +143,7 @@ def _compute(
                     rows[song.path] = there
                     progress.take(is_new=False)
 
-        for path, found in rows_of_many(not_done(), chunked, min(workers, len(songs))):
+        for path, found in of_many(compute, not_done(), min(workers, len(songs))):
             if isinstance(found, SoundError):
                 fail(path, found)
             else:

@@ -9,57 +9,58 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gtzan_jax.errors import InputError, SoundError
-from gtzan_jax.sound.rows import Rows, rows_of
 from gtzan_jax.text import printable
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
 
 
-def rows_of_many(
-    paths: Iterable[Path], chunked: bool, workers: int
-) -> Iterator[tuple[Path, Rows | SoundError]]:
-    """Computes the features of sound files and yields each file's when they are there.
+def of_many(
+    compute: Callable[[S], T], sounds: Iterable[S], workers: int
+) -> Iterator[tuple[S, T | SoundError]]:
+    """Computes something of each of many sound files and yields it when it is there.
 
     Args:
-      paths: the files; a few are taken in advance.
-      chunked: as for ``rows.rows_of``.
+      compute: is given a sound, and raises SoundError where it cannot be used.
+      sounds: paths, or what else messages can name by its text; a few are taken in advance.
       workers: processes, with one thread each.
 
     Yields:
-      the path, and its rows or why there are none, in any order.
+      the sound, and what was computed or why it was not, in any order.
 
     Raises:
       InputError: the packages that read sound are not installed.
     """
     idle = [_executor() for _ in range(workers)]
-    busy: dict[Future[Rows], tuple[Path, Any]] = {}
-    left = iter(paths)
+    busy: dict[Future[T], tuple[S, Any]] = {}
+    left = iter(sounds)
     try:
         while True:
-            while idle and (path := next(left, None)) is not None:
+            while idle and (sound := next(left, None)) is not None:
                 executor = idle.pop()
-                busy[executor.submit(rows_of, path, chunked)] = path, executor
+                busy[executor.submit(compute, sound)] = sound, executor
             if not busy:
                 return
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
-                path, executor = busy.pop(future)
-                found, is_alive = _outcome(future, path)
+                sound, executor = busy.pop(future)
+                found, is_alive = _outcome(future, sound)
                 idle.append(executor if is_alive else _executor())
-                yield path, found
+                yield sound, found
     finally:
         for executor in (*idle, *(executor for _, executor in busy.values())):
             executor.shutdown(kill_workers=True)
 
 
-def _outcome(future: "Future[Rows]", path: Path) -> tuple[Rows | SoundError, bool]:
+def _outcome(future: "Future[Any]", sound: object) -> tuple[Any, bool]:
     """Returns what came of a file, and whether its process is still there."""
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
@@ -73,11 +74,11 @@ def _outcome(future: "Future[Rows]", path: Path) -> tuple[Rows | SoundError, boo
         told = re.search(r"SIG[A-Z]+", str(error))
         how = f" by {told[0]}" if told else ""
         return SoundError(
-            f"{printable(path)}: its process was ended{how}, as by a damaged file or for want of "
+            f"{printable(sound)}: its process was ended{how}, as by a damaged file or for want of "
             "memory"
         ), False
     except Exception as error:  # a decoder may raise anything, and other files may do
-        return SoundError(f"{printable(path)}: {type(error).__name__}: {printable(error)}"), True
+        return SoundError(f"{printable(sound)}: {type(error).__name__}: {printable(error)}"), True
 
 
 def _executor() -> Any:

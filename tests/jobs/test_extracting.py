@@ -42,18 +42,18 @@ def computed(monkeypatch):
     """Has files computed here, one after another; gives the names of those that are."""
     names = []
 
-    def here(paths, chunked, workers):
+    def here(compute, paths, workers):
         assert workers >= 1
         for path in paths:
             names.append(path.name)
             try:
                 with threadpool_limits(1):  # as the processes: else last bits differ
-                    rows = rows_of(path, chunked)
+                    rows = compute(path)
                 yield path, rows
             except SoundError as error:
                 yield path, error
 
-    monkeypatch.setattr(module, "rows_of_many", here)
+    monkeypatch.setattr(module, "of_many", here)
     return names
 
 

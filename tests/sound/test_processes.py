@@ -4,17 +4,11 @@ import os
 import time
 from pathlib import Path
 
-import hostile_rows
 import pytest
+from hostile_rows import rows_of
 
 from gtzan_jax.errors import InputError, SoundError
-from gtzan_jax.sound import processes
-from gtzan_jax.sound.processes import rows_of_many
-
-
-@pytest.fixture(autouse=True)
-def hostile(monkeypatch):
-    monkeypatch.setattr(processes, "rows_of", hostile_rows.rows_of)
+from gtzan_jax.sound.processes import of_many
 
 
 def is_gone(pid):
@@ -28,7 +22,7 @@ def is_gone(pid):
 
 def test_whatever_happens_costs_the_file_it_happened_to(capfd):
     names = ["a", "SIGSEGV", "b", "exit", "bad", "SIGKILL", "bug", "c", "d", "e"]
-    found = dict(rows_of_many([Path(f"{name}.wav") for name in names], True, workers=2))
+    found = dict(of_many(rows_of, [Path(f"{name}.wav") for name in names], workers=2))
     assert {path.stem for path in found} == set(names)
     good = {path.stem: rows for path, rows in found.items() if isinstance(rows, list)}
     assert set(good) == set("abcde")
@@ -46,7 +40,7 @@ def test_whatever_happens_costs_the_file_it_happened_to(capfd):
 
 def test_missing_packages_end_all():
     with pytest.raises(InputError, match="librosa is missing"):
-        list(rows_of_many([Path("missing.wav")], False, workers=1))
+        list(of_many(rows_of, [Path("missing.wav")], workers=1))
 
 
 def test_files_are_asked_for_when_there_is_a_process_for_them():
@@ -57,5 +51,5 @@ def test_files_are_asked_for_when_there_is_a_process_for_them():
             asked.append(number)
             yield Path(f"{number}.wav")
 
-    for count, _ in enumerate(rows_of_many(paths(), False, workers=2), start=1):
+    for count, _ in enumerate(of_many(rows_of, paths(), workers=2), start=1):
         assert len(asked) <= count + 2
