@@ -1,4 +1,4 @@
-"""The download of a feature table from Kaggle, within bounds of time.
+"""The download of a feature table, or of the sound, from Kaggle, within bounds of time.
 
 kagglehub is not imported before it is needed, because a command's start-up time counts.
 """
@@ -18,11 +18,17 @@ HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 PATH = "Data/features_30_sec.csv"
 PATH_3 = "Data/features_3_sec.csv"
 
+SOUND_PATH = "Data/genres_original"
+SOUND_SIZE = "1.2 GB"
+"""Of the whole data set, which is what kagglehub downloads of a folder; then its spectrograms."""
+
 PROBE_URL = "https://api.kaggle.com"
 PROBE_SECONDS = 4.0
 """How long Kaggle may take to answer at all before it counts as out of reach."""
 DOWNLOAD_SECONDS = 120.0
 """How long the download of a file of 1 or 11 MB may take, once Kaggle answers."""
+SOUND_SECONDS = 4 * 3600.0
+"""The same for the whole data set: 1 Mbit/s would take 2.7 hours."""
 MAX_BYTES = 20_000_000
 """What is larger is not the file."""
 
@@ -36,12 +42,39 @@ def download(path: str = PATH) -> bytes:
     Raises:
         InputError: Kaggle is out of reach, refuses, stalls, or sends far too much.
     """
+    return _download(lambda: _fetch(path), DOWNLOAD_SECONDS)
+
+
+def download_sound() -> Path:
+    """Downloads the whole data set, unless kagglehub has it, and says how large it is before.
+
+    Returns:
+        the folder with a subfolder of sound files for each genre; a thousand songs.
+
+    Raises:
+        InputError: Kaggle is out of reach, refuses or stalls, or the data set has no such folder.
+    """
+    print(
+        f"GTZAN's sound from Kaggle: {SOUND_SIZE}, unless kagglehub has downloaded it before",
+        flush=True,
+    )
+    folder = _download(_fetch_all, SOUND_SECONDS) / SOUND_PATH
+    if not folder.is_dir():
+        raise InputError(
+            f"the download from Kaggle has no folder {SOUND_PATH}: remove {folder.parents[1]} and "
+            "try again"
+        )
+    return folder
+
+
+def _download(fetch: Callable[[], T], seconds: float) -> T:
+    """Returns ``fetch()``, or raises InputError."""
     try:
         _within(PROBE_SECONDS, _probe)
     except Exception as error:
         raise InputError(f"Kaggle is out of reach ({type(error).__name__})") from error
     try:
-        return _within(DOWNLOAD_SECONDS, lambda: _fetch(path))
+        return _within(seconds, fetch)
     # kagglehub documents no set of exceptions: HTTP, file system and its own ones all occur.
     except Exception as error:
         raise InputError(f"the download from Kaggle failed ({_reason(error)})") from error
@@ -65,6 +98,12 @@ def _fetch(path: str) -> bytes:
         found.unlink()
         raise ValueError(f"it has more than {MAX_BYTES:,} bytes")
     return content
+
+
+def _fetch_all() -> Path:
+    import kagglehub
+
+    return Path(kagglehub.dataset_download(HANDLE))
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:

@@ -41,8 +41,8 @@ COLUMNS: tuple[str, ...] = ("filename", "length", *FEATURES, "label")
 FILE_NAME = "features_30_sec.csv"
 FILE_NAME_3 = "features_3_sec.csv"
 
-SAMPLES = ("sample", "sample3")
-"""The sources of the embedded synthetic tables: of songs, and of their chunks."""
+SAMPLES = ("sample", "sample3", "sounds")
+"""The sources of the embedded synthetic tables: of songs, of their chunks, and of made-up sound."""
 
 CHUNK = re.compile(r"(?P<song>.+\.(?:\d{5}|sample\d\d))\.(?P<chunk>\d{1,3})(?:\.\w+)?", re.ASCII)
 """The name of a chunk: blues.00000.wav is a song, blues.00000.3.wav a chunk of it.
@@ -56,14 +56,17 @@ _ENDING = re.compile(r"\.(wav|au|mp3|flac|ogg|m4a|aac|aiff?|opus)$", re.ASCII | 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is one song, or a chunk of one."""
+    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is one song, or a chunk of one.
 
-    x: NDArray[np.float32]  # (rows, features)
+    A table of spectrograms has a third axis, time, and its features are the bands.
+    """
+
+    x: NDArray[np.floating]  # (rows, features) float32; spectrograms (rows, bands, frames) float16
     y: NDArray[np.int32]  # (rows,), indexes genres
     tracks: tuple[str, ...]  # file names
-    features: tuple[str, ...]
+    features: tuple[str, ...]  # of spectrograms: the bands, "mel01" the lowest
     genres: tuple[str, ...]  # alphabetical
-    sha256: str  # of the CSV text with LF line ends, without a byte-order mark
+    sha256: str  # of the CSV text with LF line ends and no byte-order mark, or of spectrograms
     source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path as given
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
     notice: str = ""  # what to know before its figures are believed; "" if nothing
@@ -71,7 +74,7 @@ class FeatureTable:
 
     def __repr__(self) -> str:
         return (
-            f"FeatureTable({self.rows_note} × {len(self.features)} features, "
+            f"FeatureTable({self.rows_note} × {self.features_note}, "
             f"{len(self.genres)} genres, source {reprlib.repr(self.source)})"
         )
 
@@ -79,6 +82,18 @@ class FeatureTable:
     def is_sample(self) -> bool:
         """Whether this is an embedded synthetic sample."""
         return self.source in SAMPLES
+
+    @property
+    def is_spectrogram(self) -> bool:
+        """Whether each row is a spectrogram, (bands, frames), rather than a list of features."""
+        return self.x.ndim == 3
+
+    @property
+    def features_note(self) -> str:
+        """What a row consists of."""
+        if self.is_spectrogram:
+            return f"{self.x.shape[1]} bands × {self.x.shape[2]} frames"
+        return f"{len(self.features)} features"
 
     @functools.cached_property
     def songs(self) -> NDArray[np.int32]:
@@ -113,7 +128,7 @@ class FeatureTable:
             x=self.x[first],
             y=self.y[first],
             tracks=tuple(self.tracks[row] for row in first),
-            repeats=tuple(tuple(songs) for songs in alike if len(songs) > 1),
+            repeats=tuple(dict.fromkeys(tuple(songs) for songs in alike if len(songs) > 1)),
         )
 
     @property

@@ -65,10 +65,13 @@ def find_table(sha256: str, sample: str = "") -> FeatureTable | None:
 
     Args:
         sha256: the table's checksum, from a file that may be a stranger's.
-        sample: the embedded sample that it is, one of ``schema.SAMPLES``; else ``data/`` of the
-            current folder and of the checkout are looked at, and the cached downloads.
+        sample: the embedded sample that it is, one of ``schema.SAMPLES`` (of which "sounds" is
+            no table of features: None); else ``data/`` of the current folder and of the checkout
+            are looked at, and the cached downloads.
     """
     if sample:
+        if sample not in _SAMPLES:
+            return None
         table = _sample_table(sample)
         return table if table.sha256 == sha256 else None
     cached = {"kaggle": FILE_NAME, "kaggle3": FILE_NAME_3}

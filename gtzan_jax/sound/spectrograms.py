@@ -1,0 +1,297 @@
+"""Tables of spectrograms, a row for each chunk of three seconds, from sound wherever it is.
+
+From a folder of sound files, from Kaggle's copy of GTZAN, or from made-up songs. They are computed
+once, by a process a core, and then kept in the cache: see :mod:`gtzan_jax.sound.spectrogram_cache`.
+"""
+
+import functools
+import itertools
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtzan_jax.errors import InputError, SoundError, nearest
+from gtzan_jax.files import digest
+from gtzan_jax.resources import PACKAGE
+from gtzan_jax.sound import files, spectrogram_cache, synthetic
+from gtzan_jax.sound.features import chunks_of
+from gtzan_jax.sound.mel import BAND_NAMES, log_mel
+from gtzan_jax.sound.processes import of_many
+from gtzan_jax.sound.rows import check_names, names_of
+from gtzan_jax.tables import kaggle
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.validation import (
+    MAX_GENRES,
+    MIN_TRACKS,
+    MIN_TRACKS_PER_GENRE,
+    plain_genre,
+)
+from gtzan_jax.text import printable
+
+SOUND_NAMES = ("auto", "sounds", "sample", "kaggle")
+
+PLACES = (Path("data", "genres_original"), Path("data", "genres"))
+"""Where GTZAN's sound may lie in the current folder, or in the checkout."""
+
+SYNTHETIC_SONGS = 20
+"""Made-up songs of each genre."""
+SYNTHETIC_SECONDS = 9.1
+"""How long each is: three chunks, and one sample more at least."""
+
+_SONGS_A_PROCESS = 25  # fewer are computed sooner than a process has started
+
+Chunks = NDArray[np.float16]  # (chunks, bands, frames), of one song
+Watch = Callable[[Iterable[Any], int], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """A song that is not read yet."""
+
+    song: files.Song
+    identity: Sequence[object]  # what its samples depend on, besides this package's code
+    read: Callable[[], NDArray[np.float32]]
+
+    def __str__(self) -> str:
+        return str(self.song.path)
+
+
+def unwatched(songs: Iterable[Any], total: int) -> Iterable[Any]:
+    """Shows no progress."""
+    del total
+    return songs
+
+
+def load_spectrograms(
+    data: str | os.PathLike[str] = "auto", watch: Watch = unwatched
+) -> FeatureTable:
+    """Loads spectrograms of chunks of three seconds.
+
+    What cannot be read is left out, and a warning each says why.
+
+    Args:
+      data: a folder of sound files, whose subfolders are the genres; ``sounds`` or ``sample``, the
+        made-up songs; ``kaggle``, Kaggle's copy of GTZAN; or ``auto``: the folder
+        ``data/genres_original`` or ``data/genres`` of the current folder or of the checkout, else
+        the made-up songs, of which ``notice`` then tells.
+      watch: is handed the songs as they come, and how many there will be, and hands them on, such
+        as a bar of progress. Not called where the cache has them.
+
+    Returns:
+      a table whose ``x`` is (rows, bands, frames) float16 in dB; see ``mel.log_mel``.
+
+    Raises:
+      InputError: there is no such folder, it has too little sound, Kaggle's cannot be had, or the
+        packages that read sound are not installed.
+    """
+    name = os.fspath(data)
+    if name == "auto":
+        return _auto_table(watch)
+    if name in ("sounds", "sample"):
+        return _synthetic_table(watch)
+    if name == "kaggle":
+        return _folder_table(kaggle.download_sound(), name, watch)
+    folder = Path(os.path.expanduser(name))
+    if name and folder.is_dir():
+        return _folder_table(folder, name, watch)
+    given = f"give {', '.join(SOUND_NAMES)}, or a folder of sound files, a subfolder a genre"
+    if name and folder.exists():
+        raise InputError(
+            f"{printable(name)} is a file, and a network on spectrograms needs sound: {given}"
+        )
+    raise InputError(f"no sound {printable(name)!r}{nearest(name, SOUND_NAMES)}: {given}")
+
+
+def find_spectrograms(sha256: str, source: str = "") -> FeatureTable | None:
+    """Returns the spectrograms with a checksum, if the cache has them; reads no sound.
+
+    Args:
+      sha256: the table's checksum, from a file that may be a stranger's.
+      source: the table's source. Made-up songs are made anew where the cache lacks them; those
+        that another processor made may differ in a last digit, and are not found.
+    """
+    found = spectrogram_cache.find(sha256, source)
+    if found is None and source == "sounds":
+        with suppress(InputError):  # the packages may be missing
+            found = _synthetic_table(unwatched)
+    return found if found is not None and found.sha256 == sha256 else None
+
+
+def _auto_table(watch: Watch) -> FeatureTable:
+    for place in PLACES:
+        for folder in (place, PACKAGE.parent / place):
+            if folder.is_dir():
+                return _folder_table(folder, str(place), watch)
+    notice = (
+        "Made-up, synthetic sounds stand in for real ones, because there is no folder "
+        f"{PLACES[0]}. Figures from them show that the program works and say nothing about music. "
+        f"For GTZAN's songs, --data=kaggle downloads {kaggle.SOUND_SIZE} from "
+        f"https://www.kaggle.com/datasets/{kaggle.HANDLE}; or give the path of a folder of your "
+        "own, with a subfolder for each genre."
+    )
+    return replace(_synthetic_table(watch), notice=notice)
+
+
+def _synthetic_table(watch: Watch) -> FeatureTable:
+    code = digest(Path(synthetic.__file__))
+    sounds = []
+    for genre, number in itertools.product(synthetic.GENRES, range(SYNTHETIC_SONGS)):
+        name = f"{genre}.{number:05d}.wav"
+        read = functools.partial(synthetic.song, genre, number, SYNTHETIC_SECONDS)
+        sounds.append(_Sound(files.Song(Path(name), name, genre), [code, SYNTHETIC_SECONDS], read))
+    return _cached_table(sounds, [], "sounds", watch)
+
+
+def _folder_table(folder: Path, source: str, watch: Watch) -> FeatureTable:
+    sounds, left_out = _sounds_in(folder)
+    return _cached_table(sounds, left_out, source, watch)
+
+
+def _sounds_in(folder: Path) -> tuple[list[_Sound], list[str]]:
+    """Returns the songs that lie in a genre's folder, and why others are left out."""
+    sounds: dict[str, _Sound] = {}  # by the name that their chunks will have in common
+    left_out = []
+    for song in sorted(files.songs_in(folder), key=lambda song: (song.name, song.path)):
+        name = names_of(song, 1)[0].removesuffix(song.path.suffix)
+        try:
+            check_names(song)
+            files.check_file(song.path)
+            if song.label == files.NO_GENRE and song.path.parent == folder:
+                raise SoundError(f"{printable(song.path)}: it lies in no genre's folder")
+            if name in sounds:
+                raise SoundError(
+                    f"{printable(song.path)}: {printable(sounds[name])} has the same name; keep "
+                    "one of them, or rename it"
+                )
+            identity = [song.path.stat().st_size, digest(song.path)]
+        except SoundError as error:
+            left_out.append(str(error))
+        except OSError as error:
+            left_out.append(f"{printable(song.path)}: cannot be read: {error.strerror}")
+        else:
+            sounds[name] = _Sound(song, identity, functools.partial(files.read, song.path))
+    return list(sounds.values()), left_out
+
+
+def _cached_table(
+    sounds: Sequence[_Sound], left_out: Sequence[str], source: str, watch: Watch
+) -> FeatureTable:
+    """Returns the table of some songs from the cache, or computes and keeps it."""
+    _check_genres([sound.song.label for sound in sounds], source, left_out)
+    key = spectrogram_cache.key_of([[s.song.name, s.song.label, *s.identity] for s in sounds])
+    kept = spectrogram_cache.load(key, source)
+    if kept is None:
+        table, refused = _computed_table(sounds, source, watch)
+        spectrogram_cache.keep(key, table, refused)
+    else:
+        table, refused = kept
+    for reason in (*left_out, *refused):
+        warnings.warn(f"left out: {reason}", stacklevel=2)
+    return table
+
+
+def _computed_table(
+    sounds: Sequence[_Sound], source: str, watch: Watch
+) -> tuple[FeatureTable, list[str]]:
+    """Returns the table of the songs that can be used, and why the others cannot."""
+    import joblib
+
+    workers = min(joblib.cpu_count(), 1 + len(sounds) // _SONGS_A_PROCESS)
+    found: dict[str, Chunks] = {}
+    refused = {}
+    for sound, result in watch(of_many(_spectrograms, sounds, workers), len(sounds)):
+        if isinstance(result, SoundError):
+            refused[sound.song.name] = str(result)
+        else:
+            found[sound.song.name] = result
+    songs = [sound.song for sound in sounds if sound.song.name in found]
+    reasons = [refused[name] for name in sorted(refused)]
+    _check_genres([song.label for song in songs], source, reasons)
+    return _table(songs, [found[song.name] for song in songs], source), reasons
+
+
+def _spectrograms(sound: _Sound) -> Chunks:
+    """Returns the spectrograms of a song's chunks.
+
+    Raises:
+      SoundError: there are none; names the file and the reason.
+    """
+    samples = sound.read()
+    try:
+        chunks = chunks_of(samples)
+        if not chunks:
+            seconds = len(samples) / files.SAMPLE_RATE
+            raise SoundError(f"{seconds:.2f} s are too short for a chunk of three seconds")
+        return np.stack([log_mel(chunk) for chunk in chunks])
+    except SoundError as error:
+        raise SoundError(f"{printable(sound)}: {error}") from None
+
+
+def _table(songs: Sequence[files.Song], chunks: Sequence[Chunks], source: str) -> FeatureTable:
+    x = np.concatenate(chunks)
+    counts = [len(of_song) for of_song in chunks]
+    genres, number = np.unique([song.label for song in songs], return_inverse=True)
+    named = zip(songs, counts, strict=True)
+    table = FeatureTable(
+        x=x,
+        y=np.repeat(number, counts).astype(np.int32),
+        tracks=tuple(name for song, count in named for name in names_of(song, count)),
+        features=BAND_NAMES,
+        genres=tuple(genres.tolist()),
+        sha256="",
+        source=source,
+        repeats=_repeats(x),
+    )
+    return replace(table, sha256=spectrogram_cache.digest_of(table))
+
+
+def _repeats(x: Chunks) -> tuple[tuple[int, ...], ...]:
+    groups: dict[bytes, list[int]] = {}
+    for row, chunk in enumerate(x + np.float16(0)):  # -0 is equal to 0
+        groups.setdefault(chunk.tobytes(), []).append(row)
+    return tuple(tuple(rows) for rows in groups.values() if len(rows) > 1)
+
+
+def _check_genres(labels: Sequence[str], source: str, left_out: Sequence[str]) -> None:
+    """Checks the genres of songs as those of a feature table are.
+
+    Args:
+      labels: the genre of each song.
+      source: where they are from, for messages.
+      left_out: why other songs are not among them, which may be why there are too few.
+
+    Raises:
+      InputError: there are too few songs or genres, too many genres, or two of one name.
+    """
+    source, counts = printable(source), Counter(labels)
+    others = f" ({len(left_out)} left out, such as {left_out[0]})" if left_out else ""
+    layout = "the songs of a genre lie in a subfolder with its name"
+    if len(counts) < 2:
+        only = f"only one genre, {next(iter(counts))!r}" if counts else "no genre"
+        raise InputError(f"{source}: {only}, but at least two are needed; {layout}{others}")
+    if len(labels) < MIN_TRACKS:
+        raise InputError(
+            f"{source}: {len(labels)} songs, but at least {MIN_TRACKS} are needed{others}"
+        )
+    if len(counts) > MAX_GENRES:
+        raise InputError(
+            f"{source}: {len(counts):,} genres, and at most {MAX_GENRES} are allowed; {layout}"
+        )
+    alike: dict[str, str] = {}
+    for genre, count in counts.items():
+        if count < MIN_TRACKS_PER_GENRE:
+            raise InputError(
+                f"{source}: genre {genre!r} has {count} song, but each needs at least "
+                f"{MIN_TRACKS_PER_GENRE}{others}"
+            )
+        other = alike.setdefault(plain_genre(genre), genre)
+        if other != genre:
+            raise InputError(f"{source}: genres {other!r} and {genre!r}; give one genre one name")

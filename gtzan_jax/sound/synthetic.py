@@ -1,0 +1,303 @@
+"""Made-up songs that stand in where real sound is missing: synthetic, and not GTZAN's.
+
+Ten genres, with GTZAN's names as the sample of the feature table has them, each a *style*: tempo,
+patterns of drums, bass and chords in a bar of sixteen steps, harmony, and how notes begin, end and
+sound. A song draws its own key, tempo, loudness of parts, slips in the patterns, and noise.
+
+It is meant to be hard in the way of real sound. Each song is filtered by a curve of its own, as
+recordings are, so that how loud a band is on average says little of the genre, and rhythm and the
+shapes of notes say more. And a song takes its rhythm, its harmony or its timbre from another genre
+now and then, so that genres overlap and nothing tells all songs apart. Figures from it show that a
+program works, and say nothing about music.
+"""
+
+import wave
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import NDArray
+
+from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.sound.files import SAMPLE_RATE
+
+SEED = 0
+
+Samples = NDArray[np.float64]  # (samples,) at SAMPLE_RATE
+
+_STEPS = 16  # of a bar of four beats
+_PARTIALS = 10
+_BORROWED = 0.08  # how often a song has one of three traits from another genre
+_SLIPS = 0.06  # of a pattern's steps that are other than in the pattern
+_CURVE_DB = 12.0  # deviation of a song's filter
+_NOISE_DB = (-45.0, -20.0)  # below the music
+_LEVEL_DB = (-30.0, -14.0)  # root mean square, full scale being 0
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Patterns of a bar. A pattern has a letter a step, and "x" where it sounds."""
+
+    tempo: tuple[float, float]  # beats a minute, the slowest and the fastest song
+    swing: float  # of a step, by which every second quaver is late
+    kick: str
+    snare: str
+    hat: str
+
+
+@dataclass(frozen=True)
+class Harmony:
+    """Chords, one a bar, and what plays them. In semitones above the song's key."""
+
+    roots: tuple[int, ...]
+    chord: tuple[int, ...]  # above the root
+    chords: str  # pattern
+    bass: str  # pattern: a digit is semitones above the root
+
+
+@dataclass(frozen=True)
+class Timbre:
+    """How notes sound."""
+
+    slope: float  # partial n has the amplitude n ** -slope
+    odd: bool  # whether even partials are missing
+    shape: str  # of loudness over time: "pluck", "swell", or "hold"
+    length: float  # steps
+    drive: float  # distortion; 0 is none
+    drums: float  # loudness beside notes
+
+
+@dataclass(frozen=True)
+class Style:
+    """What the songs of a genre have in common."""
+
+    rhythm: Rhythm
+    harmony: Harmony
+    timbre: Timbre
+
+
+_NONE = "." * _STEPS
+_BACKBEAT = "....x.......x..."
+
+STYLES = {
+    "blues": Style(
+        Rhythm((70, 105), 0.65, "x.......x.......", _BACKBEAT, "x.x.x.x.x.x.x.x."),
+        Harmony((0, 5, 0, 7), (0, 4, 7, 10), "x..x....x..x....", "0...4...7...9..."),
+        Timbre(1.2, False, "pluck", 5.0, 1.0, 0.7),
+    ),
+    "classical": Style(
+        Rhythm((60, 110), 0.0, _NONE, _NONE, _NONE),
+        Harmony((0, 5, 7, 0), (0, 4, 7, 12), "x...x...x...x...", "0.......7......."),
+        Timbre(1.6, False, "swell", 7.0, 0.0, 0.0),
+    ),
+    "country": Style(
+        Rhythm((90, 130), 0.0, "x.......x.......", "..x...x...x...x.", _NONE),
+        Harmony((0, 0, 5, 7), (0, 4, 7), "..x...x...x...x.", "0...7...0...7..."),
+        Timbre(1.0, False, "pluck", 3.0, 0.0, 0.5),
+    ),
+    "disco": Style(
+        Rhythm((112, 128), 0.0, "x...x...x...x...", _BACKBEAT, "..x...x...x...x."),
+        Harmony((0, 9, 5, 7), (0, 3, 7), "x..x..x.x..x..x.", "0.c.0.c.0.c.0.c."),
+        Timbre(1.1, True, "hold", 2.0, 0.0, 1.0),
+    ),
+    "hiphop": Style(
+        Rhythm((80, 100), 0.2, "x..x......xx....", _BACKBEAT, "x.xxx.x.x.xxx.x."),
+        Harmony((0, 0, 3, 0), (0, 3, 10), "x.........x.....", "0..0......33...."),
+        Timbre(1.4, True, "pluck", 6.0, 0.0, 1.3),
+    ),
+    "jazz": Style(
+        Rhythm((120, 180), 0.65, _NONE, "......x........x", "x...x.x.x...x.x."),
+        Harmony((2, 7, 0, 9), (0, 4, 10, 14), "x.....x.........", "0...3...5...b..."),
+        Timbre(1.4, False, "hold", 2.5, 0.0, 0.5),
+    ),
+    "metal": Style(
+        Rhythm((130, 170), 0.0, "xxx.xxx.xxx.xxx.", _BACKBEAT, "x...x...x...x..."),
+        Harmony((0, 1, 0, 6), (0, 7, 12), "xxx.xxx.xxx.xxx.", "000.000.000.000."),
+        Timbre(0.8, False, "hold", 1.0, 4.0, 0.9),
+    ),
+    "pop": Style(
+        Rhythm((95, 125), 0.0, "x.....x.x.......", _BACKBEAT, "x.x.x.x.x.x.x.x."),
+        Harmony((0, 7, 9, 5), (0, 4, 7), "x.......x.......", "0...0...0...0..."),
+        Timbre(1.0, True, "swell", 7.0, 0.0, 0.8),
+    ),
+    "reggae": Style(
+        Rhythm((70, 95), 0.3, "........x.......", "........x.......", "x.x.x.x.x.x.x.x."),
+        Harmony((0, 5, 0, 7), (0, 4, 7), "....x.......x...", "0.....04..7....."),
+        Timbre(1.3, True, "pluck", 1.5, 0.0, 0.7),
+    ),
+    "rock": Style(
+        Rhythm((105, 140), 0.0, "x.....x.x.x.....", _BACKBEAT, "x.x.x.x.x.x.x.x."),
+        Harmony((0, 10, 5, 0), (0, 7, 12), "x.x.x.x.x.x.x.x.", "0.0.0.0.0.0.0.0."),
+        Timbre(0.9, False, "pluck", 3.0, 3.0, 0.9),
+    ),
+}  # fmt: skip
+
+GENRES = tuple(STYLES)
+
+
+def song(genre: str, number: int, seconds: float = 30.0) -> NDArray[np.float32]:
+    """Plays a song, always the same up to rounding.
+
+    Args:
+      genre: one of ``GENRES``.
+      number: which song, from 0.
+      seconds: how long; a longer one is no continuation of a shorter one, for it is as loud on
+        the whole.
+
+    Returns:
+      (samples,) at ``SAMPLE_RATE``, multiples of 2⁻¹⁵ in [-1, 1): what a WAV of 16 bits holds.
+
+    Raises:
+      InputError: there is no such genre.
+    """
+    if genre not in STYLES:
+        raise InputError(f"no genre {genre!r}{nearest(genre, GENRES)}: {', '.join(GENRES)}")
+    # The stream of RandomState is frozen, unlike that of NumPy's newer generators.
+    random = RandomState([SEED, GENRES.index(genre), number])
+    style = _borrowed(STYLES[genre], random)
+    length = round(seconds * SAMPLE_RATE)
+    music = _notes(style, random, length)
+    return _recorded(music, random)
+
+
+def write_songs(folder: str | Path, per_genre: int, seconds: float = 30.0) -> None:
+    """Writes songs as WAV files of 16 bits in GTZAN's layout, ``blues/blues.00000.wav``."""
+    for genre in GENRES:
+        subfolder = Path(folder, genre)
+        subfolder.mkdir(parents=True, exist_ok=True)
+        for number in range(per_genre):
+            samples = song(genre, number, seconds) * 2**15
+            with wave.open(str(subfolder / f"{genre}.{number:05d}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(SAMPLE_RATE)
+                file.writeframes(samples.astype("<i2").tobytes())
+
+
+def _borrowed(style: Style, random: RandomState) -> Style:
+    """Returns a style with a trait of another genre now and then."""
+    for trait in ("rhythm", "harmony", "timbre"):
+        chance, other = random.uniform(), GENRES[random.randint(len(GENRES))]
+        if chance < _BORROWED:
+            style = replace(style, **{trait: getattr(STYLES[other], trait)})
+    return style
+
+
+def _notes(style: Style, random: RandomState, length: int) -> Samples:
+    """Returns (length,) the song as it is played: chords, bass and drums."""
+    rhythm, harmony, timbre = style.rhythm, style.harmony, style.timbre
+    step = 60 / random.uniform(*rhythm.tempo) / 4 * SAMPLE_RATE  # samples
+    key = 110 * 2 ** (random.randint(12) / 12)  # Hz, A to G sharp
+    timbre = replace(
+        timbre,
+        slope=timbre.slope * random.uniform(0.8, 1.25),
+        length=timbre.length * random.uniform(0.8, 1.25),
+    )
+    loudness = np.exp(0.3 * random.normal(size=5))
+    bars = int(np.ceil(length / (step * _STEPS)))
+    chords, bass, *drums = (
+        np.tile(_slipped(pattern, random), bars)
+        for pattern in (harmony.chords, harmony.bass, rhythm.kick, rhythm.snare, rhythm.hat)
+    )
+    starts = _starts(len(chords), step, rhythm.swing)
+    parts = np.zeros((5, length))
+    for bar in range(bars):
+        root = key * _ratio(harmony.roots[bar % len(harmony.roots)])
+        steps = range(bar * _STEPS, (bar + 1) * _STEPS)
+        pitches = [root * _ratio(semitones) for semitones in harmony.chord]
+        sound = _tones(pitches, timbre, timbre.length * step, random)
+        _place(parts[0], [starts[i] for i in steps if chords[i] != "."], sound)
+        for letter in sorted(set(bass[steps]) - {"."}):
+            pitch = root / 2 * _ratio(int(letter, 16) if letter != "x" else 0)
+            note = replace(timbre, slope=timbre.slope + 0.5, drive=0.0)
+            sound = 2 * _tones([pitch], note, 2 * step, random)
+            _place(parts[1], [starts[i] for i in steps if bass[i] == letter], sound)
+    for part, pattern, hit in zip(parts[2:], drums, _drums(random), strict=True):
+        _place(part, [starts[i] for i in np.flatnonzero(pattern != ".")], timbre.drums * hit)
+    music: Samples = loudness @ parts
+    return music
+
+
+def _slipped(pattern: str, random: RandomState) -> NDArray[np.str_]:
+    """Returns the letters of a pattern, some moved to a place that another has."""
+    letters = np.array(list(pattern))
+    slips = random.uniform(size=_STEPS) < _SLIPS
+    others = random.permutation(letters)
+    return np.where(slips, others, letters)
+
+
+def _starts(count: int, step: float, swing: float) -> list[int]:
+    """Returns the sample that each step begins with."""
+    steps = np.arange(count)
+    late: list[int] = ((steps + swing * (steps % 4 == 2)) * step).astype(int).tolist()
+    return late
+
+
+def _ratio(semitones: int) -> float:
+    return float(2 ** (semitones / 12))
+
+
+def _tones(pitches: list[float], timbre: Timbre, length: float, random: RandomState) -> Samples:
+    """Returns the sum of notes with harmonic partials. pitches: in Hz; length: in samples."""
+    seconds = np.arange(int(length)) / SAMPLE_RATE
+    total = np.zeros(len(seconds))
+    for pitch in pitches:
+        turn = np.exp(2j * np.pi * pitch * seconds)
+        tone, step = turn, turn**2 if timbre.odd else turn  # turn ** partial, and to the next one
+        for partial in range(1, _PARTIALS + 1, 1 + timbre.odd):
+            phase = np.exp(2j * np.pi * random.uniform())
+            if partial * pitch < SAMPLE_RATE / 2:
+                total += partial**-timbre.slope * (phase * tone).imag
+                tone = tone * step
+    total *= 0.3 / np.sqrt(len(pitches))
+    if timbre.drive:
+        total = np.tanh(timbre.drive * total) / timbre.drive**0.5
+    return total * _SHAPES[timbre.shape](np.linspace(0, 1, len(seconds)))
+
+
+_SHAPES: dict[str, Callable[[Samples], Samples]] = {
+    "pluck": lambda t: np.exp(-5 * t) * np.minimum(1, 50 * (1 - t)),
+    "swell": lambda t: np.exp(-5 * (1 - t)) * np.minimum(1, 50 * (1 - t)),
+    "hold": lambda t: 0.5 * np.minimum(1, 20 * np.minimum(t, 1 - t)),
+}
+"""Loudness of a note from its beginning, 0, to its end, 1. A swell is a pluck played backwards."""
+
+
+def _drums(random: RandomState) -> tuple[Samples, Samples, Samples]:
+    """Returns a hit of the kick, the snare and the hat: a falling tone, noise, hissing noise."""
+    t = np.arange(round(0.25 * SAMPLE_RATE)) / SAMPLE_RATE
+    noise = random.normal(size=(2, len(t)))
+    low = random.uniform(45, 60)  # Hz
+    kick = np.sin(2 * np.pi * (low * t + 4 * (1 - np.exp(-t / 0.03)))) * np.exp(-t / 0.1)
+    snare = (0.4 * noise[0] + np.sin(2 * np.pi * 190 * t)) * np.exp(-t / 0.06)
+    hat = 0.2 * np.diff(noise[1], n=2, prepend=[0, 0]) * np.exp(-t / random.uniform(0.02, 0.05))
+    return 1.5 * kick, 0.8 * snare, hat
+
+
+def _place(part: Samples, starts: list[int], sound: Samples) -> None:
+    """Adds a sound to a part at each of some samples."""
+    for start in starts:
+        stop = min(start + len(sound), len(part))
+        if start < stop:
+            part[start:stop] += sound[: stop - start]
+
+
+def _recorded(music: Samples, random: RandomState) -> NDArray[np.float32]:
+    """Returns a song filtered, with noise, at its level, in 16 bits."""
+    octaves = np.log2(np.fft.rfftfreq(len(music), 1 / SAMPLE_RATE).clip(50) / 50)  # 0 to 7.8
+    curve = np.zeros(len(octaves))  # dB
+    for waves in (0.5, 1, 1.5):
+        phase = random.uniform(0, 2 * np.pi)
+        curve += random.normal() * _CURVE_DB * np.cos(2 * np.pi * waves * octaves / 8 + phase)
+    filtered = np.fft.irfft(np.fft.rfft(music) * 10 ** (curve / 20), len(music))
+    noise = random.normal(size=len(music)) * 10 ** (random.uniform(*_NOISE_DB) / 20)
+    sound = filtered / _loudness(filtered) + noise
+    sound *= 10 ** (random.uniform(*_LEVEL_DB) / 20) / _loudness(sound)
+    bits = np.round(sound * 2**15).clip(-(2**15), 2**15 - 1)
+    return (bits / 2**15).astype(np.float32)
+
+
+def _loudness(samples: Samples) -> float:
+    return float(np.sqrt(np.mean(samples**2))) or 1.0
