@@ -200,8 +200,8 @@ def data_quality(table: FeatureTable) -> dict[str, Any]:
 
     Returns:
       for JSON: where the table is from, its rows and songs, rows by genre, exact repeats by name
-      and whether their genres differ, constant features, extreme features, and how tempi lie
-      around the 120 BPM that their estimator expects.
+      and whether their genres differ, constant features, extreme features, and, where the
+      table has tempi, how they lie around the 120 BPM that their estimator expects.
     """
     counts = np.bincount(table.y, minlength=len(table.genres)).tolist()
     constant = np.flatnonzero(_constant(table))
@@ -216,7 +216,7 @@ def data_quality(table: FeatureTable) -> dict[str, Any]:
         "repeats": [_repeat(table, rows) for rows in table.repeats],
         "constant_features": [table.features[column] for column in constant],
         "extreme_features": _extreme_features(table),
-        "tempo": _tempo(table),
+        **({"tempo": _tempo(table)} if "tempo" in table.features else {}),
     }
 
 

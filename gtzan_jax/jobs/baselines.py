@@ -28,6 +28,7 @@ from gtzan_jax.jobs.contender import OURS, Contender, Winner, check_sweep, outco
 from gtzan_jax.jobs.divisions import ALL, divisions_of
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
+from gtzan_jax.sound.summary import load_features
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import judged_rows, unseen_genres
@@ -37,11 +38,10 @@ from gtzan_jax.tables.protocols import (
     Division,
     groups_of,
 )
-from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.workplace import Workplace, workplace
 from gtzan_jax.views import messages
-from gtzan_jax.views.progress import PartsProgress
+from gtzan_jax.views.progress import PartsProgress, watch_songs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ def run_baselines(request: Request) -> Baselines:
 def _run_at(place: Workplace, request: Request, started: float) -> Baselines:
     sweep = load_sweep(request.sweep, request.overrides)
     check_sweep(sweep)
-    table = load_table(request.data)
+    table = load_features(request.data, watch_songs)
     num_folds = request.num_folds or sweep.num_folds
     divisions = divisions_of(table, request.protocol, request.split_seed, num_folds)
     folder = Path(request.workdir or directory.default_folder("baselines"))

@@ -14,10 +14,11 @@ from gtzan_jax.analysis import exploration
 from gtzan_jax.analysis.exploration import Pca
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.rundir import directory
+from gtzan_jax.sound.summary import load_features
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import printable
 from gtzan_jax.views import messages
+from gtzan_jax.views.progress import watch_songs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,13 +42,13 @@ def explore(data: str = "auto", workdir: str | None = None) -> Exploration:
     """Explores a feature table, writes what is found into a folder and prints a summary.
 
     Args:
-      data: the table, as for ``load_table``.
+      data: the table, as for ``load_features``.
       workdir: the folder. Default: ``runs/eda-<UTC time>``.
 
     Raises:
       InputError: the table or the folder cannot be used.
     """
-    table = load_table(data)
+    table = load_features(data, watch_songs)
     folder = Path(workdir or directory.default_folder("eda"))
     pcas = {scaling: exploration.pca(table, scaling) for scaling in exploration.SCALINGS}
     directory.create_folder(folder)

@@ -4,8 +4,8 @@ import importlib.util
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -26,6 +26,8 @@ from gtzan_jax.tables.protocols import PROTOCOLS
 if TYPE_CHECKING:
     from gtzan_jax.trainer.chunk import Trained
     from gtzan_jax.trainer.trainer import Trainer
+
+T = TypeVar("T")
 
 
 class _Bar(Progress):
@@ -150,6 +152,14 @@ class SongsProgress(_Bar):
         seconds = (time.perf_counter() - self._started) / self._new
         left = seconds * (self._total - self._done)
         return f"{1 / seconds:.1f} songs/s; {_duration(left)} left"
+
+
+def watch_songs(songs: Iterable[T], total: int) -> Iterator[T]:
+    """Hands songs on as they come, and shows how many of all are done."""
+    with SongsProgress(total) as progress:
+        for song in songs:
+            progress.take()
+            yield song
 
 
 def _duration(seconds: float) -> str:

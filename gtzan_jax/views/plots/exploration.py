@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _STRONG = 0.7  # correlations from here on are written out
+_MOST_WRITTEN = 40  # features, beyond which numbers would lie on one another
 _SKEWED = 6.0  # a value this many quartile ranges outside calls for a logarithmic axis
 _TOP = 12
 _SHEET_COLUMNS = 6
@@ -41,6 +42,7 @@ _UNITS = {
     "zero_crossing_rate": ("crossings per sample", "crossings² per sample²"),
     "harmony": ("full scale", "full scale²"),
     "perceptr": ("full scale", "full scale²"),
+    "mel": ("dB", "dB²"),
     "mfcc": ("dB", "dB²"),
 }
 
@@ -67,8 +69,9 @@ def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
     axes.set_facecolor("#BBBBBB")  # what has no correlation, since it is constant, stays grey
     values = matrix.to_numpy()
     image = axes.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1)
+    written = len(matrix) <= _MOST_WRITTEN
     for row, column in np.argwhere(np.abs(values) >= _STRONG):
-        if row != column:
+        if row != column and written:
             number = f"{values[row, column]:+.2f}".replace("0.", ".").replace("-", "−")
             axes.text(column, row, number, ha="center", va="center", color="white", fontsize=5.2)
     places = range(len(matrix))
@@ -76,7 +79,8 @@ def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
     axes.set_yticks(places, matrix.index, fontsize=8)
     axes.tick_params(length=0)
     bar = figure.colorbar(image, shrink=0.6, pad=0.02)
-    bar.set_label(f"correlation (written out from ±{_STRONG:g} on)", fontsize=9)
+    which = f" (written out from ±{_STRONG:g} on)" if written else ""
+    bar.set_label(f"correlation{which}", fontsize=9)
     return figure
 
 
