@@ -43,7 +43,10 @@ def define_flags() -> None:
         "gradients: a sum that adds up to the logarithm of its probability.",
     )  # fmt: skip
     flags.DEFINE_boolean("json", False, "One document of JSON instead of text.")
-    flags.DEFINE_string("plot", None, "A file, .png or .svg, for the probabilities over time.")
+    flags.DEFINE_string(
+        "plot", None, "A file, .png or .svg, for the probabilities over time; with --explain, of a "
+        "network on spectrograms, one more for each song, of what in it speaks for and against.",
+    )  # fmt: skip
     flags.DEFINE_float(
         "hop_seconds", None, "From the start of a window to that of the next. Default: windows "
         "side by side.", lower_bound=0.1,

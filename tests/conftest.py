@@ -119,6 +119,16 @@ def make_sweep(**changes: object) -> Sweep:
     return parse_sweep(make_document(**changes), "tiny", "test")
 
 
+def make_cnn_sweep(epochs: int = 2, **axes: Sequence[object]) -> Sweep:
+    """Returns a sweep of small networks on spectrograms, in batches of 16."""
+    document = {
+        "axes": {"filters": [8], **axes}, "epochs": epochs, "batch_size": 16,
+        "loss": "cross_entropy", "leaky_slope": 0.2, "protocol": "holdout",
+        "learning_rates": {"adam": 0.01, "sgd": 0.05, "rmsprop": 0.002, "adamw": 0.01},
+    }  # fmt: skip
+    return parse_sweep(document, "cnn", "here")
+
+
 def make_table(
     num_tracks: int = 100, num_genres: int = 4, num_features: int = len(FEATURES), seed: int = 0
 ) -> FeatureTable:

@@ -118,7 +118,7 @@ REPRS = {
         "unlike the training songs)",
     ),
     "Explanation": (
-        lambda: Explanation("jazz", (Part("tempo", 1.0),), -0.5, -1.5, 0.0),
+        lambda: Explanation("jazz", (Part("tempo", 1.0),), -0.5, -1.5, 0.0, np.zeros(1)),
         "Explanation(genre='jazz', output=-0.5, baseline=-1.5, gap=0.0)",
     ),
     "Engine": (an_engine, "Engine('tiny', 12 configs, 2 programs, 2 cpu devices)"),

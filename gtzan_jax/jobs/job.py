@@ -13,6 +13,7 @@ from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.rundir.manifest import Manifest, Parts, Split
+from gtzan_jax.sound.spectrograms import load_spectrograms
 from gtzan_jax.space.axes import choice, whole
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.optuna_search import import_optuna
@@ -25,6 +26,7 @@ from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.planner import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
 from gtzan_jax.trainer.workplace import Workplace
+from gtzan_jax.views.progress import watch_songs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +184,7 @@ def make_job(
         raise InputError("--num_seeds and --set=num_seeds contradict each other; leave one out")
     if sweep.search.kind in SAMPLERS and not sweep.chosen:
         import_optuna(sweep.search.kind)  # before anything is written
-    table = data if isinstance(data, FeatureTable) else load_table(data)
+    table = _table_of(sweep, data)
     division = divide(table, sweep.protocol, options.split_seed, sweep.num_folds)
     smallest = min(len(fold.train) for fold in division.folds)
     for batch_size in sweep.batch_sizes:
@@ -196,6 +198,21 @@ def make_job(
     run = RunDir(workdir or directory.default_folder(sweep.name))
     name = table.source if isinstance(data, FeatureTable) else os.fspath(data)
     return Job(sweep, seeds, division, name, run, options, place, clock)
+
+
+def _table_of(sweep: Sweep, data: "str | os.PathLike[str] | FeatureTable") -> FeatureTable:
+    """Returns what a sweep's kind of model is trained on.
+
+    Raises:
+      InputError: it cannot be had, or is for another kind.
+    """
+    hears = sweep.family == "cnn"
+    if not isinstance(data, FeatureTable):
+        return load_spectrograms(data, watch_songs) if hears else load_table(data)
+    if data.is_spectrogram != hears:
+        has, wants = ("a feature table", "spectrograms")[:: 1 if hears else -1]
+        raise InputError(f"{sweep.name}: a sweep of {sweep.family} wants {wants}, not {has}")
+    return data
 
 
 def describe(job: Job) -> Manifest:

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.files import write_atomically
-from gtzan_jax.models.prediction import Prediction
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import check_place
 from gtzan_jax.rundir.model_files import load_model
@@ -20,6 +20,9 @@ from gtzan_jax.trainer.platforms import select_platform
 from gtzan_jax.views import messages, predictions
 from gtzan_jax.views.predictions import Answer
 from gtzan_jax.views.text import counted
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def predict_songs(request: Request) -> bool:
     if request.as_json:
         document = predictions.document(model, request.run, answers)
         print(json.dumps(document, indent=2, allow_nan=False))
-    found = [answer.prediction for answer in answers if answer.prediction]
+    found = [answer for answer in answers if answer.prediction]
     if len(found) < len(answers):
         lost = counted(len(answers) - len(found), "file")
         print(f"{lost} of {len(answers)} could not be predicted", file=sys.stderr)
@@ -102,12 +105,23 @@ def _check_plot(path: Path) -> None:
     check_place(path.parent, flag="--plot")
 
 
-def _draw(model: TrainedModel, found: Sequence[Prediction], path: Path) -> None:
-    """Writes the figure of what was found over time."""
+def _draw(model: TrainedModel, found: Sequence[Answer], path: Path) -> None:
+    """Writes the figure of what was found over time, and of spectrograms what was explained."""
     from gtzan_jax.views import plots
 
+    note = predictions.note(model)
+    said = [answer.prediction for answer in found if answer.prediction]
+    _save(plots.over_time(said, model.genres, note), path)
+    if model.config.family != "cnn":
+        return
+    for number, answer in enumerate(found, 1):
+        if answer.prediction and answer.explanation:
+            figure = plots.spectrogram_reasons(answer.prediction, answer.explanation, note)
+            _save(figure, path.with_stem(f"{path.stem}_{number}"))
+
+
+def _save(figure: "Figure", path: Path) -> None:
     kind = path.suffix[1:].lower()
-    figure = plots.over_time(found, model.genres, predictions.note(model))
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind)
     try:

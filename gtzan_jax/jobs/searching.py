@@ -26,7 +26,6 @@ from gtzan_jax.views.progress import SweepProgress
 
 # Of states on the host, at most; a member whose state did not fit is trained again from epoch 0.
 _STATE_BYTES = 2e9
-_BYTES_OF_WEIGHT = 12  # with two moments
 
 
 def begin(job: Job, manifest: Manifest, store: ChunkStore) -> tuple[Job, Search | None]:
@@ -144,6 +143,6 @@ def _train(
 
 def _keep(trainer: Trainer, trained: Trained, kept: dict[Member, Any]) -> None:
     """Keeps the states of a chunk, as long as there is room for them."""
-    size = _BYTES_OF_WEIGHT * trainer.num_weights(trained.chunk.bucket)
+    size = trainer.state_bytes(trained.chunk.bucket)
     if trained.states and len(kept) * size < _STATE_BYTES:
         kept.update(zip(trained.chunk.members, trained.states, strict=True))

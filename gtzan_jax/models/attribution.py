@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 _NODES = 32  # of Gauss and Legendre's rule on each piece of the path
 _MOST_PIECES = 512
+"""By default."""
 
 
 class Attributions(NamedTuple):
@@ -36,12 +37,13 @@ def integrated_gradients(
     baseline: np.ndarray,
     tolerance: float = 1e-3,
     nodes_at_once: int = _NODES,
+    most_pieces: int = _MOST_PIECES,
 ) -> Attributions:
     """Integrates the gradients of a function on the straight way from a baseline to an input.
 
     A network of rectified units has gradients that jump. What a piece of the path adds up to is
     known, though, F at its end less F at its start, so that a piece whose sum is off is halved,
-    until all of them together are as exact as wanted, or there are 512.
+    until all of them together are as exact as wanted, or there are as many as may be.
 
     Args:
       function: F, of an array of the input's shape; returns () float32.
@@ -49,6 +51,7 @@ def integrated_gradients(
       baseline: of the same shape.
       tolerance: the largest gap that is wanted.
       nodes_at_once: points whose gradients are held in memory together.
+      most_pieces: of the path.
     """
     places, weights = np.polynomial.legendre.leggauss(_NODES)
     origin, way = jnp.asarray(baseline), jnp.asarray(x - baseline)
@@ -77,7 +80,7 @@ def integrated_gradients(
         ends |= {start: low, start + width: high}
         done += 1
         off = abs(values.sum() - (high - low)) > tolerance * width
-        if off and done + len(waiting) < _MOST_PIECES:
+        if off and done + len(waiting) < most_pieces:
             waiting += [(start + width / 2, width / 2), (start, width / 2)]
         else:
             total += values

@@ -48,6 +48,14 @@ class Family(Layout, Protocol):
         """Returns logits (batch, classes); ``noise`` is None where nothing is trained."""
         ...
 
+    def logits(self, params: Tree, x: jax.Array, activation: Any) -> jax.Array:
+        """Returns logits (rows, classes) of a trained member; activation: ``layers.Activation``."""
+        ...
+
+    def trains_singly(self, platform: str) -> bool:
+        """Whether a platform trains the members of a chunk one after another, not side by side."""
+        ...
+
     def kept(self, params: Tree, config: Config) -> dict[str, np.ndarray]:
         """Returns a trained member's parameters by name, on the host and without padding."""
         ...

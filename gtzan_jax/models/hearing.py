@@ -8,9 +8,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gtzan_jax.sound.features import CHUNK_SAMPLES
 from gtzan_jax.sound.files import SAMPLE_RATE
 
-_SONG, _CHUNK = 661_794, 66_149  # samples, where a table does not say: the commonest of GTZAN's
+_SONG = 661_794  # samples, where a table does not say: the commonest of GTZAN's
 
 Samples = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 
@@ -34,7 +35,7 @@ class Hearing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         is heard whole, as those of a table were.
     """
 
-    kind: Literal["features"] = "features"
+    kind: Literal["features", "spectrogram"] = "features"
     samples: Samples
     step: Samples | None
 
@@ -47,7 +48,7 @@ class Hearing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             number that somebody made up.
           is_chunked: whether the rows are chunks of songs.
         """
-        known = samples if samples > SAMPLE_RATE // 2 else _CHUNK if is_chunked else _SONG
+        known = samples if samples > SAMPLE_RATE // 2 else CHUNK_SAMPLES if is_chunked else _SONG
         return cls(samples=known, step=known + 1 if is_chunked else None)
 
     def spans(self, num_samples: int, hop: int | None = None) -> list[Span]:
@@ -83,6 +84,9 @@ class Hearing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return np.stack([make(samples[span.start : span.end]) for span in spans])
 
 
+SPECTROGRAMS = Hearing(kind="spectrogram", samples=CHUNK_SAMPLES, step=CHUNK_SAMPLES + 1)
+"""As a CNN was trained."""
+
 WHOLE_SONGS = Hearing.of_rows(0, is_chunked=False)
 """As GTZAN's table of a row a song."""
 
@@ -94,5 +98,15 @@ def _features(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(features_of(samples), np.float64)
 
 
-INPUTS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float64]]] = {"features": _features}
+def _spectrogram(samples: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns (bands, frames) in dB; what is shorter than a chunk is repeated until it is one."""
+    from gtzan_jax.sound.mel import log_mel
+
+    return log_mel(np.resize(samples, CHUNK_SAMPLES)).astype(np.float64)
+
+
+INPUTS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float64]]] = {
+    "features": _features,
+    "spectrogram": _spectrogram,
+}
 """What makes an input of a window's samples, by the kind that a model's description names."""

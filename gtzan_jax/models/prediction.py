@@ -94,6 +94,7 @@ class Explanation:
       output: the logarithm of the genre's probability.
       baseline: that of a song of average features. Parts sum up to the difference.
       gap: what their sum is off by.
+      values: (windows, …) the attributions of all numbers that went into the network.
     """
 
     genre: str
@@ -101,3 +102,4 @@ class Explanation:
     output: float
     baseline: float
     gap: float
+    values: NDArray[np.float64] = field(repr=False)

@@ -6,20 +6,22 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.models.calibration import Calibration, tempered
-from gtzan_jax.models.hearing import WHOLE_SONGS, Hearing, Span
+from gtzan_jax.models.hearing import SPECTROGRAMS, WHOLE_SONGS, Hearing, Span
 from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.models.reach import UNLIKE, Reach
 from gtzan_jax.sound.files import SAMPLE_RATE, read
+from gtzan_jax.sound.mel import BAND_NAMES
+from gtzan_jax.sound.summary import summarised
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.folds import scaler_of, songs_of
+from gtzan_jax.tables.folds import Scaler, scaler_of, songs_of, standardised
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.tables.schema import FEATURES, FeatureTable, song_name
 from gtzan_jax.text import printable
@@ -33,11 +35,11 @@ _LEFT_OUT = 0.05  # seconds at a song's end that are worth a word
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """An MLP with the scaler in front of it and the genres behind it.
+    """A network with the scaler in front of it and the genres behind it.
 
     Attributes:
-      params: kernels (fan_in, fan_out) and biases (fan_out,) by name, float32.
-      features: names of the features, in the order of the input.
+      params: by name, float32, see ``layout.Layout.shapes``.
+      features: names of the features, in the order of the input; of bands, for spectrograms.
       genres: names of the classes, in the order of the output.
       mean: (features,) float64, subtracted from the features.
       scale: (features,) float64, by which the difference is divided.
@@ -77,12 +79,18 @@ class TrainedModel:
         table, train = division.table, division.folds[fold].train
         mean, scale = scaler_of(table, division.folds[fold])
         slope = sweep.slope_of(config)
+        names, summary = summarised(table.features, table.x[train])
         return cls(
             config, params, table.features, table.genres, mean, scale, slope, table.source,
-            hearing=Hearing.of_rows(table.samples, table.is_chunked),
+            hearing=SPECTROGRAMS
+            if table.is_spectrogram
+            else Hearing.of_rows(table.samples, table.is_chunked),
             protocol=division.protocol.name,
-            trained_on=frozenset(song_name(table.tracks[row]) for row in train),
-            reach=Reach.of(table.x[train], table.songs[train], table.features),
+            # No song of yours is one of the synthetic ones, whatever its name.
+            trained_on=None
+            if table.is_sample
+            else frozenset(song_name(table.tracks[row]) for row in train),
+            reach=Reach.of(summary, table.songs[train], names),
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -182,7 +190,7 @@ class TrainedModel:
             if self.trained_on is None
             else song_name(Path(path).name) in self.trained_on,
             notes=tuple(self._notes(len(samples), spans)),
-            inputs=x,
+            inputs=x.astype(np.float32),
         )
 
     def explain(self, prediction: Prediction) -> Explanation:
@@ -191,34 +199,30 @@ class TrainedModel:
         What is explained is the logarithm of its probability, not its logit: adding one function to
         all logits changes no probability, so that a logit alone means nothing.
         """
-        from gtzan_jax.models.mlp import song_attributions
+        from gtzan_jax.models.applied import song_attributions
 
         genre = prediction.genres[0]
-        found = song_attributions(
-            self.params, prediction.inputs, self.config.setting("activation"), self.slope,
-            self.genres.index(genre), self.temperature,
-        )  # fmt: skip
-        values = found.values.sum(axis=0)
+        found = song_attributions(self, prediction.inputs, self.genres.index(genre))
+        values = found.values.sum(axis=(0, *range(2, found.values.ndim)))
         order = np.argsort(-values, kind="stable")
         parts = tuple(Part(self.features[place], float(values[place])) for place in order)
-        return Explanation(genre, parts, found.output, found.baseline, found.gap)
+        return Explanation(genre, parts, found.output, found.baseline, found.gap, found.values)
 
     def log_probabilities(
-        self, x: NDArray[np.float32], songs: np.ndarray | None = None, num_songs: int = 0
+        self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
     ) -> np.ndarray:
         """Returns (rows, genres) float32 logarithms of probabilities, or those of voted songs.
 
         Nothing is calibrated here.
 
         Args:
-          x: (rows, features), standardised.
+          x: (rows, …), standardised.
           songs: (rows,) int32 numbers of songs whose rows vote; None for rows by themselves.
           num_songs: that there are.
         """
-        from gtzan_jax.models import mlp  # imports JAX, which saving does not need
+        from gtzan_jax.models import applied  # imports JAX, which saving does not need
 
-        name = self.config.setting("activation")
-        return mlp.log_probabilities(self.params, x, name, self.slope, songs, num_songs)
+        return applied.log_probabilities(self, x, songs, num_songs)
 
     def song_log_probabilities(self, table: FeatureTable, rows: np.ndarray) -> np.ndarray:
         """Returns (songs, genres) of some rows' songs, in the order of their first rows."""
@@ -229,19 +233,21 @@ class TrainedModel:
     @functools.cached_property
     def _columns(self) -> list[int]:
         """The places of the model's features among those that are made from sound."""
+        made = BAND_NAMES if self.hearing.kind == "spectrogram" else FEATURES
         for feature in self.features:
-            if feature not in FEATURES:
+            if feature not in made:
                 raise InputError(f"the model's feature {feature!r} is not made from sound here")
-        return [FEATURES.index(feature) for feature in self.features]
+        return [made.index(feature) for feature in self.features]
 
     def _unlike(self, made: NDArray[np.float64]) -> Unlike | None:
-        """Returns how far a song is from those that were trained on. made: (windows, features)."""
+        """Returns how far a song is from those that were trained on. made: (windows, …)."""
         if self.reach is None:
             return None
-        deviations = self.reach.deviations(made)
+        names, summary = summarised(self.features, made)
+        deviations = self.reach.deviations(summary.astype(np.float64))
         distance, mean = self.reach.distance(deviations), deviations.mean(axis=0)
         order = np.argsort(-np.abs(mean), kind="stable")[:_FARTHEST]
-        farthest = tuple(Part(self.features[place], float(mean[place])) for place in order)
+        farthest = tuple(Part(names[place], float(mean[place])) for place in order)
         percentile = self.reach.percentile(distance)
         return Unlike(distance, percentile, self.reach.percentiles[UNLIKE], farthest)
 
@@ -258,12 +264,14 @@ class TrainedModel:
             notes.append(f"its last {left:.1f} s, less than a window, are left out")
         return notes
 
-    def _scaled(self, x: np.ndarray) -> NDArray[np.float32]:
+    def _scaled(self, x: np.ndarray) -> NDArray[np.floating[Any]]:
+        if x.ndim == 3:  # as in training, to the bit
+            return standardised(x, Scaler(self.mean, self.scale))
         scaled: NDArray[np.float32] = ((x - self.mean) / self.scale).astype(np.float32)
         return scaled
 
     def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (rows, features) in the model's order."""
+        """Returns (rows, features), or (rows, bands, frames), in the model's order."""
         names = list(table.features if isinstance(table, FeatureTable) else table.columns)
         for feature in self.features:
             if feature not in names:

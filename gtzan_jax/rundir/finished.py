@@ -13,6 +13,7 @@ from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, sweep_of
 from gtzan_jax.rundir.predictions import Predictions, load_predictions
 from gtzan_jax.rundir.ranking import result_metrics
+from gtzan_jax.sound.spectrograms import find_spectrograms, load_spectrograms
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS, Protocol, split_note
@@ -182,12 +183,15 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
       InputError: ``data`` is given, and is not that table.
     """
     recorded = run.manifest.data
+    hears = run.sweep.family == "cnn"
     if data:
-        table = load_table(data)
+        table = load_spectrograms(data) if hears else load_table(data)
         if table.sha256 != recorded.sha256:
             raise InputError(f"--data={data} has another checksum than the table of {run.run.path}")
         return table, ""
-    found = find_table(recorded.sha256, recorded.source if recorded.is_sample else "")
+    sample = recorded.source if recorded.is_sample else ""
+    find = find_spectrograms if hears else find_table
+    found = find(recorded.sha256, sample)
     if found:
         return found, ""
     kaggle = "--data=kaggle downloads it" if recorded.sha256 == KAGGLE_SHA256 else ""

@@ -4,7 +4,6 @@ Nothing in them is executed, and no more of them is read than a model may have.
 """
 
 import hashlib
-import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import is_sealed, refuse_links, sealed, write_atomically
 from gtzan_jax.models.calibration import Calibration
 from gtzan_jax.models.hearing import Hearing
-from gtzan_jax.models.layout import layer_names
+from gtzan_jax.models.layout import LAYOUTS
 from gtzan_jax.models.reach import Reach
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.space.sweep_file import parse_config
@@ -120,15 +119,18 @@ def _assemble(described: Mapping[str, Any], path: Path) -> TrainedModel:
         raise ValueError(f"mean and scale are not {len(features)} numbers each, the scale above 0")
     if not np.isfinite([*mean, *scale, slope]).all():
         raise ValueError("mean, scale or slope is not finite")
-    sizes = (len(features), *config.units, len(genres))
-    params = _weights(path, sizes, described["weights_sha256"])
+    shapes = LAYOUTS[config.family].shapes(config, len(features), len(genres))
+    params = _weights(path, shapes, described["weights_sha256"])
+    hearing = msgspec.convert(described["hearing"], Hearing)
+    if (hearing.kind == "spectrogram") != (config.family == "cnn"):
+        raise ValueError(f"a {config.family} does not hear as {hearing.kind}")
     songs = msgspec.convert(described["trained_on"], frozenset[str] | None)
     return TrainedModel(
         config, params, features, genres, mean, scale, slope, str(described["data"]),
-        hearing=msgspec.convert(described["hearing"], Hearing),
+        hearing=hearing,
         protocol=msgspec.convert(described["protocol"], str),
         trained_on=songs,
-        reach=_reach(described["reach"], len(features)),
+        reach=_reach(described["reach"], len(features) * (1 + (config.family == "cnn"))),
         calibration=msgspec.convert(described["calibration"], Calibration | None),
     )  # fmt: skip
 
@@ -156,13 +158,12 @@ def _reach(value: Any, num_features: int) -> Reach | None:
     return reach
 
 
-def _weights(path: Path, sizes: tuple[int, ...], sha256: str) -> dict[str, np.ndarray]:
-    """Reads the layers between ``sizes``: features, units of the hidden layers, genres."""
+def _weights(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], sha256: str
+) -> dict[str, np.ndarray]:
+    """Reads weights of given shapes."""
     from safetensors.numpy import load
 
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, pair in zip(layer_names(len(sizes) - 2), itertools.pairwise(sizes), strict=True):
-        shapes |= {f"{name}.kernel": pair, f"{name}.bias": pair[1:]}
     content = _read(path, 4 * sum(map(math.prod, shapes.values())) + _MAX_HEADER)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{path.name} is not the one that {_DESCRIPTION} describes")

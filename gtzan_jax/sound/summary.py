@@ -1,10 +1,13 @@
 """Spectrograms boiled down to features of a row, for whatever takes a feature table."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gtzan_jax.sound.spectrograms import Watch, load_spectrograms, unwatched
 from gtzan_jax.tables.schema import FeatureTable
@@ -18,13 +21,25 @@ def summary_of(table: FeatureTable) -> FeatureTable:
       a table with (rows, 2 × bands) float32, named as the feature table's: ``mel01_mean`` in dB,
       ``mel01_var`` in dB². Checksum and source remain those of the spectrograms.
     """
-    x = table.x.astype(np.float32)
-    moments = np.stack([x.mean(axis=2), x.var(axis=2)], axis=2)  # (rows, bands, 2)
-    return replace(
-        table,
-        x=moments.reshape(len(x), -1),
-        features=tuple(f"{band}_{moment}" for band in table.features for moment in ("mean", "var")),
-    )
+    features, x = summarised(table.features, table.x)
+    return replace(table, x=x.astype(np.float32), features=features)
+
+
+def summarised(
+    features: Sequence[str], x: NDArray[np.floating[Any]]
+) -> tuple[tuple[str, ...], NDArray[np.floating[Any]]]:
+    """Returns names and numbers (rows, features) of spectrograms; of features, just these.
+
+    Args:
+      features: their names, or those of bands.
+      x: (rows, features), or (rows, bands, frames).
+    """
+    if x.ndim == 2:
+        return tuple(features), x
+    names = tuple(f"{band}_{moment}" for band in features for moment in ("mean", "var"))
+    wide = [row.astype(np.float32) for row in x]  # one at a time: float16 is too coarse for sums
+    moments = [np.stack([row.mean(axis=1), row.var(axis=1)], axis=1).ravel() for row in wide]
+    return names, np.stack(moments)
 
 
 def load_features(data: str | os.PathLike[str] = "auto", watch: Watch = unwatched) -> FeatureTable:

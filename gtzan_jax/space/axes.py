@@ -4,17 +4,17 @@ Whatever lists hyperparameters asks the sweep, and the sweep asks this registry.
 a compiled program in one of three ways (``Axis.kind``):
 
     shape   widths of layers: configs share a program by zero padding
-    static  part of the program's key: one program for each value
+    static  part of the program's key: one program for each value, at least
     traced  a number that the program is given: one program for all values
 
-Static is what changes the shapes of arrays or the number of steps: the batch size only. Everything
-else is traced, so that one program trains all its values together. What computes more than the
-plain network does is a *part* (``Axis.part``): programs have the parts that occur in their sweep,
-for all members, and leave the others out.
+Static is what changes the shapes of arrays or the number of steps: the batch size, and a CNN's
+blocks and kernels. Everything else is traced, so that one program trains all its values together.
+What computes more than the plain network does is a *part* (``Axis.part``): programs have the parts
+that occur in their sweep, for all members, and leave the others out.
 """
 
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,8 +26,15 @@ INITIALIZERS = (
 )  # fmt: skip
 OPTIMIZERS = ("adam", "sgd", "rmsprop", "adamw", "nadam", "lion")
 
+FAMILIES = {"mlp": "num_units1", "cnn": "filters"}
+"""The kinds of model, each with the axis that only it has, and needs."""
+
 MAX_LAYERS = 6
 MAX_UNITS = 8192
+MAX_BLOCKS = 5
+CHANNELS = 8
+"""Channels of a CNN that are normalised together, and of which the number of filters is a
+multiple: filters that pad a narrower network are then in groups of their own."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Axis:
         instead, where there is no such layer, or where it depends on another axis.
       prefix: of the value in a config's name.
       plain: values that take no computation of their own; None where none does.
+      families: the kinds of model that have it.
     """
 
     name: str
@@ -50,6 +58,7 @@ class Axis:
     default: Any = None
     prefix: str = ""
     plain: tuple[Any, ...] | None = None
+    families: tuple[str, ...] = tuple(FAMILIES)
 
     @property
     def stem(self) -> str:
@@ -81,6 +90,22 @@ def whole(low: int, high: int) -> Callable[[Any, str], int]:
         return value
 
     return check
+
+
+def filters(value: Any, where: str) -> int:
+    """Checks a number of filters."""
+    checked = whole(CHANNELS, 256)(value, where)
+    if checked % CHANNELS:
+        raise InputError(f"{where} must be a multiple of {CHANNELS}, not {shown(value)}")
+    return checked
+
+
+def kernel(value: Any, where: str) -> int:
+    """Checks the side of a convolution's kernel."""
+    checked = whole(1, 7)(value, where)
+    if checked % 2 == 0:
+        raise InputError(f"{where} must be odd, so that it has a middle, not {shown(value)}")
+    return checked
 
 
 def number(low: float, high: float) -> Callable[[Any, str], float]:
@@ -142,16 +167,28 @@ _LAYERS = range(1, MAX_LAYERS + 1)
 _UNIFORM = ("glorot_uniform", "random_uniform", "he_uniform")
 
 
+_MLP, _CNN = ("mlp",), ("cnn",)
+
+
 def _optional(
-    name: str, check: Callable[[Any, str], float], prefix: str, default: float | None = 0.0
+    name: str,
+    check: Callable[[Any, str], float],
+    prefix: str,
+    default: float | None = 0.0,
+    families: tuple[str, ...] = tuple(FAMILIES),
 ) -> Axis:
     """Returns an axis of numbers of which 0 is off."""
-    return Axis(name, check, default=default, prefix=prefix, plain=(0.0,))
+    return Axis(name, check, default=default, prefix=prefix, plain=(0.0,), families=families)
 
 
-MLP_AXES = (
-    *(Axis(f"num_units{layer}", whole(1, MAX_UNITS), "shape") for layer in _LAYERS),
-    *(Axis(f"dropout{layer}", rate, default=0.0) for layer in _LAYERS),
+_ALL = (
+    *(Axis(f"num_units{n}", whole(1, MAX_UNITS), "shape", families=_MLP) for n in _LAYERS),
+    *(Axis(f"dropout{layer}", rate, default=0.0, families=_MLP) for layer in _LAYERS),
+    # Of a CNN's first block; each block has twice as many as the one before.
+    Axis("filters", filters, "shape", families=_CNN),
+    Axis("blocks", whole(1, MAX_BLOCKS), "static", 3, "blocks", families=_CNN),
+    Axis("kernel", kernel, "static", 3, "k", families=_CNN),
+    Axis("dropout", rate, default=0.0, families=_CNN),  # of whole channels, after each block
     Axis("activation", choice(ACTIVATIONS), default="relu", plain=("relu", "leaky_relu")),
     Axis("initializer", choice(INITIALIZERS), default="glorot_uniform", plain=_UNIFORM),
     Axis("optimizer", choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
@@ -165,11 +202,25 @@ MLP_AXES = (
     _optional("l2", number(0.0, 1e3), "l2-"),
     _optional("max_norm", number(0.0, 1e6), "norm"),  # 0: none
     _optional("weight_limit", number(0.0, 1e6), "limit"),  # 0: none
-    _optional("input_noise", number(0.0, 100.0), "noise"),
+    _optional("input_noise", number(0.0, 100.0), "noise", families=_MLP),
     _optional("label_smoothing", rate, "smooth"),
     _optional("mixup", number(0.0, 100.0), "mixup"),
     _optional("patience", whole(0, 100_000), "p", 0),  # 0: none
+    # Of the spectrograms that are trained on: at most so many bands or frames.
+    _optional("frequency_mask", whole(0, 32), "fmask", 0, _CNN),
+    _optional("time_mask", whole(0, 32), "tmask", 0, _CNN),
+    _optional("time_shift", whole(0, 32), "shift", 0, _CNN),
 )
 
-AXES: dict[str, Axis] = {axis.name: axis for axis in MLP_AXES}
+AXES: dict[str, Axis] = {axis.name: axis for axis in _ALL}
 """Every axis by its name, in the order in which a table shows them and a grid nests them."""
+
+
+def family_of(names: Container[str]) -> str:
+    """Returns the kind of model that some axes are of."""
+    return next((family for family, axis in FAMILIES.items() if axis in names), "mlp")
+
+
+def axes_of(family: str) -> tuple[str, ...]:
+    """Returns the names of the axes that a kind of model has."""
+    return tuple(name for name, axis in AXES.items() if family in axis.families)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.axes import AXES, family_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,6 +49,11 @@ class Config(Mapping[str, Any]):
     def setting(self, name: str) -> Any:
         """Returns the value of an axis, or its default where the config does not have it."""
         return self.get(name, AXES[name].default)
+
+    @property
+    def family(self) -> str:
+        """The kind of model."""
+        return family_of(self.axes)
 
     @property
     def units(self) -> tuple[int, ...]:

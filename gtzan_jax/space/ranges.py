@@ -110,6 +110,8 @@ def parse_range(axis: Axis, table: Mapping[str, Any], where: str) -> Range:
         if isinstance(low, int) and not isinstance(step, int):
             raise InputError(f"{where}.step must be a whole number, not {shown(step)}")
         step = type(low)(number((high - low) / 1e6, high - low)(step, f"{where}.step"))
+    if isinstance(low, int):
+        axis.check(low + (step or 1), f"{where}: low + step")  # as filters go in eights
     return Range(low, high, log, step)
 
 

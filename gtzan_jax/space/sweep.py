@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.axes import AXES, family_of
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.ranges import Range
 from gtzan_jax.space.settings import SearchSettings
@@ -26,7 +26,7 @@ class Sweep:
     Attributes:
       name: the stem of its file.
       axes: values by axis, in the registry's order, those that were drawn where it is a range;
-        the number of hidden layers is that of the axes ``num_units1``, ``num_units2`` and so on.
+        an MLP's number of hidden layers is that of ``num_units1``, ``num_units2`` and so on.
       epochs: passes over the train part.
       loss: ``cross_entropy``, or ``softmax_twice`` (softmax before a loss that expects
         logits, which the published curves bear the mark of).
@@ -62,6 +62,11 @@ class Sweep:
     def __repr__(self) -> str:
         configs = f"{self.num_configs:,} configs of {len(self.axes)} axes"
         return f"Sweep({reprlib.repr(self.name)}, {configs}, {self.epochs} epochs)"
+
+    @property
+    def family(self) -> str:
+        """The kind of model, which its axes tell."""
+        return family_of(self.axes)
 
     @property
     def num_configs(self) -> int:

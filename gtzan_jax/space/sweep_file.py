@@ -14,7 +14,7 @@ from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.metrics import LOSSES
 from gtzan_jax.resources import resource
 from gtzan_jax.space import axes as checks
-from gtzan_jax.space.axes import AXES, OPTIMIZERS, shown
+from gtzan_jax.space.axes import AXES, FAMILIES, OPTIMIZERS, axes_of, family_of, shown
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.ranges import Choices, Range, draw, parse_range
 from gtzan_jax.space.settings import SAMPLERS, keys_of, parse_search
@@ -167,7 +167,13 @@ def _axes(table: Any, where: str) -> Choices:
         raise InputError(f"{where}: 'axes' is missing")
     if not isinstance(table, Mapping):
         raise InputError(f"{where}: 'axes' must be a table, as in [axes]")
-    _check_keys(table, tuple(AXES), ["num_units1"], f"{where}: [axes]")
+    if all(axis in table for axis in FAMILIES.values()):
+        raise InputError(
+            f"{where}: [axes] has {' and '.join(FAMILIES.values())}, of different kinds of model; "
+            "a sweep has one"
+        )
+    family = family_of(table)
+    _check_keys(table, axes_of(family), [FAMILIES[family]], f"{where}: [axes]")
     axes = {name: _axis(name, values, f"{where}: axes.{name}") for name, values in table.items()}
     units = next(n for n in itertools.count(1) if f"num_units{n + 1}" not in axes)
     for name in axes:

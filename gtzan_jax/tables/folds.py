@@ -44,6 +44,17 @@ class Sizes(NamedTuple):
     num_features: int
     num_classes: int
     num_songs: int = 0  # of those parts, likewise; 0 where each row is a song of its own
+    frames: int = 0  # of a spectrogram, whose features are its bands; 0 where rows are numbers
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of what stands for a row: (features,), or (bands, frames)."""
+        return (self.num_features, self.frames) if self.frames else (self.num_features,)
+
+    @property
+    def row_type(self) -> "type[np.floating[Any]]":
+        """The type of its numbers: half of them would be too coarse for a table's features."""
+        return np.float16 if self.frames else np.float32
 
     @property
     def num_judged(self) -> int:
@@ -57,11 +68,11 @@ class FoldArrays(NamedTuple):
     Weights are 1 where a row counts, and 0 elsewhere.
     """
 
-    x_train: Any  # (num_train, features) float32, standardised, 0 where padding
+    x_train: Any  # (num_train, *row_shape) of row_type, standardised, 0 where padding
     y_train: Any  # (num_train,) int32
     train_weight: Any  # (num_train,) float32
     row: Any  # (num_train,) uint32, the row's place in the table, which names it
-    x_eval: Any  # (num_eval, features) float32
+    x_eval: Any  # (num_eval, *row_shape) of row_type
     y_eval: Any  # (num_eval,) int32
     validation_weight: Any  # (num_eval,) float32
     test_weight: Any  # (num_eval,) float32
@@ -101,6 +112,7 @@ def sizes_of(table: "FeatureTable", folds: Sequence[Fold]) -> Sizes:
         len(table.features),
         len(table.genres),
         max(judged) if table.is_chunked else 0,
+        table.x.shape[2] if table.is_spectrogram else 0,
     )
 
 
@@ -126,10 +138,14 @@ def judged_rows(table: "FeatureTable", rows: Rows) -> Rows:
 def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
     """Returns the mean and deviation of each feature over a fold's train part.
 
-    They are float64, since a float32 sum over features as large as 10⁶ loses digits.
+    Those of a band of spectrograms are over all frames. They are float64, since a float32 sum over
+    features as large as 10⁶ loses digits.
     """
-    x = table.x[fold.train].astype(np.float64)
-    mean, scale = x.mean(axis=0), x.std(axis=0)
+    if table.is_spectrogram:
+        mean, scale = _moments(table.x[fold.train])
+    else:
+        x = table.x[fold.train].astype(np.float64)
+        mean, scale = x.mean(axis=0), x.std(axis=0)
     # The deviation of equal numbers is not quite 0 in floating point; see StandardScaler.
     scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
     return Scaler(mean, scale)
@@ -178,7 +194,24 @@ def _judged(table: "FeatureTable", fold: Fold) -> tuple[Rows, NDArray[np.int32]]
     return places, np.concatenate([number, len(first) + others]).astype(np.int32)
 
 
-def _scaled(table: "FeatureTable", rows: Rows, scaler: Scaler) -> NDArray[np.float32]:
+def _moments(x: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns (bands,) means and deviations of (rows, bands, frames), band by band."""
+    bands = [x[:, band].astype(np.float64) for band in range(x.shape[1])]
+    return np.array([b.mean() for b in bands]), np.array([b.std() for b in bands])
+
+
+def standardised(x: NDArray[np.floating[Any]], scaler: Scaler) -> NDArray[np.float16]:
+    """Returns (rows, bands, frames) spectrograms with each band standardised."""
+    mean, scale = (numbers.astype(np.float32)[:, None] for numbers in scaler)
+    scaled = np.empty(x.shape, np.float16)
+    for row, spectrogram in enumerate(x):  # one at a time: all of them in float32 are twice as much
+        scaled[row] = (spectrogram.astype(np.float32) - mean) / scale
+    return scaled
+
+
+def _scaled(table: "FeatureTable", rows: Rows, scaler: Scaler) -> NDArray[np.floating[Any]]:
+    if table.is_spectrogram:
+        return standardised(table.x[rows], scaler)
     x = table.x[rows].astype(np.float64)
     scaled = (x - scaler.mean) / scaler.scale
     for row, column in np.argwhere(np.abs(scaled) > np.finfo(np.float32).max)[:1]:

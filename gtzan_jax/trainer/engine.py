@@ -17,6 +17,7 @@ from absl import logging
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.family import Family
+from gtzan_jax.space.axes import FAMILIES
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
@@ -205,10 +206,10 @@ class Engine(Trainer):
         if self.program(bucket).chunk_size < chunk_size:
             return
         if chunk_size <= len(self.devices):
-            units = "-".join(map(str, bucket.structure))
+            widths = "-".join(map(str, bucket.structure))
             raise InputError(
-                f"out of memory: not even one network of {units} units fits on each device; take "
-                "larger num_units out of the sweep, or use a device with more memory"
+                f"out of memory: not even one network of {widths} fits on each device; take larger "
+                f"{FAMILIES[self.family.name]} out of the sweep, or use a device with more memory"
             )
         logging.warning("out of memory with %d networks at a time: trying half as many", chunk_size)
         self._programs[bucket] = self._pool.submit(self.compile, bucket, -(-chunk_size // 2))

@@ -83,7 +83,7 @@ class _Trained(NamedTuple):
 class Batch(NamedTuple):
     """The rows of one step. Rows of weight 0 fill up the last batch."""
 
-    x: jax.Array  # (batch, features) float32
+    rows: jax.Array  # (batch,) int32, of the train arrays
     y: jax.Array  # (batch,) int32
     weight: jax.Array  # (batch,) float32
     noise: Tree  # arrays (batch, …)
@@ -206,7 +206,7 @@ def _train_epoch(
 
     def step(index: jax.Array, carry: _Trained) -> _Trained:
         batch: Batch = jax.tree.map(lambda rows: rows[index], batches)
-        return _step(static, hyper, batch, carry)
+        return _step(static, hyper, fold.x_train[batch.rows], batch, carry)
 
     # As many steps as this fold has batches with rows: the same for all members of a chunk.
     steps = (count + static.batch_size - 1) // static.batch_size
@@ -223,7 +223,7 @@ def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
     rows = jnp.pad(draws.order, (0, filled - num_train))
     weight = jnp.where(np.arange(filled) < num_train, fold.train_weight[rows], 0.0)
     batch = Batch(
-        x=fold.x_train[rows],
+        rows=rows,
         y=fold.y_train[rows],
         weight=weight,
         noise=jax.tree.map(lambda numbers: numbers[:filled], draws.noise),
@@ -235,10 +235,12 @@ def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
     return reshaped._replace(mixup=mixup)
 
 
-def _step(static: Static, hyper: Hyperparameters, batch: Batch, before: _Trained) -> _Trained:
-    """Takes one step, and adds the batch's loss and hits to the totals."""
+def _step(
+    static: Static, hyper: Hyperparameters, x: jax.Array, batch: Batch, before: _Trained
+) -> _Trained:
+    """Takes one step, and adds the batch's loss and hits to the totals. x: the batch's rows."""
     r = hyper.regularisers
-    x, score = _perturbed(batch, r, static.loss)
+    x, score = _perturbed(x, batch, r, static.loss)
     x = _by_member(x, before.totals)
 
     def mean_loss(params: Tree) -> tuple[jax.Array, jax.Array]:
@@ -279,7 +281,7 @@ def _repeated(
 
 
 def _perturbed(
-    batch: Batch, r: Regularisers, loss: str
+    x: jax.Array, batch: Batch, r: Regularisers, loss: str
 ) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
     """Returns a batch's features as they are trained on, and what scores (2, batch) logits."""
 
@@ -287,7 +289,7 @@ def _perturbed(
         own = _score(logits, batch.y, loss)
         return own if share is None else own + (1.0 - share) * (_score(logits, others, loss) - own)
 
-    x, share = batch.x, None
+    share = None
     if r.mixup is not None and batch.mixup is not None:
         share = regularisers.mixup_share(r.mixup, batch.mixup)
         others = regularisers.partners(batch.y, batch.weight)

@@ -6,7 +6,7 @@ configs of several structures may share a program at the price of multiplying ze
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from gtzan_jax.models.layout import Layout, Structure
@@ -22,7 +22,7 @@ class Costs(NamedTuple):
     """What a platform is good at; a rough figure suffices, since plans differ by much."""
 
     chunk: int  # members that a device trains at a time
-    memory: float  # bytes of a device that a chunk's weights and moments may take
+    memory: float  # bytes of a device that a chunk may take
     compile_s: float  # device-seconds to compile a program
     flops: float  # floating-point operations a second that a device reaches on a chunk
 
@@ -65,6 +65,7 @@ def groups_of(configs: Sequence[Config], sweep: Sweep, layout: Layout) -> Groups
 
 def plan(
     groups: Groups,
+    layout: Layout,
     seconds: Callable[[Structure], float],
     compile_s: float,
     mode: str = "auto",
@@ -73,21 +74,22 @@ def plan(
 
     Args:
       groups: from :func:`groups_of`.
+      layout: of their kind of model.
       seconds: what training a config takes in a program of some structure, in device-seconds.
       compile_s: what compiling a program takes, likewise.
       mode: ``shape`` gives each structure a program of its own, ``padded`` one to all of a
-        batch size, ``auto`` merges as long as less compiling outweighs the
-        zeros multiplied.
+        batch size and kind, ``auto`` merges as long as less compiling outweighs the zeros
+        multiplied.
 
     Returns:
       buckets that hold each config once, in the order of their first config.
     """
-    by_batch_size: dict[int, list[Bucket]] = {}
+    alike: dict[Hashable, list[Bucket]] = {}
     for (batch_size, structure), places in groups.items():
         bucket = Bucket(batch_size, structure, tuple(places))
-        by_batch_size.setdefault(batch_size, []).append(bucket)
+        alike.setdefault((batch_size, layout.kind(structure)), []).append(bucket)
     planned: list[Bucket] = []
-    for buckets in by_batch_size.values():
+    for buckets in alike.values():
         if mode == "padded":
             planned.append(_merge(buckets))
         elif mode == "shape":
@@ -97,22 +99,24 @@ def plan(
     return sorted(planned, key=lambda bucket: bucket.places[0])
 
 
-def chunk_size(num_weights: int, costs: Costs) -> int:
-    """Returns how many members with so many weights a device trains at a time."""
-    # Weights, two moments, gradients and new weights, of four bytes each.
-    return max(1, min(costs.chunk, int(costs.memory // (5 * 4 * num_weights))))
+def chunk_size(member_bytes: int, costs: Costs) -> int:
+    """Returns how many members that take so much memory a device trains at a time."""
+    return max(1, min(costs.chunk, int(costs.memory // member_bytes)))
 
 
-def narrowest(buckets: Sequence[Bucket], batch_size: int, structure: Structure) -> Bucket:
+def narrowest(
+    buckets: Sequence[Bucket], layout: Layout, batch_size: int, structure: Structure
+) -> Bucket:
     """Returns the narrowest bucket of a batch size that a structure fits into.
 
     Raises:
       ValueError: there is none.
     """
+    kind = layout.kind(structure)
     fitting = [
         bucket
         for bucket in buckets
-        if (bucket.batch_size, len(bucket.structure)) == (batch_size, len(structure))
+        if (bucket.batch_size, layout.kind(bucket.structure)) == (batch_size, kind)
         and widest([bucket.structure, structure]) == bucket.structure
     ]
     if not fitting:
@@ -134,7 +138,7 @@ def rounded_up(number: int, multiple: int) -> int:
 
 def widest(structures: Iterable[Structure]) -> Structure:
     """Returns the greatest width in each place."""
-    return tuple(map(max, zip(*structures, strict=True)))
+    return tuple(map(max, itertools.zip_longest(*structures, fillvalue=0)))
 
 
 def _merge(buckets: Sequence[Bucket]) -> Bucket:

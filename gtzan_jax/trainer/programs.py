@@ -209,9 +209,10 @@ def compile_training(
         jax.vmap(functools.partial(start, static), in_axes=(0, axis)),
         in_specs=(_BY_MEMBER, placed),
     )
+    specs = (_BY_MEMBER, _BY_MEMBER, placed, _EVERYWHERE, _EVERYWHERE)
     train = shard(
-        jax.vmap(make_train(static), in_axes=(0, 0, axis, None, None)),
-        in_specs=(_BY_MEMBER, _BY_MEMBER, placed, _EVERYWHERE, _EVERYWHERE),
+        _many(make_train(static), own_seeds, static.family.trains_singly(devices[0].platform)),
+        in_specs=specs,
     )
     state = jax.eval_shape(begin, hyper, kernels)
     # Else XLA's CPU compiler copies all weights in each step, for fear that a product might read
@@ -219,7 +220,10 @@ def compile_training(
     on_cpu = devices[0].platform == "cpu"
     faster: dict[str, str | bool] = {"xla_cpu_copy_insertion_use_region_analysis": True}
     with jax.default_matmul_precision(matmul_precision):
-        lowered = jax.jit(train, donate_argnums=1).lower(hyper, state, numbers, np.int32(0), fold)
+        # Said once more, since of numbers that a program has no use for jit would not know it.
+        shardings = tuple(NamedSharding(mesh_of(devices), spec) for spec in specs)
+        jitted = jax.jit(train, donate_argnums=1, in_shardings=shardings)
+        lowered = jitted.lower(hyper, state, numbers, np.int32(0), fold)
     try:
         compiled = lowered.compile(compiler_options=faster if on_cpu else None)
     except jax.errors.JaxRuntimeError as error:
@@ -293,6 +297,25 @@ def by_member(tree: T, devices: Devices) -> T:
     return placed
 
 
+def _many(
+    train: Callable[..., Outcome], own_seeds: bool, singly: bool
+) -> Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]:
+    """Returns the training of many members: side by side, or singly, one after another."""
+    if not singly:
+        return jax.vmap(train, in_axes=(0, 0, 0 if own_seeds else None, None, None))
+
+    def one_by_one(
+        hyper: Hyperparameters, state: State, draws: Draws, epochs: Array, fold: FoldArrays
+    ) -> Outcome:
+        def one(member: tuple[Hyperparameters, State, Draws | None]) -> Outcome:
+            return train(*member[:2], member[2] or draws, epochs, fold)
+
+        outcome: Outcome = jax.lax.map(one, (hyper, state, draws if own_seeds else None))
+        return outcome
+
+    return one_by_one
+
+
 def _drawing_functions(
     drawn: Drawn,
 ) -> tuple[
@@ -330,11 +353,11 @@ def _fold_shapes(sizes: Sizes) -> FoldArrays:
 
     train, evaluated = sizes.num_train, sizes.num_eval
     return FoldArrays(
-        x_train=array(np.float32, train, sizes.num_features),
+        x_train=array(sizes.row_type, train, *sizes.row_shape),
         y_train=array(np.int32, train),
         train_weight=array(np.float32, train),
         row=array(np.uint32, train),
-        x_eval=array(np.float32, evaluated, sizes.num_features),
+        x_eval=array(sizes.row_type, evaluated, *sizes.row_shape),
         y_eval=array(np.int32, evaluated),
         validation_weight=array(np.float32, evaluated),
         test_weight=array(np.float32, evaluated),

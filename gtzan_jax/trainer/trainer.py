@@ -145,7 +145,9 @@ class Trainer(abc.ABC):
         for config in configs:
             if config.id not in self._configs:
                 size, structure = self.sweep.batch_size_of(config), self.layout.structure(config)
-                self.bucket_of[config.id] = planner.narrowest(self.buckets, size, structure)
+                self.bucket_of[config.id] = planner.narrowest(
+                    self.buckets, self.layout, size, structure
+                )
                 self._configs[config.id] = config
                 self._order.append(config.id)
 
@@ -153,9 +155,9 @@ class Trainer(abc.ABC):
         """Returns the config of an id."""
         return self._configs[config_id]
 
-    def num_weights(self, bucket: Bucket) -> int:
-        """Returns how many weights a member has in a bucket's program, padding included."""
-        return self.layout.num_weights(bucket.structure, self.sizes)
+    def state_bytes(self, bucket: Bucket) -> int:
+        """Returns about what a member's weights and moments take, padding included."""
+        return self.layout.member_bytes(bucket.structure, self.sizes, batch_size=0)
 
     def chunks(
         self,
@@ -218,11 +220,12 @@ class Trainer(abc.ABC):
             return num_runs * flops / self._costs.flops
 
         groups = planner.groups_of(list(self._configs.values()), self.sweep, self.layout)
-        return planner.plan(groups, seconds, self._costs.compile_s, mode)
+        return planner.plan(groups, self.layout, seconds, self._costs.compile_s, mode)
 
     def _most(self, bucket: Bucket) -> int:
         """Returns how many members of a bucket a chunk may have."""
-        fitting = planner.chunk_size(self.num_weights(bucket), self._costs)
+        each = self.layout.member_bytes(bucket.structure, self.sizes, bucket.batch_size)
+        fitting = planner.chunk_size(each, self._costs)
         return self._chunk_size or fitting * self._num_devices
 
     def _ids(self, places: Sequence[int]) -> tuple[str, ...]:

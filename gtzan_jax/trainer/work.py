@@ -209,7 +209,7 @@ def _num_bytes(fold: FoldArrays) -> int:
 
 
 def _engine_of(spec: Spec) -> "Engine":
-    from gtzan_jax.models.mlp import MlpFamily
+    from gtzan_jax.models.families import FAMILIES
     from gtzan_jax.trainer.engine import Engine
     from gtzan_jax.trainer.platforms import set_precision, worker_devices
 
@@ -224,7 +224,7 @@ def _engine_of(spec: Spec) -> "Engine":
         )
     return Engine(
         spec.sweep,
-        MlpFamily(spec.layout.name),
+        FAMILIES[spec.layout.name],
         spec.sizes,
         spec.num_runs,
         devices=devices,

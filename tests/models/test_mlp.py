@@ -230,11 +230,6 @@ def test_a_config_is_numbers_to_the_family():
     assert FAMILY.structure(chosen) == (8, 6)
 
 
-def test_weights_are_counted_without_biases():
-    assert FAMILY.num_weights((8, 6), SIZES) == 57 * 8 + 8 * 6 + 6 * 10
-    assert FAMILY.num_weights((8,), SIZES) == 57 * 8 + 8 * 10
-
-
 def products(jaxpr):
     """Returns the floating-point operations of the matrix products in a traced function."""
     total = 0

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.space.axes import AXES, MAX_LAYERS
+from gtzan_jax.space.axes import AXES, FAMILIES, MAX_LAYERS, axes_of, family_of
 
 GOOD = {
     "num_units": [1, 64, 8192],
@@ -23,6 +23,12 @@ GOOD = {
     "input_noise": [0.0, 0.5, 100.0],
     "label_smoothing": [0.0, 0.1, 0.99],
     "mixup": [0, 1e-12, 0.4, 100.0],
+    "filters": [8, 24, 256],
+    "blocks": [3, 1, 5],
+    "kernel": [1, 3, 7],
+    "frequency_mask": [0, 8, 32],
+    "time_mask": [0, 1, 32],
+    "time_shift": [0, 32],
 }
 NO_NUMBERS = [True, None, "1", [1], {}, float("nan")]
 BAD = {
@@ -43,6 +49,12 @@ BAD = {
     "max_norm": [-1, 1e7, float("inf"), *NO_NUMBERS],
     "weight_limit": [-1, 1e7, float("inf"), *NO_NUMBERS],
     "input_noise": [-0.1, 100.1, *NO_NUMBERS],
+    "filters": [0, 4, 12, 264, 8.0, *NO_NUMBERS],
+    "blocks": [0, 6, 2.0, *NO_NUMBERS],
+    "kernel": [0, 2, 9, 3.0, *NO_NUMBERS],
+    "frequency_mask": [-1, 33, 1.5, *NO_NUMBERS],
+    "time_mask": [-1, 33, *NO_NUMBERS],
+    "time_shift": [-1, 33, *NO_NUMBERS],
 }
 
 
@@ -51,29 +63,43 @@ def test_the_registry_is_in_the_order_of_the_published_table():
     assert list(AXES) == [
         *(f"num_units{layer}" for layer in layers),
         *(f"dropout{layer}" for layer in layers),
+        "filters", "blocks", "kernel", "dropout",
         "activation", "initializer", "optimizer", "learning_rate", "batch_size",
         "momentum", "nesterov", "weight_decay", "l2", "max_norm", "weight_limit", "input_noise",
-        "label_smoothing", "mixup", "patience",
+        "label_smoothing", "mixup", "patience", "frequency_mask", "time_mask", "time_shift",
     ]  # fmt: skip
     assert all(name == axis.name for name, axis in AXES.items())
 
 
-def test_only_widths_and_the_batch_size_are_known_to_the_compiler():
+def test_only_shapes_and_the_batch_size_are_known_to_the_compiler():
     kinds = {axis.stem: axis.kind for axis in AXES.values()}
-    assert {stem for stem, kind in kinds.items() if kind == "shape"} == {"num_units"}
-    assert {stem for stem, kind in kinds.items() if kind == "static"} == {"batch_size"}
+    assert {stem for stem, kind in kinds.items() if kind == "shape"} == {"num_units", "filters"}
+    static = {stem for stem, kind in kinds.items() if kind == "static"}
+    assert static == {"batch_size", "blocks", "kernel"}
+
+
+def test_each_family_has_its_own_axes_and_those_of_training():
+    own = {
+        "mlp": {"num_units", "dropout", "input_noise"},
+        "cnn": {
+            "filters", "blocks", "kernel", "dropout", "frequency_mask", "time_mask", "time_shift",
+        },
+    }  # fmt: skip
+    for family, other in (("mlp", "cnn"), ("cnn", "mlp")):
+        found = set(axes_of(family)) - set(axes_of(other))
+        assert {AXES[name].stem for name in found} == own[family]
+        assert family_of([FAMILIES[family], "activation"]) == family
 
 
 @pytest.mark.parametrize("name", AXES)
 def test_possible_values_are_returned_in_the_type_of_the_axis(name):
     axis = AXES[name]
     names = ("activation", "initializer", "optimizer")
-    kinds = {
-        "num_units": int,
-        "batch_size": int,
-        "nesterov": bool,
-        "patience": int,
-    } | dict.fromkeys(names, str)
+    whole = (
+        "num_units", "batch_size", "patience", "filters", "blocks", "kernel", "frequency_mask",
+        "time_mask", "time_shift",
+    )  # fmt: skip
+    kinds = {"nesterov": bool} | dict.fromkeys(names, str) | dict.fromkeys(whole, int)
     for value in GOOD[axis.stem]:
         checked = axis.check(value, "here")
         assert checked == value

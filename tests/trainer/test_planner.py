@@ -54,7 +54,7 @@ def test_configs_are_grouped_by_batch_size_and_structure():
 @pytest.mark.parametrize("compile_s", [0.0, 1.0, 10.0, 1e6])
 @pytest.mark.parametrize("given", [ASSIGNMENT, groups(TWO_SIZES)], ids=["assignment", "two sizes"])
 def test_every_config_is_in_one_bucket_wide_enough(given, mode, compile_s):
-    buckets = plan(given, seconds, compile_s, mode)
+    buckets = plan(given, FAMILY, seconds, compile_s, mode)
     places = [place for bucket in buckets for place in bucket.places]
     assert sorted(places) == sorted(itertools.chain(*given.values()))
     for bucket in buckets:
@@ -67,16 +67,16 @@ def test_every_config_is_in_one_bucket_wide_enough(given, mode, compile_s):
 
 
 def test_modes_and_extremes():
-    assert len(plan(ASSIGNMENT, seconds, 1.0, "shape")) == len(ASSIGNMENT) == 8
-    [padded] = plan(ASSIGNMENT, seconds, 1.0, "padded")
+    assert len(plan(ASSIGNMENT, FAMILY, seconds, 1.0, "shape")) == len(ASSIGNMENT) == 8
+    [padded] = plan(ASSIGNMENT, FAMILY, seconds, 1.0, "padded")
     assert padded.structure == (128, 128, 128)
-    assert len(plan(ASSIGNMENT, seconds, 0.0)) == 8  # nothing to win: no zeros multiplied
-    assert len(plan(ASSIGNMENT, seconds, 1e9)) == 1
+    assert len(plan(ASSIGNMENT, FAMILY, seconds, 0.0)) == 8  # nothing to win: no zeros multiplied
+    assert len(plan(ASSIGNMENT, FAMILY, seconds, 1e9)) == 1
 
 
 def test_a_program_has_one_batch_size():
     for mode, count in (("padded", 2), ("shape", 4), ("auto", 2)):
-        buckets = plan(groups(TWO_SIZES), seconds, 1e9, mode)
+        buckets = plan(groups(TWO_SIZES), FAMILY, seconds, 1e9, mode)
         assert sorted(bucket.batch_size for bucket in buckets) == sorted([16, 32] * (count // 2))
 
 
@@ -85,8 +85,8 @@ def test_groups_share_a_program_where_that_is_cheaper():
     zeros = 3 * (seconds((16, 8, 8)) - seconds((8, 8, 8)))
     merged = [Bucket(32, (16, 8, 8), (0, 1, 2, 3))]
     apart = [Bucket(32, (8, 8, 8), (0, 1, 2)), Bucket(32, (16, 8, 8), (3,))]
-    assert plan(given, seconds, 1.001 * zeros) == merged
-    assert plan(given, seconds, 0.999 * zeros) == apart
+    assert plan(given, FAMILY, seconds, 1.001 * zeros) == merged
+    assert plan(given, FAMILY, seconds, 0.999 * zeros) == apart
 
 
 def test_a_sweep_of_many_structures_gets_few_programs():
@@ -94,18 +94,19 @@ def test_a_sweep_of_many_structures_gets_few_programs():
     sweep = make_sweep(axes={"num_units1": widths, "num_units2": widths, "optimizer": ["sgd"]})
     given = groups(sweep)
     assert len(given) == 19**2
-    assert len(plan(given, seconds, 0.0)) <= planner._MOST_GROUPS
+    assert len(plan(given, FAMILY, seconds, 0.0)) <= planner._MOST_GROUPS
 
 
 def test_a_chunk_of_wide_networks_is_smaller():
     costs = COSTS["gpu"]
-    assert chunk_size(FAMILY.num_weights((128, 128, 128), SIZES), costs) == costs.chunk
-    weights = FAMILY.num_weights((4096, 4096, 4096), SIZES)
-    wide = chunk_size(weights, costs)
-    assert 1 <= wide < costs.chunk
+    assert chunk_size(FAMILY.member_bytes((128, 128, 128), SIZES, 32), costs) == costs.chunk
+    each = FAMILY.member_bytes((4096, 4096, 4096), SIZES, 32)
     # Weights, two moments, gradients and new weights, of four bytes each.
-    assert wide * 5 * 4 * weights <= costs.memory < (wide + 1) * 5 * 4 * weights
-    assert chunk_size(FAMILY.num_weights((8192, 8192, 8192), SIZES), COSTS["cpu"]) == 1
+    assert each == 5 * 4 * (57 * 4096 + 2 * 4096**2 + 4096 * 10)
+    wide = chunk_size(each, costs)
+    assert 1 <= wide < costs.chunk
+    assert wide * each <= costs.memory < (wide + 1) * each
+    assert chunk_size(FAMILY.member_bytes((8192, 8192, 8192), SIZES, 32), COSTS["cpu"]) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 96, 97])

@@ -8,6 +8,7 @@ from gtzan_jax.views.plots.classical import feature_importance as feature_import
 from gtzan_jax.views.plots.effects import WIDTH as WIDTH
 from gtzan_jax.views.plots.effects import value_distributions as value_distributions
 from gtzan_jax.views.plots.effects import value_effects as value_effects
+from gtzan_jax.views.plots.explanation import spectrogram_reasons as spectrogram_reasons
 from gtzan_jax.views.plots.exploration import contact_sheet as contact_sheet
 from gtzan_jax.views.plots.exploration import correlation_heatmap as correlation_heatmap
 from gtzan_jax.views.plots.exploration import feature_by_genre as feature_by_genre

@@ -9,6 +9,10 @@ from gtzan_jax.tables.protocols import split_note
 from gtzan_jax.views.text import Table, counted
 
 
+def _inputs(run: FinishedRun) -> str:
+    return "bands of spectrograms" if run.sweep.family == "cnn" else "features"
+
+
 def papers_section(run: FinishedRun) -> dict[str, Any]:
     """Returns the run's papers as two tables."""
     manifest, sweep = run.manifest, run.sweep
@@ -16,7 +20,7 @@ def papers_section(run: FinishedRun) -> dict[str, Any]:
     how = split_note(sweep.protocol, split.seed, len(split.folds))
     source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else data.name
     facts = {
-        "data": f"{source}; {data.rows_note}, {data.features} features, "
+        "data": f"{source}; {data.rows_note}, {data.features} {_inputs(run)}, "
         f"{len(data.genres)} genres: {', '.join(data.genres)}",
         "checksum (SHA-256)": data.sha256,
         "protocol": f"{sweep.protocol}: {how}; ranked on the {run.protocol.select_on} part",

@@ -7,6 +7,7 @@ import numpy as np
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.errors import InputError
+from gtzan_jax.models.layout import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import split_note
 from gtzan_jax.tables.schema import data_note
@@ -51,7 +52,7 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "chosen": chosen,
         "endings": _endings_table(last, chosen, early),
         "train": run.manifest.split.folds[0].train if same else None,
-        "weights": _num_weights((run.manifest.data.features, *config.units), run),
+        "weights": num_weights(config, run.manifest.data.features, len(run.manifest.data.genres)),
         "first_epoch": means.iloc[0],
         "kept": history[history["kept"]].mean(),
         "scores": Table.of(run.scores) if run.scores is not None else None,
@@ -90,12 +91,6 @@ def _endings_table(last: endings.Ending, chosen: endings.Ending | None, early: b
 def _span(epochs: np.ndarray) -> str:
     low, high = epochs.min(), epochs.max()
     return f"{low} to {high}" if low < high else str(low)
-
-
-def _num_weights(sizes: Sequence[int], run: FinishedRun) -> int:
-    """Returns the weights and biases of layers of given sizes, the last one for the genres."""
-    outputs = (*sizes[1:], len(run.manifest.data.genres))
-    return sum((inputs + 1) * units for inputs, units in zip(sizes, outputs, strict=True))
 
 
 def _confusion(run: FinishedRun) -> np.ndarray | None:

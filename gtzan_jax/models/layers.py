@@ -1,0 +1,160 @@
+"""What kinds of model are made of: activation, inverted dropout, initial weights.
+
+Everything works on one member, and may be traced: callers batch with ``vmap``. Every activation is
+0 at 0, so that units of padding stay 0.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+from gtzan_jax.models import threefry
+from gtzan_jax.models.family import Array, Key
+
+# Random numbers for units are drawn in blocks of this many, each block from a key of its
+# own, so that a wider layer begins with the numbers of a narrower one.
+BLOCK = 64
+
+Drawn = jax.Array | np.ndarray  # in a program, or on the host
+
+NORMAL = frozenset({"he_normal", "glorot_normal", "lecun_normal"})
+_TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1) without what is beyond two deviations
+
+
+class Activation(NamedTuple):
+    """The activation of the hidden layers, traced.
+
+    Leaky ReLU with a slope, unless one of the others is true. Those that a sweep has no use for are
+    None, and not computed.
+    """
+
+    slope: Array | float  # () float32, of leaky ReLU for negative inputs; 0 is ReLU
+    elu: Array | None = None  # () bool
+    gelu: Array | None = None
+    silu: Array | None = None
+    tanh: Array | None = None
+
+    @classmethod
+    def of(cls, name: str, slope: float, parts: Set[str]) -> "Activation":
+        """Returns a named activation, as an array for each part of a sweep that is one."""
+        chosen: dict[str, Any] = {
+            other: np.asarray(other == name) for other in cls._fields[1:] if other in parts
+        }
+        return cls(np.float32(slope), **chosen)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Applies it to each element, as Keras defines it."""
+        y = jnp.where(x >= 0, x, self.slope * x)
+        for chosen, function in (
+            (self.elu, jax.nn.elu),
+            (self.gelu, functools.partial(jax.nn.gelu, approximate=False)),
+            (self.silu, jax.nn.silu),
+            (self.tanh, jnp.tanh),
+        ):
+            if chosen is not None:
+                y = jnp.where(chosen, function(x), y)
+        return y
+
+
+def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
+    """Draws random bits for the units of each hidden layer.
+
+    A unit's bits depend on its layer, its place in it and the position, not on how many units
+    or positions there are.
+
+    Returns:
+      for each hidden layer (positions, width) uint16, uniform.
+    """
+    blocks = [-(-width // BLOCK) for width in widths]
+    names = [layer << 16 | block for layer, n in enumerate(blocks) for block in range(n)]
+    drawn = draw(key, names, (positions, BLOCK), jnp.uint16)
+    return [
+        drawn[end - n : end].swapaxes(0, 1).reshape(positions, -1)[:, :width]
+        for end, n, width in zip(np.cumsum(blocks), blocks, widths, strict=True)
+    ]
+
+
+def draw(key: Key, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike) -> Drawn:
+    """Draws (names, *shape) random bits, each name's from a key of its own.
+
+    One draw for all of them, since every separate one adds to the time to compile.
+    """
+    if isinstance(key, np.ndarray):
+        return threefry.bits(threefry.fold_in(key, names), shape, dtype)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.asarray(names, jnp.uint32))
+    return jax.vmap(lambda k: jax.random.bits(k, shape, dtype))(keys)
+
+
+def draw_uniform(key: Key, names: Sequence[int]) -> Drawn:
+    """Draws (names, BLOCK) float32 in (-1, 1), each name's from a key of its own."""
+    # The middles of 2**23 equal steps, each exact in float32.
+    steps = (draw(key, names, (BLOCK,), jnp.uint32) >> 9).astype(jnp.float32)
+    return (steps + 0.5) / 2.0**22 - 1.0
+
+
+def dropout_factors(bits: jax.Array, rate: Array | float) -> jax.Array:
+    """Turns random bits into the factors of inverted dropout, as in Keras.
+
+    A unit is dropped where its bits, read as a fraction, are below ``rate``; kept ones are
+    divided by ``1 - rate``. The rate is thereby rounded to a multiple of 2**-16.
+
+    Args:
+      bits: uint16 of any shape.
+      rate: () float32 in [0, 1); may be traced.
+
+    Returns:
+      float32 of the shape of ``bits``: 0 or 1 / (1 - rate).
+    """
+    threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 65536.0).astype(jnp.uint16)
+    return jnp.where(bits >= threshold, 1.0 / (1.0 - rate), 0.0).astype(jnp.float32)
+
+
+def initial_scale(initializer: str, fan_in: int, fan_out: int) -> float:
+    """Returns what a layer's draws, in (-1, 1) or truncated normal ones, are scaled by.
+
+    For uniform initial weights that is their bound: ``random_uniform`` is Keras's U(±0.05), the
+    others are sqrt(3 v), with a variance v of 2 / (fan_in + fan_out) for glorot (Glorot and Bengio
+    2010), 2 / fan_in for he (He et al. 2015), 1 / fan_in for lecun (LeCun et al. 1998). For normal
+    ones it is sqrt(v), over the deviation that truncation leaves.
+    """
+    if initializer == "random_uniform":
+        return 0.05
+    kind = initializer.partition("_")[0]
+    variance = {"glorot": 2 / (fan_in + fan_out), "he": 2 / fan_in, "lecun": 1 / fan_in}[kind]
+    if initializer in NORMAL:
+        return math.sqrt(variance) / _TRUNCATED_DEVIATION
+    return math.sqrt(3 * variance)
+
+
+def truncated_normal(uniform: jax.Array) -> jax.Array:
+    """Turns numbers uniform in (-1, 1) into those of N(0, 1), truncated at two deviations."""
+    inside = math.erf(math.sqrt(2))  # the probability of less than two deviations
+    return math.sqrt(2) * jax.scipy.special.erfinv(inside * uniform)
+
+
+def voted(logits: jax.Array, songs: jax.Array, num_songs: int) -> jax.Array:
+    """Returns (songs, classes) means of the log-probabilities of each song's rows.
+
+    Args:
+      logits: (rows, classes) float32.
+      songs: (rows,) int32, the number of each row's song.
+      num_songs: that there are.
+    """
+    rows = jax.ops.segment_sum(jnp.ones_like(songs, jnp.float32), songs, num_songs)
+    votes = jax.ops.segment_sum(jax.nn.log_softmax(logits), songs, num_songs)
+    return jnp.asarray(votes / rows[:, None])
+
+
+def nested(params: Mapping[str, jax.Array]) -> dict[str, dict[str, jax.Array]]:
+    """Returns parameters by layer and part, from names such as ``logits.kernel``."""
+    layers: dict[str, dict[str, jax.Array]] = {}
+    for name, array in params.items():
+        layer, _, part = name.partition(".")
+        layers.setdefault(layer, {})[part] = array
+    return layers

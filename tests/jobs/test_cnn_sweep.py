@@ -1,0 +1,178 @@
+"""A sweep of networks on spectrograms, from the table to the report and to a song."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from commands import ask_for_groups, served
+from conftest import make_cnn_sweep, make_sweep, make_table, this_process
+
+import gtzan_jax
+from gtzan_jax import InputError
+from gtzan_jax.jobs import sweeping
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.models.hearing import SPECTROGRAMS
+from gtzan_jax.rundir.model_files import load_model, save_model
+from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
+from gtzan_jax.sound.synthetic import GENRES, write_songs
+from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.schema import FeatureTable
+
+
+def make_songs(per_genre=6, chunks=2) -> FeatureTable:
+    """Returns spectrograms of the real size: noise with louder bands in each of two genres."""
+    random = np.random.default_rng(0)
+    y = np.repeat([0, 1], per_genre * chunks).astype(np.int32)
+    x = random.normal(-40.0, 5.0, (len(y), BANDS, FRAMES))
+    for row, genre in zip(x, y, strict=True):
+        row[8 + 24 * genre : 16 + 24 * genre] += 15.0
+    tracks = [
+        f"{genre}.{song:05d}.{chunk}.wav"
+        for genre in GENRES[:2]
+        for song in range(per_genre)
+        for chunk in range(chunks)
+    ]
+    return FeatureTable(
+        x.astype(np.float16), y, tuple(tracks), BAND_NAMES, tuple(GENRES[:2]), "0" * 64, "here", ()
+    )
+
+
+TABLE = make_songs()
+SWEEP = make_cnn_sweep(blocks=[1, 2], dropout=[0.0, 0.2], optimizer=["adam"], time_mask=[0, 4])
+SWEEP = dataclasses.replace(SWEEP, batch_size=4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cnn") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeping, "workplace", this_process)
+        yield gtzan_jax.run_sweep(SWEEP, TABLE, folder, retrain_epochs=6, retrain_seeds=2)
+
+
+def test_every_config_is_ranked(run):
+    assert len(run.results) == 8
+    assert {"filters", "blocks", "time_mask"} <= set(run.results)
+    assert set(run.history["epoch"]) == {1, 2}
+    assert run.manifest.data.features == BANDS
+    assert run.manifest.data.is_chunked
+
+
+def test_a_finished_run_is_read_and_trains_nothing(run, monkeypatch):
+    assert repr(gtzan_jax.read_run(run.run.path)) == repr(run)
+    monkeypatch.setattr(sweeping, "workplace", this_process)
+    monkeypatch.setattr(sweeping, "make_trainer", None)
+    again = gtzan_jax.run_sweep(SWEEP, TABLE, run.run.path, retrain_epochs=6, retrain_seeds=2)
+    pd.testing.assert_frame_equal(again.results, run.results)
+
+
+def test_the_kept_model_predicts_what_its_retraining_ended_with(run):
+    model = load_model(run.run.path)
+    assert model.hearing == SPECTROGRAMS
+    said = model.predict(TABLE)
+    by_song = TABLE.by_song
+    history = run.retrained
+    last = history[(history["fold"] == 0) & (history["seed"] == 0)].iloc[-1]
+    division = divide(TABLE, "holdout", 0, 5)
+    songs = np.unique(TABLE.songs[division.folds[0].test])
+    right = said[songs] == np.array(GENRES)[by_song.y[songs]]
+    assert right.mean() == pytest.approx(last["test_accuracy"])
+    saved = {name: array.shape for name, array in model.params.items()}
+    assert model.num_weights == sum(int(np.prod(shape)) for shape in saved.values())
+
+
+def test_tensorboard_has_each_run_with_its_hyperparameters(run):
+    axes = ["filters", "blocks", "dropout", "time_mask"]
+    with served(run.run.tensorboard) as address:
+        groups = ask_for_groups(address, 8, axes, ["test_accuracy"])
+    assert len(groups) == 8
+    assert {tuple(group["hparams"][axis] for axis in axes) for group in groups} == {
+        tuple(config.setting(axis) for axis in axes) for config in SWEEP.configs
+    }
+
+
+def test_the_report_tells_of_a_network_on_spectrograms(run):
+    text = run.report().with_suffix(".md").read_text()
+    model = load_model(run.run.path)
+    assert f"{model.num_weights:,}" in text
+    assert "blocks" in text
+
+
+def test_a_song_is_heard_and_explained(run, tmp_path):
+    pytest.importorskip("librosa")
+    write_songs(tmp_path, 1, 7.0)
+    path = next(tmp_path.glob(f"**/{GENRES[0]}*.wav"))
+    model = load_model(run.run.path)
+    found = model.predict_file(path)
+    assert found.inputs.shape == (2, BANDS, FRAMES)
+    assert sorted(found.genres) == list(GENRES[:2])
+    assert found.probabilities.sum() == pytest.approx(1.0)
+    assert found.unlike is not None
+    assert found.unlike.is_unlike  # made-up music is no noise of three bands
+    assert {part.feature.partition("_")[0] for part in found.unlike.farthest} <= set(BAND_NAMES)
+    # Each window by itself is what a row of a table is.
+    rows = np.exp(model.log_probabilities(found.inputs.astype(np.float16)))
+    place = [model.genres.index(genre) for genre in found.genres]
+    np.testing.assert_allclose(rows[:, place].argmax(1), found.by_window.argmax(1))
+    reasons = model.explain(found)
+    assert reasons.values.shape == found.inputs.shape
+    assert abs(reasons.gap) < 0.02 * max(1.0, abs(reasons.output - reasons.baseline))
+    assert reasons.output == pytest.approx(np.log(found.probabilities[0]), abs=1e-3)
+    by_band = {part.feature: part.value for part in reasons.parts}
+    np.testing.assert_allclose(
+        [by_band[name] for name in BAND_NAMES], reasons.values.sum((0, 2)), rtol=1e-6, atol=1e-9
+    )
+
+
+def test_a_song_shorter_than_a_window_is_repeated(run, tmp_path):
+    pytest.importorskip("librosa")
+    write_songs(tmp_path, 1, 1.5)
+    path = next(tmp_path.glob(f"**/{GENRES[0]}*.wav"))
+    found = load_model(run.run.path).predict_file(path)
+    assert found.inputs.shape == (1, BANDS, FRAMES)
+    assert any("it lasts 1.5 s" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hearing": {"kind": "features", "samples": 66_149, "step": 66_150}}, "does not hear as"),
+        ({"config": {"filters": 16}}, "kernel is float32"),
+        ({"config": {"filters": 12}}, "multiple of 8"),
+        ({"features": list(BAND_NAMES[:3])}, "mean and scale are not 3 numbers"),
+    ],
+)
+def test_a_description_that_does_not_fit_is_refused(run, tmp_path, change, words):
+    from gtzan_jax.files import sealed
+
+    save_model(load_model(run.run.path), tmp_path)
+    path = tmp_path / "model.json"
+    described = json.loads(path.read_text())
+    changed = {k: described[k] | v if k == "config" else v for k, v in change.items()}
+    described |= changed
+    del described["checksum"]
+    path.write_text(json.dumps(sealed(described)))
+    with pytest.raises(InputError, match=words):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "data", "words"),
+    [
+        (SWEEP, make_table(), "a sweep of cnn wants spectrograms, not a feature table"),
+        (make_sweep(), TABLE, "a sweep of mlp wants a feature table, not spectrograms"),
+        (SWEEP, "features.csv", "no sound 'features.csv'"),
+    ],
+)
+def test_the_other_kind_of_data_is_refused(sweep, data, words, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweeping, "workplace", this_process)
+    with pytest.raises(InputError, match=words):
+        gtzan_jax.run_sweep(sweep, data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_history_has_accuracy_of_songs_and_of_chunks(run):
+    assert {"test_accuracy", "test_chunk_accuracy"} <= set(run.history)
+    assert "test_chunk_accuracy" in METRICS

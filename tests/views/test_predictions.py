@@ -1,0 +1,121 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import make_sweep, make_table
+from finished_runs import random_model
+
+from gtzan_jax.models.calibration import Calibration, Held
+from gtzan_jax.models.hearing import Span
+from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
+from gtzan_jax.views import predictions
+from gtzan_jax.views.predictions import Answer
+
+MODEL = random_model(make_sweep().configs[3], make_table())
+FAR = Unlike(5.25, 100, 1.5, (Part("tempo", 7.31), Part("mfcc1_mean", -4.0), Part("rms_var", 3.0)))
+
+
+def a_prediction(**changes):
+    plain = Prediction(
+        path="a/song.mp3", seconds=250.0, genres=("rock", "blues", "pop", "jazz"),
+        probabilities=np.array([0.61, 0.299, 0.071, 0.02]), is_calibrated=True,
+        spans=[Span(0, 22_050)] * 8, by_window=np.full((8, 4), 0.25), unlike=None, trained_on=None,
+        notes=(), inputs=np.zeros((8, 57), np.float32),
+    )  # fmt: skip
+    return dataclasses.replace(plain, **changes)
+
+
+def text_of(explanation=None, **changes):
+    return predictions.song(Answer("a/song.mp3", a_prediction(**changes), explanation))
+
+
+def test_a_song_is_three_genres_with_their_probabilities():
+    lines = text_of().splitlines()
+    assert lines[:2] == ["a/song.mp3", "  4:10, 8 windows"]
+    assert [line.split()[:3] for line in lines[2:]] == [
+        ["rock", "61.0", "%"], ["blues", "29.9", "%"], ["pop", "7.1", "%"],
+    ]  # fmt: skip
+    assert [line.count("█") for line in lines[2:]] == [24, 12, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"is_calibrated": False}, "not calibrated"),
+        ({"trained_on": True}, "a song of this name was trained on"),
+        ({"notes": ("it lasts 1.0 s",)}, "! it lasts 1.0 s"),
+        ({"unlike": FAR}, "farther out than all of them (distance 5.2, called so from 1.5 on)"),
+        ({"unlike": FAR}, "tempo 7.3 deviations above, mfcc1_mean 4.0 deviations below"),
+        ({"unlike": dataclasses.replace(FAR, percentile=99)}, "than 99 % of them"),
+    ],
+)
+def test_a_doubt_stands_beside_the_prediction(changes, words):
+    assert words in " ".join(text_of(**changes).split())
+    assert words not in " ".join(text_of().split())
+
+
+def test_a_song_that_is_like_others_bears_no_warning():
+    near = dataclasses.replace(FAR, distance=1.5)
+    assert text_of(unlike=near, trained_on=False) == text_of()
+
+
+def test_reasons_add_up():
+    parts = [Part(f"mfcc{n}_mean", v) for n, v in enumerate((0.9, 0.5, 0.25, 0.1, 0.1, 0.05), 1)]
+    parts += [Part("tempo", -0.2), Part("rms_var", -0.3)]
+    lines = text_of(Explanation("rock", tuple(parts), -0.5, -1.9, 0.0, np.zeros(1))).splitlines()
+    assert lines[5].split() == ["for", "rock", "against", "it"]
+    assert lines[6].split() == ["mfcc1_mean", "+0.90", "rms_var", "−0.30"]
+    assert lines[7].split() == ["mfcc2_mean", "+0.50", "tempo", "−0.20"]
+    assert lines[8].split() == ["mfcc3_mean", "+0.25"]
+    sums = " ".join(" ".join(lines[11:]).split())
+    assert sums == (
+        "+1.35 and +0.05 of 1 more features make +1.40: the log-probability of rock is −0.50, and "
+        "−1.90 for a song of average features"
+    )
+    off = text_of(Explanation("rock", tuple(parts), -0.5, -1.9, -0.125, np.zeros(1)))
+    assert "the sum is off by 0.12" in " ".join(off.split())
+
+
+def test_hostile_names_stay_on_their_line():
+    evil = "\x1b[31m\n" + "x" * 300
+    shown = text_of(path=evil, genres=(evil, "a", "b", "c"), notes=(evil,), unlike=FAR)
+    assert all(line.isprintable() for line in shown.splitlines())
+    model = dataclasses.replace(MODEL, data=evil, protocol=evil)
+    head = predictions.head(model, evil)
+    assert all(line.isprintable() for line in head.splitlines())
+
+
+HELD = Held(songs=290, accuracy=0.5, error=0.2, calibrated_error=0.05)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "words"),
+    [
+        (None, "how far its probabilities hold was not measured"),
+        (
+            Calibration(temperature=2.0, bins=10, validation=HELD, test=HELD),
+            "of 290 test songs it told 50 %; its probabilities, calibrated on 290 others "
+            "(temperature 2.00), were off by 5.0 points, by 20.0 without that",
+        ),
+        (
+            Calibration(temperature=None, bins=10, validation=None, test=HELD),
+            "were off by 20.0 points not calibrated: the run has no validation part; retrain it "
+            "with --protocol=holdout",
+        ),
+    ],
+)
+def test_the_head_says_how_far_the_model_is_to_be_believed(calibration, words):
+    head = predictions.head(dataclasses.replace(MODEL, calibration=calibration), "runs/mine")
+    assert words in " ".join(head.split())
+    assert max(map(len, head.splitlines())) <= 80
+
+
+def test_what_json_has_no_number_for_is_null():
+    far = dataclasses.replace(FAR, distance=np.inf)
+    answers = [Answer("a", a_prediction(unlike=far)), Answer("b", error="b: empty")]
+    document = predictions.document(MODEL, "runs/mine", answers)
+    back = json.loads(json.dumps(document, allow_nan=False))
+    assert back == document
+    assert back["songs"][0]["unlike"]["distance"] is None
+    assert back["errors"] == [{"path": "b", "error": "b: empty"}]
