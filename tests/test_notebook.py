@@ -1,0 +1,272 @@
+"""The notebook: it runs, is saved without outputs, and leaves a JAX alone that computes right."""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+PATH = ROOT / "notebooks" / "gtzan_jax.ipynb"
+NOTEBOOK = nbformat.read(PATH, as_version=4)
+CODE = {cell.id: cell.source for cell in NOTEBOOK.cells if cell.cell_type == "code"}
+PROSE = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "markdown"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+# ----------------------------------------------------------------------------------- as it is saved
+
+
+def test_it_is_a_valid_notebook():
+    nbformat.validate(nbformat.read(PATH, as_version=nbformat.NO_CONVERT))
+
+
+def test_it_is_saved_without_outputs():
+    cells = [cell for cell in NOTEBOOK.cells if cell.cell_type == "code"]
+    assert cells
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+    assert all(not cell.metadata for cell in cells)
+
+
+@pytest.mark.slow  # since continuous integration has installed the linter by then
+@pytest.mark.parametrize("arguments", [["check"], ["format", "--check"]])
+def test_its_code_passes_the_linter(arguments):
+    ruff = shutil.which("ruff", path=Path(sys.executable).parent) or shutil.which("ruff")
+    if not ruff:
+        pytest.skip("needs ruff, of the extra dev")
+    done = subprocess.run([ruff, *arguments, PATH], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_its_links_lead_somewhere():
+    links = [link for text in PROSE for link in re.findall(r"\]\(([^)]+)\)", text)]
+    assert links
+    for link in links:
+        assert (PATH.parent / link).exists(), link
+
+
+def test_it_says_what_the_sample_is():
+    text = "\n".join(PROSE)
+    assert 'DATA = "sample"' in CODE["choices"]
+    assert len(re.findall(r"\*\*[^*]*SYNTHETIC", text)) == 2, "the data, and the model of it"
+
+
+# ----------------------------------------------------------------------------------- what JAX stays
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Returns what pretends that packages are installed, and returns the cell's names then."""
+
+    def pretend(packages, has_gpu=False):
+        def version(name):
+            if name in packages:
+                return packages[name]
+            raise importlib.metadata.PackageNotFoundError(name)
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}" if has_gpu else None)
+        names = {}
+        exec(CODE["jax"], names)
+        return names
+
+    return pretend
+
+
+def of(jax, jaxlib=None, *plugins):
+    """Packages of a JAX and of plugins, whose versions do not matter."""
+    return {"jax": jax, "jaxlib": jaxlib or jax, **dict.fromkeys(plugins, "1.0")}
+
+
+def wanted(environment, *arguments, **options):
+    """What pip is told, as requirements by their names."""
+    made = map(Requirement, environment(*arguments, **options)["jax_requirements"]())
+    return {requirement.name: requirement for requirement in made}
+
+
+def test_its_bounds_are_those_of_the_package(environment):
+    fits = environment({})["FITS"]
+    declared = {r.name: r for r in map(Requirement, PROJECT["dependencies"])}
+    assert fits == declared["jax"].specifier == declared["jaxlib"].specifier
+
+
+def test_its_builds_have_the_extras_of_the_package(environment):
+    builds = set(environment({})["BUILDS"].values())
+    for extra in ("cuda", "tpu"):
+        (requirement,) = map(Requirement, PROJECT["optional-dependencies"][extra])
+        assert requirement.extras <= builds
+
+
+@pytest.mark.parametrize("plugin", ["jax-cuda12-plugin", "jax-cuda13-plugin", "libtpu", None])
+@pytest.mark.parametrize("jax", ["0.9.0", "0.9.0.1", "0.10.1", "0.12.4"])
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_a_jax_that_fits_stays(environment, jax, plugin, has_gpu):
+    packages = of(jax, None, *filter(None, [plugin]))
+    made = wanted(environment, packages, has_gpu)
+    assert {str(each) for each in made.values()} == {f"jax=={jax}", f"jaxlib=={jax}"}
+
+
+@pytest.mark.parametrize(
+    ("jax", "jaxlib"),
+    [("0.10.2", "0.10.2"), ("0.10.3", "0.10.2"), ("0.7.2", "0.7.2"), ("0.13.0", "0.13.0")],
+)
+@pytest.mark.parametrize(
+    ("plugins", "extras"),
+    [
+        ([], set()),
+        (["jax-cuda12-plugin"], {"cuda12"}),
+        (["jax-cuda13-plugin"], {"cuda13"}),
+        (["libtpu"], {"tpu"}),
+    ],
+)
+def test_another_makes_way_for_one_of_the_same_accelerator(
+    environment, jax, jaxlib, plugins, extras
+):
+    made = wanted(environment, of(jax, jaxlib, *plugins), has_gpu=True)
+    assert made["jax"].extras == extras
+    for name in ("jax", "jaxlib"):
+        assert "0.10.1" in made[name].specifier
+        assert not {"0.10.2", "0.7.2", "0.13.0"} & set(
+            made[name].specifier.filter(["0.10.2", "0.7.2", "0.13.0"])
+        )
+
+
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_where_there_is_none_the_machine_decides(environment, has_gpu):
+    made = wanted(environment, {}, has_gpu)
+    assert made["jax"].extras == ({"cuda12"} if has_gpu else set())
+    assert made["jax"].specifier == SpecifierSet(">=0.9,!=0.10.2,<0.13")
+
+
+@pytest.fixture
+def install(environment, monkeypatch, tmp_path):
+    """Returns what runs the installing cell in a folder, and returns what pip was called with."""
+
+    def run(packages, folder=tmp_path, source=""):
+        calls = []
+        monkeypatch.setattr(subprocess, "run", lambda arguments, **_: calls.append(arguments))
+        monkeypatch.setenv("PATH", os.environ["PATH"])
+        monkeypatch.chdir(folder)
+        names = environment(packages) | {"SOURCE": source}
+        exec(CODE["install"], names)
+        return [arguments[arguments.index("--quiet") + 1 :] for arguments in calls]
+
+    return run
+
+
+ALL = {"gtzan_jax": "0.5.0", "librosa": "0.11.0", "soundfile": "0.13.1"}
+
+
+def test_nothing_is_installed_where_all_is_there(install, capsys):
+    assert install(of("0.10.1") | ALL) == []
+    assert "JAX 0.10.1 stays as it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "notebooks"])
+@pytest.mark.parametrize("missing", list(ALL))
+def test_what_is_missing_comes_from_the_checkout(install, folder, missing):
+    packages = of("0.10.1") | ALL
+    del packages[missing]
+    package = f"gtzan_jax[audio] @ {ROOT.as_uri()}"
+    assert install(packages, folder) == [["jax==0.10.1", "jaxlib==0.10.1", package]]
+
+
+@pytest.mark.parametrize("source", ["git+https://example.org/copy.git", "file:///tmp/copy"])
+def test_an_address_is_taken_as_it_is(install, source):
+    ((*_, package),) = install(of("0.10.1"), source=source)
+    assert package == f"gtzan_jax[audio] @ {source}"
+    assert Requirement(package).url == source
+
+
+def test_without_a_checkout_it_says_what_to_do(install):
+    with pytest.raises(SystemExit, match="set SOURCE in the first cell"):
+        install(of("0.10.1"))
+
+
+def test_a_jax_that_computes_wrong_makes_way_and_that_is_said(install, capsys):
+    ((jax, *_),) = install(of("0.10.2", None, "jax-cuda12-plugin") | ALL, ROOT)
+    assert jax.startswith("jax[cuda12]")
+    said = capsys.readouterr().out
+    assert "JAX 0.10.2 made way" in said
+    assert "RESTART" in said  # these tests have imported it
+
+
+# ------------------------------------------------------------------------------- from top to bottom
+
+
+@pytest.mark.slow
+def test_it_runs_from_top_to_bottom(tmp_path, record_property):
+    """On the sample, with the kernel of this Python, in a folder with nothing in it."""
+    started = time.perf_counter()
+    notebook = nbformat.read(PATH, as_version=4)
+    folder, scratch = tmp_path / "here", tmp_path / "scratch"
+    folder.mkdir()
+    scratch.mkdir()
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=1800,  # seconds for a cell: what takes that long hangs
+        kernel_name="python3",  # that of this Python
+        resources={"metadata": {"path": str(folder)}},
+    )
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_", "KERAS_"))}
+    env = kept | {"PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)}
+    with client.setup_kernel(env=env):
+        for place, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, place)  # raises what the cell raises
+        board = json.loads(next(scratch.glob(".tensorboard-info/*.info")).read_text())
+        assert finds_run(board["port"], "retrained")
+    record_property("seconds", round(time.perf_counter() - started, 1))
+    shown = {cell.id: as_text(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    assert "SYNTHETIC sample" in shown["sweep"]
+    assert "tensorboard-frame" in shown["tensorboard"]
+    assert "Everything here is from the SYNTHETIC sample" in shown["report"]
+    assert "artist_folds" in shown["gap"]
+    assert "LEAK" in shown["leak"]
+    assert "%" in shown["predict"]
+    assert "image/png" in shown["over-time"]
+    assert "UNLIKE" in shown["unlike"]
+    assert has_ended(board["pid"])
+    assert {path.name for path in folder.iterdir()} == {"runs", "made_up.wav"}
+    assert len(list((folder / "runs").glob("*/results.csv"))) == 6
+
+
+def as_text(cell):
+    """All that a cell's outputs hold, with the kinds of it."""
+    made = []
+    for output in cell.outputs:
+        data = output.get("data", {"text": output.get("text", "")})
+        made += [f"{kind} {content}" for kind, content in data.items()]
+    return "\n".join(made)
+
+
+def finds_run(port, name):
+    """Whether TensorBoard finds a run; asks again while it is still reading the files."""
+    for _ in range(60):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/runs", timeout=60) as answer:
+            if name in json.load(answer):
+                return True
+        time.sleep(0.5)
+    return False
+
+
+def has_ended(pid):
+    """Whether a process that the kernel started ended with it, or soon after."""
+    for _ in range(60):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.5)
+    return False
