@@ -61,7 +61,7 @@ def test_its_links_lead_somewhere():
 def test_it_says_what_the_sample_is():
     text = "\n".join(PROSE)
     assert 'DATA = "sample"' in CODE["choices"]
-    assert len(re.findall(r"\*\*[^*]*SYNTHETIC", text)) == 2, "the data, and the model of it"
+    assert len(re.findall(r"\*\*[^*]*SYNTHETIC", text)) == 3, "the data, the model of it, sounds"
 
 
 # ----------------------------------------------------------------------------------- what JAX stays
