@@ -262,10 +262,6 @@ class CnnFamily(CnnLayout):
         x = x.astype(jnp.float32)[..., None]
         return jnp.asarray(model.apply({"params": params}, x, activation, factors))
 
-    def trains_singly(self, platform: str) -> bool:
-        """On a CPU, where the arrays of one member fill the cache."""
-        return platform == "cpu"
-
     def kept(self, params: Tree, config: Config) -> dict[str, np.ndarray]:
         """Returns the parameters of ``CnnLayout.shapes``."""
         classes = params["logits"]["bias"].shape[0]

@@ -52,10 +52,6 @@ class Family(Layout, Protocol):
         """Returns logits (rows, classes) of a trained member; activation: ``layers.Activation``."""
         ...
 
-    def trains_singly(self, platform: str) -> bool:
-        """Whether a platform trains the members of a chunk one after another, not side by side."""
-        ...
-
     def kept(self, params: Tree, config: Config) -> dict[str, np.ndarray]:
         """Returns a trained member's parameters by name, on the host and without padding."""
         ...

@@ -50,6 +50,10 @@ class Layout(Protocol):
         """Returns the floating-point operations of one epoch of one member."""
         ...
 
+    def trains_singly(self, platform: str) -> bool:
+        """Whether a platform trains members one after another, not side by side."""
+        ...
+
 
 @dataclass(frozen=True)
 class MlpLayout:
@@ -91,6 +95,10 @@ class MlpLayout:
         weights = _weights(structure, sizes)
         train, evaluated = 6.0 * sum(weights) - 2.0 * weights[0], 2.0 * sum(weights)
         return sizes.num_train * train + sizes.num_eval * evaluated
+
+    def trains_singly(self, platform: str) -> bool:  # noqa: ARG002
+        """Nowhere: a layer is too small a product to fill a processor."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,10 @@ class CnnLayout:
         products = [area * count for area, count in zip(areas, weights, strict=True)]
         train, evaluated = 6.0 * sum(products) - 2.0 * products[0], 2.0 * sum(products)
         return sizes.num_train * train + sizes.num_eval * evaluated
+
+    def trains_singly(self, platform: str) -> bool:
+        """On a CPU, where the arrays of one member fill the cache."""
+        return platform == "cpu"
 
 
 Layouts = Mapping[str, MlpLayout | CnnLayout]

@@ -125,10 +125,6 @@ class MlpFamily(MlpLayout):
         traced = Traced(scales=none, units=none, dropout=none, activation=activation)
         return self.apply(params, x, traced, None)
 
-    def trains_singly(self, platform: str) -> bool:  # noqa: ARG002
-        """Nowhere: a layer is too small a product to fill a processor."""
-        return False
-
     def kept(self, params: Tree, config: Config) -> dict[str, np.ndarray]:
         """Returns kernels (fan_in, fan_out) and biases (fan_out,) without padding."""
         names = layer_names(len(config.units))

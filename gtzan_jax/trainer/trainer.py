@@ -62,6 +62,7 @@ class Trainer(abc.ABC):
         self._order = list(self._configs)  # ids by their place in a plan
         self._num_devices, self._chunk_size = num_devices, chunk_size
         self._costs = COSTS.get(platform, COSTS["cpu"])
+        self._singly = layout.trains_singly(platform)
         self.buckets = self._plan(num_runs, mode)
         self.bucket_of = {
             config_id: bucket for bucket in self.buckets for config_id in self._ids(bucket.places)
@@ -223,10 +224,14 @@ class Trainer(abc.ABC):
         return planner.plan(groups, self.layout, seconds, self._costs.compile_s, mode)
 
     def _most(self, bucket: Bucket) -> int:
-        """Returns how many members of a bucket a chunk may have."""
+        """Returns how many members of a bucket a chunk may have.
+
+        Where they train one after another all the same, one a device, so that a few members keep
+        many workers busy.
+        """
         each = self.layout.member_bytes(bucket.structure, self.sizes, bucket.batch_size)
         fitting = planner.chunk_size(each, self._costs)
-        return self._chunk_size or fitting * self._num_devices
+        return self._chunk_size or (1 if self._singly else fitting) * self._num_devices
 
     def _ids(self, places: Sequence[int]) -> tuple[str, ...]:
         return tuple(self._order[place] for place in places)

@@ -223,6 +223,17 @@ def test_side_by_side_as_one_after_another(sweep, together, monkeypatch):
     assert_equal(run(Engine(few, Other(), SIZES), few), together, rtol=2e-3)
 
 
+@pytest.mark.parametrize("singly", [True, False])
+def test_members_that_train_singly_are_chunks_of_their_own(sweep, monkeypatch, singly):
+    """Else a few members would keep one of many workers busy."""
+    monkeypatch.setattr(CnnFamily, "trains_singly", lambda *_: singly)
+    with Engine(sweep, FAMILY, SIZES, devices=jax.devices()[:1]) as engine:
+        sizes = {len(chunk.config_ids) for chunk in engine.chunks(members_of(sweep, 2, [0, 1]))}
+        replicas = engine.cut(engine.buckets[0], range(6))
+    assert sizes == ({1} if singly else {8})
+    assert set(map(len, replicas)) == ({1} if singly else {6})
+
+
 def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
     crews = []
     for workers in (1, 2):
