@@ -119,9 +119,12 @@ def warn_of_model(data: str, protocol: str) -> None:
     """Says where a model was trained on the sample, or by a protocol that leaks."""
     if data in SAMPLES:
         rule = "!" * _WIDTH
+        what = (
+            "songs are made up" if data == "sounds" else "features are made up and of no real songs"
+        )
         notice = (
-            "This model was trained on the SYNTHETIC sample, whose features are made up and of no "
-            "real songs: what it says of yours is no more than a test of the machinery."
+            f"This model was trained on the SYNTHETIC sample, whose {what}: what it says of yours "
+            "is no more than a test of the machinery."
         )
         print(f"{rule}\n{textwrap.fill(notice, _WIDTH)}\n{rule}", file=sys.stderr)
     if protocol in PROTOCOLS:

@@ -125,7 +125,7 @@ def _deviation(part: Part) -> str:
 
 
 def _reasons(explanation: Explanation) -> list[str]:
-    """Returns the features that speak for and against the first genre, side by side."""
+    """Returns the features, or bands, that speak for and against the first genre, side by side."""
     parts, genre = explanation.parts, printable(explanation.genre)[:20]
     total = explanation.output - explanation.baseline
     reasons = [part for part in parts if part.value > 0][:_REASONS]
@@ -136,10 +136,11 @@ def _reasons(explanation: Explanation) -> list[str]:
         lines.append(f"    {left:<34}  {right}".rstrip())
     named = sum(part.value for part in (*reasons, *doubts))
     rest = len(parts) - len(reasons) - len(doubts)
+    kind = "bands" if explanation.values.ndim == 3 else "features"
     sums = (
-        f"{_signed(named)} and {_signed(total - named)} of {rest} more features make "
+        f"{_signed(named)} and {_signed(total - named)} of {rest} more {kind} make "
         f"{_signed(total)}: the log-probability of {genre} is {_signed(explanation.output)}, and "
-        f"{_signed(explanation.baseline)} for a song of average features"
+        f"{_signed(explanation.baseline)} for a song of average {kind}"
     )
     if abs(explanation.gap) > 0.01:
         sums += f"; the sum is off by {abs(explanation.gap):.2f}"

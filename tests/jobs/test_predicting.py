@@ -152,6 +152,7 @@ def test_a_folder_without_sound_is_told(run, tmp_path):
     ("changes", "warning"),
     [
         ({"data": "sample"}, "SYNTHETIC sample, whose features are made up"),
+        ({"data": "sounds"}, "SYNTHETIC sample, whose songs are made up:"),
         ({"protocol": "leaky_chunks"}, "LEAK: chunks of one song are on both sides"),
     ],
 )

@@ -75,6 +75,10 @@ def test_reasons_add_up():
     )
     off = text_of(Explanation("rock", tuple(parts), -0.5, -1.9, -0.125, np.zeros(1)))
     assert "the sum is off by 0.12" in " ".join(off.split())
+    of_bands = Explanation("rock", tuple(parts), -0.5, -1.9, 0.0, np.zeros((1, 8, 3)))
+    sums = " ".join(text_of(of_bands).split())
+    assert "of 1 more bands make" in sums
+    assert sums.endswith("for a song of average bands")
 
 
 def test_hostile_names_stay_on_their_line():
