@@ -133,8 +133,6 @@ def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     Raises:
       ValueError: a config of the grid is missing.
     """
-    import pandas as pd
-
     grid = _grid(accuracy, axes)
     rows = []
     for axis, (name, values) in enumerate(axes.items()):
@@ -146,7 +144,7 @@ def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
                 | mean_difference(_sound(by_run))
             )
     columns = ["hyperparameter", "value", "baseline", "pairs", "difference", "p10", "p90"]
-    return pd.DataFrame(rows, columns=[*columns, "wins", "losses", "low", "high", "p_value"])
+    return _frame(rows, [*columns, "wins", "losses", "low", "high", "p_value"])
 
 
 def mean_difference(by_run: np.ndarray) -> dict[str, float]:
@@ -189,8 +187,6 @@ def value_effects(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     Raises:
       ValueError: a config of the grid is missing.
     """
-    import pandas as pd
-
     grid = _grid(accuracy, axes)
     mean = _sound(accuracy).mean(axis=0)
     rows = []
@@ -201,7 +197,7 @@ def value_effects(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
             test = t_test(*_by_unit(by_run))
             row = {"hyperparameter": name, "value": value, "effect": by_run.mean()}
             rows.append(row | {"low": test.low, "high": test.high})
-    return pd.DataFrame(rows)
+    return _frame(rows)
 
 
 def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
@@ -219,8 +215,6 @@ def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     Raises:
       ValueError: a config of the grid is missing.
     """
-    import pandas as pd
-
     grid = _grid(accuracy.mean(axis=(1, 2)), axes)
     rows = []
     for axis, (name, values) in enumerate(axes.items()):
@@ -232,7 +226,18 @@ def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
             row["std"] = means.std(ddof=1) if means.size > 1 else math.nan
             row |= dict(zip(("min", "q1", "median", "q3", "max"), quartiles, strict=True))
             rows.append(row)
-    return pd.DataFrame(rows)
+    return _frame(rows)
+
+
+def _frame(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> "pd.DataFrame":
+    """Returns a table in which values of axes stay what they are: 8 beside 0.2 becomes no 8.0."""
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=columns)
+    for name in ("value", "baseline"):
+        if name in frame:
+            frame[name] = pd.Series([row[name] for row in rows], dtype=object)
+    return frame
 
 
 def units_of(num_folds: int, num_seeds: int) -> Literal["folds", "seeds"] | None:

@@ -14,11 +14,13 @@ from gtzan_jax import InputError
 from gtzan_jax.jobs import sweeping
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.hearing import SPECTROGRAMS
+from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.model_files import load_model, save_model
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
 from gtzan_jax.sound.synthetic import GENRES, write_songs
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.views.sections.answers import answers_section
 
 
 def make_songs(per_genre=6, chunks=2) -> FeatureTable:
@@ -98,6 +100,21 @@ def test_the_report_tells_of_a_network_on_spectrograms(run):
     model = load_model(run.run.path)
     assert f"{model.num_weights:,}" in text
     assert "blocks" in text
+    assert "gets spectrograms and finds its own features" in text
+    assert "gtzan_jax.predict --explain shows" in text
+    assert "baselines --protocol=all --data=FOLDER" in text
+    assert "chunks have exactly equal spectrograms" in text
+    assert "numbers of a track" not in text  # as a table has
+    assert "units" not in text
+    cells = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| time_mask |")]
+    assert {"0", "4"} <= set(cells)
+    assert "4.0" not in cells
+
+
+def test_baselines_of_bands_say_nothing_of_a_network_on_spectrograms(run):
+    finished = read_finished(run.run.path)
+    classical = {"protocols": {"holdout": None, "kfold": None}}
+    assert not answers_section(finished, None, None, classical, {})["by_protocol"]
 
 
 def test_a_song_is_heard_and_explained(run, tmp_path):

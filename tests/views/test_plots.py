@@ -140,6 +140,16 @@ def test_curves_are_labelled_with_the_figures_of_the_epochs_kept():
     assert "best epoch's" in axes.get_legend().get_title().get_text()
 
 
+@pytest.mark.parametrize("by_chunk", [False, True])
+def test_the_legend_of_curves_is_not_wider_than_the_reports_figure(by_chunk):
+    history = NETWORKS.assign(train_accuracy=0.1, validation_accuracy=0.1)
+    if by_chunk:
+        history = history.assign(validation_chunk_accuracy=0.1, test_chunk_accuracy=0.1)
+    figure = plots.training_curves(history, "accuracy", "", NOTE, plots.WIDTH)
+    figure.draw_without_rendering()
+    assert figure.axes[0].get_legend().get_window_extent().x1 <= figure.bbox.x1
+
+
 @pytest.mark.parametrize("apart", [["artist_folds"], [], ["artist_folds", "kfold"]])
 def test_every_accuracy_stands_in_the_row_of_its_model(apart):
     (axes,) = plots.accuracy_by_protocol(SCORES, apart, "ours", NOTE).axes

@@ -59,10 +59,12 @@ def training_curves(
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     spread = f"mean of {networks} networks ± deviation" if networks > 1 else "one network"
+    columns = 2 if f"test_chunk_{quantity}" in history else 3  # as many as fit beside each other
     which = "last" if (kept["epoch"] == len(mean)).all() else "best"
     axes.legend(
-        frameon=False, title=f"{spread}, with the {which} epoch's figures", fontsize=9, ncols=3,
-        title_fontsize=9, alignment="left", loc="lower left", bbox_to_anchor=(0, 1), borderpad=0,
+        frameon=False, title=f"{spread}, with the {which} epoch's figures", fontsize=9,
+        ncols=columns, title_fontsize=9, alignment="left", loc="lower left",
+        bbox_to_anchor=(0, 1), borderpad=0,
     )  # fmt: skip
     tidy(axes)
     return figure

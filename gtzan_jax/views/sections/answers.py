@@ -17,7 +17,7 @@ Section = dict[str, Any] | None
 def answers_section(
     run: FinishedRun, selected: Section, retrained: Section, classical: Section, pictures: Pictures
 ) -> dict[str, Any]:
-    """Draws accuracy by protocol where baselines have several, else what the run has.
+    """Draws accuracy by protocol where baselines of its kind have several, else what the run has.
 
     Args:
       run: the run.
@@ -28,7 +28,9 @@ def answers_section(
     """
     from gtzan_jax.views import plots
 
-    several = classical is not None and len(classical["protocols"]) > 1
+    # The network of baselines is one for tables: its figures are none of a network on spectrograms.
+    is_ours = run.sweep.family == "mlp"
+    several = classical is not None and len(classical["protocols"]) > 1 and is_ours
     if classical and several:
         draw(pictures, "accuracy_by_protocol", plots.accuracy_rows(classical["by_protocol"]))
     elif selected:
