@@ -3,9 +3,11 @@
     python docs/make_cnn.py
     python -m gtzan_jax.sweep --sweep=cnn_smoke --data=sounds --retrain_epochs=20 \
         --retrain_seeds=2 --workdir=RUNDIR
-    python docs/make_cnn.py RUNDIR
+    python -m gtzan_jax.baselines --data=sounds --protocol=holdout --num_seeds=1 \
+        --set=epochs=20 --workdir=BASELINES
+    python docs/make_cnn.py RUNDIR BASELINES
 
-Without a run directory all but the smoke sweep is written, from measurements on one core, to which
+Without run directories all but the smoke sweep is written, from measurements on one core, to which
 the process pins itself; about five minutes.
 """
 
@@ -14,7 +16,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +25,7 @@ from unittest.mock import patch
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from jax import lax
 
 from gtzan_jax.models import cnn
@@ -332,13 +335,25 @@ def smoke_block(folder: str) -> str:
     )
 
 
+def baselines_table(folder: str) -> Table:
+    """Returns the accuracies of models on the summary of the same spectrograms, best first."""
+    scores = pd.read_csv(Path(folder) / "baselines.csv")
+    rows = [
+        [row.model, f"{row.accuracy:.3f}", f"{row.low:.2f} to {row.high:.2f}"]
+        for row in scores.sort_values("accuracy", ascending=False).itertuples()
+    ]
+    return Table(("model on the bands' means and variances", "accuracy", "95 % interval"), rows)
+
+
 # ------------------------------------------------------------------------------------------ page
 
 
-def blocks(folder: str | None) -> Iterator[tuple[str, str]]:
+def blocks(folders: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yields what stands between the page's markers, by name."""
-    if folder:
-        yield "smoke", smoke_block(folder)
+    if folders:
+        run, baselines = folders
+        yield "smoke", smoke_block(run)
+        yield "baselines", baselines_table(baselines).markdown
         return
     yield "axes", axes_table().markdown
     versions = f"jax {jax.__version__}, {BATCH} spectrograms a step, filters "
@@ -354,7 +369,7 @@ def main() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before JAX makes its threads
     jax.config.update("jax_platforms", "cpu")
     page = PAGE.read_text(encoding="utf-8")
-    for name, text in blocks(*(sys.argv[1:] or [None])):
+    for name, text in blocks(sys.argv[1:]):
         print(f"\n## {name}\n\n{text}", flush=True)
         between = re.compile(f"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
         page, count = between.subn(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", page)
