@@ -13,7 +13,9 @@ from gtzan_jax.sound.files import SAMPLE_RATE
 
 _SONG = 661_794  # samples, where a table does not say: the commonest of GTZAN's
 
-Samples = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+_SHORTEST = SAMPLE_RATE // 2  # of windows, so that no song has more than a few thousand
+
+Samples = Annotated[int, msgspec.Meta(ge=_SHORTEST, lt=2**31)]
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -48,7 +50,7 @@ class Hearing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             number that somebody made up.
           is_chunked: whether the rows are chunks of songs.
         """
-        known = samples if samples > SAMPLE_RATE // 2 else CHUNK_SAMPLES if is_chunked else _SONG
+        known = samples if samples > _SHORTEST else CHUNK_SAMPLES if is_chunked else _SONG
         return cls(samples=known, step=known + 1 if is_chunked else None)
 
     def spans(self, num_samples: int, hop: int | None = None) -> list[Span]:

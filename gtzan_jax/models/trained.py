@@ -163,7 +163,8 @@ class TrainedModel:
 
         Raises:
           SoundError: the file cannot be read as sound.
-          InputError: the model has features that are not made from sound.
+          InputError: the model has features that are not made from sound, or weights that are no
+            numbers.
         """
         samples = read(path)
         hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))
@@ -176,6 +177,8 @@ class TrainedModel:
         x = self._scaled(made)
         logs = self.log_probabilities(x)
         voted = tempered(logs.mean(axis=0), self.temperature)
+        if np.isnan(voted).any():  # by weights that are none, as a stranger's may be
+            raise InputError(f"{printable(path)}: the model's probabilities are no numbers")
         order = np.argsort(-voted, kind="stable")
         return Prediction(
             path=os.fspath(path),

@@ -190,8 +190,14 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
             raise InputError(f"--data={data} has another checksum than the table of {run.run.path}")
         return table, ""
     sample = recorded.source if recorded.is_sample else ""
-    find = find_spectrograms if hears else find_table
-    found = find(recorded.sha256, sample)
+    if hears:
+        found = find_spectrograms(recorded.sha256, recorded.source)
+        missing = (
+            f"its spectrograms (SHA-256 {recorded.sha256[:12]}…) are not in the cache; "
+            "--data=FOLDER says where the sound is"
+        )
+        return found, "" if found else missing
+    found = find_table(recorded.sha256, sample)
     if found:
         return found, ""
     kaggle = "--data=kaggle downloads it" if recorded.sha256 == KAGGLE_SHA256 else ""

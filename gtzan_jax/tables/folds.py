@@ -201,11 +201,17 @@ def _moments(x: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray
 
 
 def standardised(x: NDArray[np.floating[Any]], scaler: Scaler) -> NDArray[np.float16]:
-    """Returns (rows, bands, frames) spectrograms with each band standardised."""
+    """Returns (rows, bands, frames) spectrograms with each band standardised.
+
+    A number beyond float16, of a band that hardly varies in the train part, becomes the largest
+    that there is: an infinite one would make every logit of its row NaN.
+    """
     mean, scale = (numbers.astype(np.float32)[:, None] for numbers in scaler)
+    most = np.finfo(np.float16).max
     scaled = np.empty(x.shape, np.float16)
     for row, spectrogram in enumerate(x):  # one at a time: all of them in float32 are twice as much
-        scaled[row] = (spectrogram.astype(np.float32) - mean) / scale
+        wide = (spectrogram.astype(np.float32) - mean) / scale
+        scaled[row] = np.clip(wide, -most, most)
     return scaled
 
 

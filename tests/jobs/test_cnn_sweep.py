@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,8 +15,9 @@ from gtzan_jax import InputError
 from gtzan_jax.jobs import sweeping
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.hearing import SPECTROGRAMS
-from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.finished import read_finished, table_of
 from gtzan_jax.rundir.model_files import load_model, save_model
+from gtzan_jax.sound import spectrogram_cache
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
 from gtzan_jax.sound.synthetic import GENRES, write_songs
 from gtzan_jax.tables.protocols import divide
@@ -156,7 +158,8 @@ def test_a_song_shorter_than_a_window_is_repeated(run, tmp_path):
     ("change", "words"),
     [
         ({"hearing": {"kind": "features", "samples": 66_149, "step": 66_150}}, "does not hear as"),
-        ({"config": {"filters": 16}}, "kernel is float32"),
+        ({"hearing": {"kind": "spectrogram", "samples": 66_149, "step": 1}}, ">= 11025"),
+        ({"config": {"filters": 16}}, r"is float32\(.*8.*\), not"),
         ({"config": {"filters": 12}}, "multiple of 8"),
         ({"features": list(BAND_NAMES[:3])}, "mean and scale are not 3 numbers"),
     ],
@@ -188,6 +191,30 @@ def test_the_other_kind_of_data_is_refused(sweep, data, words, tmp_path, monkeyp
     with pytest.raises(InputError, match=words):
         gtzan_jax.run_sweep(sweep, data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_are_no_numbers_say_nothing(run, tmp_path):
+    model = load_model(run.run.path)
+    params = {name: np.full_like(array, np.nan) for name, array in model.params.items()}
+    save_model(dataclasses.replace(model, params=params), tmp_path)
+    write_songs(tmp_path, 1, 4.0)
+    song = tmp_path / GENRES[0] / f"{GENRES[0]}.00000.wav"
+    with pytest.raises(InputError, match="probabilities are no numbers"):
+        load_model(tmp_path).predict_file(song)
+
+
+def test_spectrograms_are_found_under_the_runs_name_for_them(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(spectrogram_cache, "cache_dir", lambda: tmp_path)
+    table, missing = table_of(run, None)
+    assert table is None
+    assert "its spectrograms (SHA-256" in missing
+    assert "--data=FOLDER" in missing
+    kept = dataclasses.replace(TABLE, sha256=spectrogram_cache.digest_of(TABLE))
+    spectrogram_cache.keep("1" * 64, kept, [])
+    data = msgspec.structs.replace(run.manifest.data, sha256=kept.sha256)
+    monkeypatch.setattr(run.manifest, "data", data)
+    found, missing = table_of(run, None)
+    assert (found.source, missing) == (TABLE.source, "")
 
 
 def test_history_has_accuracy_of_songs_and_of_chunks(run):

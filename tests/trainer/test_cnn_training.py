@@ -74,6 +74,16 @@ def test_spectrograms_are_standardised_by_band_with_the_train_rows():
     assert not padded.any()
 
 
+def test_a_number_beyond_float16_is_the_largest_that_there_is():
+    x = np.full(TABLE.x.shape, -100.0, np.float16)
+    x[WHOLE.train[0], 3, 0] = -99.9375  # the band hardly varies, and the test part is loud in it
+    x[WHOLE.test, 3] = 100.0
+    [fold] = make_arrays(dataclasses.replace(TABLE, x=x), WHOLE)
+    tested = fold.x_eval[fold.test_weight > 0]
+    assert (tested[:, 3] == np.finfo(np.float16).max).all()
+    assert np.isfinite(fold.x_train).all()
+
+
 # Against Keras.
 
 
