@@ -21,7 +21,9 @@ from conftest import ROOT, without
 
 def command(module: str, *flags: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     """Runs a command of the project in a folder; returns what the process did."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
+    # JAX sets TF_CPP_… where a test imports it before the package does.
+    others = ("JAX_", "XLA_", "TF_CPP_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     return subprocess.run(
         [sys.executable, "-m", f"gtzan_jax.{module}", *flags],
         cwd=folder,

@@ -65,6 +65,7 @@ ALLOWED = {
     "trainer/cluster.py": "pickle", "trainer/crew.py": "pickle",
     "trainer/processes.py": "pickle", "trainer/work.py": "pickle",
     "trainer/platforms.py": "joblib",  # which counts cores
+    "sound/spectrograms.py": "joblib",  # likewise
     "sound/processes.py": "joblib.externals.loky.process_executor",  # which starts processes
 }  # fmt: skip
 FORBIDDEN_CALLS = {

@@ -40,8 +40,12 @@ def read_text(path: Path, name: str) -> str:
     """
     try:
         if path.is_dir():
-            kind = "a run directory" if (path / "manifest.json").is_file() else "a folder"
-            raise InputError(f"cannot read {name}: it is {kind}; give the path of a CSV file")
+            is_run = (path / "manifest.json").is_file()
+            kind = "a run directory" if is_run else "a folder"
+            makes = "" if is_run else ", which python -m gtzan_jax.extract makes of sound"
+            raise InputError(
+                f"cannot read {name}: it is {kind}; give the path of a CSV file{makes}"
+            )
         if path.exists() and not path.is_file():
             raise InputError(f"cannot read {name}: it is a pipe or a device; give a CSV file")
         with path.open("rb") as file:

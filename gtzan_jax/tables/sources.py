@@ -52,6 +52,10 @@ def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
         return _kaggle_chunks()
     if name in _SAMPLES:
         return _sample_table(name)
+    if name == "sounds":
+        raise InputError(
+            "--data=sounds is for --sweep=cnn_smoke and other sweeps of networks on spectrograms"
+        )
     if name and os.path.exists(os.path.expanduser(name)):
         return read_table(name)
     raise InputError(

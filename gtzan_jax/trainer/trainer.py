@@ -157,7 +157,7 @@ class Trainer(abc.ABC):
         return self._configs[config_id]
 
     def state_bytes(self, bucket: Bucket) -> int:
-        """Returns about what a member's weights and moments take, padding included."""
+        """Returns about what a member's state takes, and rather too much; padding included."""
         return self.layout.member_bytes(bucket.structure, self.sizes, batch_size=0)
 
     def chunks(

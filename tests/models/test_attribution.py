@@ -1,4 +1,5 @@
 import itertools
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
+from gtzan_jax.models import applied
 from gtzan_jax.models.attribution import integrated_gradients
-from gtzan_jax.models.mlp import song_attributions
+from gtzan_jax.space.config import Config
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(3, 5)).astype(np.float32)
@@ -57,6 +59,14 @@ def network(widths=(5, 30, 20, 4), seed=1, scale=2.0):
         params[f"{name}.kernel"] = kernel.astype(np.float32)
         params[f"{name}.bias"] = random.normal(0, 0.3, fan_out).astype(np.float32)
     return params
+
+
+def song_attributions(params, x, activation, slope, label, temperature):
+    model = SimpleNamespace(
+        config=Config.of(num_units1=1, activation=activation),
+        params=params, slope=slope, temperature=temperature,
+    )  # fmt: skip
+    return applied.song_attributions(model, x, label)
 
 
 def logits_of(params, x, slope):

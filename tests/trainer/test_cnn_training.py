@@ -219,7 +219,7 @@ def together(sweep):
     ids=str,
 )
 def test_numbers_do_not_depend_on_chunks_devices_or_padding(sweep, together, options):
-    assert_equal(run(Engine(sweep, FAMILY, SIZES, **options), sweep), together, rtol=2e-3)
+    assert_equal(run(Engine(sweep, FAMILY, SIZES, **options), sweep), together, rtol=1e-4)
 
 
 def test_side_by_side_as_one_after_another(sweep, together, monkeypatch):
