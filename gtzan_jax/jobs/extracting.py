@@ -194,4 +194,4 @@ def _tell(done: Extraction, kept: Kept) -> None:
     except InputError as error:
         messages.warn(f"as it is, --data does not take it: {error}")
     else:
-        print(printable(f"  python -m gtzan_jax.sweep --data={done.output}"))
+        print(printable(f"  python -m gtzan_jax.sweep --protocol=holdout --data={done.output}"))

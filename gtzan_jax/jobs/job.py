@@ -191,7 +191,7 @@ def make_job(
         if batch_size > smallest:
             raise InputError(
                 f"batch_size {batch_size} is larger than the train part, {smallest} of "
-                f"{len(table.y)} tracks; --set=batch_size=32 makes it smaller"
+                f"{len(table.y)} tracks; --set=batch_size={_fitting(smallest)} makes it smaller"
             )
     count = options.num_seeds or sweep.num_seeds
     seeds = range(options.seed, options.seed + count)
@@ -213,6 +213,11 @@ def _table_of(sweep: Sweep, data: "str | os.PathLike[str] | FeatureTable") -> Fe
         has, wants = ("a feature table", "spectrograms")[:: 1 if hears else -1]
         raise InputError(f"{sweep.name}: a sweep of {sweep.family} wants {wants}, not {has}")
     return data
+
+
+def _fitting(rows: int) -> int:
+    """Returns a batch size for a small train part: the largest power of two, 32 at most."""
+    return min(32, 1 << (rows.bit_length() - 1))
 
 
 def describe(job: Job) -> Manifest:

@@ -67,7 +67,7 @@ def test_the_table_is_one_that_data_takes(tmp_path, computed, capsys):
     table = load_table(done.output)
     assert table.tracks == tuple(name.split("/")[1] for name in TWO_GENRES)
     assert table.genres == ("blues", "jazz")
-    assert f"--data={done.output}" in capsys.readouterr().out
+    assert f"sweep --protocol=holdout --data={done.output}\n" in capsys.readouterr().out
     assert os.listdir(tmp_path / "new") == ["features.csv"]
     assert len(computed) == 20
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 from commands import ask_for_groups, command, served
 from conftest import ROOT, make_document, make_sweep, make_table, this_process
+from csv_edits import small_text
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
@@ -38,6 +40,19 @@ def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebook") / "run"
     run = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
     return run, folder
+
+
+@pytest.mark.parametrize(("tracks", "size"), [(10, 8), (12, 8), (14, 16)])
+def test_a_small_table_is_trained_on_as_the_error_says(tmp_path, tracks, size):
+    (tmp_path / "small.csv").write_text(small_text(tracks), encoding="utf-8")
+    options = {"data": tmp_path / "small.csv", "workdir": tmp_path / "run", "retrain_epochs": 0}
+    few = ["protocol=holdout", "epochs=1"]
+    with pytest.raises(InputError, match="larger than the train part") as told:
+        gtzan_jax.run_sweep("published_best", **options, overrides=few)
+    (remedy,) = re.findall(r"--set=(\S+)", str(told.value))
+    assert remedy == f"batch_size={size}"
+    run = gtzan_jax.run_sweep("published_best", **options, overrides=[*few, remedy])
+    assert run.manifest.status == "finished"
 
 
 def test_a_notebook_gets_results_history_model_and_report(smoke):
