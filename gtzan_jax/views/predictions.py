@@ -61,7 +61,7 @@ def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
     if calibration is None:
         return ["how far its probabilities hold was not measured"]
     test = calibration.test
-    right = f"of {counted(test.songs, 'test song')} it told {100 * test.accuracy:.0f} %"
+    right = f"right on {100 * test.accuracy:.0f} % of {counted(test.songs, 'test song')}"
     leak = PROTOCOLS[protocol].leak if protocol in PROTOCOLS else ""
     if leak:
         right += f" ({leak})"

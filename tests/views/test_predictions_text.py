@@ -99,7 +99,7 @@ HELD = Held(songs=290, accuracy=0.5, error=0.2, calibrated_error=0.05)
         (None, "how far its probabilities hold was not measured"),
         (
             Calibration(temperature=2.0, bins=10, validation=HELD, test=HELD),
-            "of 290 test songs it told 50 %; its probabilities, calibrated on 290 others "
+            "right on 50 % of 290 test songs; its probabilities, calibrated on 290 others "
             "(temperature 2.00), were off by 5.0 points, by 20.0 without that",
         ),
         (
