@@ -56,7 +56,7 @@ _HOMES = {
 
 __all__ = [*_HOMES, "__version__"]
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 
 def __getattr__(name: str) -> Any:
