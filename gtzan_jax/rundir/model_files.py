@@ -170,7 +170,8 @@ def _weights(
     arrays: dict[str, np.ndarray] = load(content)
     if arrays.keys() != shapes.keys():
         raise ValueError(f"{path.name} holds {sorted(arrays)}, not {sorted(shapes)}")
-    for name, array in arrays.items():
-        if array.shape != shapes[name] or array.dtype != np.float32:
-            raise ValueError(f"{name} is {array.dtype}{array.shape}, not {shapes[name]}")
+    for name, shape in shapes.items():  # whose order, unlike the file's, is always the same
+        array = arrays[name]
+        if array.shape != shape or array.dtype != np.float32:
+            raise ValueError(f"{name} is {array.dtype}{array.shape}, not {shape}")
     return arrays
