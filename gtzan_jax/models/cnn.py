@@ -5,9 +5,8 @@ number of blocks and the filters of a program are static; filters that pad a nar
 and stay 0, since the channels that are normalised together are all of the network, or all padding.
 
 A convolution is a product of columns, the neighbourhoods of every point laid out in rows, with the
-kernel as a matrix. XLA's own convolution, in the loops of a training on a CPU, is some twenty times
-slower, and under ``vmap`` it becomes a grouped one, which is slower still; docs/cnn.md has the
-measurements.
+kernel as a matrix. XLA's own convolution is many times slower in the loops of a training on a CPU,
+by itself as well as grouped, which ``vmap`` makes of it; docs/cnn.md has the measurements.
 """
 
 import functools
