@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 
 from gtzan_jax.errors import SoundError
 from gtzan_jax.sound.files import SAMPLE_RATE, audio_module
@@ -130,6 +129,8 @@ def _harmonic_and_percussive(
 
 def _medians(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the running median of each row, reflected at its ends."""
+    from scipy.ndimage import median_filter  # not at the top: a sweep of a table needs none
+
     return np.stack(
         [median_filter(row, _KERNEL, mode="reflect") for row in np.ascontiguousarray(rows)]
     )

@@ -354,12 +354,15 @@ IMPORTS = """
 import sys
 sys.path.insert(0, {root!r})
 import {module}
-print(sorted(name for name in ("jax", "flax", "optax") if name in sys.modules))
+slow = ("jax", "flax", "optax", "scipy", "librosa", "numba", "soundfile")
+print(sorted(name for name in slow if name in sys.modules))
 """
 
+COMMANDS = ["report", "compare", "eda", "sweep", "retrain", "baselines", "extract", "predict"]
 
-@pytest.mark.parametrize("module", ["report", "compare", "eda", "sweep", "retrain", "baselines"])
-def test_the_commands_are_imported_without_jax(module):
+
+@pytest.mark.parametrize("module", [*COMMANDS, "jobs.sweeping", "jobs.extracting"])
+def test_commands_are_imported_without_what_takes_long(module):
     code = IMPORTS.format(root=str(ROOT), module=f"gtzan_jax.{module}")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
