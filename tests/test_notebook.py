@@ -238,9 +238,11 @@ def test_it_runs_from_top_to_bottom(tmp_path, record_property):
     assert "%" in shown["predict"]
     assert "image/png" in shown["over-time"]
     assert "UNLIKE" in shown["unlike"]
+    assert "SYNTHETIC sample" in shown["cnn-sweep"]
+    assert "image/png" in shown["cnn-song"]
     assert has_ended(board["pid"])
     assert {path.name for path in folder.iterdir()} == {"runs", "made_up.wav"}
-    assert len(list((folder / "runs").glob("*/results.csv"))) == 6
+    assert len(list((folder / "runs").glob("*/results.csv"))) == 7
 
 
 def as_text(cell):
