@@ -208,7 +208,7 @@ def test_a_jax_that_computes_wrong_makes_way_and_that_is_said(install, capsys):
 
 
 @pytest.mark.slow
-def test_it_runs_from_top_to_bottom(tmp_path, record_property):
+def test_it_runs_from_top_to_bottom(tmp_path):
     """On the sample, with the kernel of this Python, in a folder with nothing in it."""
     started = time.perf_counter()
     notebook = nbformat.read(PATH, as_version=4)
@@ -228,7 +228,7 @@ def test_it_runs_from_top_to_bottom(tmp_path, record_property):
             client.execute_cell(cell, place)  # raises what the cell raises
         board = json.loads(next(scratch.glob(".tensorboard-info/*.info")).read_text())
         assert finds_run(board["port"], "retrained")
-    record_property("seconds", round(time.perf_counter() - started, 1))
+    print(f"executed in {time.perf_counter() - started:.0f} s")  # pytest -s shows it
     shown = {cell.id: as_text(cell) for cell in notebook.cells if cell.cell_type == "code"}
     assert "SYNTHETIC sample" in shown["sweep"]
     assert "tensorboard-frame" in shown["tensorboard"]
