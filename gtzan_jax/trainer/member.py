@@ -84,7 +84,6 @@ class Batch(NamedTuple):
     """The rows of one step. Rows of weight 0 fill up the last batch."""
 
     rows: jax.Array  # (batch,) int32, of the train arrays
-    x: jax.Array | None  # (batch, features) float32; None where it is gathered step by step
     y: jax.Array  # (batch,) int32
     weight: jax.Array  # (batch,) float32
     noise: Tree  # arrays (batch, …)
@@ -207,8 +206,7 @@ def _train_epoch(
 
     def step(index: jax.Array, carry: _Trained) -> _Trained:
         batch: Batch = jax.tree.map(lambda rows: rows[index], batches)
-        x = fold.x_train[batch.rows] if batch.x is None else batch.x
-        return _step(static, hyper, x, batch, carry)
+        return _step(static, hyper, fold.x_train[batch.rows], batch, carry)
 
     # As many steps as this fold has batches with rows: the same for all members of a chunk.
     steps = (count + static.batch_size - 1) // static.batch_size
@@ -226,9 +224,6 @@ def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
     weight = jnp.where(np.arange(filled) < num_train, fold.train_weight[rows], 0.0)
     batch = Batch(
         rows=rows,
-        # An epoch's copy of a table is small, and spares each step a gather; of spectrograms it
-        # would be as large as they are.
-        x=fold.x_train[rows] if fold.x_train.ndim == 2 else None,
         y=fold.y_train[rows],
         weight=weight,
         noise=jax.tree.map(lambda numbers: numbers[:filled], draws.noise),
