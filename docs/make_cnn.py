@@ -12,7 +12,6 @@ the process pins itself; about five minutes.
 """
 
 import os
-import re
 import sys
 import time
 from collections import Counter
@@ -27,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jax import lax
+from pages import fill
 
 from gtzan_jax.models import cnn
 from gtzan_jax.models.layers import Activation
@@ -368,14 +368,9 @@ def main() -> None:
     """Rewrites the blocks between the markers."""
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before JAX makes its threads
     jax.config.update("jax_platforms", "cpu")
-    page = PAGE.read_text(encoding="utf-8")
     for name, text in blocks(sys.argv[1:]):
         print(f"\n## {name}\n\n{text}", flush=True)
-        between = re.compile(f"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
-        page, count = between.subn(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", page)
-        if not count:
-            sys.exit(f"{PAGE.name} has no place for {name}")
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+        fill(PAGE, name, text)
 
 
 if __name__ == "__main__":

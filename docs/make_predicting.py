@@ -8,13 +8,13 @@ is that of sweeps/published_best.toml, trained for 50 epochs. Takes about a minu
 
 import contextlib
 import dataclasses
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from pages import fill
 from scipy.signal import lfilter, resample_poly
 
 from gtzan_jax.analysis.calibration import error_of_chance
@@ -273,13 +273,8 @@ def main() -> None:
     """Rewrites the blocks between the markers."""
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         sys.exit(__doc__)
-    page = PAGE.read_text(encoding="utf-8")
     for name, text in blocks(Path(sys.argv[1])):
-        between = re.compile(f"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
-        page, count = between.subn(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", page)
-        if not count:
-            sys.exit(f"{PAGE.name} has no place for {name}")
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+        fill(PAGE, name, text)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ These are folders that ``gtzan_jax.sweep`` (with nothing compiled before), ``gtz
 ``gtzan_jax.baselines`` wrote, all on the real table.
 """
 
-import re
 import sys
 from pathlib import Path
 
 import pandas as pd
+from pages import fill
 from PIL import Image
 
 from gtzan_jax.analysis.endings import kept_epoch
@@ -69,17 +69,6 @@ def gap_block(folder: Path) -> str:
         "everything tuned inside the train parts, with 95 % intervals over artists "
         "(`python -m gtzan_jax.baselines --protocol=all`)."
     )
-
-
-def fill(page: Path, name: str, block: str) -> None:
-    """Rewrites what stands between two markers of a page."""
-    text = re.sub(
-        f"<!-- {name} -->.*<!-- /{name} -->",
-        lambda _: f"<!-- {name} -->\n{block}\n<!-- /{name} -->",
-        page.read_text(),
-        flags=re.DOTALL,
-    )
-    page.write_text(text)
 
 
 def copy_picture(picture: Path, name: str) -> None:

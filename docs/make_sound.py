@@ -7,7 +7,6 @@ FOLDER has some of GTZAN's songs, TABLE is features_30_sec.csv; both are looked 
 """
 
 import importlib.metadata
-import re
 import sys
 import time
 import tracemalloc
@@ -18,6 +17,7 @@ import librosa
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pages import fill
 from scipy.ndimage import median_filter
 
 from gtzan_jax.sound import features
@@ -133,11 +133,7 @@ def main() -> None:
     note = f"{len(songs)} songs, {len(table):,} in the table; {versions}."
     blocks = {"errors": errors_block(songs, table), "seconds": seconds_block(songs)}
     for name, block in blocks.items():
-        filled = "\n".join([f"<!-- {name} -->", note, "", *block, f"<!-- /{name} -->"])
-        text = PAGE.read_text(encoding="utf-8")
-        pattern = f"<!-- {name} -->.*<!-- /{name} -->"
-        changed = re.sub(pattern, lambda _, filled=filled: filled, text, flags=re.DOTALL)
-        PAGE.write_text(changed, encoding="utf-8")
+        fill(PAGE, name, "\n".join([note, "", *block]))
 
 
 if __name__ == "__main__":

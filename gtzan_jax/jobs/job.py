@@ -210,8 +210,10 @@ def _table_of(sweep: Sweep, data: "str | os.PathLike[str] | FeatureTable") -> Fe
     if not isinstance(data, FeatureTable):
         return load_spectrograms(data, watch_songs) if hears else load_table(data)
     if data.is_spectrogram != hears:
-        has, wants = ("a feature table", "spectrograms")[:: 1 if hears else -1]
-        raise InputError(f"{sweep.name}: a sweep of {sweep.family} wants {wants}, not {has}")
+        kinds = {True: "spectrograms", False: "a feature table"}
+        raise InputError(
+            f"{sweep.name}: a sweep of {sweep.family} wants {kinds[hears]}, not {kinds[not hears]}"
+        )
     return data
 
 

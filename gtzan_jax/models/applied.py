@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from gtzan_jax.models.attribution import Attributions, integrated_gradients
+from gtzan_jax.models.attribution import (
+    MOST_PIECES,
+    NODES,
+    Attributions,
+    integrated_gradients,
+)
 from gtzan_jax.models.families import FAMILIES
 from gtzan_jax.models.family import Family
 from gtzan_jax.models.layers import Activation, nested, voted
@@ -32,9 +37,8 @@ def log_probabilities(
       songs: (rows,) int32, the number of each row's song; None for rows by themselves.
       num_songs: that there are.
     """
-    family = FAMILIES[model.config.family]
-    params = {name: jax.numpy.asarray(array) for name, array in model.params.items()}
-    return np.asarray(_log_probabilities(family, params, x, activation_of(model), songs, num_songs))
+    family, params = FAMILIES[model.config.family], _params(model)
+    return np.asarray(_log_probabilities(family, params, x, _activation(model), songs, num_songs))
 
 
 def song_attributions(model: "TrainedModel", x: np.ndarray, label: int) -> Attributions:
@@ -49,8 +53,8 @@ def song_attributions(model: "TrainedModel", x: np.ndarray, label: int) -> Attri
       x: (rows, …) float32, standardised.
       label: the class.
     """
-    family, activation = FAMILIES[model.config.family], activation_of(model)
-    params = nested({name: jax.numpy.asarray(a) for name, a in model.params.items()})
+    family, params = FAMILIES[model.config.family], _params(model)
+    activation = _activation(model)
 
     def of_song(rows: jax.Array) -> jax.Array:
         mean = family.logits(params, rows, activation).mean(axis=0)
@@ -60,13 +64,16 @@ def song_attributions(model: "TrainedModel", x: np.ndarray, label: int) -> Attri
         of_song,
         x,
         np.zeros_like(x),
-        nodes_at_once=min(32, max(1, int(_AT_ONCE // x.size))),
-        most_pieces=min(512, max(10, int(_NUMBERS // x.size))),
+        nodes_at_once=min(NODES, max(1, int(_AT_ONCE // x.size))),
+        most_pieces=min(MOST_PIECES, max(10, int(_NUMBERS // x.size))),
     )
 
 
-def activation_of(model: "TrainedModel") -> Activation:
-    """Returns the activation of a model's hidden layers."""
+def _params(model: "TrainedModel") -> dict[str, dict[str, jax.Array]]:
+    return nested({name: jax.numpy.asarray(array) for name, array in model.params.items()})
+
+
+def _activation(model: "TrainedModel") -> Activation:
     name = model.config.setting("activation")
     return Activation.of(name, model.slope, {name})
 
@@ -74,12 +81,12 @@ def activation_of(model: "TrainedModel") -> Activation:
 @functools.partial(jax.jit, static_argnames=("family", "num_songs"))
 def _log_probabilities(
     family: Family,
-    params: Mapping[str, jax.Array],
+    params: Mapping[str, Mapping[str, jax.Array]],
     x: jax.Array,
     activation: Activation,
     songs: jax.Array | None,
     num_songs: int,
 ) -> jax.Array:
     """Compiles :func:`log_probabilities`."""
-    logits = family.logits(nested(params), x, activation)
+    logits = family.logits(params, x, activation)
     return jax.nn.log_softmax(logits if songs is None else voted(logits, songs, num_songs))

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-_NODES = 32  # of Gauss and Legendre's rule on each piece of the path
-_MOST_PIECES = 512
-"""By default."""
+NODES = 32
+"""Of Gauss and Legendre's rule on each piece of the path."""
+MOST_PIECES = 512
+"""Of the path, unless said otherwise."""
 
 
 class Attributions(NamedTuple):
@@ -36,8 +37,8 @@ def integrated_gradients(
     x: np.ndarray,
     baseline: np.ndarray,
     tolerance: float = 1e-3,
-    nodes_at_once: int = _NODES,
-    most_pieces: int = _MOST_PIECES,
+    nodes_at_once: int = NODES,
+    most_pieces: int = MOST_PIECES,
 ) -> Attributions:
     """Integrates the gradients of a function on the straight way from a baseline to an input.
 
@@ -53,7 +54,7 @@ def integrated_gradients(
       nodes_at_once: points whose gradients are held in memory together.
       most_pieces: of the path.
     """
-    places, weights = np.polynomial.legendre.leggauss(_NODES)
+    places, weights = np.polynomial.legendre.leggauss(NODES)
     origin, way = jnp.asarray(baseline), jnp.asarray(x - baseline)
 
     @jax.jit

@@ -160,9 +160,9 @@ class CnnLayout:
         return platform == "cpu"
 
 
-Layouts = Mapping[str, MlpLayout | CnnLayout]
-
-LAYOUTS: Layouts = {layout.name: layout for layout in (MlpLayout(), CnnLayout())}
+LAYOUTS: Mapping[str, MlpLayout | CnnLayout] = {
+    layout.name: layout for layout in (MlpLayout(), CnnLayout())
+}
 """Every kind of model by its name."""
 
 

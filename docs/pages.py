@@ -1,0 +1,16 @@
+"""What the scripts beside it do to the pages that they fill."""
+
+import re
+import sys
+from pathlib import Path
+
+
+def fill(page: Path, name: str, block: str) -> None:
+    """Rewrites what stands between two markers of a page; ends the script where there are none."""
+    between = re.compile(f"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
+    text, count = between.subn(
+        lambda markers: f"{markers[1]}\n{block}\n{markers[2]}", page.read_text(encoding="utf-8")
+    )
+    if not count:
+        sys.exit(f"{page.name} has no place for {name}")
+    page.write_text(text, encoding="utf-8", newline="\n")
