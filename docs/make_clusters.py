@@ -208,7 +208,7 @@ def written_a_second(chunks: int = 50_000, size: int = _CHUNK) -> float:
 class _Nobody:
     """A pool without a worker."""
 
-    depth, patience_s, host, place = 2, 1.0, Processes.host, "nobody"
+    depth, patience_s, strikes, host, place = 2, 1.0, 3, Processes.host, "nobody"
 
 
 class _Planner(Crew):

@@ -50,7 +50,7 @@ class _Slot(Executor):
         self._client, self._address = client, address
         self._asked: dict[Future[Any], Any] = {}  # Dask's futures, which it drops when we do
         self._lock = threading.Lock()  # of the above
-        self.is_slow = False  # it was at something that others have done meanwhile
+        self.is_silent = False  # it has not answered, and others have to stand in for it
 
     def __repr__(self) -> str:
         return f"_Slot({self._address}, {len(self._asked)} tasks)"
@@ -87,7 +87,7 @@ class _Slot(Executor):
                 future.set_exception(error)
 
     def _forget(self, future: "Future[Any]") -> None:
-        self.is_slow |= future.cancelled()
+        self.is_silent |= future.cancelled() or isinstance(future.exception(), WorkerLostError)
         with self._lock:
             self._asked.pop(future).release()
 
@@ -140,6 +140,7 @@ class Cluster:
 
     depth = 2  # tasks that a worker is handed at a time: the next is there when one is done
     patience_s = 10.0  # beyond what tasks take, until an idle worker does a slow one's
+    strikes = 10  # workers that a task may cost where most are lost at others: nodes come and go
 
     def __init__(self, scheduler: str) -> None:
         self._scheduler = scheduler
@@ -168,7 +169,7 @@ class Cluster:
         Raises:
           RunError: the scheduler does not answer any more.
         """
-        for address in [address for address, slot in self._slots.items() if slot.is_slow]:
+        for address in [address for address, slot in self._slots.items() if slot.is_silent]:
             self._greet(address, self._slots.pop(address))
         if time.monotonic() - self._looked > _LOOK_S:
             known = set(self._unfit)
@@ -224,7 +225,7 @@ class Cluster:
                 self._take_in(address, *self._joining.pop(address))
 
     def _greet(self, address: str, slot: _Slot) -> None:
-        slot.is_slow = False
+        slot.is_silent = False
         answer = slot.submit(work.greet, process.computing())
         self._joining[address] = _Joining(slot, answer)
 

@@ -13,7 +13,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -29,7 +29,7 @@ from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained, waves
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.trainer.work import Answer, Host, Piece, Spec, Task
 
-_STRIKES = 3  # workers that a task may cost
+_STRIKES = 3  # workers that a task costs before it is taken for the cause
 _LOOK_S = 1.0  # after which new workers are looked for
 
 
@@ -38,6 +38,7 @@ class Pool(Protocol):
 
     depth: int  # tasks that a worker is handed at a time
     patience_s: float  # beyond what tasks take, until an idle worker does a slow one's, too
+    strikes: int  # workers that a task may cost where most are lost at others
     host: Host  # what each of them computes on
 
     @property
@@ -80,7 +81,7 @@ class _Item:
     task: Task
     name: str  # for messages
     blobs: tuple[str, ...] = ()  # digests that a worker has said it lacks
-    lost: list[str] = field(default_factory=list)  # how workers ended that were at it
+    strikes: int = 0  # workers that were lost while they were at it
 
 
 class _Handed(NamedTuple):
@@ -123,6 +124,7 @@ class Crew(Trainer):
         self._folds: dict[int, tuple[FoldArrays, str]] = {}  # with its digest, by identity
         self._compiled: defaultdict[str, set[Hashable]] = defaultdict(set)  # by worker
         self._ready: set[int] = set()  # buckets that some worker has trained
+        self._lost = 0  # workers
         self._peaks: dict[str, int] = {}
         self._longest_s = 0.0  # that a task has taken, with its wait behind another
         plain = dataclasses.replace(sweep)  # without what it has worked out meanwhile
@@ -253,19 +255,21 @@ class Crew(Trainer):
                     time.sleep(_LOOK_S)
                 done, _ = wait(running, _LOOK_S, FIRST_COMPLETED)
                 for future in done:
-                    if future not in running:  # the slower of two that both are done
+                    if future not in running:  # the slower of two, or its worker is lost
                         continue
-                    handed = running.pop(future)
+                    handed = running[future]
                     item = handed.item
-                    answer = self._answer_of(future, item)
-                    others = [f for f, other in running.items() if other.item is item]
-                    if answer is None or answer.missing:
-                        item.blobs = answer.missing if answer else item.blobs  # all that it lacks
-                        if not others:
-                            waiting.put_back(item)
+                    if error := future.exception():
+                        self._lose(handed.slot, self._pool.explained(error), waiting, running)
                         continue
-                    for other in others:  # the slower of two
-                        running.pop(other)
+                    del running[future]
+                    answer = future.result()
+                    if answer.missing:
+                        item.blobs = answer.missing  # all that it lacks
+                        _put_back([item], waiting, running)
+                        continue
+                    for other in [f for f, other in running.items() if other.item is item]:
+                        running.pop(other)  # the slower of two
                         other.cancel()
                     self._take_note(handed, answer)
                     left.discard(item.number)
@@ -308,21 +312,30 @@ class Crew(Trainer):
         late = (h.item for h in last.values() if now - h.since > patience * times[h.item.number])
         return next(late, None) if self._longest_s else None
 
-    def _answer_of(self, future: "Future[Answer]", item: _Item) -> Answer | None:
-        """Returns an answer, or None where a worker was lost that others can stand in for."""
-        try:
-            return future.result()
-        except BaseException as error:
-            explained = self._pool.explained(error)
-            if not isinstance(explained, WorkerLostError):
-                raise explained from None
-            item.lost.append(str(explained))
-            if len(item.lost) >= _STRIKES:
-                raise RunError(
-                    f"{item.name} has cost {_STRIKES} workers, the last {explained}; what is "
-                    "finished is kept"
-                ) from None
-            return None
+    def _lose(self, slot: str, error: Exception, waiting: "_Waiting", running: _Running) -> None:
+        """Puts back what a worker had in hand that was lost; of that it was at the first.
+
+        Raises:
+          Exception: the error, where it is none of a worker that others can stand in for.
+          RunError: what it was at has cost too many workers. Where workers are lost at other tasks,
+            too, as where machines are taken back, that is no sign of anything, up to a limit.
+        """
+        if not isinstance(error, WorkerLostError):
+            raise error
+        gone = [future for future, handed in running.items() if handed.slot == slot]
+        items = [running.pop(future).item for future in gone]
+        for future in gone:
+            future.cancel()
+        first = items[0]
+        first.strikes += 1
+        self._lost += 1
+        most = first.strikes > self._lost / 2
+        if first.strikes >= (_STRIKES if most else self._pool.strikes):
+            raise RunError(
+                f"{first.name} has cost {first.strikes} workers, the last {error}; what is "
+                "finished is kept"
+            )
+        _put_back(items, waiting, running)
 
     def _take_note(self, handed: _Handed, answer: Answer) -> None:
         slot, item, since = handed
@@ -332,6 +345,13 @@ class Crew(Trainer):
         self.peak_rss_bytes = sum(self._peaks.values())
         if isinstance(item.program, int):
             self._ready.add(item.program)
+
+
+def _put_back(items: Iterable[_Item], waiting: "_Waiting", running: _Running) -> None:
+    """Lets tasks wait again, unless another worker is at them."""
+    under_way = {handed.item.number for handed in running.values()}
+    for item in reversed([item for item in items if item.number not in under_way]):
+        waiting.put_back(item)
 
 
 class _Waiting:

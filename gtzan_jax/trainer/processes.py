@@ -135,6 +135,7 @@ class Processes:
 
     depth = 1
     patience_s = math.inf
+    strikes = 3  # processes that a task may cost: nobody takes a core of this machine back
     host = Host("cpu", ("cpu",))
 
     def __init__(self, count: int | None = None) -> None:

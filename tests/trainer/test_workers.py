@@ -1,16 +1,19 @@
 """Worker processes, and what they train, against this process's own engine and each other."""
 
+import itertools
 import math
 import operator
 import os
 import pickle
+import random
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
@@ -302,7 +305,8 @@ def test_killed_workers_cost_nothing_but_time(seed, undisturbed):
 class Scripted:
     """A pool that answers in this process, as a test says; each of its slots is a list."""
 
-    depth, patience_s, host, place, devices = 1, math.inf, Processes.host, "scripted", ()
+    depth, patience_s, strikes = 1, math.inf, 3
+    host, place, devices = Processes.host, "scripted", ()
 
     def __init__(self, *scripts):
         self._slots = {str(i): _Script(script) for i, script in enumerate(scripts)}
@@ -405,7 +409,7 @@ class Poisoned:
     """A pool whose processes end when they are handed a task with some member."""
 
     depth, host, place, devices = 1, Processes.host, "poisoned", ()
-    patience_s = Processes.patience_s
+    patience_s, strikes = Processes.patience_s, Processes.strikes
 
     def __init__(self, member):
         self._pool, self._poison = Processes(2), member
@@ -450,6 +454,77 @@ def test_a_chunk_that_costs_three_workers_ends_the_run_with_its_name():
     assert pool.ended == 3
 
 
+class Mortal:
+    """A pool of four that answers in this process, each time it is asked who is there.
+
+    Args:
+      dies: whether a worker is lost at a task, which is then lost with what waits behind it.
+    """
+
+    depth, patience_s, strikes = 2, math.inf, 10
+    host, place, devices = Processes.host, "mortal", ()
+
+    def __init__(self, dies):
+        self._dies, self._desk = dies, work._Desk()
+        self._names = itertools.count()
+        self._slots = {next(self._names): _Mortal() for _ in range(4)}
+        self.strikes_of = Counter()
+
+    def slots(self):
+        for name, slot in list(self._slots.items()):
+            if not slot:
+                continue
+            future, task, blobs = slot.pop(0)
+            if self._dies(task):
+                self.strikes_of[task.pieces] += 1
+                for lost in [future, *(waiting[0] for waiting in slot)]:
+                    lost.set_exception(WorkerLostError("left"))
+                del self._slots[name]
+                self._slots[next(self._names)] = _Mortal()
+            else:
+                future.set_result(self._desk.work(task, blobs))
+        return self._slots
+
+    def explained(self, error):
+        return error
+
+    def stop(self):
+        pass
+
+
+class _Mortal(list):
+    def submit(self, _function, _wanted, pickled, blobs):
+        future = Future()
+        self.append((future, pickle.loads(pickled), blobs))
+        return future
+
+
+def is_poison(task):
+    return MEMBERS[5] in _members(task.pieces[0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_workers_that_are_lost_at_any_task_cost_no_more_than_time(seed):
+    dice = random.Random(seed)
+    pool = Mortal(lambda _: dice.random() < 0.5)
+    with crew_of(pool=pool) as crew, crew_of(pool=Mortal(lambda _: False)) as healthy:
+        assert results_of(crew) == results_of(healthy)
+    assert max(pool.strikes_of.values()) >= 3
+
+
+@pytest.mark.parametrize(("share", "strikes"), [(0.0, 3), (0.5, 10)])
+def test_who_waits_behind_a_chunk_that_costs_workers_is_not_taken_for_it(share, strikes):
+    dice = random.Random(2)
+    pool = Mortal(lambda task: is_poison(task) or dice.random() < share)
+    with crew_of(pool=pool) as crew, pytest.raises(RunError, match="has cost") as raised:
+        results_of(crew)
+    ((pieces, most),) = pool.strikes_of.most_common(1)
+    assert MEMBERS[5] in _members(pieces[0])
+    assert most == strikes
+    expected = f"{len(pieces[0].config_ids)} members of fold 0, seed {MEMBERS[5].seed}"
+    assert re.match(rf"Chunk\({expected}.* has cost {strikes} workers", str(raised.value))
+
+
 def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
     wanted = process.computing() | {"jax": "0.1", "gtzan_jax": "0.0 (code 1234)"}
     monkeypatch.setattr(pickle, "loads", None)  # not even what they are handed is opened
@@ -460,7 +535,8 @@ def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
 def test_workers_of_another_kind_are_refused():
     pool = Processes(1)
     other = type("Other", (), {
-        "depth": 1, "patience_s": 1.0, "place": "", "host": work.Host("cpu", ("a", "b")),
+        "depth": 1, "patience_s": 1.0, "strikes": 3, "place": "",
+        "host": work.Host("cpu", ("a", "b")),
         "slots": pool.slots, "explained": pool.explained, "stop": pool.stop, "devices": (),
     })()  # fmt: skip
     with crew_of(pool=other) as crew, pytest.raises(RunError, match="must be of one kind"):
