@@ -6,14 +6,13 @@ The sweep chunks under a leaky division of chunks and under right ones, beside c
 each batch size by itself; some minutes. TABLE is sample3, or kaggle3 or a path where it is at hand.
 """
 
-import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from pages import fill
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -24,6 +23,7 @@ from gtzan_jax.analysis.votes import vote_hits
 from gtzan_jax.tables.protocols import folds_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.views.text import Table
 
 PAGE = Path(__file__).with_name("protocols.md")
 PROTOCOLS = ("leaky_chunks", "assignment", "holdout", "artist_folds")
@@ -56,46 +56,40 @@ def classical(table: FeatureTable, protocol: str, model: object) -> tuple[float,
     return float(np.concatenate(chunks).mean()), float(np.concatenate(songs).mean())
 
 
-def protocols_block(table: FeatureTable, folder: str) -> Iterator[str]:
-    """Yields the lines of the table of protocols."""
+def protocols_table(table: FeatureTable, folder: str) -> Table:
+    """Returns accuracies by protocol."""
     heads = [f"{name}, by {unit}" for name in ("our best", *MODELS) for unit in ("chunk", "song")]
-    yield "| " + " | ".join(["protocol", *heads]) + " |"
-    yield "| --- " * (len(heads) + 1) + "|"
+    rows = []
     for protocol in PROTOCOLS:
         figures = best(swept(table, protocol, folder, 128))
         for model in MODELS.values():
             figures += classical(table, protocol, model)
         mark = "**LEAK** " if protocol.startswith("leaky") else ""
-        yield "| " + " | ".join([f"{mark}`{protocol}`", *map("{:.3f}".format, figures)]) + " |"
+        rows.append([f"{mark}`{protocol}`", *map("{:.3f}".format, figures)])
+    return Table(("protocol", *heads), rows)
 
 
-def batches_block(table: FeatureTable, folder: str) -> Iterator[str]:
-    """Yields the lines of the table of batch sizes."""
-    yield "| batch_size | processor s | best learning rate | test accuracy by chunk | by song |"
-    yield "| --- | --- | --- | --- | --- |"
+def batches_table(table: FeatureTable, folder: str) -> Table:
+    """Returns seconds and accuracies by batch size."""
+    rows = []
     for size in BATCH_SIZES:
         run = swept(table, "holdout", folder, size)
         started = time.process_time()
         swept(table, "holdout", folder, size, seed=100)  # finds its program compiled
         seconds, rate = time.process_time() - started, run.results["learning_rate"].iloc[0]
-        figures = " | ".join(map("{:.3f}".format, best(run)))
-        yield f"| {size} | {seconds:.1f} | {rate:g} | {figures} |"
+        figures = map("{:.3f}".format, best(run))
+        rows.append([str(size), f"{seconds:.1f}", f"{rate:g}", *figures])
+    heads = ("batch_size", "processor s", "best learning rate", "test accuracy by chunk", "by song")
+    return Table(heads, rows)
 
 
 def main() -> None:
     """Rewrites the blocks between the markers."""
     table = load_table(sys.argv[1] if sys.argv[1:] else "sample3")
-    blocks = {"chunks": protocols_block, "batches": batches_block}
+    tables = {"chunks": protocols_table, "batches": batches_table}
     with tempfile.TemporaryDirectory() as folder:
-        for name, block in blocks.items():
-            lines = [f"<!-- {name} -->", table.note() + ".", "", *block(table, folder)]
-            filled = "\n".join([*lines, f"<!-- /{name} -->"])
-            text = PAGE.read_text(encoding="utf-8")
-            pattern = f"<!-- {name} -->.*<!-- /{name} -->"
-            PAGE.write_text(
-                re.sub(pattern, lambda _, filled=filled: filled, text, flags=re.DOTALL),
-                encoding="utf-8",
-            )
+        for name, measured in tables.items():
+            fill(PAGE, name, f"{table.note()}.\n\n{measured(table, folder).markdown}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+from pages import fill
 
 from benchmarks.cluster import on_loopback
 from gtzan_jax import process
@@ -100,7 +101,7 @@ def of_failures(record: str) -> str:
     for test, (done, happens) in FAILURES.items():
         seconds = " + ".join(f"{value:.0f}" for value in took.get(test, ()))
         rows.append(f"| {done} | {happens} | {seconds} | `{test}` |")
-    return "\n".join(rows) + "\n"
+    return "\n".join(rows)
 
 
 def of_runs(folders: list[str]) -> str:
@@ -117,7 +118,7 @@ def of_runs(folders: list[str]) -> str:
             f"| `{command}` | {_members(folder):,} | {seconds['total']:.0f} | {training:.0f} | "
             f"{(manifest.peak_rss_bytes or 0) / 1e9:.2f} GB |"
         )
-    return "\n".join(rows) + "\n"
+    return "\n".join(rows)
 
 
 def of_paper(folder: str) -> str:
@@ -154,8 +155,8 @@ def of_paper(folder: str) -> str:
          "; ".join(f"{p.travels / 1e6:,.0f} MB" for p in plans),
          f"{whole.travels / 1e6:,.0f} MB"),
     ]  # fmt: skip
-    head = f"| what | measured | for {MANY:,} networks, {EPOCHS} epochs |\n|---|---|---|\n"
-    return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    head = f"| what | measured | for {MANY:,} networks, {EPOCHS} epochs |\n|---|---|---|"
+    return "\n".join([head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def _members(folder: str) -> int:
@@ -260,12 +261,7 @@ def main() -> None:
         block = of_runs(arguments)
     else:
         block = of_paper(*arguments)
-    filled = f"<!-- {kind} -->\n{block}<!-- /{kind} -->"
-    page = ROOT / "docs" / "clusters.md"
-    text = re.sub(
-        f"<!-- {kind} -->.*<!-- /{kind} -->", lambda _: filled, page.read_text(), flags=re.DOTALL
-    )
-    page.write_text(text)
+    fill(ROOT / "docs" / "clusters.md", kind, block)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ value that the validation part of a fold chooses, less that of the plain network
 values.
 """
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pages import fill
 
 from gtzan_jax.analysis.selection import accuracy_interval, difference_interval
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
@@ -233,11 +233,8 @@ def main() -> None:
     runs = [read_finished(path) for path in sys.argv[1:]]
     if len({str(run.sweep.axes) for run in runs}) != 1:
         sys.exit("give runs of the same axes and values, one a protocol")
-    page = PAGE.read_text(encoding="utf-8")
     for name, text in blocks(runs):
-        between = re.compile(f"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
-        page = between.sub(lambda m, text=text: f"{m[1]}\n{text}\n{m[2]}", page)
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+        fill(PAGE, name, text)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import re
 import sys
 from pathlib import Path
 
+from pages import fill
+
 from benchmarks.report import markdown, record_of
 from benchmarks.targets import FIGURES
 from gtzan_jax.rundir.directory import RunDir
@@ -27,7 +29,7 @@ def of_benchmarks() -> str:
     """Returns the tables of the benchmark's record."""
     record = json.loads((RESULTS / "latest.json").read_text())
     _, _, table = markdown(record).partition("\n\n")  # without its heading
-    return re.sub("^## ", "### ", table, flags=re.MULTILINE)
+    return re.sub("^## ", "### ", table.rstrip(), flags=re.MULTILINE)
 
 
 def put_together(records: list[Path], name: str) -> None:
@@ -60,7 +62,7 @@ def of_versions() -> str:
                 cells.append(f"{show(each['median'])} ({show(each['min'])} … {show(each['max'])})")
             cells += [show(found["target"]), show(found["stretch"])]
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def of_chunks(folder: str) -> str:
@@ -73,7 +75,7 @@ def of_chunks(folder: str) -> str:
         f"`{session.command.partition(' --workdir')[0]}`: {manifest.data.rows_note}, "
         f"{fold.train:,} to train on and {fold.test:,} to test on; {len(session.devices)} "
         f"{session.platform} workers: {seconds['total']:.0f} s ({parts}), peak memory "
-        f"{(manifest.peak_rss_bytes or 0) / 1e9:.2f} GB.\n"
+        f"{(manifest.peak_rss_bytes or 0) / 1e9:.2f} GB."
     )
 
 
@@ -88,13 +90,8 @@ def main() -> None:
         blocks = {"chunks": of_chunks(sys.argv[1])}
     else:
         blocks = {"table": of_benchmarks(), "versions": of_versions()}
-    page = ROOT / "docs" / "performance.md"
-    text = page.read_text()
     for name, block in blocks.items():
-        filled = f"<!-- {name} -->\n{block}<!-- /{name} -->"
-        pattern = f"<!-- {name} -->.*<!-- /{name} -->"
-        text = re.sub(pattern, lambda _, filled=filled: filled, text, flags=re.DOTALL)
-    page.write_text(text)
+        fill(ROOT / "docs" / "performance.md", name, block)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ what it chooses is judged by the test accuracy with the other seeds, mean over t
 
 import dataclasses
 import functools
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pages import fill
 
 from gtzan_jax.jobs.run import read_run
 from gtzan_jax.rundir.finished import FinishedRun
@@ -260,12 +260,8 @@ def main() -> None:
     found = [verdict(c, s) for c, s in zip(curves, spaces, strict=True)]
     figure = plots.regret(pd.concat(curves), TARGET, runs[0].note)
     figure.savefig(PICTURE)
-    page = PAGE.read_text(encoding="utf-8")
-    for marker, lines in (("table", table), ("found", found)):
-        between = re.compile(f"(<!-- {marker} -->).*?(<!-- /{marker} -->)", re.DOTALL)
-        text = "\n".join(lines)
-        page = between.sub(lambda match, text=text: f"{match[1]}\n{text}\n{match[2]}", page)
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    fill(PAGE, "table", "\n".join(table))
+    fill(PAGE, "found", "\n".join(found))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ on JAX, one after another. A few trials are timed and scaled; the search here is
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from pages import fill
 
 PAGE = Path(__file__).with_name("search.md")
 ROOT = PAGE.parent.parent
@@ -76,10 +77,7 @@ def main() -> None:
         f"{theirs / ours:.0f} times as long. Two CPU cores, of which others took their share: a "
         f"load of {os.getloadavg()[1]:.1f}."
     )
-    page = PAGE.read_text(encoding="utf-8")
-    between = re.compile("(<!-- seconds -->).*?(<!-- /seconds -->)", re.DOTALL)
-    page = between.sub(lambda match: f"{match[1]}\n{text}\n{match[2]}", page)
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    fill(PAGE, "seconds", text)
 
 
 if __name__ == "__main__":

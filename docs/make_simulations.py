@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pages import fill
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -58,13 +60,10 @@ def biases() -> str:
 
 def main() -> None:
     """Replaces what stands between the markers of the page."""
-    page = PAGE.read_text(encoding="utf-8")
     names = sys.argv[1:]
-    tables = {"rates": rates(page, names)} | ({} if names else {"biases": biases()})
-    for marker, table in tables.items():
-        between = re.compile(f"(<!-- {marker} -->).*?(<!-- /{marker} -->)", re.DOTALL)
-        page = between.sub(lambda match, table=table: f"{match[1]}\n{table}\n{match[2]}", page)
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    fill(PAGE, "rates", rates(PAGE.read_text(encoding="utf-8"), names))
+    if not names:
+        fill(PAGE, "biases", biases())
 
 
 if __name__ == "__main__":
