@@ -12,6 +12,7 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.config import Member
@@ -44,6 +45,11 @@ def pytest_configure() -> None:
         raise pytest.UsageError(
             f"GTZAN_JAX_REQUIRE: {', '.join(sorted(unknown))} is none of {', '.join(NEEDS)}"
         )
+
+
+def slow(*values: object) -> ParameterSet:
+    """Returns a case of a parametrised test that only ``-m slow`` runs; others like it stay."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def required() -> set[str]:

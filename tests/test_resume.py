@@ -13,7 +13,7 @@ import jax
 import pytest
 from absl import flags
 from commands import command
-from conftest import this_process
+from conftest import slow, this_process
 from finished_runs import flip
 from jax.experimental.compilation_cache import compilation_cache
 from matplotlib.figure import Figure
@@ -138,15 +138,16 @@ def fill_disk():
     raise OSError(28, "No space left on device", "somewhere")
 
 
-# Every step is tried by the slow test; an odd stride meets all kinds of them. What the end of
-# a process would have closed stays open here.
+# The slow ones try every step, one of them the odd ones and one the others; an odd stride meets all
+# kinds of them. What the end of a process would have closed stays open here.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("stride", [41, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("how", [kill, fill_disk])
-def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, stride, how):
+@pytest.mark.parametrize(
+    ("how", "first", "stride"), [(kill, 1, 41), slow(kill, 1, 2), slow(fill_disk, 2, 2)]
+)
+def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, how, first, stride):
     steps = count_steps(tmp_path / "counted", monkeypatch)
     assert steps > 60
-    for number in range(1, steps + 1, stride):
+    for number in range(first, steps + 1, stride):
         folder = tmp_path / f"run{number}"
         with monkeypatch.context() as patch:
             end_at(number, patch, how)
@@ -161,6 +162,7 @@ def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, stride, how):
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "other",
@@ -236,7 +238,7 @@ def test_killed_at_25_points_it_ends_with_the_same_bytes(tmp_path, capsys):
     assert len(lines) >= 25
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), slow(signal.SIGTERM, 143)])
 def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     flags = ["--sweep=smoke", "--data=sample", "--platform=cpu"]
     flags += ["--retrain_epochs=0", "--num_seeds=20"]
@@ -314,9 +316,9 @@ def test_what_was_left_out_is_made_up_for(tmp_path, whole):
         ("--set=axes.dropout1=[0.5]", "sweep.axes.dropout1"),
         ("--seed=1", "seeds [0] there, [1] here"),
         ("--num_seeds=2", "seeds [0] there, [0, 1] here"),
-        ("--set=loss=softmax_twice", "sweep.loss 'cross_entropy' there, 'softmax_twice' here"),
+        slow("--set=loss=softmax_twice", "sweep.loss 'cross_entropy' there, 'softmax_twice' here"),
         ("--split_seed=1", "split.seed 0 there, 1 here"),
-        ("--protocol=holdout", "sweep.protocol 'assignment' there, 'holdout' here"),
+        slow("--protocol=holdout", "sweep.protocol 'assignment' there, 'holdout' here"),
         ("--matmul_precision=bfloat16", "matmul_precision 'float32' there, 'bfloat16' here"),
     ],
 )
@@ -345,7 +347,12 @@ def damages(folder):
 
 @pytest.mark.parametrize(
     "damage",
-    [flip, lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes()[:-9]), Path.unlink],
+    [
+        flip,
+        slow(lambda p: p.write_bytes(b"")),
+        slow(lambda p: p.write_bytes(p.read_bytes()[:-9])),
+        Path.unlink,
+    ],
     ids=["flipped", "emptied", "truncated", "removed"],
 )
 def test_any_damaged_file_is_mended(tmp_path, whole, damage):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import requests
 from commands import command
-from conftest import make_sweep
+from conftest import make_sweep, slow
 from finished_runs import (
     edit_manifest,
     random_history,
@@ -370,8 +370,9 @@ LINKS = {
 }
 
 
-@pytest.mark.parametrize(("name", "module", "arguments"), LINKS.values(), ids=LINKS)
-def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, name, module, arguments):
+@pytest.mark.parametrize("case", [slow(case) if "elsewhere" in case else case for case in LINKS])
+def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, case):
+    name, module, arguments = LINKS[case]
     outside = tmp_path / "outside"
     outside.mkdir()
     for mine in ("000001.chunk", "accuracy.png", "by_value.png"):
@@ -394,7 +395,7 @@ def contents(folder):
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["report.html", "report.md"])
+@pytest.mark.parametrize("name", ["report.html", slow("report.md")])
 def test_a_report_takes_the_place_of_a_link(folder, tmp_path, name):
     report = build(read_finished(folder))
     (tmp_path / "mine").write_text("mine")
@@ -534,6 +535,7 @@ def test_a_sealed_manifest_nested_deep_is_refused(folder):
         assert error.value.args[0].isprintable()
 
 
+@pytest.mark.slow
 def test_a_path_in_a_manifest_is_not_opened_by_a_report(folder, tmp_path, opened, monkeypatch):
     secret = tmp_path / "secret.csv"
     secret.write_text(sample_text())

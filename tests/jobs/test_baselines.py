@@ -151,6 +151,7 @@ def test_all_accuracies_fit_into_a_terminal(found):
         assert shown[model] == [f"{scores[name, model]:.3f}" for name in NAMES]
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
     (tmp_path / "small.csv").write_text(small_text(30))
     flags = ["--data=small.csv", "--platform=cpu", "--protocol=holdout", "--num_seeds=2"]
@@ -212,6 +213,7 @@ def test_a_fold_without_a_validation_part_gets_a_fifth_of_the_train_part(table):
     assert with_validation(table, divided, 1, together) is divided
 
 
+@pytest.mark.slow
 def test_chunks_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch, capsys):
     header, *rows = chunks_text().splitlines()
     few = re.compile(r"(blues|jazz|rock)\.sample[0-2]\d\.[0-2]\.")
@@ -295,6 +297,7 @@ def trained_alone(table, fold, place, configs, epochs):
         return [replicate(engine, arrays, Replicas(c.id, place, (3, 4), epochs)) for c in configs]
 
 
+@pytest.mark.slow
 def test_the_choice_is_that_of_one_config_after_another(division, fitted):
     column = METRICS.index("validation_accuracy")
     for place, (fold, winner) in enumerate(zip(division.folds, fitted, strict=True)):

@@ -86,6 +86,7 @@ def test_the_kept_model_predicts_what_its_retraining_ended_with(run):
     assert model.num_weights == sum(int(np.prod(shape)) for shape in saved.values())
 
 
+@pytest.mark.slow
 def test_tensorboard_has_each_run_with_its_hyperparameters(run):
     axes = ["filters", "blocks", "dropout", "time_mask"]
     with served(run.run.tensorboard) as address:

@@ -300,6 +300,7 @@ def workers_of(pid):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_a_killed_command_goes_on_and_leaves_nobody_behind(tmp_path, computed):
     names = [f"rock/{n:02d}.wav" for n in range(40)]

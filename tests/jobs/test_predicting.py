@@ -184,6 +184,7 @@ def apart_from(table, names):
     return Division(table, division.protocol, 0, (kept,))
 
 
+@pytest.mark.slow
 def test_real_songs_are_predicted_as_their_rows_in_the_table(real_table_path, real_songs, tmp_path):
     table = load_table(str(real_table_path))
     paths = sorted(real_songs.glob("*.wav"))

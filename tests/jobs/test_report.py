@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import command
-from conftest import make_sweep
+from conftest import make_sweep, slow
 from finished_runs import (
     EVIL,
     TIED,
@@ -307,7 +307,7 @@ RATES = {"learning_rate": [0.1, 1e-05], "batch_size": [16, 32], "optimizer": ["a
 
 
 @pytest.mark.parametrize(
-    "layers", [LAYERS, {"num_units4": [4], "dropout4": [0.0, 0.5]}], ids=["one", "four"]
+    "layers", [LAYERS, slow({"num_units4": [4], "dropout4": [0.0, 0.5]})], ids=["one", "four"]
 )
 def test_a_sweep_of_other_axes_has_a_report_without_claims(layers, tmp_path):
     sweep = make_sweep(axes=layers | RATES, learning_rates=None, batch_size=None)
@@ -334,7 +334,7 @@ def test_a_sweep_of_other_axes_has_a_report_without_claims(layers, tmp_path):
     assert f"{weights:,} weights" in report.markdown
 
 
-@pytest.mark.parametrize("protocol", ["holdout", "kfold"])
+@pytest.mark.parametrize("protocol", ["holdout", slow("kfold")])
 def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
     sweep = make_sweep(protocol=protocol, num_folds=3)
     path = write_run(tmp_path / "run", sweep, random_history(sweep))

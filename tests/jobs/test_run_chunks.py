@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_chunks, make_sweep
+from conftest import make_chunks, make_sweep, slow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
@@ -23,7 +23,7 @@ TABLE = make_chunks(80)
 SWEEP = {"epochs": 2, "batch_size": 16, "axes": {"num_units1": [8], "activation": ["relu"]}}
 
 
-@pytest.fixture(scope="module", params=["holdout", "leaky_chunks"])
+@pytest.fixture(scope="module", params=["holdout", slow("leaky_chunks")])
 def protocol(request):
     return request.param
 

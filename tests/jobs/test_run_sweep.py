@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import ask_for_groups, command, served
-from conftest import ROOT, make_document, make_sweep, make_table, this_process
+from conftest import ROOT, make_document, make_sweep, make_table, slow, this_process
 from csv_edits import small_text
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -42,7 +42,7 @@ def smoke(tmp_path_factory):
     return run, folder
 
 
-@pytest.mark.parametrize(("tracks", "size"), [(10, 8), (12, 8), (14, 16)])
+@pytest.mark.parametrize(("tracks", "size"), [(10, 8), slow(12, 8), slow(14, 16)])
 def test_a_small_table_is_trained_on_as_the_error_says(tmp_path, tracks, size):
     (tmp_path / "small.csv").write_text(small_text(tracks), encoding="utf-8")
     options = {"data": tmp_path / "small.csv", "workdir": tmp_path / "run", "retrain_epochs": 0}
@@ -127,6 +127,7 @@ def test_impossible_options_are_refused(tmp_path, monkeypatch, option, message):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_frame_of_ones_own(tmp_path):
     frame = sample_frame().sample(120, random_state=3).reset_index(drop=True)
     table = table_from_frame(frame, "my frame")
@@ -180,7 +181,7 @@ PROTOCOLS = {
 }
 
 
-@pytest.fixture(scope="module", params=PROTOCOLS)
+@pytest.fixture(scope="module", params=["holdout", slow("kfold")])
 def divided(request, tmp_path_factory):
     """A run of the command with another protocol: its name, folds, folder and process."""
     flags, num_folds = PROTOCOLS[request.param]
@@ -280,7 +281,7 @@ LAYERS = {
 }
 
 
-@pytest.fixture(scope="module", params=LAYERS)
+@pytest.fixture(scope="module", params=[slow(1), slow(2), slow(4)])
 def layered(request, tmp_path_factory):
     """A run with other layers, and two axes more: the number of layers, and the run."""
     axes = {
@@ -386,6 +387,7 @@ def test_help_does_not_wait_for_jax(tmp_path, module):
     assert not modules & {"jax", "flax", "optax", "pandas", "sklearn", "matplotlib"}
 
 
+@pytest.mark.slow
 def test_reports_comparisons_and_looks_work_without_jax(smoke, tmp_path):
     for name in ("one", "other"):
         shutil.copytree(smoke[1], tmp_path / name)
@@ -400,6 +402,7 @@ def test_reports_comparisons_and_looks_work_without_jax(smoke, tmp_path):
         assert not modules & {"jax", "flax", "optax"}
 
 
+@pytest.mark.slow
 def test_members_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
     """In results.csv, members.csv, TensorBoard, the report, best/ and the model."""
     axes = {"num_units1": [12], "activation": ["relu"], "patience": [0, 1, 2]}

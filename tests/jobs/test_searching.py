@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_sweep, make_table, this_process
+from conftest import make_sweep, make_table, slow, this_process
 
 import gtzan_jax
 from gtzan_jax.analysis.between_runs import compare
@@ -147,7 +147,7 @@ RANGES = {
 }
 
 
-@pytest.mark.parametrize("kind", ["random", "tpe"])
+@pytest.mark.parametrize("kind", ["random", slow("tpe")])
 def test_a_search_over_ranges_writes_a_run_with_a_report(tmp_path, kind):
     if kind == "tpe":
         pytest.importorskip("optuna")

@@ -105,6 +105,7 @@ def test_the_sample_is_named_everywhere(smoke):
     assert b"SYNTHETIC sample" in overview
 
 
+@pytest.mark.slow
 def test_a_falling_back_is_told_at_start_and_end(tmp_path):
     # No table in the folder or the cache, and a proxy that refuses: as without a network.
     (tmp_path / "cache").mkdir()
@@ -154,6 +155,7 @@ def test_the_retraining_goes_on_where_the_sweep_stopped(smoke):
         np.testing.assert_allclose(begun, swept[swept.seed == seed], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_another_config_can_be_retrained(smoke):
     run, _ = smoke
     flags = [f"--workdir={run}", "--rank=2", "--retrain_epochs=4", "--platform=cpu"]
@@ -169,6 +171,7 @@ def test_another_config_can_be_retrained(smoke):
     assert "gtzan_jax.retrain" in manifest.sessions[1].command
 
 
+@pytest.mark.slow
 def test_a_config_can_be_retrained_under_another_protocol(smoke):
     run, _ = smoke
     flags = [f"--workdir={run}", "--protocol=kfold", "--num_folds=3", "--retrain_seeds=2"]
@@ -190,6 +193,7 @@ def test_a_config_can_be_retrained_under_another_protocol(smoke):
     assert right[fold.test].mean() == pytest.approx(last.test_accuracy, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_genre_that_cannot_be_learnt_is_told_of(tmp_path):
     # Of a genre with two tracks, some split seeds put both into the test part.
     frame = sample_frame().groupby("label").head(20)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_cnn_sweep
+from conftest import make_cnn_sweep, slow
 from scipy import signal
 from test_mlp import products
 
@@ -63,7 +63,7 @@ def test_pooling_leaves_the_last_odd_row_and_column_out():
 # Padding, and what is drawn.
 
 
-@pytest.mark.parametrize("wide", [(3, 24, 32, 40), (7, 8, 16)])
+@pytest.mark.parametrize("wide", [slow((3, 24, 32, 40)), (7, 8, 16)])
 def test_a_wider_structure_begins_with_the_numbers_of_a_narrower_one(wide):
     narrow = (3, 8, 16)
     drawn, fewer = (FAMILY.draw_initial(KEY, s, SIZES) for s in (wide, narrow))
@@ -97,6 +97,7 @@ def test_the_host_draws_what_a_program_draws():
     jax.tree.map(np.testing.assert_array_equal, (drawn, noise), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structure", [(3, 16, 24, 32), (3, 8, 16, 32)])
 def test_padding_is_zero_and_exact(structure):
     sweep = make_cnn_sweep(filters=[8], blocks=[3])

@@ -119,6 +119,7 @@ def test_a_cluster_trains_to_the_bytes_of_local_processes(dask, tmp_path, short)
     assert tables(tmp_path / "run") == short
 
 
+@pytest.mark.slow
 def test_a_cluster_is_found_by_its_schedulers_file(dask, tmp_path, short):
     end(begin(tmp_path / "run", *SHORT, f"--scheduler={dask.file}"))
     assert tables(tmp_path / "run") == short
@@ -297,6 +298,7 @@ def results_of(pool):
         }
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_table_is_sent_each_fold_once(tmp_path, monkeypatch):
     sent, submit = [], cluster._Slot.submit
 
@@ -331,32 +333,34 @@ pool = Cluster(sys.argv[1])
 while len(pool.slots()) < 2:
     time.sleep(0.1)
 still, other = pool.slots().values()
-pid = still.submit(os.getpid).result(10.0)
+pid = still.submit(os.getpid).result(60.0)
 stop = f"lambda _: __import__('os').kill({pid}, __import__('signal').SIGSTOP)"
 never = still.submit(eval, f"type('Stops', (), {{'__reduce__': {stop}}})()")
 while ") T " not in pathlib.Path(f"/proc/{pid}/stat").read_text():
     time.sleep(0.1)
-print([other.submit(pow, 2, n).result(10.0) for n in range(9)], never.done())
+print([other.submit(pow, 2, n).result(60.0) for n in range(9)], never.done())
 begun = time.monotonic()
 pool.close()
-print(time.monotonic() - begun < 5.0)
+print(time.monotonic() - begun < 60.0)
 """
 
 
 def test_an_answer_that_is_not_fetched_holds_no_other_up(tmp_path):
     with loopback(tmp_path / "cluster", 2) as own:
         command = [sys.executable, "-c", ASKS, own.address]
-        asking = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+        wait_until(lambda: own.count() == 2)
+        asking = subprocess.run(command, capture_output=True, text=True, timeout=200, cwd=ROOT)
     assert asking.stderr == ""
     assert asking.stdout.splitlines() == [f"{[2**n for n in range(9)]} False", "True"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_others_have_stood_in_for_is_handed_nothing_until_it_answers(tmp_path):
     with loopback(tmp_path / "cluster", 2) as own:
         pool = Cluster(own.address)
         wait_until(lambda: len(pool.slots()) == 2)
         still, other = pool.slots()
-        pid = pool.slots()[still].submit(os.getpid).result(10.0)
+        pid = pool.slots()[still].submit(os.getpid).result(60.0)
         os.kill(pid, signal.SIGSTOP)
         assert pool.slots()[still].submit(pow, 2, 3).cancel()
         for _ in range(20):
@@ -364,7 +368,7 @@ def test_a_worker_that_others_have_stood_in_for_is_handed_nothing_until_it_answe
             time.sleep(0.1)
         os.kill(pid, signal.SIGCONT)
         wait_until(lambda: set(pool.slots()) == {still, other})
-        assert pool.slots()[still].submit(pow, 2, 3).result(10.0) == 8
+        assert pool.slots()[still].submit(pow, 2, 3).result(60.0) == 8
         pool.close()
 
 
@@ -444,6 +448,7 @@ class _Taster:
         return self._slot.submit(function, wanted, pickled, blobs)
 
 
+@pytest.mark.slow
 def test_a_chunk_that_kills_its_workers_ends_the_run_with_its_name(tmp_path):
     with loopback(tmp_path / "cluster", 4) as own:
         pool = Poisoned(own.address)
@@ -454,6 +459,7 @@ def test_a_chunk_that_kills_its_workers_ends_the_run_with_its_name(tmp_path):
         pool.close()
 
 
+@pytest.mark.slow
 def test_a_cluster_is_idle_after_ctrl_c(dask, tmp_path, short):
     command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
     wait_until(lambda: chunks(tmp_path / "run"))
@@ -481,6 +487,7 @@ def make_certificate(folder):
     return key, certificate
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("openssl"), reason="makes certificates")
 def test_a_cluster_with_tls_lets_in_who_has_its_certificate(tmp_path, short, monkeypatch):
     def have(key, certificate):

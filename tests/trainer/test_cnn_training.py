@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import make_arrays, make_cnn_sweep, make_fold
+from conftest import make_arrays, make_cnn_sweep, make_fold, slow
 from test_engine import assert_equal
 
 from gtzan_jax.metrics import METRICS
@@ -139,6 +139,7 @@ CONFIGS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.filterwarnings("ignore")  # Keras's own
 def test_equals_keras(axes):
@@ -212,8 +213,8 @@ def together(sweep):
     "options",
     [
         {"chunk_size": 1},
-        {"chunk_size": 3, "devices": jax.devices()[:1]},
-        {"mode": "shape"},
+        slow({"chunk_size": 3, "devices": jax.devices()[:1]}),
+        slow({"mode": "shape"}),
         {"mode": "padded"},
     ],
     ids=str,
@@ -257,6 +258,7 @@ def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
         np.testing.assert_array_equal(history, crews[0][member])
 
 
+@pytest.mark.slow
 def test_seeds_are_replicated_as_they_are_swept(sweep, together):
     config = sweep.configs[5]
     with Engine(sweep, FAMILY, SIZES) as engine:
@@ -266,6 +268,7 @@ def test_seeds_are_replicated_as_they_are_swept(sweep, together):
     assert {n: a.shape for n, a in replicas[0].params.items()} == FAMILY.shapes(config, 16, 4)
 
 
+@pytest.mark.slow
 def test_it_learns():
     sweep = make_cnn_sweep(epochs=20, optimizer=["adam"], learning_rate=[0.003])
     with Engine(sweep, FAMILY, sizes_of(TABLE, [WHOLE])) as engine:

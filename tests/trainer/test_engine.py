@@ -111,6 +111,7 @@ def test_numbers_do_not_depend_on_other_folds(sweep, together):
     assert_equal(run(sweep, members, [None, alone], sizes), together)
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_other_batch_sizes_and_learning_rates(sweep, together):
     axes = {"batch_size": [16, 32], "learning_rate": [0.001, 0.25], "optimizer": ["adam"]}
     other = make_sweep(epochs=3, batch_size=None, learning_rates=None, axes=axes)
@@ -199,6 +200,7 @@ def assert_near(history, expected, loss, songs):
     np.testing.assert_allclose(history[..., 1::2], expected[..., 1::2], rtol=0, atol=songs / 300)
 
 
+@pytest.mark.slow
 def test_a_real_member_has_the_same_numbers_alone_in_company_and_in_numpy(real_division):
     """220 steps, as the sweep's.
 

@@ -14,6 +14,8 @@ from test_member import FAMILY, FOLD, PADDED, SIZES, UNITS, known_draws, known_p
 from gtzan_jax.trainer.member import State, Static, hyperparameters, make_train
 from gtzan_jax.trainer.optimizers import optimizer
 
+pytestmark = pytest.mark.slow  # test_member.py has the assignment's own axes
+
 EPOCHS, WIDE = 2, (15, 11, 9)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy_mlp
 import pandas as pd
 import pytest
-from conftest import make_arrays, make_chunks, make_fold, make_sweep, make_table
+from conftest import make_arrays, make_chunks, make_fold, make_sweep, make_table, slow
 from keras_mlp import keras_history
 from scipy.special import log_softmax
 
@@ -110,7 +110,7 @@ def test_equals_keras(activation, name, loss):
     assert (expected[:, METRICS.index("validation_loss")] > 0).all()
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("depth", [slow(1), slow(2), 4])
 @pytest.mark.filterwarnings("ignore")  # Keras's own
 def test_equals_keras_at_other_depths_rates_and_batch_sizes_in_padded_arrays(depth):
     keras = pytest.importorskip("keras")
@@ -125,6 +125,7 @@ def test_equals_keras_at_other_depths_rates_and_batch_sizes_in_padded_arrays(dep
     np.testing.assert_allclose(history, expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Keras's own
 def test_an_engine_equals_keras():
     keras = pytest.importorskip("keras")

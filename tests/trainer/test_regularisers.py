@@ -190,6 +190,7 @@ def test_numbers_do_not_depend_on_company(together, config):
     np.testing.assert_allclose(got, together[config.id], rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_replicas_with_seeds_of_their_own_have_the_same_numbers():
     sweep, configs = all_parts(), TOGETHER[:2]
     expected = histories(sweep, configs, seed=8)

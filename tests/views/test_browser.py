@@ -225,6 +225,7 @@ def assert_soon(condition, seconds=60):
         time.sleep(0.25)
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_all_runs_and_all_tracks(browser, tmp_path):
     write_runs(tmp_path, SWEEP, HISTORY, list(SWEEP.places))
     points = np.random.default_rng(0).normal(size=(1000, 57))

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_sweep
+from conftest import make_sweep, slow
 from finished_runs import random_history
 from matplotlib.colors import to_hex
 from matplotlib.legend import Legend
@@ -173,7 +173,7 @@ def numbered(count):
     return make_sweep(axes=given | axes | {"activation": ["relu"], "optimizer": ["adam"]})
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 9, 10, 11])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, slow(9), slow(10), slow(11)])
 def test_figures_of_a_sweep_take_any_number_of_axes(count):
     sweep = numbered(count)
     results = results_table(sweep, random_history(sweep)).sort_values("config_id", key=ids(sweep))
@@ -255,6 +255,7 @@ def test_numbers_ascend_in_parallel_coordinates():
     assert abs(best - heights[f"{results['learning_rate'][0]:g}"]) < 0.5 / 3
 
 
+@pytest.mark.slow
 def test_many_values_are_labelled_as_far_as_there_is_room():
     sweep = make_sweep(axes={"num_units1": list(range(1, 101))})
     results = results_table(sweep, random_history(sweep))
@@ -421,7 +422,7 @@ def test_features_have_units(feature, expected):
 
 
 @pytest.mark.parametrize(
-    "genres", [["$a$_{", "_b"], [f"a long genre's name {i}" for i in range(30)]]
+    "genres", [["$a$_{", "_b"], slow([f"a long genre's name {i}" for i in range(30)])]
 )
 def test_figures_bear_other_genres_and_constant_features(genres):
     y = np.arange(60, dtype=np.int32) % len(genres)
