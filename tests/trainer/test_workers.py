@@ -509,6 +509,18 @@ def test_workers_that_are_lost_at_any_task_cost_no_more_than_time():
     assert set(pool.strikes_of.values()) == {4}
 
 
+def test_what_a_worker_was_at_is_counted_and_what_waited_behind_it_is_not():
+    items = [_Item(number, "program", work.Task("", ""), "") for number in range(4)]
+    running = {Future(): _Handed(slot, i, 0.0) for i, slot in zip(items, "aaba", strict=True)}
+    running[Future()] = _Handed("b", items[3], 0.0)  # another does it, too
+    waiting = _Waiting([])
+    with crew_of(pool=Scripted([])) as crew:
+        crew._lose("a", WorkerLostError("left"), waiting, running)
+    assert [item.strikes for item in items] == [1, 0, 0, 0]
+    assert [handed.item for handed in running.values()] == items[2:]
+    assert [waiting.take("b", {"b": set()}) for _ in range(len(waiting))] == items[:2]
+
+
 @pytest.mark.parametrize(("others", "strikes"), [(0, 3), (4, 10)])
 def test_who_waits_behind_a_chunk_that_costs_workers_is_not_taken_for_it(others, strikes):
     pool = Mortal(lambda task: math.inf if is_poison(task) else others)
