@@ -5,8 +5,8 @@ patterns of drums, bass and chords in a bar of sixteen steps, harmony, and how n
 sound. A song draws its own key, tempo, loudness of parts, slips in the patterns, and noise.
 
 It is meant to be hard in the way of real sound. Each song is filtered by a curve of its own, as
-recordings are, so that how loud a band is on average says little of the genre, and rhythm and the
-shapes of notes say more. And a song takes its rhythm, its harmony or its timbre from another genre
+recordings are, so that how loud a band is on average says less of the genre than rhythm and the
+shapes of notes do. And a song takes its rhythm, its harmony or its timbre from another genre
 now and then, so that genres overlap and nothing tells all songs apart. Figures from it show that a
 program works, and say nothing about music.
 """

@@ -322,7 +322,7 @@ class Crew(Trainer):
         """
         if not isinstance(error, WorkerLostError):
             raise error
-        gone = [future for future, handed in running.items() if handed.slot == slot]
+        gone = [f for f, handed in running.items() if handed.slot == slot and not _answered(f)]
         items = [running.pop(future).item for future in gone]
         for future in gone:
             future.cancel()
@@ -345,6 +345,10 @@ class Crew(Trainer):
         self.peak_rss_bytes = sum(self._peaks.values())
         if isinstance(item.program, int):
             self._ready.add(item.program)
+
+
+def _answered(future: "Future[Answer]") -> bool:
+    return future.done() and future.exception() is None
 
 
 def _put_back(items: Iterable[_Item], waiting: "_Waiting", running: _Running) -> None:

@@ -510,15 +510,16 @@ def test_workers_that_are_lost_at_any_task_cost_no_more_than_time():
 
 
 def test_what_a_worker_was_at_is_counted_and_what_waited_behind_it_is_not():
-    items = [_Item(number, "program", work.Task("", ""), "") for number in range(4)]
-    running = {Future(): _Handed(slot, i, 0.0) for i, slot in zip(items, "aaba", strict=True)}
-    running[Future()] = _Handed("b", items[3], 0.0)  # another does it, too
+    items = [_Item(number, "program", work.Task("", ""), "") for number in range(5)]
+    running = {Future(): _Handed(slot, i, 0.0) for i, slot in zip(items, "aaaba", strict=True)}
+    running[Future()] = _Handed("b", items[4], 0.0)  # another does it, too
+    next(iter(running)).set_result(work.Answer())  # which nobody has looked at yet
     waiting = _Waiting([])
     with crew_of(pool=Scripted([])) as crew:
         crew._lose("a", WorkerLostError("left"), waiting, running)
-    assert [item.strikes for item in items] == [1, 0, 0, 0]
-    assert [handed.item for handed in running.values()] == items[2:]
-    assert [waiting.take("b", {"b": set()}) for _ in range(len(waiting))] == items[:2]
+    assert [item.strikes for item in items] == [0, 1, 0, 0, 0]
+    assert [handed.item.number for handed in running.values()] == [0, 3, 4]
+    assert [waiting.take("b", {"b": set()}) for _ in range(len(waiting))] == items[1:3]
 
 
 @pytest.mark.parametrize(("others", "strikes"), [(0, 3), (4, 10)])
