@@ -51,8 +51,8 @@ FAILURES = {
     "test_a_cluster_does_as_well_for_long": (
         "nothing, the run that the rest disturb", "the same bytes"),
     "test_workers_that_are_killed_at_ten_moments_change_nothing": (
-        "SIGKILL to a worker ten times; another joins each time",
-        "what it was at, two chunks at most, others do again"),
+        "SIGKILL to a worker ten times, some chunks apart; another joins each time",
+        "what it had in hand, two chunks at most, others do again"),
     "test_where_all_workers_are_killed_a_run_waits_for_others": (
         "SIGKILL to all four workers; others join six seconds later",
         "the command says that it waits, and goes on"),

@@ -233,7 +233,7 @@ def main() -> None:
     runs = [read_finished(path) for path in sys.argv[1:]]
     if len({str(run.sweep.axes) for run in runs}) != 1:
         sys.exit("give runs of the same axes and values, one a protocol")
-    for name, text in blocks(runs):
+    for name, text in list(blocks(runs)):  # nothing is written where one fails
         fill(PAGE, name, text)
 
 

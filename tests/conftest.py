@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # Before anything imports Keras: the reference arithmetic runs on JAX, without TensorFlow.
 os.environ["KERAS_BACKEND"] = "jax"
@@ -12,7 +12,6 @@ os.environ["KERAS_BACKEND"] = "jax"
 import jax
 import numpy as np
 import pytest
-from _pytest.mark import ParameterSet
 
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.config import Member
@@ -47,7 +46,7 @@ def pytest_configure() -> None:
         )
 
 
-def slow(*values: object) -> ParameterSet:
+def slow(*values: object) -> Any:
     """Returns a case of a parametrised test that only ``-m slow`` runs; others like it stay."""
     return pytest.param(*values, marks=pytest.mark.slow)
 

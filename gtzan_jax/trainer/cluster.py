@@ -87,7 +87,7 @@ class _Slot(Executor):
                 future.set_exception(error)
 
     def _forget(self, future: "Future[Any]") -> None:
-        self.is_silent |= future.cancelled() or isinstance(future.exception(), WorkerLostError)
+        self.is_silent |= future.cancelled() or _tells_of_a_loss(future.exception())
         with self._lock:
             self._asked.pop(future).release()
 
@@ -118,6 +118,12 @@ async def _fetched(asked: Any) -> Any:
     if told["status"] != "OK":
         raise WorkerLostError("was lost")  # between its answer and our question
     return told["data"][asked.key]
+
+
+def _tells_of_a_loss(error: BaseException | None) -> bool:
+    from distributed import KilledWorker
+
+    return isinstance(error, WorkerLostError | KilledWorker | CancelledError)
 
 
 class _Joining(NamedTuple):
@@ -183,27 +189,27 @@ class Cluster:
 
     def explained(self, error: BaseException) -> Exception:
         """Returns what an error of Dask's means to the person who reads it."""
-        from distributed import KilledWorker
-
         if self._client.status != "running":
             return self._gone()
-        if isinstance(error, KilledWorker | CancelledError):
-            return WorkerLostError("was lost")
         if isinstance(error, InputError | RunError):
             return error
+        if _tells_of_a_loss(error):
+            return WorkerLostError("was lost")
         return RunError(f"a worker of {self._scheduler} failed: {type(error).__name__}: {error}")
 
     def stop(self) -> None:
         """Takes back what is under way."""
-        for slot in self._slots.values():
-            slot.lose(WorkerLostError("was taken its task from"))
+        self._lose_all(WorkerLostError("was taken its task from"))
 
     def close(self) -> None:
         """Leaves the cluster, as the end of this process does."""
-        for slot in (*self._slots.values(), *(joining.slot for joining in self._joining.values())):
-            slot.lose(WorkerLostError("was left"))
+        self._lose_all(WorkerLostError("was left"))
         if self._client.status == "running":  # else it would look for its scheduler, loudly
             self._client.close()
+
+    def _lose_all(self, error: WorkerLostError) -> None:
+        for slot in (*self._slots.values(), *(joining.slot for joining in self._joining.values())):
+            slot.lose(error)
 
     def _look(self) -> None:
         """Looks for who has left, and for who has come and can work for this process."""

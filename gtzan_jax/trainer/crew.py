@@ -81,7 +81,7 @@ class _Item:
     task: Task
     name: str  # for messages
     blobs: tuple[str, ...] = ()  # digests that a worker has said it lacks
-    strikes: int = 0  # workers that were lost while they were at it
+    strikes: int = 0  # workers that were lost with it
 
 
 class _Handed(NamedTuple):
@@ -124,7 +124,8 @@ class Crew(Trainer):
         self._folds: dict[int, tuple[FoldArrays, str]] = {}  # with its digest, by identity
         self._compiled: defaultdict[str, set[Hashable]] = defaultdict(set)  # by worker
         self._ready: set[int] = set()  # buckets that some worker has trained
-        self._lost = 0  # workers
+        self._lost = self._lost_in_a_row = 0  # workers, and those since the last answer
+        self._most_slots = 0
         self._peaks: dict[str, int] = {}
         self._longest_s = 0.0  # that a task has taken, with its wait behind another
         plain = dataclasses.replace(sweep)  # without what it has worked out meanwhile
@@ -254,7 +255,7 @@ class Crew(Trainer):
                 if not running:
                     time.sleep(_LOOK_S)
                 done, _ = wait(running, _LOOK_S, FIRST_COMPLETED)
-                for future in done:
+                for future in [future for future in running if future in done]:
                     if future not in running:  # the slower of two, or its worker is lost
                         continue
                     handed = running[future]
@@ -282,14 +283,18 @@ class Crew(Trainer):
 
     def _hand_out(self, waiting: "_Waiting", running: _Running) -> None:
         slots = self._pool.slots()
-        busy = Counter(handed.slot for handed in running.values())
+        self._most_slots = max(self._most_slots, len(slots))
+        busy: Counter[str] = Counter()
+        for handed in running.values():
+            busy[handed.slot] += self._pool.depth if handed.item.strikes else 1
         for depth in range(self._pool.depth):  # one to each before anyone gets a second
             for slot, executor in slots.items():
-                # The last are for whoever has nothing to do.
-                if waiting and busy[slot] <= depth and (not depth or len(waiting) > len(slots)):
+                # The last are for whoever has nothing to do, as suspects are.
+                more = len(waiting) > len(slots) and not waiting.suspects
+                if waiting and busy[slot] <= depth and (not depth or more):
                     item = waiting.take(slot, self._compiled)
                     self._hand(running, item, slot, executor)
-                    busy[slot] += 1
+                    busy[slot] += self._pool.depth if item.strikes else 1
         idle = iter(slots.keys() - busy.keys())
         while (late := self._late(running)) and (name := next(idle, None)):
             self._hand(running, late, name, slots[name])
@@ -313,12 +318,17 @@ class Crew(Trainer):
         return next(late, None) if self._longest_s else None
 
     def _lose(self, slot: str, error: Exception, waiting: "_Waiting", running: _Running) -> None:
-        """Puts back what a worker had in hand that was lost; of that it was at the first.
+        """Puts back what a worker had in hand that was lost.
+
+        Which of it the worker was at cannot be known: an answer may be lost with whoever gave it.
+        From then on each of it is handed out alone, so that it costs others for no fault of its own
+        but once.
 
         Raises:
           Exception: the error, where it is none of a worker that others can stand in for.
-          RunError: what it was at has cost too many workers. Where workers are lost at other tasks,
-            too, as where machines are taken back, that is no sign of anything, up to a limit.
+          RunError: a task has cost too many workers, or workers are lost and nothing gets done.
+            Where most are lost at other tasks, as where machines are taken back, three are no sign
+            of anything.
         """
         if not isinstance(error, WorkerLostError):
             raise error
@@ -326,14 +336,20 @@ class Crew(Trainer):
         items = [running.pop(future).item for future in gone]
         for future in gone:
             future.cancel()
-        first = items[0]
-        first.strikes += 1
         self._lost += 1
-        most = first.strikes > self._lost / 2
-        if first.strikes >= (_STRIKES if most else self._pool.strikes):
+        self._lost_in_a_row += 1
+        for item in items:
+            item.strikes += 1
+            most = item.strikes > self._lost / 2
+            if item.strikes >= (_STRIKES if most else self._pool.strikes):
+                raise RunError(
+                    f"{item.name} has cost {item.strikes} workers, the last {error}; what is "
+                    "finished is kept"
+                )
+        if self._lost_in_a_row >= self._pool.strikes + self._most_slots:
             raise RunError(
-                f"{first.name} has cost {first.strikes} workers, the last {error}; what is "
-                "finished is kept"
+                f"{self._lost_in_a_row} workers were lost and nothing got done meanwhile, the last "
+                f"{error}, with {items[0].name}; what is finished is kept"
             )
         _put_back(items, waiting, running)
 
@@ -343,6 +359,7 @@ class Crew(Trainer):
         self._longest_s = max(self._longest_s, time.monotonic() - since)
         self._peaks[slot] = max(self._peaks.get(slot, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())
+        self._lost_in_a_row = 0
         if isinstance(item.program, int):
             self._ready.add(item.program)
 
@@ -359,19 +376,23 @@ def _put_back(items: Iterable[_Item], waiting: "_Waiting", running: _Running) ->
 
 
 class _Waiting:
-    """Tasks that wait, by the program that they need."""
+    """Tasks that wait, by the program that they need; those that were lost with a worker first."""
 
     def __init__(self, items: Iterable[_Item]) -> None:
         self._items: dict[Hashable, deque[_Item]] = {}
+        self.suspects: deque[_Item] = deque()
         for item in items:
             self._items.setdefault(item.program, deque()).append(item)
 
     def __len__(self) -> int:
-        return sum(map(len, self._items.values()))
+        return len(self.suspects) + sum(map(len, self._items.values()))
 
     def put_back(self, item: _Item) -> None:
-        """Takes an item in again, as the next of its program."""
-        self._items.setdefault(item.program, deque()).appendleft(item)
+        """Takes an item in again, as the next, or as the next of its program."""
+        if item.strikes:
+            self.suspects.appendleft(item)
+        else:
+            self._items.setdefault(item.program, deque()).appendleft(item)
 
     def take(self, slot: str, compiled: Mapping[str, set[Hashable]]) -> _Item:
         """Returns the next item for a worker.
@@ -379,6 +400,8 @@ class _Waiting:
         Of the programs that it has the first, so that it draws the numbers of a seed but once; else
         of the one with the most items to each worker that has it.
         """
+        if self.suspects:
+            return self.suspects.popleft()
         own = [program for program in self._items if program in compiled[slot]]
         if own:
             program = min(own, key=lambda p: self._items[p][0].number)

@@ -281,7 +281,7 @@ LAYERS = {
 }
 
 
-@pytest.fixture(scope="module", params=[slow(1), slow(2), slow(4)])
+@pytest.fixture(scope="module", params=[slow(1), slow(2), 4])
 def layered(request, tmp_path_factory):
     """A run with other layers, and two axes more: the number of layers, and the run."""
     axes = {

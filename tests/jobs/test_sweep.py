@@ -155,7 +155,6 @@ def test_the_retraining_goes_on_where_the_sweep_stopped(smoke):
         np.testing.assert_allclose(begun, swept[swept.seed == seed], rtol=1e-4)
 
 
-@pytest.mark.slow
 def test_another_config_can_be_retrained(smoke):
     run, _ = smoke
     flags = [f"--workdir={run}", "--rank=2", "--retrain_epochs=4", "--platform=cpu"]

@@ -139,12 +139,11 @@ CONFIGS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("axes", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize("name", [n if n == "augmented" else slow(n) for n in CONFIGS])
 @pytest.mark.filterwarnings("ignore")  # Keras's own
-def test_equals_keras(axes):
+def test_equals_keras(name):
     keras = pytest.importorskip("keras")
-    sweep, fold = make_cnn_sweep(**axes), FOLDS[1]
+    sweep, fold = make_cnn_sweep(**CONFIGS[name]), FOLDS[1]
     [config] = sweep.configs
     structure, seed, zero = FAMILY.structure(config), np.uint32(3), np.uint32(0)
     order = draws.draw_order(fold.row, fold.train_weight, EPOCHS, seed, zero)

@@ -7,14 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from all_parts import CONFIGS, all_parts
+from conftest import slow
 from keras_mlp import keras_history
 from scipy import stats
 from test_member import FAMILY, FOLD, PADDED, SIZES, UNITS, known_draws, known_params
 
 from gtzan_jax.trainer.member import State, Static, hyperparameters, make_train
 from gtzan_jax.trainer.optimizers import optimizer
-
-pytestmark = pytest.mark.slow  # test_member.py has the assignment's own axes
 
 EPOCHS, WIDE = 2, (15, 11, 9)
 
@@ -60,7 +59,7 @@ PADDING = [list(CONFIGS)[-1], "mixup0.4"]  # all at once, and what looks at othe
 
 @pytest.mark.parametrize(
     ("name", "fold"),
-    [*((name, FOLD) for name in CONFIGS), *((name, PADDED) for name in PADDING)],
+    [*(slow(name, FOLD) for name in CONFIGS), *((name, PADDED) for name in PADDING)],
     ids=[*CONFIGS, *(f"{name}-padded" for name in PADDING)],
 )
 @pytest.mark.filterwarnings("ignore")  # Keras's own
