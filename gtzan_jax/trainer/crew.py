@@ -126,6 +126,8 @@ class Crew(Trainer):
         self._ready: set[int] = set()  # buckets that some worker has trained
         self._lost = self._lost_in_a_row = 0  # workers, and those since the last answer
         self._most_slots = 0
+        self._earlier = self._present = frozenset[str]()  # workers at the last two looks
+        self._survivors = frozenset[str]()  # of the last loss
         self._peaks: dict[str, int] = {}
         self._longest_s = 0.0  # that a task has taken, with its wait behind another
         plain = dataclasses.replace(sweep)  # without what it has worked out meanwhile
@@ -283,16 +285,20 @@ class Crew(Trainer):
 
     def _hand_out(self, waiting: "_Waiting", running: _Running) -> None:
         slots = self._pool.slots()
+        self._earlier, self._present = self._present, frozenset(slots)
         self._most_slots = max(self._most_slots, len(slots))
         busy: Counter[str] = Counter()
         for handed in running.values():
             busy[handed.slot] += self._pool.depth if handed.item.strikes else 1
+        # Who joins after a loss may be of the machine that was to blame, and end at anything.
+        trusted = slots.keys() & self._survivors or slots.keys()
         for depth in range(self._pool.depth):  # one to each before anyone gets a second
             for slot, executor in slots.items():
-                # The last are for whoever has nothing to do, as suspects are.
+                # The last are for whoever has nothing to do; suspects, too, and they go first.
                 more = len(waiting) > len(slots) and not waiting.suspects
-                if waiting and busy[slot] <= depth and (not depth or more):
-                    item = waiting.take(slot, self._compiled)
+                if busy[slot] > depth or (depth and not more):
+                    continue
+                if item := waiting.take(slot, self._compiled, slot in trusted):
                     self._hand(running, item, slot, executor)
                     busy[slot] += self._pool.depth if item.strikes else 1
         idle = iter(slots.keys() - busy.keys())
@@ -338,6 +344,7 @@ class Crew(Trainer):
             future.cancel()
         self._lost += 1
         self._lost_in_a_row += 1
+        self._survivors = self._earlier - {slot}
         for item in items:
             item.strikes += 1
             most = item.strikes > self._lost / 2
@@ -346,10 +353,11 @@ class Crew(Trainer):
                     f"{item.name} has cost {item.strikes} workers, the last {error}; what is "
                     "finished is kept"
                 )
+        worst = max(items, key=lambda item: item.strikes)
         if self._lost_in_a_row >= self._pool.strikes + self._most_slots:
             raise RunError(
                 f"{self._lost_in_a_row} workers were lost and nothing got done meanwhile, the last "
-                f"{error}, with {items[0].name}; what is finished is kept"
+                f"{error}, with {worst.name}; what is finished is kept"
             )
         _put_back(items, waiting, running)
 
@@ -394,14 +402,18 @@ class _Waiting:
         else:
             self._items.setdefault(item.program, deque()).appendleft(item)
 
-    def take(self, slot: str, compiled: Mapping[str, set[Hashable]]) -> _Item:
-        """Returns the next item for a worker.
+    def take(
+        self, slot: str, compiled: Mapping[str, set[Hashable]], suspects: bool = True
+    ) -> _Item | None:
+        """Returns the next item for a worker: a suspect, if it may have one, of whatever program.
 
-        Of the programs that it has the first, so that it draws the numbers of a seed but once; else
-        of the one with the most items to each worker that has it.
+        Else of the programs that it has the first, so that it draws the numbers of a seed but once;
+        else of the one with the most items to each worker that has it.
         """
-        if self.suspects:
+        if suspects and self.suspects:
             return self.suspects.popleft()
+        if not self._items:
+            return None
         own = [program for program in self._items if program in compiled[slot]]
         if own:
             program = min(own, key=lambda p: self._items[p][0].number)

@@ -15,6 +15,7 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from concurrent.futures import Future
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -460,13 +461,15 @@ class Mortal:
     Args:
       costs: how many workers a task costs before it is done. A worker is lost with all that it has
         in hand, an answer that it has given before included.
+      bad: whether a machine is bad: its worker is lost at whatever it does, and joins again.
     """
 
     depth, patience_s, strikes = 2, math.inf, 10
     host, place, devices = Processes.host, "mortal", ()
 
-    def __init__(self, costs):
+    def __init__(self, costs, bad=False):
         self._costs, self._desk = costs, work._Desk()
+        self._bad = {0} if bad else set()
         self._names = itertools.count()
         self._slots = {next(self._names): _Mortal() for _ in range(4)}
         self.lost_at = Counter()
@@ -474,7 +477,10 @@ class Mortal:
     def slots(self):
         for name, slot in [pair for pair in self._slots.items() if pair[1]]:
             futures, tasks, blobs = zip(*slot, strict=True)
-            ends = next((t for t in tasks if self.lost_at[t.pieces] < self._costs(t)), None)
+            ends = next(
+                (t for t in tasks if name in self._bad or self.lost_at[t.pieces] < self._costs(t)),
+                None,
+            )
             if ends is None:
                 slot.pop(0)
                 futures[0].set_result(self._desk.work(tasks[0], blobs[0]))
@@ -483,7 +489,9 @@ class Mortal:
                 for future in futures:
                     future.set_exception(WorkerLostError("left"))
                 del self._slots[name]
-                self._slots[next(self._names)] = _Mortal()
+                joined = next(self._names)
+                self._slots[joined] = _Mortal()
+                self._bad |= {joined} if name in self._bad else set()
         return self._slots
 
     def explained(self, error):
@@ -505,9 +513,8 @@ def is_poison(task):
 
 
 def by_chance(task, salt=0):
-    """Draws how many workers are lost at a task, each with one chance in two."""
-    dice = random.Random(f"{salt} {task.pieces}")
-    return next(count for count in itertools.count() if dice.random() < 0.5)
+    """Draws how many workers are lost at a task."""
+    return random.Random(f"{salt} {task.pieces}").choices([0, 1, 2], [2, 1, 1])[0]
 
 
 @pytest.mark.parametrize("salt", range(3))
@@ -515,7 +522,14 @@ def test_workers_that_are_lost_by_chance_cost_no_more_than_time(salt):
     pool = Mortal(lambda task: by_chance(task, salt))
     with crew_of(pool=pool) as crew, crew_of(pool=Mortal(lambda _: 0)) as healthy:
         assert results_of(crew) == results_of(healthy)
-    assert max(pool.lost_at.values()) >= 3  # which three would have ended
+    assert pool.lost_at.total() >= 6
+
+
+def test_a_machine_that_ends_its_workers_is_not_taken_for_a_chunk():
+    pool = Mortal(lambda _: 0, bad=True)
+    with crew_of(pool=pool) as crew, crew_of(pool=Mortal(lambda _: 0)) as healthy:
+        assert results_of(crew) == results_of(healthy)
+    assert pool.lost_at.total() >= 3
 
 
 @pytest.mark.parametrize(("others", "most"), [(lambda _: 0, 3), (by_chance, 10)])
@@ -528,6 +542,19 @@ def test_a_chunk_that_costs_workers_is_found_among_others(others, most):
     assert MEMBERS[5] in _members(pieces[0])
     name = f"{len(pieces[0].config_ids)} members of fold 0, seed {MEMBERS[5].seed}"
     assert re.match(rf"Chunk\({name}.* has cost {lost} workers, the last left", str(raised.value))
+
+
+def test_where_most_are_lost_with_others_a_chunk_may_cost_ten():
+    item = _Item(0, "program", work.Task("", ""), "it")
+    with crew_of(pool=Mortal(None)) as crew:
+        for count in range(1, 11):
+            crew._lost, crew._lost_in_a_row = 2 * count, 0
+            assert item.strikes == count - 1
+            ending = pytest.raises(RunError, match=r"^it has cost 10 ")
+            with ending if count == 10 else nullcontext():
+                crew._lose("a", WorkerLostError("left"), _Waiting([]), {
+                    Future(): _Handed("a", item, 0.0)
+                })  # fmt: skip
 
 
 def test_where_all_chunks_cost_workers_a_run_ends_soon():
@@ -549,14 +576,15 @@ def test_what_a_lost_worker_had_in_hand_comes_next_and_alone():
         crew._lose("a", WorkerLostError("left"), waiting, running)
         assert [item.strikes for item in items] == [0, 1, 1, 0, 1, 0, 0, 0]
         assert [handed.item.number for handed in running.values()] == [0, 3, 4]
-        pool._slots = {"b": _Mortal(), "c": _Mortal()}
+        crew._survivors = {"b", "c"}
+        pool._slots = {"a new one": _Mortal(), "b": _Mortal(), "c": _Mortal()}
         pool.slots = lambda: pool._slots
         crew._hand_out(waiting, running)
         handed = [(h.slot, h.item.number) for h in running.values()][3:]
-        assert handed == [("c", 1)]  # the other waits until somebody has nothing to do
-        running = {f: h for f, h in running.items() if h.slot == "c"}
+        assert handed == [("a new one", 5), ("c", 1)]  # who joins after a loss gets no suspect
+        running = {f: h for f, h in running.items() if h.slot != "b"}
         crew._hand_out(waiting, running)
-        assert [(h.slot, h.item.number) for h in running.values()][1:] == [("b", 2)]
+        assert [(h.slot, h.item.number) for h in running.values()][3:] == [("b", 2)]
 
 
 def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
