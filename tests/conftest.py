@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 # Before anything imports Keras: the reference arithmetic runs on JAX, without TensorFlow.
 os.environ["KERAS_BACKEND"] = "jax"
+# Before anything imports NumPy: there is a process a core, whose threads would wait for each other.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import jax
 import numpy as np

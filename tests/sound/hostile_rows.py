@@ -22,4 +22,4 @@ def rows_of(path):
         raise KeyError("of a decoder")
     if path.stem == "missing":
         raise InputError("librosa is missing")
-    return [[1.0, float(os.getpid()), float(os.environ["OMP_NUM_THREADS"])]]
+    return [[1.0, float(os.getpid()), float(os.environ["MKL_NUM_THREADS"])]]
