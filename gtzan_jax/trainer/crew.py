@@ -7,29 +7,28 @@ tasks, which others do again, to the same bytes.
 
 import dataclasses
 import hashlib
-import itertools
 import pickle
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from gtzan_jax import process
-from gtzan_jax.errors import RunError, WorkerLostError
+from gtzan_jax.errors import WorkerLostError
 from gtzan_jax.models.layout import Layout
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import work
 from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained, waves
+from gtzan_jax.trainer.losses import Losses
 from gtzan_jax.trainer.trainer import Trainer
+from gtzan_jax.trainer.waiting import Item, Waiting
 from gtzan_jax.trainer.work import Answer, Host, Piece, Spec, Task
 
-_STRIKES = 3  # workers that a task costs before it is taken for the cause
 _LOOK_S = 1.0  # after which new workers are looked for
 
 
@@ -72,23 +71,11 @@ class Pool(Protocol):
         ...
 
 
-@dataclass
-class _Item:
-    """A task on its way."""
-
-    number: int
-    program: Hashable  # what must be compiled for it
-    task: Task
-    name: str  # for messages
-    blobs: tuple[str, ...] = ()  # digests that a worker has said it lacks
-    strikes: int = 0  # workers that were lost with it
-
-
 class _Handed(NamedTuple):
     """A task that a worker is at, or has waiting."""
 
     slot: str
-    item: _Item
+    item: Item
     since: float  # when it was handed out
 
 
@@ -124,10 +111,7 @@ class Crew(Trainer):
         self._folds: dict[int, tuple[FoldArrays, str]] = {}  # with its digest, by identity
         self._compiled: defaultdict[str, set[Hashable]] = defaultdict(set)  # by worker
         self._ready: set[int] = set()  # buckets that some worker has trained
-        self._lost = self._lost_in_a_row = 0  # workers, and those since the last answer
-        self._most_slots = 0
-        self._earlier = self._present = frozenset[str]()  # workers at the last two looks
-        self._survivors = frozenset[str]()  # of the last loss
+        self._losses = Losses(pool.strikes)
         self._peaks: dict[str, int] = {}
         self._longest_s = 0.0  # that a task has taken, with its wait behind another
         plain = dataclasses.replace(sweep)  # without what it has worked out meanwhile
@@ -174,7 +158,7 @@ class Crew(Trainer):
         self, wanted: Sequence[Replicas], folds: Sequence[FoldArrays]
     ) -> Iterator[list[Replica]]:
         """Trains several seeds of configs, see :meth:`Trainer.replicate`."""
-        items: list[_Item] = []
+        items: list[Item] = []
         parts: list[list[int]] = []  # numbers of the tasks that each of the wanted is cut into
         for each in wanted:
             bucket = self.bucket_of[each.config_id]
@@ -191,7 +175,7 @@ class Crew(Trainer):
                 )
                 program = ("replicas", self.buckets.index(bucket), size)
                 name = f"the retraining of {self.config(each.config_id).name}"
-                items.append(_Item(number, program, task, name))
+                items.append(Item(number, program, task, name))
         done: dict[int, tuple[Replica, ...]] = {}
         answers = self._answers(items)
         for numbers in parts:
@@ -208,7 +192,7 @@ class Crew(Trainer):
         states: Mapping[Member, Any],
         keep_states: bool,
         size: int,
-    ) -> _Item:
+    ) -> Item:
         first = group[0]
         bucket = self.buckets.index(first.bucket)
         pieces = tuple(
@@ -225,7 +209,7 @@ class Crew(Trainer):
             states={member: states[member] for member in given},
             keep_states=keep_states,
         )
-        return _Item(number, bucket, task, repr(first))
+        return Item(number, bucket, task, repr(first))
 
     def _unplanned(self, ids: Iterable[str]) -> tuple[Config, ...]:
         """Returns the configs that were admitted after the workers' plan was made."""
@@ -243,13 +227,13 @@ class Crew(Trainer):
         self._blobs[digest] = blob
         return digest
 
-    def _answers(self, items: Sequence[_Item]) -> Iterator[tuple[int, Answer]]:
+    def _answers(self, items: Sequence[Item]) -> Iterator[tuple[int, Answer]]:
         """Has tasks done; yields their numbers and answers as they come.
 
         Raises:
           RunError: a task has cost too many workers, or there are none any more.
         """
-        waiting, left = _Waiting(items), {item.number for item in items}
+        waiting, left = Waiting(items), {item.number for item in items}
         running: _Running = {}
         try:
             while left:
@@ -283,15 +267,13 @@ class Crew(Trainer):
                     future.cancel()
                 self._pool.stop()
 
-    def _hand_out(self, waiting: "_Waiting", running: _Running) -> None:
+    def _hand_out(self, waiting: Waiting, running: _Running) -> None:
         slots = self._pool.slots()
-        self._earlier, self._present = self._present, frozenset(slots)
-        self._most_slots = max(self._most_slots, len(slots))
+        self._losses.look(slots)
         busy: Counter[str] = Counter()
         for handed in running.values():
             busy[handed.slot] += self._pool.depth if handed.item.strikes else 1
-        # Who joins after a loss may be of the machine that was to blame, and end at anything.
-        trusted = slots.keys() & self._survivors or slots.keys()
+        trusted = self._losses.trusted
         for depth in range(self._pool.depth):  # one to each before anyone gets a second
             for slot, executor in slots.items():
                 # The last are for whoever has nothing to do; suspects, too, and they go first.
@@ -305,14 +287,14 @@ class Crew(Trainer):
         while (late := self._late(running)) and (name := next(idle, None)):
             self._hand(running, late, name, slots[name])
 
-    def _hand(self, running: _Running, item: _Item, slot: str, executor: Executor) -> None:
+    def _hand(self, running: _Running, item: Item, slot: str, executor: Executor) -> None:
         self._compiled[slot].add(item.program)
         blobs = {digest: self._blobs[digest] for digest in item.blobs}
         pickled = pickle.dumps(item.task, pickle.HIGHEST_PROTOCOL)
         future = executor.submit(work.work, process.computing(), pickled, blobs)
         running[future] = _Handed(slot, item, time.monotonic())
 
-    def _late(self, running: _Running) -> _Item | None:
+    def _late(self, running: _Running) -> Item | None:
         """Returns what has been waited for much longer than any task has taken so far.
 
         Once more if need be, and each time for longer: whoever was handed it may stand still, too.
@@ -323,7 +305,7 @@ class Crew(Trainer):
         late = (h.item for h in last.values() if now - h.since > patience * times[h.item.number])
         return next(late, None) if self._longest_s else None
 
-    def _lose(self, slot: str, error: Exception, waiting: "_Waiting", running: _Running) -> None:
+    def _lose(self, slot: str, error: Exception, waiting: Waiting, running: _Running) -> None:
         """Puts back what a worker had in hand that was lost.
 
         Which of it the worker was at cannot be known: an answer may be lost with whoever gave it.
@@ -332,9 +314,7 @@ class Crew(Trainer):
 
         Raises:
           Exception: the error, where it is none of a worker that others can stand in for.
-          RunError: a task has cost too many workers, or workers are lost and nothing gets done.
-            Where most are lost at other tasks, as where machines are taken back, three are no sign
-            of anything.
+          RunError: there is no going on, see :meth:`Losses.charge`.
         """
         if not isinstance(error, WorkerLostError):
             raise error
@@ -342,23 +322,7 @@ class Crew(Trainer):
         items = [running.pop(future).item for future in gone]
         for future in gone:
             future.cancel()
-        self._lost += 1
-        self._lost_in_a_row += 1
-        self._survivors = self._earlier - {slot}
-        for item in items:
-            item.strikes += 1
-            most = item.strikes > self._lost / 2
-            if item.strikes >= (_STRIKES if most else self._pool.strikes):
-                raise RunError(
-                    f"{item.name} has cost {item.strikes} workers, the last {error}; what is "
-                    "finished is kept"
-                )
-        worst = max(items, key=lambda item: item.strikes)
-        if self._lost_in_a_row >= self._pool.strikes + self._most_slots:
-            raise RunError(
-                f"{self._lost_in_a_row} workers were lost and nothing got done meanwhile, the last "
-                f"{error}, with {worst.name}; what is finished is kept"
-            )
+        self._losses.charge(slot, items, error)
         _put_back(items, waiting, running)
 
     def _take_note(self, handed: _Handed, answer: Answer) -> None:
@@ -367,7 +331,7 @@ class Crew(Trainer):
         self._longest_s = max(self._longest_s, time.monotonic() - since)
         self._peaks[slot] = max(self._peaks.get(slot, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())
-        self._lost_in_a_row = 0
+        self._losses.answered()
         if isinstance(item.program, int):
             self._ready.add(item.program)
 
@@ -376,51 +340,8 @@ def _answered(future: "Future[Answer]") -> bool:
     return future.done() and future.exception() is None
 
 
-def _put_back(items: Iterable[_Item], waiting: "_Waiting", running: _Running) -> None:
+def _put_back(items: Iterable[Item], waiting: Waiting, running: _Running) -> None:
     """Lets tasks wait again, unless another worker is at them."""
     under_way = {handed.item.number for handed in running.values()}
     for item in reversed([item for item in items if item.number not in under_way]):
         waiting.put_back(item)
-
-
-class _Waiting:
-    """Tasks that wait, by the program that they need; those that were lost with a worker first."""
-
-    def __init__(self, items: Iterable[_Item]) -> None:
-        self._items: dict[Hashable, deque[_Item]] = {}
-        self.suspects: deque[_Item] = deque()
-        for item in items:
-            self._items.setdefault(item.program, deque()).append(item)
-
-    def __len__(self) -> int:
-        return len(self.suspects) + sum(map(len, self._items.values()))
-
-    def put_back(self, item: _Item) -> None:
-        """Takes an item in again, as the next, or as the next of its program."""
-        if item.strikes:
-            self.suspects.appendleft(item)
-        else:
-            self._items.setdefault(item.program, deque()).appendleft(item)
-
-    def take(
-        self, slot: str, compiled: Mapping[str, set[Hashable]], suspects: bool = True
-    ) -> _Item | None:
-        """Returns the next item for a worker: a suspect, if it may have one, of whatever program.
-
-        Else of the programs that it has the first, so that it draws the numbers of a seed but once;
-        else of the one with the most items to each worker that has it.
-        """
-        if suspects and self.suspects:
-            return self.suspects.popleft()
-        if not self._items:
-            return None
-        own = [program for program in self._items if program in compiled[slot]]
-        if own:
-            program = min(own, key=lambda p: self._items[p][0].number)
-        else:
-            owners = Counter(itertools.chain.from_iterable(compiled.values()))
-            program = max(self._items, key=lambda p: len(self._items[p]) / (owners[p] or 0.1))
-        item = self._items[program].popleft()
-        if not self._items[program]:
-            del self._items[program]
-        return item

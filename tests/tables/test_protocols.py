@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_chunks, make_table
+from conftest import make_chunks, make_table, slow
 from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -316,10 +316,7 @@ def accuracy(table, protocol, model):
     return np.concatenate(right).mean()
 
 
-SLOW = [pytest.param(model, marks=pytest.mark.slow) for model in ("lr", "mlp")]
-
-
-@pytest.mark.parametrize("model", ["svm", *SLOW])
+@pytest.mark.parametrize("model", ["svm", slow("lr"), slow("mlp")])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_real_table_gives_what_the_published_lists_give(real_table_path, model):
     table = load_table(real_table_path)

@@ -37,9 +37,10 @@ from gtzan_jax.trainer import crew as crew_module
 from gtzan_jax.trainer import platforms, work
 from gtzan_jax.trainer import processes as processes_module
 from gtzan_jax.trainer.chunk import Replicas
-from gtzan_jax.trainer.crew import Crew, _Handed, _Item, _Waiting
+from gtzan_jax.trainer.crew import Crew, _Handed
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.processes import Process, Processes
+from gtzan_jax.trainer.waiting import Item, Waiting
 from gtzan_jax.trainer.workplace import workplace
 
 TABLE = make_table(num_features=9)
@@ -166,8 +167,8 @@ def test_configs_that_come_later_reach_the_workers(undisturbed):
 
 def test_a_worker_gets_what_it_has_compiled_and_then_what_others_have_most_of():
     task = work.Task("", "")
-    items = [_Item(n, program, task, "") for n, program in enumerate("acbaabb")]
-    waiting = _Waiting(items)
+    items = [Item(n, program, task, "") for n, program in enumerate("acbaabb")]
+    waiting = Waiting(items)
     compiled = defaultdict(set, first={"a", "c"}, second={"b"})
 
     def take(slot):
@@ -373,7 +374,7 @@ def test_what_is_late_others_do_at_once_and_again_where_they_are_late_too(monkey
     monkeypatch.setattr(crew_module, "time", SimpleNamespace(monotonic=lambda: now))
     pool = Scripted([])
     pool.patience_s = 10.0
-    items = [_Item(number, "program", work.Task("", ""), "") for number in range(2)]
+    items = [Item(number, "program", work.Task("", ""), "") for number in range(2)]
     with crew_of(pool=pool) as crew:
         crew._compiled["other"].add("program")
         running = {Future(): _Handed("still", item, 0.0) for item in items}
@@ -545,14 +546,14 @@ def test_a_chunk_that_costs_workers_is_found_among_others(others, most):
 
 
 def test_where_most_are_lost_with_others_a_chunk_may_cost_ten():
-    item = _Item(0, "program", work.Task("", ""), "it")
+    item = Item(0, "program", work.Task("", ""), "it")
     with crew_of(pool=Mortal(None)) as crew:
         for count in range(1, 11):
-            crew._lost, crew._lost_in_a_row = 2 * count, 0
+            crew._losses._count, crew._losses._in_a_row = 2 * count, 0
             assert item.strikes == count - 1
             ending = pytest.raises(RunError, match=r"^it has cost 10 ")
             with ending if count == 10 else nullcontext():
-                crew._lose("a", WorkerLostError("left"), _Waiting([]), {
+                crew._lose("a", WorkerLostError("left"), Waiting([]), {
                     Future(): _Handed("a", item, 0.0)
                 })  # fmt: skip
 
@@ -566,17 +567,17 @@ def test_where_all_chunks_cost_workers_a_run_ends_soon():
 
 
 def test_what_a_lost_worker_had_in_hand_comes_next_and_alone():
-    items = [_Item(number, "program", work.Task("", ""), "") for number in range(8)]
+    items = [Item(number, "program", work.Task("", ""), "") for number in range(8)]
     running = {Future(): _Handed(slot, i, 0.0) for i, slot in zip(items, "aaaba", strict=False)}
     running[Future()] = _Handed("b", items[4], 0.0)  # another does it, too
     next(iter(running)).set_result(work.Answer())  # which nobody has looked at yet
-    waiting = _Waiting(items[5:])
+    waiting = Waiting(items[5:])
     pool = Mortal(None)
     with crew_of(pool=pool) as crew:
         crew._lose("a", WorkerLostError("left"), waiting, running)
         assert [item.strikes for item in items] == [0, 1, 1, 0, 1, 0, 0, 0]
         assert [handed.item.number for handed in running.values()] == [0, 3, 4]
-        crew._survivors = {"b", "c"}
+        crew._losses._survivors = {"b", "c"}
         pool._slots = {"a new one": _Mortal(), "b": _Mortal(), "c": _Mortal()}
         pool.slots = lambda: pool._slots
         crew._hand_out(waiting, running)
