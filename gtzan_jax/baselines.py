@@ -24,6 +24,7 @@ from absl import flags
 import gtzan_jax
 from gtzan_jax import cli
 from gtzan_jax.tables.protocols import PROTOCOLS
+from gtzan_jax.text import command_line
 
 
 def main() -> int:
@@ -44,7 +45,7 @@ def main() -> int:
         workers=given.workers,
         scheduler=given.scheduler,
         workdir=given.workdir,
-        command=cli.command("baselines", sys.argv[1:]),
+        command=command_line("baselines", sys.argv[1:]),
     )
     print(f"\n{summary(run_baselines(request))}")
     print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s")

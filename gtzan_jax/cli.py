@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shlex
 import signal
 import sys
 import warnings
@@ -84,11 +83,6 @@ def define_retrain_seeds_flag() -> None:
         "Default: as many as make 10 in all.",
         lower_bound=1, upper_bound=1000,
     )  # fmt: skip
-
-
-def command(name: str, arguments: Sequence[str]) -> str:
-    """Returns a command as one would type it."""
-    return shlex.join(["python", "-m", f"gtzan_jax.{name}", *arguments])
 
 
 def run(main: Callable[[], int | None]) -> None:

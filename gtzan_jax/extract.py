@@ -20,6 +20,7 @@ from absl import flags
 import gtzan_jax
 from gtzan_jax import cli
 from gtzan_jax.errors import InputError
+from gtzan_jax.text import command_line
 
 
 def main(paths: Sequence[str]) -> int:
@@ -35,7 +36,7 @@ def main(paths: Sequence[str]) -> int:
         chunk_seconds=int(given.chunk_seconds) if given.chunk_seconds else None,
         workers=given.workers,
         overwrite=given.overwrite,
-        command=cli.command("extract", sys.argv[1:]),
+        command=command_line("extract", sys.argv[1:]),
     )
     print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s")
     return cli.FAILURE if done.failures else 0

@@ -11,7 +11,7 @@ import sys
 from absl import flags
 
 from gtzan_jax import cli
-from gtzan_jax.text import printable
+from gtzan_jax.text import command_line, printable
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
         workers=given.workers,
         scheduler=given.scheduler,
         matmul_precision=given.matmul_precision,
-        command=cli.command("retrain", sys.argv[1:]),
+        command=command_line("retrain", sys.argv[1:]),
     )
     run = retrain_run(given.workdir, request)
     config = run.config(given.rank)

@@ -13,6 +13,7 @@ from absl import flags
 from gtzan_jax import cli
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.settings import KINDS
+from gtzan_jax.text import command_line
 from gtzan_jax.trainer.planner import MODES
 
 _PLACE = ("overwrite", "workdir")  # flags that the command that goes on must not repeat
@@ -46,8 +47,8 @@ def main() -> int:
         retrain_epochs=given.retrain_epochs,
         retrain_seeds=given.retrain_seeds,
         profile=given.profile,
-        command=cli.command("sweep", sys.argv[1:]),
-        resume=cli.command("sweep", _without_place(sys.argv[1:])),
+        command=command_line("sweep", sys.argv[1:]),
+        resume=command_line("sweep", _without_place(sys.argv[1:])),
     )
     return 0
 

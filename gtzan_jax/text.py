@@ -1,4 +1,7 @@
-"""Text that others wrote, made fit to be shown."""
+"""Text that others wrote, made fit to be shown, and commands as one would type them."""
+
+import shlex
+from collections.abc import Iterable
 
 
 def printable(text: object) -> str:
@@ -8,3 +11,8 @@ def printable(text: object) -> str:
     and the characters that reorder or hide others.
     """
     return "".join(c if c.isprintable() else " " for c in str(text))
+
+
+def command_line(name: str, arguments: Iterable[object] = ()) -> str:
+    """Returns a command of this package, quoted for a shell."""
+    return shlex.join(["python", "-m", f"gtzan_jax.{name}", *map(str, arguments)])
