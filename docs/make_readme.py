@@ -15,6 +15,7 @@ from PIL import Image
 
 from gtzan_jax.analysis.endings import kept_epoch
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.views import plots
 from gtzan_jax.views.sections.effects import main_shares, ranked_effects
 from gtzan_jax.views.text import Table, plus_minus
@@ -37,8 +38,8 @@ def results_block(run: FinishedRun) -> str:
         f"{Table.of(shown).markdown}\n\n"
         f"The best {SHOWN} of {len(results)} networks after {run.sweep.epochs} epochs, ranked by "
         "the songs that they are reported on: "
-        f"{int(results['as_good_as_best'].sum())} cannot be told from the best. "
-        f"The first, retrained {len(last.epochs)} times for "
+        f"{int(results[INDISTINGUISHABLE].sum())} are statistically indistinguishable from the "
+        f"best. The first, retrained {len(last.epochs)} times for "
         f"{history['epoch'].max()} epochs, ends at {plus_minus(last.mean, last.deviation)}. All of "
         f"it, imports, compilation, TensorBoard files and retraining included, took "
         f"{seconds['total']:.0f} seconds on {cores} {session.platform.upper()} cores, with nothing "

@@ -1,4 +1,4 @@
-"""Text that others wrote, made fit to be shown, and commands as one would type them."""
+"""Text that others wrote, made fit to be shown, counted nouns, and commands to type."""
 
 import shlex
 from collections.abc import Iterable
@@ -11,6 +11,11 @@ def printable(text: object) -> str:
     and the characters that reorder or hide others.
     """
     return "".join(c if c.isprintable() else " " for c in str(text))
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a number and what it counts, such as ``1 seed`` or ``2 seeds``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def command_line(name: str, arguments: Iterable[object] = ()) -> str:

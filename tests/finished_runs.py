@@ -108,7 +108,7 @@ def write_run(
     folder.mkdir(parents=True)
     metrics = PROTOCOLS[sweep.protocol].metrics
     results = results_table(sweep, history)
-    results["as_good_as_best"] = results["rank"] <= TIED
+    results["indistinguishable_from_best"] = results["rank"] <= TIED
     run.write_tables(
         results,
         members_table(sweep, history),

@@ -21,8 +21,8 @@ from gtzan_jax.analysis.effects import decompose, paired_differences
 from gtzan_jax.analysis.inference import corrected_t_test, sphericity_free_f_test
 from gtzan_jax.analysis.selection import (
     accuracy_interval,
-    as_good_as_best,
     difference_interval,
+    indistinguishable_from_best,
     selected_on_test,
 )
 
@@ -282,7 +282,7 @@ def winner_of_60(corrected: bool) -> Once:
 
 
 def best_of(count: int, deviation: float = 0.0, **draws: Any) -> Once:
-    """The set of configs as good as the best: whether it lacks the best.
+    """The set of configs that are indistinguishable from the best: whether it lacks the best.
 
     Args:
       count: of the configs.
@@ -294,7 +294,7 @@ def best_of(count: int, deviation: float = 0.0, **draws: Any) -> Once:
     def once(random: Random) -> float:
         hits, expected = hits_of(random, random.normal(0.5, deviation, count), **draws)
         best = np.arange(count) if deviation == 0 else expected.argmax()
-        return float(1 - as_good_as_best(hits, GROUP)[best].mean())
+        return float(1 - indistinguishable_from_best(hits, GROUP)[best].mean())
 
     return once
 
@@ -327,7 +327,7 @@ _NOISY = "one value is ten times as noisy as the others"
 _NO_TERM = "no axis does anything, 5 seeds"
 _ARTISTS = "948 tracks of 412 artists; other artists"
 _EQUAL = "60 equally good configs"
-_SET = "as good as the best"
+_SET = "indistinguishable from the best"
 
 EXPERIMENTS = {
     "pairs": Experiment("effect: t over the pairs of a seed", _SEED, effect_over_pairs, 50, None),

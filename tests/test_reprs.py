@@ -106,7 +106,7 @@ REPRS = {
         lambda: a_division().folds[0],
         "Fold(train 600, validation 200, test 200)",
     ),
-    "Division": (a_division, f"Division(holdout, 1 folds of {TABLE})"),
+    "Division": (a_division, f"Division(holdout, 1 fold of {TABLE})"),
     "TrainedModel": (
         a_model,
         "TrainedModel(128-128-128_0.2-0.2-0.2_leaky_relu_random_uniform_rmsprop, 7,424 weights, "

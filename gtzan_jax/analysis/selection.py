@@ -103,8 +103,11 @@ def _student(mean: float, variance: float, freedom: float) -> tuple[float, float
     return mean - reach, mean + reach
 
 
-def as_good_as_best(correct: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Returns which configs cannot be told from the best: with 95 % the best is among them.
+def indistinguishable_from_best(correct: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Returns which configs are statistically indistinguishable from the best, at 95 %.
+
+    The truly best one is among them with 95 % confidence. Not that they are equally good: a few
+    test tracks cannot show differences of several points.
 
     A config i stays if its distance from the first, max m - mᵢ, is no larger than the 95 % point
     of maxⱼ(Δⱼ - Δᵢ), where Δ is drawn as the errors of the mean accuracies m vary,
@@ -186,7 +189,7 @@ def _seeds_errors(
 
 
 def scope(num_folds: int, num_seeds: int) -> str:
-    """Returns a sentence on what :func:`as_good_as_best` does not include."""
+    """Returns a sentence on what :func:`indistinguishable_from_best` does not include."""
     folds = "these train parts" if num_folds > 1 else "this train part"
     if num_seeds >= FEWEST_SEEDS:
         return f"It allows for other songs and other seeds, with {folds}."
@@ -204,7 +207,7 @@ def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
     resample, and scored on the groups that are not in it. Each time the n configs are drawn anew.
 
     Args:
-      correct: (configs, seeds, tested), as for :func:`as_good_as_best`.
+      correct: (configs, seeds, tested), as for :func:`indistinguishable_from_best`.
       group: (tested,) the number of each track's group.
 
     Returns:

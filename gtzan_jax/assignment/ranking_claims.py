@@ -17,6 +17,7 @@ from gtzan_jax.assignment.rules import (
     together,
 )
 from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 
 _SOURCE = "ranking of the 768 runs"
 _CONSISTENT = 0.75  # of the pairs
@@ -169,9 +170,9 @@ def _best_config(run: FinishedRun) -> Claim:
         "The best configuration is 128/0.1, 128/0.2, 64/0.1, LeakyReLU, glorot_uniform, Adam.",
         "rank 1 of 768",
         _SOURCE,
-        "rank 1, or in the 95 % set of those that cannot be told from the best; it takes "
-        f"{FEWEST_SEEDS} seeds to refute it, since the set of fewer leaves out what others would "
-        "change",
+        "rank 1, or in the 95 % set of those that are statistically indistinguishable from the "
+        f"best; it takes {FEWEST_SEEDS} seeds to refute it, since the set of fewer leaves out what "
+        "others would change",
         *_rank_of_best(run),
     )
 
@@ -187,13 +188,13 @@ def _rank_of_best(run: FinishedRun) -> Found:
     first = int((sound > row["test_accuracy"]).sum()) + 1
     last = int((sound >= row["test_accuracy"]).sum())
     shown = f"rank {span(first, last)} of {len(run.results)}, {row['test_accuracy']:.3f}"
-    as_good = bool(row.get("as_good_as_best", first == 1))
-    if "as_good_as_best" in row:
-        count = int(run.results["as_good_as_best"].sum())
-        shown += f"; {'one of' if as_good else 'not among'} {count} in the set"
-    if as_good:
+    alike = bool(row.get(INDISTINGUISHABLE, first == 1))
+    if INDISTINGUISHABLE in row:
+        count = int(run.results[INDISTINGUISHABLE].sum())
+        shown += f"; {'one of' if alike else 'not among'} {count} in the set"
+    if alike:
         return shown, True
-    tells = "as_good_as_best" in row and run.accuracy.shape[1] >= FEWEST_SEEDS
+    tells = INDISTINGUISHABLE in row and run.accuracy.shape[1] >= FEWEST_SEEDS
     return shown, False if tells else None
 
 

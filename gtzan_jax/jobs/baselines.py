@@ -332,13 +332,13 @@ def save(found: Baselines, divisions: Sequence[Division], description: Mapping[s
         of_rows = pd.DataFrame([marks[protocol] for protocol in protocols], index=frame.index)
         write_csv(folder / f"{name}.csv", frame.join(of_rows))
     best = best_classical(found.scores)[found.importance_of]
-    note = next(d.note for d in divisions if d.protocol.name == found.importance_of)
+    caption = next(d.caption for d in divisions if d.protocol.name == found.importance_of)
     leaky = [d.protocol.name for d in divisions if d.protocol.leak]
     figures = {
         "baselines": plots.accuracy_by_protocol(
             found.scores, ARTISTS_APART, OURS, table.note(), leaky
         ),
-        "importance": plots.feature_importance(found.importance, best, OURS, table.note(note)),
+        "importance": plots.feature_importance(found.importance, best, OURS, caption),
     }
     for name, figure in figures.items():
         figure.savefig(folder / f"{name}.png")

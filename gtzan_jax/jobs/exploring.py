@@ -134,7 +134,7 @@ def _summary(folder: Path, found: Exploration) -> list[str]:
         "",
         "strongest correlations of means",
         *(
-            f"  {pair.correlation:+.4f}  {pair.feature}, {pair.other}"
+            f"  {pair.correlation:+z.4f}  {pair.feature}, {pair.other}"
             for pair in found.pairs.head(_PAIRS_SHOWN).itertuples()
         ),
         f"most telling features: {', '.join(found.ranking['feature'][:_PAIRS_SHOWN])}",

@@ -224,6 +224,7 @@ def _environment(finalize: Any = None) -> jinja2.Environment:
         "verbatim": _verbatim,
         "percent": text.percent,
         "points": text.points,
+        "counted": text.counted,
     }
     return environment
 

@@ -19,6 +19,7 @@ from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import Division, divide
+from gtzan_jax.text import counted
 from gtzan_jax.trainer.chunk import Replica, Replicas
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer
@@ -57,7 +58,9 @@ class Retrained:
     def __repr__(self) -> str:
         networks = len(self.history.groupby(["fold", "seed"]))
         epochs = self.history["epoch"].max()
-        return f"Retrained({self.model!r}, {networks} networks, {epochs} epochs)"
+        return (
+            f"Retrained({self.model!r}, {counted(networks, 'network')}, {counted(epochs, 'epoch')})"
+        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def retrain(
     if division.protocol.leak:
         scores["leak"] = division.protocol.leak
     history = history_frame(networks, seeds, division.metrics)
-    note = table.note(division.note)
+    note = division.caption
     figures = _figures(history, confusion, model, note)
     figures["reliability"] = plots.reliability(probabilities, "Do its probabilities hold?", note)
     return Retrained(model, history, confusion, scores, probabilities, figures)

@@ -22,7 +22,7 @@ from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import Manifest
 from gtzan_jax.rundir.predictions import Predictions, predictions_of
-from gtzan_jax.rundir.ranking import members_table, results_table
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, members_table, results_table
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.search import config_epochs
 from gtzan_jax.space.settings import SAMPLERS
@@ -161,7 +161,7 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
     run, sweep = job.run, job.sweep
     if any(run.damaged(manifest, name) for name in directory.TABLES):
         predictions = predictions_of(sweep, history, job.division)
-        results = mark_as_good(
+        results = mark_indistinguishable(
             results_table(sweep, history, job.table.is_chunked), sweep, predictions
         )
         members = members_table(sweep, history, job.table.is_chunked)
@@ -172,8 +172,10 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
     return run.read_results()
 
 
-def mark_as_good(results: "pd.DataFrame", sweep: Sweep, predictions: Predictions) -> "pd.DataFrame":
-    """Adds which configs cannot be told from the best, see ``selection.as_good_as_best``.
+def mark_indistinguishable(
+    results: "pd.DataFrame", sweep: Sweep, predictions: Predictions
+) -> "pd.DataFrame":
+    """Marks the configs of ``selection.indistinguishable_from_best``.
 
     Configs that diverged, or that the search gave up, are not among them, and have no say.
     """
@@ -181,12 +183,12 @@ def mark_as_good(results: "pd.DataFrame", sweep: Sweep, predictions: Predictions
     sound = ~results["diverged"].to_numpy()
     if "epochs_given" in results:
         sound &= results["epochs_given"].to_numpy() == sweep.epochs
-    as_good = np.zeros(len(results), bool)
+    alike = np.zeros(len(results), bool)
     if sound.any():
         correct = predictions.correct[places[sound]]
-        as_good[sound] = selection.as_good_as_best(correct, predictions.group)
+        alike[sound] = selection.indistinguishable_from_best(correct, predictions.group)
     marked = results.copy()
-    marked.insert(list(results).index("diverged"), "as_good_as_best", as_good)
+    marked.insert(list(results).index("diverged"), INDISTINGUISHABLE, alike)
     return marked
 
 

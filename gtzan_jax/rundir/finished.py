@@ -12,13 +12,14 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, sweep_of
 from gtzan_jax.rundir.predictions import Predictions, load_predictions
-from gtzan_jax.rundir.ranking import result_metrics
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, result_metrics
 from gtzan_jax.sound.spectrograms import find_spectrograms, load_spectrograms
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS, Protocol, split_note
-from gtzan_jax.tables.schema import FeatureTable, data_note
+from gtzan_jax.tables.schema import FeatureTable, data_note, rows_note
 from gtzan_jax.tables.sources import KAGGLE_SHA256, find_table, load_table
+from gtzan_jax.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +55,8 @@ class FinishedRun:
         (configs, runs), kind = self.accuracy.shape, type(self).__name__
         retrained = "not retrained" if self.retrained is None else "the best retrained"
         return (
-            f"{kind}({reprlib.repr(self.name)}, {configs:,} configs × {runs} runs × "
-            f"{self.sweep.epochs} epochs, {retrained})"
+            f"{kind}({reprlib.repr(self.name)}, {counted(configs, 'config')} × "
+            f"{counted(runs, 'run')} × {counted(self.sweep.epochs, 'epoch')}, {retrained})"
         )
 
     @property
@@ -97,7 +98,14 @@ class FinishedRun:
         """The caption of figures: the source of the data, and the split."""
         data, split = self.manifest.data, self.manifest.split
         how = split_note(self.sweep.protocol, split.seed, len(split.folds))
-        return data_note(data.source, data.rows_note, how)
+        return data_note(data.source, self.rows_note, how)
+
+    @property
+    def rows_note(self) -> str:
+        """What the rows are, and how many the protocol divides."""
+        folds = self.manifest.split.folds
+        used = max(fold.train + fold.validation + fold.test for fold in folds)
+        return rows_note(self.manifest.data.tracks, self.manifest.data.songs, used)
 
     @functools.cached_property
     def predictions(self) -> Predictions:
@@ -210,8 +218,9 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
 def _checked_results(
     results: "pd.DataFrame", sweep: Sweep, metrics: tuple[str, ...]
 ) -> "pd.DataFrame":
+    results = results.rename(columns={"as_good_as_best": INDISTINGUISHABLE})  # before 0.7
     needed = ["rank", *sweep.axes, *metrics]
-    needed += ["as_good_as_best", "diverged", "config_id"]
+    needed += [INDISTINGUISHABLE, "diverged", "config_id"]
     missing = [column for column in needed if column not in results]
     if missing:
         raise ValueError(f"results.csv has no column {missing[0]}")

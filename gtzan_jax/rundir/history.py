@@ -10,6 +10,7 @@ import numpy as np
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.text import counted
 
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
     import pandas as pd
@@ -52,7 +53,8 @@ class History:
     best: np.ndarray
 
     def __repr__(self) -> str:
-        return f"History({len(self.members):,} members × {self.figures.shape[1]} epochs)"
+        members, epochs = len(self.members), self.figures.shape[1]
+        return f"History({counted(members, 'member')} × {counted(epochs, 'epoch')})"
 
     @functools.cached_property
     def config_ids(self) -> list[str]:

@@ -16,6 +16,7 @@ from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import Division, groups_of
+from gtzan_jax.text import counted
 
 _KINDS = {
     "predicted": np.uint8,
@@ -46,7 +47,8 @@ class Predictions:
 
     def __repr__(self) -> str:
         configs, seeds, tested = self.predicted.shape
-        return f"Predictions({configs:,} configs × {seeds:,} seeds × {tested:,} tested rows)"
+        sizes = counted(configs, "config"), counted(seeds, "seed"), counted(tested, "tested row")
+        return f"Predictions({' × '.join(sizes)})"
 
     @property
     def correct(self) -> np.ndarray:

@@ -16,6 +16,9 @@ from gtzan_jax.tables.protocols import PROTOCOLS
 if TYPE_CHECKING:
     import pandas as pd
 
+INDISTINGUISHABLE = "indistinguishable_from_best"
+"""The column of results.csv that ``analysis.selection.indistinguishable_from_best`` fills."""
+
 
 def result_metrics(protocol: str, is_chunked: bool = False) -> tuple[str, ...]:
     """Returns the figures of results.csv, those that configs are ranked by first."""

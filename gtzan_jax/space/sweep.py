@@ -15,6 +15,7 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.ranges import Range
 from gtzan_jax.space.settings import SearchSettings
 from gtzan_jax.tables.protocols import PROTOCOLS
+from gtzan_jax.text import counted
 
 T = TypeVar("T")
 
@@ -60,8 +61,8 @@ class Sweep:
     chosen: tuple[Config, ...] | None = None
 
     def __repr__(self) -> str:
-        configs = f"{self.num_configs:,} configs of {len(self.axes)} axes"
-        return f"Sweep({reprlib.repr(self.name)}, {configs}, {self.epochs} epochs)"
+        configs = f"{counted(self.num_configs, 'config')} of {len(self.axes)} axes"
+        return f"Sweep({reprlib.repr(self.name)}, {configs}, {counted(self.epochs, 'epoch')})"
 
     @property
     def family(self) -> str:

@@ -16,6 +16,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import CHUNK_METRICS, METRICS
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold, FoldArrays, Rows, Sizes, arrays_of, sizes_of
+from gtzan_jax.tables.schema import data_note, rows_note
 from gtzan_jax.tables.splits import (
     VALIDATION_SHARE,
     fold_of,
@@ -24,6 +25,7 @@ from gtzan_jax.tables.splits import (
     random_folds,
     random_split,
 )
+from gtzan_jax.text import counted
 
 if TYPE_CHECKING:
     from gtzan_jax.tables.schema import FeatureTable
@@ -91,7 +93,8 @@ class Division:
     left_out: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Division({self.protocol.name}, {len(self.folds)} folds of {self.table!r})"
+        folds = counted(len(self.folds), "fold")
+        return f"Division({self.protocol.name}, {folds} of {self.table!r})"
 
     @functools.cached_property
     def sizes(self) -> Sizes:
@@ -118,6 +121,13 @@ class Division:
     def note(self) -> str:
         """How the songs are divided, in a few words for figures."""
         return split_note(self.protocol.name, self.split_seed, len(self.folds))
+
+    @property
+    def caption(self) -> str:
+        """The caption of figures: the source of the data, the rows that are divided, and how."""
+        used = max(len(f.train) + len(f.validation) + len(f.test) for f in self.folds)
+        rows = rows_note(len(self.table.y), self.table.num_songs, used)
+        return data_note(self.table.source, rows, self.note)
 
 
 def divide(table: "FeatureTable", protocol: str, split_seed: int, num_folds: int) -> Division:
@@ -262,7 +272,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "test",
             "As in the assignment, the configs are ranked by their accuracy on the same 30 % of "
             "the tracks that is reported, so the best one's accuracy is optimistic. Songs of one "
-            "artist, and exact repeats, are on both sides.",
+            "artist, and exact repeats, may be on both sides.",
         ),
         Protocol(
             "holdout",

@@ -137,7 +137,7 @@ class FeatureTable:
         return rows_note(len(self.y), self.num_songs)
 
     def note(self, split: str = "") -> str:
-        """Returns the caption of figures: the source of the data, and the split, if any."""
+        """Returns the caption of figures of all rows: the source, and the split, if any."""
         return data_note(self.source, self.rows_note, split)
 
 
@@ -148,12 +148,13 @@ def song_name(track: str) -> str:
     return (chunk["song"] if chunk else _ENDING.sub("", name)).lower()
 
 
-def rows_note(rows: int, songs: int) -> str:
-    """Returns what the rows of a table are and how many."""
-    return f"{rows:,} tracks" if rows == songs else f"{rows:,} chunks of {songs:,} songs"
+def rows_note(rows: int, songs: int, used: int | None = None) -> str:
+    """Returns what the rows of a table are and how many; used: how many a protocol divides."""
+    count = f"{rows:,}" if used in (None, rows) else f"{used:,} of {rows:,}"
+    return f"{count} tracks" if rows == songs else f"{count} chunks of {songs:,} songs"
 
 
 def data_note(source: str, rows: str, split: str = "") -> str:
     """Returns the caption of figures; see ``FeatureTable.note``. rows: from ``rows_note``."""
     name = "SYNTHETIC sample, not GTZAN" if source in SAMPLES else Path(source).name
-    return f"Data: {name}; {rows}" + (f"; {split}" if split else "")
+    return f"Data: {'; '.join(filter(None, (name, rows, split)))}"

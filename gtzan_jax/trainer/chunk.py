@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gtzan_jax.space.config import Member
+from gtzan_jax.text import counted
 from gtzan_jax.trainer.planner import Bucket
 
 # Chunks of a wave. The more, the fuller the chunks of the members that are left, and the more
@@ -33,7 +34,7 @@ class Chunk:
     epochs: int  # at the end
 
     def __repr__(self) -> str:
-        members = f"{len(self.config_ids)} members of fold {self.fold}, seed {self.seed}"
+        members = f"{counted(len(self.config_ids), 'member')} of fold {self.fold}, seed {self.seed}"
         epochs = f"epochs {self.first_epoch} to {self.epochs}"
         return f"Chunk({members}, {epochs}, widths {self.bucket.structure})"
 

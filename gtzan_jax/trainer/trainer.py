@@ -13,6 +13,7 @@ from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.text import counted
 from gtzan_jax.trainer import planner
 from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained
 from gtzan_jax.trainer.planner import COSTS, Bucket
@@ -72,8 +73,9 @@ class Trainer(abc.ABC):
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}({reprlib.repr(self.sweep.name)}, {len(self._configs):,} "
-            f"configs, {self.num_programs} programs, {self.place})"
+            f"{type(self).__name__}({reprlib.repr(self.sweep.name)}, "
+            f"{counted(len(self._configs), 'config')}, {counted(self.num_programs, 'program')}, "
+            f"{self.place})"
         )
 
     def __enter__(self: Self) -> Self:

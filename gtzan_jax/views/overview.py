@@ -47,7 +47,7 @@ def write(
     These are the curves of the ten best configs, those of every value of every varying axis
     (means over configs, folds and seeds), the mean curves of the retraining, texts and figures.
     """
-    metrics, note = division.metrics, division.table.note(division.note)
+    metrics, note = division.metrics, division.caption
     best = results["config_id"].head(_TOP).to_list()
     names = [sweep.configs[sweep.places[config_id]].name for config_id in best]
     curves = [history.curves(members) for members in history.places_of(best)]

@@ -14,7 +14,7 @@ from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES
 from gtzan_jax.text import printable
-from gtzan_jax.views.text import counted
+from gtzan_jax.views.text import counted, signed
 
 FORMAT = 1
 """Of the document; raised when a key is taken away or changes its meaning."""
@@ -138,9 +138,9 @@ def _reasons(explanation: Explanation) -> list[str]:
     rest = len(parts) - len(reasons) - len(doubts)
     kind = "bands" if explanation.values.ndim == 3 else "features"
     sums = (
-        f"{_signed(named)} and {_signed(total - named)} of {rest} more {kind} make "
-        f"{_signed(total)}: the log-probability of {genre} is {_signed(explanation.output)}, and "
-        f"{_signed(explanation.baseline)} for a song of average {kind}"
+        f"{signed(named)} and {signed(total - named)} of {rest} more {kind} make "
+        f"{signed(total)}: the log-probability of {genre} is {signed(explanation.output)}, and "
+        f"{signed(explanation.baseline)} for a song of average {kind}"
     )
     if abs(explanation.gap) > 0.01:
         sums += f"; the sum is off by {abs(explanation.gap):.2f}"
@@ -150,11 +150,7 @@ def _reasons(explanation: Explanation) -> list[str]:
 def _reason(parts: Sequence[Part], place: int) -> str:
     if place >= len(parts):
         return ""
-    return f"{printable(parts[place].feature)[:24]:<24} {_signed(parts[place].value)}"
-
-
-def _signed(number: float) -> str:
-    return f"{number:+.2f}".replace("-", "−")
+    return f"{printable(parts[place].feature)[:24]:<24} {signed(parts[place].value)}"
 
 
 def _time(seconds: float) -> str:

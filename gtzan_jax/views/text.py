@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gtzan_jax.space.axes import AXES
+from gtzan_jax.text import counted as counted
 from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
@@ -58,21 +59,28 @@ def cell(column: str, value: Any) -> str:
     if isinstance(value, float) and column not in AXES and column != "value":
         if not math.isfinite(value):
             return NOTHING
-        return f"{value:.0f}" if column in _COUNTS else f"{value:.4f}"
+        return f"{value:z.0f}" if column in _COUNTS else f"{value:z.4f}"
     text = printable(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def percent(share: float, digits: int = 0) -> str:
     """Returns a share in percent."""
-    return f"{100 * share:.{digits}f} %" if math.isfinite(share) else NOTHING
+    return f"{100 * share:z.{digits}f} %" if math.isfinite(share) else NOTHING
 
 
 def points(difference: float, sign: str = "+", digits: int = 2) -> str:
     """Returns a difference of accuracies in percentage points."""
     if not math.isfinite(difference):
         return NOTHING
-    return f"{100 * difference:{sign}.{digits}f}".replace("-", "−")
+    return signed(100 * difference, sign, digits)
+
+
+def signed(value: float, sign: str = "+", digits: int = 2) -> str:
+    """Returns a number with a typographic minus; what rounds to zero has no sign."""
+    if round(value, digits) == 0:
+        return f"{0:.{digits}f}"
+    return f"{value:{sign}.{digits}f}".replace("-", "−")
 
 
 def plus_minus(mean: float, deviation: float) -> str:
@@ -88,11 +96,6 @@ def interval(low: float, high: float) -> str:
 def p_value(value: float) -> str:
     """Returns a p-value to two digits."""
     return f"{value:.2g}" if math.isfinite(value) else NOTHING
-
-
-def counted(count: int, noun: str) -> str:
-    """Returns a number and what it counts, such as ``1 seed`` or ``2 seeds``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def by_stem(config: "Config") -> dict[str, str]:

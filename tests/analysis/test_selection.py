@@ -9,7 +9,7 @@ from statsmodels.regression.linear_model import OLS
 from gtzan_jax.analysis.selection import (
     FEWEST_SEEDS,
     accuracy_interval,
-    as_good_as_best,
+    indistinguishable_from_best,
     scope,
     selected_on_test,
     selected_on_validation,
@@ -52,7 +52,7 @@ def test_of_two_configs_the_set_is_a_one_sided_test(random):
         first, second = hits[np.argsort(-hits.sum(axis=1))]
         model = OLS(1.0 * first - second, np.ones(len(group)))
         z = model.fit(cov_type="cluster", cov_kwds={"groups": group}).tvalues[0]
-        found = as_good_as_best(np.stack([first, second])[:, None], group)
+        found = indistinguishable_from_best(np.stack([first, second])[:, None], group)
         assert found[0]
         if abs(z - 1.645) > 0.15:
             assert found[1] == (z < 1.645)
@@ -64,7 +64,7 @@ def test_of_two_configs_the_set_is_a_one_sided_test(random):
 def test_the_set_has_what_is_close_and_lacks_what_is_not(random, num_seeds):
     accuracy = np.repeat([0.5, 0.3, 0.1], [5, 10, 10])
     hits, _ = hits_of(random, accuracy, num_seeds, own=0.002)
-    found = as_good_as_best(hits, GROUP)
+    found = indistinguishable_from_best(hits, GROUP)
     assert found[hits.mean(axis=(1, 2)).argmax()]
     assert found[:5].sum() >= 3
     assert not found[5:].any()
@@ -73,12 +73,12 @@ def test_the_set_has_what_is_close_and_lacks_what_is_not(random, num_seeds):
 def test_the_set_knows_no_order_and_treats_equals_alike(random):
     hits = hits_of(random, random.normal(0.5, 0.03, 30), 3)[0]
     hits = np.concatenate([hits, hits])
-    found = as_good_as_best(hits, GROUP)
+    found = indistinguishable_from_best(hits, GROUP)
     assert 0 < found.sum() < 60
     np.testing.assert_array_equal(found[:30], found[30:])
     order = random.permutation(60)
-    np.testing.assert_array_equal(as_good_as_best(hits[order], GROUP), found[order])
-    np.testing.assert_array_equal(as_good_as_best(hits, GROUP), found)
+    np.testing.assert_array_equal(indistinguishable_from_best(hits[order], GROUP), found[order])
+    np.testing.assert_array_equal(indistinguishable_from_best(hits, GROUP), found)
 
 
 def test_what_seeds_shift_widens_the_set_of_three_and_more(random):
@@ -91,8 +91,8 @@ def test_what_seeds_shift_widens_the_set_of_three_and_more(random):
         changed = random.choice(wrong if share > 0 else right, int(abs(share) * len(GROUP)))
         shifted[1, seed, changed] = share > 0
     assert FEWEST_SEEDS == 3
-    assert as_good_as_best(shifted[:, :2], GROUP).tolist() == [False, True]
-    assert as_good_as_best(shifted, GROUP).all()
+    assert indistinguishable_from_best(shifted[:, :2], GROUP).tolist() == [False, True]
+    assert indistinguishable_from_best(shifted, GROUP).all()
 
 
 @pytest.mark.parametrize("spoilt", [0, 300])
@@ -102,7 +102,7 @@ def test_seeds_that_tell_no_configs_apart_widen_nothing(random, spoilt):
     for _ in range(40):
         hits = hits_of(random, np.full(60, 0.5), 4)[0]
         hits[:, 0, random.permutation(len(GROUP))[:spoilt]] = False
-        left_out.append(1 - as_good_as_best(hits, GROUP).mean())
+        left_out.append(1 - indistinguishable_from_best(hits, GROUP).mean())
     assert 0.025 < np.mean(left_out) < 0.1
 
 
@@ -110,14 +110,14 @@ def test_configs_far_behind_change_nothing(random):
     """As they are noisy, they would widen the maximum."""
     hits = hits_of(random, np.linspace(0.45, 0.55, 40))[0]
     behind = random.random((300, 1, GROUP[-1] + 1))[..., GROUP] < 0.1
-    found = as_good_as_best(np.concatenate([hits, behind]), GROUP)
-    np.testing.assert_array_equal(found[:40], as_good_as_best(hits, GROUP))
+    found = indistinguishable_from_best(np.concatenate([hits, behind]), GROUP)
+    np.testing.assert_array_equal(found[:40], indistinguishable_from_best(hits, GROUP))
     assert not found[40:].any()
 
 
 def test_one_group_cannot_tell(random):
     hits = random.random((3, 1, 20)) < [[[0.1]], [[0.5]], [[0.9]]]
-    assert as_good_as_best(hits, np.zeros(20)).all()
+    assert indistinguishable_from_best(hits, np.zeros(20)).all()
 
 
 def test_what_the_set_holds_for_is_said():

@@ -24,7 +24,7 @@ from gtzan_jax.jobs.retraining import history_frame, train_networks
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.manifest import Data, Retraining
-from gtzan_jax.rundir.ranking import results_table
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, results_table
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table
@@ -310,7 +310,7 @@ def test_a_config_that_cannot_be_told_from_the_best_may_be_the_best(ranked, in_s
     worse = accuracy_by(lambda c: 0.6 if c == config else as_published(c), 3)
     for accuracy, verdict in ((worse[:, :2], None), (worse, False)):
         run = ranked(accuracy)
-        run.results["as_good_as_best"] = (run.results["config_id"] == config.id) == in_set
+        run.results[INDISTINGUISHABLE] = (run.results["config_id"] == config.id) == in_set
         found = judge(run, None)[CONFIG]
         assert found.holds is (True if in_set else verdict)
         assert ("one of 1" if in_set else "not among 767") in found.measured

@@ -197,7 +197,7 @@ def test_configs_are_ranked_by_the_validation_part(divided):
     assert figures == [
         "rank", "validation_accuracy", "validation_loss", "test_accuracy", "test_loss",
         "train_accuracy", "train_loss", "validation_accuracy_std", "test_accuracy_std",
-        "num_seeds", "num_folds", "as_good_as_best", "diverged", "config_id", "data",
+        "num_seeds", "num_folds", "indistinguishable_from_best", "diverged", "config_id", "data",
     ]  # fmt: skip
     assert (results["num_folds"] == num_folds).all()
     assert (results["num_seeds"] == 2).all()

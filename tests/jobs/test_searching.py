@@ -81,7 +81,7 @@ def test_halving_keeps_the_best_by_validation(grid, halved):
     assert halved.results["config_id"].iloc[0] == alive.pop()
     assert halved.results["epochs_given"].value_counts().to_dict() == {1: 6, 2: 3, 4: 3}
     assert halved.results["epochs_given"].is_monotonic_decreasing
-    assert not halved.results["as_good_as_best"].iloc[3:].any()
+    assert not halved.results["indistinguishable_from_best"].iloc[3:].any()
 
 
 def test_survivors_are_packed_and_states_that_are_needed_no_more_are_dropped(tmp_path, monkeypatch):
@@ -207,7 +207,7 @@ def test_sweeps_that_stop_early_are_not_halved():
 
 def test_the_report_speaks_of_what_was_trained_to_the_end(halved):
     page = " ".join(halved.report().read_text().split())
-    assert "of 3 configurations are as good as the first" in page
+    assert "of 3 configurations are statistically indistinguishable from the best" in page
     assert "those that the search gave up before may be better" in page
 
 

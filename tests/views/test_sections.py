@@ -50,7 +50,7 @@ def test_the_number_to_trust_is_corrected_where_the_test_part_chose(tmp_path):
     hits = predictions.correct[SWEEP.places[best.config_id]].mean(axis=0)
     ends = np.array(selection.accuracy_interval(hits, predictions.group))
     np.testing.assert_allclose([section["low"], section["high"]], ends - optimism)
-    assert section["tied"] == TIED
+    assert section["alike"]["count"] == TIED
     assert len(section["curve"].rows) == len(curve) == 4  # 1, 3, 10, 12
 
 
@@ -166,7 +166,7 @@ def test_endings_of_the_retraining_are_means_and_deviations(tmp_path):
         ["the last", "2", "3", "0.6000 ± 0.1414"],
         ["best on the validation part", "2", "2 to 3", "0.5500 ± 0.2121"],
     ]
-    assert section["lowest_loss"] == 2
+    assert section["loss"].startswith("The test loss is lowest in epoch 2, 1.000, and 2.000")
 
 
 def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):

@@ -38,7 +38,7 @@ def accuracy_rows(rows: "pd.DataFrame", note: str = "") -> Figure:
     axes.set_yticks(range(len(labels)), [literal(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel("test accuracy", fontsize=9)
+    axes.set_xlabel("accuracy", fontsize=9)
     axes.margins(x=0.16)
     if len(series) > 1:
         looks = [Line2D([], [], color=GREY, **_look(turn)) for turn in range(len(series))]

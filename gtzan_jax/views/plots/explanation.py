@@ -38,7 +38,7 @@ def spectrogram_reasons(prediction: Prediction, explanation: Explanation, note: 
     seen.set_title(f"{name}: its windows, one after another", fontsize=9, loc="left")
     total = explanation.output - explanation.baseline
     reasons.set_title(
-        f"red for it, blue against it; all of it adds up to {total:+.2f}", fontsize=9, loc="left"
+        f"red for it, blue against it; all of it adds up to {total:+z.2f}", fontsize=9, loc="left"
     )
     for axes in (seen, reasons):
         _label(axes, prediction)

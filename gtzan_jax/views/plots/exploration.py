@@ -72,7 +72,7 @@ def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
     written = len(matrix) <= _MOST_WRITTEN
     for row, column in np.argwhere(np.abs(values) >= _STRONG):
         if row != column and written:
-            number = f"{values[row, column]:+.2f}".replace("0.", ".").replace("-", "−")
+            number = f"{values[row, column]:+z.2f}".replace("0.", ".").replace("-", "−")
             axes.text(column, row, number, ha="center", va="center", color="white", fontsize=5.2)
     places = range(len(matrix))
     axes.set_xticks(places, matrix.columns, rotation=90, fontsize=8)

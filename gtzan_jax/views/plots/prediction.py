@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gtzan_jax.models.prediction import Prediction
+from gtzan_jax.text import counted
 from gtzan_jax.views.plots.style import GREY, genre_colours, new_figure, short_name, tidy
 
 _GENRES = 4  # of a song that are drawn with their colours; the rest is grey
@@ -25,7 +26,7 @@ def over_time(predictions: Sequence[Prediction], genres: Sequence[str], note: st
     """
     shown = predictions[:_MOST_SONGS]
     left = len(predictions) - len(shown)
-    note += f"; {left} more songs are not drawn" if left else ""
+    note += f"; not drawn: {counted(left, 'more song')}" if left else ""
     title = "Probability of each genre over the song's time"
     figure = new_figure(_WIDTH, 0.9 + _HEIGHT * len(shown), title, note)
     panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]

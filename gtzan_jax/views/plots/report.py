@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from gtzan_jax.text import counted
 from gtzan_jax.views.plots.style import ON_DARK, ON_LIGHT, new_figure, shown_axes, value_label
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def parallel_coordinates(
         for name, values in shown.items()
     ]
     heights.append((accuracy - low) / span)
-    title = f"{len(ordered):,} configurations, coloured by test accuracy"
+    title = f"{counted(len(ordered), 'configuration')}, coloured by test accuracy"
     figure = new_figure(max(10.5, 1.2 * len(heights)), 5.2, title, note)
     axes = figure.subplots()
     points = np.stack([np.broadcast_to(np.arange(len(heights)), (len(ordered), len(heights)))])

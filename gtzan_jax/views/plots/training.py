@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gtzan_jax.analysis import endings
+from gtzan_jax.text import counted
 from gtzan_jax.views.plots.style import (
     TEST,
     TRAIN,
@@ -55,7 +56,7 @@ def training_curves(
         if by_chunk in history:
             label = f"{part}, by chunk {kept[by_chunk].mean():.3f}"
             axes.plot(mean.index, mean[by_chunk], "--", color=color, label=label)
-    axes.set_xlabel("epoch (train: while training, with dropout)")
+    axes.set_xlabel("epoch (train: while training)")
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     spread = f"mean of {networks} networks ± deviation" if networks > 1 else "one network"
@@ -112,7 +113,9 @@ def top_curves(curves: Sequence[np.ndarray], names: Sequence[str], note: str) ->
       names: of the configs.
       note: the source of the data.
     """
-    figure = new_figure(9.0, 5.5, f"Test accuracy of the {len(names)} best configurations", note)
+    figure = new_figure(
+        9.0, 5.5, f"Test accuracy of the best {counted(len(names), 'configuration')}", note
+    )
     axes = figure.subplots()
     for place, (curve, name) in enumerate(zip(curves, names, strict=True)):
         epochs = np.arange(1, len(curve) + 1)

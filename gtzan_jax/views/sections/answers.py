@@ -55,7 +55,7 @@ def _swept(run: FinishedRun) -> str:
     source = "the SYNTHETIC sample" if run.is_sample else data.name
     return (
         f"{counted(sweep.num_configs, 'network')}{grid if sweep.varying else ''}{times}, trained "
-        f"for {most}{counted(sweep.epochs, 'epoch')} each on {source}: {data.rows_note} of "
+        f"for {most}{counted(sweep.epochs, 'epoch')} each on {source}: {run.rows_note} of "
         f"{len(data.genres)} genres, {split_note(sweep.protocol, split.seed, len(split.folds))}."
     )
 

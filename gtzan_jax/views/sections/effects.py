@@ -44,6 +44,7 @@ def effects_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
             effects.distributions(accuracy, sweep.varying), values, section["units"]
         ),
         "differences": _differences_table(differences, section["units"]),
+        "has_intervals": bool(values["low"].notna().any()),
     }
 
 
@@ -106,6 +107,7 @@ def _largest(values: "pd.DataFrame", shares: dict[str, float] | None) -> dict[st
         "share": shares[name] if shares else None,
         "worst": rows.iloc[0],
         "best": rows.iloc[-1],
+        "is_open": bool(rows["low"].iloc[-1] <= rows["high"].iloc[0]),  # NaN: one run, no intervals
     }
 
 

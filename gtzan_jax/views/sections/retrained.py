@@ -1,7 +1,7 @@
 """The section on the retrained networks."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from gtzan_jax.tables.protocols import split_note
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.views.sections.calibration import calibration_section
 from gtzan_jax.views.sections.pictures import Pictures, draw
-from gtzan_jax.views.text import Table, percent, plus_minus
+from gtzan_jax.views.text import Table, counted, percent, plus_minus
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CONFUSED = 10
 
@@ -29,8 +32,9 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     early = endings.stopped_early(history, retraining.epochs)
     same = retraining.protocol == run.sweep.protocol
     counts = _confusion(run)
+    confused = None if counts is None else confused_pairs(counts, run.manifest.data.genres)
     how = split_note(retraining.protocol, run.manifest.split.seed, retraining.num_folds)
-    note = data_note(run.manifest.data.source, run.manifest.data.rows_note, how)
+    note = run.note if same else data_note(run.manifest.data.source, "", how)
     _draw(run, counts, note, pictures)
     return {
         "name": config.name,
@@ -45,10 +49,11 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "stopped_early": early,
         "when": f"at the {'epochs' if len(last.epochs) > 1 else 'epoch'} kept by early stopping"
         if early
-        else f"after {retraining.epochs} epochs",
+        else f"after {counted(retraining.epochs, 'epoch')}",
+        "has_dropout": any(config[name] for name in config if name.startswith("dropout")),
         "common_epochs": common,
         "longest": len(means),
-        "lowest_loss": 1 + int(means["test_loss"].to_numpy()[:common].argmin()),
+        "loss": _loss(means.iloc[:common], len(means)),
         "chosen": chosen,
         "endings": _endings_table(last, chosen, early),
         "train": run.manifest.split.folds[0].train if same else None,
@@ -57,7 +62,8 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "kept": history[history["kept"]].mean(),
         "scores": Table.of(run.scores) if run.scores is not None else None,
         "calibration": calibration_section(run, note, pictures),
-        "confused": None if counts is None else confused_pairs(counts, run.manifest.data.genres),
+        "confused": confused,
+        "most_confused": _most_confused(confused),
     }
 
 
@@ -88,6 +94,27 @@ def _endings_table(last: endings.Ending, chosen: endings.Ending | None, early: b
     return Table(("epoch", "networks", "which", "test accuracy, mean ± deviation"), rows)
 
 
+def _loss(means: "pd.DataFrame", longest: int) -> str:
+    """Returns a sentence on the test loss: when it is lowest, and what comes after.
+
+    Args:
+      means: of the networks, a row for each epoch that all of them were trained.
+      longest: epochs of the network that was trained longest.
+    """
+    loss, accuracy = means["test_loss"].to_numpy(), means["test_accuracy"].to_numpy()
+    lowest = int(loss.argmin())
+    of = f" of the {len(loss)} that all networks have" if len(loss) < longest else ""
+    sentence = f"The test loss is lowest in epoch {lowest + 1}{of}, {loss[lowest]:.3f}"
+    if f"{loss[-1]:.3f}" == f"{loss[lowest]:.3f}":
+        return f"{sentence}."
+    overconfident = accuracy[-1] >= accuracy[lowest]
+    return f"{sentence}, and {loss[-1]:.3f} in the last, " + (
+        "while accuracy does not fall: the networks grow overconfident."
+        if overconfident
+        else "where accuracy is lower, too."
+    )
+
+
 def _span(epochs: np.ndarray) -> str:
     low, high = epochs.min(), epochs.max()
     return f"{low} to {high}" if low < high else str(low)
@@ -111,18 +138,32 @@ def _confusion(run: FinishedRun) -> np.ndarray | None:
 
 
 def confused_pairs(counts: np.ndarray, genres: Sequence[str]) -> Table:
-    """Lists which genre was taken for which, most often first.
+    """Lists which genre was taken for which, the largest share of a genre's predictions first.
 
     Args:
       counts: (genres, genres) predictions; rows are true genres, columns predictions.
       genres: their names.
     """
     mistakes = counts - np.diag(np.diag(counts))
+    shares = mistakes / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     rows = []
-    for place in np.argsort(-mistakes, axis=None, kind="stable")[:_CONFUSED]:
+    for place in np.argsort(-shares, axis=None, kind="stable")[:_CONFUSED]:
         actual, taken = np.unravel_index(place, counts.shape)
         if mistakes[actual, taken]:
-            share = mistakes[actual, taken] / counts[actual].sum()
             cells = [genres[actual], genres[taken], str(mistakes[actual, taken])]
-            rows.append([*cells, str(counts[actual].sum()), percent(share)])
+            rows.append([*cells, str(counts[actual].sum()), percent(shares[actual, taken])])
     return Table(("genre", "taken for", "predictions", "of", "share"), rows)
+
+
+def _most_confused(pairs: Table | None) -> str:
+    """Returns a sentence on the mistakes that :func:`confused_pairs` lists first."""
+    if pairs is None:
+        return ""
+    if not pairs.rows:
+        return "No track is mistaken."
+    largest = pairs.rows[0][-1]
+    others = sum(row[-1] == largest for row in pairs.rows[1:])
+    tied = f" (and {counted(others, 'other pair')} as often)" if others else ""
+    actual, taken = pairs.rows[0][:2]
+    share = f"{largest} of the predictions for {actual}"
+    return f"Most often {actual} is taken for {taken}{tied}: {share}."

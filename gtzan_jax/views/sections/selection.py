@@ -7,6 +7,7 @@ import numpy as np
 from gtzan_jax.analysis import selection
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.views.sections.pictures import Pictures, draw
 from gtzan_jax.views.text import Table, by_stem, points
@@ -44,7 +45,7 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     shift = optimism if on_test else 0.0
     return {
         "config": ", ".join(f"{s} {_plain(s, v)}" for s, v in by_stem(run.config()).items()),
-        "tied": int(run.results["as_good_as_best"].sum()),
+        "alike": _alike(run),
         "considered": considered,
         "given_up": _GIVEN_UP if considered < len(run.results) else "",
         "method": selection.METHOD,
@@ -56,10 +57,26 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "high": high - shift,
         "optimism": optimism,
         "gap_of_one": float(curve["optimism"].iloc[0]),
+        "growth": optimism - float(curve["optimism"].iloc[0]),
         "curve": _table(curve, names),
-        "drawn": len(curve) > 1,
+        "drawn": int(curve["configs"].iloc[-1]) if len(curve) > 1 else 0,
         "folds": len(run.manifest.split.folds),
         "tested": len(predictions.row),
+    }
+
+
+def _alike(run: FinishedRun) -> dict[str, Any]:
+    """Returns how many configs are indistinguishable from the best, and how far they reach."""
+    frame = run.results[run.results[INDISTINGUISHABLE]]
+    parts = dict.fromkeys((run.protocol.select_on, "test"))
+    return {
+        "count": len(frame),
+        "has_first": bool(run.results[INDISTINGUISHABLE].iloc[0]),
+        "ranges": [
+            f"{part} accuracies from {values.min():.2f} to {values.max():.2f}"
+            for part in parts
+            if len(values := frame[f"{part}_accuracy"])
+        ],
     }
 
 

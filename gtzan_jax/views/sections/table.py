@@ -4,25 +4,25 @@ import math
 from typing import Any
 
 from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.views.sections.pictures import Pictures, draw
 from gtzan_jax.views.text import Table
 
 _TOP = 20
-_TIED = "as_good_as_best"
 _EPOCHS = ("epochs_given", "best_epoch", "last_epoch")
 
 
 def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
     """Returns the best configs for the twin, and all of them for the page."""
     frame = run.results.drop(columns=["data", "leak"], errors="ignore")
-    frame[_TIED] = frame[_TIED].map({True: "yes", False: "no"})
+    frame[INDISTINGUISHABLE] = frame[INDISTINGUISHABLE].map({True: "yes", False: "no"})
     metrics = run.metrics
     first = [m for m in metrics if m.endswith("accuracy") and not m.startswith("train")]
     # The accuracies stand in front, where a narrow screen shows them.
     front = [other for name in first for other in (name, f"{name}_std") if other in frame]
     others = [name for name in metrics if name not in first]
     epochs = [name for name in _EPOCHS if name in frame]
-    shown = ["rank", *front, _TIED, *run.sweep.axes, *others, *epochs]
+    shown = ["rank", *front, INDISTINGUISHABLE, *run.sweep.axes, *others, *epochs]
     columns = [*shown, "diverged", "config_id"]
     if not frame["diverged"].any():
         columns.remove("diverged")
@@ -36,7 +36,7 @@ def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
         "all_rows": {
             "columns": columns,
             "rows": rows,
-            "choices": {**run.sweep.varying, _TIED: ["yes", "no"]},
+            "choices": {**run.sweep.varying, INDISTINGUISHABLE: ["yes", "no"]},
             "decimals": [*front, *others],
         },
     }

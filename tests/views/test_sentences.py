@@ -1,0 +1,240 @@
+"""Sentences of the report, each with figures that go one way and the other."""
+
+import re
+
+import numpy as np
+import pytest
+from conftest import make_sweep
+from finished_runs import (
+    history_of,
+    networks_frame,
+    random_history,
+    write_best_history,
+    write_confusion,
+    write_run,
+)
+
+from gtzan_jax.analysis import endings
+from gtzan_jax.jobs.reporting import build
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
+from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.text import counted
+from gtzan_jax.views.sections.retrained import _loss, _most_confused, confused_pairs
+from gtzan_jax.views.text import percent, points, signed
+
+SWEEP = make_sweep()
+FIRST = np.arange(12) == 0
+
+
+def text_of(folder):
+    """Returns the report on a run as one line."""
+    return " ".join(build(read_finished(folder)).markdown.split())
+
+
+def mark(folder, alike):
+    """Changes which configs of a run are indistinguishable from the best, by rank."""
+    run = RunDir(folder)
+    results = run.read_results()
+    results[INDISTINGUISHABLE] = alike
+    results.to_csv(run.results_path, index=False, lineterminator="\n")
+    manifest = run.read_manifest()
+    run.record(manifest, "results.csv")
+
+
+@pytest.mark.parametrize(
+    ("alike", "sentence", "missing"),
+    [
+        (~FIRST, "11 of 12 configurations are statistically indistinguishable", "all others"),
+        (FIRST, "It is distinguishable from all others", "12 configurations are statistically"),
+        (np.arange(12) == 1, "It is distinguishable from the best on the test part", "all others"),
+    ],
+)
+def test_indistinguishable_is_not_said_to_be_equally_good(tmp_path, alike, sentence, missing):
+    folder = write_run(tmp_path / "run", make_sweep(protocol="holdout"), random_history(SWEEP))
+    mark(folder, alike)
+    text = text_of(folder)
+    assert sentence in text
+    assert missing not in text
+    assert "as good as" not in text
+    assert ("The first is not among them." in text) == (alike.sum() > 1 and not alike[0])
+    results = RunDir(folder).read_results()[alike]
+    for part in ("validation", "test"):
+        accuracy = results[f"{part}_accuracy"]
+        said = f"{part} accuracies from {accuracy.min():.2f} to {accuracy.max():.2f}"
+        assert (said in text) == (len(results) > 1)
+
+
+def test_a_run_of_an_older_version_has_its_column_under_the_older_name(tmp_path):
+    folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    run = RunDir(folder)
+    older = run.read_results().rename(columns={INDISTINGUISHABLE: "as_good_as_best"})
+    older.to_csv(run.results_path, index=False, lineterminator="\n")
+    run.record(run.read_manifest(), "results.csv")
+    assert read_finished(folder).results[INDISTINGUISHABLE].sum() == 3
+
+
+def with_validation(lead):
+    """Returns a history whose config 0 is best by validation, by so much more than on test."""
+    sweep = make_sweep(protocol="holdout")
+    test = np.full((12, 1), 0.5)
+    test[0] = 0.6
+    history = history_of(sweep, test)
+    history.figures[:, -1, METRICS.index("validation_accuracy")] = 0.5
+    history.figures[0, -1, METRICS.index("validation_accuracy")] = 0.6 + lead
+    return sweep, history
+
+
+@pytest.mark.parametrize(("lead", "grows"), [(0.2, True), (0.0, False), (-0.05, False)])
+def test_choosing_is_said_to_flatter_only_where_it_does(tmp_path, lead, grows):
+    sweep, history = with_validation(lead)
+    text = text_of(write_run(tmp_path / "run", sweep, history))
+    assert ("the growth is what choosing does" in text) is grows
+    assert ("it does not grow, so that no effect of choosing is seen" in text) is not grows
+    assert "looks better on the validation part" not in text
+    assert "−0.0 points" not in text
+
+
+def test_one_config_is_not_chosen(tmp_path):
+    axes = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
+    sweep = make_sweep(axes=axes)
+    text = text_of(write_run(tmp_path / "run", sweep, random_history(sweep)))
+    assert "It is the only one." in text
+    assert "With one configuration nothing is selected." in text
+    assert "Choosing among many configurations" not in text
+
+
+@pytest.mark.parametrize(
+    ("loss", "accuracy", "sentence"),
+    [
+        ([3, 2, 1], [0.1, 0.2, 0.3], "The test loss is lowest in epoch 3, 1.000."),
+        (
+            [3, 1, 2], [0.1, 0.2, 0.2],
+            "The test loss is lowest in epoch 2, 1.000, and 2.000 in the last, while accuracy "
+            "does not fall: the networks grow overconfident.",
+        ),
+        (
+            [3, 1, 2], [0.1, 0.3, 0.2],
+            "The test loss is lowest in epoch 2, 1.000, and 2.000 in the last, where accuracy is "
+            "lower, too.",
+        ),
+        ([3, 1, 1.0001], [0.1, 0.2, 0.2], "The test loss is lowest in epoch 2, 1.000."),
+    ],
+    ids=["falls", "overconfident", "overfitted", "level"],
+)  # fmt: skip
+def test_the_loss_is_told_as_it_went(loss, accuracy, sentence):
+    history = networks_frame(
+        "assignment", test_loss=np.array(loss), test_accuracy=np.array(accuracy)
+    )
+    means = endings.mean_curves(history)
+    assert _loss(means, 3) == sentence
+    assert " of the 3 that all networks have, 1.000" in _loss(means, 4)
+
+
+@pytest.mark.parametrize(
+    ("counts", "sentence"),
+    [
+        # More of b's predictions are wrong, but a larger share of c's.
+        (
+            [[90, 10, 0], [0, 170, 30], [6, 0, 14]],
+            "Most often c is taken for a: 30 % of the predictions for c.",
+        ),
+        (
+            [[8, 2, 0], [0, 8, 2], [0, 0, 10]],
+            "Most often a is taken for b (and 1 other pair as often): 20 % of the predictions "
+            "for a.",
+        ),
+        ([[5, 0, 0], [0, 5, 0], [0, 0, 5]], "No track is mistaken."),
+    ],
+    ids=["shares", "tied", "none"],
+)
+def test_the_most_confused_pair_is_that_of_the_largest_share(counts, sentence):
+    assert _most_confused(confused_pairs(np.array(counts), "abc")) == sentence
+
+
+@pytest.mark.parametrize(("train", "word"), [(0.9, "less"), (0.4, "more")])
+def test_the_gap_to_the_train_part_has_its_direction(tmp_path, train, word):
+    folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    write_best_history(folder, train_accuracy=np.full(2, train), test_accuracy=np.full(2, 0.6))
+    write_confusion(folder, np.eye(10, dtype=int))
+    text = text_of(folder)
+    size = f"{100 * abs(train - 0.6):.2f}"
+    assert f"train accuracy is {train:.3f} and the test accuracy 0.600: {size} points {word}." in (
+        text
+    )
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.2, True), (0.0, False)])
+def test_dropout_is_told_of_where_there_is_some(tmp_path, rate, said):
+    axes = {"dropout1": [rate], "dropout2": [0.0]}
+    sweep = make_sweep(axes=axes)
+    folder = write_run(tmp_path / "run", sweep, random_history(sweep))
+    write_best_history(folder, test_accuracy=np.array([0.5, 0.6]))
+    assert ("taken while training, with dropout" in text_of(folder)) is said
+
+
+def test_one_epoch_is_one(tmp_path):
+    sweep = make_sweep(epochs=1)
+    folder = write_run(tmp_path / "run", sweep, random_history(sweep))
+    write_best_history(folder, test_accuracy=np.array([0.5]))
+    text = text_of(folder)
+    assert "after 1 epoch:" in text
+    assert re.findall(r"[^.]{30}\b1 epochs", text) == []
+
+
+def test_captions_count_the_tracks_that_take_part():
+    sample = load_table("sample")
+    assert "; 1,000 tracks; " in divide(sample, "assignment", 0, 1).caption
+    division = divide(sample, "fault_filtered", 0, 1)
+    fold = division.folds[0]
+    used = len(fold.train) + len(fold.validation) + len(fold.test)
+    assert used == 930
+    assert "; 930 of 1,000 tracks; " in division.caption
+
+
+def test_figures_of_a_run_count_the_tracks_that_take_part(tmp_path):
+    sweep = make_sweep(protocol="artist_folds")
+    run = read_finished(write_run(tmp_path / "run", sweep, random_history(sweep)))
+    assert "; 948 of 1,000 tracks; " in run.note
+
+
+@pytest.mark.parametrize(("repeats", "sentence"), [
+    ([], "No two tracks have exactly equal features."),
+    ([["a", "b"]], "1 group of tracks has exactly equal features."),
+    ([["a", "b"], ["c", "d"]], "2 groups of tracks have exactly equal features."),
+])  # fmt: skip
+def test_repeats_are_counted(tmp_path, repeats, sentence):
+    folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    run = RunDir(folder)
+    manifest = run.read_manifest()
+    manifest.data.repeats[:] = repeats
+    run.record(manifest, "results.csv")
+    assert sentence in text_of(folder)
+
+
+@pytest.mark.parametrize(("value", "text"), [
+    (-0.00001, "0.00"), (0.00001, "0.00"), (0.0, "0.00"), (-0.01, "−1.00"), (0.01, "+1.00"),
+])  # fmt: skip
+def test_what_rounds_to_zero_has_no_sign(value, text):
+    assert points(value) == text
+    assert signed(100 * value) == text
+    assert percent(-0.0001) == "0 %"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(1, "1 epoch"), (2, "2 epochs"), (1000, "1,000 epochs")]
+)
+def test_counted_nouns_agree_with_their_number(count, text):
+    assert counted(count, "epoch") == text
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_diverged_configs_are_counted(tmp_path, several):
+    history = random_history(SWEEP)
+    history.figures[: 1 + several] = np.nan
+    text = text_of(write_run(tmp_path / "run", SWEEP, history))
+    assert ("2 diverged configurations are left out" in text) is several
+    assert ("1 diverged configuration is left out" in text) is not several
