@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -22,7 +22,7 @@ from gtzan_jax.views.plots.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
-_SHADES = LinearSegmentedColormap.from_list("shades", [(TRAIN, 0.0), (TRAIN, 1.0)])
+_SHADES = LinearSegmentedColormap.from_list("shades", [to_rgba(TRAIN, 0.0), to_rgba(TRAIN, 1.0)])
 
 
 def training_curves(
