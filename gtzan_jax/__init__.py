@@ -6,6 +6,8 @@ commands' ``--help`` stay quick.
 
 import importlib
 import os
+import re
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,12 @@ STARTED = time.perf_counter()  # where the commands count their seconds from
 # XLA prints pages of harmless doubts when it loads a program that it cached on a CPU. It
 # reads this variable when jaxlib is imported, so that no later place would do.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# Where a module of this package, not of a room of it, is about to be run by python -m.
+if sys.argv[:1] == ["-m"] and re.search(r"(^|m)gtzan_jax(\.\w+)?$", sys.orig_argv[-len(sys.argv)]):
+    from gtzan_jax import console
+
+    console.begin()  # before the imports, which take most of a second
 
 if TYPE_CHECKING:
     from gtzan_jax.errors import InputError as InputError

@@ -3,6 +3,7 @@
 import sys
 
 import gtzan_jax
+from gtzan_jax import console
 from gtzan_jax.errors import nearest
 
 COMMANDS = {
@@ -17,26 +18,21 @@ COMMANDS = {
 }
 
 
-def main(arguments: list[str]) -> int:
-    """Prints the commands, or that there is nothing to do with the arguments.
-
-    Returns:
-      the exit code.
-    """
+def main(arguments: list[str]) -> None:
+    """Prints the commands, or that there is nothing to do with the arguments."""
     if arguments and arguments[0] not in ("--help", "-h"):
         word = arguments[0]
         if word in COMMANDS:
             remedy = f"python -m gtzan_jax.{word} is the command"
         else:
             remedy = f"python -m gtzan_jax lists the commands{nearest(word, COMMANDS)}"
-        print(f"error: unexpected argument {word!r}; {remedy}", file=sys.stderr)
-        return 2
+        console.fail(f"unexpected argument {word!r}; {remedy}", console.USAGE_ERROR)
     print(f"gtzan_jax {gtzan_jax.__version__}: every neural network of a grid, trained at once\n")
     for name, purpose in COMMANDS.items():
         print(f"  python -m gtzan_jax.{name:<9}  {purpose}")
     print("\n--help after any of them lists its flags.")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with console.ended():
+        main(sys.argv[1:])

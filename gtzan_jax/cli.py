@@ -1,23 +1,18 @@
 """What the commands share: flags, and errors as one line instead of a traceback."""
 
 import functools
-import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from types import FrameType
-from typing import NoReturn
 
 from absl import app, flags, logging
 
-from gtzan_jax.errors import InputError, Interrupted, RunError
+from gtzan_jax import console
+from gtzan_jax.console import FAILURE, USAGE_ERROR
+from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS
-
-FAILURE = 1
-USAGE_ERROR = 2
 
 # The flags below belong to the command that asks for them: its --help lists its own ones only.
 flags.disclaim_key_flags()
@@ -89,9 +84,9 @@ def run(main: Callable[[], int | None]) -> None:
     """Parses the flags and runs a command.
 
     Exit code 2 for what the user can mend (flags, tables, sweep files), 1 for failures, both
-    told in one line; 130 and 143 for SIGINT and SIGTERM.
+    told in one line; 130 and 143 for SIGINT and SIGTERM, 141 where nobody reads the output.
     """
-    app.run(lambda _: _run(main), flags_parser=_parse_flags)
+    _run(lambda _: main(), _parse_flags)
 
 
 def run_on(main: Callable[[Sequence[str]], int | None], names: str, at_least: int = 1) -> None:
@@ -103,56 +98,44 @@ def run_on(main: Callable[[Sequence[str]], int | None], names: str, at_least: in
       at_least: how many there must be.
     """
     parser = functools.partial(_parse_flags, names=names, at_least=at_least)
-    app.run(lambda argv: _run(lambda: main(argv[1:])), flags_parser=parser)
+    _run(lambda argv: main(argv[1:]), parser)
 
 
 def _parse_flags(argv: Sequence[str], names: str = "", at_least: int = 0) -> list[str]:
     try:
         rest: list[str] = flags.FLAGS(argv)
     except flags.Error as error:
-        _fail(f"{error}; --help lists the flags")
+        console.fail(f"{error}; --help lists the flags", USAGE_ERROR)
     except SystemExit:  # absl ends --help as a failure
         sys.exit(0)
     if not names and len(rest) > 1:
-        _fail(f"unexpected argument '{rest[1]}'; flags begin with --, and --help lists them")
+        console.fail(
+            f"unexpected argument '{rest[1]}'; flags begin with --, and --help lists them",
+            USAGE_ERROR,
+        )
     if len(rest) <= at_least and names:
-        _fail(f"{names} is missing; --help says what to give")
+        console.fail(f"{names} is missing; --help says what to give", USAGE_ERROR)
     return rest
 
 
-def _run(main: Callable[[], int | None]) -> None:
+def _run(main: Callable[[Sequence[str]], int | None], parser: Callable[..., list[str]]) -> None:
+    console.begin()
+    with console.ended():
+        app.run(lambda argv: _work(main, argv), flags_parser=parser)
+
+
+def _work(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int | None:
     warnings.showwarning = _show_warning
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # JAX tells of every platform it does not find
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     try:
-        sys.exit(main())
+        with console.interruptible():
+            return main(argv)
     except InputError as error:
-        _fail(str(error))
+        console.fail(str(error), USAGE_ERROR)
     except RunError as error:
-        _fail(str(error), FAILURE)
-    except Interrupted as interrupted:
-        print(f"\nstopped by {signal.Signals(interrupted.signal).name}", file=sys.stderr)
-        if interrupted.hint:
-            print(interrupted.hint, file=sys.stderr)
-        sys.stdout.flush()
-        os._exit(128 + interrupted.signal)  # threads that compile would hold up sys.exit
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Stops the command where it is; a second signal does so without any more ado."""
-    del frame
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_DFL)
-    raise Interrupted(number)
+        console.fail(str(error), FAILURE)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(printable(f"warning: {message}"), file=sys.stderr)
-
-
-def _fail(message: str, code: int = USAGE_ERROR) -> NoReturn:
-    # Names from files may hold what breaks a line, or worse, means something to a terminal.
-    print(f"error: {printable(message)}", file=sys.stderr)
-    sys.exit(code)

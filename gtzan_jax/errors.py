@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class InputError(ValueError):
@@ -50,6 +49,14 @@ class Interrupted(BaseException):
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Returns `` (did you mean 'x'?)`` for the valid name nearest to ``name``, or ``''``."""
+    from difflib import get_close_matches  # takes as long to import as all else that lists commands
+
     by_lower = {other.lower(): other for other in valid}
     close = get_close_matches(name.lower(), by_lower, n=1)
     return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+
+
+def described(error: OSError) -> str:
+    """Returns what the system says of an error, behind the file's name where it names one."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return reason if error.filename is None else f"{error.filename}: {reason}"

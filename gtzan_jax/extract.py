@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from absl import flags
 
 import gtzan_jax
-from gtzan_jax import cli
+from gtzan_jax import cli, console
 from gtzan_jax.errors import InputError
 from gtzan_jax.text import command_line
 
@@ -39,7 +39,7 @@ def main(paths: Sequence[str]) -> int:
         command=command_line("extract", sys.argv[1:]),
     )
     print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s")
-    return cli.FAILURE if done.failures else 0
+    return console.FAILURE if done.failures else 0
 
 
 def define_flags() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from gtzan_jax import cli
+from gtzan_jax import cli, console
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         plot=given.plot,
         platform=given.platform,
     )
-    return 0 if predict_songs(request) else cli.FAILURE
+    return 0 if predict_songs(request) else console.FAILURE
 
 
 def define_flags() -> None:

@@ -68,10 +68,9 @@ def run(*argv):
         flags.FLAGS[name].unparse()
     try:
         cli._parse_flags(["sweep", *argv])
-        cli._run(sweep.main)
+        return cli._work(lambda _: sweep.main(), [])
     except SystemExit as ended:
         return ended.code
-    raise AssertionError("the command did not end as commands do")
 
 
 def command(*argv):

@@ -28,7 +28,7 @@ from finished_runs import (
 )
 from requests.adapters import HTTPAdapter
 
-from gtzan_jax import cli
+from gtzan_jax import cli, console
 from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import digest, sealed
@@ -690,7 +690,7 @@ def test_what_commands_print_has_nothing_that_a_terminal_obeys(tmp_path, capsys)
     messages.warn(f"{ESCAPES} is damaged")
     cli._show_warning(UserWarning(f"{ESCAPES} is damaged"))
     with pytest.raises(SystemExit):
-        cli._fail(ESCAPES)
+        console.fail(ESCAPES, 2)
     assert_harmless(capsys.readouterr().err)
 
 

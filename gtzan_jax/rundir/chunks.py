@@ -172,7 +172,7 @@ class ChunkStore:
     def _read_again(self, path: Path) -> tuple[list[_Header], np.ndarray, np.ndarray]:
         try:
             return self._read(path)
-        except (OSError, ValueError):
+        except ValueError:
             raise RunError(f"{path} has been damaged; the same command mends it") from None
 
     def _on_disk(self, kind: type, shape: tuple[int, ...]) -> np.ndarray:

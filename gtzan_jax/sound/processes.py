@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, TypeVar
 
+from gtzan_jax.console import replace_unencodable
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.text import printable
 
@@ -94,6 +95,7 @@ def _begin(command: int) -> None:
       command: the number of the process that this one works for.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    replace_unencodable()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders in C write what they think there
     threading.Thread(target=_end_with, args=(command,), daemon=True).start()
 

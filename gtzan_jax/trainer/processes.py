@@ -28,6 +28,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
 
+from gtzan_jax.console import replace_unencodable
 from gtzan_jax.errors import InputError, RunError, WorkerLostError
 from gtzan_jax.trainer.platforms import free_bytes, own_cores, usable_cores, worker_devices
 from gtzan_jax.trainer.work import Host
@@ -250,6 +251,7 @@ def main(core: int | None = None) -> None:
         os.dup2(2, 1)  # what a library prints must not get among the answers
     except OSError:  # nobody listens to errors
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    replace_unencodable()
     if core is not None:
         os.sched_setaffinity(0, {core})
     calls: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()

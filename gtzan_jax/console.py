@@ -1,0 +1,163 @@
+"""The console of a command: output in any encoding, closed pipes, and signals.
+
+Signals are handled in three ways. While a command starts, and after its work, there is nothing to
+save: the process ends at once. During the work they raise ``Interrupted``, which lets go of files
+and says how to resume. During an import they wait for its end, since C extensions turn whatever is
+raised in them into errors of their own.
+"""
+
+import _thread
+import contextlib
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from gtzan_jax.errors import Interrupted, described
+from gtzan_jax.text import printable
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_IMPORT = "<frozen importlib._bootstrap>"
+_AGAIN_S = 0.05  # between two looks at whether an import has ended
+_PIPE = 13  # SIGPIPE, of which other Unix tools die where nobody reads their output
+
+FAILURE = 1
+USAGE_ERROR = 2
+
+
+def begin() -> None:
+    """Prepares the process of a command, as the first thing that it does."""
+    for number in _SIGNALS:
+        signal.signal(number, _stop_at_once)
+    replace_unencodable()
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
+    sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
+
+
+def replace_unencodable() -> None:
+    """Has characters that the encoding of the output lacks replaced, instead of raising errors."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def ended() -> Iterator[None]:
+    """Flushes the output at the end, and tells in a line what ends the process early."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        fail(described(error), FAILURE)
+    except Interrupted as interrupted:
+        stop(interrupted.signal, interrupted.hint)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Ends the process with a line on what is wrong."""
+    # Names from files may hold what breaks a line, or worse, means something to a terminal.
+    print(f"error: {printable(message)}", file=sys.stderr)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Has signals raise ``Interrupted`` inside."""
+    before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is _interrupt:  # else a second one is to end the process
+                signal.signal(number, handler)
+
+
+def stop(number: int, hint: str = "") -> NoReturn:
+    """Ends the process as a signal does, without waiting for threads that compile.
+
+    Exit codes are those that a shell has for signals: 130, 143, and 141 for a closed pipe, which
+    is told nobody.
+    """
+    with contextlib.suppress(Interrupted, OSError):
+        sys.stdout.flush()
+    lines = [f"\nstopped by {signal.Signals(number).name}", *([hint] if hint else [])]
+    if number != _PIPE:
+        with contextlib.suppress(OSError):  # not print: a signal may come in the middle of one
+            os.write(2, ("\n".join(lines) + "\n").encode(sys.stderr.encoding, "replace"))
+    os._exit(128 + number)
+
+
+class _Guarded(io.TextIOWrapper):
+    """An output that ends the command where nobody reads it, and names itself where it fails."""
+
+    def write(self, text: str, /) -> int:
+        with _guarding(self):
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _guarding(self):
+            super().flush()
+
+
+@contextlib.contextmanager
+def _guarding(stream: _Guarded) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left to flush
+        if isinstance(error, BrokenPipeError):
+            raise Interrupted(_PIPE) from None
+        raise OSError(error.errno, error.strerror, stream.name.strip("<>")) from None
+
+
+def _guarded(stream: TextIO | None) -> TextIO:
+    if stream is None:  # it was closed by who started the command
+        return open(os.devnull, "w")
+    if not isinstance(stream, io.TextIOWrapper) or isinstance(stream, _Guarded):
+        return stream
+    return _Guarded(
+        stream.buffer,
+        stream.encoding,
+        stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    stop(number)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Stops the command where it is; a second signal does so without any more ado."""
+    if importer := _importer(frame):
+        if importer.f_globals.get("__name__") == "__main__":
+            stop(number)  # the command has not begun to work
+        _thread.start_new_thread(_again, (number,))
+        return
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_DFL)
+    raise Interrupted(number)
+
+
+def _again(number: int) -> None:
+    time.sleep(_AGAIN_S)
+    if signal.getsignal(number) is _interrupt:  # else another one was in time
+        signal.raise_signal(number)
+
+
+def _importer(frame: FrameType | None) -> FrameType | None:
+    """Returns the frame whose import is under way, of several the outermost; None if none is."""
+    found = None
+    while frame:
+        if frame.f_code.co_filename == _IMPORT:
+            found = frame.f_back
+        frame = frame.f_back
+    return found
