@@ -33,6 +33,9 @@ def begin() -> None:
     """Prepares the process of a command, as the first thing that it does."""
     for number in _SIGNALS:
         signal.signal(number, _stop_at_once)
+    # Figures are drawn in a style of our own, and a broken matplotlibrc would end the command.
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    os.environ.pop("MPLBACKEND", None)
     replace_unencodable()
     sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115
     sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)

@@ -127,6 +127,13 @@ def test_a_sweep_in_an_ascii_terminal_ends_well(tmp_path):
     assert (tmp_path / "♪" / "results.csv").is_file()
 
 
+def test_a_matplotlibrc_that_cannot_be_read_does_not_matter(runs):
+    (runs / "matplotlibrc").write_bytes(b"text.usetex: True\nfont.family: \xff\n")
+    code, output, errors = output_of("report", "b", folder=runs, MPLBACKEND="nonsense")
+    assert (code, errors) == (0, b"")
+    assert output.startswith(b"report in b")
+
+
 # ------------------------------------------------------------------------------------ closed pipes
 
 

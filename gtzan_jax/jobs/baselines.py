@@ -341,7 +341,7 @@ def save(found: Baselines, divisions: Sequence[Division], description: Mapping[s
         "importance": plots.feature_importance(found.importance, best, OURS, caption),
     }
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png")
+        write_atomically(folder / f"{name}.png", plots.image_of(figure))
     text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / "baselines.json", text + "\n")
 

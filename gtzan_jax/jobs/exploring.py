@@ -102,7 +102,7 @@ def write_figures(folder: Path, found: Exploration) -> None:
             figures[f"pca_{scaling}_{dimensions}d"] = plots.pca_scatter(pca, table, dimensions)
         figures[f"pca_{scaling}_loadings"] = plots.pca_loadings(pca, note)
     for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png")
+        write_atomically(folder / f"{name}.png", plots.image_of(figure))
     boxplots = folder / "boxplots"
     boxplots.mkdir()
     for row in ranking.itertuples():
@@ -111,7 +111,7 @@ def write_figures(folder: Path, found: Exploration) -> None:
             f"mutual information {row.mutual_information:.2f} nats"
         )
         figure = plots.feature_by_genre(table, str(row.feature), caption)
-        figure.savefig(boxplots / f"{row.feature}.png")
+        write_atomically(boxplots / f"{row.feature}.png", plots.image_of(figure))
 
 
 def write_projector(folder: Path, table: FeatureTable) -> None:

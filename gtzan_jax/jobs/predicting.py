@@ -1,6 +1,5 @@
 """Says which genres sound files are of: text for a terminal, a document of JSON, a figure."""
 
-import io
 import json
 import os
 import sys
@@ -121,12 +120,12 @@ def _draw(model: TrainedModel, found: Sequence[Answer], path: Path) -> None:
 
 
 def _save(figure: "Figure", path: Path) -> None:
-    kind = path.suffix[1:].lower()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind)
+    from gtzan_jax.views import plots
+
+    image = plots.image_of(figure, path.suffix[1:].lower())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, image)
     except OSError as error:
         raise InputError(f"--plot={path}: cannot be written: {error.strerror}") from None
     print(printable(f"figure in {path}"), file=sys.stderr)

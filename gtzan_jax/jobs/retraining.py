@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gtzan_jax.errors import InputError, RunError
-from gtzan_jax.files import held, replaced_folder, write_csv
+from gtzan_jax.files import held, replaced_folder, write_atomically, write_csv
 from gtzan_jax.jobs.calibrating import calibrated
 from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.metrics import METRICS
@@ -171,6 +171,8 @@ def save(result: Retrained, folder: Path) -> None:
     """Writes the model, its history, scores and figures into a folder, in the place of another."""
     import pandas as pd
 
+    from gtzan_jax.views import plots
+
     confusion = pd.DataFrame(result.confusion, columns=list(result.model.genres))
     frames = {
         "history": result.history,
@@ -183,7 +185,7 @@ def save(result: Retrained, folder: Path) -> None:
         for name, frame in frames.items():
             write_csv(aside / f"{name}.csv", frame)
         for name, figure in result.figures.items():
-            figure.savefig(aside / f"{name}.png")
+            write_atomically(aside / f"{name}.png", plots.image_of(figure))
 
 
 def retrain_run(workdir: str, request: Request) -> Run:

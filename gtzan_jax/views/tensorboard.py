@@ -145,9 +145,12 @@ def _session_end() -> Summary:
 def _image_summary(tag: str, figure: "Figure") -> Summary:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    from gtzan_jax.views.plots.style import styled
+
     buffer = io.BytesIO()
     # The bytes of savefig, which goes over the figure twice.
-    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
+    with styled():
+        FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
     width, height = (int(side) for side in figure.get_size_inches() * figure.dpi)
     image = Summary.Image(
         height=height, width=width, colorspace=4, encoded_image_string=buffer.getvalue()

@@ -18,6 +18,7 @@ from gtzan_jax.views.plots.prediction import over_time as over_time
 from gtzan_jax.views.plots.report import pair_heatmap as pair_heatmap
 from gtzan_jax.views.plots.report import parallel_coordinates as parallel_coordinates
 from gtzan_jax.views.plots.search import regret as regret
+from gtzan_jax.views.plots.style import image_of as image_of
 from gtzan_jax.views.plots.training import confusion_matrix as confusion_matrix
 from gtzan_jax.views.plots.training import top_curves as top_curves
 from gtzan_jax.views.plots.training import training_curves as training_curves

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from gtzan_jax.views.plots.effects import WIDTH
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, literal, new_figure, tidy
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, literal, new_figure, styled, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _APART = 0.42  # of two series in a row
 
 
+@styled()
 def accuracy_rows(rows: "pd.DataFrame", note: str = "") -> Figure:
     """Draws accuracies with their intervals, a row each, or one for two series.
 
@@ -73,6 +74,7 @@ def _draw_interval(axes: Axes, row: Mapping[Any, Any], place: float, turn: int) 
     )  # fmt: skip
 
 
+@styled()
 def optimism(curve: "pd.DataFrame", apparent: str, held_out: str, note: str) -> Figure:
     """Draws the winner's accuracy against the number of configs it was chosen from.
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from gtzan_jax.analysis.calibration import BINS, bins_of, calibration_error
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, tidy
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, styled, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _FEW = 10  # songs of a bin, whose share says little: its dot is hollow
 
 
+@styled()
 def reliability(
     songs: "pd.DataFrame", title: str = "", note: str = "", width: float = 7.0
 ) -> Figure:

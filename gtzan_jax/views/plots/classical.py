@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from gtzan_jax.views.plots.style import RED, TEST, TRAIN, new_figure, short_name, tidy
+from gtzan_jax.views.plots.style import RED, TEST, TRAIN, new_figure, short_name, styled, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MARKERS = "osD^vP"
 
 
+@styled()
 def accuracy_by_protocol(
     scores: "pd.DataFrame", apart: Sequence[str], ours: str, note: str, leaky: Sequence[str] = ()
 ) -> Figure:
@@ -109,6 +110,7 @@ def _name_rows(axes: Axes, models: list[str], ours: str, heads: int) -> None:
         axes.axhspan(place - 0.5, place + 0.5, facecolor=shade, edgecolor="none", zorder=0)
 
 
+@styled()
 def feature_importance(
     importance: "pd.DataFrame", classical: str, ours: str, note: str, top: int = 20
 ) -> Figure:

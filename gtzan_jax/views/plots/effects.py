@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, tidy, value_label
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, styled, tidy, value_label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,7 @@ _MARK = "#2F8FCB"  # is drawn as dots, which cannot follow a page's theme: visib
 _TICKS = 0.34  # half the height of a config's mark; rows are 1 apart
 
 
+@styled()
 def value_effects(
     effects: "pd.DataFrame",
     shares: Mapping[str, float] | None,
@@ -118,6 +119,7 @@ def _draw_values(axes: Axes, place: int, groups: "Sequence[pd.DataFrame]") -> No
         axes.annotate(_name(group), (middle.mean(), place), (0, 8.5), ha="center", **style)
 
 
+@styled()
 def value_distributions(
     results: "pd.DataFrame", axes_values: Mapping[str, Sequence[Any]], note: str
 ) -> Figure:

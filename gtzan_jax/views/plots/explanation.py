@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from gtzan_jax.models.prediction import Explanation, Prediction
 from gtzan_jax.sound.mel import band_frequencies
-from gtzan_jax.views.plots.style import literal, new_figure, short_name
+from gtzan_jax.views.plots.style import literal, new_figure, short_name, styled
 
 _WIDTH, _HEIGHT = 9.0, 6.0  # inches
 _TICKS_HZ = (100, 500, 1_000, 2_000, 5_000, 10_000)
 _BRIGHTEST = 99.5  # percentile of attributions that has the full colour: single points are larger
 
 
+@styled()
 def spectrogram_reasons(prediction: Prediction, explanation: Explanation, note: str = "") -> Figure:
     """Draws the spectrogram of a song's windows, side by side, and below it the attributions.
 

@@ -19,6 +19,7 @@ from gtzan_jax.views.plots.style import (
     genre_markers,
     new_figure,
     short_name,
+    styled,
     tidy,
 )
 
@@ -56,6 +57,7 @@ def unit(feature: str) -> str:
     return variance if moment == "var" else mean
 
 
+@styled()
 def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
     """Draws which features rise and fall together.
 
@@ -84,6 +86,7 @@ def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
     return figure
 
 
+@styled()
 def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Figure:
     """Draws the spread of one feature in every genre.
 
@@ -108,6 +111,7 @@ def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Fi
     return figure
 
 
+@styled()
 def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
     """Draws every feature by genre on one page, the most telling first.
 
@@ -143,6 +147,7 @@ def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
     return figure
 
 
+@styled()
 def pca_scatter(pca: Pca, table: FeatureTable, dimensions: int) -> Figure:
     """Draws the tracks in the plane or space of the first principal components, by genre.
 
@@ -176,6 +181,7 @@ def pca_scatter(pca: Pca, table: FeatureTable, dimensions: int) -> Figure:
     return figure
 
 
+@styled()
 def pca_loadings(pca: Pca, note: str) -> Figure:
     """Draws the features that weigh most in each principal component.
 

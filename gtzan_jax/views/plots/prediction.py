@@ -9,13 +9,14 @@ from matplotlib.figure import Figure
 
 from gtzan_jax.models.prediction import Prediction
 from gtzan_jax.text import counted
-from gtzan_jax.views.plots.style import GREY, genre_colours, new_figure, short_name, tidy
+from gtzan_jax.views.plots.style import GREY, genre_colours, new_figure, short_name, styled, tidy
 
 _GENRES = 4  # of a song that are drawn with their colours; the rest is grey
 _WIDTH, _HEIGHT = 8.0, 1.9  # inches: of the figure, and of a song's row
 _MOST_SONGS = 20
 
 
+@styled()
 def over_time(predictions: Sequence[Prediction], genres: Sequence[str], note: str = "") -> Figure:
     """Draws each song's probabilities, window by window, one above the other up to 1.
 

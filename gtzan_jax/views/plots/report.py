@@ -10,7 +10,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from gtzan_jax.text import counted
-from gtzan_jax.views.plots.style import ON_DARK, ON_LIGHT, new_figure, shown_axes, value_label
+from gtzan_jax.views.plots.style import (
+    ON_DARK,
+    ON_LIGHT,
+    new_figure,
+    shown_axes,
+    styled,
+    value_label,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +28,7 @@ _MOST_LABELS = 16  # of an axis of parallel coordinates
 _BAND = 0.36  # half the height of a value's band in parallel coordinates; bands are 1 apart
 
 
+@styled()
 def parallel_coordinates(
     results: "pd.DataFrame", axes_values: Mapping[str, Sequence[Any]], note: str
 ) -> Figure:
@@ -61,6 +69,7 @@ def parallel_coordinates(
     return figure
 
 
+@styled()
 def pair_heatmap(
     results: "pd.DataFrame", axes_values: Mapping[str, Sequence[Any]], note: str
 ) -> Figure:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION, new_figure, tidy
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION, new_figure, styled, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +18,7 @@ _LOOKS = {
 }
 
 
+@styled()
 def regret(curves: "pd.DataFrame", target: float, note: str) -> Figure:
     """Draws median and quartiles of the regret by budget, a panel a space.
 

@@ -1,9 +1,12 @@
 """What all figures share: size, title, note of the data source, colours."""
 
+import contextlib
+import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -37,6 +40,17 @@ _LONGEST_NAME = 24
 _NOTE_LETTERS = 17  # of a note, an inch
 
 
+_DEFAULTS: dict[Any, Any] = dict(matplotlib.rcParamsDefault.copy())
+_DEFAULTS.pop("backend")
+
+
+@contextlib.contextmanager
+def styled(**changes: Any) -> Iterator[None]:
+    """Has what is inside drawn or saved under Matplotlib's defaults, not the user's settings."""
+    with matplotlib.rc_context(_DEFAULTS | changes):
+        yield
+
+
 def new_figure(
     width: float, height: float, title: str = "", note: str = "", dpi: int = 120
 ) -> Figure:
@@ -57,6 +71,16 @@ def new_figure(
         lines = textwrap.fill(note, int(_NOTE_LETTERS * width))
         figure.supxlabel(literal(lines), fontsize=7.5, color=RED if LEAK in note else GREY)
     return figure
+
+
+def image_of(
+    figure: Figure, kind: str = "png", style: Mapping[str, Any] | None = None, **options: Any
+) -> bytes:
+    """Returns a figure as a file of a kind, png or svg."""
+    buffer = io.BytesIO()
+    with styled(**style or {}):
+        figure.savefig(buffer, format=kind, **options)
+    return buffer.getvalue()
 
 
 def tidy(axes: Axes) -> None:

@@ -1,12 +1,10 @@
 """Figures as SVG: small, sharp at every size, and inside a page in its colours, light or dark."""
 
-import io
 import re
 
-import matplotlib
 from matplotlib.figure import Figure
 
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION, image_of
 
 # What a page's style sheet calls the colours that follow its theme; black text has no colour
 # in the file, and is left to the style sheet.
@@ -29,10 +27,8 @@ def svg_of(figure: Figure, name: str) -> bytes:
       figure: the figure.
       name: tells its references from those of other figures on a page.
     """
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(buffer, format="svg", metadata=_METADATA)
-    return buffer.getvalue()
+    style = {"svg.fonttype": "none", "svg.hashsalt": name}
+    return image_of(figure, "svg", style=style, metadata=_METADATA)
 
 
 def inline(svg: bytes) -> str:

@@ -16,6 +16,7 @@ from gtzan_jax.views.plots.style import (
     VALIDATION,
     new_figure,
     short_name,
+    styled,
     tidy,
 )
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _SHADES = LinearSegmentedColormap.from_list("shades", [to_rgba(TRAIN, 0.0), to_rgba(TRAIN, 1.0)])
 
 
+@styled()
 def training_curves(
     history: "pd.DataFrame", quantity: str, title: str, note: str, width: float = 7.0
 ) -> Figure:
@@ -71,6 +73,7 @@ def training_curves(
     return figure
 
 
+@styled()
 def confusion_matrix(
     matrix: np.ndarray, genres: Sequence[str], note: str, title: str = "Confusion matrix"
 ) -> Figure:
@@ -105,6 +108,7 @@ def confusion_matrix(
     return figure
 
 
+@styled()
 def top_curves(curves: Sequence[np.ndarray], names: Sequence[str], note: str) -> Figure:
     """Draws test accuracy against epochs for the best configs.
 
