@@ -33,20 +33,36 @@ def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
     """
     parts = [content] if isinstance(content, str | bytes) else content
     prefix, suffix = _TEMPORARY
-    handle, temporary = tempfile.mkstemp(suffix, f"{prefix}{path.name}.", path.parent)
+    with named(path):
+        handle, temporary = tempfile.mkstemp(suffix, f"{prefix}{path.name[:50]}.", path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                for part in parts:
+                    file.write(part.encode("utf-8") if isinstance(part, str) else part)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are for their owner only
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Has errors of the system name a file that is written, where they name none, or one aside.
+
+    A full disk is told by the writing, which knows no name.
+    """
     try:
-        with os.fdopen(handle, "wb") as file:
-            for part in parts:
-                file.write(part.encode("utf-8") if isinstance(part, str) else part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are for their owner only
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        yield
+    except OSError as error:
+        aside = error.filename is None or str(error.filename).endswith(_TEMPORARY[1])
+        if not aside or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_csv(path: Path, frame: "pd.DataFrame") -> None:
@@ -71,15 +87,16 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     prefix, suffix = _TEMPORARY
     aside = folder.with_name(f"{prefix}{folder.name}{suffix}")
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        yield aside
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(aside, folder)
-        _sync_folder(folder.parent)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
+    with named(folder):
+        aside.mkdir()
+        try:
+            yield aside
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(aside, folder)
+            _sync_folder(folder.parent)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
 
 
 def remove_temporaries(folder: Path) -> None:

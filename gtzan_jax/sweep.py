@@ -16,7 +16,8 @@ from gtzan_jax.space.settings import KINDS
 from gtzan_jax.text import command_line
 from gtzan_jax.trainer.planner import MODES
 
-_PLACE = ("overwrite", "workdir")  # flags that the command that goes on must not repeat
+# Flags that the command that goes on must not repeat.
+_PLACE = ("overwrite", "nooverwrite", "workdir")
 
 
 def main() -> int:

@@ -21,3 +21,13 @@ def counted(count: int, noun: str) -> str:
 def command_line(name: str, arguments: Iterable[object] = ()) -> str:
     """Returns a command of this package, quoted for a shell."""
     return shlex.join(["python", "-m", f"gtzan_jax.{name}", *map(str, arguments)])
+
+
+def flag(name: str, value: object) -> str:
+    """Returns a flag as one would type it, quoted for a shell."""
+    return shlex.quote(f"--{name}={value}")
+
+
+def tensorboard_line(folder: object) -> str:
+    """Returns the command that shows a log directory, quoted for a shell."""
+    return shlex.join(["tensorboard", "--logdir", str(folder)])

@@ -9,7 +9,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.text import printable
+from gtzan_jax.text import flag, printable
 from gtzan_jax.views.text import Table, counted
 
 _TOP = 10
@@ -31,7 +31,9 @@ def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) 
         try:
             write_csv(Path(output), comparison.configs)
         except OSError as error:
-            raise InputError(f"--output={output}: cannot be written: {error.strerror}") from None
+            raise InputError(
+                f"{flag('output', output)}: cannot be written: {error.strerror}"
+            ) from None
     return comparison
 
 

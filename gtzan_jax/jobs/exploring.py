@@ -16,7 +16,7 @@ from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.rundir import directory
 from gtzan_jax.sound.summary import load_features
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.text import printable
+from gtzan_jax.text import printable, tensorboard_line
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import watch_songs
 
@@ -147,6 +147,6 @@ def _summary(folder: Path, found: Exploration) -> list[str]:
         f"genres; {len(quality['constant_features'])} constant and "
         f"{len(quality['extreme_features'])} extreme features",
         f"figures, tables and data_quality.json in {folder}",
-        f"  tensorboard --logdir {folder / 'projector'}   # at /#projector, PCA in 3-D: color by "
+        f"  {tensorboard_line(folder / 'projector')}   # at /#projector, PCA in 3-D: color by "
         "genre, untick 'Spherize data'",
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gtzan_jax.errors import InputError, Interrupted, RunError, SoundError
+from gtzan_jax.errors import InputError, Interrupted, RunError, SoundError, described
 from gtzan_jax.files import digest, write_csv
 from gtzan_jax.rundir.directory import check_place
 from gtzan_jax.sound.files import NO_GENRE, Song, check_file, songs_in
@@ -16,7 +16,7 @@ from gtzan_jax.sound.processes import of_many
 from gtzan_jax.sound.rows import Rows, check_names, made_by, names_of, rows_of
 from gtzan_jax.tables.schema import COLUMNS
 from gtzan_jax.tables.sources import read_table
-from gtzan_jax.text import printable
+from gtzan_jax.text import command_line, flag, printable
 from gtzan_jax.trainer.platforms import usable_cores
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import SongsProgress
@@ -79,12 +79,13 @@ def extract(
         if rows:
             write_csv(output, _frame(songs, rows, chunked))
     except Interrupted as interrupted:
-        interrupted.hint = f"what is done is kept in {kept.path}; go on with\n  {command}"
+        how = f"\n  {printable(command)}" if command else " the same call"
+        interrupted.hint = f"what is done is kept in {printable(kept.path)}; go on with{how}"
         raise
     except OSError as error:
         raise RunError(
-            f"{error.filename or output}: {error.strerror}; what is done is kept, and once that is "
-            "mended, the same command goes on"
+            f"{described(error)}; what is done is kept, and once that is mended, this goes on: "
+            f"{command or 'the same call'}"
         ) from None
     if not failures:
         kept.remove()
@@ -95,13 +96,13 @@ def extract(
 
 def _check_output(output: Path, overwrite: bool) -> None:
     if output.is_dir():
-        raise InputError(f"--output={printable(output)}: it is a folder; name a file in it")
+        raise InputError(f"{flag('output', output)}: it is a folder; name a file in it")
     if os.path.lexists(output) and not overwrite:
         raise InputError(
-            f"--output={printable(output)}: it is there already; --overwrite replaces it, or name "
+            f"{flag('output', output)}: it is there already; --overwrite replaces it, or name "
             "another"
         )
-    check_place(output.parent, flag="--output")
+    check_place(output.parent, name="output")
 
 
 def _tell_what_is_there(songs: list[Song], folder: str | os.PathLike[str]) -> None:
@@ -194,4 +195,5 @@ def _tell(done: Extraction, kept: Kept) -> None:
     except InputError as error:
         messages.warn(f"as it is, --data does not take it: {error}")
     else:
-        print(printable(f"  python -m gtzan_jax.sweep --protocol=holdout --data={done.output}"))
+        command = command_line("sweep", ["--protocol=holdout", f"--data={done.output}"])
+        print(printable(f"  {command}"))

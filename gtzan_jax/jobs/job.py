@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.text import flag
 from gtzan_jax.trainer.planner import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
 from gtzan_jax.trainer.workplace import Workplace
@@ -156,7 +156,7 @@ class Job:
         """The command, or the call, that goes on with the run."""
         if not self.options.resume:
             return f"run_sweep with the same arguments and workdir={str(self.run.path)!r}"
-        return f"{self.options.resume} {shlex.quote(f'--workdir={self.run.path}')}"
+        return f"{self.options.resume} {flag('workdir', self.run.path)}"
 
 
 def make_job(

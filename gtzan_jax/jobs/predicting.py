@@ -14,7 +14,7 @@ from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import check_place
 from gtzan_jax.rundir.model_files import load_model
 from gtzan_jax.sound.files import songs_in
-from gtzan_jax.text import printable
+from gtzan_jax.text import flag, printable
 from gtzan_jax.trainer.platforms import select_platform
 from gtzan_jax.views import messages, predictions
 from gtzan_jax.views.predictions import Answer
@@ -98,10 +98,10 @@ def _answer(model: TrainedModel, path: str, explain: bool, hop_seconds: float | 
 
 def _check_plot(path: Path) -> None:
     if path.suffix.lower() not in (".png", ".svg"):
-        raise InputError(f"--plot={path}: name a file that ends in .png or .svg")
+        raise InputError(f"{flag('plot', path)}: name a file that ends in .png or .svg")
     if path.is_dir():
-        raise InputError(f"--plot={path}: is a folder; name a file")
-    check_place(path.parent, flag="--plot")
+        raise InputError(f"{flag('plot', path)}: is a folder; name a file")
+    check_place(path.parent, name="plot")
 
 
 def _draw(model: TrainedModel, found: Sequence[Answer], path: Path) -> None:
@@ -127,5 +127,5 @@ def _save(figure: "Figure", path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, image)
     except OSError as error:
-        raise InputError(f"--plot={path}: cannot be written: {error.strerror}") from None
+        raise InputError(f"{flag('plot', path)}: cannot be written: {error.strerror}") from None
     print(printable(f"figure in {path}"), file=sys.stderr)

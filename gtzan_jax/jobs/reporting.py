@@ -16,13 +16,13 @@ import jinja2
 from markupsafe import Markup
 
 from gtzan_jax.assignment import claims
-from gtzan_jax.errors import InputError
+from gtzan_jax.errors import InputError, described
 from gtzan_jax.files import write_atomically
 from gtzan_jax.resources import resource
 from gtzan_jax.rundir.finished import FinishedRun, table_of
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.text import printable
+from gtzan_jax.text import command_line, flag, printable
 from gtzan_jax.views import classical, text
 from gtzan_jax.views.sections import pictures
 from gtzan_jax.views.sections.answers import answers_section
@@ -83,7 +83,7 @@ def write_report(
     run, *others = runs
     path = Path(output or run.run.path / "report.html")
     if path.suffix != ".html":
-        raise InputError(f"--output={path}: name a file that ends in .html")
+        raise InputError(f"{flag('output', path)}: name a file that ends in .html")
     report = build(run, others, data, baselines, f"{path.stem}_files")
     save(report, path)
     print(printable(f"report in {path}"))
@@ -125,6 +125,7 @@ def build(
         "has": functools.partial(pictures.file_of, images),
         "markup": functools.partial(pictures.markup, images),
         "folder": folder,
+        "commands": _commands(run),
     }
     return Report(
         html=_with_units(_environment().get_template("report.html.j2").render(context)),
@@ -135,6 +136,18 @@ def build(
         images=images,
         missing_table=missing,
     )
+
+
+def _commands(run: FinishedRun) -> dict[str, str]:
+    """Returns the commands that add what the run lacks."""
+    data, workdir = run.manifest.data, f"--workdir={run.run.path}"
+    given = data.source if run.is_sample else data.flag
+    table = [] if given == "auto" else [f"--data={given}"]
+    return {
+        "baselines": command_line("baselines", ["--protocol=all", *table]),
+        "retrain": command_line("retrain", [workdir]),
+        "retrain_holdout": command_line("retrain", [workdir, "--protocol=holdout"]),
+    }
 
 
 def leak_of(run: FinishedRun) -> str:
@@ -169,7 +182,7 @@ def save(report: Report, path: Path) -> None:
         write_atomically(path.with_suffix(".md"), report.markdown)
         write_atomically(path, report.html)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}; see --output") from None
+        raise InputError(f"{described(error)}: cannot be written; see --output") from None
 
 
 def claims_section(

@@ -12,7 +12,7 @@ import numpy as np
 import gtzan_jax
 from gtzan_jax import process
 from gtzan_jax.analysis import selection
-from gtzan_jax.errors import Interrupted, PlaceLostError, RunError
+from gtzan_jax.errors import Interrupted, PlaceLostError, RunError, described
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining, searching
 from gtzan_jax.jobs.job import Job, Options, Stopwatch, describe, make_job
@@ -29,6 +29,7 @@ from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import profiled
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.trainer.workplace import workplace
@@ -99,7 +100,7 @@ def _work_in_the_directory(job: Job) -> str:
         with held(path):
             return work(job)
     except Interrupted as interrupted:
-        interrupted.hint = f"what is finished is kept; go on with\n  {job.resume}"
+        interrupted.hint = f"what is finished is kept; go on with\n  {printable(job.resume)}"
         raise
     except PlaceLostError as lost:
         raise RunError(
@@ -108,8 +109,8 @@ def _work_in_the_directory(job: Job) -> str:
         ) from None
     except OSError as error:
         raise RunError(
-            f"{error.filename or path}: {error.strerror}; what is finished is kept, and once that "
-            f"is mended, this goes on: {job.resume}"
+            f"{described(error)}; what is finished is kept, and once that is mended, this goes on: "
+            f"{job.resume}"
         ) from None
 
 
@@ -311,7 +312,7 @@ def _check_places(job: Job) -> None:
     if not job.run.manifest_path.exists():
         directory.check_folder(path, job.num_bytes)
     if job.options.profile:
-        directory.check_place(Path(job.options.profile), flag="--profile")
+        directory.check_place(Path(job.options.profile), name="profile")
 
 
 def _record_session(job: Job, manifest: Manifest, members_before: int) -> None:

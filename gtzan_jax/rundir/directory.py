@@ -14,7 +14,9 @@ best/           the best config, retrained with several seeds, and its model
 reference/      the sweep's reference config, retrained likewise
 """
 
+import contextlib
 import datetime
+import itertools
 import json
 import os
 import reprlib
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gtzan_jax import process
-from gtzan_jax.errors import InputError
+from gtzan_jax.errors import InputError, described
 from gtzan_jax.files import (
     digest,
     is_empty,
@@ -40,6 +42,7 @@ from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.text import flag
 
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
     import pandas as pd
@@ -87,10 +90,12 @@ class RunDir:
             refuse_links(self.path)
         try:
             content = self.manifest_path.read_bytes()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             raise InputError(
-                f"{self.path} is not a run directory: it has no readable manifest.json"
+                f"{self.path} is not a run directory: it has no manifest.json"
             ) from None
+        except OSError as error:
+            raise InputError(f"{described(error)}: it cannot be read") from None
         return decode(content, self.manifest_path)
 
     def record(self, manifest: Manifest, *names: str) -> None:
@@ -164,7 +169,7 @@ class RunDir:
         where = str(self.configs_path)
         try:
             rows = json.loads(self.configs_path.read_bytes())
-        except (OSError, ValueError, RecursionError):
+        except (FileNotFoundError, ValueError, RecursionError):
             raise InputError(f"{where} cannot be read: the sweep did not finish") from None
         if not isinstance(rows, list) or not 0 < len(rows) <= (sweep.search.num_configs or 0):
             raise InputError(f"{where} is not what a sweep writes")
@@ -192,8 +197,20 @@ def _of(name: str, keys: Iterable[str]) -> list[str]:
 
 
 def default_folder(name: str) -> Path:
-    """Returns runs/<name>-<UTC time>."""
-    return Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+    """Makes runs/<name>-<UTC time>, with a number behind it where another process has made that.
+
+    Raises:
+      InputError: it cannot be made.
+    """
+    first = Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+    check_place(first)
+    path = first
+    for number in itertools.count(2):
+        with contextlib.suppress(FileExistsError):
+            _make(path, exist_ok=False)
+            break
+        path = first.with_name(f"{first.name}-{number}")
+    return path
 
 
 def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
@@ -207,19 +224,21 @@ def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
       InputError: there is a file, or a folder that holds something, or no space.
     """
     if path.is_dir() and not is_empty(path):
-        raise InputError(f"--workdir={path}: the folder is not empty; name a new one, or delete it")
+        raise InputError(
+            f"{flag('workdir', path)}: the folder is not empty; name a new one, or delete it"
+        )
     check_place(path, needed_bytes)
 
 
 def check_place(
-    path: str | os.PathLike[str], needed_bytes: float = 0.0, flag: str = "--workdir"
+    path: str | os.PathLike[str], needed_bytes: float = 0.0, name: str = "workdir"
 ) -> None:
     """Checks that one may write to a folder, or make it where it is not there yet.
 
     Args:
       path: the folder.
       needed_bytes: that will be written into it.
-      flag: that gave it, for messages.
+      name: of the flag that gave it, for messages.
 
     Raises:
       InputError: one may not, or there is too little space.
@@ -229,15 +248,15 @@ def check_place(
     nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
     too_long = any(len(os.fsencode(part)) > 255 for part in path.parts)
     if too_long:
-        raise InputError(f"{flag}={path}: a name of more than 255 bytes; choose a shorter one")
+        raise InputError(f"{flag(name, path)}: a name of more than 255 bytes; choose a shorter one")
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(
-            f"{flag}={path}: {nearest} is not a folder that you may write to; name another"
+            f"{flag(name, path)}: {nearest} is not a folder that you may write to; name another"
         )
     free = shutil.disk_usage(nearest).free
     if free < needed_bytes:
         raise InputError(
-            f"{flag}={path}: {needed_bytes / 1e6:,.0f} MB will be written, and only "
+            f"{flag(name, path)}: {needed_bytes / 1e6:,.0f} MB will be written, and only "
             f"{free / 1e6:,.0f} MB are free; make space or name another folder"
         )
 
@@ -249,10 +268,16 @@ def create_folder(path: Path) -> None:
       InputError: it cannot be made, or already holds something.
     """
     check_folder(path)
+    _make(path, exist_ok=True)
+
+
+def _make(path: Path, exist_ok: bool) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=exist_ok)
     except OSError as error:
-        raise InputError(f"--workdir={path}: cannot be made: {error.strerror}") from None
+        if isinstance(error, FileExistsError) and not exist_ok:
+            raise
+        raise InputError(f"{flag('workdir', path)}: cannot be made: {error.strerror}") from None
 
 
 def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
@@ -281,8 +306,8 @@ def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
         different = list(_differences(_identity(manifest), _identity(request)))
         if different:
             raise InputError(
-                f"--workdir={run.path} holds another run ({'; '.join(different)}): name another "
-                "folder, or remove that run with --overwrite"
+                f"{flag('workdir', run.path)} holds another run ({'; '.join(different)}): name "
+                "another folder, or remove that run with --overwrite"
             )
         # The same table may have another path by now, and so may the folder.
         manifest.data, manifest.resume = request.data, request.resume
@@ -310,10 +335,10 @@ def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
         yield f"{where} {reprlib.repr(old)} there, {reprlib.repr(new)} here"
 
 
-def describe_data(table: FeatureTable, flag: str) -> Data:
-    """Returns what a manifest says of the feature table that ``--data=flag`` gave."""
+def describe_data(table: FeatureTable, given: str) -> Data:
+    """Returns what a manifest says of the feature table that ``--data=given`` gave."""
     return Data(
-        flag=flag,
+        flag=given,
         source=table.source,
         sha256=table.sha256,
         tracks=len(table.y),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.files import is_sealed, sealed
+from gtzan_jax.files import is_sealed, named, sealed
 from gtzan_jax.sound.rows import Rows
 from gtzan_jax.tables.schema import FEATURES
 from gtzan_jax.text import printable
@@ -39,7 +39,7 @@ class Kept:
         """Keeps rows: they are in the file when this returns."""
         document = sealed({"file": digest, "made_by": self._made_by, "rows": rows})
         line = json.dumps(document, allow_nan=False).encode() + b"\n"
-        with self.path.open("ab+") as file:
+        with named(self.path), self.path.open("ab+") as file:
             if file.tell():
                 file.seek(-1, 2)
                 if file.read(1) != b"\n":  # a line that a killed process left

@@ -12,7 +12,7 @@ from gtzan_jax.analysis import endings
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES
-from gtzan_jax.text import printable
+from gtzan_jax.text import printable, tensorboard_line
 from gtzan_jax.views.text import by_stem, counted, plus_minus
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     folder = run.run
     model = f", the model in {folder.best}" if run.retrained is not None else ""
     print(printable(f"results in {folder.results_path}{model}"))
-    print(printable(f"  tensorboard --logdir {folder.tensorboard}   # every run, HParams page"))
-    print(printable(f"  tensorboard --logdir {folder.overview}   # the best, means, figures"))
+    print(printable(f"  {tensorboard_line(folder.tensorboard)}   # every run, HParams page"))
+    print(printable(f"  {tensorboard_line(folder.overview)}   # the best, means, figures"))
     parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
     print(f"{sum(seconds.values()):.1f} s ({parts})")
 

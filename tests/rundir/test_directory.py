@@ -1,10 +1,12 @@
 import json
+import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.process import versions
-from gtzan_jax.rundir.directory import RunDir, create_folder
+from gtzan_jax.rundir.directory import RunDir, create_folder, default_folder
 
 
 def test_an_occupied_folder_is_refused(tmp_path):
@@ -33,3 +35,20 @@ def test_a_broken_manifest_is_told(tmp_path, text):
 def test_versions_name_what_figures_depend_on():
     assert {"python", "jax", "jaxlib", "flax", "optax", "scikit-learn"} <= versions().keys()
     json.dumps(versions())
+
+
+def test_folders_that_nobody_named_are_made_and_differ(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(8) as pool:  # within one second or two
+        made = list(pool.map(default_folder, ["eda"] * 40))
+    assert len(set(made)) == 40
+    for folder in made:
+        assert folder.is_dir()
+        assert re.fullmatch(r"runs/eda-\d{8}-\d{6}(-\d+)?", folder.as_posix())
+
+
+def test_a_place_for_folders_that_nobody_named_is_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").touch()
+    with pytest.raises(InputError, match="is not a folder that you may write to"):
+        default_folder("eda")
