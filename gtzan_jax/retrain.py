@@ -3,7 +3,7 @@
   python -m gtzan_jax.retrain --workdir=runs/RUN --rank=2
   python -m gtzan_jax.retrain --workdir=runs/RUN --protocol=artist_folds
 
-The run directory's best/ is replaced.
+Each retraining has a folder of its own, runs/RUN/retrained/rank2; best/ stays the sweep's.
 """
 
 import sys
@@ -15,7 +15,7 @@ from gtzan_jax.text import command_line, printable
 
 
 def main() -> int:
-    """Retrains a config of the run directory that the flags name, and replaces ``best/``."""
+    """Retrains a config of the run directory that the flags name."""
     from gtzan_jax.jobs.retraining import Request, retrain_run
     from gtzan_jax.views.messages import retraining_line
 
@@ -31,13 +31,14 @@ def main() -> int:
         workers=given.workers,
         scheduler=given.scheduler,
         matmul_precision=given.matmul_precision,
+        name=given["name"].value,
+        overwrite=given.overwrite,
         command=command_line("retrain", sys.argv[1:]),
     )
-    run = retrain_run(given.workdir, request)
-    config = run.config(given.rank)
-    if run.retrained is not None:
-        print(retraining_line(run.retrained))
-    print(f"  config  {config.name}\n  model   {printable(run.run.best)}")
+    made = retrain_run(given.workdir, request)
+    print(retraining_line(made.history))
+    print(f"  config  {made.config.name}\n  model   {printable(made.path)}")
+    print(f"  {command_line('predict', [made.path, 'SONG'])}")
     return 0
 
 
@@ -55,6 +56,11 @@ def define_flags() -> None:
     flags.DEFINE_integer("retrain_epochs", 50, "For how many epochs.", lower_bound=1)
     cli.define_retrain_seeds_flag()
     cli.define_protocol_flags("the run's")
+    flags.DEFINE_string(
+        "name", None, "The folder in RUN/retrained/. Default: what tells this retraining from any "
+        "other, such as rank2 or rank1-artist_folds.",
+    )  # fmt: skip
+    flags.DEFINE_boolean("overwrite", False, "Replace another retraining of this name.")
 
 
 if __name__ == "__main__":

@@ -264,11 +264,18 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     assert RunDir(folder).read_manifest().status == "finished"
 
 
-def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys):
+@pytest.mark.parametrize("flags", [[], ["--retrain_epochs=5"], ["--retrain_seeds=2"]])
+def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys, flags):
     monkeypatch.setattr(sweeping, "make_trainer", None)
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
-    assert run(whole) == 0
-    assert "24 of 24 member-epochs are already trained" in capsys.readouterr().out
+    assert run(whole, *flags) == 0
+    printed = capsys.readouterr().out
+    assert "24 of 24 member-epochs are already trained" in printed
+    # What was asked for instead is not trained in the place of what is there, but named.
+    stays = f"{whole / 'best'} stays as it is (3 epochs, 10 seeds)"
+    assert [stays in printed, *(flag in printed for flag in flags)] == [bool(flags)] + [True] * len(
+        flags
+    )
     assert before == {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
 
 
@@ -429,7 +436,7 @@ def test_when_all_diverge_it_is_said_and_the_results_are_kept(tmp_path, capsys):
 
 
 def test_a_retraining_that_diverges_is_told_and_not_kept(tmp_path, monkeypatch, whole):
-    shutil.copytree(whole, tmp_path / "run")
+    assert run(tmp_path / "run", "--retrain_epochs=0") == 0
     train = Engine.replicate
 
     def diverge(*args):
@@ -443,6 +450,5 @@ def test_a_retraining_that_diverges_is_told_and_not_kept(tmp_path, monkeypatch, 
     with pytest.raises(RunError, match=reason):
         run(tmp_path / "run", "--retrain_epochs=5")
     assert same(tmp_path / "run", whole)
-    kept = RunDir(tmp_path / "run").read_manifest()
-    assert kept.retraining == RunDir(whole).read_manifest().retraining
-    assert RunDir(tmp_path / "run").damaged(kept, "best") is None
+    assert RunDir(tmp_path / "run").read_manifest().retraining is None
+    assert not (tmp_path / "run" / "best").exists()

@@ -68,7 +68,7 @@ def retraining_claims(run: FinishedRun) -> list[Claim]:
 def _found(run: FinishedRun, asked: _Question) -> Found:
     curves = _curves(run, asked.metric)
     if curves is None:
-        why = "not retrained" if run.retrained is None else "the published best was not retrained"
+        why = "the published best was not retrained" if run.retrainings else "not retrained"
         return why, None
     if curves.shape[1] < asked.epochs:
         return f"needs {asked.epochs} epochs; the retraining has {curves.shape[1]}", None
@@ -80,13 +80,17 @@ def _found(run: FinishedRun, asked: _Question) -> Found:
 
 def _curves(run: FinishedRun, metric: str) -> np.ndarray | None:
     """Returns (networks, epochs) of the published best; None where it was not retrained."""
-    theirs, done = published.published_best().id, run.manifest.retraining
-    frame = None
+    theirs, protocol = published.published_best().id, run.sweep.protocol
+    frames = [
+        (saved.about.epochs, saved.history)
+        for saved in run.retrainings.values()
+        if saved.about.config_id == theirs and saved.about.protocol == protocol
+    ]
     if run.reference is not None and run.sweep.reference and run.sweep.reference.id == theirs:
         frame = run.reference
-    elif done and done.config_id == theirs and done.protocol == run.sweep.protocol:
-        frame = run.retrained
-    if frame is None:
+    elif frames:
+        _, frame = max(frames, key=lambda each: each[0])  # of the most epochs, the first
+    else:
         return None
     table = frame.pivot_table(index=["fold", "seed"], columns="epoch", values=metric)
     curves: np.ndarray = table.dropna().to_numpy()

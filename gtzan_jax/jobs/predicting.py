@@ -29,7 +29,7 @@ class Request:
     """What is asked of a model.
 
     Attributes:
-      run: a run directory, or its ``best`` folder.
+      run: a run directory, or the folder of one of its retrainings.
       songs: sound files, and folders of them.
       hop_seconds: as in ``TrainedModel.predict_file``.
       explain: whether to say which features speak for and against.

@@ -29,7 +29,7 @@ from gtzan_jax.views.sections.answers import answers_section
 from gtzan_jax.views.sections.effects import effects_section
 from gtzan_jax.views.sections.limits import limits_section
 from gtzan_jax.views.sections.papers import papers_section
-from gtzan_jax.views.sections.retrained import retrained_section
+from gtzan_jax.views.sections.retrained import retrained_section, retrainings_table
 from gtzan_jax.views.sections.selection import selection_section
 from gtzan_jax.views.sections.table import table_section
 
@@ -118,6 +118,7 @@ def build(
         "selected": selected,
         "claims": claimed,
         "retrained": retrained,
+        "retrainings": retrainings_table(run),
         "classical": compared,
         **table_section(run, images),
         **papers_section(run),
@@ -151,14 +152,15 @@ def _commands(run: FinishedRun) -> dict[str, str]:
 
 
 def leak_of(run: FinishedRun) -> str:
-    """Returns the warning of a run, or of its retraining, that leaks; "" if neither does."""
-    leaks, retraining = {"of the sweep": run.protocol.leak}, run.manifest.retraining
-    if retraining:
-        leaks["of the retrained networks"] = PROTOCOLS[retraining.protocol].leak
+    """Returns the warning of a run, or of its retrainings, that leak; "" if none does."""
+    leaks = {"of the sweep": run.protocol.leak}
+    for name, saved in run.retrainings.items():
+        which = "of the retrained networks" if name == "best" else f"of the retraining {name}"
+        leaks[which] = PROTOCOLS[saved.about.protocol].leak
     told = [which for which, leak in leaks.items() if leak]
     if not told:
         return ""
-    which = "here" if len(told) == len(leaks) else told[0]
+    which = "here" if len(told) == len(leaks) else " or ".join(told)
     return (
         f"{leaks[told[0]]}. No figure {which} says anything about songs that were not trained on."
     )

@@ -1,5 +1,6 @@
 """Trains one config afresh, for more epochs and with several seeds, and looks at the result."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,22 +9,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gtzan_jax.errors import InputError, RunError
-from gtzan_jax.files import held, replaced_folder, write_atomically, write_csv
+from gtzan_jax.files import (
+    held,
+    remove_temporaries,
+    replaced_folder,
+    write_atomically,
+    write_csv,
+)
 from gtzan_jax.jobs.calibrating import calibrated
 from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir import directory
-from gtzan_jax.rundir.finished import table_of
-from gtzan_jax.rundir.manifest import Retraining
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.finished import SavedRetraining, table_of
+from gtzan_jax.rundir.manifest import FOLDER_NAME, Manifest, Retraining, Session, as_dict
 from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import Division, divide
-from gtzan_jax.text import counted
+from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide
+from gtzan_jax.text import counted, printable
 from gtzan_jax.trainer.chunk import Replica, Replicas
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer
-from gtzan_jax.trainer.workplace import Workplace, workplace
+from gtzan_jax.trainer.workplace import workplace
 from gtzan_jax.views import messages
 
 if TYPE_CHECKING:
@@ -31,6 +39,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NETWORKS = 10  # of a retraining, unless asked otherwise
+_EPOCHS = 50
+_BEST = "best"  # the sweep's own, in no request's reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +84,12 @@ class Request:
       num_seeds: networks on each fold; None for as many as make 10.
       workers: as in ``job.Options``, and the scheduler.
       matmul_precision: None for the sweep's.
+      name: of the folder in ``retrained/``; None for one that says what it is, such as ``rank2``.
+      overwrite: whether to replace another retraining of this name.
     """
 
     rank: int = 1
-    epochs: int = 50
+    epochs: int = _EPOCHS
     protocol: str | None = None
     num_folds: int | None = None
     num_seeds: int | None = None
@@ -86,6 +98,8 @@ class Request:
     workers: int | None = None
     scheduler: str | None = None
     matmul_precision: MatmulPrecision | None = None
+    name: str | None = None
+    overwrite: bool = False
     command: str = "gtzan_jax.retrain_run"
 
 
@@ -188,44 +202,118 @@ def save(result: Retrained, folder: Path) -> None:
             write_atomically(aside / f"{name}.png", plots.image_of(figure))
 
 
-def retrain_run(workdir: str, request: Request) -> Run:
-    """Retrains a config of a finished run and replaces its ``best/``.
+def retrain_run(workdir: str, request: Request) -> SavedRetraining:
+    """Retrains a config of a finished run into a folder of its own; returns what is there then.
+
+    Does nothing where the same retraining is there already.
 
     Raises:
-      InputError: the run, the rank or the table cannot be used.
+      InputError: the run, the rank, the name or the table cannot be used, or another retraining
+        has this name.
       RunError: the training diverged.
     """
     found = read_run(workdir)
     precision = request.matmul_precision or found.manifest.matmul_precision
-    with workplace(request.platform, precision, request.workers, request.scheduler) as place:
-        return _retrain_at(place, found, request, precision)
+    division, wanted = _asked(found, request, precision)
+    name = _name(found, request, wanted)
+    if _is_there(found.run, found.manifest, name, wanted, request.overwrite):
+        saved = found.retrainings[name]
+        print(f"{printable(saved.path)} has this retraining already")
+        return saved
+    messages.warn_of_leak(division.protocol.leak)
+    with (
+        workplace(request.platform, precision, request.workers, request.scheduler) as place,
+        place.trainer(found.sweep, division.sizes, configs=[found.config(request.rank)]) as trainer,
+    ):
+        result = retrain(trainer, division, wanted.config_id, wanted.seeds, wanted.epochs)
+    session = directory.describe_session(
+        request.command, found.accuracy.size, place.platform, place.devices
+    )
+    _keep(found.run, name, result, wanted, session, request.overwrite)
+    return read_run(workdir).retrainings[name]
 
 
-def _retrain_at(place: Workplace, found: Run, request: Request, precision: MatmulPrecision) -> Run:
+def _asked(found: Run, request: Request, precision: MatmulPrecision) -> tuple[Division, Retraining]:
+    """Returns what a request trains on, and its description."""
     if request.rank > len(found.results):
         raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
-    sweep, config = found.sweep, found.config(request.rank)
-    protocol = request.protocol or sweep.protocol
-    sweep.check_protocol(protocol)
+    protocol = request.protocol or found.sweep.protocol
+    found.sweep.check_protocol(protocol)
     table, missing = table_of(found, request.data)
     if table is None:
         raise InputError(f"{found.run.path}: {missing}")
-    num_folds = request.num_folds or sweep.num_folds
+    num_folds = request.num_folds or found.sweep.num_folds
     division = divide(table, protocol, found.manifest.split.seed, num_folds)
-    messages.warn_of_leak(division.protocol.leak)
     seeds = seeds_of(found.manifest.seeds[0], request.num_seeds, len(division.folds))
-    with place.trainer(sweep, division.sizes, configs=[config]) as trainer:
-        result = retrain(trainer, division, config.id, seeds, request.epochs)
-    with held(found.run.path):
-        save(result, found.run.best)
-        manifest = found.run.read_manifest()
-        manifest.retraining = describe(division, config.id, seeds, request.epochs, precision)
-        session = directory.describe_session(
-            request.command, found.accuracy.size, place.platform, place.devices
+    config_id = found.config(request.rank).id
+    return division, describe(division, config_id, seeds, request.epochs, precision)
+
+
+def _name(found: Run, request: Request, wanted: Retraining) -> str:
+    """Returns the folder's name: the one asked for, or what tells this request from any other."""
+    if request.name:
+        if request.name == _BEST or not re.fullmatch(FOLDER_NAME, request.name):
+            raise InputError(
+                f"--name={request.name}: take up to 100 letters, digits, dots, hyphens and "
+                "underscores, a letter or digit first, and not 'best'"
+            )
+        return request.name
+    if wanted == found.manifest.retraining and not request.overwrite:
+        return _BEST
+    sweep, usual = found.sweep, seeds_of(wanted.seeds[0], None, wanted.num_folds)
+    has_folds = PROTOCOLS[wanted.protocol].takes_num_folds
+    differences = {
+        wanted.protocol: wanted.protocol != sweep.protocol,
+        f"{wanted.num_folds}folds": has_folds and wanted.num_folds != sweep.num_folds,
+        f"{wanted.epochs}epochs": wanted.epochs != _EPOCHS,
+        f"{len(wanted.seeds)}seeds": wanted.seeds != usual,
+        wanted.matmul_precision: wanted.matmul_precision != found.manifest.matmul_precision,
+    }
+    return "-".join([f"rank{request.rank}", *(part for part, told in differences.items() if told)])
+
+
+def _is_there(
+    run: RunDir, manifest: Manifest, name: str, wanted: Retraining, overwrite: bool
+) -> bool:
+    """Returns whether a retraining is there, whole.
+
+    Raises:
+      InputError: another one has its name, and may not be replaced.
+    """
+    if name == _BEST:
+        return True
+    there, folder = manifest.retrainings.get(name), run.retrained / name
+    if overwrite or there is None or not folder.exists():
+        return False
+    if there != wanted:
+        different = "; ".join(directory.differences(as_dict(there), as_dict(wanted)))
+        raise InputError(
+            f"{folder} holds another retraining ({different}): choose another --name, or replace "
+            "it with --overwrite"
         )
+    return not run.damaged(manifest, f"retrained/{name}")
+
+
+def _keep(
+    run: RunDir,
+    name: str,
+    result: Retrained,
+    about: Retraining,
+    session: Session,
+    overwrite: bool,
+) -> None:
+    """Writes a retraining and records it; the sweep's own results stay as they are."""
+    with held(run.path):
+        manifest = run.read_manifest()
+        _is_there(run, manifest, name, about, overwrite)  # another process may have been quicker
+        if manifest.retrainings.pop(name, None):  # what is half replaced must not be listed
+            run.write_manifest(manifest)
+        run.retrained.mkdir(exist_ok=True)
+        remove_temporaries(run.retrained)
+        save(result, run.retrained / name)
+        manifest.retrainings[name] = about
         manifest.sessions.append(session)
-        found.run.record(manifest, "best")
-    return read_run(found.run.path)
+        run.record(manifest, f"retrained/{name}")
 
 
 def describe(
@@ -235,7 +323,7 @@ def describe(
     epochs: int,
     matmul_precision: MatmulPrecision,
 ) -> Retraining:
-    """Returns what a manifest says of a retraining."""
+    """Returns a retraining's entry in the manifest."""
     return Retraining(
         epochs=epochs,
         config_id=config_id,

@@ -20,7 +20,7 @@ from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.history import History
-from gtzan_jax.rundir.manifest import Manifest
+from gtzan_jax.rundir.manifest import Manifest, Retraining
 from gtzan_jax.rundir.predictions import Predictions, predictions_of
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, members_table, results_table
 from gtzan_jax.space.config import Config
@@ -29,11 +29,12 @@ from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.text import printable
+from gtzan_jax.text import command_line, printable
 from gtzan_jax.trainer.platforms import profiled
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.trainer.workplace import workplace
 from gtzan_jax.views import messages
+from gtzan_jax.views.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,8 +50,8 @@ def run_sweep(
 ) -> Run:
     """Trains every config of a sweep, ranks them, writes everything and retrains the best.
 
-    An unfinished run of the same sweep in ``workdir`` is gone on with; a finished one trains
-    nothing.
+    Resumes an unfinished run of the same sweep in ``workdir``; a finished one trains nothing, but
+    for a retraining that was left out.
 
     Args:
       sweep: a sweep, its name in ``sweeps/``, or the path of a TOML file.
@@ -202,6 +203,8 @@ def retrain(
 ) -> str:
     """Retrains the best config, and the reference, and writes the overview, unless all are there.
 
+    What was retrained otherwise, for other epochs or by an older version, is not replaced.
+
     Returns:
       why the best config could not be retrained, or "".
     """
@@ -212,13 +215,16 @@ def retrain(
         job.division, best, seeds, max(1, epochs), manifest.matmul_precision
     )
     reference = _reference(job, best)
-    is_there = manifest.retraining == wanted and not run.damaged(manifest, "best")
-    is_there = is_there and not (reference and run.damaged(manifest, "reference"))
-    retrained: Retrained | None = None
+    names = ["best", *(["reference"] if reference else [])]
+    there, retrained = manifest.retraining, None
+    is_there = there is not None and not any(run.damaged(manifest, name) for name in names)
+    stays = is_there and there != wanted
+    if epochs and there and stays:
+        _say_that_it_stays(job, there)
     if run.damaged(manifest, "overview") or (epochs and not is_there):
         if epochs and results["diverged"].iloc[0]:
             problem = "all configs diverged: there is none to retrain; lower the learning rates"
-        elif epochs:
+        elif epochs and not stays:
             if not trainer:  # else the session is in the list already
                 _record_session(job, manifest, len(history.members))
             retrained, problem = _retrain(job, best, reference, seeds, trainer)
@@ -226,9 +232,20 @@ def retrain(
         write_overview(job, results, history, retrained)
         if retrained:
             manifest.retraining = wanted
-        also = ["best", *(["reference"] if reference else [])] if retrained else []
-        run.record(manifest, "overview", *also)
+        run.record(manifest, "overview", *(names if retrained else []))
     return problem
+
+
+def _say_that_it_stays(job: Job, there: Retraining) -> None:
+    """Says that ``best`` is not replaced, and how to retrain otherwise."""
+    folder, options = job.run, job.options
+    flags = [f"--workdir={folder.path}", f"--retrain_epochs={options.retrain_epochs}"]
+    flags += [f"--retrain_seeds={options.retrain_seeds}"] if options.retrain_seeds else []
+    print(
+        f"{printable(folder.best)} stays as it is "
+        f"({counted(there.epochs, 'epoch')}, {counted(len(there.seeds), 'seed')}); to retrain the "
+        f"best beside it:\n  {command_line('retrain', flags)}"
+    )
 
 
 def _reference(job: Job, best: str) -> str | None:

@@ -12,6 +12,7 @@ tensorboard/    every run, for TensorBoard
 overview/       what one wants to see first, for TensorBoard
 best/           the best config, retrained with several seeds, and its model
 reference/      the sweep's reference config, retrained likewise
+retrained/      a folder like best/ for each retraining by the command retrain
 """
 
 import contextlib
@@ -75,6 +76,7 @@ class RunDir:
         self.overview = self.path / "overview"
         self.best = self.path / "best"
         self.reference = self.path / "reference"
+        self.retrained = self.path / "retrained"
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Writes what was run, with a checksum of the manifest itself."""
@@ -103,8 +105,9 @@ class RunDir:
 
         Args:
           manifest: changed in place.
-          names: of files and folders in the run directory; of the files in ``best`` and in
-            ``reference`` each gets a checksum, of those in other folders all get one together.
+          names: of files and folders in the run directory; of the files in ``best``,
+            ``reference`` and the folders in ``retrained`` each gets a checksum, of those in other
+            folders all get one together.
         """
         for name in names:
             for old in _of(name, manifest.sha256):
@@ -125,8 +128,9 @@ class RunDir:
 
     def _digests(self, name: str) -> dict[str, str]:
         """Returns the checksums of what is there; no manifest leads out of the directory."""
-        folders = ("best", "reference")
-        paths = (self.path / name).glob("*") if name in folders else [self.path / name]
+        whole = self.path / name
+        each = name in ("best", "reference") or whole.parent == self.retrained
+        paths = whole.glob("*") if each else [whole]
         return {
             path.relative_to(self.path).as_posix(): digest(path)
             for path in sorted(paths)
@@ -148,7 +152,8 @@ class RunDir:
 
     def remove(self) -> None:
         """Removes all that sweeps write but the manifest, and leaves what else there is."""
-        for path in (self.chunks, self.tensorboard, self.overview, self.best, self.reference):
+        results = (self.best, self.reference, self.retrained)
+        for path in (self.chunks, self.tensorboard, self.overview, *results):
             shutil.rmtree(path, ignore_errors=True)
         for name in (*TABLES, CONFIGS, self.study_path.name):
             (self.path / name).unlink(missing_ok=True)
@@ -303,7 +308,7 @@ def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
         run.remove()
     else:
         manifest = run.read_manifest()
-        different = list(_differences(_identity(manifest), _identity(request)))
+        different = list(differences(_identity(manifest), _identity(request)))
         if different:
             raise InputError(
                 f"{flag('workdir', run.path)} holds another run ({'; '.join(different)}): name "
@@ -326,11 +331,11 @@ def _identity(manifest: Manifest) -> dict[str, Any]:
     return identity | {"data": manifest.data.sha256}
 
 
-def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
     """Tells where two trees of JSON differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            yield from _differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+            yield from differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
     elif old != new:
         yield f"{where} {reprlib.repr(old)} there, {reprlib.repr(new)} here"
 

@@ -2,7 +2,7 @@
 
 import functools
 import reprlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
-from gtzan_jax.rundir.manifest import Manifest, sweep_of
+from gtzan_jax.rundir.manifest import Manifest, Retraining, sweep_of
 from gtzan_jax.rundir.predictions import Predictions, load_predictions
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, result_metrics
 from gtzan_jax.sound.spectrograms import find_spectrograms, load_spectrograms
@@ -24,8 +24,38 @@ from gtzan_jax.text import counted
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gtzan_jax.models.trained import TrainedModel
+
 
 _NETWORK_COLUMNS = ["fold", "seed", "epoch", "kept", *PROTOCOLS["assignment"].metrics]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedRetraining:
+    """A retraining of a run, with a folder of its own.
+
+    Attributes:
+      path: the folder.
+      about: the config, the protocol, epochs and seeds.
+      config: that was retrained.
+      history: one row an epoch of a network.
+    """
+
+    path: Path
+    about: Retraining
+    config: Config
+    history: "pd.DataFrame" = field(repr=False)
+
+    @property
+    def model(self) -> "TrainedModel":
+        """The model of the first fold and the first seed.
+
+        Raises:
+          InputError: its files are damaged.
+        """
+        from gtzan_jax.rundir.model_files import load_model
+
+        return load_model(self.path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +66,7 @@ class FinishedRun:
       results: one row a config, best first.
       accuracy: (configs, runs) float64 test accuracy after the best epoch, configs in grid order,
         a run for each fold and seed; NaN where diverged, or given up by the search.
-      retrained: one row an epoch of a network; None if the run has no retraining.
+      retrained: one row an epoch of a network of ``best/``; None if the sweep retrained nothing.
       scores: of the retrained networks together, one row a genre.
       reference: as ``retrained``, of the sweep's reference config; None where it is the best one,
         or the run has none.
@@ -118,6 +148,38 @@ class FinishedRun:
         return load_predictions(path, self.sweep.num_configs, len(self.manifest.seeds))
 
     @functools.cached_property
+    def retrainings(self) -> dict[str, SavedRetraining]:
+        """The retrainings by name: ``best``, and those in ``retrained/``, by the command retrain.
+
+        Raises:
+          InputError: one is damaged.
+        """
+        found, about = {}, self.manifest.retraining
+        if about and self.retrained is not None:
+            found["best"] = self._saved(self.run.best, about, self.retrained)
+        for name, about in sorted(self.manifest.retrainings.items()):
+            folder = self.run.retrained / name
+            if not folder.exists():  # removed by its owner
+                continue
+            damaged = self.run.damaged(self.manifest, f"retrained/{name}")
+            if damaged:
+                raise InputError(
+                    f"{self.run.path / damaged} is missing or damaged: its checksum is not the "
+                    f"manifest's; give the command that made it again, or remove {folder}"
+                )
+            try:
+                history = _read_optional(folder / "history.csv", _NETWORK_COLUMNS)
+            except (OSError, ValueError) as error:
+                raise InputError(f"{folder}: history.csv cannot be used ({error})") from None
+            if history is not None:
+                found[name] = self._saved(folder, about, history)
+        return found
+
+    def _saved(self, path: Path, about: Retraining, history: "pd.DataFrame") -> SavedRetraining:
+        config = self.sweep.configs[self.sweep.places[about.config_id]]
+        return SavedRetraining(path, about, config, history)
+
+    @functools.cached_property
     def history(self) -> "pd.DataFrame":
         """One row a member and epoch: config_id, fold, seed, epoch, and the figures."""
         import pandas as pd
@@ -148,11 +210,11 @@ def read_finished(path: str | Path) -> FinishedRun:
                 "run the command of the sweep again to mend it"
             )
     sweep = run.with_configs(sweep_of(manifest, run.manifest_path))
-    retraining = manifest.retraining
-    if retraining and (
-        retraining.config_id not in sweep.places or retraining.protocol not in PROTOCOLS
-    ):
-        raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
+    for retraining in (manifest.retraining, *manifest.retrainings.values()):
+        if retraining and (
+            retraining.config_id not in sweep.places or retraining.protocol not in PROTOCOLS
+        ):
+            raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
     try:
         metrics = result_metrics(sweep.protocol, manifest.data.is_chunked)
         results = _checked_results(run.read_results(), sweep, metrics)

@@ -21,7 +21,7 @@ from gtzan_jax.tables.schema import SAMPLES, rows_note
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
 FORMAT = 6
-"""Raised with every change of the schema; another format is refused. The first had no number."""
+"""Raised where an older manifest cannot be read any more, which is refused. The first had none."""
 
 _LONGEST = 200  # letters of a reason: it may quote the file
 
@@ -32,6 +32,11 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 ConfigId = Annotated[str, msgspec.Meta(pattern=r"^c[0-9a-f]{11}\Z")]
+
+FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
+"""Of a folder in ``retrained/``: no path leads out of it."""
+
+FolderName = Annotated[str, msgspec.Meta(pattern=FOLDER_NAME)]
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,7 +96,7 @@ class Split(
 
 
 class Retraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``best/`` holds: a config, trained afresh on every fold with several seeds.
+    """A config that was trained afresh on every fold with several seeds.
 
     The model that is kept is that of the first fold and the first seed, whatever its figures.
     """
@@ -127,7 +132,8 @@ class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     matmul_precision: MatmulPrecision
     sessions: list[Session] = []
     sha256: dict[str, Sha256] = {}  # of what is finished: files by path, whole folders by name
-    retraining: Retraining | None = None
+    retraining: Retraining | None = None  # in best/, by the sweep
+    retrainings: dict[FolderName, Retraining] = {}  # in retrained/, by the command retrain
     # Of the session that finished the run.
     timings_s: dict[str, float] = {}
     programs_compiled: Count | None = None

@@ -21,7 +21,7 @@ from gtzan_jax.models.layout import LAYOUTS
 from gtzan_jax.models.reach import Reach
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.space.sweep_file import parse_config
-from gtzan_jax.text import printable
+from gtzan_jax.text import command_line, printable
 
 _FORMAT = 5
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
@@ -66,7 +66,8 @@ def load_model(path: str | Path) -> TrainedModel:
     """Reads a trained model.
 
     Args:
-      path: a run directory, or the ``best`` folder inside it.
+      path: a run directory, whose ``best`` is read, or a folder with a model inside it, such as
+        ``retrained/rank2``.
 
     Raises:
       InputError: there is no model, or its files do not fit together.
@@ -77,7 +78,7 @@ def load_model(path: str | Path) -> TrainedModel:
     if not (folder / _DESCRIPTION).is_file():
         folder = folder / "best"
     if not (folder / _DESCRIPTION).is_file():
-        raise InputError(f"{path}: no trained model there; give a run directory or its best/")
+        raise InputError(f"{path}: no trained model there; {_remedy(Path(path))}")
     refuse_links(Path(path))
     try:
         return _assemble(_description(folder / _DESCRIPTION), folder / _WEIGHTS)
@@ -89,11 +90,23 @@ def load_model(path: str | Path) -> TrainedModel:
         raise InputError(f"{folder}: the model's files cannot be used ({reason[:200]})") from None
 
 
+def _remedy(path: Path) -> str:
+    """Returns where there is a model, or how to make one."""
+    patterns = ("retrained/*", "*")  # of a run directory, and of its folder retrained
+    found = [p.parent for each in patterns for p in sorted(path.glob(f"{each}/{_DESCRIPTION}"))]
+    if found:
+        return f"give one of {', '.join(map(str, found))}"
+    if (path / "manifest.json").is_file():
+        return f"{command_line('retrain', [f'--workdir={path}'])} makes one of a finished run"
+    return "give a run directory, or a folder with a model inside it, such as its best/"
+
+
 def _description(path: Path) -> dict[str, Any]:
     described = json.loads(_read(path, _MAX_JSON))
     if described["format"] != _FORMAT:
         raise ValueError(
-            f"format {described['format']!r}, and this version reads {_FORMAT}: retrain it"
+            f"format {described['format']!r}, and this version reads {_FORMAT}: retrain it with "
+            "--name=NAME"
         )
     if not is_sealed(described):
         raise ValueError(f"the checksum of {path.name} does not fit: damaged, or edited")

@@ -122,7 +122,8 @@ def test_a_falling_back_is_told_at_start_and_end(tmp_path):
         cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("synthetic sample stands in for the real feature table") == 2
+    assert done.stderr.count("synthetic sample stands in for the real feature table") == 1
+    assert "these figures are from the SYNTHETIC sample" in done.stdout
     assert "best" not in [path.name for path in (tmp_path / "run").iterdir()]
 
 
@@ -160,12 +161,16 @@ def test_another_config_can_be_retrained(smoke):
     flags = [f"--workdir={run}", "--rank=2", "--retrain_epochs=4", "--platform=cpu"]
     done = command("retrain", *flags, folder=run.parent)
     assert done.returncode == 0, done.stderr
-    second = pd.read_csv(run / "results.csv").iloc[1]
-    assert load_model(run).config["optimizer"] == second.optimizer
-    assert len(pd.read_csv(run / "best" / "history.csv")) == 10 * 4
+    first, second = (row for _, row in pd.read_csv(run / "results.csv").head(2).iterrows())
+    assert load_model(run).config.id == first.config_id
+    folder = run / "retrained" / "rank2-4epochs"
+    assert load_model(folder).config.id == second.config_id
+    assert f"python -m gtzan_jax.predict {folder} SONG" in done.stdout
+    assert len(pd.read_csv(folder / "history.csv")) == 10 * 4
     manifest = RunDir(run).read_manifest()
-    assert (manifest.retraining.epochs, manifest.retraining.config_id) == (4, second.config_id)
-    assert manifest.retraining.matmul_precision == "float32"  # the sweep's
+    [made] = manifest.retrainings.values()
+    assert (made.epochs, made.config_id) == (4, second.config_id)
+    assert made.matmul_precision == "float32"  # the sweep's
     assert [session.members_before for session in manifest.sessions] == [0, 48]
     assert "gtzan_jax.retrain" in manifest.sessions[1].command
 
@@ -179,15 +184,16 @@ def test_a_config_can_be_retrained_under_another_protocol(smoke):
     assert "retrained 6 times for 2 epochs: test accuracy 0." in done.stdout
     assert "\n  at the epochs best by validation 0." in done.stdout
     assert max(map(len, done.stdout.splitlines()[:2])) <= 80
-    history = pd.read_csv(run / "best" / "history.csv")
+    folder = run / "retrained" / "rank1-kfold-3folds-2epochs-2seeds"
+    history = pd.read_csv(folder / "history.csv")
     assert len(history.groupby(["fold", "seed"])) == 6
-    retraining = RunDir(run).read_manifest().retraining
+    retraining = RunDir(run).read_manifest().retrainings[folder.name]
     assert (retraining.protocol, retraining.num_folds) == ("kfold", 3)
-    scores = pd.read_csv(run / "best" / "scores.csv")
+    scores = pd.read_csv(folder / "scores.csv")
     assert scores.tracks.sum() == 2 * 1000  # each track once a seed
     fold = divide(load_table("sample"), "kfold", 7, 3).folds[0]
     table = load_table("sample")
-    right = load_model(run).predict(table) == np.array(table.genres)[table.y]
+    right = load_model(folder).predict(table) == np.array(table.genres)[table.y]
     last = history.query("fold == 0 and epoch == 2").iloc[0]
     assert right[fold.test].mean() == pytest.approx(last.test_accuracy, abs=1e-6)
 

@@ -9,7 +9,7 @@ from gtzan_jax.analysis import endings
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.layout import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.tables.protocols import split_note
+from gtzan_jax.tables.protocols import PROTOCOLS, split_note
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.views.sections.calibration import calibration_section
 from gtzan_jax.views.sections.pictures import Pictures, draw
@@ -65,6 +65,27 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "confused": confused,
         "most_confused": _most_confused(confused),
     }
+
+
+def retrainings_table(run: FinishedRun) -> Table | None:
+    """Returns all retrainings of a run, a row each; None where there are none."""
+    rows = []
+    for name, saved in run.retrainings.items():
+        kept, about = endings.kept_epoch(saved.history), saved.about
+        leaks = " (LEAK)" if PROTOCOLS[about.protocol].leak else ""
+        rows.append(
+            [
+                name,
+                saved.config.name,
+                f"{about.protocol}{leaks}",
+                str(about.epochs),
+                str(len(kept.epochs)),
+                plus_minus(kept.mean, kept.deviation),
+                saved.path.relative_to(run.run.path).as_posix(),
+            ]
+        )
+    columns = ("name", "config", "protocol", "epochs", "networks", "test accuracy", "folder")
+    return Table(columns, rows) if rows else None
 
 
 def _draw(run: FinishedRun, counts: np.ndarray | None, note: str, pictures: Pictures) -> None:

@@ -1,0 +1,254 @@
+"""The command retrain: folders of their own beside the sweep's best, which stays."""
+
+import os
+import shutil
+
+import msgspec
+import pytest
+from conftest import this_process
+from finished_runs import edit_manifest, flip
+from matplotlib.figure import Figure
+from test_resume import Killed, end_at, kill
+
+import gtzan_jax
+from gtzan_jax import InputError, load_model, read_run
+from gtzan_jax.files import digest
+from gtzan_jax.jobs import retraining, sweeping
+from gtzan_jax.jobs.retraining import Request, retrain_run
+from gtzan_jax.rundir.directory import RunDir
+
+AXES = ["axes.num_units2=[16]", "axes.dropout3=[0.0]", "axes.num_units1=[16]"]
+NAME = "rank2-2epochs-2seeds"
+SWEEP = {"data": "sample", "overrides": [*AXES, "protocol=holdout"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def here():
+    """Trains in this process, and writes no figures, which take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeping, "workplace", this_process)
+        patch.setattr(retraining, "workplace", this_process)
+        patch.setattr(Figure, "savefig", save_little)
+        yield
+
+
+def save_little(_figure, target, **_):
+    content = b'<svg viewBox="0 0 72 72"></svg>'
+    target.write(content) if hasattr(target, "write") else target.write_bytes(content)
+
+
+def sweep(folder, **options):
+    return gtzan_jax.run_sweep("smoke", workdir=folder, **SWEEP | {"retrain_epochs": 1} | options)
+
+
+def ask(rank=2, epochs=2, num_seeds=2, **options):
+    return Request(rank=rank, epochs=epochs, num_seeds=num_seeds, **options)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run whose second config was retrained, what that came to, and its best before that."""
+    folder = tmp_path_factory.mktemp("retrained") / "run"
+    sweep(folder)
+    best = digest(folder / "best"), RunDir(folder).read_manifest().retraining
+    trained, train = [], retraining.retrain
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retraining, "retrain", lambda *a: trained.append(train(*a)) or trained[0])
+        retrain_run(str(folder), ask())
+    return folder, trained[0], best
+
+
+@pytest.fixture
+def folder(tmp_path, whole):
+    shutil.copytree(whole[0], tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def quick(monkeypatch, whole):
+    """Training comes to what it came to once, whatever is asked."""
+    monkeypatch.setattr(retraining, "retrain", lambda *_: whole[1])
+
+
+@pytest.fixture
+def never(monkeypatch):
+    monkeypatch.setattr(retraining, "retrain", None)
+    monkeypatch.setattr(sweeping, "make_trainer", None)
+
+
+def test_the_sweeps_best_stays(whole):
+    folder, _, (best, retraining_of_best) = whole
+    run, path = read_run(folder), folder / "retrained" / NAME
+    assert load_model(path).config == run.config(2)
+    assert load_model(str(folder)).config == load_model(folder / "best").config == run.config(1)
+    assert digest(folder / "best") == best
+    manifest = run.manifest
+    assert manifest.retraining == retraining_of_best
+    assert list(manifest.retrainings) == [NAME]
+    assert [session.members_before for session in manifest.sessions] == [0, 6]
+    files = {f"retrained/{NAME}/{file.name}" for file in path.iterdir()}
+    assert files == {key for key in manifest.sha256 if key.startswith("retrained/")}
+
+
+@pytest.mark.usefixtures("never")
+def test_a_finished_run_trains_nothing_after_a_retraining(folder):
+    contents = lambda: {name: digest(folder / name) for name in ("best", "retrained", "overview")}  # noqa: E731
+    before = contents(), read_run(folder).manifest
+    run = sweep(folder)
+    before[1].resume = run.manifest.resume  # names the folder, which is a copy
+    assert (contents(), run.manifest) == before
+    assert list(run.retrainings) == ["best", NAME]
+    assert run.retrainings["best"].model.config == run.best.config == run.config(1)
+    second = run.retrainings[NAME]
+    assert second.model.config == run.config(2)
+    assert second.history.groupby(["fold", "seed"]).ngroups == 2
+    assert repr(second).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        (Request(), "rank1"),
+        (Request(rank=3), "rank3"),
+        (Request(protocol="holdout"), "rank1"),
+        (Request(protocol="kfold"), "rank1-kfold"),
+        (Request(protocol="kfold", num_folds=5), "rank1-kfold"),
+        (Request(protocol="kfold", num_folds=3), "rank1-kfold-3folds"),
+        (Request(num_folds=3), "rank1"),  # which holdout has no use for
+        (Request(num_seeds=10), "rank1"),
+        (Request(protocol="kfold", num_seeds=10), "rank1-kfold-10seeds"),
+        (Request(epochs=7, num_seeds=3), "rank1-7epochs-3seeds"),
+        (Request(matmul_precision="bfloat16"), "rank1-bfloat16"),
+        (Request(name="mine", epochs=7), "mine"),
+        (Request(epochs=1, overwrite=True), "rank1-1epochs"),
+    ],
+)
+@pytest.mark.usefixtures("quick")
+def test_no_two_requests_meet_in_one_folder(folder, request_, name):
+    assert retrain_run(str(folder), request_).path == folder / "retrained" / name
+
+
+@pytest.mark.usefixtures("never")
+def test_the_same_request_does_nothing(folder, capsys):
+    before = (folder / "manifest.json").read_bytes()
+    assert retrain_run(str(folder), ask()).config == read_run(folder).config(2)
+    assert f"{folder}/retrained/{NAME} has this" in capsys.readouterr().out
+    # What the sweep has retrained already is not trained again either.
+    assert retrain_run(str(folder), Request(epochs=1)).path == folder / "best"
+    assert (folder / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.usefixtures("quick")
+def test_nothing_is_replaced_unless_asked(folder):
+    before = digest(folder / "retrained" / NAME)
+    with pytest.raises(InputError) as refusal:
+        retrain_run(str(folder), ask(rank=3, name=NAME))
+    for part in (f"retrained/{NAME}", "config_id", "--name", "--overwrite"):
+        assert part in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert digest(folder / "retrained" / NAME) == before
+    made = retrain_run(str(folder), ask(rank=3, name=NAME, overwrite=True))
+    assert made.about.config_id == read_run(folder).config(3).id
+
+
+@pytest.mark.parametrize("name", ["best", "../best", ".hidden", "a/b", "x" * 101, "a\n"])
+@pytest.mark.usefixtures("never")
+def test_a_name_is_one_folders(folder, name):
+    with pytest.raises(InputError, match="--name="):
+        retrain_run(str(folder), ask(name=name))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("request_", [ask(rank=3), ask(rank=3, name="mine", overwrite=True)])
+@pytest.mark.usefixtures("quick")
+def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch, request_):
+    if request_.overwrite:
+        retrain_run(str(folder), ask(name="mine"))
+    saved, number, killed = folder.with_name("saved"), 0, True
+    shutil.copytree(folder, saved)
+    while killed:
+        shutil.rmtree(folder)
+        shutil.copytree(saved, folder)
+        number, killed = number + 7, False
+        with monkeypatch.context() as patch:
+            end_at(number, patch, kill)
+            try:
+                retrain_run(str(folder), request_)
+            except Killed:
+                killed = True
+        third = read_run(folder).config(3)
+        for name, found in read_run(folder).retrainings.items():
+            assert len(list(found.path.iterdir())) == 10, (number, name)
+        assert retrain_run(str(folder), request_).config == third
+        assert read_run(folder).retrainings[request_.name or "rank3-2epochs-2seeds"].config == third
+        assert not list(folder.rglob("*.tmp"))
+    assert number > 25
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_damaged_retraining_is_named_and_mended(folder):
+    path = folder / "retrained" / NAME
+    flip(path / "history.csv")
+    assert len(read_run(folder).results) == 6  # the run itself is whole
+    with pytest.raises(InputError, match=r"2seeds.history\.csv is missing or damaged"):
+        _ = read_run(folder).retrainings
+    retrain_run(str(folder), ask())
+    assert set(read_run(folder).retrainings) == {"best", path.name}
+    shutil.rmtree(path)
+    assert set(read_run(folder).retrainings) == {"best"}
+
+
+@pytest.mark.usefixtures("never")
+def test_a_run_whose_best_was_replaced_by_an_older_version_stays(folder, capsys):
+    run = RunDir(folder)
+    shutil.rmtree(run.best)
+    os.replace(run.retrained / NAME, run.best)
+    run.retrained.rmdir()
+    manifest = run.read_manifest()
+    manifest.retraining = manifest.retrainings.pop(NAME)
+    run.record(manifest, "best", f"retrained/{NAME}")
+    assert "retrainings" not in (folder / "manifest.json").read_text()
+    before = digest(folder / "best")
+    again = sweep(folder)
+    assert digest(folder / "best") == before
+    assert again.best.config == again.config(2)
+    assert f"--workdir={folder} --retrain_epochs=1" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_without_a_best_says_what_there_is(tmp_path):
+    path = tmp_path / "run"
+    sweep(path, retrain_epochs=0)
+    with pytest.raises(InputError, match=f"gtzan_jax.retrain --workdir={path} makes one"):
+        load_model(path)
+    made = retrain_run(str(path), Request())
+    assert made.path == path / "retrained" / "rank1"
+    for wrong in (path, path / "retrained"):
+        with pytest.raises(InputError, match=f"give one of {made.path}"):
+            load_model(wrong)
+    assert list(read_run(path).retrainings) == ["rank1"]
+    text = read_run(path).report().with_suffix(".md").read_text()
+    assert "The sweep retrained no model" in text
+    assert "retrained/rank1" in text
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_report_lists_all_retrainings(folder):
+    retrain_run(str(folder), ask(num_seeds=1, protocol="assignment"))
+    run = read_run(folder)
+    text = run.report().with_suffix(".md").read_text()
+    lines = text.split("### All retrainings")[1].split("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line][2:]
+    assert [row[0] for row in rows] == list(run.retrainings)
+    for row, saved in zip(rows, run.retrainings.values(), strict=True):
+        accuracy = saved.history[saved.history["kept"]]["test_accuracy"]
+        assert row[5].startswith(f"{accuracy.mean():.4f}")
+        assert (run.run.path / row[6].strip("`")).is_dir()
+
+
+@pytest.mark.parametrize("name", ["../../etc", ".x", "a/b", "", "a\n"])
+def test_a_strangers_name_leads_nowhere(folder, name):
+    entry = msgspec.to_builtins(RunDir(folder).read_manifest().retraining)
+    edit_manifest(folder, lambda m: m.update(retrainings={name: entry}))
+    with pytest.raises(InputError, match="not what a sweep writes"):
+        read_run(folder)
