@@ -2,7 +2,8 @@
 
     python docs/make_simulations.py [NAME...]
 
-Names, as in ``EXPERIMENTS``, run these alone and keep the other rows.
+Names, as in ``EXPERIMENTS``, run these alone and keep the other rows; ``few`` alone is the table of
+calibrations.
 
 The experiments are those of tests/simulations.py, with more replications than the tests have.
 """
@@ -18,10 +19,16 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from claim_simulations import CLAIM_EXPERIMENTS  # noqa: E402
-from simulations import EXPERIMENTS, error_rate, winner_bias  # noqa: E402
+from simulations import (  # noqa: E402
+    EXPERIMENTS,
+    calibration_of_few,
+    error_rate,
+    winner_bias,
+)
 
 MORE, MOST = 40, 10_000  # replications as a multiple of the tests', and at most
 WINNERS = 200
+CALIBRATIONS = 1000
 PAGE = ROOT / "docs" / "statistics.md"
 
 
@@ -58,12 +65,31 @@ def biases() -> str:
     return "\n".join([lines[0], "| ---: | ---: | ---: |", *lines[2:]])
 
 
+def few_songs() -> str:
+    """Returns a table of what few songs make of a temperature and of the calibration error."""
+    lines = [
+        "| songs | temperature, as a share | below 0.8 of the true one | error of chance, points |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+    for songs in (6, 10, 20, 50, 100, 200, 500):
+        print("calibration of few songs", file=sys.stderr)
+        few = calibration_of_few(songs, CALIBRATIONS)
+        lines.append(
+            f"| {songs} | {few.low:.2f} to {few.high:.2f} | {100 * few.below:.1f} % | "
+            f"{100 * few.mean:.1f}, up to {100 * few.most:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Replaces what stands between the markers of the page."""
     names = sys.argv[1:]
-    fill(PAGE, "rates", rates(PAGE.read_text(encoding="utf-8"), names))
+    if names != ["few"]:
+        fill(PAGE, "rates", rates(PAGE.read_text(encoding="utf-8"), names))
     if not names:
         fill(PAGE, "biases", biases())
+    if not names or names == ["few"]:
+        fill(PAGE, "few", few_songs())
 
 
 if __name__ == "__main__":

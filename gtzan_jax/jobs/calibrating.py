@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gtzan_jax.analysis.calibration import BINS, calibration_error, fit_temperature
-from gtzan_jax.models.calibration import Calibration, Held, tempered
+from gtzan_jax.models.calibration import FEWEST, Calibration, Held, tempered
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.tables.folds import Fold, judged_rows
 from gtzan_jax.tables.protocols import Division
@@ -33,7 +33,7 @@ def calibrated(
     Returns:
       the model, and one row a song of the validation and test part: part, song (a track of it),
       genre, predicted, probability (of the predicted genre), calibrated (likewise, with the
-      temperature; NaN without).
+      temperature; NaN without), and doubt where there were too few songs.
     """
     import pandas as pd
 
@@ -48,6 +48,8 @@ def calibrated(
     if "validation" in logs:
         y = division.table.y[judged["validation"]]
         temperature = fit_temperature(logs["validation"], y)
+        if len(y) < FEWEST:
+            temperature = max(1.0, temperature)
     frames = {
         part: _songs(model, division, judged[part], found, temperature)
         for part, found in logs.items()
@@ -58,6 +60,8 @@ def calibrated(
     calibration = Calibration(
         temperature=temperature, bins=BINS, validation=held.get("validation"), test=held["test"]
     )
+    if calibration.doubt:
+        songs["doubt"] = calibration.doubt
     return dataclasses.replace(model, calibration=calibration), songs
 
 

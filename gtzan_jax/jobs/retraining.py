@@ -135,7 +135,9 @@ def retrain(
     history = history_frame(networks, seeds, division.metrics)
     note = division.caption
     figures = _figures(history, confusion, model, note)
-    figures["reliability"] = plots.reliability(probabilities, "Do its probabilities hold?", note)
+    few = " Too few songs to tell." if model.calibration and model.calibration.doubt else ""
+    title = f"Do its probabilities hold?{few}"
+    figures["reliability"] = plots.reliability(probabilities, title, note)
     return Retrained(model, history, confusion, scores, probabilities, figures)
 
 

@@ -6,6 +6,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+FEWEST = 100
+"""Songs below which a temperature, or an error, is mostly chance; see docs/statistics.md."""
+
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
@@ -23,7 +26,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
       temperature: by which log-probabilities of songs are divided, then normalised; None where the
-        protocol has no validation part to fit it on.
+        protocol has no validation part to fit it on, 1 where fewer than ``FEWEST`` songs ask for
+        less: that the network is not sure enough is more often their chance than its fault.
       bins: equally wide, of the errors.
       validation: on the part that the temperature was fitted on, by which the config was chosen;
         None where there is none.
@@ -34,6 +38,22 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bins: Annotated[int, msgspec.Meta(ge=1, le=1000)]
     validation: Held | None
     test: Held
+
+    @property
+    def stays_at_one(self) -> bool:
+        """Whether too few songs asked for a temperature below 1, which they are not believed."""
+        return self.temperature == 1
+
+    @property
+    def doubt(self) -> str:
+        """A sentence on what was measured on too few songs; "" where there were enough."""
+        few = []
+        if self.temperature and self.validation and self.validation.songs < FEWEST:
+            stays = ", below 1 and therefore left at 1" if self.stays_at_one else ""
+            few.append(f"the temperature was fitted on {self.validation.songs}{stays}")
+        if self.test.songs < FEWEST:
+            few.append(f"accuracy and error were measured on {self.test.songs}")
+        return f"too few songs to rely on, fewer than {FEWEST}: {'; '.join(few)}" if few else ""
 
 
 def tempered(log_probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:

@@ -94,9 +94,12 @@ class TrainedModel:
         )  # fmt: skip
 
     def __repr__(self) -> str:
+        few = (
+            ", calibration on too few songs" if self.calibration and self.calibration.doubt else ""
+        )
         return (
             f"TrainedModel({self.config.name}, {self.num_weights:,} weights, "
-            f"{len(self.genres)} genres, data {reprlib.repr(self.data)})"
+            f"{len(self.genres)} genres, data {reprlib.repr(self.data)}{few})"
         )
 
     @property
@@ -106,13 +109,13 @@ class TrainedModel:
 
     @property
     def temperature(self) -> float:
-        """What log-probabilities of songs are divided by; 1 where none was fitted."""
+        """What log-probabilities of songs are divided by; 1 where none was fitted, or believed."""
         return (self.calibration and self.calibration.temperature) or 1.0
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether a temperature was fitted."""
-        return self.calibration is not None and self.calibration.temperature is not None
+        """Whether a temperature was fitted, and is believed."""
+        return self.temperature != 1
 
     def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gtzan_jax.models.calibration import Calibration
+from gtzan_jax.models.calibration import FEWEST, Calibration
 from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.sound.files import SAMPLE_RATE
@@ -60,23 +60,30 @@ def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
     """Returns how often the model is right, and how far its probabilities hold."""
     if calibration is None:
         return ["how far its probabilities hold was not measured"]
-    test = calibration.test
-    right = f"right on {100 * test.accuracy:.0f} % of {counted(test.songs, 'test song')}"
+    test, doubt = calibration.test, [calibration.doubt] if calibration.doubt else []
+    share = f"{100 * test.accuracy:.0f} %"
+    if test.songs < FEWEST:
+        share = str(round(test.accuracy * test.songs))
+    right = f"right on {share} of {counted(test.songs, 'test song')}"
     leak = PROTOCOLS[protocol].leak if protocol in PROTOCOLS else ""
     if leak:
         right += f" ({leak})"
     before = f"{100 * test.error:.1f}"
+    if calibration.stays_at_one:
+        return [f"{right}; its probabilities, not calibrated, were off by {before} points", *doubt]
     if calibration.temperature is None or calibration.validation is None:
         return [
             f"{right}; its probabilities were off by {before} points",
             "not calibrated: the run has no validation part; retrain it with --protocol=holdout or "
             "another that has one",
+            *doubt,
         ]
     after = 100 * (test.error if test.calibrated_error is None else test.calibrated_error)
     return [
         f"{right}; its probabilities, calibrated on {calibration.validation.songs} others "
         f"(temperature {calibration.temperature:.2f}), were off by {after:.1f} points, by {before} "
-        "without that"
+        "without that",
+        *doubt,
     ]
 
 
@@ -192,6 +199,7 @@ def _calibration(calibration: Calibration | None) -> dict[str, Any] | None:
     return {
         "temperature": calibration.temperature,
         "bins": calibration.bins,
+        "doubt": calibration.doubt or None,
         **{part: held and held._asdict() for part, held in parts.items()},
     }
 

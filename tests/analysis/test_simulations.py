@@ -2,7 +2,9 @@
 
 import pytest
 from scipy import stats
-from simulations import EXPERIMENTS, error_rate, winner_bias
+from simulations import EXPERIMENTS, calibration_of_few, error_rate, winner_bias
+
+from gtzan_jax.models.calibration import FEWEST
 
 PROMISED = [name for name, each in EXPERIMENTS.items() if each.nominal is not None]
 
@@ -20,6 +22,13 @@ def test_errors_are_as_rare_as_promised(name):
 def test_simulations_can_tell_what_errs_more_often(name):
     each = EXPERIMENTS[name]
     assert error_rate(each, each.quick) * each.quick > stats.binom.ppf(0.999, each.quick, 0.05)
+
+
+def test_a_calibration_of_fewer_songs_than_are_asked_for_is_mostly_chance():
+    few, enough = (calibration_of_few(songs, 60) for songs in (6, FEWEST))
+    assert 0.75 < enough.low < 1 < enough.high < 1.25
+    assert enough.below < 0.1 < few.below
+    assert few.mean > 0.2 > enough.most
 
 
 def test_the_winners_bias_is_taken_off():

@@ -9,6 +9,7 @@ from finished_runs import random_model
 from gtzan_jax import divide
 from gtzan_jax.analysis.calibration import calibration_error, fit_temperature
 from gtzan_jax.jobs.calibrating import calibrated
+from gtzan_jax.models.calibration import FEWEST
 
 SWEEP = make_sweep()
 TABLES = {"songs": make_table(), "chunks": make_chunks()}
@@ -65,6 +66,37 @@ def test_the_temperature_is_fitted_on_the_songs_of_the_validation_part_alone(tab
     elsewhere = dataclasses.replace(fold, test=fold.test[: len(fold.test) // 2])
     again, _ = calibrated(bare, division, elsewhere)
     assert again.calibration.temperature == found.temperature
+
+
+@pytest.mark.parametrize("num_songs", [40, 600])
+def test_of_few_songs_no_temperature_below_one_is_believed(num_songs):
+    table = make_table(num_songs, num_genres=4)
+    division = divide(table, "holdout", 0, 1)
+    fold = division.folds[0]
+    few = len(fold.validation) < FEWEST
+    assert few == (num_songs == 40)
+    bare = dataclasses.replace(random_model(SWEEP.configs[3], table), calibration=None)
+    # Labels that are just what the model says: it could be surer of all of them.
+    said = bare.predict_matrix(table.x).argmax(axis=1).astype(np.int32)
+    honest = dataclasses.replace(division, table=dataclasses.replace(table, y=said))
+    logs = votes_of(bare, honest.table, fold.validation)
+    assert fit_temperature(logs, said[fold.validation]) < 0.2
+    model, songs = calibrated(bare, honest, fold)
+    assert (model.temperature == 1) == few
+    assert model.is_calibrated != few
+    assert ("doubt" in songs) == few
+    if few:
+        assert set(songs["doubt"]) == {model.calibration.doubt}
+        assert (
+            f"fitted on {len(fold.validation)}, below 1 and therefore left at 1"
+            in songs["doubt"][0]
+        )
+        np.testing.assert_allclose(songs["calibrated"], songs["probability"], rtol=1e-5)
+    # One above 1 is believed, and told of where songs are few.
+    wrong = dataclasses.replace(honest, table=dataclasses.replace(table, y=(said + 1) % 4))
+    model, _ = calibrated(bare, wrong, fold)
+    assert model.temperature > 1
+    assert bool(model.calibration.doubt) == few
 
 
 def test_without_a_validation_part_there_is_no_temperature(table, bare):

@@ -9,6 +9,7 @@ from finished_runs import random_history, random_model, write_best_history, writ
 from gtzan_jax.analysis.calibration import error_of_chance
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
+from gtzan_jax.jobs.reporting import build
 from gtzan_jax.models.calibration import Calibration, Held
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.model_files import save_model
@@ -37,11 +38,13 @@ def run(tmp_path):
     return read_finished(path)
 
 
-def keep(run, songs, temperature):
-    held = Calibration(temperature=temperature, bins=10, validation=HELD, test=HELD)
+def keep(run, songs, temperature, num_songs=4):
+    part = HELD._replace(songs=num_songs)
+    held = Calibration(temperature=temperature, bins=10, validation=part, test=part)
     model = random_model(run.sweep.configs[0], make_table())
     save_model(dataclasses.replace(model, calibration=held), run.run.best)
     write_csv(run.run.best / "calibration.csv", songs)
+    run.run.record(run.manifest, "best")
 
 
 def test_the_section_has_the_errors_of_both_parts(run):
@@ -64,6 +67,23 @@ def test_a_run_that_was_not_calibrated_says_so(run):
     section = calibration_section(run, "", {})
     assert (section["is_calibrated"], section["after"], section["error"]) == (False, "–", "70.0")
     assert [row[5] for row in section["table"].rows] == ["–"]
+
+
+@pytest.mark.parametrize(
+    ("songs", "temperature", "words"),
+    [
+        (6, 1.0, ["It is not calibrated.", "fitted on 6, below 1 and therefore left at 1"]),
+        (6, 2.5, ["the temperature of the least loss", "Too few songs to rely on", "fitted on 6"]),
+        (100, 2.5, ["the temperature of the least loss"]),
+        (100, None, ["the protocol has no validation part"]),
+    ],
+)
+def test_the_report_says_what_few_songs_make_of_it(run, songs, temperature, words):
+    keep(run, SONGS if temperature else SONGS[2:].assign(calibrated=np.nan), temperature, songs)
+    text = " ".join(build(read_finished(run.run.path)).markdown.split())
+    assert [word for word in words if word not in text] == []
+    assert ("Too few songs to rely on" in text) == (songs == 6)
+    assert ("It is not calibrated" in text) == (temperature in (1.0, None))
 
 
 def test_a_retraining_of_before_has_no_section(run):

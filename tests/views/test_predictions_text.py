@@ -90,6 +90,8 @@ def test_hostile_names_stay_on_their_line():
     assert all(line.isprintable() for line in head.splitlines())
 
 
+THREE = Held(songs=3, accuracy=1.0, error=0.25, calibrated_error=0.25)
+SIX = Held(songs=6, accuracy=1.0, error=0.25, calibrated_error=0.25)
 HELD = Held(songs=290, accuracy=0.5, error=0.2, calibrated_error=0.05)
 
 
@@ -107,12 +109,37 @@ HELD = Held(songs=290, accuracy=0.5, error=0.2, calibrated_error=0.05)
             "were off by 20.0 points not calibrated: the run has no validation part; retrain it "
             "with --protocol=holdout",
         ),
+        (
+            Calibration(temperature=1.0, bins=10, validation=SIX, test=THREE),
+            "right on 3 of 3 test songs; its probabilities, not calibrated, were off by 25.0 "
+            "points too few songs to rely on, fewer than 100: the temperature was fitted on 6, "
+            "below 1 and therefore left at 1; accuracy and error were measured on 3",
+        ),
+        (
+            Calibration(temperature=2.0, bins=10, validation=SIX, test=HELD),
+            "right on 50 % of 290 test songs; its probabilities, calibrated on 6 others "
+            "(temperature 2.00), were off by 5.0 points, by 20.0 without that too few songs to "
+            "rely on, fewer than 100: the temperature was fitted on 6",
+        ),
+        (
+            Calibration(temperature=None, bins=10, validation=None, test=THREE),
+            "another that has one too few songs to rely on, fewer than 100: accuracy and error "
+            "were measured on 3",
+        ),
     ],
 )
 def test_the_head_says_how_far_the_model_is_to_be_believed(calibration, words):
     head = predictions.head(dataclasses.replace(MODEL, calibration=calibration), "runs/mine")
-    assert words in " ".join(head.split())
+    told = " ".join(head.split())
+    assert words in told
+    few = calibration is not None and "too few" in words
+    assert ("too few" in told) == few
     assert max(map(len, head.splitlines())) <= 80
+    model = dataclasses.replace(MODEL, calibration=calibration)
+    document = predictions.document(model, "runs/mine", [])["model"]["calibration"]
+    assert bool(document and document["doubt"]) == few
+    assert ("too few songs" in repr(model)) == few
+    assert model.is_calibrated == (calibration is not None and calibration.temperature == 2)
 
 
 def test_what_json_has_no_number_for_is_null():

@@ -31,12 +31,15 @@ def calibration_section(run: FinishedRun, note: str, pictures: Pictures) -> dict
         return None
     draw(pictures, "reliability", plots.reliability(songs, "", note, plots.WIDTH))
     parts = {str(part): frame for part, frame in songs.groupby("part", sort=False)}
-    is_calibrated = bool(songs["calibrated"].notna().all())
     calibration = load_model(run.run.path).calibration
+    stays = bool(calibration and calibration.stays_at_one)
+    is_calibrated = bool(songs["calibrated"].notna().all()) and not stays
     test = parts["test"]
     return {
         "is_calibrated": is_calibrated,
         "temperature": calibration and calibration.temperature,
+        "stays_at_one": stays,
+        "doubt": calibration.doubt if calibration else "",
         "fitted_on": len(parts.get("validation", ())),
         "bins": BINS,
         "table": Table(
