@@ -28,7 +28,7 @@ from simulations import (  # noqa: E402
 
 MORE, MOST = 40, 10_000  # replications as a multiple of the tests', and at most
 WINNERS = 200
-CALIBRATIONS = 1000
+CALIBRATIONS = 500
 PAGE = ROOT / "docs" / "statistics.md"
 
 

@@ -11,8 +11,8 @@ from gtzan_jax import console
 from gtzan_jax.console import FAILURE, USAGE_ERROR
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS
+from gtzan_jax.views import messages
 
 # The flags below belong to the command that asks for them: its --help lists its own ones only.
 flags.disclaim_key_flags()
@@ -129,7 +129,7 @@ def _work(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> i
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # JAX tells of every platform it does not find
     try:
-        with console.interruptible():
+        with console.interruptible(), messages.each_warning_once():
             return main(argv)
     except InputError as error:
         console.fail(str(error), USAGE_ERROR)
@@ -138,4 +138,4 @@ def _work(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> i
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(printable(f"warning: {message}"), file=sys.stderr)
+    messages.warn(str(message))

@@ -3,7 +3,8 @@
   python -m gtzan_jax.predict runs/RUN song.mp3 more_songs/
   python -m gtzan_jax.predict runs/RUN song.mp3 --explain --plot=song.png
 
-The model is the run's retrained best one, in best/; runs/RUN/retrained/NAME is another one.
+The model is the run's retrained best one, in best/; runs/RUN/retrained/NAME
+names another one.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,8 @@
   python -m gtzan_jax.retrain --workdir=runs/RUN --rank=2
   python -m gtzan_jax.retrain --workdir=runs/RUN --protocol=artist_folds
 
-Each retraining has a folder of its own, runs/RUN/retrained/rank2; best/ stays the sweep's.
+Each retraining has a folder of its own, such as runs/RUN/retrained/rank2; best/
+stays the sweep's.
 """
 
 import sys

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gtzan_jax.jobs.retraining import Retrained
 
 
+@messages.each_warning_once()
 def run_sweep(
     sweep: str | Sweep = "assignment",
     data: "str | os.PathLike[str] | FeatureTable" = "auto",
@@ -77,7 +78,6 @@ def run_sweep(
         problem = _begin(job)
     run = read_run(job.run.path)
     messages.print_summary(run, clock.seconds)
-    messages.warn_of_sample(job.table)
     if problem:
         raise RunError(problem)
     return run

@@ -110,6 +110,14 @@ class FinishedRun:
         return result_metrics(self.sweep.protocol, self.manifest.data.is_chunked)
 
     @property
+    def indistinguishable(self) -> "pd.DataFrame":
+        """The rows of ``results`` that are statistically indistinguishable from the best one.
+
+        It is among them, unless every config diverged.
+        """
+        return self.results[self.results[INDISTINGUISHABLE]]
+
+    @property
     def mean_accuracy(self) -> np.ndarray:
         """(configs,) float64, the mean over folds and seeds; NaN where diverged.
 

@@ -47,11 +47,10 @@ class Process(Executor):
 
     Args:
       core: number of the core; None where the system is to choose.
-      warns: whether its warnings are shown: one of several suffices.
     """
 
-    def __init__(self, core: int | None = None, warns: bool = True) -> None:
-        self._core, self._warns = core, warns
+    def __init__(self, core: int | None = None) -> None:
+        self._core = core
         self._popen: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()  # of the above
         self._caller = ThreadPoolExecutor(1, "worker")
@@ -77,7 +76,7 @@ class Process(Executor):
                 _closed(self._popen)
                 self._popen = None
             if self._popen is None:
-                self._popen = _started(self._core, self._warns)
+                self._popen = _started(self._core)
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Has the process call a function that it can import, after what it was asked before."""
@@ -115,12 +114,14 @@ class Process(Executor):
         try:
             pickle.dump(pickle.dumps(call), popen.stdin)  # what cannot be opened there is one piece
             popen.stdin.flush()
-            value, error = pickle.load(popen.stdout)  # noqa: S301 — from a process of our own
+            value, error, warned = pickle.load(popen.stdout)  # noqa: S301 — from our own process
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
             popen.kill()  # it may only have closed its pipes
             popen.wait()
             _closed(popen)
             raise WorkerLostError(_ending(popen.returncode)) from None
+        for sentence in warned:  # here, where those of several processes are one
+            warnings.warn(sentence, stacklevel=1)
         if error is not None:
             raise error
         result: T = value
@@ -196,7 +197,8 @@ def _default_count() -> int:
 @functools.cache
 def _process(number: int, core: int | None) -> Process:
     """Returns always the same process."""
-    made = Process(core, warns=number == 0)
+    del number  # of the process, whose place in the cache it is
+    made = Process(core)
     atexit.register(made.shutdown)
     return made
 
@@ -205,11 +207,9 @@ if hasattr(os, "register_at_fork"):  # a child of this process has not the threa
     os.register_at_fork(after_in_child=_process.cache_clear)
 
 
-def _started(core: int | None, warns: bool) -> "subprocess.Popen[bytes]":
+def _started(core: int | None) -> "subprocess.Popen[bytes]":
     threads = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     environment = {"JAX_PLATFORMS": "cpu"} | dict.fromkeys(threads, "1")
-    if not warns:
-        environment["PYTHONWARNINGS"] = "ignore"
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX's, imported here before us
         environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # The package may lie beside a notebook, which looks for modules where it is.
@@ -256,6 +256,8 @@ def main(core: int | None = None) -> None:
         os.sched_setaffinity(0, {core})
     calls: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, calls), daemon=True).start()
+    warned: list[str] = []
+    warnings.showwarning = lambda message, *_, **__: warned.append(str(message))
     worker_devices()
     import gtzan_jax.models.mlp
     import gtzan_jax.trainer.engine  # noqa: F401
@@ -271,8 +273,9 @@ def main(core: int | None = None) -> None:
         except Exception as failure:
             error = _to_travel(failure)
         try:
-            pickle.dump((value, error), answers, pickle.HIGHEST_PROTOCOL)
+            pickle.dump((value, error, tuple(warned)), answers, pickle.HIGHEST_PROTOCOL)
             answers.flush()
+            warned.clear()
         except BrokenPipeError:
             os._exit(0)
 

@@ -1,10 +1,11 @@
 """What jobs print: the start, the summary, warnings."""
 
+import contextlib
 import importlib
 import sys
 import textwrap
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from gtzan_jax.analysis import endings
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES
-from gtzan_jax.text import printable, tensorboard_line
+from gtzan_jax.text import command_line, printable, tensorboard_line
 from gtzan_jax.views.text import by_stem, counted, plus_minus
 
 if TYPE_CHECKING:
@@ -23,6 +24,27 @@ if TYPE_CHECKING:
 
 _WIDTH = 80  # columns of a terminal
 _TOP = 3
+
+_printed: list[set[str]] = []  # warnings of the command that is running, if one is
+
+
+@contextlib.contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Has no warning printed twice: a command warns of a thing once, whoever notices it again."""
+    _printed.append(_printed[-1] if _printed else set())
+    try:
+        yield
+    finally:
+        _printed.pop()
+
+
+def _print_warning(text: str) -> None:
+    """Prints to standard error what this command has not printed there yet."""
+    if _printed:
+        if text in _printed[-1]:
+            return
+        _printed[-1].add(text)
+    print(text, file=sys.stderr)
 
 
 def print_start(sweep: Sweep, num_runs: int, place: str, source: str, path: Path) -> None:
@@ -47,16 +69,13 @@ def print_trained(count: int, total: int) -> None:
 
 
 def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
-    """Prints the top of the table, where everything is, and the seconds of each part."""
+    """Prints the top of the table, what it means, where everything is, and the seconds of parts."""
     results = run.results
     print()
     for line in _top_of_table(run):
         print(line)
-    if run.manifest.data.is_chunked:
-        print("accuracy: of songs, by the mean log-probability of their chunks; ranked by it")
-    diverged = int(results["diverged"].sum())
-    if diverged:
-        print(f"{diverged:,} of {len(results):,} configs diverged; they rank last")
+    for sentence in _meaning(run):
+        print(_filled(sentence))
     given = results.get("epochs_given")
     if given is not None and given.iloc[0] < run.sweep.epochs:
         warn(
@@ -65,12 +84,16 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
         )
     if run.retrained is not None:
         print(retraining_line(run.retrained))
-    warn_of_leak(run.protocol.leak)
+    if run.protocol.leak:
+        print(f"the protocol {run.sweep.protocol} LEAKS: its accuracies are too high")
     if run.is_sample:
         print("these figures are from the SYNTHETIC sample and say nothing about music")
     folder = run.run
     model = f", the model in {folder.best}" if run.retrained is not None else ""
-    print(printable(f"results in {folder.results_path}{model}"))
+    print(_filled(printable(f"results in {folder.results_path}{model}")))
+    for command, what in _next_commands(run).items():
+        line = f"  {command}   # {what}"
+        print(line if len(line) <= _WIDTH else f"  {command}")
     print(printable(f"  {tensorboard_line(folder.tensorboard)}   # every run, HParams page"))
     print(printable(f"  {tensorboard_line(folder.overview)}   # the best, means, figures"))
     parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
@@ -78,7 +101,7 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
 
 
 def retraining_line(history: "pd.DataFrame") -> str:
-    """Returns what a retraining came to, a line or two: mean and deviation over its networks.
+    """Returns what a retraining came to, a line or more: mean and deviation over its networks.
 
     Args:
       history: one row an epoch of a network, with the metrics that the protocol has.
@@ -87,38 +110,106 @@ def retraining_line(history: "pd.DataFrame") -> str:
     longest = history["epoch"].max()
     most = "at most " if endings.stopped_early(history, longest) else ""
     line = (
-        f"retrained {counted(len(kept.epochs), 'time')} for {most}{longest} epochs: "
+        f"retrained {counted(len(kept.epochs), 'time')} for {most}{counted(longest, 'epoch')}: "
         f"test accuracy {plus_minus(kept.mean, kept.deviation)}"
     )
     if chosen:
         line += f"\n  at the epochs best by validation {plus_minus(chosen.mean, chosen.deviation)}"
+    if len(kept.epochs) > 1:
+        runs = _runs(history["fold"].nunique(), history["seed"].nunique())
+        line += f"\n  ±: standard deviation over the networks of {runs}"
     return line
+
+
+def _runs(num_folds: int, num_seeds: int) -> str:
+    """Returns what a config has several figures of: folds, seeds, or both."""
+    parts = [(num_folds, "fold"), (num_seeds, "seed")]
+    return " × ".join(counted(count, noun) for count, noun in parts if count > 1)
+
+
+def _meaning(run: "FinishedRun") -> list[str]:
+    """Returns what the table does not say of itself, sentences that its figures call for."""
+    results, sentences = run.results, []
+    given = results.get("epochs_given")
+    num_compared = len(results) if given is None else int((given == run.sweep.epochs).sum())
+    tied, diverged = run.indistinguishable, int(results["diverged"].sum())
+    if run.manifest.data.is_chunked:
+        sentences.append(
+            "accuracy: of songs, by the mean log-probability of their chunks; ranked by it"
+        )
+    if runs := _runs(len(run.manifest.split.folds), len(run.manifest.seeds)):
+        sentences.append(f"each accuracy is the mean over {runs}")
+    if num_compared < len(results):
+        sentences.append(
+            f"the search trained {counted(num_compared, 'configuration')} of {len(results):,} to "
+            "the end"
+        )
+    if diverged:
+        sentences.append(f"{diverged:,} of {len(results):,} configs diverged; they rank last")
+    if num_compared == 1 or tied.empty:
+        return sentences
+    low, high = (f"{end:.4f}" for end in (tied["test_accuracy"].min(), tied["test_accuracy"].max()))
+    accuracies = f"accuracies {low} to {high}" if low != high else f"accuracy {low}"
+    sentences.append(
+        f"{len(tied):,} of {num_compared:,} configurations are statistically indistinguishable "
+        f"from the best (test {accuracies})"
+        if len(tied) > 1
+        else f"none of the other {num_compared - 1:,} configurations is statistically "
+        "indistinguishable from the best"
+    )
+    sentences.append(
+        "the best was chosen on the test part, so its accuracy there is optimistic"
+        if run.protocol.select_on == "test"
+        else "the best was chosen on the validation part, not on the test part"
+    )
+    return sentences
+
+
+def _next_commands(run: "FinishedRun") -> dict[str, str]:
+    """Returns the commands to go on with, and what each does."""
+    path = run.run.path
+    commands = {command_line("report", [path]): "the findings"}
+    if run.retrained is not None:
+        commands[command_line("predict", [path, "SONG"])] = "its genre"
+    elif not run.indistinguishable.empty:
+        commands[command_line("retrain", [f"--workdir={path}"])] = "a model"
+    return commands
+
+
+def _filled(text: str) -> str:
+    """Breaks a text into lines of a terminal; paths stay whole."""
+    return textwrap.fill(
+        text, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def warn(sentence: str) -> None:
     """Prints a warning to standard error."""
-    print(f"warning: {printable(sentence)}", file=sys.stderr)
+    _print_warning(f"warning: {printable(sentence)}")
 
 
 def warn_of_leak(leak: str) -> None:
     """Says what is wrong with a protocol's figures, in red on a terminal, unless nothing is."""
     if leak:
         sentence = f"{leak}: these figures say nothing about songs that were not trained on"
-        print(f"\033[1;31m{sentence}\033[0m" if sys.stderr.isatty() else sentence, file=sys.stderr)
+        _print_warning(f"\033[1;31m{sentence}\033[0m" if sys.stderr.isatty() else sentence)
 
 
 def warn_of_sample(table: "FeatureTable") -> None:
     """Says, so that it cannot be missed, that the sample stands in for the real table."""
     if table.notice:
-        rule = "!" * _WIDTH
-        notice = textwrap.fill(printable(table.notice), _WIDTH)
-        print(f"{rule}\n{notice}\n{rule}", file=sys.stderr)
+        _print_warning(_boxed(table.notice))
+
+
+def _boxed(notice: str) -> str:
+    """Returns a notice between rules."""
+    rule = "!" * _WIDTH
+    return f"{rule}\n{textwrap.fill(printable(notice), _WIDTH)}\n{rule}"
 
 
 def warn_of_model(data: str, protocol: str) -> None:
     """Says where a model was trained on the sample, or by a protocol that leaks."""
     if data in SAMPLES:
-        rule = "!" * _WIDTH
         what = (
             "songs are made up" if data == "sounds" else "features are made up and of no real songs"
         )
@@ -126,7 +217,7 @@ def warn_of_model(data: str, protocol: str) -> None:
             f"This model was trained on the SYNTHETIC sample, whose {what}: what it says of yours "
             "is no more than a test of the machinery."
         )
-        print(f"{rule}\n{textwrap.fill(notice, _WIDTH)}\n{rule}", file=sys.stderr)
+        _print_warning(_boxed(notice))
     if protocol in PROTOCOLS:
         warn_of_leak(PROTOCOLS[protocol].leak)
 

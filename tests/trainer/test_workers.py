@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from conftest import make_arrays, make_fold, make_sweep, make_table
 
-from gtzan_jax import process
+from gtzan_jax import cli, process
 from gtzan_jax.errors import InputError, RunError, WorkerLostError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.layout import MlpLayout
@@ -42,6 +42,7 @@ from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.processes import Process, Processes
 from gtzan_jax.trainer.waiting import Item, Waiting
 from gtzan_jax.trainer.workplace import workplace
+from gtzan_jax.views import messages
 
 TABLE = make_table(num_features=9)
 ROWS = np.random.default_rng(0).permutation(100)
@@ -691,3 +692,15 @@ def test_accelerators_are_looked_for_without_jax(monkeypatch):
         assert platforms.may_find_accelerator() == expected
     monkeypatch.setattr(platforms.importlib.util, "find_spec", lambda name: name == "libtpu")
     assert platforms.may_find_accelerator()
+
+
+def test_what_two_workers_warn_of_is_told_once(capsys):
+    workers = [Process(), Process()]
+    with messages.each_warning_once(), warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = cli._show_warning
+        for worker in workers:
+            worker.submit(warnings.warn, "the cache is full").result()
+    for worker in workers:
+        worker.shutdown()
+    assert capsys.readouterr().err == "warning: the cache is full\n"

@@ -1,12 +1,18 @@
 import dataclasses
 import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import make_sweep, make_table
-from finished_runs import random_history, write_best_history, write_run
+from finished_runs import networks_frame, random_history, write_best_history, write_run
 
+from gtzan_jax import cli
+from gtzan_jax.files import write_csv
+from gtzan_jax.rundir.directory import TABLES, RunDir
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import messages
@@ -51,11 +57,143 @@ def test_the_summary_tells_of_a_retraining_and_of_diverged_configs(tmp_path, cap
     path = write_run(tmp_path / "run", make_sweep(), history)
     write_best_history(path, test_accuracy=np.array([[0.5, 0.75, 0.625], [0.5, 0.75, 0.675]]))
     messages.print_summary(read_finished(path), {})
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     assert "1 of 12 configs diverged; they rank last" in printed
     line = "retrained 2 times for 3 epochs: test accuracy 0.6500 ± 0.0354"
-    assert line in printed.splitlines()
+    assert line in printed
     assert f"the model in {path / 'best'}" in printed
+
+
+def summary_of(path, capsys, history=None, best=None, tied=(), seeds=1, **changes):
+    """What the end of a sweep of 12 configs says, as one line, with what its results are."""
+    sweep = make_sweep(**changes)
+    history = history or random_history(sweep, seeds)
+    write_run(path, sweep, history)
+    if best is not None:
+        write_best_history(path, test_accuracy=best)
+    run = RunDir(path)
+    results = run.read_results()
+    for name, values in dict(tied).items():
+        results[name] = values
+    write_csv(run.results_path, results)
+    run.record(run.read_manifest(), *TABLES)
+    messages.print_summary(read_finished(path), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, (line for line in lines if "tensorboard" not in line))) <= 80
+    return " ".join(" ".join(lines).split())
+
+
+ONE_CONFIG = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
+ON_TEST = "the best was chosen on the test part, so its accuracy there is optimistic"
+ON_VALIDATION = "the best was chosen on the validation part, not on the test part"
+TIED = "statistically indistinguishable from the best"
+
+
+def test_the_end_says_how_many_are_as_good_and_what_the_best_was_chosen_on(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    accuracy = np.linspace(0.7, 0.4, 12)
+    some = {"test_accuracy": accuracy, INDISTINGUISHABLE: np.arange(12) < 5}
+    said = summary_of(Path("a"), capsys, tied=some)
+    assert (
+        f"5 of 12 configurations are {TIED} (test accuracies {accuracy[4]:.4f} to 0.7000)" in said
+    )
+    assert ON_TEST in said
+    assert "mean over" not in said
+    assert "±" not in said
+    same = some | {"test_accuracy": 0.5}
+    assert f"are {TIED} (test accuracy 0.5000)" in summary_of(Path("b"), capsys, tied=same)
+    alone = some | {INDISTINGUISHABLE: np.arange(12) < 1}
+    said = summary_of(Path("c"), capsys, tied=alone, protocol="holdout")
+    assert f"none of the other 11 configurations is {TIED}" in said
+    assert ON_VALIDATION in said
+    one = {INDISTINGUISHABLE: True}
+    said = summary_of(Path("d"), capsys, tied=one, axes=ONE_CONFIG)
+    for sentence in (TIED, ON_TEST, ON_VALIDATION):
+        assert sentence not in said
+    assert "python -m gtzan_jax.report d # " in said
+    assert "python -m gtzan_jax.retrain --workdir=d # " in said
+
+
+def test_where_all_diverged_nothing_is_best(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    history = random_history(make_sweep())
+    history.figures[:] = np.nan
+    said = summary_of(Path("run"), capsys, history, tied={INDISTINGUISHABLE: False})
+    assert "12 of 12 configs diverged" in said
+    for wrong in (TIED, ON_TEST, "gtzan_jax.predict", "gtzan_jax.retrain"):
+        assert wrong not in said
+
+
+def test_what_a_search_gave_up_is_not_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    given = np.where(np.arange(12) < 4, 2, 1)
+    tied = {INDISTINGUISHABLE: np.arange(12) < 3, "epochs_given": given}
+    said = summary_of(Path("run"), capsys, tied=tied)
+    assert "the search trained 4 configurations of 12 to the end" in said
+    assert f"3 of 4 configurations are {TIED}" in said
+
+
+@pytest.mark.parametrize(
+    ("folds", "seeds", "over"),
+    [(1, 1, ""), (1, 2, "2 seeds"), (3, 1, "3 folds"), (3, 2, "3 folds × 2 seeds")],
+)
+def test_the_end_says_what_is_averaged_and_what_plus_minus_is(
+    tmp_path, monkeypatch, capsys, folds, seeds, over
+):
+    monkeypatch.chdir(tmp_path)
+    protocol = "kfold" if folds > 1 else "holdout"
+    said = summary_of(Path("run"), capsys, seeds=seeds, protocol=protocol, num_folds=max(2, folds))
+    assert (f"each accuracy is the mean over {over}" in said) == bool(over)
+    frame = pd.concat(
+        networks_frame(protocol, test_accuracy=np.full((seeds, 1), 0.5 + fold / 10)).assign(
+            fold=fold
+        )
+        for fold in range(folds)
+    )
+    line = messages.retraining_line(frame)
+    assert line.startswith(
+        f"retrained {folds * seeds} time{'s' * (folds * seeds > 1)} for 1 epoch: "
+    )
+    assert ("±" in line) == bool(over)
+    assert line.endswith(f"\n  ±: standard deviation over the networks of {over}") == bool(over)
+
+
+def test_a_command_with_a_path_that_has_spaces_can_be_pasted(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    said = summary_of(Path("my run"), capsys, best=np.full((2, 2), 0.5))
+    assert "python -m gtzan_jax.predict 'my run' SONG # its genre" in said
+    assert "python -m gtzan_jax.report 'my run' #" in said
+
+
+def test_no_warning_is_printed_twice_by_one_command(capsys):
+    table = dataclasses.replace(
+        make_table(), repeats=((0, 1),), notice=" ".join(map(str, range(50)))
+    )
+    everything = [
+        lambda: messages.warn("a"),
+        lambda: messages.warn_of_table(table),
+        lambda: messages.warn_of_leak(LEAK),
+        lambda: messages.warn_of_model("sample", "leaky_chunks"),
+        lambda: cli._show_warning(UserWarning("b")),
+    ]
+
+    @messages.each_warning_once()
+    def command():
+        for warn in (*everything, *everything):
+            warn()
+        with messages.each_warning_once():  # run_sweep within the command sweep
+            messages.warn("b")
+
+    command()
+    first = capsys.readouterr().err
+    lines = [line for line in first.splitlines() if set(line) != {"!"}]
+    assert len(lines) == len(set(lines))
+    for told in ("warning: a\n", "warning: b\n", LEAK, "0 1 2", "SYNTHETIC", "repeat"):
+        assert first.count(told) >= 1
+    command()  # another command says it again
+    assert capsys.readouterr().err == first
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
