@@ -65,7 +65,7 @@ def ask_for_groups(
     address: str, count: int, axes: Sequence[str], metrics: Sequence[str]
 ) -> list[Any]:
     """Asks for all session groups, again while TensorBoard is still reading the files."""
-    names = [{"group": "", "tag": metric} for metric in metrics]
+    names = [{"group": "", "tag": f"metrics/{metric}"} for metric in metrics]
     columns = [{"hparam": name} for name in axes]
     columns += [{"metric": name, "order": "ORDER_UNSPECIFIED"} for name in names]
     for _ in range(60):

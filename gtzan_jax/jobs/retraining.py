@@ -33,6 +33,7 @@ from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.trainer.workplace import workplace
 from gtzan_jax.views import messages
+from gtzan_jax.views.text import by_stem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -354,7 +355,7 @@ def _figures(
 ) -> "dict[str, Figure]":
     from gtzan_jax.views import plots
 
-    title = f"Retraining {model.config.name}"
+    title = f"Retraining {' '.join(by_stem(model.config).values())}"
     figures = {
         quantity: plots.training_curves(history, quantity, f"{title}: {quantity}", note)
         for quantity in ("accuracy", "loss")

@@ -1,5 +1,6 @@
 """The log directory to look at first in TensorBoard: the best, means, figures, texts."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +13,7 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.views import plots, tensorboard
 from gtzan_jax.views.sections.effects import main_shares, ranked_effects
-from gtzan_jax.views.text import Table
+from gtzan_jax.views.text import Table, by_stem, counted, plus_minus
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,26 +50,50 @@ def write(
     """
     metrics, note = division.metrics, division.caption
     best = results["config_id"].head(_TOP).to_list()
-    names = [sweep.configs[sweep.places[config_id]].name for config_id in best]
+    configs = [sweep.configs[sweep.places[config_id]] for config_id in best]
+    names = [tensorboard.run_name(rank, c, digits=2) for rank, c in enumerate(configs, start=1)]
     curves = [history.curves(members) for members in history.places_of(best)]
-    for rank, (name, curve) in enumerate(zip(names, curves, strict=True), start=1):
-        tensorboard.write_curves(folder / "top" / f"{rank:02d}_{name}", curve, metrics)
-    for name, curve in mean_curves(sweep, history).items():
+    for name, curve in zip(names, curves, strict=True):
+        tensorboard.write_curves(folder / "best" / name, curve, metrics)
+    means = mean_curves(sweep, history)
+    for name, curve in means.items():
         tensorboard.write_curves(folder / "mean" / name, curve, metrics)
+    ten = f"{len(best)} best configurations" if len(best) > 1 else "best configuration"
+    runs = {"best/RANK": f"the {ten}, mean over folds and seeds"}
+    if means:
+        runs["mean/NAME=VALUE"] = "mean over all configurations with that value"
+    figures = {
+        "best_ten": plots.top_curves(
+            [curve[:, METRICS.index("test_accuracy")] for curve in curves], names, note
+        ),
+        **_effects_figure(sweep, history, note),
+    }
     if retrained:
         mean = mean_curves_of_networks(retrained.history).reindex(columns=list(METRICS))
         tensorboard.write_curves(folder / "retrained", mean.to_numpy(), metrics)
+        epochs = counted(len(mean), "epoch")
+        runs["retrained"] = f"the best configuration retrained for {epochs}, mean over its networks"
+        figures |= {f"retrained_{tag}": figure for tag, figure in retrained.figures.items()}
+    legend = "\n".join(f"- `{name}`: {what}" for name, what in runs.items())
+    about = [note, division.protocol.note, division.table.notice, f"Runs:\n\n{legend}"]
     texts = {
-        "results": Table.of(results.head(_TABLE)).markdown,
-        "about": f"{note}\n\n{division.protocol.note}\n\n{division.table.notice}",
+        "about": "\n\n".join(filter(None, about)),
+        "results": results_text(results.head(_TABLE), sweep).markdown,
     }
-    figures = {
-        **_effects_figure(sweep, history, note),
-        "top_ten": plots.top_curves(
-            [curve[:, METRICS.index("test_accuracy")] for curve in curves], names, note
-        ),
-    }
-    tensorboard.write_notes(folder, texts, figures | (retrained.figures if retrained else {}))
+    tensorboard.write_notes(folder / "summary", texts, figures)
+
+
+def results_text(results: "pd.DataFrame", sweep: Sweep) -> Table:
+    """Lays results out in few columns, since TensorBoard breaks words in narrow ones."""
+    shown = ("validation_accuracy", "test_accuracy", "test_chunk_accuracy")
+    metrics = [metric for metric in shown if metric in results]
+    rows = []
+    for row in results.to_dict("records"):
+        figures = [plus_minus(row[m], row.get(f"{m}_std", math.nan)) for m in metrics]
+        config = sweep.configs[sweep.places[row["config_id"]]]
+        rows.append([str(row["rank"]), *figures, ", ".join(by_stem(config).values())])
+    heads = [metric.replace("_", " ") for metric in metrics]
+    return Table(["rank", *heads, ", ".join(by_stem(sweep.configs[0]))], rows)
 
 
 def _effects_figure(sweep: Sweep, history: History, note: str) -> "dict[str, Figure]":

@@ -1,10 +1,10 @@
 """Event files for TensorBoard: every run with its hyperparameters, and points to project.
 
-TensorBoard's HParams page takes its columns from the first experiment summary it meets, so
-there is exactly one, at the root; a run's folder holds the start and end of its session and
-its curves. The summaries are those of TensorBoard's own package. The files are tensorboardX's:
-TensorBoard's own writer starts a thread for each, computes checksums in Python, and imports
-TensorFlow where that is installed.
+TensorBoard's HParams page takes its columns from the first experiment summary it meets, so there is
+exactly one, in the folder of the best run: a file at the root would be a run named ".". A run's
+folder holds the start and end of its session and its curves. The summaries are those of
+TensorBoard's own package. The files are tensorboardX's: TensorBoard's own writer starts a thread
+for each, computes checksums in Python, and imports TensorFlow where that is installed.
 """
 
 import io
@@ -28,6 +28,7 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import printable
+from gtzan_jax.views.text import by_stem
 
 # tensorboardX imports PyTorch where it is installed, two seconds for tensors that are never
 # passed to it here; a module that is None cannot be imported.
@@ -46,9 +47,17 @@ if TYPE_CHECKING:
 MAX_RUNS = 2_000
 
 
-def run_name(place: int, config: Config) -> str:
-    """Returns the folder of a config's runs: its place in the grid and its hyperparameters."""
-    return f"{place:04d}_{config.name}"
+def run_name(rank: int, config: Config, digits: int = 4) -> str:
+    """Returns the folder of a config's runs: its rank and its hyperparameters.
+
+    Runs are listed by name, so the best come first, in columns that break lines at spaces only.
+    """
+    return " ".join([f"{rank:0{digits}d}", *by_stem(config).values()])
+
+
+def curve_tag(metric: str) -> str:
+    """Returns the tag of a metric's curve: all of one group, whose cards lie side by side."""
+    return f"metrics/{metric}"
 
 
 def write_runs(
@@ -68,24 +77,25 @@ def write_runs(
       is_chunked: whether it was trained on chunks of songs.
     """
     metrics = PROTOCOLS[sweep.protocol].metrics_of(is_chunked)
-    _write(folder, [_experiment(sweep, is_chunked)])
     ending = _session_end()
     num_runs = len(history.members) // len(history.config_ids)
     shown = order[: max(1, MAX_RUNS // num_runs)]
     names = _folders_of_runs(history)
-    for config_id, members in zip(shown, history.places_of(shown), strict=True):
-        place = sweep.places[config_id]
-        config = sweep.configs[place]
-        name = run_name(place, config)
+    first = [_experiment(sweep, is_chunked)]
+    ranked = zip(shown, history.places_of(shown), strict=True)
+    for rank, (config_id, members) in enumerate(ranked, start=1):
+        config = sweep.configs[sweep.places[config_id]]
+        name = run_name(rank, config)
         start = summary_v2.hparams_pb(dict(config), trial_id=name)
         for path, member in zip(names, members, strict=True):
-            curves = history.figures[member, : history.last[member]]
-            _write(folder / name / path, [start, *curve_summaries(curves, metrics), ending])
+            curves = curve_summaries(history.figures[member, : history.last[member]], metrics)
+            _write(folder / name / path, [*first, start, *curves, ending])
+            first = []
 
 
 def curve_summaries(history: np.ndarray, metrics: Sequence[str]) -> Iterator[tuple[int, Summary]]:
     """Yields epochs, from 1, with their figures. history: (epochs, metrics) float32."""
-    columns = [(metric, METRICS.index(metric)) for metric in metrics]
+    columns = [(curve_tag(metric), METRICS.index(metric)) for metric in metrics]
     for epoch, figures in enumerate(history.tolist(), start=1):
         values = [Summary.Value(tag=tag, simple_value=figures[column]) for tag, column in columns]
         yield epoch, Summary(value=values)
@@ -98,7 +108,7 @@ def write_curves(run: Path, history: np.ndarray, metrics: Sequence[str]) -> None
 
 def write_notes(folder: Path, texts: Mapping[str, str], figures: "Mapping[str, Figure]") -> None:
     """Writes texts in Markdown, and figures, by their tags."""
-    notes = [text_pb(f"{tag}/text_summary", text) for tag, text in texts.items()]
+    notes = [text_pb(tag, text) for tag, text in texts.items()]
     images = [_image_summary(f"figures/{tag}", figure) for tag, figure in figures.items()]
     _write(folder, [*notes, *images])
 
@@ -119,7 +129,7 @@ def _experiment(sweep: Sweep, is_chunked: bool) -> Summary:
     return summary_v2.hparams_config_pb(
         hparams=[summary_v2.HParam(name, _domain(sweep, name)) for name in sweep.axes],
         metrics=[
-            summary_v2.Metric(metric, display_name=metric)
+            summary_v2.Metric(curve_tag(metric), display_name=metric)
             for metric in result_metrics(sweep.protocol, is_chunked)
         ],
     )

@@ -64,7 +64,7 @@ def test_the_predictions_are_those_of_the_songs(run, protocol):
 def test_tensorboard_has_both_figures(run):
     runs = EventAccumulator(str(next(path for path in run.run.tensorboard.glob("*/*"))))
     runs.Reload()
-    assert {"test_accuracy", "test_chunk_accuracy"} <= set(runs.Tags()["scalars"])
+    assert {"metrics/test_accuracy", "metrics/test_chunk_accuracy"} <= set(runs.Tags()["scalars"])
 
 
 def test_a_leak_is_told_wherever_figures_are(run, protocol):
@@ -77,7 +77,7 @@ def test_a_leak_is_told_wherever_figures_are(run, protocol):
     for table in (run.results, members, run.scores):
         assert ("leak" in table) == leaky
     assert (LEAK in run.note) == leaky
-    overview = b"".join(path.read_bytes() for path in run.run.overview.glob("events*"))
+    overview = b"".join(path.read_bytes() for path in run.run.overview.rglob("events*"))
     assert (LEAK.encode() in overview) == leaky
     for svg in (run.run.path / "report_files").glob("*.svg"):
         assert (LEAK in svg.read_text()) <= leaky

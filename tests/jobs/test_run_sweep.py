@@ -343,7 +343,7 @@ def test_the_report_on_other_axes_has_them_and_no_claims(layered):
 def test_tensorboard_has_the_axes_of_the_sweep(layered):
     _, run = layered
     folder, sweep = run.run.tensorboard, run.sweep
-    assert len(list(folder.rglob("events*"))) == sweep.num_configs + 1
+    assert len(list(folder.rglob("events*"))) == sweep.num_configs
     with served(folder) as address:
         groups = ask_for_groups(address, sweep.num_configs, list(sweep.axes), run.protocol.metrics)
     assert all(len(group["metricValues"]) == len(run.protocol.metrics) for group in groups)
@@ -440,7 +440,7 @@ def test_members_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
 def scalars_of(folder):
     events = EventAccumulator(str(folder))
     events.Reload()
-    return events.Scalars("test_accuracy")
+    return events.Scalars("metrics/test_accuracy")
 
 
 def test_patience_needs_a_validation_part(tmp_path):

@@ -113,7 +113,7 @@ def test_the_sample_is_named_everywhere(smoke):
     assert "sample" in (run / "manifest.json").read_text()
     assert (pd.read_csv(run / "results.csv")["data"] == "sample").all()
     assert json.loads((run / "best" / "model.json").read_text())["data"] == "sample"
-    overview = b"".join(path.read_bytes() for path in (run / "overview").glob("events*"))
+    overview = b"".join(path.read_bytes() for path in (run / "overview").rglob("events*"))
     assert b"SYNTHETIC sample" in overview
 
 

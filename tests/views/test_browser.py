@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from commands import ask_for_groups, browser_programs, served
+from commands import ask_for_groups, browser_programs, get_json, served
 from conftest import make_sweep
 from finished_runs import EVIL, hostile_table, random_history, write_run
 from selenium import webdriver
@@ -18,10 +18,13 @@ from selenium.webdriver.support.ui import Select
 from gtzan_jax.jobs.reporting import build, save
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.protocols import PROTOCOLS
+from gtzan_jax.tables.protocols import PROTOCOLS, divide
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.views import overview
 from gtzan_jax.views.tensorboard import run_name, write_projector, write_runs
+from gtzan_jax.views.text import by_stem
 
 SWEEP = load_sweep("assignment", ["epochs=1"])
 HISTORY = random_history(SWEEP)
@@ -238,7 +241,7 @@ def test_tensorboard_shows_all_runs_and_all_tracks(browser, tmp_path):
         browser.get(f"{address}/#hparams")
         total = "Number of matching session groups: 768"
         assert_soon(lambda: total in browser.execute_script(TEXTS))
-        names = {run_name(i, config) for i, config in enumerate(SWEEP.configs)}
+        names = {run_name(i, config) for i, config in enumerate(SWEEP.configs, start=1)}
         assert_soon(lambda: len(names.intersection(browser.execute_script(TEXTS))) > 10)
         texts = browser.execute_script(TEXTS)
         assert {*SWEEP.axes, "test_accuracy", "leaky_relu", "glorot_uniform"} <= set(texts)
@@ -246,6 +249,38 @@ def test_tensorboard_shows_all_runs_and_all_tracks(browser, tmp_path):
         browser.get(f"{address}/#projector")
         assert_soon(lambda: "Points: 1000" in " ".join(browser.execute_script(TEXTS)))
         assert "metadata.tsv" in browser.execute_script(TEXTS)
+
+
+# The heights of the heads of a page's tables, within components as well.
+HEADS = """
+const heights = [];
+const walk = (node) => {
+  if (node.nodeName === "TH") heights.push(node.getBoundingClientRect().height);
+  if (node.shadowRoot) walk(node.shadowRoot);
+  node.childNodes.forEach(walk);
+};
+walk(document);
+return heights;
+"""
+
+
+@pytest.mark.slow
+def test_the_overview_names_its_runs_and_breaks_no_word(browser, tmp_path):
+    division = divide(load_table("sample"), SWEEP.protocol, 0, 1)
+    results = results_table(SWEEP, HISTORY)
+    overview.write(tmp_path, SWEEP, division, results, HISTORY, None)
+    first = (
+        f"best/01 {' '.join(by_stem(SWEEP.configs[SWEEP.places[results.config_id[0]]]).values())}"
+    )
+    with served(tmp_path) as address, shown(browser, 1280):
+        assert_soon(lambda: len(get_json(f"{address}/data/runs")) == 10 + 19 + 1)
+        browser.get(f"{address}/#timeseries")
+        assert_soon(lambda: {"summary", first} <= set(browser.execute_script(TEXTS)))
+        assert "." not in browser.execute_script(TEXTS)
+        browser.get("about:blank")
+        browser.get(f"{address}/#text")
+        assert_soon(lambda: len(browser.execute_script(HEADS)) == 3)
+        assert max(browser.execute_script(HEADS)) < 50  # pixels, of a line
 
 
 def test_numbers_of_any_axis_filter_whatever_their_spelling(browser, tmp_path):

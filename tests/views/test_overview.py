@@ -40,6 +40,15 @@ def read(folder):
     return events
 
 
+def texts_of(folder):
+    """Returns the texts of the summary by their tags."""
+    summary = read(folder / "summary")
+    return {
+        tag: summary.Tensors(tag)[0].tensor_proto.string_val[0].decode()
+        for tag in summary.Tags()["tensors"]
+    }
+
+
 def test_it_holds_what_to_see_first(tmp_path):
     sweep = make_sweep()
     history = random_history(sweep, 2)
@@ -47,21 +56,18 @@ def test_it_holds_what_to_see_first(tmp_path):
     write(tmp_path, sweep, history, Retrained())
     runs = {os.fspath(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("*events*")}
     means = {f"mean/{axis}={v}" for axis, values in sweep.varying.items() for v in values}
-    assert {".", "retrained", *means} <= runs
-    assert sum(run.startswith("top/") for run in runs) == 10
+    assert {"summary", "retrained", *means} <= runs
+    assert sum(run.startswith("best/") for run in runs) == 10
     assert len(runs) == 2 + 10 + 2 + 2 + 3
-    root = read(tmp_path)
-    names = ["accuracy", "effects", "top_ten"]
-    assert sorted(root.Tags()["images"]) == [f"figures/{name}" for name in names]
-    image = root.Images("figures/effects")[0]
+    summary = read(tmp_path / "summary")
+    names = ["best_ten", "effects", "retrained_accuracy"]
+    assert sorted(summary.Tags()["images"]) == [f"figures/{name}" for name in names]
+    image = summary.Images("figures/effects")[0]
     assert image.encoded_image_string.startswith(b"\x89PNG")
-    assert sorted(root.Tags()["tensors"]) == ["about/text_summary", "results/text_summary"]
-    (text,) = root.Tensors("results/text_summary")[0].tensor_proto.string_val
-    assert text.decode().startswith("| rank | num_units1 | ")
     diverged = history.members[11].config_id
     adam = [config["optimizer"] == "adam" and config.id != diverged for config in sweep.configs]
     figures = history.by_config(history.figures)[adam, :, -1, METRICS.index("test_accuracy")]
-    mean = read(tmp_path / "mean" / "optimizer=adam").Scalars("test_accuracy")
+    mean = read(tmp_path / "mean" / "optimizer=adam").Scalars("metrics/test_accuracy")
     assert mean[-1].value == pytest.approx(figures.mean(), rel=1e-5)
 
 
@@ -71,7 +77,7 @@ def test_the_curves_are_those_of_the_protocol(tmp_path, protocol):
     write(tmp_path, sweep, random_history(sweep), Retrained())
     for run in ("retrained", "mean/activation=relu"):
         scalars = read(tmp_path / run).Tags()["scalars"]
-        assert sorted(scalars) == sorted(PROTOCOLS[protocol].metrics)
+        assert sorted(scalars) == sorted(f"metrics/{name}" for name in PROTOCOLS[protocol].metrics)
 
 
 def test_one_config_has_no_means(tmp_path):
@@ -80,7 +86,11 @@ def test_one_config_has_no_means(tmp_path):
     history = random_history(sweep)
     assert overview.mean_curves(sweep, history) == {}
     write(tmp_path, sweep, history)
-    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["top"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["best", "summary"]
+    about = texts_of(tmp_path)["about"]
+    assert "`best/RANK`: the best configuration" in about
+    assert "`mean" not in about
+    assert "`retrained" not in about
 
 
 @pytest.mark.parametrize("kind", ["halving", "one_at_a_time"])
@@ -101,3 +111,32 @@ def test_means_are_of_any_axes():
     chosen = [Config.of(**config).get("learning_rate") == 0.1 for config in sweep.configs]
     expected = history.by_config(history.figures)[chosen].mean(axis=(0, 1))
     np.testing.assert_allclose(curves["learning_rate=0.1"], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "num_seeds", "heads"),
+    [
+        ({}, 1, ["rank", "test accuracy"]),
+        ({"protocol": "holdout"}, 2, ["rank", "validation accuracy", "test accuracy"]),
+    ],
+)
+def test_texts_tell_the_runs_and_the_results_in_few_columns(tmp_path, changes, num_seeds, heads):
+    """A page 850 pixels wide breaks the words of more columns, letter by letter."""
+    sweep = make_sweep(**changes)
+    history = random_history(sweep, num_seeds)
+    write(tmp_path, sweep, history, Retrained())
+    texts = texts_of(tmp_path)
+    head, _, first, *rest = texts["results"].splitlines()
+    config = "num_units, dropout, activation, initializer, optimizer"
+    assert head == f"| {' | '.join([*heads, config])} |"
+    assert len(rest) == len(sweep.configs) - 1
+    best = results_table(sweep, history).iloc[0]
+    accuracy = f"{best['test_accuracy']:.4f}"
+    if num_seeds > 1:
+        accuracy += f" ± {best['test_accuracy_std']:.4f}"
+    values = ", ".join(str(best[axis]) for axis in ("activation", "initializer", "optimizer"))
+    assert first.startswith("| 1 | ")
+    assert f" | {accuracy} | " in first
+    assert first.endswith(f", {values} |")
+    for run in ("best/RANK`: the 10 best", "mean/NAME=VALUE`: ", "retrained`: the best"):
+        assert run in texts["about"]

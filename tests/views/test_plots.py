@@ -107,7 +107,7 @@ IMPORTANCE = pd.DataFrame(
         ),
         (
             plots.top_curves(np.stack([CURVE, CURVE / 2]), ["first", "second"], NOTE),
-            ["epoch", "test accuracy", "first", "second"],
+            ["epoch", "test accuracy", "first", "the next 1"],
         ),
         (
             plots.accuracy_by_protocol(SCORES, ["artist_folds"], "ours", NOTE),
@@ -145,7 +145,7 @@ def test_the_legend_of_curves_is_not_wider_than_the_reports_figure(by_chunk):
     history = NETWORKS.assign(train_accuracy=0.1, validation_accuracy=0.1)
     if by_chunk:
         history = history.assign(validation_chunk_accuracy=0.1, test_chunk_accuracy=0.1)
-    figure = plots.training_curves(history, "accuracy", "", NOTE, plots.WIDTH)
+    figure = plots.training_curves(history, "accuracy", "", NOTE)
     figure.draw_without_rendering()
     assert figure.axes[0].get_legend().get_window_extent().x1 <= figure.bbox.x1
 
@@ -514,3 +514,14 @@ def test_of_many_songs_the_first_are_drawn_and_the_rest_is_told():
     figure = plots.over_time([one] * 23, one.genres, NOTE)
     assert len(figure.axes) == 20
     assert "not drawn: 3 more songs" in figure.get_supxlabel().replace("\n", " ")
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_long_title_keeps_within_its_figure(lines):
+    title = "\n".join(
+        ["Retraining 128-128-128 0.1-0.1-0.1 leaky_relu glorot_uniform rmsprop"] * lines
+    )
+    figure = plots.training_curves(NETWORKS, "accuracy", title, NOTE)
+    figure.draw_without_rendering()
+    assert figure.get_suptitle().split() == title.split()
+    assert figure._suptitle.get_window_extent().width <= figure.bbox.width

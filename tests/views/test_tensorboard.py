@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from commands import ask, ask_for_groups, served, served_projector
+from commands import ask, ask_for_groups, get_json, served, served_projector
 from conftest import make_sweep
 from finished_runs import random_history
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -35,23 +35,25 @@ def make(name):
 
 def test_hparams_page_shows_every_run(tmp_path):
     history = random_history(SWEEP)
-    write_runs(tmp_path, SWEEP, history, list(SWEEP.places))
+    write_runs(tmp_path, SWEEP, history, list(SWEEP.places)[::-1])  # the last is best
     with served(tmp_path) as address:
         groups = ask_for_groups(address, 768, SWEEP.axes, USED)
         experiment = ask(address, "experiment")
+        assert "." not in get_json(f"{address}/data/runs")
     assert len(groups) == 768
     columns = [info["name"] for info in experiment["hparamInfos"]]
     assert sorted(columns) == sorted(SWEEP.axes)
     domains = {info["name"]: info["domainDiscrete"] for info in experiment["hparamInfos"]}
     assert domains["optimizer"] == ["adam", "rmsprop", "sgd"]
-    assert {info["name"]["tag"] for info in experiment["metricInfos"]} == set(USED)
+    metrics = {f"metrics/{metric}": metric for metric in USED}
+    assert {i["name"]["tag"]: i["displayName"] for i in experiment["metricInfos"]} == metrics
     for group in groups:
         (session,) = group["sessions"]
-        place = int(session["name"][:4])
+        place = len(groups) - int(session["name"][:4])
         assert group["hparams"] == dict(SWEEP.configs[place])
         shown = {value["name"]["tag"]: value["value"] for value in group["metricValues"]}
         final = dict(zip(METRICS, history.figures[place, -1].tolist(), strict=True))
-        assert shown == pytest.approx({metric: final[metric] for metric in USED})
+        assert shown == pytest.approx({tag: final[metric] for tag, metric in metrics.items()})
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -66,7 +68,9 @@ def test_any_axes_folds_and_seeds_have_their_columns_and_groups(name, tmp_path):
     assert [len(group["sessions"]) for group in groups] == [num_runs] * sweep.num_configs
     configs = [dict(config) for config in sweep.configs]
     assert all(group["hparams"] in configs for group in groups)
-    assert {value["name"]["tag"] for value in groups[0]["metricValues"]} == set(metrics)
+    assert {value["name"]["tag"] for value in groups[0]["metricValues"]} == {
+        f"metrics/{metric}" for metric in metrics
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def test_a_run_folder_names_fold_and_seed_where_there_are_several(
 ):
     sweep = make_sweep(protocol=protocol, num_folds=2)
     write_runs(tmp_path, sweep, random_history(sweep, num_seeds), list(sweep.places)[:1])
-    run = tmp_path / run_name(0, sweep.configs[0])
+    run = tmp_path / run_name(1, sweep.configs[0])
     found = [path.parent.relative_to(run).as_posix() for path in sorted(run.rglob("*events*"))]
     assert found == folders
 
@@ -91,11 +95,11 @@ def test_a_run_folder_names_fold_and_seed_where_there_are_several(
 def test_curves_are_those_of_the_history(tmp_path):
     history = random_history(SWEEP)
     write_runs(tmp_path, SWEEP, history, list(SWEEP.places))
-    events = EventAccumulator(os.fspath(tmp_path / run_name(300, SWEEP.configs[300])))
+    events = EventAccumulator(os.fspath(tmp_path / run_name(301, SWEEP.configs[300])))
     events.Reload()
-    assert sorted(events.Tags()["scalars"]) == sorted(USED)
+    assert sorted(events.Tags()["scalars"]) == sorted(f"metrics/{metric}" for metric in USED)
     for metric in USED:
-        scalars = events.Scalars(metric)
+        scalars = events.Scalars(f"metrics/{metric}")
         assert [scalar.step for scalar in scalars] == [1, 2]
         np.testing.assert_array_equal(
             np.float32([scalar.value for scalar in scalars]),
@@ -109,7 +113,7 @@ def test_only_so_many_runs_are_written(tmp_path, monkeypatch):
     order = list(sweep.places)[::-1]
     write_runs(tmp_path, sweep, random_history(sweep, 2), order)
     names = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
-    assert names == [run_name(place, sweep.configs[place]) for place in (10, 11)]
+    assert names == [run_name(1, sweep.configs[11]), run_name(2, sweep.configs[10])]
 
 
 def test_neither_pytorch_nor_tensorflow_is_imported():

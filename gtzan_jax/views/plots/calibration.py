@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from gtzan_jax.analysis.calibration import BINS, bins_of, calibration_error
+from gtzan_jax.views.plots.effects import WIDTH
 from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, styled, tidy
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ _FEW = 10  # songs of a bin, whose share says little: its dot is hollow
 
 
 @styled()
-def reliability(
-    songs: "pd.DataFrame", title: str = "", note: str = "", width: float = 7.0
-) -> Figure:
+def reliability(songs: "pd.DataFrame", title: str = "", note: str = "") -> Figure:
     """Draws how often the model is right against how sure it is, bin by bin, on the test part.
 
     Where probabilities hold, dots lie on the diagonal, give or take what chance does to a few
@@ -29,11 +28,10 @@ def reliability(
       songs: from ``jobs.calibrating.calibrated``, or as ``best/calibration.csv``.
       title: what the figure shows, where it has no caption.
       note: the source of the data.
-      width: inches.
     """
     test = songs[songs["part"] == "test"]
     right = (test["genre"] == test["predicted"]).to_numpy()
-    figure = new_figure(width, 0.9 * width, title, note)
+    figure = new_figure(WIDTH, 0.85 * WIDTH, title, note)
     above, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3.2))
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     shown = {"probability": (TRAIN, "as the network says"), "calibrated": (TEST, "calibrated")}

@@ -37,7 +37,7 @@ _GENRE_COLOURS = {
 }
 _MARKERS = "os^DvPX<*>"
 _LONGEST_NAME = 24
-_NOTE_LETTERS = 17  # of a note, an inch
+_NOTE_LETTERS, _TITLE_LETTERS = 17, 10  # an inch
 
 
 _DEFAULTS: dict[Any, Any] = dict(matplotlib.rcParamsDefault.copy())
@@ -66,7 +66,9 @@ def new_figure(
     """
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     if title:
-        figure.suptitle(title, fontsize=12)
+        letters = int(_TITLE_LETTERS * width)
+        lines = [textwrap.fill(line, letters, break_on_hyphens=False) for line in title.split("\n")]
+        figure.suptitle("\n".join(lines), fontsize=12)
     if note:
         lines = textwrap.fill(note, int(_NOTE_LETTERS * width))
         figure.supxlabel(literal(lines), fontsize=7.5, color=RED if LEAK in note else GREY)

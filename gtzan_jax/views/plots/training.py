@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.text import counted
+from gtzan_jax.views.plots.effects import WIDTH
 from gtzan_jax.views.plots.style import (
     TEST,
     TRAIN,
@@ -27,9 +28,7 @@ _SHADES = LinearSegmentedColormap.from_list("shades", [to_rgba(TRAIN, 0.0), to_r
 
 
 @styled()
-def training_curves(
-    history: "pd.DataFrame", quantity: str, title: str, note: str, width: float = 7.0
-) -> Figure:
+def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: str) -> Figure:
     """Draws a quantity of the parts against epochs: mean of the networks, band of a deviation.
 
     Where songs have several chunks, accuracy by chunk is dashed; that on the train part is by
@@ -40,9 +39,8 @@ def training_curves(
       quantity: ``accuracy`` or ``loss``; labels the axis.
       title: what the figure shows.
       note: the source of the data.
-      width: inches.
     """
-    figure = new_figure(width, 0.6 * width, title, note)
+    figure = new_figure(WIDTH, 0.62 * WIDTH, title, note)
     axes = figure.subplots()
     mean, deviation = endings.mean_curves(history), endings.deviation_curves(history).fillna(0.0)
     kept = history[history["kept"]]
@@ -85,7 +83,7 @@ def confusion_matrix(
       note: the source of the data.
       title: what the figure shows.
     """
-    side = max(4.0, 0.4 * len(genres) + 1.5)
+    side = max(4.0, 0.33 * len(genres) + 1.4)
     figure = new_figure(side, side, title, note)
     axes = figure.subplots()
     shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
@@ -117,19 +115,19 @@ def top_curves(curves: Sequence[np.ndarray], names: Sequence[str], note: str) ->
       names: of the configs.
       note: the source of the data.
     """
-    figure = new_figure(
-        9.0, 5.5, f"Test accuracy of the best {counted(len(names), 'configuration')}", note
-    )
+    title = f"Test accuracy of the best {counted(len(names), 'configuration')}"
+    figure = new_figure(WIDTH, 0.62 * WIDTH, title, note)
     axes = figure.subplots()
-    for place, (curve, name) in enumerate(zip(curves, names, strict=True)):
+    for place, curve in enumerate(curves):
         epochs = np.arange(1, len(curve) + 1)
         if place == 0:
-            axes.plot(epochs, curve, label=name, color=TEST, linewidth=2.2, zorder=3)
+            axes.plot(epochs, curve, label=names[0], color=TEST, linewidth=2.2, zorder=3)
         else:
-            axes.plot(epochs, curve, label=name, color=TRAIN, alpha=0.9 - 0.07 * place)
+            label = f"the next {len(curves) - 1}" if place == 1 else None
+            axes.plot(epochs, curve, label=label, color=TRAIN, alpha=0.9 - 0.07 * place)
     axes.set_xlabel("epoch")
     axes.set_ylabel("test accuracy")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=7, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     tidy(axes)
     return figure

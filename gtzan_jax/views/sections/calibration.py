@@ -29,7 +29,7 @@ def calibration_section(run: FinishedRun, note: str, pictures: Pictures) -> dict
     songs = _read(run)
     if songs is None:
         return None
-    draw(pictures, "reliability", plots.reliability(songs, "", note, plots.WIDTH))
+    draw(pictures, "reliability", plots.reliability(songs, "", note))
     parts = {str(part): frame for part, frame in songs.groupby("part", sort=False)}
     calibration = load_model(run.run.path).calibration
     stays = bool(calibration and calibration.stays_at_one)

@@ -94,7 +94,7 @@ def _draw(run: FinishedRun, counts: np.ndarray | None, note: str, pictures: Pict
     if run.retrained is None:
         return
     for quantity in ("accuracy", "loss"):
-        figure = plots.training_curves(run.retrained, quantity, "", note, plots.WIDTH)
+        figure = plots.training_curves(run.retrained, quantity, "", note)
         draw(pictures, quantity, figure)
     if counts is not None:
         draw(
