@@ -4,7 +4,8 @@
   python -m gtzan_jax.compare RUN_A RUN_B RUN_C --output=configs.csv
 
 Configs are matched by the axes that all runs have, so that sweeps whose grids
-only overlap can be compared as well. Every run is held against the first.
+only overlap can be compared as well; of runs that share no config the bests and
+the axes are. Every run is held against the first.
 """
 
 from collections.abc import Sequence

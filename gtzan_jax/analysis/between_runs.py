@@ -4,6 +4,8 @@ Configs are matched by the values of the axes that all runs have, so that sweeps
 only overlap can be compared as well. Where a run has further axes, its figure is the mean over
 the configs that differ in those alone.
 
+Runs without a common config are compared by their bests and their axes.
+
 Two runs with the same table and split are paired by fold and seed: members that share a seed share
 initial weights, order of rows and dropout noise, so that both runs have that luck alike. It moves
 all configs of a seed together, so that intervals are over seeds or folds (see
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtzan_jax.analysis.effects import mean_difference, units_of
+from gtzan_jax.analysis.selection import accuracy_interval
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.manifest import Manifest, as_dict, environment
@@ -35,12 +38,18 @@ class Comparison:
 
     Attributes:
       axes: the axes that all runs have.
-      runs: one row a run: run, data, protocol, loss, configs, folds, seeds, best (test
-        accuracy), best_config.
-      pairs: one row for each run but the first: run, matched (configs that both trained),
-        paired_runs (folds × seeds that both have, on the same split), difference (mean test
-        accuracy over those, else over all, less the first run's), low, high (its 95 % interval),
-        interval_over (seeds or folds; "" where there is no interval, low and high are NaN then),
+      runs: one row a run: run, data, is_sample, protocol, chosen_on (the part that configs are
+        ranked by), loss, epochs, configs, folds, seeds, best (its test accuracy), deviation (of
+        that over folds and seeds; NaN with one run), low, high (its 95 % interval over groups of
+        test tracks), best_config.
+      bests: each run's best config.
+      pairs: one row for each run but the first: run, differs (table, protocol or split, whichever
+        the first run has another of), matched (configs that both trained to the end), out_of
+        (configs of the run that has fewer), paired_runs (folds × seeds that both have, on the same
+        split), difference (mean test accuracy over those, else over all, less the first run's),
+        low, high (its 95 % interval),
+        interval_over (seeds or folds; "" where there is no interval, low and high are NaN then;
+        where nothing is matched, these and the difference are NaN),
         configs_p10, configs_p90 (percentiles of the configs' differences, each the mean over runs:
         their spread, no interval), rank_correlation (Spearman's, of the configs' means),
         same_best (whether both runs' best of the matched configs is the same).
@@ -51,6 +60,7 @@ class Comparison:
 
     axes: tuple[str, ...]
     runs: "pd.DataFrame"
+    bests: tuple[Config, ...]
     pairs: "pd.DataFrame"
     configs: "pd.DataFrame"
     manifests: "pd.DataFrame"
@@ -66,22 +76,24 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
       runs: at least two; the others are held against the first.
 
     Raises:
-      InputError: two runs have no config in common.
+      InputError: a run is named twice, or its predictions cannot be used.
     """
     import pandas as pd
 
     names = _names(runs)
     axes = tuple(name for name in runs[0].sweep.axes if all(name in r.sweep.axes for r in runs))
-    columns = [_accuracies(run, axes) for run in runs]
-    rows = []
-    for name, run, column in list(zip(names, runs, columns, strict=True))[1:]:
-        rows.append({"run": name} | _pair(columns[0], column, _common_seeds(runs[0], run)))
-        if not rows[-1]["matched"]:
-            raise InputError(f"{name} and {names[0]} have no configuration in common")
+    # Without a common axis every config would match every other.
+    columns = [_accuracies(run, axes) if axes else {} for run in runs]
+    rows = [
+        {"run": name, "differs": " and ".join(_differing(runs[0], run))}
+        | _pair(columns[0], column, _common_seeds(runs[0], run))
+        for name, run, column in list(zip(names, runs, columns, strict=True))[1:]
+    ]
     means = [{key: _mean(each) for key, each in column.items()} for column in columns]
     return Comparison(
         axes=axes,
         runs=pd.DataFrame([_summary(name, r) for name, r in zip(names, runs, strict=True)]),
+        bests=tuple(run.config() for run in runs),
         pairs=pd.DataFrame(rows),
         configs=_shared(names, axes, means),
         manifests=manifest_differences(names, [run.manifest for run in runs]),
@@ -129,29 +141,44 @@ def _mean(accuracy: np.ndarray) -> float:
     return round(float(accuracy.mean()), 7)
 
 
+def _differing(first: FinishedRun, other: FinishedRun) -> list[str]:
+    """Returns which of table, protocol and split differ; the split only where it alone does."""
+    found = {
+        "table": first.manifest.data.sha256 != other.manifest.data.sha256,
+        "protocol": first.sweep.protocol != other.sweep.protocol,
+    }
+    differing = [name for name, differs in found.items() if differs]
+    return differing or (["split"] if first.manifest.split != other.manifest.split else [])
+
+
 def _common_seeds(first: FinishedRun, other: FinishedRun) -> tuple[list[int], list[int]]:
     """Returns the places of the seeds that two runs share; none if table or split differ."""
     mine, its = first.manifest, other.manifest
-    same = (mine.data.sha256, first.sweep.protocol, mine.split) == (
-        its.data.sha256,
-        other.sweep.protocol,
-        its.split,
-    )
+    same = not _differing(first, other)
     shared = [seed for seed in mine.seeds if same and seed in its.seeds]
     return [mine.seeds.index(s) for s in shared], [its.seeds.index(s) for s in shared]
 
 
 def _summary(name: str, run: FinishedRun) -> dict[str, Any]:
+    best, config = run.results.iloc[0], run.config()
+    hits = run.predictions.correct[run.sweep.places[config.id]].mean(axis=0)
+    low, high = accuracy_interval(hits, run.predictions.group)
     return {
         "run": name,
         "data": run.manifest.data.name,
+        "is_sample": run.is_sample,
         "protocol": run.sweep.protocol,
+        "chosen_on": run.protocol.select_on,
         "loss": run.sweep.loss,
+        "epochs": run.sweep.epochs,
         "configs": run.sweep.num_configs,
         "folds": len(run.manifest.split.folds),
         "seeds": len(run.manifest.seeds),
-        "best": float(run.results["test_accuracy"].iloc[0]),
-        "best_config": run.config().name,
+        "best": float(best["test_accuracy"]),
+        "deviation": float(best.get("test_accuracy_std", np.nan)),
+        "low": low,
+        "high": high,
+        "best_config": config.name,
     }
 
 
@@ -182,6 +209,7 @@ def _pair(
     low = found.get("low", np.nan)
     return {
         "matched": len(shared),
+        "out_of": min(len(first), len(other)),
         "paired_runs": by_run[0].size if shared and common[0] else 0,
         "difference": found.get("difference", np.nan),
         "low": low,

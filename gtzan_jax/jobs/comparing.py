@@ -1,18 +1,27 @@
 """Compares finished runs and lays the comparison out as text."""
 
-from collections.abc import Hashable, Mapping, Sequence
+import math
+import textwrap
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gtzan_jax.analysis.between_runs import Comparison, compare
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.space.config import Config
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import flag, printable
-from gtzan_jax.views.text import Table, counted
+from gtzan_jax.views.text import NOTHING, Table, by_stem, cell, counted, plus_minus
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TOP = 10
+_WIDTH = 80  # columns of a terminal
+_LONGEST = 24  # letters of a value of a manifest
+_AXES = "sweep.axes."
 
 
 def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) -> Comparison:
@@ -23,8 +32,7 @@ def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) 
       output: a CSV file to write all matched configs to.
 
     Raises:
-      InputError: a run cannot be used, two have no config in common, or the file cannot be
-        written.
+      InputError: a run cannot be used, or the file cannot be written.
     """
     comparison = compare([read_finished(path) for path in paths])
     if output:
@@ -40,39 +48,176 @@ def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) 
 def markdown(comparison: Comparison) -> str:
     """Lays a comparison out as text for a terminal that is Markdown too."""
     pairs, first = comparison.pairs, comparison.runs["run"].iloc[0]
-    differences = Table.of(comparison.manifests).markdown
     parts = [
         printable(f"# {first} and {', '.join(pairs['run'])}"),
-        Table.of(comparison.runs).markdown,
-        printable(f"## Against {first}, configuration by configuration"),
-        Table.of(pairs).markdown,
-        *_notes(comparison),
-        f"## The best of {len(comparison.configs):,} configurations that at least two runs have",
-        Table.of(comparison.configs.head(_TOP)).markdown,
-        "## What differs in the manifests",
-        differences if len(comparison.manifests) else "Nothing.",
+        _bullets(_cautions(comparison)),
+        "## The best of each run",
+        _bests(comparison).aligned,
+        _filled(_meaning(comparison.runs)),
+        "## Hyperparameters and their values that differ",
+        _differences(comparison.manifests, _is_axis, "All runs have the same."),
     ]
-    return "\n\n".join(parts) + "\n"
+    matched = pairs[pairs["matched"] > 0]
+    if len(matched):
+        parts += [
+            printable(f"## Against {first}, configuration by configuration"),
+            _pairs(matched).aligned,
+            _filled(_EXPLANATION),
+            _bullets([_interval_note(row) for row in matched.to_dict("records")]),
+        ]
+    if len(comparison.configs):
+        several = counted(len(comparison.configs), "configuration")
+        parts += [f"## The best of {several} that at least two runs have", _top(comparison).aligned]
+    parts += [
+        "## What else differs in the manifests",
+        _differences(comparison.manifests, lambda key: not _is_axis(key), "Nothing."),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _notes(comparison: Comparison) -> list[str]:
-    """Returns what the columns of the pairs are, which interval there is, and which runs leak."""
-    lines = [_interval_note(row) for row in comparison.pairs.to_dict("records")]
-    runs = comparison.runs
+_EXPLANATION = (
+    "difference: mean test accuracy, less the first run's, over the runs (folds and seeds) "
+    "that both have, with its 95 % interval over those. 10 to 90 %: percentiles of the "
+    "configurations' differences, their spread and no interval: members that share a seed share "
+    "initial weights, order of rows and dropout noise, so that the configurations of a seed are "
+    "no sample."
+)
+
+
+def _cautions(comparison: Comparison) -> list[str]:
+    """Returns why figures cannot be set beside each other, or say little."""
+    runs, first = comparison.runs, comparison.runs["run"].iloc[0]
+    samples = list(runs.loc[runs["is_sample"], "run"])
+    lines = []
+    if samples:
+        beside = (
+            "" if len(samples) == len(runs) else " and cannot be set beside those of real songs"
+        )
+        lines.append(
+            f"{', '.join(samples)}: trained on the SYNTHETIC sample, whose figures say nothing "
+            f"about music{beside}"
+        )
     lines += [
         f"{name}: {PROTOCOLS[protocol].leak}: its figures say nothing about songs that were not "
         "trained on"
         for name, protocol in zip(runs["run"], runs["protocol"], strict=True)
         if PROTOCOLS[protocol].leak
     ]
-    return [
-        "difference: mean test accuracy, less the first run's, over the runs (folds and seeds) "
-        "that both have. low, high: its 95 % interval over those. configs_p10, configs_p90: "
-        "percentiles of the configurations' differences, their spread and no interval: members "
-        "that share a seed share initial weights, order of rows and dropout noise, so that the "
-        "configurations of a seed are no sample.",
-        "\n".join(f"- {printable(line)}" for line in lines),
+    for row in comparison.pairs.to_dict("records"):
+        name = row["run"]
+        if row["differs"]:
+            lines.append(
+                f"{name}: another {row['differs']} than {first}: tested on other songs, so that "
+                "a difference of accuracies says nothing of the configurations"
+            )
+        if not row["matched"]:
+            lines.append(
+                f"{name}: no configuration in common with {first}: only the bests and the "
+                "hyperparameters are compared"
+            )
+        elif 2 * row["matched"] < row["out_of"]:
+            lines.append(
+                f"{name}: {row['matched']:,} of {row['out_of']:,} configurations in common with "
+                f"{first}: a difference is of those alone"
+            )
+    return lines
+
+
+def _meaning(runs: "pd.DataFrame") -> str:
+    """Returns what the figures of the bests are, and are not."""
+    several = runs["deviation"].notna().any()
+    on_test = ", ".join(runs.loc[(runs["chosen_on"] == "test") & (runs["configs"] > 1), "run"])
+    sentences = [
+        "±: deviation over folds and seeds." if several else "",
+        "95 % interval: what other test songs would change.",
+        f"{on_test}: chosen on the songs that its accuracy is of, which is too high by that."
+        if on_test
+        else "",
     ]
+    return " ".join(filter(None, sentences))
+
+
+def _bests(comparison: Comparison) -> Table:
+    """Returns the best of each run, a column a run: figures and what they are of, config."""
+    runs = comparison.runs.to_dict("records")
+    rows = {
+        "test accuracy": [
+            plus_minus(run["best"], run["deviation"]) if math.isfinite(run["best"]) else NOTHING
+            for run in runs
+        ],
+        "95 % interval": [_span(run["low"], run["high"]) for run in runs],
+        "chosen on": [f"{run['chosen_on']} part" for run in runs],
+        "out of": [counted(run["configs"], "configuration") for run in runs],
+        "folds × seeds": [f"{run['folds']} × {run['seeds']}" for run in runs],
+        "epochs": [str(run["epochs"]) for run in runs],
+        "loss": [run["loss"] for run in runs],
+        "data": [run["data"] for run in runs],
+        "protocol": [run["protocol"] for run in runs],
+    }
+    values = [by_stem(config) for config in comparison.bests]
+    for stem in dict.fromkeys(stem for each in values for stem in each):
+        rows[stem] = [each.get(stem, NOTHING) for each in values]
+    return Table(["best", *(run["run"] for run in runs)], [[k, *row] for k, row in rows.items()])
+
+
+def _pairs(pairs: "pd.DataFrame") -> Table:
+    """Returns the runs against the first, a column a run."""
+    runs = pairs.to_dict("records")
+    rows = {
+        "configurations": [f"{run['matched']:,} of {run['out_of']:,}" for run in runs],
+        "paired runs": [str(run["paired_runs"]) for run in runs],
+        "difference": [f"{run['difference']:+.4f}" for run in runs],
+        "95 % interval": [_span(run["low"], run["high"], "+") for run in runs],
+        "10 to 90 %": [_span(run["configs_p10"], run["configs_p90"], "+") for run in runs],
+        "rank correlation": [cell("", run["rank_correlation"]) for run in runs],
+        "same best": ["yes" if run["same_best"] else "no" for run in runs],
+    }
+    return Table(["", *(run["run"] for run in runs)], [[k, *row] for k, row in rows.items()])
+
+
+def _top(comparison: Comparison) -> Table:
+    """Returns the configs that the first run has best, with each run's accuracy."""
+    names, axes = list(comparison.runs["run"]), comparison.axes
+    rows, stems = [], ""
+    for row in comparison.configs.head(_TOP).to_dict("records"):
+        config = by_stem(Config.of(**{axis: row[axis] for axis in axes}))
+        rows.append([*(cell(name, row[name]) for name in names), ", ".join(config.values())])
+        stems = ", ".join(config)
+    return Table([*names, stems], rows)
+
+
+def _differences(manifests: "pd.DataFrame", takes: Callable[[str], bool], none: str) -> str:
+    """Returns some of what differs as a table, or a sentence where that is nothing."""
+    rows = [
+        [key.removeprefix(_AXES), *(_short(value) for value in values)]
+        for key, *values in manifests.itertuples(index=False)
+        if takes(key)
+    ]
+    return Table(["", *manifests.columns[1:]], rows).aligned if rows else none
+
+
+def _is_axis(key: str) -> bool:
+    return key.startswith(_AXES)
+
+
+def _short(value: str) -> str:
+    """Returns a value of a manifest in a cell."""
+    text = value.strip("[]").replace("'", "") or NOTHING
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _span(low: float, high: float, sign: str = "") -> str:
+    return f"{low:{sign}.4f} to {high:{sign}.4f}" if math.isfinite(low) else NOTHING
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(printable(text), _WIDTH)
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(
+        textwrap.fill(f"- {printable(line)}", _WIDTH, subsequent_indent="  ") for line in lines
+    )
 
 
 def _interval_note(row: Mapping[Hashable, Any]) -> str:

@@ -48,9 +48,24 @@ class Table:
 
     @property
     def markdown(self) -> str:
-        """The table in Markdown, for a terminal and for TensorBoard."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows]
-        cells = ([printable(text).replace("|", "/") for text in line] for line in lines)
+        """The table in Markdown, for a page."""
+        return self._lines([3] * len(self.columns), pad=False)
+
+    @property
+    def aligned(self) -> str:
+        """The table in Markdown whose columns line up, for a terminal."""
+        columns = zip(self.columns, *self.rows, strict=True)
+        return self._lines([max(3, *map(len, column)) for column in columns], pad=True)
+
+    def _lines(self, widths: Sequence[int], pad: bool) -> str:
+        lines = [self.columns, ["-" * width for width in widths], *self.rows]
+        cells = (
+            [
+                printable(text).replace("|", "/").ljust(width if pad else 0)
+                for text, width in zip(line, widths, strict=True)
+            ]
+            for line in lines
+        )
         return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_sweep
+from conftest import make_cnn_sweep, make_sweep
 from finished_runs import history_of, random_history, write_run
 from scipy import stats
 
@@ -134,15 +134,20 @@ def test_a_seed_that_shifts_all_configs_alike_is_no_effect(tmp_path):
     assert 0 < np.mean(alarms) < stats.binom.ppf(0.999, 200, 0.05) / 200
 
 
+def flat(comparison):
+    """Returns the text of a comparison on one line."""
+    return " ".join(markdown(comparison).split())
+
+
 def test_what_an_interval_is_over_is_said(tmp_path):
     accuracies = np.random.default_rng(8).uniform(0.2, 0.8, (2, 12, 3))
-    said = markdown(pair_of(tmp_path / "three", accuracies))
+    said = flat(pair_of(tmp_path / "three", accuracies))
     assert "share initial weights, order of rows and dropout noise" in said
     assert "b: 95 % interval over the seeds of 3 paired runs" in said
-    one = markdown(pair_of(tmp_path / "one", accuracies[:, :, :1]))
+    one = flat(pair_of(tmp_path / "one", accuracies[:, :, :1]))
     assert "b: 1 paired run cannot tell what another would change, so there" in one
     split = msgspec.structs.replace(read_finished(tmp_path / "one" / "a").manifest.split, seed=1)
-    none = markdown(pair_of(tmp_path / "none", accuracies, split=split))
+    none = flat(pair_of(tmp_path / "none", accuracies, split=split))
     assert "b: no seed on the same table and split, so there is no interval" in none
 
 
@@ -207,14 +212,117 @@ def test_equally_good_configs_have_no_rank_correlation(tmp_path):
     assert "–" in markdown(compare(runs))
 
 
-def test_runs_without_a_common_config_are_refused(tmp_path):
-    other = make_sweep(axes={"num_units3": [7]})
-    folders = [
-        write_run(tmp_path / f"run{i}", sweep, random_history(sweep))
-        for i, sweep in enumerate((SWEEP, other))
+def runs_of(tmp_path, sweeps, **tables):
+    """Returns finished runs by name; tables: of those that are not of the sample."""
+    return [
+        read_finished(write_run(tmp_path / name, sweep, random_history(sweep), tables.get(name)))
+        for name, sweep in sweeps.items()
     ]
-    with pytest.raises(InputError, match="run1 and run0 have no configuration in common"):
-        compare([read_finished(folder) for folder in folders])
+
+
+def test_runs_without_a_common_config_are_compared_by_bests_and_axes(tmp_path):
+    sweeps = {"a": SWEEP, "b": make_sweep(axes={"num_units3": [7]}), "c": SWEEP}
+    runs = runs_of(tmp_path, sweeps)
+    comparison = compare(runs)
+    assert comparison.pairs["matched"].to_list() == [0, 12]
+    assert np.isnan(comparison.pairs["difference"][0])
+    assert [config.id for config in comparison.bests] == [r.results.config_id[0] for r in runs]
+    for row, run in zip(comparison.runs.to_dict("records"), runs, strict=True):
+        hits = run.predictions.correct[run.sweep.places[run.config().id]][0]
+        assert row["low"] < hits.mean() < row["high"]
+        assert row["best"] == run.results.test_accuracy.max()
+    said = unwrapped(markdown(comparison))
+    assert "- b: no configuration in common with a: only the bests" in said
+    assert "- c: " not in said.partition("##")[0]
+    assert cells(said, "num_units3") == ["5", "7", "5"]
+    assert cells(said, "test accuracy") == [f"{row:.4f}" for row in comparison.runs["best"]]
+    assert cells(said, "configurations") == ["12 of 12"]  # of c alone
+    alone = markdown(compare(runs[:2]))
+    assert "configuration by configuration" not in alone
+    assert "at least two runs" not in alone
+
+
+def unwrapped(text):
+    """Returns a text whose paragraphs and points stand on a line each."""
+    return text.replace("\n  ", " ")
+
+
+def cells(text, name):
+    """Returns the row of a table of a text that begins with a name, without the name."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    return next(row[1:] for row in rows if row and row[0] == name)
+
+
+def test_runs_that_share_no_axis_share_no_config(tmp_path):
+    sweeps = {"a": SWEEP, "b": make_cnn_sweep(filters=[8, 16])}
+    comparison = compare(runs_of(tmp_path, sweeps))
+    assert comparison.axes == ()
+    assert comparison.pairs["matched"][0] == 0
+    assert comparison.configs.empty
+    assert comparison.pairs["differs"][0] == "protocol"
+    said = markdown(comparison)
+    assert cells(said, "filters")[0] == "–"
+    assert cells(said, "num_units")[1] == "–"
+
+
+@pytest.mark.parametrize(
+    ("changes", "differs", "caution"),
+    [
+        ({}, "", None),
+        ({"split": {"seed": 1}}, "split", "b: another split than a: tested on other songs"),
+        ({"data": {"sha256": "0" * 64}}, "table", "b: another table than a: "),
+        (
+            {"data": {"sha256": "0" * 64, "source": "kaggle"}},
+            "table",
+            "a: trained on the SYNTHETIC sample, whose figures say nothing about music and cannot",
+        ),
+    ],
+)
+def test_what_cannot_be_set_side_by_side_is_said(tmp_path, changes, differs, caution):
+    first, other = runs_of(tmp_path, {"a": SWEEP, "b": SWEEP})
+    manifest = other.manifest
+    for name, values in changes.items():
+        changed = msgspec.structs.replace(getattr(manifest, name), **values)
+        manifest = msgspec.structs.replace(manifest, **{name: changed})
+    comparison = compare([first, dataclasses.replace(other, manifest=manifest)])
+    assert comparison.pairs["differs"][0] == differs
+    said = unwrapped(markdown(comparison).partition("##")[0])
+    if caution:
+        assert f"- {caution}" in said
+    else:
+        assert "another" not in said
+        assert "cannot be set beside" not in said
+        assert "- a, b: trained on the SYNTHETIC sample" in said
+
+
+@pytest.mark.parametrize(("units", "shared"), [([8, 12], 12), ([12, 7], 6), ([12, 7, 6], 6)])
+def test_few_common_configs_are_said(tmp_path, units, shared):
+    other = make_sweep(axes={"num_units1": units})
+    pairs = compare(runs_of(tmp_path, {"a": SWEEP, "b": other}))
+    said = unwrapped(markdown(pairs))
+    assert pairs.pairs["matched"][0] == shared
+    assert pairs.pairs["out_of"][0] == 12
+    assert ("configurations in common with a" in said) == (2 * shared < 12)
+
+
+def test_what_the_bests_figures_are_is_chosen_by_the_runs(tmp_path):
+    holdout = make_sweep(protocol="holdout")
+    said = flat(compare(runs_of(tmp_path / "test", {"a": SWEEP, "b": SWEEP})))
+    assert "a, b: chosen on the songs that its accuracy is of" in said
+    assert "deviation over" not in said
+    history = random_history(holdout, 2)
+    runs = [write_run(tmp_path / name, holdout, history) for name in "cd"]
+    said = flat(compare([read_finished(run) for run in runs]))
+    assert "chosen on the songs" not in said
+    assert "deviation over folds and seeds" in said
+
+
+def test_text_fits_a_terminal(folders):
+    said = markdown(compare([read_finished(folder) for folder in folders]))
+    assert max(map(len, said.splitlines())) <= 80
+    for table in said.split("\n\n"):
+        if table.startswith("|"):
+            assert len({len(line) for line in table.splitlines()}) == 1
 
 
 def test_runs_with_other_axes_are_matched_by_the_common_ones(tmp_path):

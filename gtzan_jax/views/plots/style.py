@@ -67,8 +67,10 @@ def new_figure(
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     if title:
         letters = int(_TITLE_LETTERS * width)
-        lines = [textwrap.fill(line, letters, break_on_hyphens=False) for line in title.split("\n")]
-        figure.suptitle("\n".join(lines), fontsize=12)
+        wrapped = (
+            textwrap.fill(line, letters, break_on_hyphens=False) for line in title.split("\n")
+        )
+        figure.suptitle("\n".join(wrapped), fontsize=12)
     if note:
         lines = textwrap.fill(note, int(_NOTE_LETTERS * width))
         figure.supxlabel(literal(lines), fontsize=7.5, color=RED if LEAK in note else GREY)
