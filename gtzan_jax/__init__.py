@@ -67,6 +67,10 @@ __all__ = [*_HOMES, "__version__"]
 __version__ = "0.6.0"
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gtzan_jax' has no attribute '{name}'")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -10,7 +10,12 @@ class InputError(ValueError):
 
     The message is one line and names what to change. Commands print it without a
     traceback and exit with code 2.
+
+    Attributes:
+      problems: the messages that it is put together from, where they are several.
     """
+
+    problems: Sequence[str] = ()
 
 
 class SoundError(InputError):
@@ -48,11 +53,16 @@ class Interrupted(BaseException):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Returns `` (did you mean 'x'?)`` for the valid name nearest to ``name``, or ``''``."""
+    """Returns `` (did you mean 'x'?)`` for the valid name nearest to ``name``, or ``''``.
+
+    Names of which it is a word are nearer than any other: ``seeds`` is meant for ``num_seeds``
+    rather than for ``seed``.
+    """
     from difflib import get_close_matches  # takes as long to import as all else that lists commands
 
     by_lower = {other.lower(): other for other in valid}
-    close = get_close_matches(name.lower(), by_lower, n=1)
+    with_it = [other for other in by_lower if "_" in other and name.lower() in other.split("_")]
+    close = get_close_matches(name.lower(), with_it or by_lower, n=1, cutoff=0.6 * (not with_it))
     return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
 
 

@@ -1,9 +1,19 @@
 """Trains every config of a sweep, ranks them, retrains the best: the main job.
 
   python -m gtzan_jax.sweep
-  python -m gtzan_jax.sweep --sweep=my/sweep.toml --num_seeds=5
+  python -m gtzan_jax.sweep --sweep=my/sweep.toml --optimizer=adam,sgd
 
 Everything is written into one folder, the run directory.
+
+Every axis of a sweep is a flag, too, with commas between its values:
+--optimizer=adam,sgd means --set=axes.optimizer=["adam","sgd"]. The axes are
+
+  num_units1 to num_units6, or num_units for all hidden layers; dropout1 to
+  dropout6, or dropout for all; activation, initializer, optimizer,
+  learning_rate, batch_size, momentum, nesterov, weight_decay, l2, max_norm,
+  weight_limit, input_noise, label_smoothing, mixup, patience; and of networks
+  on spectrograms filters, blocks, kernel, dropout, frequency_mask, time_mask,
+  time_shift.
 """
 
 import sys
@@ -11,7 +21,8 @@ import sys
 from absl import flags
 
 from gtzan_jax import cli
-from gtzan_jax.errors import InputError
+from gtzan_jax.metrics import LOSSES
+from gtzan_jax.space.overrides import SHORT_NAMES
 from gtzan_jax.space.settings import KINDS
 from gtzan_jax.text import command_line
 from gtzan_jax.trainer.planner import MODES
@@ -25,17 +36,17 @@ def main() -> int:
     from gtzan_jax.jobs.sweeping import run_sweep
 
     given = flags.FLAGS
-    overrides = list(given.set)
-    for flag, key in (("protocol",) * 2, ("num_folds",) * 2, ("search", "search.kind")):
-        if given[flag].present:
-            if any(override.startswith(f"{key}=") for override in given.set):
-                raise InputError(f"--{flag} and --set={key} contradict each other; leave one out")
-            overrides.append(f"{key}={given[flag].value}")
+    axes = [f"{name}={given[name].value}" for name in SHORT_NAMES if given[name].present]
     run_sweep(
         given.sweep,
         given.data,
         given.workdir,
-        overrides=overrides,
+        epochs=given.epochs,
+        loss=given.loss,
+        protocol=given.protocol,
+        num_folds=given.num_folds,
+        search=given.search,
+        overrides=[*given.set, *axes],
         overwrite=given.overwrite,
         platform=given.platform,
         workers=given.workers,
@@ -76,12 +87,26 @@ def define_flags() -> None:
         "set", [], "key=value over the sweep file, as --set=epochs=20 or "
         "--set=axes.dropout1=[0.0,0.5]; repeatable.",
     )  # fmt: skip
+    flags.DEFINE_integer(
+        "epochs", None, "Passes over the train part. Default: what the sweep says, or 10.",
+        lower_bound=1, upper_bound=100_000,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "loss", None, LOSSES, "The loss. Default: what the sweep says, or cross_entropy."
+    )
+    for name in SHORT_NAMES:  # by another module, so that they take no lines in --help
+        flags.DEFINE_string(
+            name, None, f"Values of axes.{name}.", module_name="gtzan_jax.space.overrides"
+        )
     flags.DEFINE_enum(
         "search", None, KINDS, "How configs are chosen: all of a grid, random draws, successive "
         "halving, or Optuna's samplers, which pip install -e '.[search]' brings. "
-        "--set=search.num_configs=50 and the like say more. Default: what the sweep says, or grid.",
+        "They try a quarter of the grid, halving all of it; --set=search.num_configs=50 and the "
+        "like say otherwise. Default: what the sweep says, or grid.",
     )  # fmt: skip
-    cli.define_protocol_flags("what the sweep says, or assignment")
+    cli.define_protocol_flags(
+        "what the sweep says, or assignment, or holdout where the search needs a validation part"
+    )
     flags.DEFINE_integer(
         "split_seed", 0, "Seed of the division into parts.", lower_bound=0, upper_bound=2**32 - 1
     )

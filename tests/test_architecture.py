@@ -14,7 +14,7 @@ ROOMS = (
     "base", "tables", "sound", "space", "models", "trainer", "rundir", "analysis", "assignment",
     "views", "jobs", "commands",
 )  # fmt: skip
-BASE = ("console", "errors", "files", "metrics", "process", "resources", "text")
+BASE = ("checks", "console", "errors", "files", "metrics", "process", "resources", "text")
 JAX_ROOMS = ("models", "trainer")
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

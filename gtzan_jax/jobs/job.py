@@ -4,8 +4,10 @@ import functools
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
+from gtzan_jax import checks
+from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir import directory
@@ -13,12 +15,12 @@ from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.rundir.manifest import Manifest, Parts, Split
 from gtzan_jax.sound.spectrograms import load_spectrograms
-from gtzan_jax.space.axes import choice, whole
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.optuna_search import import_optuna
-from gtzan_jax.space.settings import SAMPLERS
+from gtzan_jax.space.overrides import as_overrides, contradictions
+from gtzan_jax.space.settings import KINDS, SAMPLERS
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.space.sweep_file import load_sweep
+from gtzan_jax.space.sweep_file import CONSTANTS, load_sweep
 from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
@@ -31,30 +33,19 @@ from gtzan_jax.views.progress import watch_songs
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What may be chosen for a run besides its sweep and its table.
+    """What may be chosen for a run besides its sweep and its table: see ``sweeping.run_sweep``.
 
     Attributes:
-      overrides: ``key=value`` strings over the sweep file.
-      overwrite: whether to remove another run that is in the run directory.
-      platform: a name from ``trainer.platforms.PLATFORMS``.
-      workers: processes of this machine that train; 0 for this process, None for one a core where
-        there is no accelerator.
-      scheduler: of a Dask cluster whose workers train.
-      matmul_precision: a name from ``trainer.platforms.MATMUL_PRECISIONS``.
-      batching: a name from ``trainer.planner.MODES``.
-      seed: the first seed.
-      num_seeds: replicates of each config; None for what the sweep says.
-      split_seed: another one gives other folds.
-      retrain_epochs: of the best config; 0 skips it.
-      retrain_seeds: networks of the retraining on each fold; None for as many as make 10 in all.
-      profile: a folder for a trace of the training, which is done in this process then.
       command: what to record as the command of the session.
       resume: the command that goes on with the run, without its ``--workdir``; "" where none does.
-
-    Raises:
-      InputError: a value is impossible.
     """
 
+    epochs: int | None = None
+    batch_size: int | None = None
+    loss: str | None = None
+    protocol: str | None = None
+    num_folds: int | None = None
+    search: str | None = None
     overrides: Sequence[str] = ()
     overwrite: bool = False
     platform: str = "auto"
@@ -67,28 +58,71 @@ class Options:
     split_seed: int = 0
     retrain_epochs: int = 50
     retrain_seeds: int | None = None
-    profile: str | None = None
+    profile: "str | os.PathLike[str] | None" = None
     command: str = "gtzan_jax.run_sweep"
     resume: str = ""
 
-    def __post_init__(self) -> None:
-        choice(PLATFORMS)(self.platform, "platform")
-        choice(MATMUL_PRECISIONS)(self.matmul_precision, "matmul_precision")
-        choice(MODES)(self.batching, "batching")
-        whole(0, 2**31)(self.seed, "seed")
-        whole(0, 2**32 - 1)(self.split_seed, "split_seed")
-        whole(0, 100_000)(self.retrain_epochs, "retrain_epochs")
-        if self.retrain_seeds is not None:
-            whole(1, 1000)(self.retrain_seeds, "retrain_seeds")
-        if self.num_seeds is not None:
-            whole(1, 100_000)(self.num_seeds, "num_seeds")
-        if self.workers is not None:
-            whole(0, 1000)(self.workers, "workers")
-        if self.profile and (self.workers or self.scheduler):
-            raise InputError(
-                "--profile traces this process, and with --workers or --scheduler others train; "
-                "leave one out"
-            )
+    @property
+    def settings(self) -> dict[str, object]:
+        """What is given by name and laid over the sweep file."""
+        return {name: getattr(self, name) for name in SETTINGS if getattr(self, name) is not None}
+
+
+SETTINGS = ("epochs", "batch_size", "loss", "protocol", "num_folds", "search")
+
+_CHECKS: dict[str, checks.Check] = {
+    **{name: check for name, (check, _) in CONSTANTS.items()},
+    "search": checks.choice(KINDS),
+    "overrides": checks.texts,
+    "overwrite": checks.yes_or_no,
+    "platform": checks.choice(PLATFORMS),
+    "workers": checks.whole(0, 1000),
+    "scheduler": checks.text,
+    "matmul_precision": checks.choice(MATMUL_PRECISIONS),
+    "batching": checks.choice(MODES),
+    "seed": checks.whole(0, 2**31),
+    "split_seed": checks.whole(0, 2**32 - 1),
+    "retrain_epochs": checks.whole(0, 100_000),
+    "retrain_seeds": checks.whole(1, 1000),
+    "profile": checks.path,
+    "command": checks.text,
+    "resume": checks.text,
+}
+
+
+def check_arguments(sweep: object, data: object, workdir: object, options: Options) -> None:
+    """Checks what the user gave, before anything is read.
+
+    Raises:
+      InputError: a value is of another type, impossible, or contradicts another. The message names
+        all that is wrong.
+    """
+    problems = Problems()
+    problems.check(checks.path, sweep, "sweep", Sweep)
+    problems.check(checks.path, data, "data", FeatureTable)
+    if workdir is not None:
+        problems.check(checks.path, workdir, "workdir")
+    for each in fields(options):
+        value = getattr(options, each.name)
+        if value is not None or each.default is not None:
+            problems.check(_CHECKS[each.name], value, each.name)
+    problems.raise_any()  # below, types are taken for granted
+    given = [*options.settings, *["num_seeds"] * (options.num_seeds is not None)]
+    problems.found += contradictions(options.overrides, given)
+    if isinstance(sweep, Sweep) and (names := [*options.settings, *options.overrides]):
+        problems.found.append(
+            f"overrides are laid over sweep files; change the Sweep itself: {', '.join(names)}"
+        )
+    if workdir == "":
+        problems.found.append("--workdir= names no folder; give one, or leave the flag out")
+    if options.overwrite and not workdir:
+        problems.found.append("--overwrite removes the run in --workdir, which is not given")
+    if options.profile and (options.workers or options.scheduler):
+        problems.found.append(
+            "--profile traces this process, and with --workers or --scheduler others train; "
+            "leave one out"
+        )
+    problems.raise_any()
 
 
 class Stopwatch:
@@ -160,7 +194,7 @@ class Job:
 
 
 def make_job(
-    sweep: str | Sweep,
+    sweep: "str | os.PathLike[str] | Sweep",
     data: "str | os.PathLike[str] | FeatureTable",
     workdir: "str | os.PathLike[str] | None",
     options: Options,
@@ -172,16 +206,8 @@ def make_job(
     Raises:
       InputError: a flag, the sweep file or the table cannot be used.
     """
-    if workdir is not None and not os.fspath(workdir):
-        raise InputError("--workdir= names no folder; give one, or leave the flag out")
-    if options.overwrite and not workdir:
-        raise InputError("--overwrite removes the run in --workdir, which is not given")
-    if isinstance(sweep, str):
-        sweep = load_sweep(sweep, options.overrides)
-    elif options.overrides:
-        raise InputError("overrides are laid over sweep files; change the Sweep itself")
-    if options.num_seeds and any(o.startswith("num_seeds=") for o in options.overrides):
-        raise InputError("--num_seeds and --set=num_seeds contradict each other; leave one out")
+    if not isinstance(sweep, Sweep):
+        sweep = load_sweep(sweep, [*options.overrides, *as_overrides(options.settings)])
     if sweep.search.kind in SAMPLERS and not sweep.chosen:
         import_optuna(sweep.search.kind)  # before anything is written
     table = _table_of(sweep, data)

@@ -1,8 +1,10 @@
 """A finished run as notebooks see it: results, history, the best model, the report."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gtzan_jax import checks
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 
 if TYPE_CHECKING:
@@ -30,6 +32,14 @@ class Run(FinishedRun):
         return write_report([self])
 
 
-def read_run(path: str | Path) -> Run:
-    """Reads a finished run directory; see ``rundir.finished.read_finished``."""
+@checks.known_names
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """Reads a finished run directory; see ``rundir.finished.read_finished``.
+
+    Raises:
+      InputError: it is none, the sweep did not finish, its files do not fit together, or ``path``
+        is no path.
+      TypeError: a parameter is unknown.
+    """
+    checks.path(path, "path")
     return Run(**vars(read_finished(path)))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtzan_jax import checks
+from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.models.calibration import Calibration, tempered
 from gtzan_jax.models.hearing import SPECTROGRAMS, WHOLE_SONGS, Hearing, Span
@@ -118,7 +120,11 @@ class TrainedModel:
         return self.temperature != 1
 
     def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`."""
+        """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`.
+
+        Raises:
+          InputError: a feature is missing or not a finite number, or it is no table.
+        """
         best = self.predict_proba(table).argmax(axis=1)
         return np.array([self.genres[i] for i in best])
 
@@ -132,7 +138,7 @@ class TrainedModel:
             ``table.by_song``. Each row of a frame is a song of its own.
 
         Raises:
-          InputError: a feature is missing or not a finite number.
+          InputError: a feature is missing or not a finite number, or it is no table.
         """
         x = self._scaled(self._matrix(table))
         if isinstance(table, FeatureTable) and table.is_chunked:
@@ -167,8 +173,13 @@ class TrainedModel:
         Raises:
           SoundError: the file cannot be read as sound.
           InputError: the model has features that are not made from sound, or weights that are no
-            numbers.
+            numbers, or an argument is of another type or impossible.
         """
+        problems = Problems()
+        problems.check(checks.path, path, "path")
+        if hop_seconds is not None:
+            problems.check(checks.number(0.0, 1e6), hop_seconds, "hop_seconds")
+        problems.raise_any()
         samples = read(path)
         hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))
         spans = self.hearing.spans(len(samples), hop)
@@ -204,7 +215,11 @@ class TrainedModel:
 
         What is explained is the logarithm of its probability, not its logit: adding one function to
         all logits changes no probability, so that a logit alone means nothing.
+
+        Raises:
+          InputError: it is no prediction.
         """
+        checks.instance(prediction, "prediction", Prediction)
         from gtzan_jax.models.applied import song_attributions
 
         genre = prediction.genres[0]
@@ -278,6 +293,8 @@ class TrainedModel:
 
     def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (rows, features), or (rows, bands, frames), in the model's order."""
+        if not isinstance(table, FeatureTable) and not hasattr(table, "columns"):
+            raise InputError(f"table must be a FeatureTable or a DataFrame, not {shown(table)}")
         names = list(table.features if isinstance(table, FeatureTable) else table.columns)
         for feature in self.features:
             if feature not in names:

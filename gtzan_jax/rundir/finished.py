@@ -1,6 +1,7 @@
 """A finished run directory, read and checked: what reports and comparisons work on."""
 
 import functools
+import os
 import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gtzan_jax import checks
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, Retraining, sweep_of
@@ -195,11 +197,16 @@ class FinishedRun:
         return pd.read_csv(self.run.history_path)
 
     def config(self, rank: int = 1) -> Config:
-        """Returns the config of a rank, from 1."""
+        """Returns the config of a rank, from 1.
+
+        Raises:
+          InputError: there is no such rank.
+        """
+        rank = checks.whole(1, len(self.results))(rank, "rank")
         return self.sweep.configs[self.sweep.places[self.results["config_id"].iloc[rank - 1]]]
 
 
-def read_finished(path: str | Path) -> FinishedRun:
+def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
     """Reads a finished run directory.
 
     Raises:

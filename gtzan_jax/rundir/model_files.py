@@ -6,6 +6,7 @@ Nothing in them is executed, and no more of them is read than a model may have.
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from gtzan_jax import checks
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import is_sealed, refuse_links, sealed, write_atomically
 from gtzan_jax.models.calibration import Calibration
@@ -62,7 +64,8 @@ def _kept_names(songs: frozenset[str] | None) -> list[str] | None:
     return names if songs is not None and len(json.dumps(names)) < _MAX_SONGS else None
 
 
-def load_model(path: str | Path) -> TrainedModel:
+@checks.known_names
+def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     """Reads a trained model.
 
     Args:
@@ -70,11 +73,12 @@ def load_model(path: str | Path) -> TrainedModel:
         ``retrained/rank2``.
 
     Raises:
-      InputError: there is no model, or its files do not fit together.
+      InputError: there is no model, its files do not fit together, or ``path`` is none.
+      TypeError: a parameter is unknown.
     """
     from safetensors import SafetensorError
 
-    folder = Path(path)
+    folder = Path(checks.path(path, "path"))
     if not (folder / _DESCRIPTION).is_file():
         folder = folder / "best"
     if not (folder / _DESCRIPTION).is_file():

@@ -13,12 +13,12 @@ What computes more than the plain network does is a *part* (``Axis.part``): prog
 that occur in their sweep, for all members, and leave the others out.
 """
 
-import reprlib
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.checks import choice, number, shown, whole, yes_or_no
+from gtzan_jax.errors import InputError
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")
 INITIALIZERS = (
@@ -79,19 +79,6 @@ class Axis:
         return value if isinstance(value, str) else self.name
 
 
-def whole(low: int, high: int) -> Callable[[Any, str], int]:
-    """Returns a check for whole numbers."""
-
-    def check(value: Any, where: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InputError(
-                f"{where} must be a whole number from {low:,} to {high:,}, not {shown(value)}"
-            )
-        return value
-
-    return check
-
-
 def filters(value: Any, where: str) -> int:
     """Checks a number of filters."""
     checked = whole(CHANNELS, 256)(value, where)
@@ -108,56 +95,12 @@ def kernel(value: Any, where: str) -> int:
     return checked
 
 
-def number(low: float, high: float) -> Callable[[Any, str], float]:
-    """Returns a check for numbers."""
-
-    def check(value: Any, where: str) -> float:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not low <= value <= high:
-            raise InputError(
-                f"{where} must be a number from {low:g} to {high:g}, not {shown(value)}"
-            )
-        return float(value)
-
-    return check
-
-
-def choice(names: Sequence[str]) -> Callable[[Any, str], str]:
-    """Returns a check for one of some names."""
-
-    def check(value: Any, where: str) -> str:
-        if value not in names:
-            hint = nearest(value, names) if isinstance(value, str) else ""
-            options = ", ".join(names)
-            raise InputError(f"{where}: no {shown(value)}{hint}; it must be one of {options}")
-        return str(value)
-
-    return check
-
-
 def rate(value: Any, where: str) -> float:
     """Checks a share that is taken away, such as a dropout rate."""
     checked = number(0.0, 1.0)(value, where)
     if checked > 0.99:
         raise InputError(f"{where} must be at most 0.99, not {shown(value)}: nothing would be left")
     return checked
-
-
-def yes_or_no(value: Any, where: str) -> bool:
-    """Checks a truth value."""
-    if not isinstance(value, bool):
-        raise InputError(f"{where} must be true or false, not {shown(value)}")
-    return value
-
-
-def shown(value: object) -> str:
-    """Returns a value as Python writes it, shortened to fit into a message."""
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = 60
-    try:
-        return short.repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return "a number too long to show"
 
 
 batch_size = whole(1, 1_000_000)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from gtzan_jax.checks import number, shown
 from gtzan_jax.errors import InputError
-from gtzan_jax.space.axes import Axis, number, shown
+from gtzan_jax.space.axes import Axis
 from gtzan_jax.space.config import Config
 
 _DIGITS = 4  # significant ones of a drawn number: names of configs show six

@@ -1,11 +1,13 @@
 """The table ``[search]`` of a sweep file: how configs are chosen, and how long they train."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gtzan_jax.checks import Problems, choice, shown, whole
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.space.axes import choice, shown, whole
+from gtzan_jax.space.ranges import Choices, Range
 
 SAMPLERS = ("tpe", "cma", "qmc")
 """Searches that are Optuna's."""
@@ -35,9 +37,10 @@ class SearchSettings:
 
     Attributes:
       kind: a name from ``KINDS``.
-      num_configs: that are tried; None for all of a grid.
+      num_configs: that are tried; None for all of a grid. See ``default_count``.
       seed: of the draws.
-      eta: of halving: one config in so many goes on after each rung.
+      eta: of halving: one config in so many goes on after each rung; 2 by default where there
+        are less than three epochs.
       first_epochs: of halving: at the end of the first rung; each has ``eta`` times as many.
       brackets: of halving: Hyperband's, of which each begins a rung later than the one before.
       batch: of Optuna's samplers: configs that are asked for at a time.
@@ -74,30 +77,44 @@ def keys_of(kind: object) -> Sequence[str]:
     return _KEYS.get(str(kind), tuple(_CHECKS))
 
 
-def parse_search(table: Any, epochs: int, where: str) -> SearchSettings:
-    """Checks the table of a search.
+def parse_search(
+    table: Any, epochs: int, choices: Choices, where: str, problems: Problems
+) -> SearchSettings:
+    """Checks the table of a search, and gives what it leaves out a default.
 
     Args:
       table: as it was read; None where there is none.
       epochs: of the sweep.
-      where: what to call it in an error.
+      choices: of every axis.
+      where: what to call the table in an error.
+      problems: gets what is wrong: unknown keys, impossible values.
 
     Raises:
-      InputError: a key is unknown or missing, a value impossible.
+      InputError: it is no table, or its kind is unknown.
     """
     if table is None:
         return SearchSettings()
     if not isinstance(table, Mapping):
         raise InputError(f"{where} must be a table, as in [search]")
     kind = choice(KINDS)(table.get("kind", "grid"), f"{where}: kind")
-    keys = _KEYS[kind]
-    for key in table:
-        if key != "kind" and key not in keys:
-            raise InputError(_unknown(key, kind, keys, where))
-    given = {key: _CHECKS[key](table[key], f"{where}: {key}") for key in keys if key in table}
+    keys, before = _KEYS[kind], len(problems.found)
+    problems.found += [
+        _unknown(key, kind, keys, where) for key in table if key not in ("kind", *keys)
+    ]
+    given = {
+        key: problems.check(_CHECKS[key], table[key], f"{where}: {key}")
+        for key in keys
+        if key in table
+    }
+    if len(problems.found) > before:
+        return SearchSettings(kind)
+    has_ranges = any(isinstance(choice, Range) for choice in choices.values())
+    if "num_configs" in keys and (kind != "halving" or has_ranges):
+        given.setdefault("num_configs", default_count(choices))
+    if kind == "halving":
+        most = epochs // given.get("first_epochs", 1)  # that a rung may be longer than the first
+        given.setdefault("eta", min(SearchSettings.eta, max(2, most)))
     settings = SearchSettings(kind, **given)
-    if "num_configs" in keys and kind != "halving" and settings.num_configs is None:
-        raise InputError(f"{where}: 'num_configs' is missing: --set=search.num_configs=50 says it")
     if kind == "halving":
         count = len(settings.rungs(epochs))
         if settings.first_epochs >= epochs or count < 2:
@@ -108,6 +125,17 @@ def parse_search(table: Any, epochs: int, where: str) -> SearchSettings:
         if settings.brackets > count:
             raise InputError(f"{where}: brackets must be at most the {count} rungs")
     return settings
+
+
+def default_count(choices: Choices) -> int:
+    """Returns the configs that a search tries where nothing says how many.
+
+    A quarter of the grid, at least 20 and at most 1,000: what docs/search.md has measured. Where
+    an axis is a range, 100.
+    """
+    sizes = [0 if isinstance(choice, Range) else len(choice) for choice in choices.values()]
+    most = math.prod(sizes)
+    return min(most, max(20, most // 4), 1000) if most else 100
 
 
 def _unknown(key: str, kind: str, keys: Sequence[str], where: str) -> str:

@@ -3,35 +3,54 @@
 import itertools
 import os
 import re
-import reprlib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gtzan_jax import checks
+from gtzan_jax.checks import Check, Problems, shown
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.metrics import LOSSES
 from gtzan_jax.resources import resource
-from gtzan_jax.space import axes as checks
-from gtzan_jax.space.axes import AXES, FAMILIES, OPTIMIZERS, axes_of, family_of, shown
+from gtzan_jax.space.axes import (
+    AXES,
+    FAMILIES,
+    OPTIMIZERS,
+    axes_of,
+    batch_size,
+    family_of,
+    learning_rate,
+)
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.overrides import contradictions, lay_over, one_line
 from gtzan_jax.space.ranges import Choices, Range, draw, parse_range
-from gtzan_jax.space.settings import SAMPLERS, keys_of, parse_search
+from gtzan_jax.space.settings import SAMPLERS, parse_search
 from gtzan_jax.space.sweep import Sweep, in_grid_order
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.text import printable
 
 MAX_CONFIGS = 1_000_000
 MAX_BYTES = 1_000_000
 """Of a sweep file."""
 
-_KIND = "search.kind"
+CONSTANTS: dict[str, tuple[Check, Any]] = {
+    "epochs": (checks.whole(1, 100_000), 10),
+    "batch_size": (batch_size, 32),
+    "loss": (checks.choice(LOSSES), "cross_entropy"),
+    "leaky_slope": (checks.number(0.0, 1.0), 0.2),
+    "num_seeds": (checks.whole(1, 100_000), 1),
+    "protocol": (checks.choice(tuple(PROTOCOLS)), ""),
+    "num_folds": (checks.whole(2, 1000), Sweep.num_folds),
+}
+"""What is constant in a sweep: how it is checked, and its default, Keras's where Keras has a useful
+one. That of the protocol is ``assignment``, or ``holdout`` for a search that needs a validation
+part."""
 
-_KNOWN = (
-    "axes", "epochs", "batch_size", "loss", "leaky_slope", "learning_rates", "num_seeds",
-    "protocol", "num_folds", "reference", "search",
-)  # fmt: skip
+_RATES = {"sgd": 0.01}
+_RATE = 0.001
+"""Keras's learning rates: of SGD, and of every other optimizer."""
+
+_KNOWN = ("axes", *CONSTANTS, "learning_rates", "reference", "search")
 
 
 def sweep_names() -> list[str]:
@@ -39,27 +58,36 @@ def sweep_names() -> list[str]:
     return sorted(path.stem for path in resource("sweeps").glob("*.toml"))
 
 
-def load_sweep(name_or_path: str, overrides: Sequence[str] = ()) -> Sweep:
+@checks.known_names
+def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Sweep:
     """Reads a sweep, by name from ``sweeps/`` or from the path of a TOML file.
 
     Args:
       name_or_path: such as ``assignment`` or ``my/sweep.toml``.
       overrides: ``key=value`` strings laid over the file, with a dot for tables, such as
         ``epochs=20`` or ``axes.dropout1=[0.0, 0.5]``. Values are TOML; a bare word is
-        taken as a string.
+        taken as a string. An axis has a short name, and its values commas between them:
+        ``optimizer=adam,sgd``, ``num_units1=64,128``; ``num_units`` and ``dropout`` are those of
+        all layers.
 
     Raises:
-      InputError: the file cannot be found or parsed, a key is unknown, a value impossible.
+      InputError: the file cannot be found or parsed, a key is unknown, a value impossible, or an
+        argument of another type. The message names all that is wrong.
+      TypeError: a parameter is unknown.
     """
-    path = _find(name_or_path)
+    arguments = Problems()
+    arguments.check(checks.path, name_or_path, "name_or_path")
+    overrides = arguments.check(checks.texts, overrides, "overrides")
+    arguments.found += contradictions(overrides or ())
+    arguments.raise_any()
+    path = _find(os.fspath(name_or_path))
     where = f"sweeps/{path.name}" if path.parent == resource("sweeps") else str(path)
     document = _read(path, where)
-    keys = [override.partition("=")[0].strip() for override in overrides]
-    # The kind of search goes first: it takes what another kind has out of the file.
-    for key, override in sorted(zip(keys, overrides, strict=True), key=lambda o: o[0] != _KIND):
-        if keys.count(key) > 1:
-            raise InputError(f"--set gives {reprlib.repr(key)} more than once; leave one of them")
-        _override(document, override)
+    problems = Problems()
+    lay_over(document, overrides, problems)
+    if problems.found:
+        problems.check(parse_sweep, document, path.stem, where)  # what else is wrong
+        problems.raise_any()
     return parse_sweep(document, path.stem, where + (" with --set" if overrides else ""))
 
 
@@ -67,65 +95,65 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     """Checks a parsed TOML document and returns the sweep.
 
     Args:
-      document: the tables and values of the file. ``batch_size`` and ``learning_rates`` are
-        needed only where they are not axes, and mean nothing where they are.
+      document: the tables and values of the file, of which only ``axes`` must be there; see
+        ``CONSTANTS``. ``batch_size`` and ``learning_rates`` mean nothing where they are axes.
       name: the sweep's name.
       where: what to call the document in an error.
 
     Raises:
-      InputError: a key is unknown or missing, a value impossible.
+      InputError: a key is unknown, a value impossible, or there are no axes. The message names all
+        that is wrong.
     """
-    choices = _axes(document.get("axes"), where)
+    problems = Problems(where)
+    problems.check(_check_keys, document, _KNOWN)
+    choices = problems.check(_axes, document.get("axes"), "", problems) or {}
     axes = {name: () if isinstance(c, Range) else c for name, c in choices.items()}
-    _check_momentum(choices, where)
-    needed = ["axes", "epochs", "loss", "leaky_slope"]
-    needed += ["learning_rates"] * ("learning_rate" not in axes)
-    needed += ["batch_size"] * ("batch_size" not in axes)
-    _check_keys(document, _KNOWN, needed, where)
-    epochs, seeds = checks.whole(1, 100_000), checks.whole(1, 100_000)
-    size = None
-    if "batch_size" not in axes:
-        size = checks.batch_size(document["batch_size"], f"{where}: batch_size")
-    num_epochs = epochs(document["epochs"], f"{where}: epochs")
+    problems.check(_check_momentum, choices)
+    constants = {
+        key: problems.check(check, document[key], key) if key in document else default
+        for key, (check, default) in CONSTANTS.items()
+        if key not in axes
+    }
+    epochs = constants["epochs"] or 100_000  # where they are wrong, nothing else is for that
+    search = problems.check(
+        parse_search, document.get("search"), epochs, choices, "[search]", problems
+    )
+    rates = problems.check(_rates, document, axes, problems)
+    reference = None
+    if "reference" in document:
+        reference = problems.check(parse_config, document["reference"], "reference")
+    problems.raise_any()
+    constants["protocol"] = constants["protocol"] or ("holdout" if search.is_told else "assignment")
+    if not PROTOCOLS[constants["protocol"]].takes_num_folds:
+        constants["num_folds"] = Sweep.num_folds  # no difference between two runs, then
     sweep = Sweep(
         name=name,
         axes=axes,
-        epochs=num_epochs,
-        batch_size=size,
-        loss=checks.choice(LOSSES)(document["loss"], f"{where}: loss"),
-        leaky_slope=checks.number(0.0, 1.0)(document["leaky_slope"], f"{where}: leaky_slope"),
-        learning_rates={} if "learning_rate" in axes else _rates(document, axes, where),
-        num_seeds=seeds(document.get("num_seeds", 1), f"{where}: num_seeds"),
-        protocol=checks.choice(tuple(PROTOCOLS))(
-            document.get("protocol", "assignment"), f"{where}: protocol"
-        ),
-        num_folds=checks.whole(2, 1000)(document.get("num_folds", 5), f"{where}: num_folds"),
-        reference=parse_config(document["reference"], f"{where}: reference")
-        if "reference" in document
-        else None,
-        search=parse_search(document.get("search"), num_epochs, f"{where}: [search]"),
+        learning_rates=rates,
+        reference=reference,
+        search=search,
         ranges={name: c for name, c in choices.items() if isinstance(c, Range)},
+        **{"batch_size": None, **constants},
     )
-    if not PROTOCOLS[sweep.protocol].takes_num_folds:  # no difference between two runs, then
-        sweep = replace(sweep, num_folds=Sweep.num_folds)
     sweep.check_protocol(sweep.protocol)
     return _searched(sweep, choices, where)
 
 
 def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
     """Returns a sweep with the configs that its search tries, as far as they are known."""
-    search = sweep.search
+    search, problems = sweep.search, Problems(where)
     if search.is_told and PROTOCOLS[sweep.protocol].select_on == "test":
-        raise InputError(
-            f"{where}: the search '{search.kind}' goes by the validation part, which the protocol "
+        problems.found.append(
+            f"the search '{search.kind}' goes by the validation part, which the protocol "
             f"{sweep.protocol} does not have; --set=protocol=holdout has one"
         )
     if search.kind == "halving" and sweep.stops_early:
-        raise InputError(f"{where}: halving gives each config its epochs; leave axes.patience out")
+        problems.found.append("halving gives each config its epochs; leave axes.patience out")
+    problems.raise_any()
     if search.num_configs is None and sweep.ranges:
         raise InputError(
             f"{where}: axes.{next(iter(sweep.ranges))} is a range, of which a grid cannot be made: "
-            "give a list, or draw: --set=search.kind=random --set=search.num_configs=100"
+            "give a list, or draw: --set=search.kind=random"
         )
     if search.kind == "one_at_a_time":
         return sweep.choosing(one_at_a_time(sweep.axes))
@@ -158,50 +186,73 @@ def parse_config(document: Any, where: str) -> Config:
     """
     if not isinstance(document, Mapping):
         raise InputError(f"{where}: not a table of axes")
-    axes = _axes({name: [value] for name, value in document.items()}, where)
+    problems = Problems()
+    lists = {name: [value] for name, value in document.items()}
+    axes = problems.check(_axes, lists, f"{where}: ", problems)
+    problems.raise_any()
     return Config.of(**{n: values[0] for n, values in axes.items() if isinstance(values, tuple)})
 
 
-def _axes(table: Any, where: str) -> Choices:
+def _axes(table: Any, where: str, problems: Problems) -> Choices:
+    """Checks the axes; returns those that are possible.
+
+    Args:
+      table: as it was read.
+      where: what to put before each name in an error.
+      problems: gets what is wrong with each.
+
+    Raises:
+      InputError: it is no table of axes of one kind of model.
+    """
     if table is None:
-        raise InputError(f"{where}: 'axes' is missing")
+        raise InputError(
+            f"{where}'axes' is missing: a table [axes], such as num_units1 = [64, 128]"
+        )
     if not isinstance(table, Mapping):
-        raise InputError(f"{where}: 'axes' must be a table, as in [axes]")
+        raise InputError(f"{where}'axes' must be a table, as in [axes]")
     if all(axis in table for axis in FAMILIES.values()):
         raise InputError(
-            f"{where}: [axes] has {' and '.join(FAMILIES.values())}, of different kinds of model; "
+            f"{where}[axes] has {' and '.join(FAMILIES.values())}, of different kinds of model; "
             "a sweep has one"
         )
     family = family_of(table)
-    _check_keys(table, axes_of(family), [FAMILIES[family]], f"{where}: [axes]")
-    axes = {name: _axis(name, values, f"{where}: axes.{name}") for name, values in table.items()}
+    known = axes_of(family)
+    problems.check(_check_keys, table, known, [FAMILIES[family]], f"{where}[axes]: ")
+    axes = {
+        name: problems.check(_axis, name, table[name], f"{where}axes.{name}", problems)
+        for name in table
+        if name in known
+    }
     units = next(n for n in itertools.count(1) if f"num_units{n + 1}" not in axes)
     for name in axes:
         layer = re.fullmatch(r"(num_units|dropout)(\d)", name)
         if layer and int(layer[2]) > units:
             missing = f"num_units{units + 1}"
-            raise InputError(f"{where}: axes.{name} needs axes.{missing}, which is missing")
-    return in_grid_order(axes)
+            problems.found.append(f"{where}axes.{name} needs axes.{missing}, which is missing")
+    return in_grid_order({name: values for name, values in axes.items() if values})
 
 
-def _check_momentum(choices: Choices, where: str) -> None:
+def _check_momentum(choices: Choices) -> None:
     """Refuses SGD's axes where they could not change anything."""
     axes = {n: (c.high,) if isinstance(c, Range) else c for n, c in choices.items()}
     optimizers = axes.get("optimizer", (AXES["optimizer"].default,))
     for name in ("momentum", "nesterov"):
         if any(axes.get(name, ())) and "sgd" not in optimizers:
-            raise InputError(f"{where}: axes.{name} is SGD's; add 'sgd' to axes.optimizer")
+            raise InputError(f"axes.{name} is SGD's; add 'sgd' to axes.optimizer")
     if any(axes.get("nesterov", ())) and not any(axes.get("momentum", ())):
-        raise InputError(f"{where}: axes.nesterov needs axes.momentum, with a value above 0")
+        raise InputError("axes.nesterov needs axes.momentum, with a value above 0")
 
 
-def _axis(name: str, values: Any, where: str) -> tuple[Any, ...] | Range:
+def _axis(name: str, values: Any, where: str, problems: Problems) -> tuple[Any, ...] | Range | None:
+    """Returns the values of an axis; None where some are impossible."""
     if isinstance(values, dict):
         return parse_range(AXES[name], values, where)
     if not isinstance(values, list) or not values:
         raise InputError(f"{where} must be a list of at least one value, not {shown(values)}")
-    axis = AXES[name]
-    checked = tuple(axis.check(value, where) for value in values)
+    axis, before = AXES[name], len(problems.found)
+    checked = tuple(problems.check(axis.check, value, where) for value in values)
+    if len(problems.found) > before:
+        return None
     # As the names of configs show them: 0.1 and 0.1000001 would share a name, and a folder.
     first: dict[str, Any] = {}
     for value in checked:
@@ -214,18 +265,22 @@ def _axis(name: str, values: Any, where: str) -> tuple[Any, ...] | Range:
 
 
 def _rates(
-    document: Mapping[str, Any], axes: Mapping[str, tuple[Any, ...]], where: str
+    document: Mapping[str, Any], axes: Mapping[str, tuple[Any, ...]], problems: Problems
 ) -> dict[str, float]:
-    """Returns the learning rate of every optimizer; those that the sweep has must be there."""
-    table = document["learning_rates"]
+    """Returns the learning rates that are given, and the default of what else the sweep uses."""
+    if "learning_rate" in axes:
+        return {}
+    table = document.get("learning_rates", {})
     if not isinstance(table, Mapping):
-        raise InputError(f"{where}: 'learning_rates' must be a table, as in [learning_rates]")
+        raise InputError("'learning_rates' must be a table, as in [learning_rates]")
     used = axes.get("optimizer", (AXES["optimizer"].default,))
-    _check_keys(table, OPTIMIZERS, used, f"{where}: [learning_rates]")
+    problems.check(_check_keys, table, OPTIMIZERS, (), "[learning_rates]: ")
     return {
-        name: checks.learning_rate(table[name], f"{where}: learning_rates.{name}")
-        for name in OPTIMIZERS
+        name: problems.check(learning_rate, table[name], f"learning_rates.{name}")
         if name in table
+        else _RATES.get(name, _RATE)
+        for name in OPTIMIZERS
+        if name in table or name in used
     }
 
 
@@ -257,52 +312,18 @@ def _read(path: Path, where: str) -> dict[str, Any]:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{where}: not in UTF-8 (at line {line}); save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not valid TOML: {_one_line(error)}") from None
-
-
-def _override(document: dict[str, Any], override: str) -> None:
-    """Lays one ``key=value`` over the document, in place."""
-    key, equals, text = override.partition("=")
-    flag = f"--set={_one_line(override)}"
-    if not equals or not key.strip():
-        raise InputError(f"{flag}: write key=value, such as --set=epochs=20")
-    *tables, last = key.strip().split(".")
-    target = document
-    if tables == ["search"]:
-        document.setdefault("search", {})
-    for table in tables:
-        if not isinstance(target.get(table), dict):
-            raise InputError(f"{flag}: no table {shown(table)}{nearest(table, target)}")
-        target = target[table]
-    try:
-        parsed = tomllib.loads(f"value = {text.strip()}")
-    except tomllib.TOMLDecodeError:
-        parsed = {"value": text.strip()}  # a bare word: --set=loss=softmax_twice
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{flag}: {_one_line(error)}") from None
-    if len(parsed) > 1:
-        raise InputError(f"{flag}: more than one value")
-    target[last] = parsed["value"]
-    if key.strip() == _KIND:
-        kept = ("kind", *keys_of(parsed["value"]))
-        document["search"] = {name: value for name, value in target.items() if name in kept}
-
-
-def _one_line(text: object) -> str:
-    """Returns a text without what would break a line, shortened to fit into a message."""
-    line = " ".join(printable(text).split())
-    return line if len(line) <= 120 else f"{line[:119]}…"
+        raise InputError(f"{where}: not valid TOML: {one_line(error)}") from None
 
 
 def _check_keys(
-    table: Mapping[str, Any], known: Sequence[str], required: Sequence[str], where: str
+    table: Mapping[str, Any], known: Sequence[str], required: Sequence[str] = (), where: str = ""
 ) -> None:
-    for key in table:
-        if key not in known:
-            raise InputError(
-                f"{where}: unknown key {shown(key)}{nearest(key, known)}; known are "
-                f"{', '.join(known)}"
-            )
-    for key in required:
-        if key not in table:
-            raise InputError(f"{where}: '{key}' is missing")
+    """Checks that a table has no unknown key, and all that are required."""
+    problems = Problems()
+    if unknown := [key for key in table if key not in known]:
+        hints = [nearest(key, known) for key in unknown]
+        keys = ", ".join(f"{shown(key)}{hint}" for key, hint in zip(unknown, hints, strict=True))
+        listed = "" if all(hints) else f"; known are {', '.join(known)}"
+        problems.found.append(f"{where}unknown key{'s'[: len(unknown) - 1]} {keys}{listed}")
+    problems.found += [f"{where}'{key}' is missing" for key in required if key not in table]
+    problems.raise_any()

@@ -7,16 +7,17 @@ divides chunks, to show what that does; see ``Protocol.leak``.
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gtzan_jax import checks
+from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import CHUNK_METRICS, METRICS
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold, FoldArrays, Rows, Sizes, arrays_of, sizes_of
-from gtzan_jax.tables.schema import data_note, rows_note
+from gtzan_jax.tables.schema import FeatureTable, data_note, rows_note
 from gtzan_jax.tables.splits import (
     VALIDATION_SHARE,
     fold_of,
@@ -26,9 +27,6 @@ from gtzan_jax.tables.splits import (
     random_split,
 )
 from gtzan_jax.text import counted
-
-if TYPE_CHECKING:
-    from gtzan_jax.tables.schema import FeatureTable
 
 _ARTIST_FOLDS = ("1", "2", "3")  # as the list numbers them
 
@@ -55,7 +53,7 @@ class Protocol:
     """
 
     name: str
-    divide: Callable[["FeatureTable", int, int], list[Fold]]
+    divide: Callable[[FeatureTable, int, int], list[Fold]]
     summary: str
     select_on: str
     note: str
@@ -86,7 +84,7 @@ class Division:
     ``left_out`` are sentences on what the table and the protocol's list do not share.
     """
 
-    table: "FeatureTable"
+    table: FeatureTable
     protocol: Protocol
     split_seed: int
     folds: tuple[Fold, ...]
@@ -130,8 +128,20 @@ class Division:
         return data_note(self.table.source, rows, self.note)
 
 
-def divide(table: "FeatureTable", protocol: str, split_seed: int, num_folds: int) -> Division:
-    """Divides a table by a protocol; see :func:`folds_of`."""
+@checks.known_names
+def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> Division:
+    """Divides a table by a protocol; see :func:`folds_of`.
+
+    Raises:
+      InputError: an argument is of another type or impossible, or ``folds_of`` raises it.
+      TypeError: a parameter is unknown.
+    """
+    problems = Problems()
+    problems.check(checks.instance, table, "table", FeatureTable)
+    problems.check(checks.choice(tuple(PROTOCOLS)), protocol, "protocol")
+    problems.check(checks.whole(0, 2**32 - 1), split_seed, "split_seed")
+    problems.check(checks.whole(1, 1000), num_folds, "num_folds")
+    problems.raise_any()
     folds = folds_of(table, protocol, split_seed, num_folds)
     goes_by = PROTOCOLS[protocol].goes_by
     left_out = lists.left_out(table.by_song, goes_by) if goes_by else ()
@@ -143,7 +153,7 @@ def split_note(protocol: str, split_seed: int, num_folds: int) -> str:
     return PROTOCOLS[protocol].summary.format(num_folds=num_folds, split_seed=split_seed)
 
 
-def folds_of(table: "FeatureTable", name: str, split_seed: int, num_folds: int) -> list[Fold]:
+def folds_of(table: FeatureTable, name: str, split_seed: int, num_folds: int) -> list[Fold]:
     """Divides a table's songs, and with them its rows.
 
     Args:
@@ -172,7 +182,7 @@ def folds_of(table: "FeatureTable", name: str, split_seed: int, num_folds: int) 
     return [with_rows(table, fold) for fold in protocol.divide(songs, split_seed, num_folds)]
 
 
-def with_rows(table: "FeatureTable", fold: Fold) -> Fold:
+def with_rows(table: FeatureTable, fold: Fold) -> Fold:
     """Returns a fold of a table's rows. fold: of its songs, by their numbers."""
     ends = np.cumsum(np.bincount(table.songs))
     rows_of = np.split(np.argsort(table.songs, kind="stable"), ends[:-1])
@@ -180,7 +190,7 @@ def with_rows(table: "FeatureTable", fold: Fold) -> Fold:
     return Fold(*(np.concatenate(rows) if rows else ends[:0] for rows in parts))
 
 
-def groups_of(table: "FeatureTable") -> NDArray[np.int32]:
+def groups_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
     Rows of one song are one group, and so are those whose features are exactly equal, and those
@@ -196,7 +206,7 @@ def groups_of(table: "FeatureTable") -> NDArray[np.int32]:
     return groups[table.songs]
 
 
-def repeats_of(table: "FeatureTable") -> NDArray[np.int32]:
+def repeats_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row, where the rows of a song and exact repeats are a group."""
     songs = table.by_song
     groups: NDArray[np.int32] = _merged(len(songs.y), songs.repeats)
@@ -211,15 +221,15 @@ def _merged(num_rows: int, together: Sequence[Sequence[int]]) -> NDArray[np.int3
     return np.unique(first, return_inverse=True)[1].astype(np.int32)
 
 
-def _assignment(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
+def _assignment(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
     return [random_split(len(table.y), seed)]
 
 
-def _holdout(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
+def _holdout(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
     return [holdout_split(table.y, repeats_of(table), np.random.RandomState(seed))]
 
 
-def _kfold(table: "FeatureTable", seed: int, num_folds: int) -> list[Fold]:
+def _kfold(table: FeatureTable, seed: int, num_folds: int) -> list[Fold]:
     smallest = int(np.bincount(table.y).min())
     if num_folds > smallest:
         raise InputError(
@@ -229,22 +239,22 @@ def _kfold(table: "FeatureTable", seed: int, num_folds: int) -> list[Fold]:
     return _stratified(table, np.arange(len(table.y)), seed, num_folds)
 
 
-def _mixed_artists(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
+def _mixed_artists(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
     part = _parts(table, lists.ARTIST_FOLDS)
     return _stratified(table, np.flatnonzero(part != ""), seed, len(_ARTIST_FOLDS))
 
 
-def _stratified(table: "FeatureTable", rows: Rows, seed: int, num_folds: int) -> list[Fold]:
+def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> list[Fold]:
     random = np.random.RandomState(seed)
     return random_folds(table.y, repeats_of(table), rows, num_folds, random)
 
 
-def _fault_filtered(table: "FeatureTable", _seed: int, _num_folds: int) -> list[Fold]:
+def _fault_filtered(table: FeatureTable, _seed: int, _num_folds: int) -> list[Fold]:
     part = _parts(table, lists.FAULT_FILTERED)
     return [fold_of(part == "train", part == "validation", part == "test")]
 
 
-def _artist_folds(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fold]:
+def _artist_folds(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
     part, groups = _parts(table, lists.ARTIST_FOLDS), groups_of(table)
     random = np.random.RandomState(seed)
     folds = []
@@ -257,7 +267,7 @@ def _artist_folds(table: "FeatureTable", seed: int, _num_folds: int) -> list[Fol
     return folds
 
 
-def _parts(table: "FeatureTable", name: str) -> NDArray[np.str_]:
+def _parts(table: FeatureTable, name: str) -> NDArray[np.str_]:
     """Returns the part of each row by a list: (rows,), empty where the list has none."""
     return np.array([listed.part if listed else "" for listed in lists.look_up(table, name)])
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from gtzan_jax import checks
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.files import write_atomically
 from gtzan_jax.resources import PACKAGE, cache_dir
@@ -26,6 +27,7 @@ _CHUNKS, _SONGS_PER_GENRE, _GENRES = 9_990, 100, 10
 """What Kaggle's table of chunks has; its checksum is not known here."""
 
 
+@checks.known_names
 def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
     """Loads the feature table.
 
@@ -41,9 +43,10 @@ def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
         The validated table.
 
     Raises:
-        InputError: no such table, it cannot be downloaded, or it is not valid.
+        InputError: no such table, it cannot be downloaded, it is not valid, or ``data`` is no path.
+        TypeError: a parameter is unknown.
     """
-    name = os.fspath(data)
+    name = os.fspath(checks.path(data, "data"))
     if name == "auto":
         return _auto_table()
     if name == "kaggle":

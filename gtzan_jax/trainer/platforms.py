@@ -141,7 +141,7 @@ def set_precision(matmul_precision: str) -> None:
 
 
 @contextlib.contextmanager
-def profiled(folder: str | None) -> Iterator[None]:
+def profiled(folder: "str | os.PathLike[str] | None") -> Iterator[None]:
     """Writes the JAX profiler's trace of what is done meanwhile, if there is a folder for it.
 
     Raises:

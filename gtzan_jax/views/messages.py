@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import math
 import sys
 import textwrap
 import threading
@@ -59,6 +60,14 @@ def print_start(sweep: Sweep, num_runs: int, place: str, source: str, path: Path
         f"{printable(sweep.name)}: {counted(sweep.num_configs, 'config')}{runs} × "
         f"{counted(sweep.epochs, 'epoch')}{how}, {place}"
     )
+    if sweep.search.kind not in ("grid", "one_at_a_time"):
+        settings = {key: v for key, v in sweep.search.to_dict().items() if key != "kind"}
+        if not sweep.ranges:
+            in_grid = math.prod(map(len, sweep.axes.values()))
+            settings["num_configs"] = f"{sweep.num_configs:,} of {in_grid:,}"
+        select_on = PROTOCOLS[sweep.protocol].select_on
+        print(f"  search: {', '.join(f'{key} {value}' for key, value in settings.items())}")
+        print(f"  by the {select_on} part of {sweep.protocol}; --set=search.KEY=VALUE changes it")
     print(f"  from {printable(source)} to {printable(path)}", flush=True)
 
 

@@ -120,6 +120,7 @@ def test_halving_over_a_grid_takes_all_of_it_and_shuffles_it_for_brackets():
     assert shuffled.configs != whole.configs
 
 
+ON_TEST = {"protocol": "assignment"}
 RANGE = {"axes": {"dropout1": {"low": 0.0, "high": 0.5}}, "protocol": "holdout"}
 
 
@@ -128,19 +129,17 @@ RANGE = {"axes": {"dropout1": {"low": 0.0, "high": 0.5}}, "protocol": "holdout"}
     [
         ({"search": 3}, r"\[search\] must be a table"),
         ({"search": {"kind": "rnadom"}}, r"no 'rnadom' \(did you mean 'random'\?\)"),
-        ({"search": {"kind": "random"}}, "'num_configs' is missing: --set=search.num_configs=50"),
         ({"search": {"kind": "random", "num_configs": 0}}, "num_configs must be a whole number"),
         ({"search": {"kind": "random", "num_configs": 13}}, "have only 12 different configs"),
         ({"search": {"kind": "random", "num_cofnigs": 5}}, "did you mean 'num_configs'"),
         ({"search": {"kind": "random", "num_configs": 5, "eta": 3}}, "eta means nothing to the"),
         ({"search": {"kind": "grid", "num_configs": 5}}, "num_configs means nothing to the search"),
-        ({"search": {"kind": "halving", "eta": 2}}, "assignment does not have; --set=protocol"),
-        ({"search": {"kind": "tpe", "num_configs": 5}}, "--set=protocol=holdout has one"),
+        (ON_TEST | {"search": {"kind": "halving", "eta": 2}}, "assignment does not have"),
+        (ON_TEST | {"search": {"kind": "tpe"}}, "--set=protocol=holdout has one"),
         ({"search": {"kind": "halving", "first_epochs": 2}}, "leave no rung before epoch 2"),
         ({"search": {"kind": "halving", "eta": 3}}, "leave no rung before epoch 2"),
         ({"search": {"kind": "halving", "eta": 2, "brackets": 3}}, "at most the 2 rungs"),
         (RANGE, "axes.dropout1 is a range, of which a grid cannot be made"),
-        (RANGE | {"search": {"kind": "halving", "eta": 2}}, "axes.dropout1 is a range"),
     ],
 )  # fmt: skip
 def test_a_search_that_cannot_be_is_refused(changes, problem):
@@ -148,6 +147,39 @@ def test_a_search_that_cannot_be_is_refused(changes, problem):
         make_sweep(**changes)
     assert str(caught.value).startswith("test")
     assert "\n" not in str(caught.value)
+
+
+UNITS, LONG = {"num_units1": list(range(1, 129))}, {"num_units1": list(range(1, 2001))}
+
+
+@pytest.mark.parametrize(
+    ("kind", "axes", "expected"),
+    [
+        ("random", {}, 12),  # all of a small grid
+        ("random", {"num_units1": [4, 5, 6, 7, 8]}, 20),  # of 30
+        ("random", UNITS, 192),  # a quarter of 768
+        ("tpe", UNITS, 192),
+        ("cma", UNITS, 192),
+        ("qmc", UNITS, 192),
+        ("random", LONG, 1000),  # of 12,000
+        ("halving", UNITS, 768),
+        ("random", RANGE["axes"], 100),
+        ("halving", RANGE["axes"], 100),
+        ("one_at_a_time", UNITS, 131),
+    ],
+)
+def test_a_search_has_sensible_numbers_by_itself(kind, axes, expected):
+    sweep = make_sweep(axes=axes, search={"kind": kind})
+    assert sweep.num_configs == expected
+    assert sweep.protocol == ("holdout" if sweep.search.is_told else "assignment")
+    description = sweep.to_dict()
+    again = parse_sweep(description, description.pop("name"), "test")
+    assert again.to_dict() == sweep.to_dict()
+
+
+@pytest.mark.parametrize(("epochs", "ends"), [(2, (1, 2)), (3, (1, 3)), (10, (1, 3, 10))])
+def test_halving_has_rungs_by_itself(epochs, ends):
+    assert make_sweep(epochs=epochs, search={"kind": "halving"}).search.rungs(epochs) == ends
 
 
 def test_a_sweep_without_a_search_has_the_manifest_that_it_had():

@@ -1,3 +1,5 @@
+import hashlib
+import inspect
 import itertools
 import json
 import shutil
@@ -165,7 +167,6 @@ def test_to_dict_reads_back(changes):
         ("axes.dropout1=[1.0]", "at most 0.99"),
         ("axes.dropout1=[nan]", "dropout1 must be a number from 0 to 1"),
         ("axes.optimizer=['adamax']", "no 'adamax' (did you mean 'adam'?)"),
-        ("axes.optimizer=['adamw']", "[learning_rates]: 'adamw' is missing"),
         ("axes.activation=['selu']", "it must be one of relu, leaky_relu"),
         ("axes.nesterov=[1]", "axes.nesterov must be true or false, not 1"),
         ("axes.nesterov=[true]", "axes.nesterov needs axes.momentum, with a value above 0"),
@@ -235,19 +236,6 @@ def test_a_key_given_twice_is_refused():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": None}, "'epochs' is missing"),
-        ({"loss": None}, "'loss' is missing"),
-        ({"leaky_slope": None}, "'leaky_slope' is missing"),
-        ({"learning_rates": None}, "'learning_rates' is missing"),
-        ({"batch_size": None}, "'batch_size' is missing"),
-        # The axis of the one does not stand in for the other constant.
-        ({"batch_size": None, "axes": {"learning_rate": [0.1]}}, "'batch_size' is missing"),
-        ({"learning_rates": None, "axes": {"batch_size": [8]}}, "'learning_rates' is missing"),
-        (
-            {"learning_rates": {"adam": 0.1, "sgd": 0.1}},
-            r"\[learning_rates\]: 'rmsprop' is missing",
-        ),
-        ({"learning_rates": {"sgd": 0.1}, "axes": {"optimizer": None}}, "'adam' is missing"),
         ({"axes": {"num_units1": None}}, r"\[axes\]: 'num_units1' is missing"),
         ({"axes": {"num_units2": None}}, r"num_units3 needs axes\.num_units2, which is missing"),
         ({"axes": {"num_units3": None}}, r"dropout3 needs axes\.num_units3, which is missing"),
@@ -256,6 +244,83 @@ def test_a_key_given_twice_is_refused():
 def test_what_is_missing_is_named(changes, message):
     with pytest.raises(InputError, match=message):
         make_sweep(**changes)
+
+
+MINIMAL = """
+[axes]
+num_units1 = [64, 128]
+optimizer = ["adam", "sgd", "rmsprop", "adamw", "nadam", "lion"]
+"""
+
+
+def test_three_lines_are_a_sweep_with_the_defaults_of_keras(tmp_path):
+    import keras
+
+    (tmp_path / "mine.toml").write_text(MINIMAL)
+    sweep = load_sweep(str(tmp_path / "mine.toml"))
+    assert sweep.num_configs == 12
+    assert sweep.batch_size == 32  # so says the page on Model.fit
+    slope = inspect.signature(keras.activations.leaky_relu).parameters["negative_slope"]
+    assert sweep.leaky_slope == slope.default
+    for name, rate in sweep.learning_rates.items():
+        optimizer = {"rmsprop": "RMSprop", "sgd": "SGD", "adamw": "AdamW"}.get(name, name.title())
+        parameters = inspect.signature(getattr(keras.optimizers, optimizer)).parameters
+        assert rate == parameters["learning_rate"].default
+    assert len(sweep.learning_rates) == 6
+    assert (sweep.epochs, sweep.loss) == (10, "cross_entropy")
+    assert (sweep.protocol, sweep.num_seeds, sweep.num_folds) == ("assignment", 1, 5)
+
+
+# Of json.dumps([sweep.to_dict(), ids of its configs]), by the version before there were defaults.
+DIGESTS = {
+    "assignment": "9d827fc1afbcd7d9", "baselines": "d16466064379da7f",
+    "chunks": "73ff5a786226a0d6", "cnn": "3d4497fe673cd6cc", "cnn_smoke": "557351d68637a283",
+    "halving": "e378db5d9b26c28c", "large": "7bf6fd85e87a25d0", "overfitting": "2a7c91da0a8d544f",
+    "published_best": "6502c82ec481e8cd", "random": "b95500313a057da8",
+    "smoke": "6f65a3705466cdbd",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIGESTS)
+def test_the_identity_of_a_shipped_sweep_stays(name):
+    sweep = load_sweep(name)
+    text = json.dumps([sweep.to_dict(), [config.id for config in sweep.configs]])
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == DIGESTS[name]
+
+
+SHORT = {
+    "optimizer=adam,sgd": ['axes.optimizer=["adam", "sgd"]'],
+    "optimizer=lion": ['axes.optimizer=["lion"]'],
+    "num_units1=64,128": ["axes.num_units1=[64, 128]"],
+    "num_units=8, 16": [f"axes.num_units{layer}=[8, 16]" for layer in (1, 2, 3)],
+    "dropout=0,0.3": [f"axes.dropout{layer}=[0, 0.3]" for layer in (1, 2, 3)],
+    "dropout=[0.1, 0.3]": [f"axes.dropout{layer}=[0.1, 0.3]" for layer in (1, 2, 3)],
+    "learning_rate=1e-3,0.01": ["axes.learning_rate=[0.001, 0.01]"],
+    "nesterov=false": ["axes.nesterov=[false]"],
+    "l2=0.0,0.1": ["axes.l2=[0.0, 0.1]"],
+    "batch_size=16,64": ["axes.batch_size=[16, 64]"],
+}
+
+
+@pytest.mark.parametrize(("short", "long"), SHORT.items(), ids=SHORT)
+def test_a_short_name_means_the_axis(short, long):
+    assert load_sweep("smoke", [short]).to_dict() == load_sweep("smoke", long).to_dict()
+
+
+def test_short_names_go_by_the_layers_and_the_kind_of_model():
+    more = load_sweep("smoke", ["dropout=0.4", "num_units4=8", "optimizer=sgd"])
+    assert [more.axes[f"dropout{layer}"] for layer in range(1, 5)] == [(0.4,)] * 4
+    cnn = load_sweep("cnn", ["dropout=0.4"])
+    assert cnn.axes["dropout"] == (0.4,)
+    assert not any(name.startswith("dropout") and name != "dropout" for name in cnn.axes)
+    drawn = load_sweep("random", ["num_units={low = 8, high = 16}"])
+    assert {str(drawn.ranges[f"num_units{layer}"]) for layer in (1, 2)} == {"8 to 16"}
+
+
+def test_a_batch_size_is_an_axis_where_there_are_several_or_was_one():
+    one = load_sweep("smoke", ["batch_size=16"])
+    assert (one.batch_size, "batch_size" in one.axes) == (16, False)
+    assert load_sweep("halving", ["batch_size=16"]).axes["batch_size"] == (16,)
 
 
 def test_missing_keys_are_named_with_the_file(tmp_path):

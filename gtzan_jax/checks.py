@@ -1,0 +1,158 @@
+"""Checks of what a user gave: each returns a value in its type, or raises InputError.
+
+A check takes the value and what to call it in an error. :class:`Problems` raises the errors of many
+checks as one.
+"""
+
+import functools
+import inspect
+import os
+import reprlib
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any, ParamSpec, TypeVar
+
+from gtzan_jax.errors import InputError, nearest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Check = Callable[[Any, str], Any]
+
+_SHOWN = 10  # problems of a message; of more, their number
+
+
+class Problems:
+    """Collects the problems that checks find, to raise them as one error.
+
+    Args:
+      where: what the problems are in, such as a file; "" for nothing.
+    """
+
+    def __init__(self, where: str = "") -> None:
+        self._where = where
+        self.found: list[str] = []
+
+    def check(self, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Returns the result of a check; None after a problem, which ``raise_any`` then raises."""
+        try:
+            return check(*args, **kwargs)
+        except InputError as error:
+            self.found += error.problems or [str(error)]
+            return None  # type: ignore[return-value]
+
+    def raise_any(self) -> None:
+        """Raises InputError with all problems, on one line, if there are any."""
+        if not self.found:
+            return
+        text, where = self.found[0], self._where and f"{self._where}: "
+        if len(self.found) > 1:
+            listed = [f"({n}) {text}" for n, text in enumerate(self.found[:_SHOWN], 1)]
+            listed += [f"and {len(self.found) - _SHOWN:,} more"] * (len(self.found) > _SHOWN)
+            text = f"{len(self.found):,} problems: {'; '.join(listed)}"
+        error = InputError(where + text)
+        error.problems = [where + text for text in self.found]
+        raise error
+
+
+def known_names(function: Callable[P, T]) -> Callable[P, T]:
+    """Answers unknown keyword arguments of a function with the nearest parameters: a TypeError."""
+    names = tuple(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        unknown = [f"{name!r}{nearest(name, names)}" for name in kwargs if name not in names]
+        if unknown:
+            raise TypeError(
+                f"{function.__name__}() has no parameter {', '.join(unknown)}; it has "
+                f"{', '.join(names)}"
+            )
+        return function(*args, **kwargs)
+
+    return call
+
+
+def whole(low: int, high: int) -> Callable[[Any, str], int]:
+    """Returns a check for whole numbers."""
+
+    def check(value: Any, where: str) -> int:
+        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if not is_whole or not low <= value <= high:
+            raise InputError(
+                f"{where} must be a whole number from {low:,} to {high:,}, not {shown(value)}"
+            )
+        return int(value)
+
+    return check
+
+
+def number(low: float, high: float) -> Callable[[Any, str], float]:
+    """Returns a check for numbers."""
+
+    def check(value: Any, where: str) -> float:
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        if not is_number or not low <= value <= high:
+            raise InputError(
+                f"{where} must be a number from {low:g} to {high:g}, not {shown(value)}"
+            )
+        return float(value)
+
+    return check
+
+
+def choice(names: Sequence[str]) -> Callable[[Any, str], str]:
+    """Returns a check for one of some names."""
+
+    def check(value: Any, where: str) -> str:
+        if not isinstance(value, str) or value not in names:
+            hint = nearest(value, names) if isinstance(value, str) else ""
+            options = ", ".join(names)
+            raise InputError(f"{where}: no {shown(value)}{hint}; it must be one of {options}")
+        return str(value)
+
+    return check
+
+
+def yes_or_no(value: Any, where: str) -> bool:
+    """Checks a truth value."""
+    if not isinstance(value, bool):
+        raise InputError(f"{where} must be true or false, not {shown(value)}")
+    return value
+
+
+def text(value: Any, where: str) -> str:
+    """Checks a text."""
+    if not isinstance(value, str):
+        raise InputError(f"{where} must be text, not {shown(value)}")
+    return value
+
+
+def texts(value: Any, where: str) -> Sequence[str]:
+    """Checks a list of texts."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InputError(f"{where} must be a list of texts, not {shown(value)}")
+    return [text(each, f"{where}[{place}]") for place, each in enumerate(value)]
+
+
+def path(value: Any, where: str, *others: type) -> Any:
+    """Checks a path, as a text or a ``Path``, or an object of one of some other types."""
+    if not isinstance(value, (str, os.PathLike, *others)):
+        kinds = " or ".join(["a path", *(f"a {other.__name__}" for other in others)])
+        raise InputError(f"{where} must be {kinds}, not {shown(value)}")
+    return value
+
+
+def instance(value: Any, where: str, kind: type[T]) -> T:
+    """Checks that something is of a type."""
+    if not isinstance(value, kind):
+        raise InputError(f"{where} must be a {kind.__name__}, not {shown(value)}")
+    return value
+
+
+def shown(value: object) -> str:
+    """Returns a value as Python writes it, shortened to fit into a message."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 60
+    try:
+        return short.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "a number too long to show"

@@ -1,0 +1,130 @@
+"""``key=value`` laid over a sweep file: by ``--set``, or by the name of an axis.
+
+An axis has a short name: ``optimizer=adam,sgd`` means ``axes.optimizer=["adam", "sgd"]``, and
+``num_units=64,128`` or ``dropout=0.1,0.3`` the axis of every hidden layer.
+"""
+
+import itertools
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gtzan_jax.checks import Problems, shown
+from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.space.axes import AXES, family_of
+from gtzan_jax.space.settings import keys_of
+from gtzan_jax.text import printable
+
+SHORT_NAMES = tuple(
+    dict.fromkeys(name for axis in AXES.values() for name in (axis.stem, axis.name))
+)
+"""Names of axes, and of the axes of all layers: each is a flag of the main job."""
+
+_KIND = "search.kind"
+_KEYS = {"search": _KIND}  # of named settings, where it is not their name
+
+
+def as_overrides(settings: Mapping[str, object]) -> list[str]:
+    """Returns settings by name, such as ``{"epochs": 20, "search": "random"}``, as overrides."""
+    return [f"{_KEYS.get(name, name)}={value}" for name, value in settings.items()]
+
+
+def contradictions(overrides: Iterable[str], settings: Iterable[str] = ()) -> list[str]:
+    """Returns a sentence for each two that set the same.
+
+    Args:
+      overrides: ``key=value`` strings.
+      settings: names of flags that are given besides, such as ``epochs``.
+    """
+    given = [(f"--{name}", _KEYS.get(name, name)) for name in settings]
+    for key in map(_key, overrides):
+        given.append((f"--{key}" if key in SHORT_NAMES else f"--set={key}", key))
+    found = []
+    for (flag, key), (other, other_key) in itertools.combinations(given, 2):
+        if flag == other:
+            found.append(f"--set gives {shown(key)} more than once; leave one of them")
+        elif _targets(key) & _targets(other_key):
+            found.append(f"{flag} and {other} contradict each other; leave one out")
+    return list(dict.fromkeys(found))
+
+
+def lay_over(document: dict[str, Any], overrides: Sequence[str], problems: Problems) -> None:
+    """Lays overrides over a document, in place.
+
+    The kind of search goes first: it takes what another kind has out of the file. What depends on
+    the other axes goes last.
+    """
+    for override in sorted(
+        overrides, key=lambda each: (_key(each) != _KIND, len(_targets(_key(each))) > 1)
+    ):
+        problems.check(_lay_over, document, override)
+
+
+def one_line(text: object) -> str:
+    """Returns a text without what would break a line, shortened to fit into a message."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= 120 else f"{line[:119]}…"
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].strip()
+
+
+def _targets(key: str) -> set[str]:
+    """Returns the keys of a document that an override may set."""
+    axes = {f"axes.{name}" for name, axis in AXES.items() if key in (name, axis.stem)}
+    return axes | ({key} if key == "batch_size" else set()) or {key}
+
+
+def _lay_over(document: dict[str, Any], override: str) -> None:
+    _, equals, text = override.partition("=")
+    key, flag = _key(override), f"--set={one_line(override)}"
+    if not equals or not key:
+        raise InputError(f"{flag}: write key=value, such as --set=epochs=20")
+    value = _parsed(text, flag)
+    if key in SHORT_NAMES:
+        _set_axes(document, key, value, flag)
+        return
+    *tables, last = key.split(".")
+    target = document
+    if tables in (["search"], ["learning_rates"]):
+        document.setdefault(tables[0], {})
+    for table in tables:
+        if not isinstance(target.get(table), dict):
+            raise InputError(f"{flag}: no table {shown(table)}{nearest(table, target)}")
+        target = target[table]
+    target[last] = value
+    if key == _KIND:
+        kept = ("kind", *keys_of(value))
+        document["search"] = {name: value for name, value in target.items() if name in kept}
+
+
+def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None:
+    """Gives the axes of a short name their values; a single batch size is a constant, if it was."""
+    axes = document.setdefault("axes", {})
+    if not isinstance(axes, dict):
+        raise InputError(f"{flag}: 'axes' is no table")
+    if isinstance(value, str):
+        value = [_parsed(part, flag) for part in value.split(",")]
+    is_one = not isinstance(value, list | dict)
+    if key == "batch_size" and "batch_size" not in axes and (is_one or len(value) == 1):
+        document["batch_size"] = value if is_one else value[0]
+        return
+    names = [n for n, axis in AXES.items() if key in (n, axis.stem)]
+    family = family_of(axes)
+    layers = [n for n in names if n == key or f"num_units{n.removeprefix(key)}" in axes]
+    for name in [n for n in layers if family in AXES[n].families] or [key]:
+        axes[name] = [value] if is_one else value
+
+
+def _parsed(text: str, flag: str) -> Any:
+    """Returns a value written as in TOML; a bare word is a text."""
+    try:
+        parsed = tomllib.loads(f"value = {text.strip()}")
+    except tomllib.TOMLDecodeError:
+        return text.strip()  # a bare word: --set=loss=softmax_twice
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{flag}: {one_line(error)}") from None
+    if len(parsed) > 1:
+        raise InputError(f"{flag}: more than one value")
+    return parsed["value"]
