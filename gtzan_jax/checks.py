@@ -60,12 +60,11 @@ def known_names(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        unknown = [f"{name!r}{nearest(name, names)}" for name in kwargs if name not in names]
-        if unknown:
-            raise TypeError(
-                f"{function.__name__}() has no parameter {', '.join(unknown)}; it has "
-                f"{', '.join(names)}"
-            )
+        hints = {name: nearest(name, names) for name in kwargs if name not in names}
+        if hints:
+            unknown = ", ".join(f"{name!r}{hint}" for name, hint in hints.items())
+            listed = "" if all(hints.values()) else f"; it has {', '.join(names)}"
+            raise TypeError(f"{function.__name__}() has no parameter {unknown}{listed}")
         return function(*args, **kwargs)
 
     return call
@@ -136,7 +135,7 @@ def texts(value: Any, where: str) -> Sequence[str]:
 def path(value: Any, where: str, *others: type) -> Any:
     """Checks a path, as a text or a ``Path``, or an object of one of some other types."""
     if not isinstance(value, (str, os.PathLike, *others)):
-        kinds = " or ".join(["a path", *(f"a {other.__name__}" for other in others)])
+        kinds = " or ".join(["text or a path", *(f"a {other.__name__}" for other in others)])
         raise InputError(f"{where} must be {kinds}, not {shown(value)}")
     return value
 

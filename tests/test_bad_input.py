@@ -333,10 +333,10 @@ def job_of(monkeypatch):
     monkeypatch.setattr(sweeping, "read_run", lambda _: None)
     monkeypatch.setattr(sweeping.messages, "print_summary", lambda *_: None)
 
-    def make(text):
+    def make(text, *argv):
         with open("good.csv", "w", encoding="utf-8", newline="") as file:
             file.write(text)
-        assert run("--sweep=smoke", "--data=good.csv", "--workdir=run") == 0
+        assert run("--sweep=smoke", "--data=good.csv", "--workdir=run", *argv) == 0
         return jobs.pop()
 
     return make
@@ -374,6 +374,15 @@ def test_what_can_only_mean_one_table_is_accepted_with_the_same_numbers(text, jo
     np.testing.assert_array_equal(table.x, expected)
     assert [table.genres[i] for i in table.y] == list(frame["label"])
     assert list(table.tracks) == list(frame["filename"])
+
+
+def test_flags_of_axes_mean_what_settings_mean(text, job_of):
+    short = ["--epochs=3", "--optimizer=adam,sgd", "--num_units", "8,16", "--batch_size=16"]
+    axes = [f"--set=axes.num_units{layer}=[8,16]" for layer in (1, 2, 3)]
+    long = ["--set=epochs=3", '--set=axes.optimizer=["adam","sgd"]', *axes, "--set=batch_size=16"]
+    sweep = job_of(text, *short).sweep
+    assert sweep.to_dict() == job_of(text, *long).sweep.to_dict()
+    assert (sweep.epochs, sweep.batch_size, sweep.num_configs) == (3, 16, 64)
 
 
 def test_a_constant_column_is_accepted_and_says_nothing(text, job_of):

@@ -89,7 +89,8 @@ def run_sweep(
       protocol: how songs are divided: ``assignment``, ``holdout``, ``kfold``, ``artist_folds``, …
       num_folds: of the protocol ``kfold``.
       search: ``grid``, ``one_at_a_time``, ``random``, ``halving``, ``tpe``, ``cma`` or ``qmc``.
-      overrides: ``key=value`` strings over the sweep file, see ``load_sweep``.
+      overrides: ``key=value`` strings over the sweep file, such as ``optimizer=adam,sgd``; see
+        ``load_sweep``.
       overwrite: whether to remove another run that is in the run directory.
       platform: ``auto``, ``cpu``, ``gpu`` or ``tpu``.
       workers: processes of this machine that train; 0 for this process. Default: one a core where
