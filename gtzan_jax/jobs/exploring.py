@@ -5,6 +5,7 @@ and a log directory for TensorBoard's projector.
 """
 
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.rundir import directory
 from gtzan_jax.sound.summary import load_features
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.text import printable, tensorboard_line
+from gtzan_jax.text import counted, printable, tensorboard_line
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import watch_songs
 
@@ -124,6 +125,13 @@ def write_projector(folder: Path, table: FeatureTable) -> None:
     name = f"{len(table.features)} standardised features" + (" (sample)" * table.is_sample)
     vectors = exploration.scaled(table, "standard")
     tensorboard.write_projector(folder, name, vectors, columns)
+    # What TensorBoard opens on: it shows the projector only to those who ask for it.
+    about = (
+        f"{table.note()}\n\nThe tracks in three dimensions, by their principal components, are on "
+        "the page [Projector](#projector): choose *Color by* genre, and untick *Spherize data*. "
+        "A reload lists the page above."
+    )
+    tensorboard.write_notes(folder / "summary", {"about": about}, {})
 
 
 def _summary(folder: Path, found: Exploration) -> list[str]:
@@ -137,16 +145,23 @@ def _summary(folder: Path, found: Exploration) -> list[str]:
             f"  {pair.correlation:+z.4f}  {pair.feature}, {pair.other}"
             for pair in found.pairs.head(_PAIRS_SHOWN).itertuples()
         ),
-        f"most telling features: {', '.join(found.ranking['feature'][:_PAIRS_SHOWN])}",
+        *_wrapped(f"most telling features: {', '.join(found.ranking['feature'][:_PAIRS_SHOWN])}"),
         *(
-            f"variance explained by 3 components, {scaling} scaling: "
+            f"variance of 3 components, {scaling} scaling: "
             + ", ".join(f"{ratio:.8f}" for ratio in pca.ratios)
             for scaling, pca in found.pcas.items()
         ),
-        f"exact repeats: {len(quality['repeats'])} groups of tracks, {differing} of them across "
-        f"genres; {len(quality['constant_features'])} constant and "
-        f"{len(quality['extreme_features'])} extreme features",
+        *_wrapped(
+            f"exact repeats: {counted(len(quality['repeats']), 'group')} of tracks"
+            f"{f', {differing} of them across genres' if quality['repeats'] else ''}; "
+            f"{len(quality['constant_features'])} constant and "
+            f"{counted(len(quality['extreme_features']), 'extreme feature')}"
+        ),
         f"figures, tables and data_quality.json in {folder}",
-        f"  {tensorboard_line(folder / 'projector')}   # at /#projector, PCA in 3-D: color by "
-        "genre, untick 'Spherize data'",
+        f"  {tensorboard_line(folder / 'projector')}   # at /#projector, PCA in 3-D",
     ]
+
+
+def _wrapped(line: str) -> list[str]:
+    """Returns a line of the summary as lines of a terminal."""
+    return textwrap.wrap(line, 80, subsequent_indent="  ", break_on_hyphens=False)

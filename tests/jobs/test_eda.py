@@ -77,15 +77,18 @@ def test_the_end_says_what_was_found_and_where(finished):
     )
     first = pd.read_csv(folder / "feature_ranking.csv")["feature"][0]
     assert any(line.startswith(f"most telling features: {first}, ") for line in lines)
-    assert any("exact repeats: 0 groups" in line for line in lines)
+    assert any("exact repeats: 0 groups of tracks; 0 constant" in line for line in lines)
+    assert max(map(len, lines)) <= 80
     assert any("tensorboard --logdir out/projector" in line for line in lines)
-    assert len(lines) <= 15
+    assert len(lines) <= 18
 
 
 def test_the_projector_shows_every_track(finished):
     folder, _ = finished
     with served_projector(folder / "projector") as shown:
         vectors, metadata = shown
+    (opened,) = (folder / "projector" / "summary").iterdir()
+    assert b"[Projector](#projector)" in opened.read_bytes()
     table = load_table("sample")
     assert metadata[0] == ["genre", "track", "data"]
     assert [row[1] for row in metadata[1:]] == list(table.tracks)
