@@ -3,7 +3,7 @@
   python -m gtzan_jax.extract FOLDER
   python -m gtzan_jax.extract FOLDER --output=chunks.csv --chunk_seconds=3
 
-The songs (WAV, AU, MP3, Ogg, FLAC) lie in a folder for each genre, such as
+The songs (WAV, MP3, FLAC, Ogg, AIFF, …) lie in a folder for each genre, such as
 FOLDER/rock, or are called as GTZAN's are, rock.00000.wav. The table has the
 columns of GTZAN's, and --data takes it. What is done is kept in OUTPUT.part
 until all is: the same command goes on. Exit code 1: some files were no use.

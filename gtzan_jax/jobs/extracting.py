@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gtzan_jax.errors import InputError, Interrupted, RunError, SoundError, described
 from gtzan_jax.files import digest, write_csv
 from gtzan_jax.rundir.directory import check_place
-from gtzan_jax.sound.files import NO_GENRE, Song, check_file, songs_in
+from gtzan_jax.sound.files import NO_GENRE, Song, check_file, left_out, songs_in
 from gtzan_jax.sound.kept import Kept
 from gtzan_jax.sound.processes import of_many
 from gtzan_jax.sound.rows import Rows, check_names, made_by, names_of, rows_of
@@ -91,6 +91,9 @@ def extract(
         kept.remove()
     done = Extraction(output, len(rows), sum(map(len, rows.values())), failures)
     _tell(done, kept)
+    empty = {song.label for song in songs} - {song.label for song in songs if song.path in rows}
+    if empty:
+        messages.warn(f"genres without a song in the table: {', '.join(sorted(empty))}")
     return done
 
 
@@ -107,6 +110,8 @@ def _check_output(output: Path, overwrite: bool) -> None:
 
 def _tell_what_is_there(songs: list[Song], folder: str | os.PathLike[str]) -> None:
     print(f"{counted(len(songs), 'sound file')} in {printable(folder)}", flush=True)
+    for sentence in left_out(folder):
+        messages.warn(sentence)
     astray = [song for song in songs if song.label == NO_GENRE]
     if astray:
         messages.warn(

@@ -13,7 +13,7 @@ from gtzan_jax.files import write_atomically
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import check_place
 from gtzan_jax.rundir.model_files import load_model
-from gtzan_jax.sound.files import songs_in
+from gtzan_jax.sound.files import left_out, songs_in
 from gtzan_jax.text import flag, printable
 from gtzan_jax.trainer.platforms import select_platform
 from gtzan_jax.views import messages, predictions
@@ -83,6 +83,8 @@ def predict_songs(request: Request) -> bool:
 def _files(song: str) -> Iterator[str]:
     """Yields a file, or the sound files in a folder."""
     if os.path.isdir(song):
+        for sentence in left_out(song):
+            messages.warn(f"{song}: {sentence}")
         yield from (os.fspath(found.path) for found in songs_in(song))
     else:
         yield song

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import SoundError
-from gtzan_jax.sound.files import SAMPLE_RATE, audio_module
+from gtzan_jax.sound.decoding import audio_module
+from gtzan_jax.sound.files import SAMPLE_RATE
 
 CHUNK_SAMPLES = 66_149
 """Samples of a chunk of GTZAN's table of chunks: three seconds less one sample."""

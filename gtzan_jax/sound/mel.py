@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import SoundError
+from gtzan_jax.sound.decoding import audio_module
 from gtzan_jax.sound.features import CHUNK_SAMPLES
-from gtzan_jax.sound.files import SAMPLE_RATE, audio_module
+from gtzan_jax.sound.files import SAMPLE_RATE
 
 BANDS = 64
 FRAMES = 65

@@ -18,7 +18,7 @@ Rows = list[list[float]]
 
 _SONG = re.compile(r".+\.\d{5}", re.ASCII)  # as tables/schema.CHUNK knows a chunk's song
 _COMPUTING = ("librosa", "numba", "numpy", "scipy", "soundfile", "soxr")
-_CODE = ("features.py", "files.py", "rows.py")
+_CODE = ("decoding.py", "features.py", "files.py", "rows.py")
 
 
 def rows_of(path: Path, chunked: bool) -> Rows:

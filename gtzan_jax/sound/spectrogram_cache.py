@@ -19,12 +19,12 @@ import numpy as np
 
 from gtzan_jax.files import digest, is_sealed, sealed, write_atomically
 from gtzan_jax.resources import cache_dir
-from gtzan_jax.sound import features, files, mel, rows
+from gtzan_jax.sound import decoding, features, files, mel, rows
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import printable
 
 _PACKAGES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
-_CODE = (features, files, mel, rows)  # chunks, samples, spectrograms, names
+_CODE = (decoding, features, files, mel, rows)  # chunks, samples, spectrograms, names
 
 
 def key_of(songs: Sequence[Any]) -> str:

@@ -152,6 +152,8 @@ def _synthetic_table(watch: Watch) -> FeatureTable:
 
 def _folder_table(folder: Path, source: str, watch: Watch) -> FeatureTable:
     sounds, left_out = _sounds_in(folder)
+    for sentence in files.left_out(folder):
+        warnings.warn(sentence, stacklevel=2)
     return _cached_table(sounds, left_out, source, watch)
 
 
@@ -195,6 +197,8 @@ def _cached_table(
         table, refused = kept
     for reason in (*left_out, *refused):
         warnings.warn(f"left out: {reason}", stacklevel=2)
+    if empty := {sound.song.label for sound in sounds} - set(table.genres):
+        warnings.warn(f"genres without a song left: {', '.join(sorted(empty))}", stacklevel=2)
     return table
 
 

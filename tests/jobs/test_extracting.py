@@ -130,6 +130,28 @@ def test_songs_without_a_genre_are_said(tmp_path, capsys):
     assert "as it is, --data does not take it: " in told
 
 
+@pytest.mark.usefixtures("computed")
+def test_what_is_left_out_is_told_and_genres_that_end_up_empty(tmp_path, capsys):
+    music = tmp_path / "music"
+    put(music, *TWO_GENRES, "folk/a.aiff", "folk/b.AIFF", "folk/c.w64", "folk/d.caf")
+    for name in ("soul/a.m4a", "soul/b.M4A", "pop/a.txt", "pop/b.txt", "cover.jpg"):
+        (music / name).parent.mkdir(exist_ok=True)
+        (music / name).write_bytes(b"\0\0\0\x20ftypM4A " + bytes(2_000))
+    done = extract(music, tmp_path / "t.csv")
+    assert set(pd.read_csv(done.output)["label"]) == {"blues", "folk", "jazz"}
+    assert done.songs == 24
+    shown = capsys.readouterr()
+    assert "26 sound files in" in shown.out
+    listed = shown.out.partition("2 files could not be used:\n")[2].splitlines()[:2]
+    for line, name in zip(listed, ("soul/a.m4a", "soul/b.M4A"), strict=True):
+        assert name in line
+        assert "M4A is not decoded here; convert it, as ffmpeg -i OLD NEW.flac does" in line
+    warned = shown.err.splitlines()
+    assert "warning: left out: 2 .txt, 1 .jpg" in warned
+    assert "warning: folders without a sound file: pop" in warned
+    assert "warning: genres without a song in the table: soul" in warned
+
+
 def test_what_is_done_is_not_done_again(tmp_path, computed):
     music, output = tmp_path / "music", tmp_path / "t.csv"
     put(music, "rock/a.wav", "rock/b.wav")

@@ -1,5 +1,6 @@
 """Which songs a folder has, and the samples of whatever may be in them."""
 
+import io
 import os
 import struct
 
@@ -9,8 +10,8 @@ import soundfile
 from sounds import noise, tone, write
 
 from gtzan_jax.errors import InputError, SoundError
-from gtzan_jax.sound import files as module
-from gtzan_jax.sound.files import SAMPLE_RATE, read, songs_in
+from gtzan_jax.sound import decoding as module
+from gtzan_jax.sound.files import SAMPLE_RATE, left_out, read, songs_in
 
 
 def test_samples_are_those_of_the_file(tmp_path):
@@ -49,6 +50,10 @@ def test_other_rates_are_resampled(tmp_path, rate):
         ("a.flac", {}, 1e-4),
         ("a.ogg", {}, 0.05),
         ("a.mp3", {}, 0.05),
+        ("a.aiff", {}, 1e-4),
+        ("a.caf", {}, 1e-4),
+        ("a.w64", {}, 1e-4),
+        ("a.oga", {"format": "OGG", "subtype": "VORBIS"}, 0.05),
         ("A.FLAC", {}, 1e-4),
     ],
 )
@@ -154,12 +159,203 @@ def test_other_formats_are_refused_as_well(tmp_path, suffix, content):
     assert "does not exist" not in str(c.value)
 
 
-@pytest.mark.parametrize("suffix", ["flac", "au"])  # an Ogg or MP3 just has what it has
-def test_a_file_that_ends_early_is_refused(tmp_path, suffix):
-    path = write(tmp_path / f"a.{suffix}", noise(5 * SAMPLE_RATE))
+# Old formats whose headers have no length, or one that libsndfile does not tell of.
+WITHOUT_LENGTH = {".avr", ".fap", ".ircam", ".nist", ".paf", ".pvf", ".sf", ".sph", ".voc"}
+
+WRITTEN = {  # as libsndfile calls what it writes
+    ".wav": "WAV", ".wave": "WAV", ".rf64": "RF64", ".w64": "W64", ".aif": "AIFF", ".aiff": "AIFF",
+    ".aifc": "AIFF", ".au": "AU", ".snd": "AU", ".caf": "CAF", ".flac": "FLAC", ".ogg": "OGG",
+    ".oga": "OGG", ".opus": "OGG", ".mp3": "MP3", ".mpga": "MP3", ".voc": "VOC", ".8svx": "SVX",
+    ".avr": "AVR", ".htk": "HTK", ".ircam": "IRCAM", ".sf": "IRCAM", ".nist": "NIST",
+    ".sph": "NIST", ".paf": "PAF", ".fap": "PAF", ".pvf": "PVF", ".sds": "SDS", ".wve": "WVE",
+}  # fmt: skip
+RATES = {".opus": 24_000, ".wve": 8_000}
+SUBTYPES = {".opus": "OPUS"}
+NO_SOUND = {"MAT4", "MAT5"}  # numbers of any kind
+NO_HEADER = {"RAW"}
+WITHOUT_ENDING = {"MPC2K", "SD2", "XI"}  # endings of other things, and samples of instruments
+ALSO_WAVE = {"WAVEX"}
+
+
+def song_of(folder, suffix, seconds, seed=0, **options):
+    """Writes a sound in the format of an ending."""
+    rate = RATES.get(suffix, SAMPLE_RATE)
+    options = {"format": WRITTEN[suffix], "subtype": SUBTYPES.get(suffix)} | options
+    return write(folder / f"{seed}{suffix}", noise(round(seconds * rate), seed), rate, **options)
+
+
+def test_every_format_of_the_reader_has_its_ending_in_the_list():
+    """Independent of the list: libsndfile's own list of what it has."""
+    others = NO_SOUND | NO_HEADER | WITHOUT_ENDING | ALSO_WAVE
+    assert set(soundfile.available_formats()) - others == set(WRITTEN.values())
+    assert set(WRITTEN) | {".mp2"} == set(module.DECODED)  # MP2 is not written
+
+
+@pytest.mark.parametrize("suffix", WRITTEN)
+def test_a_whole_file_of_every_ending_is_read(tmp_path, suffix):
+    path = song_of(tmp_path, suffix, 1.5)
+    path = path.rename(path.with_suffix(suffix.upper()))
+    assert [song.path for song in songs_in(tmp_path)] == [path]
+    assert len(read(path)) == pytest.approx(1.5 * SAMPLE_RATE, abs=2_000)
+
+
+@pytest.mark.parametrize("suffix", WRITTEN)
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_cut_file_is_refused(tmp_path, suffix, share):
+    path = song_of(tmp_path, suffix, 6)
     content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 3])
-    with pytest.raises(SoundError):
+    path.write_bytes(content[: int(len(content) * share)])
+    if suffix in WITHOUT_LENGTH:
+        assert len(read(path)) == pytest.approx(6 * share * SAMPLE_RATE, rel=0.05)
+        return
+    with pytest.raises(SoundError, match=r"truncated|damaged|malformed|no sound that can be read"):
+        read(path)
+
+
+STREAMED = [s for s in WRITTEN if s not in WITHOUT_LENGTH | {".8svx", ".htk", ".sds", ".wve"}]
+
+
+@pytest.mark.parametrize("suffix", [*STREAMED, ".voc"])
+def test_joined_files_are_read_one_after_another(tmp_path, suffix):
+    parts = [song_of(tmp_path, suffix, seconds, seed) for seed, seconds in enumerate((2, 4, 1))]
+    joined = tmp_path / f"joined{suffix}"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    np.testing.assert_array_equal(read(joined), np.concatenate([read(part) for part in parts]))
+    if suffix == ".voc":
+        return
+    content = joined.read_bytes()
+    joined.write_bytes(content[: -len(parts[2].read_bytes()) // 2])
+    reason = r"part 3 of joined files: (truncated|damaged|no sound|it has no samples)"
+    with pytest.raises(SoundError, match=reason):
+        read(joined)
+
+
+def test_joined_files_of_other_rates_are_read(tmp_path):
+    write(tmp_path / "a.mp3", noise(2 * SAMPLE_RATE))
+    write(tmp_path / "b.mp3", noise(6 * 44_100).reshape(-1, 2), 44_100)
+    both = [tmp_path / name for name in ("a.mp3", "b.mp3")]
+    (tmp_path / "c.mp3").write_bytes(b"".join(path.read_bytes() for path in both))
+    np.testing.assert_array_equal(
+        read(tmp_path / "c.mp3"), np.concatenate([read(path) for path in both])
+    )
+
+
+def test_joined_files_may_not_be_longer_than_one(tmp_path, monkeypatch):
+    path = song_of(tmp_path, ".wav", 2)
+    path.write_bytes(2 * path.read_bytes())
+    monkeypatch.setattr(module, "MAX_MINUTES", 3 / 60)
+    with pytest.raises(SoundError, match="minutes long"):
+        read(path)
+
+
+def bare_mp3(path, samples, **options):
+    """Writes an MP3 without the frame that has its length."""
+    content = write(path, samples, **options).read_bytes()
+    bits, pad = content[2] >> 4, content[2] >> 1 & 1
+    assert content[:2] == b"\xff\xf3"
+    assert content[2] & 12 == 0  # MPEG 2, 22,050 Hz
+    assert {b"Info", b"Xing"} & {content[13:17], content[21:25]}
+    kbits = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)[bits]
+    path.write_bytes(content[72_000 * kbits // SAMPLE_RATE + pad :])
+    return path
+
+
+VARIABLE = {"bitrate_mode": "VARIABLE", "compression_level": 0.1}
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("loud_first", [True, False])
+def test_an_mp3_without_its_length_is_read_to_its_end(tmp_path, loud_first, channels):
+    """libsndfile guesses the length by the first frame, and reads no more than that: 4 s of 24."""
+    parts = [noise(4 * SAMPLE_RATE), np.zeros(20 * SAMPLE_RATE, np.float32)]
+    samples = np.concatenate(parts if loud_first else parts[::-1])
+    path = bare_mp3(tmp_path / "a.mp3", np.stack([samples] * channels, axis=1), **VARIABLE)
+    guess = soundfile.info(path).frames / len(samples)
+    assert guess < 0.5 if loud_first else guess > 2
+    assert len(read(path)) == pytest.approx(len(samples), abs=2_000)
+
+
+@pytest.mark.parametrize("rate", [11_025, 22_050, 32_000, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_length_is_put_in_front_of_mp3s_of_every_kind(tmp_path, rate, channels):
+    """The frame that is added belongs to the stream that it is added to."""
+    samples = np.stack([noise(2 * rate)] * channels, axis=1)
+    content = write(tmp_path / "a.mp3", samples, rate).read_bytes()
+    for part in (content, content[1_000:]):  # and where a frame is cut in two
+        made = module._with_length(io.BytesIO(part), rate, channels)
+        with soundfile.SoundFile(io.BytesIO(made)) as sound:
+            assert (sound.samplerate, sound.channels) == (rate, channels)
+            assert sound.frames > 1_200 * rate
+            count = 0
+            while block := len(sound.read(50_000)):
+                count += block
+        assert count == pytest.approx(2 * rate, abs=0.3 * rate)
+
+
+def test_an_mp3_that_goes_on_behind_its_length_is_read_on(tmp_path):
+    first = song_of(tmp_path, ".mp3", 3)
+    bare = bare_mp3(tmp_path / "bare.mp3", noise(3 * SAMPLE_RATE, 1)).read_bytes()
+    joined = tmp_path / "joined.mp3"
+    tag = b"TAG" + b"a song".ljust(125, b"\0")
+    for content in (first.read_bytes() + bare, first.read_bytes() + tag + bare):
+        joined.write_bytes(content)
+        samples = read(joined)
+        assert len(samples) == pytest.approx(6 * SAMPLE_RATE, abs=2_000)
+        np.testing.assert_array_equal(samples[: 3 * SAMPLE_RATE], read(first))
+    joined.write_bytes(bare + first.read_bytes())
+    assert len(read(joined)) == pytest.approx(6 * SAMPLE_RATE, abs=2_000)
+
+
+TAGS = {
+    "ID3v1": b"TAG" + b"a song".ljust(125, b"\0"),
+    "ID3v2": b"ID3\x04\0\0\0\1\0\0" + b"\xff\xfb\x90\x64" * 4_096,
+    "APE": b"APETAGEX" + struct.pack("<III", 2_000, 40_000, 1) + bytes(12) + b"\xff\xfb" * 20_000,
+    "padding": bytes(100_000),
+}
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".flac", ".ogg", ".au"])
+@pytest.mark.parametrize("kind", TAGS)
+def test_tags_and_padding_are_no_sound(tmp_path, suffix, kind):
+    path = song_of(tmp_path, suffix, 2)
+    whole = read(path)
+    if kind not in ("ID3v2", "APE") or suffix in (".mp3", ".au"):  # as players write them
+        path.write_bytes(path.read_bytes() + TAGS[kind])
+    np.testing.assert_array_equal(read(path), whole)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "FLOAT"])
+def test_a_wave_that_is_longer_than_its_header_says_is_told(tmp_path, subtype):
+    samples = 0.5 + tone(6.0, hertz=50, amplitude=0.3)
+    path = write(tmp_path / "a.wav", samples, subtype=subtype)
+    content = path.read_bytes()
+    size = struct.unpack("<I", content[content.index(b"data") + 4 :][:4])[0]
+    picture = b"id3 " + struct.pack("<I", 200_000) + b"\xff\xd8" * 100_000
+    path.write_bytes(content + picture)
+    assert len(read(path)) == len(samples)
+    path.write_bytes(at(content, b"data", 0, "<I", size // 2))
+    with pytest.raises(SoundError, match=r"its header says 3\.0 s, and more sound follows"):
+        read(path)
+
+
+def test_what_is_not_decoded_is_told_with_a_remedy(tmp_path):
+    """The first bytes of MPEG-4, as phones record it."""
+    path = tmp_path / "a.m4a"
+    path.write_bytes(b"\0\0\0\x1cftypM4A \0\0\2\0M4A isomiso2" + bytes(5_000))
+    assert [song.path for song in songs_in(tmp_path)] == [path]
+    with pytest.raises(SoundError) as caught:
+        read(path)
+    assert str(caught.value) == (
+        f"{path}: no sound that can be read: M4A is not decoded here; convert it, as "
+        "ffmpeg -i OLD NEW.flac does"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.gsm", "a.vox"])
+def test_sound_without_a_header_is_refused(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(noise(4_000).tobytes())
+    with pytest.raises(SoundError, match="no sound that can be read"):
         read(path)
 
 
@@ -177,6 +373,7 @@ def flac_of(path, frames):
     [
         (2**36 - 1, "51,942 minutes long, and at most 20"),
         (2 * len(SOUND), "damaged or truncated"),
+        (len(SOUND) // 2, "its header says 0.2 s, and more sound follows"),
         (0, "its header has no length"),
     ],
 )
@@ -289,15 +486,38 @@ def test_only_plain_sound_files_are_taken(tmp_path):
     (tmp_path / "music" / "rock" / "folder.wav").mkdir()
     os.mkfifo(tmp_path / "music" / "rock" / "pipe.wav")
     assert found(tmp_path / "music") == [("rock/a.wav", "rock")]
+    assert left_out(tmp_path / "music") == [
+        "left out: 3 links, 1 .txt, 1 pipes or devices, 1 without an ending"
+    ]
     (tmp_path / "way").symlink_to(tmp_path / "music")
     assert found(tmp_path / "way") == [("rock/a.wav", "rock")]  # the folder itself may be a link
 
 
 def test_a_folder_without_songs_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"holds no sound file \(\.wav, \.au"):
+    with pytest.raises(InputError, match=r"holds no sound file$"):
         songs_in(tmp_path)
+    put(tmp_path / "texts", "a.txt", "b.txt", "rock/notes")
+    with pytest.raises(InputError) as caught:
+        songs_in(tmp_path / "texts")
+    assert str(caught.value).endswith(
+        "holds no sound file; left out: 2 .txt, 1 without an ending; folders without a sound file: "
+        "rock"
+    )
     with pytest.raises(InputError, match="is no folder"):
         songs_in(tmp_path / "gone")
     put(tmp_path, "a.wav")
     with pytest.raises(InputError, match="is no folder"):
         songs_in(tmp_path / "a.wav")
+
+
+def test_what_is_left_out_of_a_folder_is_counted(tmp_path):
+    put(tmp_path, "rock/a.m4a", "jazz/a.txt", "jazz/b.TXT", "jazz/c.jpg", "pop/x/y/a.opus", ".a/b")
+    (tmp_path / "folk").mkdir()
+    assert found(tmp_path) == [("pop/x/y/a.opus", "pop"), ("rock/a.m4a", "rock")]
+    assert left_out(tmp_path) == [
+        "left out: 2 .txt, 1 .jpg",
+        "folders without a sound file: folk, jazz",
+    ]
+    put(tmp_path, *(f"pop/a.{letter}" for letter in "abcdefg"))
+    assert left_out(tmp_path)[0] == "left out: 2 .txt, 1 .a, 1 .b, 1 .c, 1 .d, 4 others"
+    assert left_out(tmp_path / "rock") == []

@@ -134,12 +134,30 @@ def test_what_cannot_be_used_is_left_out_and_told_each_time(songs, name, content
         assert table.sha256 == whole.sha256
 
 
+def test_what_is_left_out_is_counted_and_genres_that_end_up_empty_are_named(songs):
+    whole = load_spectrograms(songs)
+    (songs / "soul").mkdir()
+    (songs / "soul" / "a.m4a").write_bytes(bytes(999))
+    (songs / "soul" / "b.m4a").write_bytes(bytes(999))
+    (songs / "folk").mkdir()
+    (songs / "rock" / "cover.jpg").touch()
+    with pytest.warns(UserWarning) as caught:
+        table = load_spectrograms(songs)
+    assert table.sha256 == whole.sha256
+    told = [str(warning.message) for warning in caught]
+    assert told[:2] == ["left out: 1 .jpg", "folders without a sound file: folk"]
+    for line, name in zip(told[2:4], "ab", strict=True):
+        assert line.startswith(f"left out: {songs / 'soul' / name}.m4a: no sound that can be read")
+    assert told[4:] == ["genres without a song left: soul"]
+
+
 def test_links_and_pipes_are_not_followed(songs, tmp_path):
     whole = load_spectrograms(songs)
     write(tmp_path / "elsewhere.wav", tone(3.1))
     (songs / "rock" / "link.wav").symlink_to(tmp_path / "elsewhere.wav")
     (songs / "rock" / "more").symlink_to(songs)
-    assert load_spectrograms(songs).sha256 == whole.sha256
+    with pytest.warns(UserWarning, match="left out: 2 links"):
+        assert load_spectrograms(songs).sha256 == whole.sha256
 
 
 AGAIN = "rock/again.00000.0.wav"
