@@ -9,9 +9,11 @@ is that of sweeps/published_best.toml, trained for 50 epochs. Takes about a minu
 import contextlib
 import dataclasses
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pages import fill
@@ -23,8 +25,10 @@ from gtzan_jax.jobs.retraining import train_networks
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.models.reach import UNLIKE, Reach
 from gtzan_jax.models.trained import TrainedModel
-from gtzan_jax.sound.features import features_of
+from gtzan_jax.sound.features import chunks_of, features_of
 from gtzan_jax.sound.files import SAMPLE_RATE, read
+from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES, log_mel
+from gtzan_jax.sound.summary import summarised
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold
@@ -184,6 +188,61 @@ def sounds_table(table: FeatureTable, folder: Path) -> Table:
     return Table(("sound", "distance", "called", "farthest", "without logarithms"), rows)
 
 
+# ------------------------------------------------------------------------------------- memory
+
+COPIES = {  # how a copy is written: its ending, the options of soundfile, its samples
+    "the file under another name": (".wav", {"subtype": "FLOAT"}, lambda x: x),
+    "FLAC, or WAV of 16 bits": (".flac", {}, lambda x: x),
+    "half as loud": (".wav", {"subtype": "FLOAT"}, lambda x: 0.5 * x),
+    "resampled to 44.1 kHz": (".wav", {"subtype": "FLOAT"}, lambda x: resample_poly(x, 2, 1)),
+    "MP3, best quality": (".mp3", {"compression_level": 0.0}, lambda x: x),
+    "MP3, default": (".mp3", {}, lambda x: x),
+    "Ogg Vorbis, default": (".ogg", {}, lambda x: x),
+    "without its first second": (".wav", {"subtype": "FLOAT"}, lambda x: x[SAMPLE_RATE:]),
+}
+
+
+def copies_table(table: FeatureTable, folder: Path) -> Table:
+    """Returns how far copies of songs lie from these, by features and by spectrograms."""
+    songs = {path.stem: read(path) for path in sorted(folder.rglob("*.*"))}
+    chunks = np.concatenate([_bands(samples) for samples in songs.values()])
+    names = summarised(BAND_NAMES, np.zeros((1, BANDS, FRAMES)))[0]
+    reaches = [
+        Reach.of(table.x, table.songs, table.features),
+        Reach.of(chunks, np.arange(len(chunks), dtype=np.int32), names),
+    ]
+    tracks = [track.removesuffix(".wav") for track in table.tracks]
+    rows = []
+    for name, (suffix, options, change) in COPIES.items():
+        distances, known = [], []
+        for stem, samples in songs.items():
+            copy = _written(change(samples), suffix, options)
+            made = [features_of(copy)[None], _bands(copy)]
+            z, bands = (r.deviations(m) for r, m in zip(reaches, made, strict=True))
+            own = reaches[0].deviations(table.x[tracks.index(stem)][None].astype(np.float64))
+            distances.append(float(np.median(np.abs(z - own))))
+            known.append((reaches[0].knows(z), reaches[1].knows(bands)))
+        shares = [f"{100 * share:.0f}" for share in np.mean(known, axis=0)]
+        spread = (f"{np.median(distances):.3f}", f"{np.max(distances):.3f}")
+        rows.append([name, *spread, *shares])
+    heads = ("copy", "distance, median", "largest", "known, %", "by spectrograms")
+    return Table(heads, rows)
+
+
+def _written(samples: np.ndarray, suffix: str, options: dict[str, Any]) -> np.ndarray:
+    import soundfile
+
+    rate = SAMPLE_RATE if len(samples) < 40 * SAMPLE_RATE else 2 * SAMPLE_RATE
+    with tempfile.TemporaryDirectory() as folder:
+        soundfile.write(Path(folder, f"copy{suffix}"), samples, rate, **options)
+        return read(Path(folder, f"copy{suffix}"))
+
+
+def _bands(samples: np.ndarray) -> np.ndarray:
+    chunks = np.stack([log_mel(chunk) for chunk in chunks_of(samples)])
+    return np.asarray(summarised(BAND_NAMES, chunks)[1], np.float64)
+
+
 # ------------------------------------------------------------------------------------ the songs
 
 
@@ -267,6 +326,7 @@ def blocks(folder: Path) -> Iterator[tuple[str, str]]:
     yield "calibration", calibration_table(table).markdown
     yield "alarms", alarms_table(table).markdown
     yield "sounds", sounds_table(table, folder).markdown
+    yield "copies", copies_table(table, folder).markdown
 
 
 def main() -> None:

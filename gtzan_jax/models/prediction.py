@@ -54,7 +54,8 @@ class Prediction:
       spans: the windows, in samples at 22,050 Hz.
       by_window: (windows, genres) float64 probabilities of each window, genres in the same order.
       unlike: None where the model does not know of its training songs.
-      trained_on: whether a song of this name was trained on; None where the model does not know.
+      trained_on: whether the song was in the training set, by what it sounds like; None where the
+        model does not know.
       notes: sentences on what was heard of the song.
       inputs: (windows, …) float32, what went into the network.
     """

@@ -5,7 +5,6 @@ import os
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Scaler, scaler_of, songs_of, standardised
 from gtzan_jax.tables.protocols import Division
-from gtzan_jax.tables.schema import FEATURES, FeatureTable, song_name
+from gtzan_jax.tables.schema import FEATURES, FeatureTable
 from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
@@ -49,8 +48,7 @@ class TrainedModel:
       data: what the model was trained on; ``sample`` for the synthetic table.
       hearing: what of a song goes into it.
       protocol: how the songs were divided; "" where that is not known.
-      trained_on: names of the songs of its train part; None where they are not known.
-      reach: where these songs lie; None where that is not known.
+      reach: where the songs of its train part lie; None where that is not known.
       calibration: how far its probabilities hold; None where that was not measured.
     """
 
@@ -64,7 +62,6 @@ class TrainedModel:
     data: str
     hearing: Hearing = WHOLE_SONGS
     protocol: str = ""
-    trained_on: frozenset[str] | None = None
     reach: Reach | None = None
     calibration: Calibration | None = None
 
@@ -88,10 +85,6 @@ class TrainedModel:
             if table.is_spectrogram
             else Hearing.of_rows(table.samples, table.is_chunked),
             protocol=division.protocol.name,
-            # No song of yours is one of the synthetic ones, whatever its name.
-            trained_on=None
-            if table.is_sample
-            else frozenset(song_name(table.tracks[row]) for row in train),
             reach=Reach.of(summary, table.songs[train], names),
         )  # fmt: skip
 
@@ -203,9 +196,7 @@ class TrainedModel:
             spans=spans,
             by_window=np.exp(tempered(logs, self.temperature))[:, order],
             unlike=self._unlike(made),
-            trained_on=None
-            if self.trained_on is None
-            else song_name(Path(path).name) in self.trained_on,
+            trained_on=self._is_known(samples, made, hop),
             notes=tuple(self._notes(len(samples), spans)),
             inputs=x.astype(np.float32),
         )
@@ -272,6 +263,26 @@ class TrainedModel:
         percentile = self.reach.percentile(distance)
         return Unlike(distance, percentile, self.reach.percentiles[UNLIKE], farthest)
 
+    def _is_known(
+        self, samples: NDArray[np.float32], made: NDArray[np.float64], hop: int | None
+    ) -> bool | None:
+        """Returns whether a song is one of those that were trained on, by what it sounds like.
+
+        Args:
+          samples: of the song.
+          made: (windows, …) what was made of its windows.
+          hop: from one window to the next; None for windows side by side, as training rows are.
+        """
+        if self.reach is None:
+            return None
+        if hop is not None:
+            made = self.hearing.inputs(samples, self.hearing.spans(len(samples)))[:, self._columns]
+        names, summary = summarised(self.features, made)
+        rows = summary.astype(np.float64)
+        if self.hearing.step is None:  # a training row is a whole song, of any length
+            rows = _whole(names, rows)
+        return self.reach.knows(self.reach.deviations(rows))
+
     def _notes(self, num_samples: int, spans: Sequence[Span]) -> list[str]:
         """Returns sentences on what was heard of a song that is not as long as windows are."""
         window, seconds = self.hearing.samples / SAMPLE_RATE, num_samples / SAMPLE_RATE
@@ -308,3 +319,16 @@ class TrainedModel:
         for row, column in np.argwhere(~np.isfinite(values))[:1]:
             raise InputError(f"row {row}, column '{self.features[column]}': not a finite number")
         return values
+
+
+def _whole(names: Sequence[str], windows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns (1, features): moments of a song from those of its windows, all equally long.
+
+    The variance of the whole is the mean of the variances and the variance of the means.
+    """
+    whole = windows.mean(axis=0)
+    for place, name in enumerate(names):
+        mean = name.removesuffix("_var") + "_mean"
+        if name.endswith("_var") and mean in names:
+            whole[place] += windows[:, names.index(mean)].var()
+    return whole[None]

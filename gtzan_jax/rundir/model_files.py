@@ -25,10 +25,9 @@ from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.text import command_line, printable
 
-_FORMAT = 5
+_FORMAT = 6
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
-_MAX_JSON = 2**22  # bytes of the description: names of features, genres, and 100,000 songs
-_MAX_SONGS = 2**21  # bytes of the songs' names; of more songs none is kept
+_MAX_JSON = 2**22  # bytes of the description: names of features, genres, and the training rows
 _MAX_HEADER = 2**12  # bytes before the weights, a few times what their names and shapes take
 
 
@@ -48,7 +47,6 @@ def save_model(model: TrainedModel, folder: Path) -> None:
         "scale": model.scale.tolist(),
         "hearing": msgspec.to_builtins(model.hearing),
         "protocol": model.protocol,
-        "trained_on": _kept_names(model.trained_on),
         "reach": msgspec.to_builtins(model.reach),
         "calibration": msgspec.to_builtins(model.calibration),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
@@ -56,12 +54,6 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / _WEIGHTS, weights)
     write_atomically(folder / _DESCRIPTION, json.dumps(sealed(description), indent=2) + "\n")
-
-
-def _kept_names(songs: frozenset[str] | None) -> list[str] | None:
-    """Returns names of songs in their order; None where they are too many for the description."""
-    names = sorted(songs or ())
-    return names if songs is not None and len(json.dumps(names)) < _MAX_SONGS else None
 
 
 @checks.known_names
@@ -141,12 +133,10 @@ def _assemble(described: Mapping[str, Any], path: Path) -> TrainedModel:
     hearing = msgspec.convert(described["hearing"], Hearing)
     if (hearing.kind == "spectrogram") != (config.family == "cnn"):
         raise ValueError(f"a {config.family} does not hear as {hearing.kind}")
-    songs = msgspec.convert(described["trained_on"], frozenset[str] | None)
     return TrainedModel(
         config, params, features, genres, mean, scale, slope, str(described["data"]),
         hearing=hearing,
         protocol=msgspec.convert(described["protocol"], str),
-        trained_on=songs,
         reach=_reach(described["reach"], len(features) * (1 + (config.family == "cnn"))),
         calibration=msgspec.convert(described["calibration"], Calibration | None),
     )  # fmt: skip
@@ -172,6 +162,8 @@ def _reach(value: Any, num_features: int) -> Reach | None:
         raise ValueError("a number of reach is not finite, or a deviation not above 0")
     if (np.diff(reach.percentiles) < 0).any():
         raise ValueError("the percentiles of reach do not ascend")
+    if reach.rows is not None and (not reach.rows or len(reach.rows) % num_features):
+        raise ValueError(f"the rows of reach are not {num_features} bytes each")
     return reach
 
 

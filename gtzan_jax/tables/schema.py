@@ -51,8 +51,6 @@ Five digits before the chunk's number, or the sample's stand-in for them: years 
 live.2020.3.wav, are no songs' numbers.
 """
 
-_ENDING = re.compile(r"\.(wav|au|mp3|flac|ogg|m4a|aac|aiff?|opus)$", re.ASCII | re.IGNORECASE)
-
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
@@ -139,13 +137,6 @@ class FeatureTable:
     def note(self, split: str = "") -> str:
         """Returns the caption of figures of all rows: the source, and the split, if any."""
         return data_note(self.source, self.rows_note, split)
-
-
-def song_name(track: str) -> str:
-    """Returns what a song is known by: its file's name without folder, chunk and ending."""
-    name = re.split(r"[/\\]", track)[-1]
-    chunk = CHUNK.fullmatch(name)
-    return (chunk["song"] if chunk else _ENDING.sub("", name)).lower()
 
 
 def rows_note(rows: int, songs: int, used: int | None = None) -> str:

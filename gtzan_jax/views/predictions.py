@@ -107,7 +107,7 @@ def song(answer: Answer) -> str:
     sentences = [*prediction.notes]
     if prediction.trained_on:
         sentences.append(
-            "a song of this name was trained on: what is said here is memory, not judgement"
+            "this song was in the training set: its probabilities say nothing about other songs"
         )
     if prediction.unlike and prediction.unlike.is_unlike:
         sentences.append(_unlike(prediction.unlike))

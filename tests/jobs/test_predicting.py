@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -18,7 +19,10 @@ from gtzan_jax.jobs.predicting import Request, predict_songs
 from gtzan_jax.jobs.retraining import retrain
 from gtzan_jax.models.hearing import Hearing
 from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.models.reach import Reach
 from gtzan_jax.rundir.model_files import save_model
+from gtzan_jax.sound.features import chunks_of, features_of
+from gtzan_jax.sound.files import read
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold
@@ -49,10 +53,13 @@ def model_of(**changes):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run directory with a model that has learnt nothing, of chunks, and knew blues.00000."""
+def run(tmp_path_factory, songs):
+    """A run directory with a model that has learnt nothing, of chunks, and knows the first song."""
     folder = tmp_path_factory.mktemp("run")
-    save_model(model_of(trained_on=frozenset({"blues.00000"})), folder / "best")
+    known = np.array([features_of(chunk) for chunk in chunks_of(read(songs / "blues.00000.wav"))])
+    x = np.concatenate([known, SAMPLE.x]).astype(np.float32)
+    reach = Reach.of(x, np.arange(len(x), dtype=np.int32), SAMPLE.features)
+    save_model(model_of(reach=reach), folder / "best")
     return folder
 
 
@@ -75,7 +82,7 @@ def test_the_command_says_what_it_can_and_names_what_it_cannot(run, songs, tmp_p
     blocks = done.stdout.split("\n\n")[1:]
     for block, name in zip(blocks, ("/blues.00000.wav", "/deeper/noise.wav"), strict=True):
         assert block.splitlines()[0].endswith(name)
-    assert ["a song of this name" in block for block in blocks] == [True, False]
+    assert ["! this song was in the training set" in block for block in blocks] == [True, False]
     for block in blocks:
         assert "7.0 s, 2 windows, not calibrated" in block
         assert len(re.findall(r"^  \w+ +[\d.]+ %", block, re.MULTILINE)) == 3
@@ -101,6 +108,7 @@ def test_the_document_has_all_that_is_known(run, songs, capsys):
         str(songs / "blues.00000.wav"),
         str(songs / "deeper" / "noise.wav"),
     ]
+    assert [s["trained_on"] for s in document["songs"]] == [True, False]
     for song in document["songs"]:
         found = model.predict_file(song["path"])
         names, values = zip(*(entry.values() for entry in song["genres"]), strict=True)
@@ -141,6 +149,28 @@ def test_a_place_for_the_figure_that_is_none_is_told_at_once(run, tmp_path, name
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=message):
         predict_songs(Request(str(run), ["missing.wav"], plot=str(tmp_path / name)))
+
+
+def test_a_song_is_known_by_its_sound_and_not_by_its_name(run, songs, tmp_path, capsys):
+    shutil.copy(songs / "blues.00000.wav", tmp_path / "another.wav")
+    shutil.copy(songs / "deeper" / "noise.wav", tmp_path / "blues.00000.wav")
+    paths = [str(tmp_path / name) for name in ("another.wav", "blues.00000.wav")]
+    _, document = document_of(capsys, Request(str(run), paths, as_json=True))
+    assert [song["trained_on"] for song in document["songs"]] == [True, False]
+    assert predict_songs(Request(str(run), paths))
+    first, second = capsys.readouterr().out.split("\n\n")[1:]
+    assert "this song was in the training set" in first
+    assert "training set" not in second
+
+
+def test_what_is_left_out_of_a_folder_is_told(run, songs, tmp_path, capsys):
+    shutil.copy(songs / "blues.00000.wav", tmp_path / "a.wav")
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "b.m4a").write_bytes(bytes(999))
+    assert not predict_songs(Request(str(run), [str(tmp_path)]))
+    told = capsys.readouterr().err.splitlines()
+    assert f"warning: {tmp_path}: left out: 1 .txt" in told
+    assert any("b.m4a: no sound that can be read: M4A is not decoded" in line for line in told)
 
 
 def test_a_folder_without_sound_is_told(run, tmp_path):

@@ -3,7 +3,9 @@ import pandas as pd
 import pytest
 
 from gtzan_jax import divide, load_table
-from gtzan_jax.models.reach import UNLIKE, Reach
+from gtzan_jax.models import reach as module
+from gtzan_jax.models.reach import SAME, UNLIKE, Reach
+from gtzan_jax.tables import lists
 
 NAMES = ("tempo", "rms_var", "mfcc1_mean")
 
@@ -70,3 +72,78 @@ def test_few_songs_of_a_test_part_are_called_unlike(real_table_path, protocol):
         z = reach.deviations(table.x[fold.test].astype(np.float64))
         far = [reach.distance(row[None]) > reach.percentiles[UNLIKE] for row in z]
         assert np.mean(far) < 0.04
+
+
+FEATURES = [f"mfcc{number}_mean" for number in range(20)]
+
+
+def reach_of(x):
+    return Reach.of(x.astype(np.float32), np.arange(len(x), dtype=np.int32), FEATURES)
+
+
+def test_a_song_is_known_by_the_median_of_its_differences():
+    x = np.random.default_rng(0).normal(size=(300, 20))
+    reach = reach_of(x)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    other = np.random.default_rng(1).normal(size=20)
+    assert np.median(np.abs(z - other), axis=1).min() > 2 * SAME
+    for row, moved, factor, known in [
+        (z[7], 20, 0, True),
+        (z[7], 20, 0.8, True),
+        (z[7], 20, 1.2, False),
+        (z[7], 9, 30, True),  # as of a louder copy, of which a few features differ
+        (z[7], 11, 1.2, False),
+        (other, 20, 0, False),
+    ]:
+        window = row.copy()
+        window[:moved] += factor * SAME
+        assert reach.knows(window[None]) is known
+
+
+def test_half_of_the_windows_must_be_known():
+    x = np.random.default_rng(0).normal(size=(300, 20))
+    reach, z = reach_of(x), (x - x.mean(axis=0)) / x.std(axis=0)
+    others = np.random.default_rng(1).normal(size=(10, 20))
+    assert reach.knows(np.concatenate([z[10:16], others[:5]]))
+    assert not reach.knows(np.concatenate([z[10:15], others[:6]]))
+
+
+def test_features_that_are_all_alike_make_no_song_known():
+    x = np.random.default_rng(0).normal(size=(300, 20))
+    x[:, 6:] = 3.0
+    assert reach_of(x).knows(np.zeros((1, 20))) is None
+    x[:, 6:14] = np.random.default_rng(1).normal(size=(300, 8))
+    assert reach_of(x).knows(np.full((1, 20), 0.5)) is False
+
+
+def test_of_too_many_rows_none_is_kept(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(300, 20))
+    monkeypatch.setattr(module, "_MOST_BYTES", 300 * 20 - 1)
+    assert reach_of(x).rows is None
+    assert reach_of(x).knows(np.zeros((1, 20))) is None
+    assert len(reach_of(x[1:]).rows) == 299 * 20
+
+
+def test_no_other_song_of_gtzan_is_taken_for_a_training_song(real_table_path):
+    """Independent of features: what is nearer, Sturm's list leaves out as repeats."""
+    table = load_table(str(real_table_path))
+    reach = Reach.of(table.x, table.songs, table.features)
+    z = reach.deviations(table.x.astype(np.float64))
+    left_out = [part is None for part in lists.look_up(table, lists.FAULT_FILTERED)]
+    assert sum(left_out) == 70
+    repeats = 0
+    for row in range(len(z)):
+        distance = np.median(np.abs(z[row + 1 :] - z[row]), axis=1)
+        near = row + 1 + np.flatnonzero(distance < 1.5 * SAME)
+        assert all(left_out[row] or left_out[other] for other in near)
+        repeats += sum(distance <= SAME)
+    assert repeats == 31  # 14 of them to the digit
+
+
+def test_songs_that_were_not_trained_on_are_not_known(real_table_path):
+    table = load_table(str(real_table_path))
+    (fold,) = divide(table, "fault_filtered", 0, 1).folds
+    reach = Reach.of(table.x[fold.train], table.songs[fold.train], table.features)
+    z = reach.deviations(table.x.astype(np.float64))
+    assert all(reach.knows(z[row][None]) for row in fold.train)
+    assert not any(reach.knows(z[row][None]) for row in (*fold.validation, *fold.test))

@@ -43,7 +43,7 @@ def test_a_song_is_three_genres_with_their_probabilities():
     ("changes", "words"),
     [
         ({"is_calibrated": False}, "not calibrated"),
-        ({"trained_on": True}, "a song of this name was trained on"),
+        ({"trained_on": True}, "this song was in the training set"),
         ({"notes": ("it lasts 1.0 s",)}, "! it lasts 1.0 s"),
         ({"unlike": FAR}, "farther out than all of them (distance 5.2, called so from 1.5 on)"),
         ({"unlike": FAR}, "tempo 7.3 deviations above, mfcc1_mean 4.0 deviations below"),
