@@ -326,7 +326,7 @@ def _whole(names: Sequence[str], windows: NDArray[np.float64]) -> NDArray[np.flo
 
     The variance of the whole is the mean of the variances and the variance of the means.
     """
-    whole = windows.mean(axis=0)
+    whole: NDArray[np.float64] = windows.mean(axis=0)
     for place, name in enumerate(names):
         mean = name.removesuffix("_var") + "_mean"
         if name.endswith("_var") and mean in names:
