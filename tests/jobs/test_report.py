@@ -160,7 +160,10 @@ def test_how_a_number_was_come_by_stands_beside_it(protocol, tmp_path):
         build(read_finished(write_run(tmp_path / "run", sweep, random_history(sweep))))
     )
     assert ("chooses and reports on the same test tracks" in text) == (protocol == "assignment")
-    assert "`python -m gtzan_jax.baselines --protocol=all` adds the other protocols" in text
+    assert (
+        "`python -m gtzan_jax.baselines --protocol=all --data=sample` adds the other protocols"
+        in text
+    )
     assert ("keep an artist's songs on one side" in text) == (protocol != "artist_folds")
     assert "One run: no interval" in text or protocol == "artist_folds"
 
