@@ -127,9 +127,14 @@ def test_a_sweep_in_an_ascii_terminal_ends_well(tmp_path):
     assert (tmp_path / "♪" / "results.csv").is_file()
 
 
-def test_a_matplotlibrc_that_cannot_be_read_does_not_matter(runs):
-    (runs / "matplotlibrc").write_bytes(b"text.usetex: True\nfont.family: \xff\n")
-    code, output, errors = output_of("report", "b", folder=runs, MPLBACKEND="nonsense")
+def test_a_matplotlibrc_does_not_matter(runs):
+    (runs / "broken").write_bytes(b"text.usetex: True\nfont.family: \xff\n")
+    (runs / "matplotlibrc").write_text("text.usetex: True\nfont.family: No Such Font\n")
+    settings = {"MPLBACKEND": "nonsense", "MATPLOTLIBRC": str(runs / "broken")}
+    try:
+        code, output, errors = output_of("report", "b", folder=runs, **settings)
+    finally:
+        (runs / "matplotlibrc").unlink()
     assert (code, errors) == (0, b"")
     assert output.startswith(b"report in b")
 
