@@ -106,7 +106,7 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     print(printable(f"  {tensorboard_line(folder.tensorboard)}   # every run, HParams page"))
     print(printable(f"  {tensorboard_line(folder.overview)}   # the best, means, figures"))
     parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
-    print(f"{sum(seconds.values()):.1f} s ({parts})")
+    print(_filled(f"{sum(seconds.values()):.1f} s ({parts})"))
 
 
 def retraining_line(history: "pd.DataFrame") -> str:

@@ -49,6 +49,9 @@ def test_the_summary_fits_80_columns(name, tmp_path, capsys):
     assert "-".join(map(str, run.config().units)) in text
     assert all(axis.rstrip("0123456789") in text for axis in sweep.axes)
     assert lines[-1] == "1.8 s (train 1.2, write 0.5)"
+    parts = ("import", "load", "compile", "train", "write", "retrain")
+    messages.print_summary(run, dict.fromkeys(parts, 12345.6))
+    assert max(map(len, capsys.readouterr().out.splitlines()[-2:])) <= 80
 
 
 def test_the_summary_tells_of_a_retraining_and_of_diverged_configs(tmp_path, capsys):
