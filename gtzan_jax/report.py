@@ -21,7 +21,8 @@ def main(paths: Sequence[str]) -> int:
     from gtzan_jax.rundir.finished import read_finished
 
     given = flags.FLAGS
-    write_report([read_finished(path) for path in paths], given.data, given.baselines, given.output)
+    runs = [read_finished(path) for path in paths]
+    write_report(runs, given.data, given.baselines, given.output)
     return 0
 
 
@@ -31,9 +32,10 @@ def define_flags() -> None:
         "data", None, "The feature table that the run was trained on, if it is neither in data/ "
         "nor in the cache; as for the sweep.",
     )  # fmt: skip
-    flags.DEFINE_string(
-        "baselines", None, "A folder of gtzan_jax.baselines. Default: the newest baselines-* "
-        "beside the run directory that was made from the same feature table.",
+    flags.DEFINE_multi_string(
+        "baselines", [], "A folder of gtzan_jax.baselines; repeatable. Default: every baselines-* "
+        "beside the run directory that was made from the same feature table. Of several with one "
+        "protocol the newest counts.",
     )  # fmt: skip
     flags.DEFINE_string("output", None, "Where to write. Default: RUNDIR/report.html.")
 

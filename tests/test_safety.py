@@ -408,12 +408,12 @@ def test_a_report_takes_the_place_of_a_link(folder, tmp_path, name):
 def test_baselines_with_links_are_refused_or_passed_over(folder, tmp_path):
     checksum = read_finished(folder).manifest.data.sha256
     beside = write_baselines(tmp_path / "baselines-1", checksum)
-    assert classical.find_baselines(read_finished(folder), None) == beside
+    assert classical.find_baselines(read_finished(folder), []) == [beside]
     (beside / "importance.png").unlink()
     (beside / "importance.png").symlink_to("/etc/passwd")
-    assert classical.find_baselines(read_finished(folder), None) is None
+    assert classical.find_baselines(read_finished(folder), []) == []
     with pytest.raises(InputError, match=r"importance\.png is a link"):
-        classical.find_baselines(read_finished(folder), str(beside))
+        classical.find_baselines(read_finished(folder), [str(beside)])
 
 
 @pytest.mark.parametrize("name", ["0x.chunk", "1\x1b[2J.chunk"])

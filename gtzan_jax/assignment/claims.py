@@ -121,7 +121,7 @@ def _correlation(table: FeatureTable | None) -> Claim:
         value = float(correlations(table)["mfcc2_mean"]["spectral_centroid_mean"])
         if math.isnan(value):
             return "one of the two is constant", None
-        return f"{value:.4f}".replace("-", "−"), value >= 0.995
+        return f"{value:z.4f}".replace("-", "−"), value >= 0.995
 
     return Claim(
         "mfcc2_mean and spectral_centroid_mean correlate at close to 1.00.",

@@ -5,7 +5,7 @@ Writes into its folder:
 baselines.csv    one row a protocol and model: accuracy with its interval, seconds
 folds.csv        one row a fold and model: accuracies, what was chosen
 comparison.csv   our network against each other model, paired by track
-importance.csv   what the features are worth to the best classical model and to our network
+importance.csv   what the features are worth to the best of the other models and to our network
 baselines.json   what was run, on what, with what, and how to read it
 baselines.png, importance.png
 """

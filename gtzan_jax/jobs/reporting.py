@@ -62,7 +62,7 @@ class Report:
 def write_report(
     runs: Sequence[FinishedRun],
     data: str | None = None,
-    baselines: str | None = None,
+    baselines: Sequence[str] = (),
     output: str | Path | None = None,
 ) -> Path:
     """Writes the report on the first of some runs, and says where it is.
@@ -70,8 +70,8 @@ def write_report(
     Args:
       runs: the others are asked about the assignment's claims, too.
       data: the feature table, if it is neither in data/ nor in the cache.
-      baselines: a folder of ``gtzan_jax.baselines``; None takes the newest that lies beside the
-        run and is of the same feature table.
+      baselines: folders of ``gtzan_jax.baselines``; none takes all that lie beside the run and
+        are of the same feature table.
       output: the page; None for report.html in the run directory.
 
     Returns:
@@ -97,7 +97,7 @@ def build(
     run: FinishedRun,
     others: Sequence[FinishedRun] = (),
     data: str | None = None,
-    baselines: str | None = None,
+    baselines: Sequence[str] = (),
     folder: str = "report_files",
 ) -> Report:
     """Makes the report on a run; ``folder`` is that of the twin's images."""
@@ -106,7 +106,7 @@ def build(
     images: pictures.Pictures = {}
     selected = selection_section(run, images)
     retrained = retrained_section(run, images)
-    compared = classical.classical_section(beside, images)
+    compared = classical.classical_section(run, beside, images)
     claimed = claims_section(run, others, table)
     context = {
         "sections": {key: title for key, title in SECTIONS.items() if claimed or key != "claims"},

@@ -1,16 +1,18 @@
-"""The report's section on classical models, from a folder of ``gtzan_jax.baselines``."""
+"""The report's section on classical models, from folders of ``gtzan_jax.baselines``."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import refuse_links
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.tables.protocols import ARTISTS_APART
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
+from gtzan_jax.tables.schema import data_note
 from gtzan_jax.text import printable
-from gtzan_jax.views.sections.pictures import Pictures
+from gtzan_jax.views.sections.pictures import Pictures, draw
 from gtzan_jax.views.text import NOTHING, Table, interval, points
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class _Protocol(msgspec.Struct):
 
 class _Network(msgspec.Struct):
     name: str
+    sweep: str = ""
 
 
 class _Baselines(msgspec.Struct):
@@ -48,49 +51,87 @@ class _Baselines(msgspec.Struct):
     notes: dict[str, str]
 
 
-def find_baselines(run: FinishedRun, folder: str | None) -> Path | None:
-    """Returns the folder of baselines that belongs to a run; None if there is none.
+class _Source(NamedTuple):
+    """The files of a folder of baselines."""
+
+    folder: Path
+    described: _Baselines
+    scores: "pd.DataFrame"
+    paired: "pd.DataFrame"
+    importance: "pd.DataFrame"
+
+
+def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
+    """Returns the folders of baselines that belong to a run, the newest first.
 
     Args:
       run: the run.
-      folder: which one; None takes the newest ``baselines-*`` beside the run directory that is
-        of the same feature table.
+      folders: which ones; none of them takes every ``baselines-*`` beside the run directory that
+        is of the same feature table.
 
     Raises:
-      InputError: ``folder`` holds a link, no baselines, or those of another feature table.
+      InputError: one of ``folders`` holds a link, no baselines, or those of another feature table.
     """
     checksum = run.manifest.data.sha256
-    if folder is not None:
+    beside = run.run.path.resolve().parent.glob("baselines-*")
+    found = {} if folders else {path: _checksum(path) for path in beside}
+    for folder in folders:
         refuse_links(Path(folder))
-        found = _checksum(Path(folder))
-        if found is None:
+        found[Path(folder)] = of = _checksum(Path(folder))
+        if of is None:
             raise InputError(
                 f"--baselines={folder}: no baselines.json and baselines.csv that can be used"
             )
-        if found != checksum:
+        if of != checksum:
             raise InputError(f"--baselines={folder}: made from another feature table than the run")
-        return Path(folder)
-    beside = run.run.path.resolve().parent.glob("baselines-*")
-    fitting = [path for path in beside if _checksum(path) == checksum]
-    return max(fitting, key=lambda path: (path / "baselines.json").stat().st_mtime, default=None)
+    fitting = [path for path, of in found.items() if of == checksum]
+    return sorted(fitting, key=lambda path: (_written(path), path.name), reverse=True)
 
 
-def classical_section(folder: Path | None, pictures: Pictures) -> dict[str, Any] | None:
-    """Reads the baselines; None if there are none.
+def _written(folder: Path) -> float:
+    return (folder / "baselines.json").stat().st_mtime
+
+
+def classical_section(
+    run: FinishedRun, folders: Sequence[Path], pictures: Pictures
+) -> dict[str, Any] | None:
+    """Reads baselines and draws them by protocol; None if there are none.
+
+    Args:
+      run: the run.
+      folders: of baselines; of those that have one protocol the first counts.
+      pictures: gets the pictures.
 
     Raises:
       InputError: they are damaged, or not what this version writes.
     """
-    if folder is None:
+    if not folders:
         return None
+    folder = folders[0]
     try:
-        section = _section(folder)
-        for name in ("baselines", "importance"):
-            pictures[f"{name}.png"] = (folder / f"{name}.png").read_bytes()
+        sources = [_source(folder := each) for each in folders]
+        return _section(run, sources, pictures)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = printable(f"{type(error).__name__}: {error}")
-        raise InputError(f"{folder}: its files cannot be used ({reason})") from None
-    return section
+        raise InputError(
+            f"{printable(folder)}: its files cannot be used ({reason}); remove the folder, or name "
+            "others with --baselines"
+        ) from None
+
+
+def _source(folder: Path) -> _Source:
+    """Reads a folder of baselines; raises as :func:`_section` does."""
+    import pandas as pd
+
+    names = ("baselines", "comparison", "importance")
+    scores, paired, importance = (pd.read_csv(folder / f"{name}.csv") for name in names)
+    described = _read(folder)
+    for protocol in described.protocols:
+        models = scores.loc[scores["protocol"] == protocol.name, "model"].to_list()
+        needed = {described.ours.name, described.best_classical[protocol.name]}
+        if len(set(models)) < len(models) or not needed <= set(models):
+            raise ValueError(f"baselines.csv has not every model of {protocol.name} once")
+    return _Source(folder, described, scores, paired, importance.set_index("feature"))
 
 
 def _read(folder: Path) -> _Baselines:
@@ -103,36 +144,48 @@ def _checksum(folder: Path) -> str | None:
     try:
         refuse_links(folder)
         checksum = _read(folder).data.sha256
-    except (OSError, ValueError, RecursionError):
+    except (InputError, OSError, ValueError, RecursionError):
         return None
     return checksum if (folder / "baselines.csv").is_file() else None
 
 
-def _section(folder: Path) -> dict[str, Any]:
+def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -> dict[str, Any]:
     import pandas as pd
 
-    described = _read(folder)
-    scores = pd.read_csv(folder / "baselines.csv").set_index(["protocol", "model"], drop=False)
-    paired = pd.read_csv(folder / "comparison.csv").set_index(["protocol", "model"])
-    importance = pd.read_csv(folder / "importance.csv").set_index("feature")
-    protocols = {protocol.name: protocol for protocol in described.protocols}
-    ours, trusted = described.ours.name, _trusted(described.protocols)
-    best = described.best_classical[trusted]
-    by_protocol = _by_protocol(scores, described)
-    drops = importance["classical_mean"], importance["mlp_mean"]
+    from gtzan_jax.views import plots
+
+    described, owners = _protocols(sources), _owners(sources)
+    parts = [(name, owners[name]) for name in described]
+    plain = pd.concat([o.scores[o.scores["protocol"] == name] for name, o in parts])
+    paired = pd.concat([o.paired[o.paired["protocol"] == name] for name, o in parts])
+    scores = plain.set_index(["protocol", "model"], drop=False)
+    paired = paired.set_index(["protocol", "model"])
+    names = {name: (o.described.ours.name, o.described.best_classical[name]) for name, o in parts}
+    protocols = list(described.values())
+    trusted = _trusted(protocols)
+    owner, (ours, best) = owners[trusted], names[trusted]
+    by_protocol = _by_protocol(scores, protocols, names)
+    drops = owner.importance["classical_mean"], owner.importance["mlp_mean"]
+    leaky = [protocol.name for protocol in protocols if protocol.leak]
+    note = data_note(run.manifest.data.source, run.manifest.data.rows_note)
+    figure = plots.accuracy_by_protocol(plain, ARTISTS_APART, ours, note, leaky)
+    draw(pictures, "baselines", figure)
+    pictures["importance.png"] = (owner.folder / "importance.png").read_bytes()
     return {
-        "folder": folder.name,
-        "protocols": protocols,
-        "trusted": protocols[trusted].label,
-        "leak": protocols[trusted].leak,
+        "sources": _told(sources, owners, described),
+        "protocols": described,
+        "trusted": described[trusted].label,
+        "leak": described[trusted].leak,
         "trusted_apart": trusted in ARTISTS_APART,
+        "readings": {name: scores.loc[(name, names[name][0])] for name in described},
+        "folders": {name: o.folder.name for name, o in parts},
         "by_protocol": by_protocol,
         "finding": _finding(by_protocol),
-        "accuracies": _accuracies_table(scores, described.protocols, trusted),
-        "scores": _scores_table(scores, paired, protocols),
-        "summaries": _summaries_table(described.protocols),
-        "tuning": described.notes["selection"],
-        "notes": described.notes,
+        "accuracies": _accuracies_table(plain, protocols, trusted),
+        "scores": _scores_table(scores, paired, described),
+        "summaries": _summaries_table(protocols),
+        "tuning": owner.described.notes["selection"],
+        "notes": {k: v for source in reversed(sources) for k, v in source.described.notes.items()},
         "ours": scores.loc[(trusted, ours)],
         "best": scores.loc[(trusted, best)],
         "paired": paired.loc[(trusted, best)],
@@ -140,6 +193,41 @@ def _section(folder: Path) -> dict[str, Any]:
         "top_network": drops[1].idxmax(),
         "agreement": drops[0].corr(drops[1], method="spearman"),
     }
+
+
+def _owners(sources: Iterable[_Source]) -> dict[str, _Source]:
+    """Returns the source of each protocol's figures, by its name: the first that has it."""
+    owners: dict[str, _Source] = {}
+    for source in sources:
+        for protocol in source.described.protocols:
+            owners.setdefault(protocol.name, source)
+    return owners
+
+
+def _protocols(sources: Sequence[_Source]) -> dict[str, _Protocol]:
+    """Returns the protocols of all sources by their names, in the order of the registry."""
+    found = {p.name: p for source in reversed(sources) for p in source.described.protocols}
+    order = [*(name for name in PROTOCOLS if name in found), *found]
+    return {name: found[name] for name in order}
+
+
+def _told(
+    sources: Sequence[_Source], owners: dict[str, _Source], described: dict[str, _Protocol]
+) -> list[dict[str, Any]]:
+    """Returns of each source its folder, which protocols are from it, and which are not.
+
+    The sweep that its network is chosen from is told where sources differ in it.
+    """
+    several = len({source.described.ours.sweep for source in owners.values()}) > 1
+    return [
+        {
+            "folder": source.folder.name,
+            "used": [p.label for name, p in described.items() if owners[name] is source],
+            "older": [p.name for p in source.described.protocols if owners[p.name] is not source],
+            "sweep": source.described.ours.sweep if several else "",
+        }
+        for source in sources
+    ]
 
 
 def _trusted(protocols: list[_Protocol]) -> str:
@@ -152,46 +240,58 @@ def _trusted(protocols: list[_Protocol]) -> str:
     return apart[0] if apart else sound[-1]
 
 
-def _by_protocol(scores: "pd.DataFrame", described: _Baselines) -> "pd.DataFrame":
-    """Returns our network and the best classical model, as ``plots.accuracy_rows`` takes them."""
+def _by_protocol(
+    scores: "pd.DataFrame", protocols: Sequence[_Protocol], names: dict[str, tuple[str, str]]
+) -> "pd.DataFrame":
+    """Returns our network and the best other model, as ``plots.accuracy_rows`` takes them.
+
+    Args:
+      scores: of all models.
+      protocols: the protocols.
+      names: of our network and of the best other model, by protocol.
+    """
     import pandas as pd
 
     rows = []
-    for protocol in described.protocols:
-        best = described.best_classical[protocol.name]
-        for series, model in ((described.ours.name, described.ours.name), (_BEST, best)):
+    for protocol in protocols:
+        ours, best = names[protocol.name]
+        for series, model in ((ours, ours), (BEST, best)):
             row: Any = scores.loc[(protocol.name, model)]
             ends = {column: float(row[column]) for column in ("accuracy", "low", "high")}
             apart = protocol.name in ARTISTS_APART
-            kind = {"apart": apart, "leaks": bool(protocol.leak)}
+            kind = {"model": model, "apart": apart, "leaks": bool(protocol.leak)}
             rows.append({"label": protocol.label, "series": series} | kind | ends)
     return pd.DataFrame(rows).sort_values("apart", kind="stable")
 
 
 def _finding(rows: "pd.DataFrame") -> str:
-    """Returns what the protocols say of our network and the best classical models together.
+    """Returns what the protocols say of our network and the best of the other models together.
 
     Those that leak have no say where there are others.
     """
     rows = rows if rows["leaks"].all() else rows[~rows["leaks"]]
-    spans = {
-        apart: f"{found.min():.2f} to {found.max():.2f}"
-        for apart, found in rows.groupby("apart")["accuracy"]
-    }
-    both = "Our network and the best classical model read"
+    spans = {apart: _span(found) for apart, found in rows.groupby("apart")["accuracy"]}
+    others = rows.loc[rows["series"] == BEST, "model"].unique()
+    both = f"Our network and the {BEST}, {' or '.join(others)}, reach"
     if len(spans) < 2:
         return f"{both} {next(iter(spans.values()))}."
     return f"{both} {spans[False]} on random splits, {spans[True]} with each artist on one side."
 
 
-_BEST = "best classical model"
+def _span(values: "pd.Series[float]") -> str:
+    """Returns the least and the greatest value; one figure where both read the same."""
+    return " to ".join(dict.fromkeys(f"{value:.2f}" for value in (values.min(), values.max())))
+
+
+BEST = "best of the other models"
+"""Whatever it is: scikit-learn's MLP among them is not classical."""
 
 
 def _accuracies_table(scores: "pd.DataFrame", protocols: list[_Protocol], trusted: str) -> Table:
     """Lays accuracies out, models by protocols, the best under the one to trust first."""
-    grid = scores.reset_index(drop=True).pivot(index="model", columns="protocol", values="accuracy")
+    grid = scores.pivot(index="model", columns="protocol", values="accuracy")
     grid = grid.sort_values(trusted, ascending=False, kind="stable")[[p.name for p in protocols]]
-    rows = [[str(model), *(f"{value:.3f}" for value in row)] for model, *row in grid.itertuples()]
+    rows = [[str(model), *(_or_nothing(v, 3) for v in row)] for model, *row in grid.itertuples()]
     return Table(["model", *(p.label for p in protocols)], rows)
 
 
@@ -203,7 +303,8 @@ def _scores_table(
     rows = []
     for key, row in zip(scores.index, scores.to_dict("records"), strict=True):
         cells = [protocols[row["protocol"]].label, row["model"], f"{row['accuracy']:.4f}"]
-        cells += [f"{row['low']:.3f} to {row['high']:.3f}", _or_nothing(row["accuracy_std"])]
+        ends = f"{row['low']:.3f} to {row['high']:.3f}" if row["low"] == row["low"] else NOTHING
+        cells += [ends, _or_nothing(row["accuracy_std"], 4)]
         cells += [f"{row['fit_seconds']:.2f}", f"{row['predict_seconds']:.3f}"]
         if key in paired.index:
             test = paired.loc[key]
@@ -214,8 +315,8 @@ def _scores_table(
     return Table(columns, rows)
 
 
-def _or_nothing(value: float) -> str:
-    return f"{value:.4f}" if value == value else NOTHING
+def _or_nothing(value: float, digits: int) -> str:
+    return f"{value:.{digits}f}" if value == value else NOTHING
 
 
 def _summaries_table(protocols: list[_Protocol]) -> Table:

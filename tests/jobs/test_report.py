@@ -101,7 +101,7 @@ def test_the_page_needs_nothing_else(report):
     images = [attrs for tag, attrs in page.tags if tag == "img"]
     start = "data:image/png;base64,"
     decoded = [base64.b64decode(attrs["src"].removeprefix(start)) for attrs in images]
-    assert decoded == [report.images[f"{name}.png"] for name in ("baselines", "importance")]
+    assert decoded == [report.images["importance.png"]]
     drawings = [attrs for tag, attrs in page.tags if tag == "svg"]
     assert len(images) + len(drawings) == len(report.images) == 12
     assert all(attrs["alt"] for attrs in images)
@@ -472,24 +472,69 @@ def test_every_session_is_told(tmp_path):
     assert facts["device"] == "cpu: cpu:0"
 
 
-def test_baselines_are_the_newest_of_the_same_table(folder, tmp_path):
+ONE = {"assignment": (0.6, 0.7)}
+
+
+def test_all_baselines_of_the_table_are_in_the_report_by_protocol(tmp_path):
+    """Newest a protocol; folders of other tables, and those left out where some are named."""
+    run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
+    sha256 = run.manifest.data.sha256
+    mlp = "scikit-learn MLP"
+    write_baselines(tmp_path / "baselines-old", sha256, written=100)
+    write_baselines(tmp_path / "baselines-new", sha256, mlp, {"assignment": (0.5, 0.8)}, 300)
+    write_baselines(tmp_path / "baselines-kfold", sha256, mlp, {"kfold": (0.65, 0.64)}, 200)
+    write_baselines(tmp_path / "baselines-other", "0" * 64, mlp, {"holdout": (0.9, 0.91)}, 400)
+    text = " ".join(build(run).markdown.split())
+    assert "| model | assignment | kfold | artist_folds |" in text
+    assert "| extra trees | – | – | 0.511 |" in text
+    assert f"| {mlp} | 0.800 | 0.640 | – |" in text
+    assert "| ours | 0.500 | 0.650 | 0.492 |" in text
+    for name, protocol in {"new": "assignment", "kfold": "kfold", "old": "artist_folds"}.items():
+        folder = f"baselines-{name}"
+        assert f"rom `{folder}`: {protocol}, with networks of the sweep sweep of {folder}" in text
+    assert "`baselines-old` has older figures under assignment, which are left out." in text
+    assert "0.50 to 0.80 on random splits, 0.49 to 0.51 with each artist" in text
+    assert f"best of the other models, {mlp} or extra trees, reach" in text
+    assert "0.731" not in text
+    assert "0.91" not in text
+    named = [str(tmp_path / f"baselines-{name}") for name in ("kfold", "old")]
+    text = " ".join(build(run, baselines=named).markdown.split())
+    assert "| model | assignment | kfold | artist_folds |" in text
+    assert "| ours | 0.731 | 0.650 | 0.492 |" in text
+    assert "left out." not in text.partition("## Deep against")[2].partition("Discuss")[0]
+    assert "baselines-new" not in text
+
+
+@pytest.mark.parametrize(("first", "second"), [(100, 200), (200, 100)])
+def test_of_baselines_with_one_protocol_the_newest_count_in_any_order(first, second, tmp_path):
+    run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
+    sha256, folders = run.manifest.data.sha256, [tmp_path / name for name in "ab"]
+    write_baselines(folders[0], sha256, protocols=ONE, written=first)
+    write_baselines(folders[1], sha256, protocols={"assignment": (0.4, 0.3)}, written=second)
+    text = build(run, baselines=list(map(str, folders))).markdown
+    assert ("| ours | 0.600 |" in text) == (first > second)
+    assert ("| ours | 0.400 |" in text) == (first < second)
+    assert "the sweep" not in text.partition("From `")[2].partition("\n")[0]  # all are from one
+
+
+def test_baselines_are_those_of_the_same_table(folder, tmp_path):
     run = read_finished(folder)
-    assert find_baselines(run, None) == folder.parent / "baselines-1"
+    assert find_baselines(run, []) == [folder.parent / "baselines-1"]
     write_baselines(tmp_path / "baselines-2", "another")
     alone = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
-    assert find_baselines(alone, None) is None
+    assert find_baselines(alone, []) == []
     assert "python -m gtzan_jax.baselines --protocol=all" in build(alone).markdown
     given = folder.parent / "baselines-1"
-    assert find_baselines(alone, str(given)) == given
+    assert find_baselines(alone, [str(given)]) == [given]
     with pytest.raises(InputError, match="another feature table"):
-        find_baselines(run, str(tmp_path / "baselines-2"))
+        find_baselines(run, [str(tmp_path / "baselines-2")])
     with pytest.raises(InputError, match=r"no baselines\.json"):
-        find_baselines(run, str(tmp_path))
+        find_baselines(run, [str(tmp_path)])
     (tmp_path / "baselines-3").mkdir()
     for text in ("[]", "[" * 100_000, '{"data": {"sha256": 3}}', '{"data": {"sha256": "\udcff"}}'):
         content = text.encode("utf-8", "surrogateescape")
         (tmp_path / "baselines-3" / "baselines.json").write_bytes(content)
-        assert find_baselines(alone, None) is None
+        assert find_baselines(alone, []) == []
 
 
 @pytest.mark.parametrize("notes", [3, ["a"], {"selection": 3}, None, {}])
@@ -498,14 +543,14 @@ def test_baselines_of_other_types_are_refused(folder, tmp_path, notes):
     document = json.loads((broken / "baselines.json").read_text())
     (broken / "baselines.json").write_text(json.dumps(document | {"notes": notes}))
     with pytest.raises(InputError, match=r"baselines"):
-        build(read_finished(folder), baselines=str(broken))
+        build(read_finished(folder), baselines=[str(broken)])
 
 
 def test_damaged_baselines_are_refused(folder, tmp_path):
     broken = write_baselines(tmp_path / "baselines-1", load_table("sample").sha256)
     (broken / "comparison.csv").unlink()
     with pytest.raises(InputError, match=r"comparison\.csv"):
-        build(read_finished(folder), baselines=str(broken))
+        build(read_finished(folder), baselines=[str(broken)])
 
 
 def test_saving_writes_the_page_its_twin_and_images(report, tmp_path):

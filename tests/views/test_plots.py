@@ -165,6 +165,25 @@ def test_every_accuracy_stands_in_the_row_of_its_model(apart):
     assert drawn == set(expected)
 
 
+def test_a_model_may_be_missing_under_a_protocol_of_any_name():
+    scores = SCORES[:3].replace("kfold", "$x")
+    (axes,) = plots.accuracy_by_protocol(scores, [], "ours", NOTE).axes
+    axes.figure.draw_without_rendering()
+    counts = [int(np.isfinite(line.get_xdata()).sum()) for line, *_ in axes.containers]
+    assert counts == [2, 1]
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_bars_are_named_where_they_are_drawn(drawn):
+    """Of one fold there is no deviation; where all tracks are recognised there is no interval."""
+    spread = IMPORTANCE if drawn else IMPORTANCE.assign(classical_std=np.nan, mlp_std=np.nan)
+    importance = plots.feature_importance(spread, "other", "ours", NOTE)
+    scores = SCORES if drawn else SCORES.assign(low=np.nan, high=np.nan)
+    models = plots.accuracy_by_protocol(scores, [], "ours", NOTE)
+    assert any("± deviation" in text for text in texts(importance)) == drawn
+    assert any("95 % interval" in text for text in texts(models)) == drawn
+
+
 def numbered(count):
     """Returns a sweep of some axes that take two values."""
     names = [f"{stem}{layer}" for layer in range(1, 7) for stem in ("num_units", "dropout")]

@@ -1,4 +1,4 @@
-"""Figures of the comparison with classical models."""
+"""Figures of the comparison with other models."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -8,7 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from gtzan_jax.views.plots.style import RED, TEST, TRAIN, new_figure, short_name, styled, tidy
+from gtzan_jax.views.plots.style import (
+    RED,
+    TEST,
+    TRAIN,
+    literal,
+    new_figure,
+    short_name,
+    styled,
+    tidy,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +32,7 @@ def accuracy_by_protocol(
     """Draws the accuracy of every model under every protocol, with its interval.
 
     Args:
-      scores: from ``classical.scores_table``.
+      scores: from ``classical.scores_table``; a model may be missing under a protocol.
       apart: the protocols that test on artists that were not trained on: another colour, filled.
       ours: the name of our model, which is highlighted.
       note: the source of the data.
@@ -36,7 +45,7 @@ def accuracy_by_protocol(
     axes = figure.subplots()
     kinds: tuple[dict[str, pd.DataFrame], ...] = {}, {}, {}
     for name in protocols:
-        of_protocol = scores[scores["protocol"] == name].set_index("model").loc[order]
+        of_protocol = scores[scores["protocol"] == name].set_index("model").reindex(order)
         kinds[2 if name in leaky else int(name not in apart)][name] = of_protocol
     markers = dict(zip(protocols, _MARKERS * len(protocols), strict=False))
     looks = (
@@ -52,7 +61,8 @@ def accuracy_by_protocol(
             if color == RED:  # below those of the other kinds
                 legend.set_bbox_to_anchor((0, 0, 1, 1 - 1.1 / (len(order) + 2)), axes.transAxes)
     _name_rows(axes, list(order), ours, heads=2 if kinds[2] else 1)
-    axes.set_xlabel("test accuracy, with 95 % interval")
+    bars = ", with 95 % interval" if scores["low"].notna().any() else ""
+    axes.set_xlabel(f"test accuracy{bars}")
     return figure
 
 
@@ -83,8 +93,9 @@ def _draw_protocols(
                 markersize=5.5, markeredgewidth=1.2, markerfacecolor=face,
             )
         )  # fmt: skip
+    side = "left" if face == color else "right"
     legend = Legend(
-        axes, drawn, list(shown), loc="upper left" if face == color else "upper right",
+        axes, drawn, list(map(literal, shown)), loc=f"upper {side}",
         ncols=len(shown), columnspacing=1.0, handletextpad=0.2, borderaxespad=0.0, fontsize=9,
         framealpha=1.0, edgecolor="none",
     )  # fmt: skip
@@ -112,13 +123,13 @@ def _name_rows(axes: Axes, models: list[str], ours: str, heads: int) -> None:
 
 @styled()
 def feature_importance(
-    importance: "pd.DataFrame", classical: str, ours: str, note: str, top: int = 20
+    importance: "pd.DataFrame", other: str, ours: str, note: str, top: int = 20
 ) -> Figure:
     """Draws the permutation importance of the features for two models, side by side.
 
     Args:
       importance: from ``classical.importance_table``.
-      classical: the name of the classical model.
+      other: the name of the other model.
       ours: the name of our model.
       note: the source of the data.
       top: how many features, the most important first.
@@ -128,7 +139,7 @@ def feature_importance(
     figure = new_figure(9.0, 1.8 + 0.27 * len(shown), title, note)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     places = np.arange(len(shown))
-    columns = (("classical", classical, TRAIN), ("mlp", ours, TEST))
+    columns = (("classical", other, TRAIN), ("mlp", ours, TEST))
     for axes, (prefix, name, color) in zip(panels, columns, strict=True):
         axes.barh(
             places, shown[f"{prefix}_mean"], xerr=shown[f"{prefix}_std"], color=color, alpha=0.8,
@@ -138,6 +149,7 @@ def feature_importance(
         tidy(axes)
     panels[0].set_yticks(places, shown["feature"], fontsize=8)
     panels[0].set_ylim(len(shown) - 0.4, -0.6)
+    bars = ", ± deviation" if shown[["classical_std", "mlp_std"]].notna().any(axis=None) else ""
     for axes in panels:
-        axes.set_xlabel("test accuracy lost when shuffled, ± deviation")
+        axes.set_xlabel(f"test accuracy lost when shuffled{bars}")
     return figure
