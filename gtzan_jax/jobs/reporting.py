@@ -26,6 +26,7 @@ from gtzan_jax.text import command_line, flag, printable
 from gtzan_jax.views import classical, text
 from gtzan_jax.views.sections import pictures
 from gtzan_jax.views.sections.answers import answers_section
+from gtzan_jax.views.sections.artists import baselines_command
 from gtzan_jax.views.sections.effects import effects_section
 from gtzan_jax.views.sections.limits import limits_section
 from gtzan_jax.views.sections.papers import papers_section
@@ -113,7 +114,7 @@ def build(
         "run": run,
         "leak": leak_of(run),
         "missing_table": missing,
-        "answers": answers_section(run, selected, retrained, compared, images),
+        "answers": answers_section(run, selected, retrained, compared, images, table, data),
         **effects_section(run, images),
         "selected": selected,
         "claims": claimed,
@@ -126,7 +127,7 @@ def build(
         "has": functools.partial(pictures.file_of, images),
         "markup": functools.partial(pictures.markup, images),
         "folder": folder,
-        "commands": _commands(run),
+        "commands": _commands(run, data),
     }
     return Report(
         html=_with_units(_environment().get_template("report.html.j2").render(context)),
@@ -139,13 +140,11 @@ def build(
     )
 
 
-def _commands(run: FinishedRun) -> dict[str, str]:
-    """Returns the commands that add what the run lacks."""
-    data, workdir = run.manifest.data, f"--workdir={run.run.path}"
-    given = data.source if run.is_sample else data.flag
-    table = [] if given == "auto" else [f"--data={given}"]
+def _commands(run: FinishedRun, data: str | None) -> dict[str, str]:
+    """Returns the commands that add what the run lacks; ``data`` says where its table is."""
+    workdir = f"--workdir={run.run.path}"
     return {
-        "baselines": command_line("baselines", ["--protocol=all", *table]),
+        "baselines": baselines_command(run, data, "all"),
         "retrain": command_line("retrain", [workdir]),
         "retrain_holdout": command_line("retrain", [workdir, "--protocol=holdout"]),
     }

@@ -69,15 +69,22 @@ def look_up(table: "FeatureTable", name: str) -> list[Listed | None]:
     return [listed.get(track_of(track) or "") for track in table.tracks]
 
 
+def is_known(table: "FeatureTable", name: str) -> bool:
+    """Returns whether a table shares more than next to nothing with a list."""
+    found = look_up(table, name)
+    return len(found) - found.count(None) >= _MIN_KNOWN * len(found)
+
+
 def check_known(table: "FeatureTable", name: str) -> None:
     """Refuses a table that shares next to nothing with a list.
 
     Raises:
       InputError: fewer than one in ten of its tracks are listed.
     """
-    unknown = [t for t, found in zip(table.tracks, look_up(table, name), strict=True) if not found]
-    known = len(table.tracks) - len(unknown)
-    if known < _MIN_KNOWN * len(table.tracks):
+    if not is_known(table, name):
+        found = look_up(table, name)
+        unknown = [t for t, listed in zip(table.tracks, found, strict=True) if not listed]
+        known = len(table.tracks) - len(unknown)
         raise InputError(
             f"{table.source}: {name} knows {known} of its {len(table.tracks):,} tracks: it goes by "
             f"GTZAN's file names, such as 'blues.00000.wav', and finds {reprlib.repr(unknown[0])} "

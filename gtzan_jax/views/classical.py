@@ -166,6 +166,7 @@ def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -
     owner, (ours, best) = owners[trusted], names[trusted]
     by_protocol = _by_protocol(scores, protocols, names)
     drops = owner.importance["classical_mean"], owner.importance["mlp_mean"]
+    agreement = round(float(drops[0].corr(drops[1], method="spearman")), 2)
     leaky = [protocol.name for protocol in protocols if protocol.leak]
     note = data_note(run.manifest.data.source, run.manifest.data.rows_note)
     figure = plots.accuracy_by_protocol(plain, ARTISTS_APART, ours, note, leaky)
@@ -191,7 +192,7 @@ def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -
         "paired": paired.loc[(trusted, best)],
         "top_classical": drops[0].idxmax(),
         "top_network": drops[1].idxmax(),
-        "agreement": drops[0].corr(drops[1], method="spearman"),
+        "agreement": agreement + 0.0,  # of which -0.0 becomes 0.0
     }
 
 

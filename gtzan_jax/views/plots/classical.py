@@ -93,10 +93,10 @@ def _draw_protocols(
                 markersize=5.5, markeredgewidth=1.2, markerfacecolor=face,
             )
         )  # fmt: skip
-    side = "left" if face == color else "right"
     legend = Legend(
-        axes, drawn, list(map(literal, shown)), loc=f"upper {side}",
-        ncols=len(shown), columnspacing=1.0, handletextpad=0.2, borderaxespad=0.0, fontsize=9,
+        axes, drawn, list(map(literal, shown)),
+        loc="upper left" if face == color else "upper right", ncols=len(shown), columnspacing=1.0,
+        handletextpad=0.2, borderaxespad=0.0, fontsize=9,
         framealpha=1.0, edgecolor="none",
     )  # fmt: skip
     axes.add_artist(legend)  # there may be two, which axes.legend does not allow

@@ -32,8 +32,7 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     from gtzan_jax.views import plots
 
     predictions, on_test = run.predictions, run.protocol.select_on == "test"
-    hits = predictions.correct[run.sweep.places[best["config_id"]]].mean(axis=0)
-    low, high = selection.accuracy_interval(hits, predictions.group)
+    accuracy, low, high = accuracy_of_best(run)
     given = run.results.get("epochs_given", run.sweep.epochs)
     considered = int(np.sum(np.broadcast_to(given, len(run.results)) == run.sweep.epochs))
     curve = _curve(run)
@@ -52,7 +51,7 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "scope": selection.scope(len(run.manifest.split.folds), len(run.manifest.seeds)),
         "on_test": on_test,
         "apparent": float(best[f"{run.protocol.select_on}_accuracy"]),
-        "trusted": float(best["test_accuracy"]) - shift,
+        "trusted": accuracy - shift,
         "low": low - shift,
         "high": high - shift,
         "optimism": optimism,
@@ -78,6 +77,14 @@ def _alike(run: FinishedRun) -> dict[str, Any]:
             if len(values := frame[f"{part}_accuracy"])
         ],
     }
+
+
+def accuracy_of_best(run: FinishedRun) -> tuple[float, float, float]:
+    """Returns the best config's test accuracy and its 95 % interval, which may be NaN."""
+    best, predictions = run.results.iloc[0], run.predictions
+    hits = predictions.correct[run.sweep.places[best["config_id"]]].mean(axis=0)
+    low, high = selection.accuracy_interval(hits, predictions.group)
+    return float(best["test_accuracy"]), low, high
 
 
 def _plain(stem: str, value: str) -> str:

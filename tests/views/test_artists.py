@@ -1,0 +1,265 @@
+"""The first screen's figures: songs of artists that were trained on, and new artists."""
+
+import dataclasses
+import os
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_sweep
+from finished_runs import (
+    edit_manifest,
+    history_of,
+    num_folds_of,
+    random_history,
+    write_networks,
+    write_run,
+)
+
+from gtzan_jax.analysis import selection
+from gtzan_jax.analysis.endings import Ending
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.rundir.manifest import Retraining
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
+from gtzan_jax.tables.sources import load_table
+from gtzan_jax.views.sections.answers import answers_section
+from gtzan_jax.views.sections.artists import new_artists
+from gtzan_jax.views.sections.selection import selection_section
+
+SAMPLE = load_table("sample")
+
+
+def write(folder, protocol="assignment", accuracy=None, table=SAMPLE, **changes):
+    """Writes a run whose networks all reach an accuracy, or random ones."""
+    sweep = make_sweep(protocol=protocol, **changes)
+    reached = np.full((sweep.num_configs, num_folds_of(sweep)), accuracy or 0.5)
+    history = random_history(sweep) if accuracy is None else history_of(sweep, reached)
+    return write_run(folder, sweep, history, table)
+
+
+def retrain(folder, name, accuracy, protocol="artist_folds", rank=1, written=None):
+    """Adds a retraining to a run: of two networks that differ by 0.02."""
+    run = RunDir(folder)
+    manifest, curves = run.read_manifest(), np.array([[0.1, 0.1], [0.1, 0.1]])
+    curves[:, -1] += [accuracy - 0.11, accuracy - 0.09]
+    run.retrained.mkdir(exist_ok=True)
+    write_networks(run.retrained / name, protocol, test_accuracy=curves)
+    if written:
+        os.utime(run.retrained / name / "history.csv", (written, written))
+    manifest.retrainings[name] = Retraining(
+        epochs=2,
+        config_id=run.read_results()["config_id"].iloc[rank - 1],
+        protocol=protocol,
+        num_folds=1,
+        seeds=[0, 1],
+        matmul_precision="float32",
+    )
+    run.record(manifest, f"retrained/{name}")
+
+
+def retrained(accuracy, deviation, protocol):
+    """Returns what the first screen needs of the section on retrained networks."""
+    return {
+        "is_best": True,
+        "protocol": protocol,
+        "same_protocol": protocol == "assignment",
+        "networks": 2,
+        "num_epochs": 2,
+        "stopped_early": False,
+        "last": Ending(accuracy, deviation, np.array([2, 2])),
+        "chosen": None,
+    }
+
+
+def baselines(accuracy, *protocols):
+    """Returns what the figure for new artists needs of the section on baselines."""
+    row = {"accuracy": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1}
+    readings = {protocol: pd.Series(row) for protocol in protocols}
+    return {"readings": readings, "folders": dict.fromkeys(protocols, "baselines-1")}
+
+
+def first_screen(folder, again=None, table=None, data=None):
+    """Returns the answers to a run, and their figures in a line."""
+    run = read_finished(folder)
+    selected = selection_section(run, {})
+    answers = answers_section(run, selected, again, None, {}, table, data)
+    figures = [f"{f['accuracy']}: {f['label']}. {f['how']}" for f in answers["figures"]]
+    return answers, " / ".join(figures)
+
+
+SAME = "from the run same of the same sweep: the best of 12 configurations on its validation part"
+OTHER = "from the run other of another sweep: the best of 12 configurations on its validation part"
+FOLDS = "from baselines-1: a network that was chosen within each train part"
+AGAIN = (
+    "from again: this configuration, retrained 2 times, ± 0.01 (deviation). It was chosen by "
+    "tracks that are tested here"
+)
+
+
+@pytest.mark.parametrize("falls", [True, False], ids=["falls", "rises"])
+def test_the_figure_for_new_artists_is_of_the_first_source(falls, tmp_path):
+    """By the order of sources, whichever has the largest figure."""
+    names = ["same", "baselines", "best", "other"]
+    accuracy = dict(
+        zip(names, [0.8, 0.6, 0.4, 0.2] if falls else [0.2, 0.4, 0.6, 0.8], strict=True)
+    )
+    folder = write(tmp_path / "run")
+    write(tmp_path / "other", "artist_folds", accuracy["other"], loss="softmax_twice")
+    run = read_finished(folder)
+    classical = baselines(accuracy["baselines"], "holdout", *ARTISTS_APART[::-1])
+    found = [new_artists(run, classical)]
+    found.append(new_artists(run, baselines(0.9, "holdout")))
+    retrain(folder, "again", accuracy["best"])
+    found.insert(1, new_artists(read_finished(folder), None))
+    write(tmp_path / "same", "fault_filtered", accuracy["same"])
+    found.insert(0, new_artists(read_finished(folder), classical))
+    assert [reading.source for reading in found] == [SAME, FOLDS, AGAIN, OTHER]
+    protocols = ["fault_filtered", *["artist_folds"] * 3]
+    assert [reading.protocol for reading in found] == protocols
+    assert [reading.accuracy for reading in found] == pytest.approx(list(accuracy.values()))
+    assert [np.isfinite(reading.low) for reading in found] == [True, True, False, True]
+
+
+def test_both_figures_stand_side_by_side_each_with_its_interval(tmp_path):
+    folder = write(tmp_path / "run")
+    other = read_finished(write(tmp_path / "other", "artist_folds"))
+    answers, text = first_screen(folder)
+    best, predictions = other.results.iloc[0], other.predictions
+    hits = predictions.correct[other.sweep.places[best.config_id]].mean(axis=0)
+    low, high = selection.accuracy_interval(hits, predictions.group)
+    mine, new = text.split(" / ")
+    assert ": songs of artists that were trained on. 95 % interval" in mine
+    assert new.startswith(f"{best.test_accuracy:.2f}: new artists. 95 % interval {low:.2f} to ")
+    assert f" to {high:.2f}. Under artist_folds, from the run other" in new
+    assert answers["title"] == "Test accuracy"
+    assert not answers["command"]
+
+
+OTHERS = dataclasses.replace(SAMPLE, sha256="1" * 64)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "table", "spoiled"),
+    [
+        ("artist_folds", OTHERS, ""),
+        ("mixed_artists", SAMPLE, ""),
+        ("holdout", SAMPLE, ""),
+        ("artist_folds", SAMPLE, "not finished"),
+        ("artist_folds", SAMPLE, "damaged"),
+    ],
+)
+def test_other_runs_say_nothing_of_new_artists(protocol, table, spoiled, tmp_path):
+    folder, other = write(tmp_path / "run"), write(tmp_path / "other", protocol, 0.77, table)
+    if spoiled == "not finished":
+        edit_manifest(other, lambda manifest: manifest.update(status="running"))
+    if spoiled == "damaged":
+        (other / "results.csv").write_text("")
+    answers, text = first_screen(folder)
+    assert text.endswith(" / ?: new artists. Not measured yet.")
+    assert answers["command"]
+
+
+def test_retrainings_of_other_configs_and_protocols_say_nothing_of_new_artists(tmp_path):
+    """Of those of the best config the protocol decides, then the time, and no figure."""
+    folder = write(tmp_path / "run")
+    retrain(folder, "second", 0.9, rank=2)
+    retrain(folder, "holdout", 0.9, "holdout")
+    assert new_artists(read_finished(folder), None) is None
+    for name, accuracy, protocol, written in (
+        ("a", 0.6, "artist_folds", 100),
+        ("b", 0.5, "artist_folds", 200),
+        ("c", 0.7, "fault_filtered", 300),
+    ):
+        retrain(folder, name, accuracy, protocol, written=written)
+    found = new_artists(read_finished(folder), None)
+    assert (found.accuracy, found.protocol) == (pytest.approx(0.5), "artist_folds")
+    assert found.source.startswith("from b: ")
+
+
+@pytest.mark.parametrize("protocol", ARTISTS_APART)
+@pytest.mark.parametrize("source", ["sample", "other.csv"])
+def test_a_run_that_keeps_artists_apart_has_one_figure(protocol, source, tmp_path):
+    """It is one to trust, unless it is of the sample; no other run's stands beside it."""
+    table = dataclasses.replace(SAMPLE, source=source)
+    folder = write(tmp_path / "run", protocol, 0.4, table)
+    write(tmp_path / "other", "artist_folds", 0.77, table)
+    answers, text = first_screen(folder)
+    is_sample = source == "sample"
+    assert answers["title"] == ("Test accuracy" if is_sample else "The number to trust")
+    assert len(answers["figures"]) == 1
+    assert text.startswith("0.40: new artists. 95 % interval")
+    assert not answers["command"]
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_of_a_table_of_unknown_artists_it_is_said(at_hand, tmp_path):
+    """Where the table is not at hand, a command may or may not help."""
+    songs = tuple(f"song{row}.wav" for row in range(len(SAMPLE.tracks)))
+    table = dataclasses.replace(SAMPLE, tracks=songs, source="mine.csv", sha256="2" * 64)
+    answers, text = first_screen(
+        write(tmp_path / "run", "holdout", table=table), table=table if at_hand else None
+    )
+    assert ": new songs, whoever they are by. " in text
+    assert ("Artists are unknown: this table" in text) == at_hand
+    assert bool(answers["command"]) != at_hand
+    assert answers["proviso"] == ", if the file names are GTZAN's"
+    assert "trained on" not in text
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "expected"),
+    [("sample", None, "sample"), ("my songs.csv", None, "my songs.csv"), ("a", "b.csv", "b.csv")],
+)
+def test_the_command_that_is_missing_can_be_pasted(source, data, expected, tmp_path, monkeypatch):
+    """It has the run's own data and split seed, and writes where a report finds it."""
+    table = dataclasses.replace(SAMPLE, source=source)
+    folder = write(tmp_path / "a folder" / "run", table=table)
+
+    def change(manifest):
+        manifest["data"]["flag"] = "auto" if source == "sample" else source
+        manifest["split"]["seed"] = 7
+
+    edit_manifest(folder, change)
+    monkeypatch.chdir(tmp_path)
+    answers, _ = first_screen("a folder/run", table=table, data=data)
+    assert not answers["proviso"]
+    assert shlex.split(answers["command"]) == [
+        *("python", "-m", "gtzan_jax.baselines", "--protocol=artist_folds", f"--data={expected}"),
+        *("--split_seed=7", "--workdir=a folder/baselines-artist_folds"),
+    ]
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("longer", [True, False])
+def test_captions_name_the_bars_that_are_drawn(drawn, longer, tmp_path):
+    """Of one network there is no deviation, and where all tracks are right no interval."""
+    folder = write(tmp_path / "run", accuracy=0.5 if drawn else 1.0)
+    again = retrained(0.6, 0.01 if drawn else np.nan, "assignment")
+    again["num_epochs"] = 50 if longer else 1
+    answers, text = first_screen(folder, again)
+    bars = "Bars: 95 % intervals; deviations of retrained networks."
+    assert (bars in answers["caption"]) == drawn
+    assert ("Bars: " in answers["caption"]) == drawn
+    assert ("95 % interval" in text) == drawn
+    assert ("Retrained networks train longer, and are" in answers["caption"]) == longer
+    assert "are tested on the tracks that chose their configuration." in answers["caption"]
+    other = retrained(0.6, 0.01, "holdout")
+    assert "etrain" not in first_screen(folder, other)[0]["caption"]  # which is not drawn
+
+
+def test_a_single_configuration_was_not_chosen(tmp_path):
+    axes = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
+    run, pictures = read_finished(write(tmp_path / "run", axes=axes)), {}
+    answers = answers_section(run, selection_section(run, {}), None, None, pictures)
+    assert "corrected" not in answers["figures"][0]["how"]
+    assert ">the only configuration<" in pictures["accuracies.svg"].decode()
+
+
+@pytest.mark.parametrize("protocol", [name for name, p in PROTOCOLS.items() if not p.leak])
+def test_every_protocol_says_which_artists_its_figure_is_of(protocol, tmp_path):
+    """One that leaks needs a table of chunks; see test_run_chunks."""
+    known = "new artists" if protocol in ARTISTS_APART else "songs of artists that were trained on"
+    _, text = first_screen(write(tmp_path / "run", protocol), table=SAMPLE)
+    assert f": {known}. 95 % interval" in text.split(" / ")[0]
