@@ -1,5 +1,6 @@
 """What stands in the report's sections, against the same figures computed from the run's files."""
 
+import dataclasses
 import json
 
 import msgspec
@@ -252,7 +253,14 @@ def test_limits_know_whether_artists_are_apart(tmp_path):
     ):
         sweep = make_sweep(protocol=protocol)
         run = run_of(tmp_path / protocol, sweep)
-        assert limits_section(run, load_table("sample"))["artists_apart"] is apart
+        limits = limits_section(run, load_table("sample"))
+        assert (limits["artists_apart"], limits["artists_known"]) == (apart, True)
+        unknown = dataclasses.replace(load_table("sample"), tracks=tuple(map(str, range(1000))))
+        assert limits_section(run, None)["artists_known"] is (
+            True if run.protocol.goes_by else None
+        )
+        if not run.protocol.goes_by:
+            assert limits_section(run, unknown)["artists_known"] is False
 
 
 def test_papers_tell_what_was_left_out(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import ARTISTS_APART, divide
 from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.views.sections.artists import artists_known
 
 
 def limits_section(run: FinishedRun, table: FeatureTable | None) -> dict[str, Any]:
@@ -18,6 +19,7 @@ def limits_section(run: FinishedRun, table: FeatureTable | None) -> dict[str, An
         "num_folds": len(split.folds),
         "num_seeds": len(run.manifest.seeds),
         "artists_apart": run.sweep.protocol in ARTISTS_APART,
+        "artists_known": artists_known(run, table),
         "select_on": run.protocol.select_on,
         "note": run.protocol.note,
         "is_chunked": run.manifest.data.is_chunked,
