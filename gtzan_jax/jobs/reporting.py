@@ -267,5 +267,8 @@ def _without_gaps(markdown: str) -> str:
 
 
 def _verbatim(words: str) -> Markup:
-    """Makes a text fit between Markdown's backticks, where nothing but they means anything."""
-    return Markup(" ".join(words.split()).replace("`", "'"))  # noqa: S704
+    """Makes a text fit between Markdown's backticks, where nothing but they means anything.
+
+    No tag stays as it is: not every program that shows Markdown leaves one between backticks alone.
+    """
+    return Markup(" ".join(words.split()).replace("`", "'").replace("<", "&lt;"))  # noqa: S704

@@ -102,7 +102,7 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     print(_filled(printable(f"results in {folder.results_path}{model}")))
     for command, what in _next_commands(run).items():
         line = f"  {command}   # {what}"
-        print(line if len(line) <= _WIDTH else f"  {command}")
+        print(printable(line if len(line) <= _WIDTH else f"  {command}"))
     print(printable(f"  {tensorboard_line(folder.tensorboard)}   # every run, HParams page"))
     print(printable(f"  {tensorboard_line(folder.overview)}   # the best, means, figures"))
     parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())

@@ -104,7 +104,7 @@ def test_the_report_tells_of_a_network_on_spectrograms(run):
     assert "blocks" in text
     assert "gets spectrograms and finds its own features" in text
     assert "gtzan_jax.predict --explain shows" in text
-    assert "baselines --protocol=all --data=FOLDER" in text
+    assert "gtzan_jax.baselines --protocol=all --data=" in text
     assert "chunks have exactly equal spectrograms" in text
     assert "numbers of a track" not in text  # as a table has
     assert "units" not in text

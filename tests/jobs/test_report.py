@@ -446,7 +446,7 @@ def test_what_cannot_be_compared_is_said_so(tmp_path, case):
     else:
         assert "Nothing can be compared here" in report.markdown
         assert "parallel.svg" not in report.images
-    assert "has no retrained model" in report.markdown
+    assert "The sweep retrained no model" in report.markdown
 
 
 def test_a_table_that_is_not_at_hand_is_said_so(folder, tmp_path):

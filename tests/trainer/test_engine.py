@@ -567,7 +567,7 @@ def test_calls_have_nearly_equal_numbers_of_epochs():
 
 def test_an_engine_names_itself(sweep):
     with engine_of(sweep) as engine:
-        assert repr(engine) == "Engine('tiny', 12 configs, 1 programs, 2 cpu devices)"
+        assert repr(engine) == "Engine('tiny', 12 configs, 1 program, 2 cpu devices)"
         assert isinstance(engine.config(sweep.configs[0].id), Config)
 
 
