@@ -175,7 +175,6 @@ def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
     pictures, run = {}, run_of(tmp_path / "run")
     section = classical_section(run, [folder], pictures)
     assert section["trusted"] == "artist_folds"
-    assert section["trusted_apart"]
     assert section["ours"].accuracy == 0.492
     assert section["best"].model == "extra trees"
     assert section["finding"] == (
@@ -212,7 +211,7 @@ def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):
     (folder / "baselines.json").write_text(json.dumps(described))
     run, pictures = run_of(tmp_path / "run"), {}
     section = classical_section(run, [folder], {})
-    assert (section["trusted"], section["trusted_apart"]) == ("assignment", False)
+    assert section["trusted"] == "assignment"
     assert section["finding"].endswith("extra trees, reach 0.71 to 0.73.")
     assert not answers_section(run, selection_section(run, {}), None, section, pictures)[
         "by_protocol"

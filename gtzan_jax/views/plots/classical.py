@@ -8,16 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from gtzan_jax.views.plots.style import (
-    RED,
-    TEST,
-    TRAIN,
-    literal,
-    new_figure,
-    short_name,
-    styled,
-    tidy,
-)
+from gtzan_jax.views.plots.style import RED, TEST, TRAIN, new_figure, short_name, styled, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,10 +85,9 @@ def _draw_protocols(
             )
         )  # fmt: skip
     legend = Legend(
-        axes, drawn, list(map(literal, shown)),
-        loc="upper left" if face == color else "upper right", ncols=len(shown), columnspacing=1.0,
-        handletextpad=0.2, borderaxespad=0.0, fontsize=9,
-        framealpha=1.0, edgecolor="none",
+        axes, drawn, list(map(short_name, shown)), ncols=len(shown),
+        loc="upper left" if face == color else "upper right", columnspacing=1.0,
+        handletextpad=0.2, borderaxespad=0.0, fontsize=9, framealpha=1.0, edgecolor="none",
     )  # fmt: skip
     axes.add_artist(legend)  # there may be two, which axes.legend does not allow
     return legend
