@@ -11,6 +11,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from gtzan_jax.resources import replace_unusable_home
+
 STARTED = time.perf_counter()  # where the commands count their seconds from
 
 # XLA prints pages of harmless doubts when it loads a program that it cached on a CPU. It
@@ -22,6 +24,7 @@ if sys.argv[:1] == ["-m"] and re.search(r"(^|m)gtzan_jax(\.\w+)?$", sys.orig_arg
     from gtzan_jax import console
 
     console.begin()  # before the imports, which take most of a second
+replace_unusable_home()  # libraries look for one on import
 
 if TYPE_CHECKING:
     from gtzan_jax.errors import InputError as InputError

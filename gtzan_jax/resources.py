@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+
+_FOLDERS = ("MPLCONFIGDIR", "NUMBA_CACHE_DIR", "KAGGLEHUB_CACHE", "KAGGLE_LOGGING_ROOT_DIR")
 
 
 def resource(*parts: str) -> Path:
@@ -27,3 +33,44 @@ def cache_dir() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("gtzan_jax")
+
+
+def replace_unusable_home() -> None:
+    """Points the environment to a temporary folder where home or cache cannot be written to.
+
+    As in a container whose user has no entry in /etc/passwd. Matplotlib, librosa, Numba and
+    kagglehub fail or warn there, some of them on import. The folder is removed when this process
+    ends; processes that it starts inherit the variables.
+    """
+    home = os.path.expanduser("~")  # stays "~" for an unknown user
+    has_home = os.path.isabs(home)
+    has_cache = _is_writable(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"))
+    if has_cache and (_is_writable(home) or all(name in os.environ for name in _FOLDERS)):
+        return
+    try:
+        folder = tempfile.mkdtemp(prefix="gtzan_jax-")
+        atexit.register(_remove, folder, os.getpid())
+    except OSError:  # nothing at all can be written: a path that cannot exist
+        folder = os.path.join(os.devnull, "none")
+    if not has_cache:
+        os.environ["XDG_CACHE_HOME"] = folder
+    if not has_home:
+        os.environ["HOME"] = folder
+    for name in _FOLDERS:
+        os.environ.setdefault(name, folder)
+
+
+def _is_writable(folder: str) -> bool:
+    """Tells whether a folder is writable, or can be made."""
+    path = Path(folder)
+    try:
+        while not path.exists() and path != path.parent:
+            path = path.parent
+        return path.is_absolute() and path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+    except OSError:  # a folder above is closed
+        return False
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # not in a forked child
+        shutil.rmtree(folder, ignore_errors=True)

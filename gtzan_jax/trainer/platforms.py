@@ -187,10 +187,10 @@ def _enable_compilation_cache(folder: Path) -> None:
     # Who can write to a folder above can put another in the place of this one.
     open_above = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in above)
     if foreign or open_above or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        warnings.warn(
-            f"{folder} is writable for others: compiled programs are not cached there",
-            stacklevel=3,
-        )
+        whose = "belongs to another user" if foreign else "is writable for others"
+        warnings.warn(f"{folder} {whose}: compiled programs are not cached there", stacklevel=3)
+        return
+    if not os.access(folder, os.W_OK):  # JAX would warn of each program
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
