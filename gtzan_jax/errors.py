@@ -33,6 +33,10 @@ class WorkerLostError(RunError):
     """A worker ended while it was at work. The message says how."""
 
 
+class WorkerStartError(WorkerLostError):
+    """A worker ended before it could take work. The message is its last line, or says how."""
+
+
 class PlaceLostError(RunError):
     """Where members are trained is gone. What is finished is kept; the same command goes on."""
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence, Set
 
-from gtzan_jax.errors import RunError, WorkerLostError
+from gtzan_jax.errors import RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.trainer.waiting import Item
 
 _STRIKES = 3  # workers that a task costs before it is taken for the cause
+_STARTS = 3  # that fail before a run ends, where nothing gets done meanwhile
 
 
 class Losses:
@@ -18,6 +19,7 @@ class Losses:
     def __init__(self, strikes: int) -> None:
         self._strikes = strikes
         self._count = self._in_a_row = 0  # workers, and those since the last answer
+        self._unstarted = 0  # workers that failed to start since the last answer
         self._most = 0  # workers at once
         self._earlier = self._present = frozenset[str]()  # workers at the last two looks
         self._survivors = frozenset[str]()  # of the last loss
@@ -37,16 +39,26 @@ class Losses:
 
     def answered(self) -> None:
         """Takes note that something got done."""
-        self._in_a_row = 0
+        self._in_a_row = self._unstarted = 0
 
     def charge(self, slot: str, items: Sequence[Item], error: WorkerLostError) -> None:
         """Counts a worker that was lost, and each of the tasks that it had in hand.
 
+        A worker that failed to start is no fault of the tasks that it was to do.
+
         Raises:
-          RunError: a task has cost too many workers, or workers are lost and nothing gets done.
-            Where most are lost at other tasks, as where machines are taken back, three are no sign
-            of anything.
+          RunError: workers fail to start, a task has cost too many workers, or workers are lost
+            and nothing gets done. Where most are lost at other tasks, as where machines are taken
+            back, three are no sign of anything.
         """
+        if isinstance(error, WorkerStartError):
+            self._unstarted += 1
+            if self._unstarted >= _STARTS:
+                raise RunError(
+                    f"{self._unstarted} workers in a row failed to start, the last: {error}; what "
+                    "is finished is kept"
+                )
+            return
         self._count += 1
         self._in_a_row += 1
         self._survivors = self._earlier - {slot}

@@ -1,9 +1,9 @@
 """Worker processes of this machine: one a core, each with one device and one thread.
 
-``python -m gtzan_jax.trainer.processes CORE`` is such a process; without a core it goes where the
-system puts it. It reads what to call from its standard input, pickled, and writes what came of it
-to its standard output, one thing at a time. It ends with its input, so that it outlives nobody: not
-even a process that is killed.
+``python -m gtzan_jax.trainer.processes CORE ERRORS`` is such a process; with core -1 it goes where
+the system puts it, and ERRORS is where its errors go once it has started. It reads what to call
+from its standard input, pickled, and writes what came of it to its standard output, one thing at a
+time. It ends with its input, so that it outlives nobody: not even a process that is killed.
 
 The standard library's pool of processes would import the caller's script again in each of them,
 which trains twice where a script has no guard, and breaks as a whole with one of them.
@@ -20,16 +20,17 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, Any, BinaryIO, TypeVar
 
 from gtzan_jax.console import replace_unencodable
-from gtzan_jax.errors import InputError, RunError, WorkerLostError
+from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.trainer.platforms import free_bytes, own_cores, usable_cores, worker_devices
 from gtzan_jax.trainer.work import Host
 
@@ -37,13 +38,15 @@ T = TypeVar("T")
 
 _EARLY = 4  # processes that start at once
 _PATIENCE_S = 5.0  # for which a process may end what it is at, such as writing to JAX's cache
+_ENDING_S = 2.0  # in which a process ends that has closed its pipes
 _BYTES = 600e6  # of memory that a process takes, or more on a table of chunks
 
 
 class Process(Executor):
     """A process that is pinned to a core, and started anew whenever it is lost.
 
-    A call fails with :class:`WorkerLostError` where the process ends under it.
+    A call fails with :class:`WorkerLostError` where the process ends under it, and with
+    :class:`WorkerStartError` where the process ends before it can take the call.
 
     Args:
       core: number of the core; None where the system is to choose.
@@ -52,6 +55,7 @@ class Process(Executor):
     def __init__(self, core: int | None = None) -> None:
         self._core = core
         self._popen: subprocess.Popen[bytes] | None = None
+        self._printed: IO[bytes] | None = None  # errors while it starts; None once it has started
         self._lock = threading.Lock()  # of the above
         self._caller = ThreadPoolExecutor(1, "worker")
 
@@ -72,11 +76,17 @@ class Process(Executor):
     def start(self) -> None:
         """Starts the process unless it is running: it imports JAX before it is asked for work."""
         with self._lock:
-            if self._popen is not None and self._popen.poll() is not None:
-                _closed(self._popen)
-                self._popen = None
+            # One that has ended before it started is left for whoever asks it for work to find.
+            if self._popen and self._popen.poll() is not None and self._printed is None:
+                self._forget(self._popen)
             if self._popen is None:
-                self._popen = _started(self._core)
+                printed = tempfile.TemporaryFile()  # noqa: SIM115 — lives with the process
+                try:
+                    self._popen = _started(self._core, printed)
+                except OSError:
+                    printed.close()
+                    raise
+                self._printed = printed
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
         """Has the process call a function that it can import, after what it was asked before."""
@@ -99,7 +109,7 @@ class Process(Executor):
                 except subprocess.TimeoutExpired:
                     self._popen.kill()
                     self._popen.wait()
-                _closed(self._popen)
+                self._forget(self._popen)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Ends the process and what talks to it."""
@@ -107,25 +117,59 @@ class Process(Executor):
         self._caller.shutdown(wait=wait, cancel_futures=cancel_futures)
 
     def _call(self, call: Callable[[], T]) -> T:
-        self.start()
+        try:
+            self.start()
+        except OSError as failure:  # the system has no room for it
+            raise WorkerStartError(f"{failure.strerror}") from None
         popen = self._popen
         if popen is None or popen.stdin is None or popen.stdout is None:
             raise AssertionError("a process that was started has pipes")
         try:
             pickle.dump(pickle.dumps(call), popen.stdin)  # what cannot be opened there is one piece
             popen.stdin.flush()
-            value, error, warned = pickle.load(popen.stdout)  # noqa: S301 — from our own process
+            if self._printed is not None:
+                pickle.load(popen.stdout)  # noqa: S301 — from a process of our own
+                with self._lock:
+                    self._close_printed()
+            value, error, warned = pickle.load(popen.stdout)  # noqa: S301 — likewise
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            popen.kill()  # it may only have closed its pipes
-            popen.wait()
-            _closed(popen)
-            raise WorkerLostError(_ending(popen.returncode)) from None
+            raise self._loss(popen) from None
         for sentence in warned:  # here, where those of several processes are one
             warnings.warn(sentence, stacklevel=1)
         if error is not None:
             raise error
         result: T = value
         return result
+
+    def _loss(self, popen: "subprocess.Popen[bytes]") -> WorkerLostError:
+        """Waits for the end of a process that does not answer; returns what that means."""
+        try:
+            popen.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:  # it has only closed its pipes
+            popen.kill()
+            popen.wait()
+        with self._lock:
+            is_starting, last = self._printed is not None, ""
+            if self._printed is not None:
+                self._printed.seek(0)
+                lines = self._printed.read().decode(errors="replace").split("\n")
+                last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            self._forget(popen)
+        if not is_starting:
+            return WorkerLostError(_ending(popen.returncode))
+        return WorkerStartError(last or _ending(popen.returncode, is_starting=True))
+
+    def _close_printed(self) -> None:
+        if self._printed is not None:
+            self._printed.close()
+            self._printed = None
+
+    def _forget(self, popen: "subprocess.Popen[bytes]") -> None:
+        """Lets another process be started in the place of one that has ended."""
+        _closed(popen)
+        if self._popen is popen:
+            self._popen = None
+            self._close_printed()
 
 
 class Processes:
@@ -147,7 +191,8 @@ class Processes:
         self._processes = {f"process {i}": _process(i, core) for i, core in enumerate(at)}
         # Those that there is work for in any case import JAX while the table is read.
         for process in list(self._processes.values())[:_EARLY]:
-            process.start()
+            with contextlib.suppress(OSError):  # told when it is asked for work
+                process.start()
 
     @property
     def place(self) -> str:
@@ -207,21 +252,32 @@ if hasattr(os, "register_at_fork"):  # a child of this process has not the threa
     os.register_at_fork(after_in_child=_process.cache_clear)
 
 
-def _started(core: int | None) -> "subprocess.Popen[bytes]":
+def _started(core: int | None, printed: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """Starts a process whose errors go to a file until it has started."""
     threads = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
     environment = {"JAX_PLATFORMS": "cpu"} | dict.fromkeys(threads, "1")
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX's, imported here before us
         environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
     # The package may lie beside a notebook, which looks for modules where it is.
     here = [path or "." for path in sys.path if isinstance(path, str)]
-    return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-P", "-m", __name__, *([] if core is None else [str(core)])],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(here)},
-        # Not the terminal's group: its Ctrl-C is for this process, which decides for them.
-        process_group=0 if os.name == "posix" else None,
-    )
+    errors = []
+    with contextlib.suppress(OSError):  # nobody listens to errors
+        errors = [os.dup(2)] if os.name == "posix" else []
+    places = [-1 if core is None else core, *errors]
+    try:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-m", __name__, *map(str, places)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=printed if os.name == "posix" else None,
+            pass_fds=errors,
+            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(here)},
+            # Not the terminal's group: its Ctrl-C is for this process, which decides for them.
+            process_group=0 if os.name == "posix" else None,
+        )
+    finally:
+        for file in errors:
+            os.close(file)
 
 
 def _closed(popen: "subprocess.Popen[bytes]") -> None:
@@ -232,18 +288,18 @@ def _closed(popen: "subprocess.Popen[bytes]") -> None:
                 pipe.close()
 
 
-def _ending(code: int) -> str:
+def _ending(code: int, is_starting: bool = False) -> str:
     """Returns how a process has ended, from what ``Popen.wait`` returns."""
     if code >= 0:
         return f"ended with code {code}"
-    if -code == signal.SIGKILL:
+    if -code == signal.SIGKILL and not is_starting:
         return "was ended by SIGKILL, as where memory runs out: fewer --workers need less"
     with contextlib.suppress(ValueError):
         return f"was ended by {signal.Signals(-code).name}"
     return f"was ended by signal {-code}"
 
 
-def main(core: int | None = None) -> None:
+def main(core: int = -1, errors: int | None = None) -> None:
     """Works until the input ends."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -252,7 +308,7 @@ def main(core: int | None = None) -> None:
     except OSError:  # nobody listens to errors
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     replace_unencodable()
-    if core is not None:
+    if core >= 0:
         os.sched_setaffinity(0, {core})
     calls: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(requests, calls), daemon=True).start()
@@ -264,6 +320,9 @@ def main(core: int | None = None) -> None:
 
     gc.collect()
     gc.freeze()  # JAX's million objects stay: to look through them takes longer than any garbage
+    if errors is not None:
+        _direct(errors)
+    _send(None, answers)  # it has started
     while True:
         call, value, error = calls.get(), None, None
         if call is None:
@@ -272,12 +331,27 @@ def main(core: int | None = None) -> None:
             value = pickle.loads(call)()  # noqa: S301 — from the process that started us
         except Exception as failure:
             error = _to_travel(failure)
-        try:
-            pickle.dump((value, error, tuple(warned)), answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
-            warned.clear()
-        except BrokenPipeError:
-            os._exit(0)
+        _send((value, error, tuple(warned)), answers)
+        warned.clear()
+
+
+def _send(value: object, answers: BinaryIO) -> None:
+    try:
+        pickle.dump(value, answers, pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+    except BrokenPipeError:
+        os._exit(0)
+
+
+def _direct(errors: int) -> None:
+    """Sends errors, and what is printed, to a file descriptor; those so far, too."""
+    sys.stderr.flush()
+    with open(2, "rb", closefd=False) as printed:
+        printed.seek(0)
+        os.write(errors, printed.read())
+    os.dup2(errors, 2)
+    os.dup2(errors, 1)
+    os.close(errors)
 
 
 def _read(requests: BinaryIO, calls: "queue.SimpleQueue[bytes | None]") -> None:

@@ -25,7 +25,7 @@ import pytest
 from conftest import make_arrays, make_fold, make_sweep, make_table
 
 from gtzan_jax import cli, process
-from gtzan_jax.errors import InputError, RunError, WorkerLostError
+from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.layout import MlpLayout
 from gtzan_jax.models.mlp import MlpFamily
@@ -252,6 +252,97 @@ def test_a_process_that_is_lost_is_told_and_started_anew():
     assert slot.submit(os.getpid).result() == slot.pid
     slot.shutdown()
     assert slot.pid is None
+
+
+# What a worker meets in place of JAX, and what is said of it.
+STARTS = {
+    "import": ("raise ImportError('libx.so: no such file')", "ImportError: libx.so: no such file"),
+    "error": ("raise RuntimeError('no home')", "RuntimeError: no home"),
+    "exit": ("raise SystemExit('no licence')", "no licence"),
+    "code": ("import os; os._exit(3)", "ended with code 3"),
+    "signal": ("import os; os.abort()", "was ended by SIGABRT"),
+    "killed": ("import os; os.kill(os.getpid(), 9)", "was ended by SIGKILL"),
+    "words": (
+        "import os; os.write(2, b'Unknown flag\\n'); os.kill(os.getpid(), 9)",
+        "Unknown flag",
+    ),
+}
+
+
+def replace_jax(monkeypatch, folder, code):
+    """Has processes that are started from now on find other code where they import JAX."""
+    (folder / "jax.py").write_text(code)
+    monkeypatch.syspath_prepend(folder)
+
+
+@pytest.mark.parametrize("kind", STARTS)
+def test_a_process_that_fails_to_start_is_told_by_its_last_line(kind, monkeypatch, tmp_path, capfd):
+    code, message = STARTS[kind]
+    slot = Process()
+    with monkeypatch.context() as patch:
+        replace_jax(patch, tmp_path, code)
+        slot.start()
+        for _ in range(2):  # it starts anew each time
+            with pytest.raises(WorkerStartError) as raised:
+                slot.submit(os.getpid).result()
+            assert str(raised.value) == message
+    assert capfd.readouterr().err == ""
+    if kind == "error":
+        assert slot.submit(os.getpid).result() == slot.pid
+    slot.shutdown()
+
+
+def test_a_process_that_the_system_has_no_room_for_is_told(monkeypatch):
+    def none(*_, **__):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", none)
+    slot = Process()
+    with pytest.raises(WorkerStartError, match=r"^Resource temporarily unavailable$"):
+        slot.submit(os.getpid).result()
+    slot.shutdown()
+
+
+def test_what_a_process_warns_of_while_it_starts_is_shown(monkeypatch, tmp_path, capfd):
+    replace_jax(monkeypatch, tmp_path, "")
+    (tmp_path / "sitecustomize.py").write_text("import os; os.write(2, b'a warning\\n')")
+    real = "import sys; sys.path.remove(sys.path[0]); del sys.modules['jax']; import jax"
+    (tmp_path / "jax.py").write_text(real.replace("sys.path[0]", repr(str(tmp_path))))
+    slot = Process()
+    slot.submit(os.write, 2, b"an error\n").result()
+    slot.shutdown()
+    assert capfd.readouterr().err == "a warning\nan error\n"
+
+
+def test_where_workers_fail_to_start_a_run_ends_soon_and_blames_no_chunk(monkeypatch, tmp_path):
+    starts = []
+    started = processes_module._started
+    monkeypatch.setattr(processes_module, "_process", lambda *_: Process())
+    monkeypatch.setattr(processes_module, "_started", lambda *a: starts.append(a) or started(*a))
+    replace_jax(monkeypatch, tmp_path, "raise RuntimeError('no home')")
+    ending = (
+        r"^3 workers in a row failed to start, the last: RuntimeError: no home; what is finished "
+        r"is kept$"
+    )
+    pool = Processes(2)
+    with crew_of(pool=pool) as crew, pytest.raises(RunError, match=ending):
+        results_of(crew)
+    assert 3 <= len(starts) <= 4
+    for slot in pool.slots().values():
+        slot.shutdown()
+
+
+def test_workers_that_fail_to_start_beside_others_cost_no_chunk(undisturbed):
+    desk = work._Desk()
+
+    def fails(*_):
+        raise WorkerStartError("was ended by SIGKILL")
+
+    def works(_, pickled, blobs):
+        return desk.work(pickle.loads(pickled), blobs)
+
+    with crew_of(pool=Scripted([works], [fails, fails, works])) as crew:
+        assert sorted(results_of(crew)) == sorted(undisturbed)
 
 
 @pytest.mark.parametrize(("here", "there"), [("1", "3"), ("0", "0")])
