@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Mapping
 
 import gtzan_jax
 from gtzan_jax.resources import PACKAGE
@@ -46,6 +47,18 @@ def computing() -> dict[str, str]:
     own = f"{gtzan_jax.__version__} (code {code.hexdigest()[:8]})"
     python = ".".join(platform.python_version_tuple()[:2])
     return {"gtzan_jax": own, "python": python} | _installed(_COMPUTING)
+
+
+def mismatch(who: str, theirs: Mapping[str, str], wanted: Mapping[str, str]) -> str:
+    """Returns a sentence on the versions that differ from the client's; "" where none does."""
+    different = [
+        f"{name} {theirs.get(name, 'none')}, client {wanted.get(name, 'none')}"
+        for name in sorted({*theirs, *wanted})
+        if theirs.get(name) != wanted.get(name)
+    ]
+    if not different:
+        return ""
+    return f"version mismatch: {who} has {'; '.join(different)}; install the same versions"
 
 
 def peak_rss_bytes() -> int | None:

@@ -219,7 +219,6 @@ def evaluate_ours(
             retrained = functools.partial(progress.take, _RETRAINED)
             winners.append(contender.retrain(division, choices, retrained))
     seconds = (time.perf_counter() - started) / sum(map(len, winners))
-    place.predict_here()
     outcomes = [
         [
             outcome_of(winner, division.table, fold, seconds)

@@ -1,12 +1,14 @@
 """A trained network at work: what it says of rows and of songs, and why."""
 
+import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
+from gtzan_jax.models import backend
 from gtzan_jax.models.attribution import (
     MOST_PIECES,
     NODES,
@@ -24,6 +26,14 @@ _AT_ONCE = 1e6  # numbers whose gradients are held in memory together
 _NUMBERS = 5e5  # of the pieces of the path together, which bounds the time; ten at least
 
 
+@contextlib.contextmanager
+def _exactly() -> Iterator[None]:
+    """Fixes what figures depend on, whatever a notebook's settings and how it was trained."""
+    with backend.pinned(), jax.default_matmul_precision("float32"):
+        yield
+
+
+@_exactly()
 def log_probabilities(
     model: "TrainedModel", x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
 ) -> np.ndarray:
@@ -41,6 +51,7 @@ def log_probabilities(
     return np.asarray(_log_probabilities(family, params, x, _activation(model), songs, num_songs))
 
 
+@_exactly()
 def song_attributions(model: "TrainedModel", x: np.ndarray, label: int) -> Attributions:
     """Attributes the log-probability of a class, by the vote of a song's rows, to the inputs.
 

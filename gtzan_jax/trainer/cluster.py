@@ -5,14 +5,22 @@ reaches a worker that is not fit for it; see docs/clusters.md. This process is t
 and keeps the run directory.
 """
 
+import asyncio
 import contextlib
+import json
 import logging
 import pickle
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Executor, Future, InvalidStateError
+from collections.abc import Callable, Mapping, Set
+from concurrent.futures import (
+    CancelledError,
+    Executor,
+    Future,
+    InvalidStateError,
+    ThreadPoolExecutor,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +35,12 @@ if TYPE_CHECKING:
 _ANSWER_S = 10.0  # in which a scheduler must answer
 _LOOK_S = 1.0  # after which workers are looked for again
 _GATHER_S = 10.0  # for which a run waits for other workers than the first
+_STARTS = 3  # workers that may end when they are asked what they compute on, and none else is there
+
+# What a worker needs to open Dask's tasks, which ends it where it has another version.
+_DASK = {"python", "dask", "distributed"}
+# What may be to blame where it fails to.
+_CODECS = {"cloudpickle", "msgpack", "tornado", "toolz", "lz4"}
 
 
 class _Call(NamedTuple):
@@ -127,10 +141,36 @@ def _tells_of_a_loss(error: BaseException | None) -> bool:
 
 
 class _Joining(NamedTuple):
-    """A worker that has been asked what it computes on, and is handed nothing until it answers."""
+    """A worker that has been asked for its versions, and then what it computes on."""
 
     slot: _Slot
-    answer: "Future[Host]"
+    answer: "Future[Any]"  # versions, or a Host
+    versions: Mapping[str, str] | None = None  # once it has told
+
+
+async def _versions_of(client: "Client", address: str) -> dict[str, str]:
+    """Returns a worker's versions, which Dask asks for without a task."""
+    scheduler: Any = client.scheduler
+    try:
+        told = await scheduler.broadcast(msg={"op": "versions", "packages": []}, workers=[address])
+    except Exception:
+        raise WorkerLostError("left") from None
+    return _named(told[address])
+
+
+def _named(versions: Mapping[str, Any]) -> dict[str, str]:
+    """Returns versions by name, Python's without its last number, of what Dask tells."""
+    found = {name: str(version) for name, version in versions["packages"].items()}
+    return found | {"python": ".".join(found["python"].split(".")[:2])}
+
+
+def _mismatch(who: str, theirs: Mapping[str, str], names: Set[str]) -> str:
+    """Returns a sentence on which of Dask's own packages differ from those here, or ""."""
+    from distributed.versions import get_versions
+
+    mine = _named(get_versions())
+    both = ({name: each[name] for name in names & theirs.keys()} for each in (theirs, mine))
+    return process.mismatch(who, *both)
 
 
 class Cluster:
@@ -155,6 +195,7 @@ class Cluster:
         self._slots: dict[str, _Slot] = {}
         self._joining: dict[str, _Joining] = {}
         self._unfit: dict[str, str] = {}  # why, by address
+        self._ended = 0  # workers that left when they were asked, since one has answered
         self._kind: str | None = None  # what all of them compute on
         self._waits = False
         self.host = self._the_host()
@@ -224,32 +265,43 @@ class Cluster:
             self._slots.pop(address).lose(WorkerLostError(f"{address} left the cluster"))
         for address in self._joining.keys() - present:
             self._joining.pop(address).slot.lose(WorkerLostError("left"))
+            self._ended += 1
+        if self._ended >= _STARTS and not self._slots:
+            raise RunError(
+                f"{self._ended} workers in a row of {self._scheduler} ended when they were asked "
+                "what they compute on; their logs say why"
+            )
         for address in sorted(present - self._slots.keys() - self._unfit.keys()):
             if address not in self._joining:
                 self._greet(address, _Slot(self._client, address))
             if self._joining[address].answer.done():
-                self._take_in(address, *self._joining.pop(address))
+                self._take_in(address, self._joining.pop(address))
 
     def _greet(self, address: str, slot: _Slot) -> None:
         slot.is_silent = False
-        answer = slot.submit(work.greet, process.computing())
+        loop: Any = self._client.loop
+        asked = _versions_of(self._client, address)
+        answer = asyncio.run_coroutine_threadsafe(asked, loop.asyncio_loop)
         self._joining[address] = _Joining(slot, answer)
 
-    def _take_in(self, address: str, slot: _Slot, answer: "Future[Host]") -> None:
+    def _take_in(self, address: str, joining: _Joining) -> None:
         """Takes a worker that has answered for one of ours, or notes why not."""
-        try:
-            host = answer.result()
-        except WorkerLostError:
+        slot, answer, versions = joining
+        error = answer.exception()
+        if isinstance(error, WorkerLostError):
             return
-        except RunError as error:
-            self._unfit[address] = f"{address}: {error}"
+        if error:
+            self._unfit[address] = _why_unfit(address, error, versions or {})
             return
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}".splitlines()[0]
-            self._unfit[address] = (
-                f"{address} cannot work for this process ({why}): install gtzan_jax there"
-            )
+        host = answer.result()
+        if versions is None:
+            if different := _mismatch("worker", host, _DASK):
+                self._unfit[address] = f"{address}: {different}"
+            else:
+                answer = slot.submit(work.greet, process.computing())
+                self._joining[address] = _Joining(slot, answer, host)
             return
+        self._ended = 0
         if self._kind is None:
             self._kind, self.host = host.place, host
         if host.place == self._kind:
@@ -287,6 +339,17 @@ class Cluster:
         return PlaceLostError(f"the scheduler {self._scheduler} does not answer any more")
 
 
+def _why_unfit(address: str, error: BaseException, versions: Mapping[str, str]) -> str:
+    """Returns why a worker cannot work for this process, from what it raised when it was asked."""
+    if isinstance(error, InputError | RunError):
+        return f"{address}: {error}"
+    why = f"{type(error).__name__}: {error}".splitlines()[0]
+    remedy = _mismatch("worker", versions, _CODECS)
+    if f"No module named '{__package__.partition('.')[0]}'" in why:
+        remedy = "install gtzan_jax there"
+    return f"{address} cannot work for this process ({why})" + (f": {remedy}" if remedy else "")
+
+
 def _client_of(scheduler: str) -> "Client":
     try:
         from distributed import Client, Security
@@ -296,6 +359,7 @@ def _client_of(scheduler: str) -> "Client":
         ) from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it in one line
     warnings.filterwarnings("ignore", "Sending large graph")  # the sweep, once to each worker
+    warnings.filterwarnings("ignore", "Mismatched versions")  # we say those that matter
     by_file = "://" not in scheduler
     if by_file and not Path(scheduler).is_file():
         raise InputError(
@@ -306,9 +370,27 @@ def _client_of(scheduler: str) -> "Client":
         raise InputError(
             f"--scheduler={scheduler}: no certificate is configured, see docs/clusters.md"
         )
-    where = {"scheduler_file": scheduler} if by_file else {"address": scheduler}
     try:
-        return Client(**where, timeout=_ANSWER_S, set_as_default=False)
-    except (OSError, ValueError) as error:
+        address = json.loads(Path(scheduler).read_text())["address"] if by_file else scheduler
+        with ThreadPoolExecutor(1) as thread:  # a notebook's own has a loop
+            theirs = thread.submit(asyncio.run, _scheduler_versions(address)).result()
+        if different := _mismatch("scheduler", theirs, _DASK):
+            raise InputError(f"--scheduler={scheduler}: {different}")
+        return Client(address, timeout=_ANSWER_S, set_as_default=False)
+    except InputError:
+        raise
+    except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"--scheduler={scheduler}: no scheduler answers there: {reason}") from None
+
+
+async def _scheduler_versions(address: str) -> dict[str, str]:
+    """Returns a scheduler's versions; with another one a client may not even connect."""
+    from distributed import Security, rpc
+
+    async def ask() -> Any:
+        security = Security().get_connection_args("client")
+        async with rpc(address, connection_args=security) as scheduler:
+            return await scheduler.versions()
+
+    return _named(await asyncio.wait_for(ask(), _ANSWER_S))

@@ -13,7 +13,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from gtzan_jax import process
 from gtzan_jax.errors import InputError, RunError
@@ -27,6 +27,12 @@ MatmulPrecision = Literal["float32", "tensorfloat32", "bfloat16"]
 MATMUL_PRECISIONS: tuple[MatmulPrecision, ...] = get_args(MatmulPrecision)
 
 _EXTRAS = {"gpu": "cuda", "tpu": "tpu"}
+
+# Of XLA's, those that change no figure on a CPU, where these are the same everywhere.
+_FLAGS = (
+    "--xla_force_host_platform_device_count", "--xla_cpu_multi_thread_eigen",
+    "intra_op_parallelism_threads", "--xla_dump_", "--xla_gpu_", "--xla_tpu_",
+)  # fmt: skip
 
 
 def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "list[jax.Device]":
@@ -44,17 +50,18 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
       the devices of the platform.
 
     Raises:
-      InputError: the platform is not there; the message lists what is.
+      InputError: the platform is not there; the message lists what is. Or a setting of the
+        environment cannot be used.
     """
-    import jax
-
+    check_flags()
+    jax = _imported()
     if name == "cpu":
         jax.config.update("jax_platforms", "cpu")
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         _update_before_start("jax_num_cpu_devices", usable_cores())
     set_precision(matmul_precision)
     _enable_compilation_cache(cache_dir() / "xla")
-    devices = jax.devices()
+    devices = _devices()
     if name != "auto" and devices[0].platform != name:
         found = f"{devices[0].platform} ({len(devices)} devices)"
         extra = _EXTRAS.get(name)
@@ -64,6 +71,21 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
             f"{install if extra else ''}take --platform=cpu or leave the flag out"
         )
     return devices
+
+
+def check_flags() -> None:
+    """Refuses flags of XLA's that may change figures, or end the process if XLA has no such flag.
+
+    Raises:
+      InputError: XLA_FLAGS has some.
+    """
+    refused = [
+        flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(_FLAGS)
+    ]
+    if refused:
+        raise InputError(
+            f"XLA_FLAGS: {' '.join(refused)} may change figures; remove it from the variable"
+        )
 
 
 def may_find_accelerator() -> bool:
@@ -119,10 +141,10 @@ def worker_devices() -> "tuple[jax.Device, ...]":
     cpu_alone = not may_find_accelerator()
     if cpu_alone:
         os.environ["NPROC"] = "1"  # of XLA's threads, before they are made
-    import jax
-
+    check_flags()
+    _imported()
     _enable_compilation_cache(cache_dir() / "xla")
-    devices = tuple(jax.local_devices())
+    devices = tuple(_devices())
     if devices[0].platform != "cpu":
         return devices
     if not cpu_alone:
@@ -133,7 +155,13 @@ def worker_devices() -> "tuple[jax.Device, ...]":
     return devices[:1]
 
 
-def set_precision(matmul_precision: str) -> None:
+def precision() -> str | None:
+    """Returns how exactly products are computed."""
+    found: str | None = _imported().config.values["jax_default_matmul_precision"]
+    return found
+
+
+def set_precision(matmul_precision: str | None) -> None:
     """Sets how exactly products are computed from now on."""
     import jax
 
@@ -158,6 +186,29 @@ def profiled(folder: "str | os.PathLike[str] | None") -> Iterator[None]:
         raise InputError(f"--profile={folder}: cannot be made: {error.strerror}") from None
     with jax.profiler.trace(folder):
         yield
+
+
+def _imported() -> Any:
+    """Imports JAX, which reads its settings from the environment."""
+    try:
+        import jax
+    except ValueError as error:
+        raise InputError(f"JAX refuses a setting of the environment: {error}") from None
+    return jax
+
+
+def _devices() -> "list[jax.Device]":
+    import jax
+
+    try:
+        return list(jax.local_devices())
+    except Exception as error:  # not even of one class
+        wanted = os.environ.get("JAX_PLATFORMS")
+        reason = str(error).splitlines()[0] if str(error) else "none of it was found"
+        raise InputError(
+            f"JAX cannot start{f' with JAX_PLATFORMS={wanted}' if wanted else ''}: {reason}; unset "
+            "JAX_PLATFORMS, or take --platform=cpu"
+        ) from None
 
 
 def _update_before_start(option: str, value: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gtzan_jax import process
 from gtzan_jax.errors import RunError
+from gtzan_jax.models import backend
 from gtzan_jax.models.layout import Layout
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
@@ -125,16 +126,9 @@ def check_versions(wanted: Mapping[str, str]) -> None:
     Raises:
       RunError: they differ; the message names each.
     """
-    here = process.computing()
-    different = [
-        f"{name} {here.get(name, 'none')}, not {wanted.get(name, 'none')}"
-        for name in sorted({*here, *wanted})
-        if here.get(name) != wanted.get(name)
-    ]
-    if different:
-        raise RunError(
-            f"the worker, {process.name()}, has {'; '.join(different)}: install there what is here"
-        )
+    who = f"the worker, {process.name()},"
+    if different := process.mismatch(who, process.computing(), wanted):
+        raise RunError(different)
 
 
 def work(wanted: Mapping[str, str], pickled: bytes, blobs: Mapping[str, bytes]) -> Answer:
@@ -149,7 +143,8 @@ def work(wanted: Mapping[str, str], pickled: bytes, blobs: Mapping[str, bytes]) 
       RunError: this process has other versions, or computes on something else.
     """
     check_versions(wanted)
-    with _desk.lock:  # a cluster's worker may have several threads, and JAX wants the whole device
+    # A cluster's worker may have several threads, and JAX wants the whole device.
+    with _desk.lock, backend.pinned():
         return _desk.work(pickle.loads(pickled), blobs)  # noqa: S301 — from who gives orders here
 
 

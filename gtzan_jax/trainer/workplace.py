@@ -1,10 +1,13 @@
 """Where a job trains: in this process, by processes of this machine, or by a cluster's workers."""
 
 import abc
+import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.models import backend
 from gtzan_jax.models.layout import LAYOUTS
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
@@ -33,9 +36,6 @@ class Workplace(abc.ABC):
     def __exit__(self, *_: object) -> None:  # noqa: B027 — most have nothing to do
         """Leaves what others keep, such as a cluster."""
 
-    def predict_here(self) -> None:  # noqa: B027 — likewise
-        """Prepares this process for predictions, on the same platform."""
-
     @abc.abstractmethod
     def trainer(
         self,
@@ -52,10 +52,23 @@ class Workplace(abc.ABC):
 class Here(Workplace):
     """The devices of this process."""
 
+    _precision: str | None = None  # of the process before
+
     def __init__(self, platform: str, matmul_precision: str) -> None:
+        self._precision = platforms.precision()
         devices = platforms.select_platform(platform, matmul_precision)
         self.platform, self.devices = devices[0].platform, list(map(str, devices))
         self.place = f"{len(devices)} {self.platform} device{'s' * (len(devices) > 1)}"
+
+    def __enter__(self) -> "Here":
+        self._settings = contextlib.ExitStack()
+        self._settings.callback(platforms.set_precision, self._precision)
+        self._settings.enter_context(backend.pinned())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Restores a notebook's own settings."""
+        self._settings.close()
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
         """Returns an engine, which has begun to compile."""
@@ -66,20 +79,19 @@ class Here(Workplace):
 
 
 class Elsewhere(Workplace):
-    """A pool of workers."""
+    """A pool of workers. What this process computes, such as predictions, it does on a CPU."""
 
     def __init__(self, pool: Pool, matmul_precision: str) -> None:
         self._pool, self._matmul_precision = pool, matmul_precision
         self.platform, self.place = pool.host.platform, pool.place
         self.devices = pool.devices
+        here = functools.partial(platforms.select_platform, "cpu", matmul_precision)
+        backend.prepare_with(here)
 
     def __exit__(self, *_: object) -> None:
         """Leaves the pool."""
+        backend.prepare_with(None)
         self._pool.close()
-
-    def predict_here(self) -> None:
-        """Has JAX compute here as the workers do; on a CPU where they are a cluster's."""
-        platforms.select_platform("cpu", self._matmul_precision)
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
         """Returns a crew."""
@@ -105,6 +117,7 @@ def workplace(
     Raises:
       InputError: that is not to be had here.
     """
+    platforms.check_flags()
     if scheduler:
         from gtzan_jax.trainer.cluster import Cluster
 

@@ -18,7 +18,7 @@ import pytest
 from conftest import ROOT, make_arrays, make_fold, make_sweep, make_table
 from loopback import loopback, wait_until
 
-from gtzan_jax.errors import RunError, WorkerLostError
+from gtzan_jax.errors import InputError, RunError, WorkerLostError
 from gtzan_jax.models.layout import MlpLayout
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.tables.folds import sizes_of
@@ -226,14 +226,20 @@ import importlib.metadata
 real = importlib.metadata.version
 importlib.metadata.version = lambda name: "0.1" if name == "jax" else real(name)
 """
-HAS_NO_PACKAGE = """
-import sys
-class Hides:
+HAS_ANOTHER_DASK = HAS_ANOTHER_JAX.replace('"jax"', '"dask"')
+IMPORTS = """
+import os, sys
+class Imports:
     def find_spec(self, name, *_):
-        if name.partition(".")[0] == "gtzan_jax":
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Hides())
+        if name == "{name}":
+            {does}
+sys.meta_path.insert(0, Imports())
 """
+
+
+def meets(does, name="gtzan_jax.trainer.work"):
+    """Returns what has a worker do something where it opens the first task."""
+    return lambda folder: with_site(folder, IMPORTS.format(name=name, does=does))
 
 
 def with_site(folder, code):
@@ -244,16 +250,28 @@ def with_site(folder, code):
 
 
 UNFIT = {
-    "code": (with_another_line, r"has gtzan_jax \S+ \(code \w{8}\), not \S+ \(code \w{8}\)"),
-    "jax": (lambda f: with_site(f, HAS_ANOTHER_JAX), r"has jax 0\.1, not 0\.\d+\.\d+"),
+    "code": (
+        with_another_line,
+        r"version mismatch: .* has gtzan_jax \S+ \(code \w{8}\), client \S+ \(code \w{8}\)",
+    ),
+    "jax": (lambda f: with_site(f, HAS_ANOTHER_JAX), r"has jax 0\.1, client 0\.\d+\.\d+; install"),
+    "dask": (
+        lambda f: with_site(f, HAS_ANOTHER_DASK),
+        r": version mismatch: worker has dask 0\.1, client \d+\.\S+; install the same versions",
+    ),
     "none": (
-        lambda f: with_site(f, HAS_NO_PACKAGE),
-        r"cannot work for this process \(ModuleNotFoundError: No module named 'gtzan_jax'.*\): "
+        meets("raise ModuleNotFoundError(f'No module named {name!r}')", "gtzan_jax"),
+        r"cannot work for this process \(ModuleNotFoundError: No module named 'gtzan_jax'\): "
         r"install gtzan_jax there",
+    ),
+    "unpickling": (
+        meets("raise ImportError('cannot import name x')"),
+        r"cannot work for this process \(ImportError: cannot import name x\)",
     ),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Mismatched versions")  # Dask's, in this process
 @pytest.mark.parametrize("kind", UNFIT)
 def test_an_unfit_worker_is_refused_by_its_name(kind, tmp_path):
     make, message = UNFIT[kind]
@@ -262,7 +280,43 @@ def test_an_unfit_worker_is_refused_by_its_name(kind, tmp_path):
         wait_until(lambda: own.count() == 2)
         _, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={own.address}"), 2)
         assert re.fullmatch(rf"error: tcp://127\.0\.0\.1:\d+\b.*{message}.*", errors), errors
+        assert errors.endswith("install gtzan_jax there") == (kind == "none")
         assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("does", ["os._exit(3)", "raise SystemExit('no licence')"])
+def test_workers_that_end_when_they_are_asked_end_the_run(does, tmp_path):
+    path = meets(does)(tmp_path / "site")
+    with loopback(tmp_path / "cluster", 0) as own:
+        own.join(3, PYTHONPATH=path)
+        wait_until(lambda: own.count() == 3)
+        _, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={own.address}"), 1)
+    assert errors == (
+        f"error: 3 workers in a row of {own.address} ended when they were asked what they compute "
+        "on; their logs say why"
+    )
+
+
+def test_a_scheduler_of_another_version_is_refused(monkeypatch):
+    async def told(_):
+        return {"python": "3.1", "dask": "0.1", "toolz": "0.2"}
+
+    monkeypatch.setattr(cluster, "_scheduler_versions", told)
+    with pytest.raises(InputError) as raised:
+        Cluster("tcp://nowhere:1")
+    assert re.fullmatch(
+        r"--scheduler=tcp://nowhere:1: version mismatch: scheduler has dask 0\.1, client \S+; "
+        r"python 3\.1, client 3\.\d+; install the same versions", str(raised.value),
+    )  # fmt: skip
+
+
+def test_what_fails_to_be_opened_names_packages_that_differ():
+    error = AttributeError("no attribute y")
+    told = cluster._why_unfit("tcp://a", error, {"msgpack": "0.1", "numpy": "0.1"})
+    assert re.fullmatch(
+        r"tcp://a cannot work for this process \(AttributeError: no attribute y\): version "
+        r"mismatch: worker has msgpack 0\.1, client \S+; install the same versions", told,
+    )  # fmt: skip
 
 
 @pytest.mark.slow

@@ -683,7 +683,11 @@ def test_what_a_lost_worker_had_in_hand_comes_next_and_alone():
 def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
     wanted = process.computing() | {"jax": "0.1", "gtzan_jax": "0.0 (code 1234)"}
     monkeypatch.setattr(pickle, "loads", None)  # not even what they are handed is opened
-    with pytest.raises(RunError, match=r"has gtzan_jax .*, not 0.0 \(code 1234\); jax .*, not 0.1"):
+    with pytest.raises(
+        RunError,
+        match=r"^version mismatch: the worker, process .*, has gtzan_jax .*, client 0.0 "
+        r"\(code 1234\); jax .*, client 0.1; install the same versions$",
+    ):
         work.work(wanted, b"", {})
 
 
