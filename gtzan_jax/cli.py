@@ -48,7 +48,7 @@ def define_workers_flags() -> None:
 
 
 def define_precision_flag(default: str | None = "float32") -> None:
-    """Defines --matmul_precision; without a default the run that is gone on with gives it."""
+    """Defines --matmul_precision; without a default it is that of the finished run."""
     flags.DEFINE_enum(
         "matmul_precision", default, MATMUL_PRECISIONS, "How exactly a GPU or TPU multiplies: "
         "float32, or faster with factors rounded to TF32 or bfloat16; a CPU is always exact."

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -47,6 +44,9 @@ def replace_unusable_home() -> None:
     has_cache = _is_writable(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"))
     if has_cache and (_is_writable(home) or all(name in os.environ for name in _FOLDERS)):
         return
+    import atexit
+    import tempfile
+
     try:
         folder = tempfile.mkdtemp(prefix="gtzan_jax-")
         atexit.register(_remove, folder, os.getpid())
@@ -73,4 +73,6 @@ def _is_writable(folder: str) -> bool:
 
 def _remove(folder: str, owner: int) -> None:
     if os.getpid() == owner:  # not in a forked child
+        import shutil
+
         shutil.rmtree(folder, ignore_errors=True)

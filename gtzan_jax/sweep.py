@@ -27,12 +27,12 @@ from gtzan_jax.space.settings import KINDS
 from gtzan_jax.text import command_line
 from gtzan_jax.trainer.planner import MODES
 
-# Flags that the command that goes on must not repeat.
+# Flags that the command to resume with must not repeat.
 _PLACE = ("overwrite", "nooverwrite", "workdir")
 
 
 def main() -> int:
-    """Runs the sweep that the flags describe, or goes on with it."""
+    """Runs the sweep that the flags describe, or resumes it."""
     from gtzan_jax.jobs.sweeping import run_sweep
 
     given = flags.FLAGS
@@ -111,7 +111,7 @@ def define_flags() -> None:
         "split_seed", 0, "Seed of the division into parts.", lower_bound=0, upper_bound=2**32 - 1
     )
     flags.DEFINE_string(
-        "workdir", None, "Run directory; an unfinished run there is gone on with. Default: "
+        "workdir", None, "Run directory; an unfinished run there is resumed. Default: "
         "runs/<sweep>-<UTC time>.",
     )  # fmt: skip
     flags.DEFINE_boolean("overwrite", False, "Remove the run that is in --workdir.")

@@ -31,7 +31,7 @@ CHUNK_SECONDS = 3
 
 @dataclass(frozen=True, eq=False)
 class Extraction:
-    """What came of a folder."""
+    """Result of extracting a folder."""
 
     output: Path
     songs: int  # that are in the table
@@ -183,7 +183,7 @@ def _frame(songs: list[Song], rows: Mapping[Path, Rows], chunked: bool) -> "pd.D
 
 
 def _tell(done: Extraction, kept: Kept) -> None:
-    """Prints what came of it, and what is to be known before the table is used."""
+    """Prints the result of extracting a folder, and what to know before using the table."""
     if done.failures:
         print(f"\n{counted(len(done.failures), 'file')} could not be used:")
         for error in done.failures.values():

@@ -62,7 +62,7 @@ def of_many(
 
 
 def _outcome(future: "Future[Any]", sound: object) -> tuple[Any, bool]:
-    """Returns what came of a file, and whether its process is still there."""
+    """Returns the result of a file, and whether its process is still there."""
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     try:

@@ -39,7 +39,7 @@ _STARTS = 3  # workers that may end when they are asked what they compute on, an
 
 # What a worker needs to open Dask's tasks, which ends it where it has another version.
 _DASK = {"python", "dask", "distributed"}
-# What may be to blame where it fails to.
+# What may be the cause where it fails to.
 _CODECS = {"cloudpickle", "msgpack", "tornado", "toolz", "lz4"}
 
 
@@ -107,7 +107,7 @@ class _Slot(Executor):
 
 
 async def _settle(future: "Future[Any]", asked: Any) -> None:
-    """Hands on what came of a task, unless nobody waits for it any more.
+    """Copies a task's result into its future, unless that was cancelled.
 
     Runs in the client's own thread, as many times at once as there are tasks: an answer of a worker
     that stands still is not there to be fetched. Dask's callbacks would queue behind it, in one

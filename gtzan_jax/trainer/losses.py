@@ -1,4 +1,4 @@
-"""Workers that are lost: what is to blame, who is trusted, and when there is no going on."""
+"""Tracks worker failures and decides when to abort."""
 
 from collections.abc import Iterable, Sequence, Set
 
@@ -33,7 +33,7 @@ class Losses:
     def trusted(self) -> Set[str]:
         """The workers that were there before the last loss, or else all.
 
-        Who joins after it may be of the machine that was to blame, and end at anything.
+        A worker that joined later may be on the same faulty machine, and end at anything.
         """
         return self._present & self._survivors or self._present
 

@@ -2,7 +2,7 @@
 
 ``python -m gtzan_jax.trainer.processes CORE ERRORS`` is such a process; with core -1 it goes where
 the system puts it, and ERRORS is where its errors go once it has started. It reads what to call
-from its standard input, pickled, and writes what came of it to its standard output, one thing at a
+from its standard input, pickled, and writes the result to its standard output, one thing at a
 time. It ends with its input, so that it outlives nobody: not even a process that is killed.
 
 The standard library's pool of processes would import the caller's script again in each of them,

@@ -1,4 +1,4 @@
-"""Tasks that wait for a worker, and whose turn it is."""
+"""Tasks that wait for a worker, and their order."""
 
 import itertools
 from collections import Counter, deque

@@ -28,7 +28,7 @@ _LONGEST = 60  # letters of a path
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a file: a prediction, and an explanation where it was asked for, or an error."""
+    """Result of a file: a prediction, with an explanation where asked for, or an error."""
 
     path: str
     prediction: Prediction | None = None
