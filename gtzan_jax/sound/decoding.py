@@ -295,7 +295,7 @@ def _check_whole(sound: "soundfile.SoundFile", frames: int) -> None:
 
     libsndfile takes what there is of a WAV or AIFF for its length, and notes what was promised.
     """
-    share = (frames + _MP3_FRAMES * (sound.format == "MP3")) / sound.frames
+    share = (frames + _MP3_FRAMES * (sound.format == "MP3")) / max(sound.frames, 1)
     noted = _PROMISE.search(sound.extra_info)
     if noted and int(noted[1]) < _NO_PROMISE:
         share = min(share, int(noted[2]) / int(noted[1]))
