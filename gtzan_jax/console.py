@@ -121,7 +121,7 @@ def _guarding(stream: _Guarded) -> Iterator[None]:
 
 def _guarded(stream: TextIO | None) -> TextIO:
     if stream is None:  # it was closed by who started the command
-        return open(os.devnull, "w")
+        return _Guarded(open(os.devnull, "wb"), "utf-8")
     if not isinstance(stream, io.TextIOWrapper) or isinstance(stream, _Guarded):
         return stream
     return _Guarded(

@@ -37,7 +37,7 @@ def replace_unusable_home() -> None:
 
     As in a container whose user has no entry in /etc/passwd. Matplotlib, librosa, Numba and
     kagglehub fail or warn there, some of them on import. The folder is removed when this process
-    ends; processes that it starts inherit the variables.
+    ends, but not where a signal ends it; processes that it starts inherit the variables.
     """
     home = os.path.expanduser("~")  # stays "~" for an unknown user
     has_home = os.path.isabs(home)

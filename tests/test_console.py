@@ -154,6 +154,15 @@ def test_a_command_whose_output_nobody_reads_ends_quietly(command, tmp_path):
     assert (code, errors) == (141, b"")
 
 
+@pytest.mark.parametrize("command", ["compare", "report"])
+def test_a_command_that_is_started_without_an_output_ends_as_with_one(command, tmp_path):
+    shell = f'exec "$0" -m gtzan_jax.{command} there not >&-'
+    found = subprocess.run(["bash", "-c", shell, sys.executable], capture_output=True, cwd=tmp_path)
+    assert (found.returncode, found.stdout) == (2, b"")
+    assert found.stderr.startswith(b"error: there is not a run directory")
+    assert found.stderr.count(b"\n") == 1
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_output_that_is_full_is_named(command, tmp_path):
     with open("/dev/full", "wb") as full:

@@ -262,3 +262,22 @@ def test_baselines_have_their_platform_chosen(spied):
     flags = ["--sweep=smoke", "--data=sample", "--protocol=holdout", "--workdir=baselines"]
     found = spied("baselines", *flags, "--platform=cpu", "--workers=1")
     assert sorted(chosen[:2] for chosen in found) == [["cpu", "None"], ["cpu", "float32"]]
+
+
+def test_a_notebook_that_computes_elsewhere_keeps_its_device_and_its_precision(monkeypatch):
+    """It has begun on a GPU, say: what workers leave to its process is computed there."""
+    chosen = []
+
+    def refuse(name, precision):
+        chosen.append((name, precision))
+        raise InputError("JAX finds no CPU here, only gpu")
+
+    monkeypatch.setattr(platforms, "select_platform", refuse)
+    jax.config.update("jax_default_matmul_precision", "bfloat16")
+    try:
+        with workplace("cpu", "float32", workers=1), backend.pinned():
+            assert platforms.precision() == "float32"
+        assert platforms.precision() == "bfloat16"
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
+    assert chosen == [("cpu", "float32")]

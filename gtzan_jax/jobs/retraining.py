@@ -11,6 +11,7 @@ import numpy as np
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import (
     held,
+    is_empty,
     remove_temporaries,
     replaced_folder,
     write_atomically,
@@ -220,7 +221,7 @@ def retrain_run(workdir: str, request: Request) -> SavedRetraining:
     division, wanted = _asked(found, request, precision)
     name = _name(found, request, wanted)
     if _is_there(found.run, found.manifest, name, wanted, request.overwrite):
-        saved = found.retrainings[name]
+        saved = _saved(found, name)
         print(f"{printable(saved.path)} has this retraining already")
         return saved
     messages.warn_of_leak(division.protocol.leak)
@@ -233,7 +234,15 @@ def retrain_run(workdir: str, request: Request) -> SavedRetraining:
         request.command, found.accuracy.size, place.platform, place.devices
     )
     _keep(found.run, name, result, wanted, session, request.overwrite)
-    return read_run(workdir).retrainings[name]
+    return _saved(read_run(workdir), name)
+
+
+def _saved(found: Run, name: str) -> SavedRetraining:
+    """Returns a retraining that is there, whatever state others are in."""
+    saved = found.retraining(name)
+    if saved is None:
+        raise RunError(f"{found.run.retrained / name} was removed meanwhile")
+    return saved
 
 
 def _asked(found: Run, request: Request, precision: MatmulPrecision) -> tuple[Division, Retraining]:
@@ -286,8 +295,15 @@ def _is_there(
     if name == _BEST:
         return True
     there, folder = manifest.retrainings.get(name), run.retrained / name
-    if overwrite or there is None or not folder.exists():
+    if overwrite or not folder.exists():
         return False
+    if there is None:
+        if is_empty(folder) or (folder / "model.json").exists():  # left where a process was killed
+            return False
+        raise InputError(
+            f"{folder} is not empty, and the manifest does not list it: choose another --name, or "
+            "replace it with --overwrite"
+        )
     if there != wanted:
         different = "; ".join(directory.differences(as_dict(there), as_dict(wanted)))
         raise InputError(

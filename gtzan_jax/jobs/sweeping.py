@@ -14,7 +14,7 @@ import gtzan_jax
 from gtzan_jax import process
 from gtzan_jax.analysis import selection
 from gtzan_jax.checks import known_names
-from gtzan_jax.errors import Interrupted, PlaceLostError, RunError, described
+from gtzan_jax.errors import InputError, Interrupted, PlaceLostError, RunError, described
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining, searching
 from gtzan_jax.jobs.job import Job, Options, Stopwatch, check_arguments, describe, make_job
@@ -126,6 +126,12 @@ def run_sweep(
     workers = 0 if chosen.profile else chosen.workers
     with workplace(chosen.platform, chosen.matmul_precision, workers, chosen.scheduler) as place:
         job = make_job(sweep, data, workdir, chosen, place, clock)
+        try:
+            _check_places(job)
+        except InputError:
+            if workdir is None:
+                job.run.path.rmdir()  # it was made for this run
+            raise
         problem = _begin(job)
     run = read_run(job.run.path)
     messages.print_summary(run, clock.seconds)
@@ -136,7 +142,6 @@ def run_sweep(
 
 def _begin(job: Job) -> str:
     """Says what there is to say beforehand, and works; returns what ``work`` does."""
-    _check_places(job)
     messages.warn_of_table(job.table)
     messages.warn_of_leak(job.division.protocol.leak)
     for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):

@@ -37,14 +37,14 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
       is_log: for each feature whether its logarithm is meant.
       percentiles: the 101 from 0 to 100 of the distances of training songs.
       rows: the fingerprints of the training rows, (rows, features) int8: deviations in steps of a
-        thirty-second, up to four. None where they are too many.
+        thirty-second, up to four. None where they are too many, or a model is older.
     """
 
     mean: Numbers
     deviation: Numbers
     is_log: list[bool]
     percentiles: Annotated[list[float], msgspec.Meta(min_length=101, max_length=101)]
-    rows: bytes | None
+    rows: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Reach({len(self.mean)} features, distances up to {self.percentiles[-1]:.2f})"

@@ -209,6 +209,7 @@ def default_folder(name: str) -> Path:
     """
     first = Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
     check_place(first)
+    _make(first.parent, exist_ok=True)
     path = first
     for number in itertools.count(2):
         with contextlib.suppress(FileExistsError):

@@ -164,14 +164,20 @@ class FinishedRun:
         Raises:
           InputError: one is damaged.
         """
-        found, about = {}, self.manifest.retraining
-        if about and self.retrained is not None:
-            found["best"] = self._saved(self.run.best, about, self.retrained)
-        for name, about in sorted(self.manifest.retrainings.items()):
-            folder = self.run.retrained / name
-            if not folder.exists():  # removed by its owner
-                continue
-            damaged = self.run.damaged(self.manifest, f"retrained/{name}")
+        names = ["best", *sorted(self.manifest.retrainings)]
+        found = {name: self.retraining(name) for name in names}
+        return {name: saved for name, saved in found.items() if saved}
+
+    def retraining(self, name: str) -> SavedRetraining | None:
+        """Returns a retraining; None where there is none, or its owner has removed the folder.
+
+        Raises:
+          InputError: it is damaged.
+        """
+        about, folder, history = self.manifest.retraining, self.run.best, self.retrained
+        if name != "best":
+            about, folder = self.manifest.retrainings.get(name), self.run.retrained / name
+            damaged = folder.exists() and self.run.damaged(self.manifest, f"retrained/{name}")
             if damaged:
                 raise InputError(
                     f"{self.run.path / damaged} is missing or damaged: its checksum is not the "
@@ -181,13 +187,10 @@ class FinishedRun:
                 history = _read_optional(folder / "history.csv", _NETWORK_COLUMNS)
             except (OSError, ValueError) as error:
                 raise InputError(f"{folder}: history.csv cannot be used ({error})") from None
-            if history is not None:
-                found[name] = self._saved(folder, about, history)
-        return found
-
-    def _saved(self, path: Path, about: Retraining, history: "pd.DataFrame") -> SavedRetraining:
+        if about is None or history is None:
+            return None
         config = self.sweep.configs[self.sweep.places[about.config_id]]
-        return SavedRetraining(path, about, config, history)
+        return SavedRetraining(folder, about, config, history)
 
     @functools.cached_property
     def history(self) -> "pd.DataFrame":

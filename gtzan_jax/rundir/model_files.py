@@ -26,6 +26,7 @@ from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.text import command_line, printable
 
 _FORMAT = 6
+_READ = (5, 6)  # the former lacks the fingerprints of the training rows
 _WEIGHTS, _DESCRIPTION = "model.safetensors", "model.json"
 _MAX_JSON = 2**22  # bytes of the description: names of features, genres, and the training rows
 _MAX_HEADER = 2**12  # bytes before the weights, a few times what their names and shapes take
@@ -99,7 +100,7 @@ def _remedy(path: Path) -> str:
 
 def _description(path: Path) -> dict[str, Any]:
     described = json.loads(_read(path, _MAX_JSON))
-    if described["format"] != _FORMAT:
+    if described["format"] not in _READ:
         raise ValueError(
             f"format {described['format']!r}, and this version reads {_FORMAT}: retrain it with "
             "--name=NAME"

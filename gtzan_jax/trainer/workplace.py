@@ -2,7 +2,6 @@
 
 import abc
 import contextlib
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,12 +84,21 @@ class Elsewhere(Workplace):
         self._pool, self._matmul_precision = pool, matmul_precision
         self.platform, self.place = pool.host.platform, pool.place
         self.devices = pool.devices
-        here = functools.partial(platforms.select_platform, "cpu", matmul_precision)
-        backend.prepare_with(here)
+        self._settings = contextlib.ExitStack()
+        backend.prepare_with(self._prepare)
+
+    def _prepare(self) -> None:
+        """Chooses a CPU, unless a notebook has begun to compute on something else."""
+        self._settings.callback(platforms.set_precision, platforms.precision())
+        try:
+            platforms.select_platform("cpu", self._matmul_precision)
+        except InputError:
+            platforms.set_precision(self._matmul_precision)
 
     def __exit__(self, *_: object) -> None:
-        """Leaves the pool."""
+        """Leaves the pool, and restores a notebook's own settings."""
         backend.prepare_with(None)
+        self._settings.close()
         self._pool.close()
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:

@@ -198,6 +198,28 @@ def test_a_damaged_retraining_is_named_and_mended(folder):
     assert set(read_run(folder).retrainings) == {"best"}
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_damaged_retraining_is_in_no_others_way(folder):
+    flip(folder / "retrained" / NAME / "history.csv")
+    saved = retrain_run(str(folder), ask(name="another"))
+    assert saved.path == folder / "retrained" / "another"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_folder_that_no_retraining_made_is_replaced_only_where_that_is_asked(folder):
+    mine = folder / "retrained" / "mine"
+    mine.mkdir()
+    assert retrain_run(str(folder), ask(name="mine")).path == mine  # an empty one is used
+    shutil.rmtree(folder / "retrained" / "mine")
+    other = folder / "retrained" / "notes"
+    other.mkdir()
+    (other / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match="notes is not empty, and the manifest does not list it"):
+        retrain_run(str(folder), ask(name="notes"))
+    assert (other / "notes.txt").read_text() == "precious"
+    assert retrain_run(str(folder), ask(name="notes", overwrite=True)).path == other
+
+
 @pytest.mark.usefixtures("never")
 def test_a_run_whose_best_was_replaced_by_an_older_version_stays(folder, capsys):
     run = RunDir(folder)

@@ -452,3 +452,12 @@ def test_patience_needs_a_validation_part(tmp_path):
     )  # fmt: skip
     with pytest.raises(InputError, match="the protocol assignment has none"):
         retrain_run(str(run.run.path), Request(protocol="assignment", data=None))
+
+
+def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="MB will be written"):
+        gtzan_jax.run_sweep(
+            "smoke", "sample", overrides=["epochs=100000"], num_seeds=100_000, workers=1
+        )
+    assert not list(tmp_path.glob("runs/*"))

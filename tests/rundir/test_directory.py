@@ -52,3 +52,7 @@ def test_a_place_for_folders_that_nobody_named_is_checked(tmp_path, monkeypatch)
     (tmp_path / "runs").touch()
     with pytest.raises(InputError, match="is not a folder that you may write to"):
         default_folder("eda")
+    (tmp_path / "runs").unlink()
+    (tmp_path / "runs").symlink_to(tmp_path / "not mounted" / "runs")
+    with pytest.raises(InputError, match="runs: cannot be made: File exists"):
+        default_folder("eda")

@@ -77,9 +77,17 @@ def test_as_many_rows_as_are_kept_fit_into_a_description(tmp_path):
 
 def test_a_model_of_an_older_format_is_refused_with_the_remedy(tmp_path):
     save_model(MODEL, tmp_path)
-    edit(tmp_path, lambda d: d.update(format=5, trained_on=["blues.00000"]))
-    with pytest.raises(InputError, match="format 5, and this version reads 6: retrain it"):
+    edit(tmp_path, lambda d: d.update(format=4, trained_on=["blues.00000"]))
+    with pytest.raises(InputError, match="format 4, and this version reads 6: retrain it"):
         load_model(tmp_path)
+
+
+def test_a_model_of_0_6_is_read_and_knows_no_training_songs(tmp_path):
+    save_model(MODEL, tmp_path)
+    edit(tmp_path, lambda d: [d.update(format=5, trained_on=["x"]), d["reach"].pop("rows")])
+    reach = load_model(tmp_path).reach
+    assert reach == msgspec.structs.replace(MODEL.reach, rows=None)
+    assert reach.knows(reach.deviations(TABLE.x.astype(np.float64))) is None
 
 
 def edit(folder, change):
