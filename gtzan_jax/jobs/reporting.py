@@ -252,7 +252,7 @@ def _markdown_text(value: Any) -> Any:
     """Escapes what Markdown, and HTML within it, would take for more than text."""
     if isinstance(value, Markup):
         return value
-    words = html.escape(" ".join(str(value).split()), quote=False)
+    words = html.escape(re.sub(r"\s+", " ", str(value)), quote=False)
     return Markup(re.sub(r"([\\`*\[\]|~#!])", r"\\\1", words))  # noqa: S704
 
 

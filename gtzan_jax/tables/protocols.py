@@ -308,7 +308,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "fault_filtered",
             _fault_filtered,
-            "fault-filtered split of Kereliuk et al.",
+            "fault-filtered split of Kereliuk, Sturm and Larsen",
             "validation",
             "How well are songs told by artists that were not trained on? GTZAN without repeats "
             "and distortions, in the three parts of Kereliuk, Sturm and Larsen (2015). No artist "

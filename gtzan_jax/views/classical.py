@@ -59,6 +59,7 @@ class _Source(NamedTuple):
     scores: "pd.DataFrame"
     paired: "pd.DataFrame"
     importance: "pd.DataFrame"
+    picture: bytes  # of the importance
 
 
 def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
@@ -107,15 +108,18 @@ def classical_section(
     """
     if not folders:
         return None
-    folder = folders[0]
+    read, reading = [], list(folders)  # those to blame: one that is read, else all of them
     try:
-        sources = [_source(folder := each) for each in folders]
-        return _section(run, sources, pictures)
+        for folder in folders:
+            reading = [folder]
+            read.append(_source(folder))
+        reading = list(folders)
+        return _section(run, read, pictures)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = printable(f"{type(error).__name__}: {error}")
         raise InputError(
-            f"{printable(folder)}: its files cannot be used ({reason}); remove the folder, or name "
-            "others with --baselines"
+            f"{printable(', '.join(map(str, reading)))}: files cannot be used ({reason}); remove "
+            "the folder, or name others with --baselines"
         ) from None
 
 
@@ -125,7 +129,8 @@ def _source(folder: Path) -> _Source:
 
     names = ("baselines", "comparison", "importance")
     scores, paired, importance = (pd.read_csv(folder / f"{name}.csv") for name in names)
-    return _Source(folder, _read(folder), scores, paired, importance.set_index("feature"))
+    picture = (folder / "importance.png").read_bytes()
+    return _Source(folder, _read(folder), scores, paired, importance.set_index("feature"), picture)
 
 
 def _read(folder: Path) -> _Baselines:
@@ -165,7 +170,7 @@ def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -
     note = data_note(run.manifest.data.source, run.manifest.data.rows_note)
     figure = plots.accuracy_by_protocol(plain, ARTISTS_APART, ours, note, leaky)
     draw(pictures, "baselines", figure)
-    pictures["importance.png"] = (owner.folder / "importance.png").read_bytes()
+    pictures["importance.png"] = owner.picture
     return {
         "sources": _told(sources, owners, described),
         "protocols": described,
@@ -173,6 +178,7 @@ def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -
         "leak": described[trusted].leak,
         "readings": {name: scores.loc[(name, names[name][0])] for name in described},
         "folders": {name: o.folder.name for name, o in parts},
+        "sweeps": {name: o.described.ours.sweep for name, o in parts},
         "by_protocol": by_protocol,
         "finding": _finding(by_protocol),
         "accuracies": _accuracies_table(plain, protocols, trusted),

@@ -615,6 +615,11 @@ def large(tmp_path_factory):
     return write_run(tmp_path_factory.mktemp("runs") / "large", sweep, random_history(sweep))
 
 
+def test_the_twin_keeps_the_spaces_between_words(tmp_path):
+    folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
+    assert " test tracks and one seed do not show" in build(read_finished(folder)).markdown
+
+
 def calls_of(path):
     """Counts the function calls that a report on a run makes."""
     with cProfile.Profile() as profile:

@@ -77,7 +77,8 @@ def baselines(accuracy, *protocols):
     """Returns what the figure for new artists needs of the section on baselines."""
     row = {"accuracy": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1}
     readings = {protocol: pd.Series(row) for protocol in protocols}
-    return {"readings": readings, "folders": dict.fromkeys(protocols, "baselines-1")}
+    of_each = {"folders": "baselines-1", "sweeps": "baselines"}
+    return {"readings": readings, **{k: dict.fromkeys(protocols, v) for k, v in of_each.items()}}
 
 
 def first_screen(folder, again=None, table=None, data=None):
@@ -91,10 +92,10 @@ def first_screen(folder, again=None, table=None, data=None):
 
 SAME = "from the run same of the same sweep: the best of 12 configurations on its validation part"
 OTHER = "from the run other of another sweep: the best of 12 configurations on its validation part"
-FOLDS = "from baselines-1: a network that was chosen within each train part"
+FOLDS = "from baselines-1: a network of the sweep baselines that was chosen within each train part"
 AGAIN = (
-    "from again: this configuration, retrained 2 times, ± 0.01 (deviation). It was chosen by "
-    "tracks that are tested here"
+    "from again: this configuration, retrained 2 times for 2 epochs, ± 0.01 (deviation). It "
+    "was chosen by tracks that are tested here"
 )
 
 

@@ -219,6 +219,13 @@ def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):
     assert set(pictures) == {"accuracies.svg"}
 
 
+def test_of_several_baselines_the_one_that_cannot_be_used_is_named(tmp_path):
+    folders = [write_baselines(tmp_path / f"baselines-{i}", "0" * 64) for i in range(3)]
+    (folders[1] / "importance.png").unlink()
+    with pytest.raises(InputError, match=r"baselines-1: files cannot be used \(FileNotFound"):
+        classical_section(run_of(tmp_path / "run"), folders, {})
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_baselines_that_leak_are_trusted_only_where_there_are_no_others(tmp_path, alone):
     """They are marked, and have no say in the finding; alone they are warned of."""

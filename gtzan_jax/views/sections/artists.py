@@ -67,7 +67,8 @@ def _readings(run: FinishedRun, classical: dict[str, Any] | None) -> Iterator[Re
         for protocol in ARTISTS_APART:
             if protocol in classical["readings"]:
                 row, folder = classical["readings"][protocol], classical["folders"][protocol]
-                source = f"from {folder}: a network that was chosen within each train part"
+                of = f" of the sweep {name}" if (name := classical["sweeps"][protocol]) else ""
+                source = f"from {folder}: a network{of} that was chosen within each train part"
                 yield Reading(protocol, row["accuracy"], row["low"], row["high"], source)
     yield from _of_retrainings(run)
     for path, is_same in beside:
@@ -86,8 +87,9 @@ def _of_retrainings(run: FinishedRun) -> Iterator[Reading]:
         last = endings.kept_epoch(saved.history)
         spread = f", ± {last.deviation:.2f} (deviation)" if math.isfinite(last.deviation) else ""
         source = (
-            f"from {name}: this configuration, retrained {counted(len(last.epochs), 'time')}"
-            f"{spread}. It was chosen by tracks that are tested here"
+            f"from {name}: this configuration, retrained {counted(len(last.epochs), 'time')} "
+            f"for {counted(saved.about.epochs, 'epoch')}{spread}. "
+            "It was chosen by tracks that are tested here"
         )
         yield Reading(saved.about.protocol, last.mean, math.nan, math.nan, source)
 
