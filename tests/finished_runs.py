@@ -23,7 +23,7 @@ from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import TABLES, RunDir, describe_data
 from gtzan_jax.rundir.history import History, members_of
 from gtzan_jax.rundir.manifest import Manifest, Parts, Retraining, Session, Split
-from gtzan_jax.rundir.predictions import Predictions, predictions_of
+from gtzan_jax.rundir.predictions import Part, Predictions, predictions_of
 from gtzan_jax.rundir.ranking import members_table, results_table
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
@@ -50,7 +50,8 @@ def num_folds_of(sweep: Sweep) -> int:
     """Returns how many folds the protocol of a sweep gives."""
     if PROTOCOLS[sweep.protocol].takes_num_folds:
         return sweep.num_folds
-    return 3 if sweep.protocol in {"artist_folds", "mixed_artists"} else 1
+    known = {"artist_folds": 3, "mixed_artists": 3, "artist_kfold": 9}
+    return known.get(sweep.protocol, 1)
 
 
 def random_history(sweep: Sweep, num_seeds: int = 1) -> History:
@@ -120,8 +121,11 @@ def write_run(
     return folder
 
 
-def made_predictions(sweep: Sweep, history: History, division: Division) -> Predictions:
-    """Returns predictions that are right as often as a history's test accuracies say, nearly."""
+def made_predictions(sweep: Sweep, history: History, division: Division) -> dict[Part, Predictions]:
+    """Returns predictions of the parts that a sweep writes.
+
+    Those of the test part are right as often as a history's test accuracies say, nearly.
+    """
     random, labels = np.random.default_rng(0), division.table.y
     accuracy = history.figures[:, -1, METRICS.index("test_accuracy")]
     predicted = np.zeros((len(history.members), division.sizes.num_eval), np.uint8)
@@ -132,7 +136,8 @@ def made_predictions(sweep: Sweep, history: History, division: Division) -> Pred
         right = random.permutation(len(true)) < np.nan_to_num(share) * len(true)
         row[len(fold.validation) :][: len(true)] = np.where(right, true, wrong)
     whole = dataclasses.replace(history, predicted=predicted)
-    return predictions_of(sweep, whole, division)
+    parts: dict[Part, None] = dict.fromkeys((division.protocol.select_on, "test"))
+    return {part: predictions_of(sweep, whole, division, part) for part in parts}
 
 
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object] = dict) -> None:

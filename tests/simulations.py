@@ -22,8 +22,8 @@ from gtzan_jax.analysis.effects import decompose, paired_differences
 from gtzan_jax.analysis.inference import corrected_t_test, sphericity_free_f_test
 from gtzan_jax.analysis.selection import (
     accuracy_interval,
+    compare_with_best,
     difference_interval,
-    indistinguishable_from_best,
     selected_on_test,
 )
 from gtzan_jax.models.calibration import tempered
@@ -296,7 +296,7 @@ def best_of(count: int, deviation: float = 0.0, **draws: Any) -> Once:
     def once(random: Random) -> float:
         hits, expected = hits_of(random, random.normal(0.5, deviation, count), **draws)
         best = np.arange(count) if deviation == 0 else expected.argmax()
-        return float(1 - indistinguishable_from_best(hits, GROUP)[best].mean())
+        return float(1 - compare_with_best(hits, GROUP).indistinguishable[best].mean())
 
     return once
 

@@ -1,7 +1,8 @@
 """What choosing among configs does to figures: a set in place of a winner, and its optimism.
 
-Everything here resamples groups of test tracks: songs of one artist are alike, so that it is
-artists that a figure would differ over. Models are taken as they were trained, on their folds.
+Everything here resamples groups of tracks, since songs of one artist are alike. Models, train parts
+and seeds are taken as they are. Where the tracks are by artists that were trained on, intervals are
+for other songs of such artists; for other artists only where a protocol keeps these apart.
 
 References:
   Hsu (1984), Constrained simultaneous confidence intervals for multiple comparisons with the
@@ -14,8 +15,8 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 METHOD = (
-    "multiple comparisons with the best (Hsu, 1984) by a multiplier bootstrap over groups of test "
+    "multiple comparisons with the best (Hsu, 1984) by a multiplier bootstrap over groups of "
     "tracks and over seeds"
 )
 
@@ -50,9 +51,9 @@ def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float
       group: (tested,) the number of each track's group.
 
     Returns:
-      low, high: what other artists would change, with these models. They include what seeds
-      change track by track, but nothing that a seed does to all tracks alike. NaN where all
-      tracks are equal, or of one group.
+      low, high: what other tracks of such groups would change, with these models. They include
+      what seeds change track by track, but nothing that a seed does to all tracks alike. NaN
+      where all tracks are equal, or of one group.
     """
     return _student(float(hits.mean()), *_over_groups(hits, group))
 
@@ -70,8 +71,8 @@ def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[flo
       group: (tested,) the number of each track's group.
 
     Returns:
-      low, high: what other artists and other seeds would change, with these train parts; NaN
-      with one seed, and where nothing differs.
+      low, high: what other tracks of such groups and other seeds would change, with these train
+      parts; NaN with one seed, and where nothing differs.
     """
     num_seeds = len(differences)
     variance, freedom = _over_groups(differences.mean(axis=0), group)
@@ -103,11 +104,24 @@ def _student(mean: float, variance: float, freedom: float) -> tuple[float, float
     return mean - reach, mean + reach
 
 
-def indistinguishable_from_best(correct: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Returns which configs are statistically indistinguishable from the best, at 95 %.
+class Comparison(NamedTuple):
+    """Which configs are indistinguishable from the best, and how large a difference shows.
+
+    Attributes:
+      indistinguishable: (configs,) bool.
+      detectable: accuracy by which a config must be behind the best to be told from it, the median
+        over those near it, if any; NaN where nothing can be told.
+    """
+
+    indistinguishable: np.ndarray
+    detectable: float
+
+
+def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
+    """Finds the configs that are statistically indistinguishable from the best, at 95 %.
 
     The truly best one is among them with 95 % confidence. Not that they are equally good: a few
-    test tracks cannot show differences of several points.
+    tracks cannot show differences of several points.
 
     A config i stays if its distance from the first, max m - mᵢ, is no larger than the 95 % point
     of maxⱼ(Δⱼ - Δᵢ), where Δ is drawn as the errors of the mean accuracies m vary,
@@ -120,13 +134,13 @@ def indistinguishable_from_best(correct: np.ndarray, group: np.ndarray) -> np.nd
     t with S - 1 degrees of freedom. Configs far behind the first leave the maximum.
 
     Args:
-      correct: (configs, seeds, tested) whether the members classified the test tracks of all
+      correct: (configs, seeds, tested) whether the members classified the tracks of a part of all
         folds correctly; without diverged configs.
       group: (tested,) the number of each track's group.
 
     Returns:
-      (configs,) bool. With fewer than :data:`FEWEST_SEEDS` seeds it holds for these seeds;
-      always for these folds. Of one group only, nothing can be told: every config.
+      the configs, with fewer than :data:`FEWEST_SEEDS` seeds for these seeds, and always for these
+      folds. Of one group only, nothing can be told: every config.
     """
     random = np.random.default_rng(0)
     num_seeds, num_tested = correct.shape[1:]
@@ -135,7 +149,7 @@ def indistinguishable_from_best(correct: np.ndarray, group: np.ndarray) -> np.nd
     hits = sums.sum(axis=(1, 2))  # whole numbers, so that equal configs stay equal
     sizes = _by_group(np.ones(num_tested), group)
     if len(sizes) < 2:  # nothing to tell by how much a figure varies
-        return np.ones(len(correct), bool)
+        return Comparison(np.ones(len(correct), bool), math.nan)
     by_group, shares = sums / num_tested, sizes / num_tested
     mean = by_group.mean(axis=1)
     residuals = mean - mean.sum(axis=1, keepdims=True) * shares
@@ -147,8 +161,10 @@ def indistinguishable_from_best(correct: np.ndarray, group: np.ndarray) -> np.nd
     hopeful = behind <= _HOPELESS * _distance_errors(errors, errors[:, behind == 0])
     reach = errors[:, hopeful].max(axis=1, keepdims=True) - errors
     place = math.ceil(CONFIDENCE * _DRAWS) - 1
-    found: np.ndarray = behind <= np.partition(reach, place, axis=0)[place]
-    return found
+    limits = np.partition(reach, place, axis=0)[place]
+    others = behind > 0
+    near = limits[others & hopeful] if (others & hopeful).any() else limits[others]
+    return Comparison(behind <= limits, float(np.median(near)) if len(near) else math.nan)
 
 
 def _distance_errors(errors: np.ndarray, firsts: np.ndarray) -> np.ndarray:
@@ -188,15 +204,16 @@ def _seeds_errors(
     return errors
 
 
-def scope(num_folds: int, num_seeds: int) -> str:
-    """Returns a sentence on what :func:`indistinguishable_from_best` does not include."""
+def scope(num_folds: int, seeds: Sequence[int]) -> str:
+    """Returns sentences on what :func:`compare_with_best` does not include."""
     folds = "these train parts" if num_folds > 1 else "this train part"
-    if num_seeds >= FEWEST_SEEDS:
+    if len(seeds) >= FEWEST_SEEDS:
         return f"It allows for other songs and other seeds, with {folds}."
-    seeds = "this seed" if num_seeds == 1 else "these seeds"
+    of_seeds = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} and {seeds[-1]}"
     return (
-        f"It allows for other songs, with {folds} and {seeds}: {FEWEST_SEEDS} seeds or more are "
-        "needed to see what others would change."
+        f"It allows for other songs, with {folds} and {of_seeds}: another seed gives another set, "
+        "and where configurations differ in their luck with a seed, the best is missed more often "
+        f"than one time in twenty. {FEWEST_SEEDS} seeds or more show what others would change."
     )
 
 
@@ -207,13 +224,15 @@ def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
     resample, and scored on the groups that are not in it. Each time the n configs are drawn anew.
 
     Args:
-      correct: (configs, seeds, tested), as for :func:`indistinguishable_from_best`.
+      correct: (configs, seeds, tested), as for :func:`compare_with_best`.
       group: (tested,) the number of each track's group.
 
     Returns:
       one row for each n of 1, 3, 10, … and all configs: configs (n), apparent (accuracy of the
       winner on the tracks that it was chosen on, mean over choices of n), held_out (that of
-      winners on tracks that had no say), optimism (their difference).
+      winners on tracks that had no say), optimism (their difference), low and high (2.5th and
+      97.5th percentile of held_out over the resamples, the interval of Tsamardinos et al.; NaN
+      where all are equal).
     """
     sums = _by_group(correct.mean(axis=1), group)
     sizes = _by_group(np.ones(len(group)), group)
@@ -243,8 +262,9 @@ def selected_on_validation(validation: np.ndarray, test: np.ndarray) -> "pd.Data
       test: likewise.
 
     Returns:
-      as :func:`selected_on_test`: apparent is the winners' validation accuracy, held_out their
-      test accuracy, both means over the folds and over 1,000 choices of n configs.
+      as :func:`selected_on_test`, but for low and high: apparent is the winners' validation
+      accuracy, held_out their test accuracy, both means over the folds and over 1,000 choices of n
+      configs.
     """
     chosen_by, scored = validation.mean(axis=2), test.mean(axis=2)  # (configs, folds)
     folds = np.arange(chosen_by.shape[1])
@@ -266,13 +286,17 @@ def _curve(
     import pandas as pd
 
     sizes = list(_sizes(num_configs))
-    found = np.zeros((len(sizes), 2))
+    found = np.full((max(draws, 1), len(sizes), 2), math.nan)  # no draws: one group of tracks
     for draw in range(draws):
         order = random.permutation(num_configs)
-        found += [one(draw, order[:size]) for size in sizes]
-    frame = pd.DataFrame(found / draws, columns=["apparent", "held_out"])
+        found[draw] = [one(draw, order[:size]) for size in sizes]
+    frame = pd.DataFrame(found.mean(axis=0), columns=["apparent", "held_out"])
     frame.insert(0, "configs", sizes)
-    return frame.assign(optimism=frame["apparent"] - frame["held_out"])
+    tail = 100 * (1 - CONFIDENCE) / 2
+    frame["optimism"] = frame["apparent"] - frame["held_out"]
+    ends = np.percentile(found[..., 1], (tail, 100 - tail), axis=0)
+    frame["low"], frame["high"] = np.where(ends[1] - ends[0] > _NOTHING, ends, math.nan)
+    return frame
 
 
 def _sizes(num_configs: int) -> Iterator[int]:

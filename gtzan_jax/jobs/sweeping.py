@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import Manifest, Retraining
-from gtzan_jax.rundir.predictions import Predictions, predictions_of
+from gtzan_jax.rundir.predictions import Part, Predictions, predictions_of
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, members_table, results_table
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.search import config_epochs
@@ -218,9 +219,11 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
     """Writes the tables and the predictions unless all are whole, and returns the results."""
     run, sweep = job.run, job.sweep
     if any(run.damaged(manifest, name) for name in directory.TABLES):
-        predictions = predictions_of(sweep, history, job.division)
-        results = mark_indistinguishable(
-            results_table(sweep, history, job.table.is_chunked), sweep, predictions
+        select_on = job.division.protocol.select_on
+        parts: dict[Part, None] = dict.fromkeys((select_on, "test"))
+        predictions = {part: predictions_of(sweep, history, job.division, part) for part in parts}
+        results, manifest.detectable = mark_indistinguishable(
+            results_table(sweep, history, job.table.is_chunked), sweep, predictions[select_on]
         )
         members = members_table(sweep, history, job.table.is_chunked)
         results, members = (frame.assign(**job.division.marks) for frame in (results, members))
@@ -232,22 +235,28 @@ def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFram
 
 def mark_indistinguishable(
     results: "pd.DataFrame", sweep: Sweep, predictions: Predictions
-) -> "pd.DataFrame":
-    """Marks the configs of ``selection.indistinguishable_from_best``.
+) -> "tuple[pd.DataFrame, float | None]":
+    """Marks the configs of ``selection.compare_with_best``; returns the detectable difference, too.
 
     Configs that diverged, or that the search gave up, are not among them, and have no say.
+
+    Args:
+      results: of ``results_table``.
+      sweep: the sweep.
+      predictions: of the part that configs are ranked by, so that choosing among them does not go
+        by the test part where there is a validation part.
     """
     places = results["config_id"].map(sweep.places).to_numpy()
     sound = ~results["diverged"].to_numpy()
     if "epochs_given" in results:
         sound &= results["epochs_given"].to_numpy() == sweep.epochs
-    alike = np.zeros(len(results), bool)
+    alike, detectable = np.zeros(len(results), bool), math.nan
     if sound.any():
         correct = predictions.correct[places[sound]]
-        alike[sound] = selection.indistinguishable_from_best(correct, predictions.group)
+        alike[sound], detectable = selection.compare_with_best(correct, predictions.group)
     marked = results.copy()
     marked.insert(list(results).index("diverged"), INDISTINGUISHABLE, alike)
-    return marked
+    return marked, detectable if math.isfinite(detectable) else None
 
 
 def retrain(

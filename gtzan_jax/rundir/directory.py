@@ -22,7 +22,7 @@ import json
 import os
 import reprlib
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ from gtzan_jax.files import (
     write_csv_parts,
 )
 from gtzan_jax.rundir.manifest import Data, Manifest, Session, as_dict, decode, encode
-from gtzan_jax.rundir.predictions import Predictions, save_predictions
+from gtzan_jax.rundir.predictions import Part, Predictions, save_predictions
 from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_config
@@ -142,7 +142,7 @@ class RunDir:
         results: "pd.DataFrame",
         members: "pd.DataFrame",
         history: "Iterable[pd.DataFrame]",
-        predictions: Predictions,
+        predictions: Mapping[Part, Predictions],
     ) -> None:
         """Writes what ``TABLES`` lists; history.csv from its parts."""
         write_csv(self.results_path, results)

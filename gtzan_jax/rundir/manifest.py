@@ -139,6 +139,8 @@ class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     programs_compiled: Count | None = None
     peak_rss_bytes: Count | None = None
     diverged: Count | None = None  # configs
+    # Accuracy by which a config must be behind the best to be told from it; see analysis.selection.
+    detectable: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 
 def encode(manifest: Manifest) -> str:

@@ -1,12 +1,14 @@
-"""Predictions: what every member says of every test song after its best epoch, a byte each.
+"""Predictions: what every member says of every song of a part after its best epoch, a byte each.
 
-Where songs have several rows they vote, and a row here is a song of the test part.
+Where songs have several rows they vote, and a row here is a song of the part.
 
-They are kept so that test rows can be resampled later, and configs compared row by row.
+They are kept so that songs can be resampled later, and configs compared song by song.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import Division, groups_of
 from gtzan_jax.text import counted
+
+Part = Literal["validation", "test"]
 
 _KINDS = {
     "predicted": np.uint8,
@@ -29,12 +33,12 @@ _KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predicted classes after the best epoch; the test rows of all folds stand in one row.
+    """Predicted classes after the best epoch; a part's rows of all folds stand in one row.
 
     Attributes:
       predicted: (configs, seeds, tested) uint8, configs in grid order.
-      fold: (tested,) int32, the fold that tests the row.
-      row: (tested,) int32, its place in the feature table; of a song the first that is tested.
+      fold: (tested,) int32, the fold whose part has the row.
+      row: (tested,) int32, its place in the feature table; of a song the first in the part.
       label: (tested,) uint8, its true class.
       group: (tested,) int32, of rows by one artist, or of equal rows; see ``groups_of``.
     """
@@ -57,21 +61,24 @@ class Predictions:
         return right
 
 
-def predictions_of(sweep: Sweep, history: History, division: Division) -> Predictions:
-    """Picks the test rows out of what all members of a sweep predicted.
+def predictions_of(
+    sweep: Sweep, history: History, division: Division, part: Part = "test"
+) -> Predictions:
+    """Picks the rows of a part out of what all members of a sweep predicted.
 
     Args:
       sweep: the sweep.
       history: of all its members, as ``members_of`` lists them.
       division: the folds.
+      part: of each fold; not empty.
     """
     folds, table = division.folds, division.table
     every = history.predicted.reshape(sweep.num_configs, len(folds), -1, division.sizes.num_judged)
-    rows = [judged_rows(table, fold.test) for fold in folds]
-    starts = [len(judged_rows(table, fold.validation)) for fold in folds]
-    tested = [
-        every[:, place, :, start : start + len(rows[place])] for place, start in enumerate(starts)
-    ]
+    rows = [judged_rows(table, getattr(fold, part)) for fold in folds]
+    tested = []
+    for place, fold in enumerate(folds):
+        start = 0 if part == "validation" else len(judged_rows(table, fold.validation))
+        tested.append(every[:, place, :, start : start + len(rows[place])])
     row = np.concatenate(rows)
     return Predictions(
         predicted=np.concatenate(tested, axis=2),
@@ -82,35 +89,48 @@ def predictions_of(sweep: Sweep, history: History, division: Division) -> Predic
     )
 
 
-def save_predictions(predictions: Predictions, path: Path) -> None:
-    """Writes predictions as safetensors."""
+def save_predictions(parts: Mapping[Part, Predictions], path: Path) -> None:
+    """Writes the predictions of parts as safetensors."""
     from safetensors.numpy import save
 
-    write_atomically(path, save({n: np.ascontiguousarray(a) for n, a in vars(predictions).items()}))
+    arrays = {
+        _key(part, name): np.ascontiguousarray(array)
+        for part, predictions in parts.items()
+        for name, array in vars(predictions).items()
+    }
+    write_atomically(path, save(arrays))
 
 
-def load_predictions(path: Path, num_configs: int, num_seeds: int) -> Predictions:
-    """Reads predictions.
+def _key(part: Part, name: str) -> str:
+    """Returns the name of an array in the file; the first versions wrote those of the test part."""
+    return name if part == "test" else f"{part}_{name}"
+
+
+def load_predictions(
+    path: Path, num_configs: int, num_seeds: int, part: Part = "test"
+) -> Predictions:
+    """Reads the predictions of a part.
 
     Args:
       path: of the file.
       num_configs: that there must be.
       num_seeds: likewise.
+      part: the part.
 
     Raises:
       InputError: the file is not there, or not what a sweep writes.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        arrays = load_file(path)
+        with safe_open(path, "numpy") as file:
+            arrays = {name: file.get_tensor(_key(part, name)) for name in _KINDS}
         tested = len(arrays["row"])
         for name, kind in _KINDS.items():
             shape = (num_configs, num_seeds, tested) if name == "predicted" else (tested,)
             if arrays[name].shape != shape or arrays[name].dtype != kind or not tested:
                 raise ValueError(f"{name} is {arrays[name].dtype}{arrays[name].shape}")
-        return Predictions(**{name: arrays[name] for name in _KINDS})
+        return Predictions(**arrays)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise InputError(f"{path}: cannot be used ({reason[:200]})") from None

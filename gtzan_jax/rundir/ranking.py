@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 INDISTINGUISHABLE = "indistinguishable_from_best"
-"""The column of results.csv that ``analysis.selection.indistinguishable_from_best`` fills."""
+"""The column of results.csv that ``analysis.selection.compare_with_best`` fills."""
 
 
 def result_metrics(protocol: str, is_chunked: bool = False) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES
 from gtzan_jax.text import command_line, printable, tensorboard_line
+from gtzan_jax.views.sections.selection import detectable_difference
 from gtzan_jax.views.text import by_stem, counted, plus_minus
 
 if TYPE_CHECKING:
@@ -161,11 +162,13 @@ def _meaning(run: "FinishedRun") -> list[str]:
     accuracies = f"accuracies {low} to {high}" if low != high else f"accuracy {low}"
     sentences.append(
         f"{len(tied):,} of {num_compared:,} configurations are statistically indistinguishable "
-        f"from the best (test {accuracies})"
-        if len(tied) > 1
+        f"from the best on the {run.compared_on} part (test {accuracies})"
+        if len(tied) > 1 or tied.index[0]
         else f"none of the other {num_compared - 1:,} configurations is statistically "
-        "indistinguishable from the best"
+        f"indistinguishable from the best on the {run.compared_on} part"
     )
+    if detectable := detectable_difference(run):
+        sentences.append(detectable)
     sentences.append(
         "the best was chosen on the test part, so its accuracy there is optimistic"
         if run.protocol.select_on == "test"

@@ -9,7 +9,7 @@ from statsmodels.regression.linear_model import OLS
 from gtzan_jax.analysis.selection import (
     FEWEST_SEEDS,
     accuracy_interval,
-    indistinguishable_from_best,
+    compare_with_best,
     scope,
     selected_on_test,
     selected_on_validation,
@@ -44,6 +44,10 @@ def test_an_accuracy_that_does_not_vary_has_no_interval(hits):
     assert np.isnan(accuracy_interval(np.arange(30) / 30, np.zeros(30))).all()
 
 
+def alike(correct, group):
+    return compare_with_best(correct, group).indistinguishable
+
+
 def test_of_two_configs_the_set_is_a_one_sided_test(random):
     group = np.repeat(np.arange(40), 1 + np.arange(40) % 10)
     decided = set()
@@ -52,8 +56,11 @@ def test_of_two_configs_the_set_is_a_one_sided_test(random):
         first, second = hits[np.argsort(-hits.sum(axis=1))]
         model = OLS(1.0 * first - second, np.ones(len(group)))
         z = model.fit(cov_type="cluster", cov_kwds={"groups": group}).tvalues[0]
-        found = indistinguishable_from_best(np.stack([first, second])[:, None], group)
+        found, detectable = compare_with_best(np.stack([first, second])[:, None], group)
         assert found[0]
+        error = model.fit(cov_type="cluster", cov_kwds={"groups": group}).bse[0]
+        if first.sum() > second.sum():
+            assert detectable == pytest.approx(1.645 * error, rel=0.25)  # 1,000 draws
         if abs(z - 1.645) > 0.15:
             assert found[1] == (z < 1.645)
             decided.add(found[1])
@@ -64,7 +71,7 @@ def test_of_two_configs_the_set_is_a_one_sided_test(random):
 def test_the_set_has_what_is_close_and_lacks_what_is_not(random, num_seeds):
     accuracy = np.repeat([0.5, 0.3, 0.1], [5, 10, 10])
     hits, _ = hits_of(random, accuracy, num_seeds, own=0.002)
-    found = indistinguishable_from_best(hits, GROUP)
+    found = alike(hits, GROUP)
     assert found[hits.mean(axis=(1, 2)).argmax()]
     assert found[:5].sum() >= 3
     assert not found[5:].any()
@@ -73,12 +80,12 @@ def test_the_set_has_what_is_close_and_lacks_what_is_not(random, num_seeds):
 def test_the_set_knows_no_order_and_treats_equals_alike(random):
     hits = hits_of(random, random.normal(0.5, 0.03, 30), 3)[0]
     hits = np.concatenate([hits, hits])
-    found = indistinguishable_from_best(hits, GROUP)
+    found = alike(hits, GROUP)
     assert 0 < found.sum() < 60
     np.testing.assert_array_equal(found[:30], found[30:])
     order = random.permutation(60)
-    np.testing.assert_array_equal(indistinguishable_from_best(hits[order], GROUP), found[order])
-    np.testing.assert_array_equal(indistinguishable_from_best(hits, GROUP), found)
+    np.testing.assert_array_equal(alike(hits[order], GROUP), found[order])
+    np.testing.assert_array_equal(alike(hits, GROUP), found)
 
 
 def test_what_seeds_shift_widens_the_set_of_three_and_more(random):
@@ -91,8 +98,8 @@ def test_what_seeds_shift_widens_the_set_of_three_and_more(random):
         changed = random.choice(wrong if share > 0 else right, int(abs(share) * len(GROUP)))
         shifted[1, seed, changed] = share > 0
     assert FEWEST_SEEDS == 3
-    assert indistinguishable_from_best(shifted[:, :2], GROUP).tolist() == [False, True]
-    assert indistinguishable_from_best(shifted, GROUP).all()
+    assert alike(shifted[:, :2], GROUP).tolist() == [False, True]
+    assert alike(shifted, GROUP).all()
 
 
 @pytest.mark.parametrize("spoilt", [0, 300])
@@ -102,7 +109,7 @@ def test_seeds_that_tell_no_configs_apart_widen_nothing(random, spoilt):
     for _ in range(40):
         hits = hits_of(random, np.full(60, 0.5), 4)[0]
         hits[:, 0, random.permutation(len(GROUP))[:spoilt]] = False
-        left_out.append(1 - indistinguishable_from_best(hits, GROUP).mean())
+        left_out.append(1 - alike(hits, GROUP).mean())
     assert 0.025 < np.mean(left_out) < 0.1
 
 
@@ -110,20 +117,22 @@ def test_configs_far_behind_change_nothing(random):
     """As they are noisy, they would widen the maximum."""
     hits = hits_of(random, np.linspace(0.45, 0.55, 40))[0]
     behind = random.random((300, 1, GROUP[-1] + 1))[..., GROUP] < 0.1
-    found = indistinguishable_from_best(np.concatenate([hits, behind]), GROUP)
-    np.testing.assert_array_equal(found[:40], indistinguishable_from_best(hits, GROUP))
+    found = alike(np.concatenate([hits, behind]), GROUP)
+    np.testing.assert_array_equal(found[:40], alike(hits, GROUP))
     assert not found[40:].any()
 
 
 def test_one_group_cannot_tell(random):
     hits = random.random((3, 1, 20)) < [[[0.1]], [[0.5]], [[0.9]]]
-    assert indistinguishable_from_best(hits, np.zeros(20)).all()
+    assert alike(hits, np.zeros(20)).all()
 
 
 def test_what_the_set_holds_for_is_said():
-    assert "this train part and this seed: 3 seeds or more" in scope(1, 1)
-    assert "these train parts and these seeds" in scope(3, 2)
-    assert scope(3, 3) == "It allows for other songs and other seeds, with these train parts."
+    assert "this train part and seed 7: another seed gives another set" in scope(1, [7])
+    assert "these train parts and seeds 4 and 5: " in scope(3, [4, 5])
+    assert (
+        scope(3, [1, 2, 3]) == "It allows for other songs and other seeds, with these train parts."
+    )
 
 
 def test_bias_is_corrected_as_in_a_plain_loop(random):

@@ -97,7 +97,7 @@ def ranked(written, division):
             results=results_table(SWEEP, history),
             accuracy=accuracy,
         )
-        vars(run)["predictions"] = made_predictions(SWEEP, history, division)
+        vars(run)["predictions"] = made_predictions(SWEEP, history, division)["test"]
         return run
 
     return put

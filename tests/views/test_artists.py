@@ -117,7 +117,7 @@ def test_the_figure_for_new_artists_is_of_the_first_source(falls, tmp_path):
     write(tmp_path / "same", "fault_filtered", accuracy["same"])
     found.insert(0, new_artists(read_finished(folder), classical))
     assert [reading.source for reading in found] == [SAME, FOLDS, AGAIN, OTHER]
-    protocols = ["fault_filtered", *["artist_folds"] * 3]
+    protocols = ["fault_filtered", "artist_kfold", *["artist_folds"] * 2]
     assert [reading.protocol for reading in found] == protocols
     assert [reading.accuracy for reading in found] == pytest.approx(list(accuracy.values()))
     assert [np.isfinite(reading.low) for reading in found] == [True, True, False, True]
@@ -131,8 +131,12 @@ def test_both_figures_stand_side_by_side_each_with_its_interval(tmp_path):
     hits = predictions.correct[other.sweep.places[best.config_id]].mean(axis=0)
     low, high = selection.accuracy_interval(hits, predictions.group)
     mine, new = text.split(" / ")
-    assert ": songs of artists that were trained on. 95 % interval" in mine
-    assert new.startswith(f"{best.test_accuracy:.2f}: new artists. 95 % interval {low:.2f} to ")
+    assert (
+        ": songs of artists that were trained on. 95 % interval for other songs of such artists, "
+        "with the networks of this seed: " in mine
+    )
+    start = f"{best.test_accuracy:.2f}: new artists. 95 % interval for other artists: {low:.2f} to "
+    assert new.startswith(start)
     assert f" to {high:.2f}. Under artist_folds, from the run other" in new
     assert answers["title"] == "Test accuracy"
     assert not answers["command"]
@@ -227,8 +231,8 @@ def test_the_command_that_is_missing_can_be_pasted(source, data, expected, tmp_p
     answers, _ = first_screen("a folder/run", table=table, data=data)
     assert not answers["proviso"]
     assert shlex.split(answers["command"]) == [
-        *("python", "-m", "gtzan_jax.baselines", "--protocol=artist_folds", f"--data={expected}"),
-        *("--split_seed=7", "--workdir=a folder/baselines-artist_folds"),
+        *("python", "-m", "gtzan_jax.baselines", "--protocol=artist_kfold", f"--data={expected}"),
+        *("--split_seed=7", "--workdir=a folder/baselines-artist_kfold"),
     ]
 
 

@@ -16,6 +16,7 @@ from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import messages
+from gtzan_jax.views.sections.selection import detectable_difference
 
 ONE = dict.fromkeys(["num_units2", "num_units3", "dropout2", "dropout3"])
 DEEP = {f"num_units{layer}": [512] for layer in range(1, 7)} | {"dropout1": [0.25]}
@@ -100,13 +101,16 @@ def test_the_end_says_how_many_are_as_good_and_what_the_best_was_chosen_on(
     some = {"test_accuracy": accuracy, INDISTINGUISHABLE: np.arange(12) < 5}
     said = summary_of(Path("a"), capsys, tied=some)
     assert (
-        f"5 of 12 configurations are {TIED} (test accuracies {accuracy[4]:.4f} to 0.7000)" in said
+        f"5 of 12 configurations are {TIED} on the test part (test accuracies {accuracy[4]:.4f} to "
+        "0.7000)" in said
     )
     assert ON_TEST in said
     assert "mean over" not in said
     assert "±" not in said
     same = some | {"test_accuracy": 0.5}
-    assert f"are {TIED} (test accuracy 0.5000)" in summary_of(Path("b"), capsys, tied=same)
+    assert f"are {TIED} on the test part (test accuracy 0.5000)" in summary_of(
+        Path("b"), capsys, tied=same
+    )
     alone = some | {INDISTINGUISHABLE: np.arange(12) < 1}
     said = summary_of(Path("c"), capsys, tied=alone, protocol="holdout")
     assert f"none of the other 11 configurations is {TIED}" in said
@@ -117,6 +121,24 @@ def test_the_end_says_how_many_are_as_good_and_what_the_best_was_chosen_on(
         assert sentence not in said
     assert "python -m gtzan_jax.report d # " in said
     assert "python -m gtzan_jax.retrain --workdir=d # " in said
+
+
+@pytest.mark.parametrize(
+    ("detectable", "num_seeds", "expected"),
+    [
+        (0.0812, 1, "differences under about 8 points cannot be seen with these 300 test songs and "
+         "one seed"),
+        (0.0131, 2, "differences under about 1 point cannot be seen with these 300 test songs and "
+         "2 seeds"),
+        (None, 1, ""),
+    ],
+)  # fmt: skip
+def test_the_difference_that_could_have_been_seen_is_said(
+    tmp_path, detectable, num_seeds, expected
+):
+    history = random_history(make_sweep(), num_seeds)
+    folder = write_run(tmp_path / "run", make_sweep(), history, detectable=detectable)
+    assert detectable_difference(read_finished(folder)) == expected
 
 
 def test_where_all_diverged_nothing_is_best(tmp_path, monkeypatch, capsys):

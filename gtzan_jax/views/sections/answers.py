@@ -57,7 +57,9 @@ def answers_section(
         caption = _caption(run, rows, selected["on_test"], retrained)
     figures = [_own_figure(run, selected, is_known)] if selected else []
     if reading:
-        figures.append(_figure(reading.accuracy, "new artists", reading.low, reading.high))
+        figures.append(
+            _figure(reading.accuracy, "new artists", reading.low, reading.high, "other artists")
+        )
         figures[-1]["how"] += f"Under {reading.protocol}, {reading.source}."
     elif selected and not apart:
         figures.append(_unmeasured(is_known))
@@ -90,7 +92,9 @@ def _own_figure(run: FinishedRun, selected: dict[str, Any], is_known: bool | Non
         label = "songs of artists that were trained on"
     else:
         label = "new songs, whoever they are by"
-    figure = _figure(selected["trusted"], label, selected["low"], selected["high"])
+    over = "other songs of such artists" if label.startswith("songs of artists") else label
+    seeds = "this seed" if len(run.manifest.seeds) == 1 else "these seeds"
+    figure = _figure(selected["trusted"], label, selected["low"], selected["high"], over, seeds)
     most = "at most " if run.sweep.stops_early else ""
     corrected = selected["on_test"] and len(run.results) > 1
     figure["how"] += (
@@ -100,9 +104,21 @@ def _own_figure(run: FinishedRun, selected: dict[str, Any], is_known: bool | Non
     return figure
 
 
-def _figure(accuracy: float, label: str, low: float, high: float) -> Row:
-    """Returns a figure of the first screen; ``how`` begins with its interval, if any."""
-    how = f"95 % interval {low:.2f} to {high:.2f}. " if math.isfinite(low) else ""
+def _figure(
+    accuracy: float, label: str, low: float, high: float, over: str, seeds: str = ""
+) -> Row:
+    """Returns a figure of the first screen; ``how`` begins with its interval, if any.
+
+    Args:
+      accuracy: the figure.
+      label: what it is the accuracy on.
+      low: of the interval; NaN where there is none.
+      high: likewise.
+      over: what the interval is for.
+      seeds: whose networks it is for, if that is known.
+    """
+    of = f", with the networks of {seeds}" if seeds else ""
+    how = f"95 % interval for {over}{of}: {low:.2f} to {high:.2f}. " if math.isfinite(low) else ""
     return {"accuracy": f"{accuracy:.2f}", "label": label, "how": how}
 
 

@@ -17,6 +17,7 @@ def limits_section(run: FinishedRun, table: FeatureTable | None) -> dict[str, An
         "repeats": len(run.manifest.data.repeats),
         "straddling": None if table is None else _straddling(run, table),
         "num_folds": len(split.folds),
+        "num_divisions": run.protocol.num_divisions,
         "num_seeds": len(run.manifest.seeds),
         "artists_apart": run.sweep.protocol in ARTISTS_APART,
         "artists_known": artists_known(run, table),

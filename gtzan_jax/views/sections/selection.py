@@ -10,7 +10,7 @@ from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.views.sections.pictures import Pictures, draw
-from gtzan_jax.views.text import Table, by_stem, points
+from gtzan_jax.views.text import Table, by_stem, counted, points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         return None
     from gtzan_jax.views import plots
 
-    predictions, on_test = run.predictions, run.protocol.select_on == "test"
+    on_test = run.protocol.select_on == "test"
     accuracy, low, high = accuracy_of_best(run)
     given = run.results.get("epochs_given", run.sweep.epochs)
     considered = int(np.sum(np.broadcast_to(given, len(run.results)) == run.sweep.epochs))
@@ -40,27 +40,27 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     names = _ON_TEST if on_test else _ON_VALIDATION
     if len(curve) > 1:
         draw(pictures, "optimism", plots.optimism(curve, *names, run.note))
-    # The winner's figure, and its interval with it, are moved by what the choice adds to it.
-    shift = optimism if on_test else 0.0
+    if on_test and len(curve) > 1:  # the winner's figure and interval are those of other tracks
+        accuracy, low, high = (float(curve[name].iloc[-1]) for name in ("held_out", "low", "high"))
     return {
         "config": ", ".join(f"{s} {_plain(s, v)}" for s, v in by_stem(run.config()).items()),
         "alike": _alike(run),
         "considered": considered,
         "given_up": _GIVEN_UP if considered < len(run.results) else "",
         "method": selection.METHOD,
-        "scope": selection.scope(len(run.manifest.split.folds), len(run.manifest.seeds)),
+        "scope": selection.scope(len(run.manifest.split.folds), run.manifest.seeds),
         "on_test": on_test,
         "apparent": float(best[f"{run.protocol.select_on}_accuracy"]),
-        "trusted": accuracy - shift,
-        "low": low - shift,
-        "high": high - shift,
+        "trusted": accuracy,
+        "low": low,
+        "high": high,
         "optimism": optimism,
         "gap_of_one": float(curve["optimism"].iloc[0]),
         "growth": optimism - float(curve["optimism"].iloc[0]),
         "curve": _table(curve, names),
         "drawn": int(curve["configs"].iloc[-1]) if len(curve) > 1 else 0,
         "folds": len(run.manifest.split.folds),
-        "tested": len(predictions.row),
+        "tested": len(np.unique(run.predictions.row)),
     }
 
 
@@ -71,12 +71,27 @@ def _alike(run: FinishedRun) -> dict[str, Any]:
     return {
         "count": len(frame),
         "has_first": bool(run.results[INDISTINGUISHABLE].iloc[0]),
+        "part": run.compared_on,
+        "tracks": run.num_compared_on,
+        "detectable": detectable_difference(run),
         "ranges": [
             f"{part} accuracies from {values.min():.2f} to {values.max():.2f}"
             for part in parts
             if len(values := frame[f"{part}_accuracy"])
         ],
     }
+
+
+def detectable_difference(run: FinishedRun) -> str:
+    """Returns which differences the songs and seeds of a run cannot show; "" if it is not known."""
+    seeds, detectable = run.manifest.seeds, run.manifest.detectable
+    if detectable is None:
+        return ""
+    count = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    return (
+        f"differences under about {counted(round(100 * detectable), 'point')} cannot be seen with "
+        f"these {run.num_compared_on:,} {run.compared_on} songs and {count}"
+    )
 
 
 def accuracy_of_best(run: FinishedRun) -> tuple[float, float, float]:
