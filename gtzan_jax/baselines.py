@@ -1,7 +1,7 @@
 """Compares our network with classical models, under every protocol.
 
   python -m gtzan_jax.baselines
-  python -m gtzan_jax.baselines --protocol=artist_folds --sweep=my/sweep.toml
+  python -m gtzan_jax.baselines --protocol=artist_kfold --sweep=my/sweep.toml
 
 What can be tuned is chosen within each fold, on its validation part: the
 settings of the classical models, and the config of our network among those of

@@ -1,7 +1,7 @@
 """Retrains a config of a finished sweep.
 
   python -m gtzan_jax.retrain --workdir=runs/RUN --rank=2
-  python -m gtzan_jax.retrain --workdir=runs/RUN --protocol=artist_folds
+  python -m gtzan_jax.retrain --workdir=runs/RUN --protocol=artist_kfold
 
 Each retraining has a folder of its own, such as runs/RUN/retrained/rank2; best/
 stays the sweep's.
@@ -37,7 +37,7 @@ def main() -> int:
         command=command_line("retrain", sys.argv[1:]),
     )
     made = retrain_run(given.workdir, request)
-    print(retraining_line(made.history))
+    print(retraining_line(made.history, made.songs))
     print(f"  config  {made.config.name}\n  model   {printable(made.path)}")
     print(f"  {command_line('predict', [made.path, 'SONG'])}")
     return 0
@@ -59,7 +59,7 @@ def define_flags() -> None:
     cli.define_protocol_flags("the run's")
     flags.DEFINE_string(
         "name", None, "The folder in RUN/retrained/. Default: what tells this retraining from any "
-        "other, such as rank2 or rank1-artist_folds.",
+        "other, such as rank2 or rank1-artist_kfold.",
     )  # fmt: skip
     flags.DEFINE_boolean("overwrite", False, "Replace another retraining of this name.")
 

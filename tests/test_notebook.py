@@ -159,7 +159,7 @@ def test_it_runs_from_top_to_bottom(tmp_path):
     assert "SYNTHETIC sample" in shown["sweep"]
     assert "tensorboard-frame" in shown["tensorboard"]
     assert "Everything here is from the SYNTHETIC sample" in framed(shown["report"])
-    assert "artist_folds" in shown["gap"]
+    assert "artist_kfold" in shown["gap"]
     assert "LEAK" in shown["leak"]
     assert "%" in shown["predict"]
     assert "image/png" in shown["over-time"]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from gtzan_jax.analysis.selection import accuracy_interval
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -43,6 +45,17 @@ def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
     if "validation_accuracy" not in history:
         return None
     return _ending(history, lambda curve: int(curve["validation_accuracy"].argmax()))
+
+
+def over_songs(songs: "pd.DataFrame | None") -> tuple[float, float]:
+    """Returns the 95 % interval of the test accuracy over songs, for these networks.
+
+    Args:
+      songs: a row a test song, as ``SavedRetraining.songs``; of None NaN is returned.
+    """
+    if songs is None:
+        return math.nan, math.nan
+    return accuracy_interval(songs["right"].to_numpy(), songs["group"].to_numpy())
 
 
 def stopped_early(history: "pd.DataFrame", num_epochs: int) -> bool:

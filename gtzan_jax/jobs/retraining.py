@@ -27,7 +27,7 @@ from gtzan_jax.rundir.finished import SavedRetraining, table_of
 from gtzan_jax.rundir.manifest import FOLDER_NAME, Manifest, Retraining, Session, as_dict
 from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide
+from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide, groups_of
 from gtzan_jax.text import counted, printable
 from gtzan_jax.trainer.chunk import Replica, Replicas
 from gtzan_jax.trainer.platforms import MatmulPrecision
@@ -57,6 +57,8 @@ class Retrained:
       scores: one row a genre: precision, recall, f1, tracks; of all networks together. leak, too,
         where the protocol has one.
       probabilities: of the model's, one row a song, see ``calibrating.calibrated``.
+      songs: one row a test song of a fold: fold, song (a track of it), genre, group (see
+        ``groups_of``), right (share of the fold's networks that tell its genre).
       figures: by file name without its ending.
     """
 
@@ -65,6 +67,7 @@ class Retrained:
     confusion: np.ndarray = field(repr=False)
     scores: "pd.DataFrame" = field(repr=False)
     probabilities: "pd.DataFrame" = field(repr=False)
+    songs: "pd.DataFrame" = field(repr=False)
     figures: "dict[str, Figure]" = field(repr=False)
 
     def __repr__(self) -> str:
@@ -118,17 +121,21 @@ def retrain(
     Raises:
       RunError: a network diverged.
     """
+    import pandas as pd
+
     from gtzan_jax.views import plots
 
     networks = train_networks(trainer, division, config_id, seeds, epochs)
     config, table = trainer.config(config_id), division.table
     model = TrainedModel.of(config, networks[0][0].params, trainer.sweep, division, fold=0)
     model, probabilities = calibrated(model, division, division.folds[0])
-    tested, predicted = [], []
-    for fold, replicas in zip(division.folds, networks, strict=True):
+    tested, predicted, songs = [], [], []
+    for place, (fold, replicas) in enumerate(zip(division.folds, networks, strict=True)):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
+        found = np.stack([replica.predicted[start:][: len(rows)] for replica in replicas])
         tested += [rows] * len(replicas)
-        predicted += [replica.predicted[start:][: len(rows)] for replica in replicas]
+        predicted.append(found.ravel())
+        songs.append(_songs(division, place, rows, found))
     confusion, scores = _judge(
         table.y[np.concatenate(tested)], np.concatenate(predicted), table.genres
     )
@@ -140,7 +147,25 @@ def retrain(
     few = " Too few songs to tell." if model.calibration and model.calibration.doubt else ""
     title = f"Do its probabilities hold?{few}"
     figures["reliability"] = plots.reliability(probabilities, title, note)
-    return Retrained(model, history, confusion, scores, probabilities, figures)
+    each = pd.concat(songs, ignore_index=True)
+    return Retrained(model, history, confusion, scores, probabilities, each, figures)
+
+
+def _songs(
+    division: Division, fold: int, rows: np.ndarray, predicted: np.ndarray
+) -> "pd.DataFrame":
+    """Returns the rows of ``Retrained.songs`` of a fold. predicted: (networks, songs)."""
+    import pandas as pd
+
+    table = division.table
+    columns = {
+        "fold": fold,
+        "song": [table.tracks[row] for row in rows],
+        "genre": np.array(table.genres)[table.y[rows]],
+        "group": groups_of(table)[rows],
+        "right": (predicted == table.y[rows]).mean(axis=0),
+    }
+    return pd.DataFrame(columns | division.marks)
 
 
 def train_networks(
@@ -197,6 +222,7 @@ def save(result: Retrained, folder: Path) -> None:
         "scores": result.scores,
         "confusion": confusion,
         "calibration": result.probabilities,
+        "songs": result.songs,
     }
     with replaced_folder(folder) as aside:
         save_model(result.model, aside)

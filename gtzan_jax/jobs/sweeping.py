@@ -87,7 +87,7 @@ def run_sweep(
       epochs: passes over the train part.
       batch_size: rows of a batch.
       loss: ``cross_entropy`` or ``softmax_twice``.
-      protocol: how songs are divided: ``assignment``, ``holdout``, ``kfold``, ``artist_folds``, …
+      protocol: how songs are divided: ``assignment``, ``holdout``, ``kfold``, ``artist_kfold``, …
       num_folds: of the protocol ``kfold``.
       search: ``grid``, ``one_at_a_time``, ``random``, ``halving``, ``tpe``, ``cma`` or ``qmc``.
       overrides: ``key=value`` strings over the sweep file, such as ``optimizer=adam,sgd``; see

@@ -49,6 +49,21 @@ class SavedRetraining:
     history: "pd.DataFrame" = field(repr=False)
 
     @property
+    def songs(self) -> "pd.DataFrame | None":
+        """One row a test song of a fold, with the share of the networks that tell its genre.
+
+        None where a version before 0.8 wrote the retraining.
+
+        Raises:
+          InputError: songs.csv cannot be used.
+        """
+        path = self.path / "songs.csv"
+        try:
+            return _read_optional(path, ["group", "right"])
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be used: {error}") from None
+
+    @property
     def model(self) -> "TrainedModel":
         """The model of the first fold and the first seed.
 

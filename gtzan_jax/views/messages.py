@@ -93,7 +93,8 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
             f"up after epoch {given.iloc[0]}"
         )
     if run.retrained is not None:
-        print(retraining_line(run.retrained))
+        saved = run.retraining("best")
+        print(retraining_line(run.retrained, saved.songs if saved else None))
     if run.protocol.leak:
         print(f"the protocol {run.sweep.protocol} LEAKS: its accuracies are too high")
     if run.is_sample:
@@ -110,11 +111,12 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     print(_filled(f"{sum(seconds.values()):.1f} s ({parts})"))
 
 
-def retraining_line(history: "pd.DataFrame") -> str:
+def retraining_line(history: "pd.DataFrame", songs: "pd.DataFrame | None") -> str:
     """Returns what a retraining came to, a line or more: mean and deviation over its networks.
 
     Args:
       history: one row an epoch of a network, with the metrics that the protocol has.
+      songs: one row a test song; None where a version before 0.8 wrote the retraining.
     """
     kept, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
     longest = history["epoch"].max()
@@ -128,6 +130,9 @@ def retraining_line(history: "pd.DataFrame") -> str:
     if len(kept.epochs) > 1:
         runs = _runs(history["fold"].nunique(), history["seed"].nunique())
         line += f"\n  ±: standard deviation over the networks of {runs}"
+    low, high = endings.over_songs(songs)
+    if math.isfinite(low):
+        line += f"\n  95 % interval over songs, for these networks: {low:.2f} to {high:.2f}"
     return line
 
 

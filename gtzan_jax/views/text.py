@@ -100,7 +100,7 @@ def signed(value: float, sign: str = "+", digits: int = 2) -> str:
 
 def plus_minus(mean: float, deviation: float) -> str:
     """Returns a mean with its deviation, of which there is none of a single figure."""
-    return f"{mean:.4f} ± {deviation:.4f}" if math.isfinite(deviation) else f"{mean:.4f}"
+    return f"{mean:.3f} ± {deviation:.3f}" if math.isfinite(deviation) else f"{mean:.3f}"
 
 
 def interval(low: float, high: float) -> str:

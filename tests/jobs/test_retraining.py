@@ -178,7 +178,7 @@ def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch, request
                 killed = True
         third = read_run(folder).config(3)
         for name, found in read_run(folder).retrainings.items():
-            assert len(list(found.path.iterdir())) == 10, (number, name)
+            assert len(list(found.path.iterdir())) == 11, (number, name)
         assert retrain_run(str(folder), request_).config == third
         assert read_run(folder).retrainings[request_.name or "rank3-2epochs-2seeds"].config == third
         assert not list(folder.rglob("*.tmp"))

@@ -39,7 +39,7 @@ def test_the_run_directory_is_complete(smoke):
     assert sorted(path.name for path in (run / "best").iterdir()) == [
         "accuracy.png", "calibration.csv", "confusion.csv", "confusion_matrix.png",
         "history.csv", "loss.png", "model.json", "model.safetensors", "reliability.png",
-        "scores.csv",
+        "scores.csv", "songs.csv",
     ]  # fmt: skip
     assert len(pd.read_csv(run / "results.csv")) == 24
     assert len(pd.read_csv(run / "history.csv")) == 24 * 2 * 2

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import make_sweep, make_table
 from finished_runs import networks_frame, random_history, write_best_history, write_run
+from scipy import stats
 
 from gtzan_jax import cli
 from gtzan_jax.files import write_csv
@@ -63,7 +64,7 @@ def test_the_summary_tells_of_a_retraining_and_of_diverged_configs(tmp_path, cap
     messages.print_summary(read_finished(path), {})
     printed = " ".join(capsys.readouterr().out.split())
     assert "1 of 12 configs diverged; they rank last" in printed
-    line = "retrained 2 times for 3 epochs: test accuracy 0.6500 ± 0.0354"
+    line = "retrained 2 times for 3 epochs: test accuracy 0.650 ± 0.035"
     assert line in printed
     assert f"the model in {path / 'best'}" in printed
 
@@ -177,7 +178,11 @@ def test_the_end_says_what_is_averaged_and_what_plus_minus_is(
         )
         for fold in range(folds)
     )
-    line = messages.retraining_line(frame)
+    line = messages.retraining_line(frame, None)
+    songs = pd.DataFrame({"group": np.arange(100), "right": np.tile([0.0, 1.0], 50)})
+    low, high = stats.t(99).interval(0.95, 0.5, stats.sem(songs["right"]))
+    longer = f"\n  95 % interval over songs, for these networks: {low:.2f} to {high:.2f}"
+    assert messages.retraining_line(frame, songs) == line + longer
     assert line.startswith(
         f"retrained {folds * seeds} time{'s' * (folds * seeds > 1)} for 1 epoch: "
     )

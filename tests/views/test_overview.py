@@ -131,9 +131,9 @@ def test_texts_tell_the_runs_and_the_results_in_few_columns(tmp_path, changes, n
     assert head == f"| {' | '.join([*heads, config])} |"
     assert len(rest) == len(sweep.configs) - 1
     best = results_table(sweep, history).iloc[0]
-    accuracy = f"{best['test_accuracy']:.4f}"
+    accuracy = f"{best['test_accuracy']:.3f}"
     if num_seeds > 1:
-        accuracy += f" ± {best['test_accuracy_std']:.4f}"
+        accuracy += f" ± {best['test_accuracy_std']:.3f}"
     values = ", ".join(str(best[axis]) for axis in ("activation", "initializer", "optimizer"))
     assert first.startswith("| 1 | ")
     assert f" | {accuracy} | " in first

@@ -163,8 +163,8 @@ def test_endings_of_the_retraining_are_means_and_deviations(tmp_path):
     write_best_history(path, **curves)
     section = retrained_section(read_finished(path), {})
     assert section["endings"].rows == [
-        ["the last", "2", "3", "0.6000 ± 0.1414"],
-        ["best on the validation part", "2", "2 to 3", "0.5500 ± 0.2121"],
+        ["the last", "2", "3", "0.600 ± 0.141"],
+        ["best on the validation part", "2", "2 to 3", "0.550 ± 0.212"],
     ]
     assert section["loss"].startswith("The test loss is lowest in epoch 2, 1.000, and 2.000")
 

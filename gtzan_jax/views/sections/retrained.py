@@ -9,7 +9,7 @@ from gtzan_jax.analysis import endings
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.layout import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.tables.protocols import PROTOCOLS, split_note
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, split_note
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.views.sections.calibration import calibration_section
 from gtzan_jax.views.sections.pictures import Pictures, draw
@@ -29,6 +29,7 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     config, history = run.sweep.configs[run.sweep.places[retraining.config_id]], run.retrained
     last, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
     means, common = endings.mean_curves(history), endings.common_epochs(history)
+    saved = run.retraining("best")
     early = endings.stopped_early(history, retraining.epochs)
     same = retraining.protocol == run.sweep.protocol
     counts = _confusion(run)
@@ -46,6 +47,9 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "seed": retraining.seeds[0],
         "num_epochs": retraining.epochs,
         "last": last,
+        "over_songs": endings.over_songs(saved.songs if saved else None),
+        "apart": retraining.protocol in ARTISTS_APART,
+        "chose": same and run.protocol.select_on == "test",
         "stopped_early": early,
         "when": f"at the {'epochs' if len(last.epochs) > 1 else 'epoch'} kept by early stopping"
         if early
