@@ -46,9 +46,10 @@ def rates(page: str, names: Sequence[str]) -> str:
             continue
         print(each.what, file=sys.stderr)
         replications = min(MORE * each.quick, MOST)
-        rate = error_rate(each, replications)
+        rate, error = error_rate(each, replications)
         promise = "–" if each.nominal is None else f"{100 * each.nominal:.0f} %"
-        lines.append(f"{start} {promise} | {100 * rate:.1f} % | {replications:,} |")
+        errs = f"{100 * rate:.1f} ± {100 * error:.1f} %"
+        lines.append(f"{start} {promise} | {errs} | {replications:,} |")
     return "\n".join(lines)
 
 
