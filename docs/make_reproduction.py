@@ -47,9 +47,10 @@ assumed everywhere else here; its layer's default is 0.3. Each row is of one see
 
 
 def verdict(claim: Claim) -> str:
-    """Returns the measured figure and whether the claim holds."""
-    words = {True: "holds", False: "**does not hold**", None: "cannot tell"}
-    return f"{claim.measured}: {words[claim.holds]}"
+    """Returns the measured figure and whether the claim is compatible with it."""
+    words = {True: "compatible", False: "**not compatible**", None: "undecided"}
+    also = f" ({claim.also})" if claim.also else ""
+    return f"{claim.measured}: {words[claim.compatible]}{also}"
 
 
 def head(runs: Mapping[str, FinishedRun], commands: str) -> str:
@@ -90,7 +91,7 @@ def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
     rules = []
     for found in zip(*judged.values(), strict=True):
         lines.append(row(found[0].sentence, found[0].published, *map(verdict, found)))
-        rules.append(f"- {found[0].sentence} Holds if: {found[0].rule}.")
+        rules.append(f"- {found[0].sentence} Compatible if: {found[0].rule}.")
     notes = "\n\n".join(claims.NOTES)
     return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes, "", *rules])
 
@@ -101,20 +102,23 @@ def row(*cells: str) -> str:
 
 
 def summary(judged: Mapping[str, list[Claim]]) -> str:
-    """Returns how many claims hold, and which one loss bears out and the other refutes."""
+    """Returns how many claims are compatible, and which only with one of the two losses."""
     lines = []
     for name, found in judged.items():
-        counts = [sum(claim.holds is holds for claim in found) for holds in (True, False, None)]
+        compatible, not_, undecided = (
+            sum(claim.compatible is each for claim in found) for each in (True, False, None)
+        )
         lines.append(
-            f"- {name}: of {len(found)} claims {counts[0]} hold, {counts[1]} do not, and "
-            f"{counts[2]} cannot be told."
+            f"- {name}: of {len(found)} claims {compatible} are compatible, {not_} are not, and "
+            f"{undecided} are undecided."
         )
     one, other, *_ = judged
-    for holds, fails in ((one, other), (other, one)):
-        pairs = zip(judged[holds], judged[fails], strict=True)
-        only = [a.sentence for a, b in pairs if a.holds is True and b.holds is False]
+    for with_, without in ((one, other), (other, one)):
+        pairs = zip(judged[with_], judged[without], strict=True)
+        only = [a.sentence for a, b in pairs if a.compatible and b.compatible is False]
         if only:
-            lines += ["", f"With {holds} and not with {fails}:", "", *[f"- {s}" for s in only]]
+            lines += ["", f"Compatible with {with_} and not with {without}:", ""]
+            lines += [f"- {sentence}" for sentence in only]
     return "\n".join(lines)
 
 
@@ -206,7 +210,7 @@ def read_runs(paths: Sequence[str]) -> dict[str, FinishedRun]:
         if not claims.concern(run.sweep) or run.sweep.num_configs < published.TOP:
             sys.exit(f"error: {run.run.path} is not a sweep of the assignment's configurations")
         if claims.departure(run):
-            print(f"{name}: nothing is judged: {claims.departure(run)}", file=sys.stderr)
+            print(f"{name}: every claim is undecided: {claims.departure(run)}", file=sys.stderr)
     return dict(zip(names, runs, strict=True))
 
 
