@@ -207,16 +207,15 @@ def test_a_consistent_effect_of_the_rest_is_seen(ranked, name, size, seeds, comp
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_the_largest_effect_that_the_rule_passes_is_stated(written, seeds):
-    """An effect in half the pairs of 4 points is 2 on average, and 2.1 at most in an interval."""
+    """An effect in half the pairs of 4 points is 2 on average, 2.3 at the end of its interval."""
     shift = np.array(
         [0.04 * (c["num_units3"] == 128) * (c["dropout3"] == 0.1) for c in SWEEP.configs]
     )
-    noise = 1e-7 * np.random.default_rng(0).normal(size=(SWEEP.num_configs, 2))
-    accuracy = 0.5 + shift[:, None] + noise + np.array([0, 1e-4]) * (shift[:, None] > 0)
+    accuracy = 0.5 + shift[:, None] * np.array([1, 1.025])
     found = ranking_claims(dataclasses.replace(written, accuracy=accuracy[:, :seeds]))
     found = found[OTHERS - GLOROT]
     assert found.compatible is True
-    differences = (np.array([0.04, 0.0401]) / 2)[:seeds]
+    differences = (np.array([0.04, 0.041]) / 2)[:seeds]
     reach = stats.t.ppf(0.975, 1) * differences.std(ddof=1) / 2**0.5 if seeds == 2 else 0
     assert found.also.endswith(f"those here reach {100 * (differences.mean() + reach):.1f} points")
 
