@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 # One track more in one of a million configs is a variance far above this.
 _NOTHING = 1e-18
 
+_FEWEST_BEST = 10
+
 Axes = Mapping[str, Sequence[Any]]
 """Every axis of the grid with its values, in the order of the grid."""
 
@@ -114,6 +116,26 @@ def decompose(accuracy: np.ndarray, axes: Axes) -> Decomposition:
         noise=_over(np.square(by_run - means).mean(), variance),
         variance=variance,
     )
+
+
+def near_best(accuracy: np.ndarray, axes: Axes) -> tuple[np.ndarray, dict[str, tuple[Any, ...]]]:
+    """Restricts a complete grid to the values that occur among its best configs.
+
+    These are the tenth with the largest mean accuracy, 10 at least, and those equal to the last.
+
+    Args:
+      accuracy: (configs, folds, seeds) test accuracy in grid order, all finite.
+      axes: of the grid.
+
+    Returns:
+      the accuracy of the complete grid of these values, in grid order, and its axes.
+    """
+    means = accuracy.mean(axis=(1, 2)).round(9)  # equal ones are equal
+    last = np.sort(means)[-max(_FEWEST_BEST, math.ceil(len(means) / 10)) :][0]
+    places = np.argwhere(_grid(means >= last, axes))
+    kept = [np.unique(column) for column in places.T]
+    values = {name: tuple(axes[name][i] for i in of) for name, of in zip(axes, kept, strict=True)}
+    return _grid(accuracy, axes)[np.ix_(*kept)].reshape(-1, *accuracy.shape[1:]), values
 
 
 def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":

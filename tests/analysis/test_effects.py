@@ -13,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from gtzan_jax.analysis.effects import (
     decompose,
     distributions,
+    near_best,
     paired_differences,
     units_of,
     value_effects,
@@ -132,6 +133,29 @@ def test_nothing_to_explain_has_no_shares():
     result = decompose(np.full((18, 1, 2), 0.1), AXES)
     assert result.terms["share"].isna().all()
     assert result.terms[["p_value", "p_holm"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(("levels", "count"), [(4, 10), (10, 12)])
+def test_near_the_best_is_the_grid_of_the_values_of_the_best_tenth(levels, count):
+    """Against pandas, with ties at the cut, and statsmodels for the shares."""
+    random = np.random.default_rng(levels)
+    axes = {"a": tuple(range(levels)), "b": ("x", "y", "z"), "c": (0.1, 0.2, 0.3, 0.4)}
+    frame = pd.DataFrame(itertools.product(*axes.values()), columns=list(axes))
+    lower = 0.2 * (frame.a == 0) + 0.2 * (frame.b == "y")
+    frame["y"] = (0.7 - lower + random.normal(0, 0.02, len(frame))).round(2)
+    frame.loc[frame.y.nlargest(count + 1).index[-3:], "y"] = frame.y.nlargest(count).iloc[-1]
+    best = frame.nlargest(count, "y", keep="all")
+    assert len(best) > count
+    kept = frame[np.all([frame[name].isin(best[name]) for name in axes], axis=0)]
+    assert len(kept) < len(frame)
+    luck = np.array([-0.01, 0.0, 0.01])  # of seeds, which the mean is without
+    accuracy, values = near_best(frame.y.to_numpy()[:, None, None] + luck, axes)
+    assert values == {name: tuple(kept[name].unique()) for name in axes}
+    np.testing.assert_allclose(accuracy.mean(axis=(1, 2)), kept["y"])
+    squares = anova_lm(ols("y ~ C(a) + C(b) + C(c)", kept).fit())["sum_sq"]
+    terms = decompose(accuracy[:, :, :1], values).terms.set_index("term")["share"]
+    for name in axes:
+        assert terms[name] == pytest.approx(squares[f"C({name})"] / squares.sum())
 
 
 def test_an_incomplete_grid_is_refused():
