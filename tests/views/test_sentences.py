@@ -141,6 +141,7 @@ def test_what_matters_is_told_of_all_and_near_the_best(tmp_path, effects, num_se
     assert ("no value is left out" in text) is (not near)
     assert near in text
     assert ("Near the best, without" in text) is bool(near)
+    assert ("Another seed may put another first" in text) is (bool(near) and num_seeds == 1)
     assert (f"One run: no interval; {MOVE}." in text) is (num_seeds == 1)
     assert "(adam 0.001, sgd 0.01, rmsprop 0.001)" in text
 
