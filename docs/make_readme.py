@@ -16,8 +16,7 @@ from PIL import Image
 from gtzan_jax.analysis.endings import kept_epoch
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
-from gtzan_jax.views import plots
-from gtzan_jax.views.sections.effects import main_shares, ranked_effects
+from gtzan_jax.views.sections.effects import effects_figure
 from gtzan_jax.views.text import Table, plus_minus
 
 ROOT = Path(__file__).parent.parent
@@ -83,10 +82,9 @@ def main() -> None:
     run, eda, baselines = read_finished(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     if run.is_sample:
         sys.exit("the README shows the real table, and this run trained on the sample")
-    values, parts = ranked_effects(run.accuracy_by_fold, run.sweep.varying)
     title = f"Effect of each value on the test accuracy of {len(run.results)} networks"
-    shares = None if parts is None else main_shares(parts)
-    plots.value_effects(values, shares, title, run.note).savefig(IMAGES / "by_value.png")
+    figure = effects_figure(run.accuracy_by_fold, run.sweep, title, run.note)
+    figure.savefig(IMAGES / "by_value.png")
     for name in ("accuracy", "loss", "confusion_matrix"):
         copy_picture(run.run.best / f"{name}.png", f"retrained_{name}")
     for name in ("contact_sheet", "correlation_heatmap", "pca_min-max_2d", "pca_min-max_3d"):

@@ -18,6 +18,8 @@ from gtzan_jax.assignment.claims import Claim
 from gtzan_jax.assignment.rules import span, top_range
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun, read_finished, table_of
+from gtzan_jax.views.sections.effects import optimizer_rates
+from gtzan_jax.views.text import signed
 
 HEAD = """# Reproduction
 
@@ -47,9 +49,10 @@ assumed everywhere else here; its layer's default is 0.3. Each row is of one see
 
 
 def verdict(claim: Claim) -> str:
-    """Returns the measured figure and whether the claim holds."""
-    words = {True: "holds", False: "**does not hold**", None: "cannot tell"}
-    return f"{claim.measured}: {words[claim.holds]}"
+    """Returns the measured figure and whether the claim is compatible with it."""
+    words = {True: "compatible", False: "**not compatible**", None: "undecided"}
+    also = f" ({claim.also})" if claim.also else ""
+    return f"{claim.measured}: {words[claim.compatible]}{also}"
 
 
 def head(runs: Mapping[str, FinishedRun], commands: str) -> str:
@@ -90,7 +93,7 @@ def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
     rules = []
     for found in zip(*judged.values(), strict=True):
         lines.append(row(found[0].sentence, found[0].published, *map(verdict, found)))
-        rules.append(f"- {found[0].sentence} Holds if: {found[0].rule}.")
+        rules.append(f"- {found[0].sentence} Compatible if: {found[0].rule}.")
     notes = "\n\n".join(claims.NOTES)
     return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes, "", *rules])
 
@@ -101,68 +104,93 @@ def row(*cells: str) -> str:
 
 
 def summary(judged: Mapping[str, list[Claim]]) -> str:
-    """Returns how many claims hold, and which one loss bears out and the other refutes."""
+    """Returns how many claims are compatible, and which only with one of the two losses."""
     lines = []
     for name, found in judged.items():
-        counts = [sum(claim.holds is holds for claim in found) for holds in (True, False, None)]
+        compatible, not_, undecided = (
+            sum(claim.compatible is each for claim in found) for each in (True, False, None)
+        )
         lines.append(
-            f"- {name}: of {len(found)} claims {counts[0]} hold, {counts[1]} do not, and "
-            f"{counts[2]} cannot be told."
+            f"- {name}: of {len(found)} claims {compatible} are compatible, {not_} are not, and "
+            f"{undecided} are undecided."
         )
     one, other, *_ = judged
-    for holds, fails in ((one, other), (other, one)):
-        pairs = zip(judged[holds], judged[fails], strict=True)
-        only = [a.sentence for a, b in pairs if a.holds is True and b.holds is False]
+    for with_, without in ((one, other), (other, one)):
+        pairs = zip(judged[with_], judged[without], strict=True)
+        only = [a.sentence for a, b in pairs if a.compatible and b.compatible is False]
         if only:
-            lines += ["", f"With {holds} and not with {fails}:", "", *[f"- {s}" for s in only]]
+            lines += ["", f"Compatible with {with_} and not with {without}:", ""]
+            lines += [f"- {sentence}" for sentence in only]
     return "\n".join(lines)
 
 
-def share_rows(runs: Mapping[str, FinishedRun]) -> str:
+def share_rows(runs: Mapping[str, FinishedRun], near: bool = False) -> str:
     """Returns the shares of the variance of accuracy that the hyperparameters explain.
 
     Of each seed alone: what seeds give beyond that is the range.
     """
-    columns = [shares_by_seed(run) for run in runs.values()]
+    columns = [shares_by_seed(run, near) for run in runs.values()]
     lines = [row("hyperparameter", *runs), row("---", *["---:"] * len(runs))]
-    for name in columns[0]:
-        lines.append(row(name, *(percents(column[name]) for column in columns)))
+    for name in dict.fromkeys(name for column in columns for name in column):
+        cells = (percents(column.get(name)) for column in columns)
+        lines.append(row(name, *cells))
     return "\n".join(lines)
 
 
-def shares_by_seed(run: FinishedRun) -> dict[str, list[float]]:
+def left_out(run: FinishedRun) -> str:
+    """Returns the values that no config near the best has, with in how many seeds."""
+    counts: dict[str, int] = {}
+    for seed in range(len(run.manifest.seeds)):
+        _, kept = effects.near_best(run.accuracy_by_fold[:, :, [seed]], run.sweep.axes)
+        for name, values in run.sweep.axes.items():
+            for value in (value for value in values if value not in kept[name]):
+                counts[f"{name} {value}"] = counts.get(f"{name} {value}", 0) + 1
+    of = len(run.manifest.seeds)
+    words = (f"{name} ({n} of {of} seeds)" if of > 1 else name for name, n in counts.items())
+    return ", ".join(words) or "nothing"
+
+
+def shares_by_seed(run: FinishedRun, near: bool) -> dict[str, list[float]]:
     """Returns the shares in each seed, by hyperparameter; the largest first."""
     shares: dict[str, list[float]] = {}
     for seed in range(len(run.manifest.seeds)):
-        part = effects.decompose(run.accuracy_by_fold[:, :, [seed]], run.sweep.axes)
+        accuracy, axes = run.accuracy_by_fold[:, :, [seed]], run.sweep.axes
+        part = effects.decompose(*(effects.near_best(accuracy, axes) if near else (accuracy, axes)))
         of = part.terms.set_index("term")["share"]
         pairs = of.index.str.contains("×")
         rows = {str(name): float(share) for name, share in of[~pairs].items()}
         rows |= {"all pairs": float(of[pairs].sum()), "three and more": part.higher}
         for name, share in rows.items():
-            shares.setdefault(name, []).append(share)
+            shares.setdefault(name, []).extend([share] if np.isfinite(share) else [])
     return shares
 
 
-def percents(shares: Sequence[float]) -> str:
+def percents(shares: Sequence[float] | None) -> str:
     """Returns the range of shares in whole percents: a seed moves the first digit."""
+    if not shares:
+        return "–"
     low, high = (round(100 * share) for share in (min(shares), max(shares)))
     return f"{span(low, high)} %" if high else "< 1 %"
 
 
 def seed_rows(run: FinishedRun) -> str:
     """Returns what the ranking's claims say of each seed alone, and their spread."""
-    lines = [row("seed", "best accuracy", *(f"{what} in the top {n}" for what, n, _ in counted()))]
-    lines.append(row(*["---"] * (len(list(counted())) + 2)))
+    heads = [f"{what} in the top {n}" for what, n, _ in counted()]
+    lines = [row("seed", "best accuracy", *heads, "num_units3: 128 less 64, points")]
+    lines.append(row(*["---"] * (len(heads) + 3)))
+    wide = has(run, ("num_units3", 128))
+    gains = 100 * (np.nanmean(run.accuracy[wide], axis=0) - np.nanmean(run.accuracy[~wide], axis=0))
     best = np.nanmax(run.accuracy, axis=0)
     ranges = [[top_range(seed, has(run, value), n) for seed in run.accuracy.T]
               for _, n, value in counted()]  # fmt: skip
     for place, seed in enumerate(run.manifest.seeds):
         counts = (span(*column[place]) for column in ranges)
-        lines.append(row(str(seed), f"{best[place]:.3f}", *counts))
+        lines.append(row(str(seed), f"{best[place]:.3f}", *counts, signed(gains[place], digits=1)))
     spread = [f"{best.mean():.3f} ± {best.std(ddof=1):.3f}"] if len(best) > 1 else [""]
     spread += [f"{span(*np.median(column, axis=0))} ({span(np.min(column), np.max(column))})"
                for column in ranges]  # fmt: skip
+    spread += [f"{signed(np.median(gains), digits=1)} ({signed(gains.min(), digits=1)} to "
+               f"{signed(gains.max(), digits=1)})"]  # fmt: skip
     lines.append(row("mean ± deviation; median (range)", *spread))
     count = len(run.manifest.seeds)
     return "\n".join(lines) + "\n" + SEEDS.format(count=count, configs=run.sweep.num_configs)
@@ -206,7 +234,7 @@ def read_runs(paths: Sequence[str]) -> dict[str, FinishedRun]:
         if not claims.concern(run.sweep) or run.sweep.num_configs < published.TOP:
             sys.exit(f"error: {run.run.path} is not a sweep of the assignment's configurations")
         if claims.departure(run):
-            print(f"{name}: nothing is judged: {claims.departure(run)}", file=sys.stderr)
+            print(f"{name}: every claim is undecided: {claims.departure(run)}", file=sys.stderr)
     return dict(zip(names, runs, strict=True))
 
 
@@ -228,9 +256,13 @@ def main() -> None:
         "loss cannot\nfall below ln(1 + (genres − 1)/e) = "
         f"{floor:.3f}, and a confident mistake cannot make it soar.\n"
     )
-    print(
-        f"## Shares of the variance of test accuracy\n\nOf each seed alone.\n\n{share_rows(runs)}"
-    )
+    rates = optimizer_rates(runs[first].sweep)
+    print("## Shares of the variance of test accuracy\n")
+    print(f"Of each seed alone. {rates}\n\n{share_rows(runs)}\n")
+    print("The same near the best: in the grid of the values that the best tenth of a seed's")
+    print("configurations have. Left out are\n")
+    print(*(f"- {name}: {left_out(run)}." for name, run in runs.items()), sep="\n")
+    print(f"\n{share_rows(runs, near=True)}")
     print(f"\n## One seed or another\n\n{seed_rows(runs[seeds])}")
     if slope:
         chosen = {name: runs[name] for name in (first, *slope)}

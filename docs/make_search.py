@@ -231,6 +231,13 @@ def verdict(curves: pd.DataFrame, space: Space) -> str:
         f"{100 * row['median']:.1f} for {100 * row['budget']:.1f} %" for _, row in sizes.iterrows()
     )
     worst = half["below_largest"] <= TARGET
+    apart = grid["median"] - half["median"]
+    which = f"Halving is {100 * abs(apart):.1f} points {'nearer' if apart > 0 else 'farther'}."
+    if abs(apart) < TARGET:
+        which = (
+            f"Halving and the whole grid differ by {100 * abs(apart):.1f} points, too little for "
+            "these seeds to tell which is better."
+        )
     return (
         f"- **{space.name}.** Halving of all configs costs {100 * half['budget']:.1f} % of the "
         f"grid. The target as it was set, within a point of the largest of all means, is "
@@ -239,8 +246,8 @@ def verdict(curves: pd.DataFrame, space: Space) -> str:
         f"yardstick without the luck of the largest mean, which was chosen after that, it is "
         f"{'met' if near else 'missed'}: the best config reaches {space.best:.3f}, halving chooses "
         f"one {points['halving']} points below in the median, the whole grid one {points['grid']}, "
-        f"random draws with a quarter of the grid one {points['random']}. Halving draws of the "
-        f"configs, from one in 32 to all, misses {series}."
+        f"random draws with a quarter of the grid one {points['random']}. {which} Halving draws "
+        f"of the configs, from one in 32 to all, misses {series}."
     )
 
 

@@ -1,4 +1,4 @@
-"""How often the rules of claims refute what is of the same process: another split, another seed.
+"""How often the rules of claims exclude what is of the same process: another split, another seed.
 
 Tracks are easy or hard for all networks alike, seeds move all tracks of a network, and the rest is
 noise. A split draws its tracks anew.
@@ -39,20 +39,20 @@ def binomial_error(*shares: float) -> float:
 
 
 def highest(epochs: int, with_ours: bool) -> Once:
-    """Holds a published maximum over epochs against those of 8 networks, or of the first."""
+    """Compares a published maximum over epochs with those of 8 networks, or of the first."""
 
     def once(random: Random) -> float:
         theirs = float(networks(random, 1, epochs).max())
         ours = networks(random, 8, epochs).max(axis=1)
         if not with_ours:
             return abs(theirs - ours[0]) > 1.96 * binomial_error(theirs)
-        return agreement(theirs, ours, binomial_error(theirs, ours.mean())).holds is False
+        return agreement(theirs, ours, binomial_error(theirs, ours.mean())).compatible is False
 
     return once
 
 
 def best(with_ours: bool) -> Once:
-    """Holds a published best of many configs against those of 7 seeds, or of the first."""
+    """Compares a published best of many configs with those of 7 seeds, or of the first."""
 
     def once(random: Random) -> float:
         quality = random.normal(0, 0.15, CONFIGS)
@@ -61,7 +61,7 @@ def best(with_ours: bool) -> Once:
         ours = correct.mean(axis=2).max(axis=0)
         if not with_ours:
             return abs(theirs - ours[0]) > 1.96 * binomial_error(theirs)
-        return agreement(theirs, ours, error_of_best(correct)).holds is False
+        return agreement(theirs, ours, error_of_best(correct)).compatible is False
 
     return once
 

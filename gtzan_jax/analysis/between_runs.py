@@ -86,7 +86,7 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     columns = [_accuracies(run, axes) if axes else {} for run in runs]
     rows = [
         {"run": name, "differs": " and ".join(_differing(runs[0], run))}
-        | _pair(columns[0], column, _common_seeds(runs[0], run))
+        | _pair(columns[0], column, _common_seeds(runs[0], run), run.protocol.num_divisions)
         for name, run, column in list(zip(names, runs, columns, strict=True))[1:]
     ]
     means = [{key: _mean(each) for key, each in column.items()} for column in columns]
@@ -186,6 +186,7 @@ def _pair(
     first: Mapping[Config, np.ndarray],
     other: Mapping[Config, np.ndarray],
     common: tuple[list[int], list[int]],
+    num_divisions: int,
 ) -> dict[str, Any]:
     """Holds a run against the first.
 
@@ -193,6 +194,7 @@ def _pair(
       first: (folds, seeds) test accuracy of each config.
       other: likewise.
       common: the places of the seeds that are paired in either, if any.
+      num_divisions: that the folds are of.
     """
     from scipy import stats
 
@@ -203,7 +205,7 @@ def _pair(
     by_run = (y - x)[:, None, None]  # one, and no interval, where nothing is paired
     if shared and common[0]:
         by_run = np.array([other[c][:, common[1]] - first[c][:, common[0]] for c in shared])
-    found = mean_difference(by_run)
+    found = mean_difference(by_run, num_divisions)
     # Not defined where all configs of a run are equally good.
     ordered = len(shared) > 1 and bool(np.ptp(x)) and bool(np.ptp(y))
     low = found.get("low", np.nan)

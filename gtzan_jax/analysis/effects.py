@@ -26,6 +26,8 @@ What intervals and tests are over, see :func:`units_of`:
 - one seed and fewer folds: nothing. One run cannot tell.
 
 References:
+  Bouckaert, Frank (2004), Evaluating the replicability of significance tests for comparing
+  learning algorithms.
   Hooker (2007), Generalized functional ANOVA diagnostics for high-dimensional functions.
   Hutter, Hoos, Leyton-Brown (2014), An efficient approach for assessing hyperparameter
   importance.
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 # One track more in one of a million configs is a variance far above this.
 _NOTHING = 1e-18
+
+_FEWEST_BEST = 10
 
 Axes = Mapping[str, Sequence[Any]]
 """Every axis of the grid with its values, in the order of the grid."""
@@ -74,12 +78,13 @@ class Decomposition:
     variance: float
 
 
-def decompose(accuracy: np.ndarray, axes: Axes) -> Decomposition:
+def decompose(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> Decomposition:
     """Takes the variance of a complete grid's accuracy apart.
 
     Args:
       accuracy: (configs, folds, seeds) test accuracy in grid order, all finite.
       axes: of the grid.
+      num_divisions: of the songs that the folds are of; each has as many folds.
 
     Raises:
       ValueError: a config or a figure is missing, so the grid is not complete.
@@ -92,7 +97,7 @@ def decompose(accuracy: np.ndarray, axes: Axes) -> Decomposition:
     by_run = accuracy - accuracy.mean() - shifts  # (configs, folds, seeds), each run's effects
     means = by_run.mean(axis=(1, 2), keepdims=True)
     variance = float(accuracy.var())
-    by_unit, overlap = _by_unit(by_run)
+    by_unit, overlap = _by_unit(by_run, num_divisions)
     count = by_unit.shape[1]
     rows = []
     for names, effects, df in _effects(by_unit, axes):
@@ -116,12 +121,33 @@ def decompose(accuracy: np.ndarray, axes: Axes) -> Decomposition:
     )
 
 
-def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
+def near_best(accuracy: np.ndarray, axes: Axes) -> tuple[np.ndarray, dict[str, tuple[Any, ...]]]:
+    """Restricts a complete grid to the values that occur among its best configs.
+
+    These are the tenth with the largest mean accuracy, 10 at least, and those equal to the last.
+
+    Args:
+      accuracy: (configs, folds, seeds) test accuracy in grid order, all finite.
+      axes: of the grid.
+
+    Returns:
+      the accuracy of the complete grid of these values, in grid order, and its axes.
+    """
+    means = accuracy.mean(axis=(1, 2)).round(9)  # equal ones are equal
+    last = np.sort(means)[-max(_FEWEST_BEST, math.ceil(len(means) / 10)) :][0]
+    places = np.argwhere(_grid(means >= last, axes))
+    kept = [np.unique(column) for column in places.T]
+    values = {name: tuple(axes[name][i] for i in of) for name, of in zip(axes, kept, strict=True)}
+    return _grid(accuracy, axes)[np.ix_(*kept)].reshape(-1, *accuracy.shape[1:]), values
+
+
+def paired_differences(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "pd.DataFrame":
     """Compares the values of each axis, over configs that are otherwise identical.
 
     Args:
       accuracy: (configs, folds, seeds) test accuracy in grid order; pairs with NaN are left out.
       axes: of the grid.
+      num_divisions: as for :func:`decompose`.
 
     Returns:
       one row for every two values of an axis: hyperparameter, value, baseline, pairs; difference
@@ -141,17 +167,18 @@ def paired_differences(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
             by_run = (lines[value] - lines[baseline]).reshape(-1, *accuracy.shape[1:])
             rows.append(
                 {"hyperparameter": name, "value": values[value], "baseline": values[baseline]}
-                | mean_difference(_sound(by_run))
+                | mean_difference(_sound(by_run), num_divisions)
             )
     columns = ["hyperparameter", "value", "baseline", "pairs", "difference", "p10", "p90"]
     return _frame(rows, [*columns, "wins", "losses", "low", "high", "p_value"])
 
 
-def mean_difference(by_run: np.ndarray) -> dict[str, float]:
+def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, float]:
     """Sums up the differences of pairs of configs over runs.
 
     Args:
       by_run: (pairs, folds, seeds), all finite.
+      num_divisions: as for :func:`decompose`.
 
     Returns:
       pairs, and unless there are none: difference, p10, p90, wins, losses, low, high, p_value, as
@@ -166,18 +193,19 @@ def mean_difference(by_run: np.ndarray) -> dict[str, float]:
     row["p10"], row["p90"] = np.percentile(differences, (10, 90)).tolist()
     row["wins"] = float((differences > 0).mean())
     row["losses"] = float((differences < 0).mean())
-    by_unit, overlap = _by_unit(by_run.mean(axis=0))
+    by_unit, overlap = _by_unit(by_run.mean(axis=0), num_divisions)
     test = t_test(by_unit, overlap)
     return row | {"low": test.low, "high": test.high, "p_value": test.p_value}
 
 
-def value_effects(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
+def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "pd.DataFrame":
     """Tells how far the configs of each value are above or below the mean of all.
 
     Args:
       accuracy: (configs, folds, seeds) test accuracy in grid order; configs with NaN are left
         out, so that the others of a value are no longer balanced.
       axes: of the grid.
+      num_divisions: as for :func:`decompose`.
 
     Returns:
       one row a value: hyperparameter, value, effect (mean accuracy of its configs, less that of
@@ -194,7 +222,7 @@ def value_effects(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
         for value, configs in zip(values, np.moveaxis(grid, axis, 0), strict=True):
             sound = _sound(configs.reshape(-1, *mean.shape))
             by_run = (sound.mean(axis=0) if len(sound) else math.nan) - mean
-            test = t_test(*_by_unit(by_run))
+            test = t_test(*_by_unit(by_run, num_divisions))
             row = {"hyperparameter": name, "value": value, "effect": by_run.mean()}
             rows.append(row | {"low": test.low, "high": test.high})
     return _frame(rows)
@@ -247,14 +275,15 @@ def units_of(num_folds: int, num_seeds: int) -> Literal["folds", "seeds"] | None
     return "seeds" if num_seeds > 1 else None
 
 
-def _by_unit(by_run: np.ndarray) -> tuple[np.ndarray, float]:
+def _by_unit(by_run: np.ndarray, num_divisions: int) -> tuple[np.ndarray, float]:
     """Returns (…, units) figures of (…, folds, seeds), and how much the units overlap.
 
-    k folds part the songs, so that Nadeau and Bengio's ratio of test to train is 1/(k - 1).
+    The k folds of a division part the songs, so that Nadeau and Bengio's ratio of test to train is
+    1/(k - 1), whatever the number of divisions (Bouckaert and Frank).
     """
     num_folds, num_seeds = by_run.shape[-2:]
     if units_of(num_folds, num_seeds) == "folds":
-        return by_run.mean(axis=-1), 1 / (num_folds - 1)
+        return by_run.mean(axis=-1), 1 / (num_folds // num_divisions - 1)
     return by_run.mean(axis=-2), 0.0
 
 

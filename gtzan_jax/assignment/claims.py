@@ -1,7 +1,7 @@
 """What the assignment claims, beside what a run says of it.
 
 Every measured figure is computed from the run's files or from the feature table. Whether a claim
-holds follows from a rule that is stated with it, see :mod:`gtzan_jax.assignment.rules`.
+is compatible follows from a rule that is stated with it, see :mod:`gtzan_jax.assignment.rules`.
 """
 
 import dataclasses
@@ -26,21 +26,22 @@ __all__ = ["NOTES", "Claim", "concern", "departure", "judge", "softmax_twice_flo
 _EXPLORATION = "exploration of the features"
 
 NOTES = (
-    "The published figures are those of one split and one seed, which nobody knows. A claim holds "
-    "where a run agrees with it within what another split and another seed would change, at 95 %; "
-    "it does not where it disagrees by more, which takes several seeds or networks. It is not "
-    "judged where the run cannot tell, or is not the assignment: another table, protocol, grid, "
-    "or constant.",
-    'Where a figure is followed by "±0.070 agrees", a published figure no farther from it '
-    "lies in the 95 % prediction interval: what the choice of the test tracks changes, of their "
-    "split and of ours, and what a seed changes.",
+    "The published figures are those of one split and one seed, which nobody knows. A claim is "
+    "compatible with a run where the two differ by no more than another split and another seed "
+    "would change, at 95 %; not compatible where they differ by more, which takes several seeds or "
+    "networks; undecided where the run has too few of them, or is not the assignment: another "
+    "table, protocol, grid, or constant.",
+    "Compatible is not confirmed. Beside each verdict stands what else would have been compatible, "
+    "and a wide range is compatible with much. That of a figure is a 95 % prediction interval: "
+    "what the choice of the test tracks changes, of their split and of ours, and what a seed "
+    "changes; beyond it a figure is not compatible, or, with too few seeds, undecided.",
     "Members that share a seed share initial weights, order of rows and dropout noise: the luck of "
     "one draw moves many configurations together, and what the 768 of a seed have in common is one "
     "observation, not 768.",
     'The assignment says "LeakyReLU" and not its slope: Keras\'s string "leaky_relu" means 0.2, '
     "which is assumed here, and its layer's default is 0.3; a run with either is judged.",
 )
-"""What holds for every claim, a paragraph each."""
+"""What is true of every claim, a paragraph each."""
 
 
 def concern(sweep: Sweep) -> bool:
@@ -92,9 +93,8 @@ def _other_table(is_sample: bool) -> str:
 
 
 def _not_judged(claim: Claim, reason: str) -> Claim:
-    if claim.holds is None:
-        return claim
-    return dataclasses.replace(claim, measured=f"{claim.measured} ({reason})", holds=None)
+    measured = claim.measured if claim.compatible is None else f"{claim.measured} ({reason})"
+    return dataclasses.replace(claim, measured=measured, compatible=None, also="")
 
 
 def _ratios(table: FeatureTable | None) -> Claim:
@@ -103,7 +103,8 @@ def _ratios(table: FeatureTable | None) -> Claim:
 
         ratios = pca(table, "min-max", len(published.RATIOS)).ratios
         equal = np.abs(ratios - published.RATIOS).max() < 5e-6
-        return ", ".join(f"{ratio:.5f}" for ratio in ratios), bool(equal)
+        shown = ", ".join(f"{ratio:.5f}" for ratio in ratios)
+        return Found(shown, bool(equal), "only these would be compatible")
 
     return Claim(
         "Three principal components explain 24.6 %, 22.0 % and 9.8 % of the variance.",
@@ -120,8 +121,9 @@ def _correlation(table: FeatureTable | None) -> Claim:
 
         value = float(correlations(table)["mfcc2_mean"]["spectral_centroid_mean"])
         if math.isnan(value):
-            return "one of the two is constant", None
-        return f"{value:z.4f}".replace("-", "−"), value >= 0.995
+            return Found("one of the two is constant")
+        shown, only = (f"{value:z.{digits}f}".replace("-", "−") for digits in (4, 2))
+        return Found(shown, value >= 0.995, f"only {only} would be compatible")
 
     return Claim(
         "mfcc2_mean and spectral_centroid_mean correlate at close to 1.00.",
@@ -134,8 +136,8 @@ def _correlation(table: FeatureTable | None) -> Claim:
 
 def _of_table(table: FeatureTable | None, found: Callable[[FeatureTable], Found]) -> Found:
     if table is None:
-        return "the feature table is not at hand", None
+        return Found("the feature table is not at hand")
     try:
         return found(table)
     except InputError as error:  # a table of constants has no components
-        return str(error), None
+        return Found(str(error))

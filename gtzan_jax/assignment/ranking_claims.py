@@ -15,6 +15,7 @@ from gtzan_jax.assignment.rules import (
     plus_minus,
     span,
     together,
+    would_be,
 )
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
@@ -26,7 +27,7 @@ _DRAWS = 200  # bootstrap samples of tracks
 
 _EVERY_ORDER = (
     f"in every order of equally accurate configurations and every seed; it takes {FEWEST} seeds "
-    "without it to refute the claim, since all configurations of a seed share its draws"
+    "without it to exclude the claim, since all configurations of a seed share its draws"
 )
 
 
@@ -43,19 +44,21 @@ def best_accuracy(run: FinishedRun) -> Claim:
     """
     theirs = published.BEST_ACCURACY
     sound = np.isfinite(run.accuracy).all(axis=1)
-    found: Found = ("every configuration diverged", None)
+    found = Found("every configuration diverged")
     if sound.any():
         ours = run.accuracy[sound].max(axis=0)
-        reach, holds = agreement(theirs, ours, error_of_best(run.predictions.correct[sound]))
-        shown = f"{plus_minus(ours, 'seeds')} (±{reach:.3f} agrees)"
-        found = (shown + _unless(holds, run), holds)
+        reach, compatible = agreement(theirs, ours, error_of_best(run.predictions.correct[sound]))
+        ends = max(ours.mean() - reach, 0.0), min(ours.mean() + reach, 1.0)
+        shown = plus_minus(ours, "seeds") + _unless(compatible, run)
+        found = Found(shown, compatible, would_be(*ends))
     return Claim(
         f"The best configuration reaches a test accuracy of {theirs:.5f}.",
         f"{theirs:.5f}",
         _SOURCE,
         "within the 95 % prediction interval of another seed's best on another split, by the error "
         f"of the best of {run.sweep.num_configs} in resampled test tracks of either split and the "
-        f"spread of ≥ {FEWEST} seeds (fewer can bear it out without)",
+        f"spread of ≥ {FEWEST} seeds (with fewer that is left out, and a difference beyond is "
+        "undecided)",
         *found,
     )
 
@@ -101,14 +104,13 @@ def _optimizers(run: FinishedRun) -> Claim:
 
 def _leaky(run: FinishedRun) -> Claim:
     top = published.TOP
-    measured, holds = _count(run, "activation", ("leaky_relu",), top, top // 2 + 1)
+    found = _count(run, "activation", ("leaky_relu",), top, top // 2 + 1)
     return Claim(
         f"LeakyReLU has the larger share of the {top} best configurations.",
         "the larger share",
         _SOURCE,
         f"more than {top // 2} of {top}, {_EVERY_ORDER}",
-        f"{measured}; slope {run.sweep.leaky_slope:g}",
-        holds,
+        *found._replace(measured=f"{found.measured}; slope {run.sweep.leaky_slope:g}"),
     )
 
 
@@ -116,9 +118,9 @@ def _count(run: FinishedRun, name: str, values: tuple[str, ...], top: int, neede
     """Counts the values of a hyperparameter among the best, where the ranking can tell."""
     sound = int(np.isfinite(run.accuracy).all(axis=1).sum())
     if sound < published.TOP:
-        return f"needs ≥ {published.TOP} configurations; the run has {sound}", None
+        return Found(f"needs ≥ {published.TOP} configurations; the run has {sound}")
     if len(run.sweep.axes[name]) < 2:
-        return f"the sweep does not vary {name}", None
+        return Found(f"the sweep does not vary {name}")
     has = np.array([config[name] in values for config in run.sweep.configs])
     return counted(run.accuracy, has, top, needed)
 
@@ -128,9 +130,9 @@ def _others(run: FinishedRun) -> Claim:
     judged = {"activation", "initializer", "optimizer"}
     varying = [name for name in run.sweep.varying if name not in judged]
     if len(varying) < 6:
-        found: Found = ("needs a sweep that varies all widths and dropout rates", None)
+        found = Found("needs a sweep that varies all widths and dropout rates")
     elif run.results["diverged"].all():
-        found = ("every configuration diverged", None)
+        found = Found("every configuration diverged")
     else:
         found = _consistent_effects(run, varying)
     return Claim(
@@ -139,9 +141,9 @@ def _others(run: FinishedRun) -> Claim:
         _SOURCE,
         "no value of any of the six is better than another in at least "
         f"{100 * _CONSISTENT:.0f} % of the otherwise identical pairs of configurations; since the "
-        "pairs of a seed share its luck, one that is refutes the claim if its mean difference is "
+        "pairs of a seed share its luck, one that is excludes the claim if its mean difference is "
         "not 0 over the seeds (t test on this split at 5 %, Holm's correction for the six), and "
-        f"bears it out if it can be 0 over ≥ {FEWEST}",
+        f"does not if it can be 0 over ≥ {FEWEST}",
         *found,
     )
 
@@ -151,6 +153,7 @@ def _consistent_effects(run: FinishedRun, names: list[str]) -> Found:
     found = found[found["hyperparameter"].isin(names)]
     parts: list[str] = []
     verdicts: list[bool | None] = []
+    passed: list[float] = []  # the largest sizes of the effects that the rule passes
     for row, p in zip(found.to_dict("records"), holm(found["p_value"].to_list()), strict=True):
         share = max(row["wins"], row["losses"])
         winner = row["value"] if row["wins"] >= row["losses"] else row["baseline"]
@@ -161,8 +164,14 @@ def _consistent_effects(run: FinishedRun, names: list[str]) -> Found:
         if share >= _CONSISTENT:
             few = run.accuracy.shape[1] < FEWEST
             verdicts.append(False if p < _LEVEL else None if few else True)
-    holds = together(*verdicts)
-    return f"better value, wins, margin: {'; '.join(parts)}{_unless(holds, run)}", holds
+        elif row["pairs"]:
+            sizes = np.abs([row["difference"], row["low"], row["high"]])
+            passed.append(float(sizes[np.isfinite(sizes)].max()))
+    compatible = together(*verdicts)
+    shown = f"better value, wins, margin: {'; '.join(parts)}{_unless(compatible, run)}"
+    also = f"any effect in fewer than {100 * _CONSISTENT:.0f} % of the pairs would be compatible"
+    also += f"; those here reach {100 * max(passed):.1f} points" if passed else ""
+    return Found(shown, compatible, also)
 
 
 def _best_config(run: FinishedRun) -> Claim:
@@ -171,8 +180,8 @@ def _best_config(run: FinishedRun) -> Claim:
         "rank 1 of 768",
         _SOURCE,
         "rank 1, or in the 95 % set of those that are statistically indistinguishable from the "
-        f"best; it takes {FEWEST_SEEDS} seeds to refute it, since the set of fewer leaves out what "
-        "others would change",
+        f"best; it takes {FEWEST_SEEDS} seeds to exclude it, since the set of fewer leaves out "
+        "what others would change",
         *_rank_of_best(run),
     )
 
@@ -180,25 +189,24 @@ def _best_config(run: FinishedRun) -> Claim:
 def _rank_of_best(run: FinishedRun) -> Found:
     rows = run.results[run.results["config_id"] == published.published_best().id]
     if not len(rows):
-        return "the sweep does not have this configuration", None
+        return Found("the sweep does not have this configuration")
     row = rows.iloc[0]
     if row["diverged"]:
-        return "diverged", False
+        return Found("diverged", False)
     sound = run.results.loc[~run.results["diverged"], "test_accuracy"]
     first = int((sound > row["test_accuracy"]).sum()) + 1
     last = int((sound >= row["test_accuracy"]).sum())
     shown = f"rank {span(first, last)} of {len(run.results)}, {row['test_accuracy']:.3f}"
-    alike = bool(row.get(INDISTINGUISHABLE, first == 1))
+    alike, also = bool(row.get(INDISTINGUISHABLE, first == 1)), "only rank 1 would be compatible"
     if INDISTINGUISHABLE in row:
         count = int(run.results[INDISTINGUISHABLE].sum())
         shown += f"; {'one of' if alike else 'not among'} {count} in the set"
-    if alike:
-        return shown, True
+        also = f"any of the {count} in the set would be compatible" if count > 1 else also
     tells = INDISTINGUISHABLE in row and run.accuracy.shape[1] >= FEWEST_SEEDS
-    return shown, False if tells else None
+    return Found(shown, True if alike else False if tells else None, also)
 
 
-def _unless(holds: bool | None, run: FinishedRun) -> str:
+def _unless(compatible: bool | None, run: FinishedRun) -> str:
     """Returns what a verdict would need, where there is none."""
     count = run.accuracy.shape[1]
-    return "" if holds is not None else f" (needs ≥ {FEWEST} seeds; the run has {count})"
+    return "" if compatible is not None else f" (needs ≥ {FEWEST} seeds; the run has {count})"

@@ -20,6 +20,7 @@ from gtzan_jax.assignment.rules import (
     softmax_twice_floor,
     span,
     together,
+    would_be,
 )
 from gtzan_jax.rundir.finished import FinishedRun
 
@@ -28,7 +29,10 @@ _TAIL = 10  # epochs that an end is judged by
 _ABOUT = 0.05  # what a loss that is "about" may be off
 _ABOUT_EPOCHS = 10
 
-_SEEDS = f"the spread of ≥ {FEWEST} networks (fewer can bear it out without)"
+_SEEDS = (
+    f"the spread of ≥ {FEWEST} networks (with fewer that is left out, and a difference beyond is "
+    "undecided)"
+)
 
 
 @dataclass(frozen=True)
@@ -69,13 +73,14 @@ def _found(run: FinishedRun, asked: _Question) -> Found:
     curves = _curves(run, asked.metric)
     if curves is None:
         why = "the published best was not retrained" if run.retrainings else "not retrained"
-        return why, None
+        return Found(why)
     if curves.shape[1] < asked.epochs:
-        return f"needs {asked.epochs} epochs; the retraining has {curves.shape[1]}", None
-    measured, holds = asked.answer(curves[:, : asked.epochs])
-    if holds is None:
-        measured += f" (needs ≥ {FEWEST} networks; the retraining has {len(curves)})"
-    return measured, holds
+        return Found(f"needs {asked.epochs} epochs; the retraining has {curves.shape[1]}")
+    found = asked.answer(curves[:, : asked.epochs])
+    if found.compatible is None:
+        needed = f" (needs ≥ {FEWEST} networks; the retraining has {len(curves)})"
+        found = found._replace(measured=found.measured + needed)
+    return found
 
 
 def _curves(run: FinishedRun, metric: str) -> np.ndarray | None:
@@ -135,17 +140,22 @@ def _highest_test() -> _Question:
 
 
 def _near(theirs: float, ours: np.ndarray, tracks: int) -> Found:
-    """Holds an accuracy against the same accuracy of our networks."""
-    share = (theirs + float(ours.mean())) / 2
-    found = agreement(theirs, ours, math.sqrt(share * (1 - share) / tracks))
-    return f"{plus_minus(ours, 'networks')} (±{found.reach:.3f} agrees)", found.holds
+    """Compares an accuracy with the same accuracy of our networks."""
+
+    def compatible(figure: float) -> bool | None:
+        share = (figure + float(ours.mean())) / 2
+        return agreement(figure, ours, math.sqrt(share * (1 - share) / tracks)).compatible
+
+    others = [figure for figure in np.linspace(0, 1, 1001) if compatible(figure)]
+    return Found(plus_minus(ours, "networks"), compatible(theirs), would_be(others[0], others[-1]))
 
 
 def _near_highest(theirs: float, curves: np.ndarray, tracks: int) -> Found:
     """Likewise the highest of all epochs. curves: (networks, epochs)."""
-    measured, holds = _near(theirs, curves.max(axis=1), tracks)
+    found = _near(theirs, curves.max(axis=1), tracks)
     epochs = _epochs(curves.argmax(axis=1) + 1)
-    return f"{measured}, at epoch {epochs}; {curves[:, -1].mean():.3f} in the last", holds
+    last = f", at epoch {epochs}; {curves[:, -1].mean():.3f} in the last"
+    return found._replace(measured=found.measured + last)
 
 
 def _plateau() -> _Question:
@@ -154,8 +164,10 @@ def _plateau() -> _Question:
     def answer(curves: np.ndarray) -> Found:
         levels = curves[:, -_TAIL:].mean(axis=1)
         starts = np.array([_plateau_start(*pair) for pair in zip(curves, levels, strict=True)])
+        reach, compatible = agreement(theirs, starts, slack=_ABOUT_EPOCHS)
+        ends = max(starts.mean() - reach, 1), min(starts.mean() + reach, published.EPOCHS)
         shown = f"from epoch {_epochs(starts)}, at {levels.mean():.3f}"
-        return shown, agreement(theirs, starts, slack=_ABOUT_EPOCHS).holds
+        return Found(shown, compatible, would_be(*ends, 0))
 
     return _Question(
         f"From about epoch {theirs} of the retraining the test accuracy is on a plateau.",
@@ -181,13 +193,15 @@ def _loss_level(loss: str) -> _Question:
     def answer(curves: np.ndarray) -> Found:
         levels, lowest = curves[:, -_TAIL:].mean(axis=1), curves.min(axis=1)
         rise = levels - lowest
-        flat = True if rise.mean() <= _ABOUT else agreement(0.0, rise, slack=_ABOUT).holds
-        near = agreement(theirs, levels, _error_of_loss(levels), _ABOUT).holds
+        flat = True if rise.mean() <= _ABOUT else agreement(0.0, rise, slack=_ABOUT).compatible
+        reach, near = agreement(theirs, levels, _error_of_loss(levels), _ABOUT)
         if loss != "softmax_twice":  # its error is not known
-            near = abs(theirs - levels.mean()) <= _ABOUT or None
+            reach, near = _ABOUT, abs(theirs - levels.mean()) <= _ABOUT or None
+        also = would_be(levels.mean() - reach, levels.mean() + reach)
         shown = f"{'level' if flat else 'rising'}: {plus_minus(levels, 'networks')}, mean of the "
         shown += f"last {_TAIL} epochs; lowest {lowest.mean():.3f} at epoch "
-        return shown + _epochs(curves.argmin(axis=1) + 1), together(flat, near)
+        shown += _epochs(curves.argmin(axis=1) + 1)
+        return Found(shown, together(flat, near), also if flat else "no level would be compatible")
 
     return _Question(
         f"The test loss of the retraining levels off at about {theirs}.",

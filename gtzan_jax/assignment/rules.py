@@ -1,9 +1,10 @@
-"""What a claim is, and the rules by which a run bears it out.
+"""What a claim is, and the rules by which a run is compatible with it.
 
-What was published is one run, whose split and seed nobody knows. A claim holds where a run agrees
-with it within what another split and another seed would change, at 95 %. It does not hold where
-the two disagree by more; that takes several seeds, since one cannot say what another would do.
-With fewer, a run that disagrees cannot tell.
+What was published is one run, whose split and seed nobody knows. A claim is compatible with a run
+where the two differ by no more than another split and another seed would change, at 95 %. That does
+not confirm it: beside the verdict stands what else would have been compatible. It is not compatible
+where they differ by more; that takes several seeds, since one cannot say what another would do.
+With fewer, a run that differs leaves it undecided.
 """
 
 import math
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 FEWEST = 7
-"""Seeds that it takes to say that a claim does not hold.
+"""Seeds that it takes to say that a claim is not compatible.
 
 A property of a ranking that a seed has with probability q is had by the published seed and by none
 of n others with probability q (1 - q)ⁿ: below 5 % for every q from n = 7.
@@ -22,9 +23,13 @@ of n others with probability q (1 - q)ⁿ: below 5 % for every q from n = 7.
 
 _NORMAL = 1.959963985  # the 97.5 % quantile
 
-Found = tuple[str, bool | None]
-"""The measured figure, or why there is none; and whether the claim holds, None where the run
-cannot tell."""
+
+class Found(NamedTuple):
+    """A measured figure, and the verdict on a claim that follows from it, see :class:`Claim`."""
+
+    measured: str
+    compatible: bool | None = None
+    also: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,10 @@ class Claim:
       sentence: what is claimed.
       published: the figure that was published with it.
       source: the part of the assignment that it is from.
-      rule: when it holds.
+      rule: when it is compatible with a run.
       measured: the run's figure, or why there is none.
-      holds: whether it does; None where the run cannot tell.
+      compatible: whether it is; None where that is undecided.
+      also: what else would be compatible.
     """
 
     sentence: str
@@ -45,14 +51,15 @@ class Claim:
     source: str
     rule: str
     measured: str
-    holds: bool | None
+    compatible: bool | None = None
+    also: str = ""
 
 
 class Agreement(NamedTuple):
     """How far a published figure may be from ours, and whether it is no farther."""
 
     reach: float
-    holds: bool | None
+    compatible: bool | None
 
 
 def agreement(theirs: float, ours: np.ndarray, error: float = 0.0, slack: float = 0.0) -> Agreement:
@@ -104,8 +111,8 @@ def top_range(accuracy: np.ndarray, has: np.ndarray, top: int) -> tuple[int, int
 def counted(accuracy: np.ndarray, has: np.ndarray, top: int, needed: int) -> Found:
     """Counts the configs with a property among the best of each seed.
 
-    The claim of at least ``needed`` holds where it does in every order of tied configs of every
-    seed; it does not where it does in none of ``FEWEST`` seeds or more.
+    The claim of at least ``needed`` is compatible where every order of tied configs of every seed
+    has as many; it is not where no order of ``FEWEST`` seeds or more has.
 
     Args:
       accuracy: (configs, seeds).
@@ -114,20 +121,26 @@ def counted(accuracy: np.ndarray, has: np.ndarray, top: int, needed: int) -> Fou
       needed: of the best, for the claim.
     """
     least, most = np.array([top_range(seed, has, top) for seed in accuracy.T]).T
-    count, borne, refuted = len(least), int((least >= needed).sum()), int((most < needed).sum())
+    count, having, lacking = len(least), int((least >= needed).sum()), int((most < needed).sum())
     shown = f"{span(least.min(), most.max())} of {top}"
     if count > 1:
-        shown += f" over {count} seeds; {borne} bear the claim out and {refuted} do not"
-    if borne == count:
-        return shown, True
-    if refuted == count and count < FEWEST:
+        shown += f" over {count} seeds; {having} have as many as claimed and {lacking} do not"
+    if lacking == count and count < FEWEST:
         shown += f" (needs ≥ {FEWEST} seeds: another could)"
-    return shown, False if refuted == count >= FEWEST else None
+    verdict = True if having == count else False if lacking == count >= FEWEST else None
+    return Found(shown, verdict, f'"at least N" would be compatible for N up to {least.min()}')
 
 
 def together(*parts: bool | None) -> bool | None:
-    """Returns whether a claim of several parts holds: one that does not is enough against it."""
+    """Returns whether a claim of several parts is compatible: one that is not decides."""
     return False if False in parts else None if None in parts else True
+
+
+def would_be(low: float, high: float, digits: int = 3) -> str:
+    """Returns which published figures would be compatible: those of a range, rounded inwards."""
+    unit = 10**digits
+    low, high = math.ceil(unit * low - 1e-6) / unit, math.floor(unit * high + 1e-6) / unit
+    return f"anything from {low:.{digits}f} to {high:.{digits}f} would be compatible"
 
 
 def span(low: float, high: float) -> str:

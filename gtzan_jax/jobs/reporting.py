@@ -244,8 +244,9 @@ def _environment(finalize: Any = None) -> jinja2.Environment:
 
 
 def _verdict(claim: claims.Claim) -> str:
-    """Returns whether a claim holds, in words."""
-    return {True: "holds", False: "does not hold", None: "not judged"}[claim.holds]
+    """Returns whether a claim is compatible with a run, in words."""
+    words = {True: "compatible", False: "not compatible", None: "undecided"}
+    return words[claim.compatible]
 
 
 def _markdown_text(value: Any) -> Any:

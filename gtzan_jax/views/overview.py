@@ -12,7 +12,7 @@ from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.views import plots, tensorboard
-from gtzan_jax.views.sections.effects import main_shares, ranked_effects
+from gtzan_jax.views.sections.effects import effects_figure
 from gtzan_jax.views.text import Table, by_stem, counted, plus_minus
 
 if TYPE_CHECKING:
@@ -106,10 +106,9 @@ def _effects_figure(sweep: Sweep, history: History, note: str) -> "dict[str, Fig
         return {}
     num_folds = len({member.fold for member in history.members})
     by_fold = accuracy.reshape(len(accuracy), num_folds, -1)
-    values, parts = ranked_effects(by_fold, sweep.varying)
-    title = "Effect of each value on test accuracy"
-    shares = None if parts is None else main_shares(parts)
-    return {"effects": plots.value_effects(values, shares, title, note)}
+    return {
+        "effects": effects_figure(by_fold, sweep, "Effect of each value on test accuracy", note)
+    }
 
 
 def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:

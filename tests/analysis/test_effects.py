@@ -13,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from gtzan_jax.analysis.effects import (
     decompose,
     distributions,
+    near_best,
     paired_differences,
     units_of,
     value_effects,
@@ -132,6 +133,29 @@ def test_nothing_to_explain_has_no_shares():
     result = decompose(np.full((18, 1, 2), 0.1), AXES)
     assert result.terms["share"].isna().all()
     assert result.terms[["p_value", "p_holm"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(("levels", "count"), [(4, 10), (10, 12)])
+def test_near_the_best_is_the_grid_of_the_values_of_the_best_tenth(levels, count):
+    """Against pandas, with ties at the cut, and statsmodels for the shares."""
+    random = np.random.default_rng(levels)
+    axes = {"a": tuple(range(levels)), "b": ("x", "y", "z"), "c": (0.1, 0.2, 0.3, 0.4)}
+    frame = pd.DataFrame(itertools.product(*axes.values()), columns=list(axes))
+    lower = 0.2 * (frame.a == 0) + 0.2 * (frame.b == "y")
+    frame["y"] = (0.7 - lower + random.normal(0, 0.02, len(frame))).round(2)
+    frame.loc[frame.y.nlargest(count + 1).index[-3:], "y"] = frame.y.nlargest(count).iloc[-1]
+    best = frame.nlargest(count, "y", keep="all")
+    assert len(best) > count
+    kept = frame[np.all([frame[name].isin(best[name]) for name in axes], axis=0)]
+    assert len(kept) < len(frame)
+    luck = random.permuted(np.tile([-0.01, 0.0, 0.01], (len(frame), 1, 1)), axis=2)  # of seeds
+    accuracy, values = near_best(frame.y.to_numpy()[:, None, None] + luck, axes)
+    assert values == {name: tuple(kept[name].unique()) for name in axes}
+    np.testing.assert_allclose(accuracy.mean(axis=(1, 2)), kept["y"])
+    squares = anova_lm(ols("y ~ C(a) + C(b) + C(c)", kept).fit())["sum_sq"]
+    terms = decompose(accuracy.mean(axis=2, keepdims=True), values).terms.set_index("term")["share"]
+    for name in axes:
+        assert terms[name] == pytest.approx(squares[f"C({name})"] / squares.sum())
 
 
 def test_an_incomplete_grid_is_refused():
@@ -271,3 +295,17 @@ def test_effects_of_values_leave_out_what_diverged():
     assert found["a", 2] == pytest.approx(accuracy[9:].mean() - mean)
     accuracy[:9] = np.nan
     assert np.isnan(value_effects(accuracy, AXES)["effect"][0])
+
+
+def test_folds_of_several_divisions_overlap_as_those_of_one():
+    """Bouckaert and Frank: (1/9 + 1/2) s² for three divisions into three folds."""
+    accuracy = np.random.default_rng(0).normal(0.5, 0.02, (2, 9, 1))
+    row = paired_differences(accuracy, {"a": (0, 1)}, 3).iloc[0]
+    by_fold = accuracy[1, :, 0] - accuracy[0, :, 0]
+    error = np.sqrt((1 / 9 + 1 / 2) * by_fold.var(ddof=1))
+    expected = stats.t.interval(0.95, 8, by_fold.mean(), error)
+    assert (row["low"], row["high"]) == pytest.approx(expected)
+    effect = value_effects(accuracy, {"a": (0, 1)}, 3)
+    assert effect["low"][1] == pytest.approx(expected[0] / 2)
+    p = decompose(accuracy, {"a": (0, 1)}, 3).terms["p_value"][0]
+    assert p == pytest.approx(2 * stats.t(8).sf(abs(by_fold.mean()) / error))

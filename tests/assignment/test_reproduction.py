@@ -55,14 +55,31 @@ def test_it_prints_every_section_and_the_ranges_of_ties(folders, monkeypatch, ca
     assert "--set=leaky_slope=0.3" in out
     rows = [line.split(" | ") for line in out.splitlines() if line.startswith(("| 0 |", "| 1 |"))]
     assert len(rows) == 2
-    assert all("–" in cell for row in rows for cell in row[2:])
+    assert all("–" in cell for row in rows for cell in row[2:4])
     assert "share initial weights, order of rows and dropout noise" in out
-    assert "cross-entropy: nothing is judged: the synthetic sample" in err
+    assert "cross-entropy: every claim is undecided: the synthetic sample" in err
 
 
 def test_without_a_slope_it_says_nothing_of_one(folders, monkeypatch, capsys):
     out, _ = printed(monkeypatch, capsys, *folders[:3])
     assert "## The slope" not in out
+
+
+@pytest.mark.parametrize("worst", ["sgd", "adam"])
+def test_shares_near_the_best_come_with_what_is_left_out(worst, tmp_path, monkeypatch, capsys):
+    """One optimizer is far behind in the first of two seeds, and nothing else does anything."""
+    sweep = load_sweep("assignment")
+    behind = np.array([[0.3 * (config["optimizer"] == worst), 0] for config in sweep.configs])
+    wide = np.array([[0.01 * (config["num_units3"] == 128)] for config in sweep.configs])
+    runs = [
+        write_run(tmp_path / f"{count}", sweep, history_of(sweep, (0.6 - behind + wide)[:, :count]))
+        for count in (1, 2)
+    ]
+    out, _ = printed(monkeypatch, capsys, runs[0], runs[0], runs[1])
+    assert f"- cross-entropy: num_units3 64, optimizer {worst}.\n" in out
+    assert f"- cross-entropy, 2 seeds: num_units3 64 (2 of 2 seeds), optimizer {worst} (1 of" in out
+    assert "| optimizer | 100 % | 100 % | 0–100 % |" in out.replace("< 1 %", "0 %")
+    assert out.count("| +1.0 |") == 2
 
 
 def test_another_sweep_is_refused(folders, tmp_path, monkeypatch, capsys):

@@ -18,6 +18,7 @@ from gtzan_jax.assignment.rules import (
     softmax_twice_floor,
     together,
     top_range,
+    would_be,
 )
 
 
@@ -41,22 +42,32 @@ BORNE, REFUTED, TIED = [0.9, 0.8, 0.2, 0.1], [0.9, 0.1, 0.8, 0.2], [0.9, 0.5, 0.
 
 
 @pytest.mark.parametrize(
-    ("seeds", "holds", "measured"),
+    ("seeds", "compatible", "measured"),
     [
         ([BORNE], True, "2 of 2"),
         ([TIED], None, "1–2 of 2"),
         ([REFUTED], None, "1 of 2 (needs ≥ 7 seeds"),
-        ([BORNE] * 7, True, "2 of 2 over 7 seeds; 7 bear the claim out and 0 do not"),
-        ([BORNE] + [REFUTED] * 7, None, "1–2 of 2 over 8 seeds; 1 bear the claim out and 7 do not"),
+        ([BORNE] * 7, True, "2 of 2 over 7 seeds; 7 have as many as claimed and 0 do not"),
+        (
+            [BORNE] + [REFUTED] * 7,
+            None,
+            "1–2 of 2 over 8 seeds; 1 have as many as claimed and 7 do not",
+        ),
         ([REFUTED] * 6, None, "needs ≥ 7 seeds"),
-        ([REFUTED] * 6 + [TIED], None, "1–2 of 2 over 7 seeds; 0 bear the claim out and 6 do not"),
+        (
+            [REFUTED] * 6 + [TIED],
+            None,
+            "1–2 of 2 over 7 seeds; 0 have as many as claimed and 6 do not",
+        ),
         ([REFUTED] * 7, False, "1 of 2 over 7 seeds"),
     ],
 )
-def test_a_count_is_judged_in_every_order_of_every_seed(seeds, holds, measured):
+def test_a_count_is_judged_in_every_order_of_every_seed(seeds, compatible, measured):
     found = counted(np.array(seeds).T, HAS, top=2, needed=2)
-    assert found[1] is holds
-    assert found[0].startswith(measured) or measured in found[0]
+    assert found.compatible is compatible
+    assert found.measured.startswith(measured) or measured in found.measured
+    others = [n for n in range(3) if counted(np.array(seeds).T, HAS, 2, n).compatible]
+    assert found.also == f'"at least N" would be compatible for N up to {others[-1]}'
 
 
 def test_the_fewest_seeds_are_those_that_keep_false_alarms_of_counts_below_5_percent():
@@ -77,28 +88,34 @@ def test_agreement_is_a_prediction_interval():
     chi2 = stats.chi2_contingency([[197, 103], [215, 85]], correction=False)
     reach_of_the_test = abs(215 - 197) / 300 * 1.959964 / math.sqrt(chi2.statistic)
     assert found.reach == pytest.approx(reach_of_the_test)
-    assert found.holds is True
+    assert found.compatible is True
     assert chi2.pvalue > 0.05
 
 
 @pytest.mark.parametrize(
-    ("distance", "count", "holds"),
+    ("distance", "count", "compatible"),
     [(0.02, 1, True), (0.2, 1, None), (0.2, 6, None), (0.02, 7, True), (0.2, 7, False)],
 )
-def test_few_seeds_refute_nothing(distance, count, holds):
+def test_few_seeds_exclude_nothing(distance, count, compatible):
     ours = 0.7 + 0.01 * np.linspace(-1, 1, count) * (count > 1)
-    assert agreement(0.7 + distance, ours, 0.02).holds is holds
-    assert agreement(0.7 + distance, ours, 0.02, slack=0.2).holds is True
+    assert agreement(0.7 + distance, ours, 0.02).compatible is compatible
+    assert agreement(0.7 + distance, ours, 0.02, slack=0.2).compatible is True
 
 
-def test_a_part_that_does_not_hold_is_enough():
+def test_a_range_is_rounded_inwards():
+    assert would_be(0.6271, 0.7679) == "anything from 0.628 to 0.767 would be compatible"
+    assert would_be(0.1 + 0.2, 0.7) == "anything from 0.300 to 0.700 would be compatible"
+    assert would_be(10.9, 49.1, 0) == "anything from 11 to 49 would be compatible"
+
+
+def test_a_part_that_is_not_compatible_is_enough():
     assert together(True, None, False) is False
     assert together(True, None) is None
     assert together(True) is together() is True
 
 
 @pytest.mark.parametrize("name", ["figure", "highest", "best"])
-def test_what_is_of_the_same_process_is_seldom_refuted(name):
+def test_what_is_of_the_same_process_is_seldom_excluded(name):
     """In no more than 5 %; by the binomial of one part's tracks it was in more."""
     for each, promised in ((name, True), (f"{name}_plain", False)):
         experiment = CLAIM_EXPERIMENTS[each]

@@ -246,6 +246,8 @@ def test_effects_that_are_equal_or_missing_can_be_drawn(effects):
     frame = pd.DataFrame(rows, columns=list(EFFECTS))
     found = texts(plots.value_effects(frame, {"a": np.nan}))
     assert {"a", "–"} <= found
+    assert "0.5 / 2.5 %" in texts(plots.value_effects(frame, {"a": 0.005}, near={"a": 0.025}))
+    assert "0.5 / –" in texts(plots.value_effects(frame, {"a": 0.005}, near={}))
     named = [value for value, effect in zip("xyz", effects, strict=True) if np.isfinite(effect)]
     assert all(any(value in text.split(", ") for text in found) for value in named)
 

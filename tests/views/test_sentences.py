@@ -98,6 +98,75 @@ def test_choosing_is_said_to_flatter_only_where_it_does(tmp_path, lead, grows):
     assert "−0.0 points" not in text
 
 
+LARGER = {"num_units1": [4, 8], "dropout1": [0.0, 0.1], "initializer": ["he_normal", "he_uniform"]}
+OPTIMIZERS = {"optimizer": ["adam", "sgd", "rmsprop"], "activation": ["relu"]}
+FOUND = "**optimizer, each at its own learning rate**, "
+ALONE = "none that one seed can show: the largest effect, of "
+MOVE = "effects of a point or two can move from seed to seed"
+
+
+def matters(tmp_path, effects, num_seeds=1, **changes):
+    """Returns the answer on what matters, of configs that differ by effects of values."""
+    sweep = make_sweep(axes=LARGER | OPTIMIZERS, **changes)
+    accuracy = [
+        0.5 + sum(effects.get(value, 0) for value in dict(c).values()) for c in sweep.configs
+    ]
+    accuracy = np.array(accuracy)[:, None] + 1e-3 * np.arange(num_seeds)
+    text = text_of(write_run(tmp_path / "run", sweep, history_of(sweep, accuracy)))
+    assert "nan" not in text.lower()
+    return text.partition("### Which hyperparameter matters")[2].partition("## Which hyper")[0]
+
+
+@pytest.mark.parametrize(
+    ("effects", "num_seeds", "of_all", "near"),
+    [
+        # SGD far behind; of the others, the initializers differ.
+        ({"sgd": -0.3, "he_uniform": 0.1}, 1, FOUND, "optimizer sgd, **initializer**, 100 %"),
+        ({"sgd": -0.3, "he_uniform": 0.02}, 1, FOUND, f"optimizer sgd, {ALONE}initializer, is 2.0"),
+        ({"sgd": -0.3, "he_uniform": 0.02}, 3, FOUND, "optimizer sgd, **initializer**, "),
+        ({"sgd": -0.3}, 1, FOUND, "optimizer sgd, none: no value of any hyperparameter differs"),
+        # SGD among the best, and nothing left out.
+        ({"sgd": 0.01}, 1, f"{ALONE}{FOUND.strip('*, ')}, is 1.0", ""),
+        # Initializers far apart; of the better one, optimizers differ.
+        (
+            {"sgd": -0.01, "rmsprop": 0.01, "he_uniform": 0.1}, 1,
+            "**initializer**, ", f"initializer he_normal, {ALONE}{FOUND.strip('*, ')}, is 2.0",
+        ),
+        ({}, 1, "none: no value of any hyperparameter differs", ""),
+    ],
+)  # fmt: skip
+def test_what_matters_is_told_of_all_and_near_the_best(tmp_path, effects, num_seeds, of_all, near):
+    text = matters(tmp_path, effects, num_seeds)
+    assert f"Over all configurations {of_all}" in text
+    assert ("no value is left out" in text) is (not near)
+    assert near in text
+    assert ("Near the best, without" in text) is bool(near)
+    assert ("Another seed may put another first" in text) is (bool(near) and num_seeds == 1)
+    assert (f"One run: no interval; {MOVE}." in text) is (num_seeds == 1)
+    assert "(adam 0.001, sgd 0.01, rmsprop 0.001)" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "said"),
+    [
+        ({}, FOUND, "Each optimizer has its own learning rate (adam"),
+        (
+            {"learning_rates": {"adam": 0.01, "sgd": 0.01, "rmsprop": 0.01}},
+            "**optimizer**, ", "All optimizers have the learning rate 0.01.",
+        ),
+        ({"axes": {"learning_rate": [0.1, 0.01]}, "learning_rates": None}, "**optimizer**, ", ""),
+    ],
+)  # fmt: skip
+def test_optimizers_are_told_with_their_rates(tmp_path, changes, named, said):
+    axes = LARGER | OPTIMIZERS | changes.get("axes", {})
+    sweep = make_sweep(**changes | {"axes": axes})
+    accuracy = np.array([[0.5 - 0.3 * (c["optimizer"] == "sgd")] for c in sweep.configs])
+    text = text_of(write_run(tmp_path / "run", sweep, history_of(sweep, accuracy)))
+    assert f"Over all configurations {named}100 % of the variance" in text
+    assert text.count(said) == (3 if said else text.count(""))
+    assert bool(said) is ("learning rate" in text.partition("## How sure")[0])
+
+
 def test_one_config_is_not_chosen(tmp_path):
     axes = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
     sweep = make_sweep(axes=axes)

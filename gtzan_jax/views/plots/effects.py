@@ -28,6 +28,7 @@ def value_effects(
     shares: Mapping[str, float] | None,
     title: str = "",
     note: str = "",
+    near: Mapping[str, float] | None = None,
 ) -> Figure:
     """Draws how far the configs of each value are from the mean of all, a row a hyperparameter.
 
@@ -37,9 +38,15 @@ def value_effects(
         are none.
       title: what the figure shows, where it has no caption.
       note: the source of the data.
+      near: the same shares among configs near the best, where these have fewer values.
     """
     names = list(dict.fromkeys(effects["hyperparameter"]))[:_MOST_ROWS]
-    figure = new_figure(WIDTH, 0.9 + 0.31 * max(len(names), 3) + 0.4 * bool(title), title, note)
+    figure = new_figure(
+        WIDTH,
+        0.9 + 0.31 * max(len(names), 3) + 0.4 * bool(title),
+        title,
+        note,
+    )
     axes = figure.subplots()
     axes.axvline(0, color=GREY, linewidth=0.8)
     shown = effects[effects["hyperparameter"].isin(names)]
@@ -50,16 +57,25 @@ def value_effects(
         groups = _groups(rows.sort_values("effect", kind="stable"), gap)
         _draw_values(axes, place, groups)
         reach = max(reach, *map(_reach, (groups[0], groups[-1])))
+    reach *= 1 if near is None else 1.1  # its texts are wider
     axes.set_xlim(-reach, reach)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.6)
     axes.set_xlabel("points from the mean of all configurations", fontsize=9)
     if shares is not None:
         right = axes.secondary_yaxis("right")
-        right.set_yticks(range(len(names)), [_share(shares[name]) for name in names])
+        texts = [_share(shares[name]) for name in names]
+        if near is not None:
+            pairs = zip(texts, names, strict=True)
+            texts = [
+                f"{text.removesuffix(' %')} / {_share(near.get(name, math.nan))}"
+                for text, name in pairs
+            ]
+        right.set_yticks(range(len(names)), texts)
         right.tick_params(length=0)
         right.spines["right"].set_visible(False)
-        axes.set_title("share of the variance", loc="right", fontsize=9, color=GREY)
+        of = "share of the variance" + (", all / near the best" if near is not None else "")
+        axes.set_title(of, loc="right", fontsize=9, color=GREY)
     tidy(axes)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
