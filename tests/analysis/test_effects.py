@@ -158,6 +158,12 @@ def test_near_the_best_is_the_grid_of_the_values_of_the_best_tenth(levels, count
         assert terms[name] == pytest.approx(squares[f"C({name})"] / squares.sum())
 
 
+def test_seeds_in_another_order_make_no_difference_near_the_best():
+    """Means of 0.1, 0.2, 0.3 and of 0.3, 0.2, 0.1 differ in their last bit."""
+    accuracy = np.array([[[0.1, 0.2, 0.3]]] * 10 + [[[0.3, 0.2, 0.1]]])
+    assert near_best(accuracy, {"a": tuple(range(11))})[1] == {"a": tuple(range(11))}
+
+
 def test_an_incomplete_grid_is_refused():
     accuracy = random_accuracy()
     accuracy[3] = np.nan
