@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from gtzan_jax.analysis.calibration import calibration_error, fit_temperature
+from gtzan_jax.analysis.calibration import calibration_error, error_of_chance, fit_temperature
 from gtzan_jax.analysis.effects import decompose, paired_differences
 from gtzan_jax.analysis.inference import corrected_t_test, sphericity_free_f_test
 from gtzan_jax.analysis.selection import (
@@ -349,6 +349,36 @@ def winner_bias(deviation: float, replications: int) -> tuple[float, float]:
     return float(apparent), float(held_out)
 
 
+# Calibration.
+
+
+def beyond_chance(songs: int, by_artist: bool, whole_artists: bool = False) -> Once:
+    """The limit of chance of a calibration error: whether exact probabilities exceed it.
+
+    An artist's songs are right or wrong together by a Gaussian copula of correlation 0.6.
+
+    Args:
+      songs: of the 948 tracks.
+      by_artist: whether the limit allows for artists.
+      whole_artists: whether the songs are all of some artists, as in an artist fold, or any.
+    """
+
+    def once(random: Random) -> float:
+        order = random.permutation(len(GROUP))
+        if whole_artists:
+            order = random.permutation(GROUP[-1] + 1)[GROUP].argsort(kind="stable")
+        group = GROUP[order[:songs]]
+        probability = np.exp(tempered(random.normal(0, 1.5, (songs, 10)), 1.0)).max(axis=1)
+        artist, track = random.normal(size=GROUP[-1] + 1)[group], random.normal(size=songs)
+        right = stats.norm.cdf(np.sqrt(0.6) * artist + np.sqrt(0.4) * track) < probability
+        group = group if by_artist else np.arange(songs)
+        return float(
+            calibration_error(probability, right) > error_of_chance(probability, right, group)[1]
+        )
+
+    return once
+
+
 _SEED = "a seed shifts all pairs of two values alike"
 _SONGS = "random splits; other songs of the same artists"
 _NOISY = "one value is ten times as noisy as the others"
@@ -357,6 +387,9 @@ _ARTISTS = "948 tracks of 412 artists; other artists"
 _EQUAL = "60 equally good configs"
 _GRID = "300 songs, deviation 4 points"
 _SET = "indistinguishable from the best"
+_CHANCE = "calibration error: limit of chance"
+_FOLD = "exact probabilities; all 315 tracks of some artists"
+_ANY = "exact probabilities; {} of 948 tracks"
 
 EXPERIMENTS = {
     "pairs": Experiment("effect: t over the pairs of a seed", _SEED, effect_over_pairs, 50, None),
@@ -441,6 +474,22 @@ EXPERIMENTS = {
     "best_minority": Experiment(
         f"{_SET}, 5 seeds", f"{_EQUAL}; seeds shift six by 4 points",
         best_of(60, num_seeds=5, minority=0.04), 25,
+    ),
+    "chance_fold_plain": Experiment(
+        f"{_CHANCE}, songs independent", _FOLD, beyond_chance(315, False, True), 100, None
+    ),
+    "chance_fold": Experiment(f"{_CHANCE}, by artist", _FOLD, beyond_chance(315, True, True)),
+    "chance300_plain": Experiment(
+        f"{_CHANCE}, songs independent", _ANY.format(300), beyond_chance(300, False), 50, None
+    ),
+    "chance300": Experiment(
+        f"{_CHANCE}, by artist", _ANY.format(300), beyond_chance(300, True), 50
+    ),
+    "chance100_plain": Experiment(
+        f"{_CHANCE}, songs independent", _ANY.format(100), beyond_chance(100, False), 50, None
+    ),
+    "chance100": Experiment(
+        f"{_CHANCE}, by artist", _ANY.format(100), beyond_chance(100, True), 50
     ),
 }  # fmt: skip
 """By name. Those without a nominal rate are shown to compare."""

@@ -1,4 +1,4 @@
-"""Do a model's probabilities hold? The temperature that mends them, and the error that is left.
+"""The temperature that calibrates probabilities, and the calibration error that is left.
 
 References: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, for
 both; Bröcker and Smith, "Increasing the reliability of reliability diagrams", Weather and
@@ -72,22 +72,52 @@ def calibration_error(probability: NDArray[np.floating], right: NDArray[np.bool_
     return float((gap * bins["songs"]).sum() / bins["songs"].sum())
 
 
-def error_of_chance(probability: NDArray[np.floating], seed: int = 0) -> tuple[float, float]:
-    """Returns the error that songs of these probabilities have where these hold exactly.
+def error_of_chance(
+    probability: NDArray[np.floating],
+    right: NDArray[np.bool_],
+    group: NDArray[np.integer],
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Returns the error that songs of these probabilities have where these are exact.
 
     Among a few songs a share differs from its probability by chance, and the error, a sum of
-    absolute differences, cannot tell. Each song is right with its probability, again and again.
+    absolute differences, includes that. Each draw has each song right with its probability. Songs
+    of an artist are right or wrong together, which leaves fewer independent songs: they share
+    a draw as often as their likeness asks, and have draws of their own otherwise.
 
     Args:
       probability: (songs,) of the first genre.
+      right: (songs,) whether it is the true one; only the likeness is taken from it.
+      group: (songs,) number of the artist; all different where songs are independent.
       seed: of the draws.
 
     Returns:
       mean and 95th percentile of the error over 2,000 draws.
     """
     probability = np.asarray(probability, np.float64)
-    right = np.random.default_rng(seed).random((_DRAWS, len(probability))) < probability
+    group = np.unique(group, return_inverse=True)[1]
+    random, shape = np.random.default_rng(seed), (_DRAWS, len(probability))
+    common = random.random((_DRAWS, group.max() + 1), np.float32)[:, group]
+    together = random.random(shape, np.float32) < np.sqrt(_likeness(probability, right, group))
+    drawn = np.where(together, common, random.random(shape, np.float32)) < probability
     number = np.clip(np.ceil(probability * BINS) - 1, 0, BINS - 1).astype(int)
     one_hot = np.eye(BINS)[number]  # (songs, bins)
-    errors = np.abs((right - probability) @ one_hot).sum(axis=1) / len(probability)
+    errors = np.abs((drawn - probability) @ one_hot).sum(axis=1) / len(probability)
     return float(errors.mean()), float(np.percentile(errors, 95))
+
+
+def _likeness(
+    probability: NDArray[np.floating], right: NDArray[np.bool_], group: NDArray[np.integer]
+) -> float:
+    """Estimates the share of pairs of a group that share a draw, 0 to 1, by moments.
+
+    A pair with one draw has the covariance min(p, q) − pq, a pair with two has 0. The covariance
+    observed is the product of right − p and right − q, which is unbiased where p and q are exact.
+    """
+    observed, largest = 0.0, 0.0
+    order = np.argsort(group, kind="stable")
+    for rows in np.split(order, np.cumsum(np.bincount(group))[:-1]):
+        p, residual = probability[rows], right[rows] - probability[rows]
+        observed += residual.sum() ** 2 - residual @ residual
+        largest += (np.minimum.outer(p, p) - np.outer(p, p)).sum() - (p * (1 - p)).sum()
+    return float(np.clip(observed / largest, 0, 1)) if largest > 1e-9 else 0.0

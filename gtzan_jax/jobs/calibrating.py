@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gtzan_jax.analysis.calibration import BINS, calibration_error, fit_temperature
+from gtzan_jax.analysis.calibration import BINS, calibration_error, error_of_chance, fit_temperature
 from gtzan_jax.models.calibration import FEWEST, Calibration, Held, tempered
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.tables.folds import Fold, judged_rows
-from gtzan_jax.tables.protocols import Division
+from gtzan_jax.tables.protocols import Division, groups_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,8 @@ def calibrated(
     Returns:
       the model, and one row a song of the validation and test part: part, song (a track of it),
       genre, predicted, probability (of the predicted genre), calibrated (likewise, with the
-      temperature; NaN without), and doubt where there were too few songs.
+      temperature; NaN without), group (of songs by one artist), and doubt where there were too few
+      songs.
     """
     import pandas as pd
 
@@ -85,6 +86,7 @@ def _songs(
             "predicted": genres[first],
             "probability": np.exp(logs[places, first]),
             "calibrated": after,
+            "group": groups_of(table)[rows],
         }
     )
 
@@ -94,9 +96,11 @@ def _held(songs: "Mapping[str, pd.DataFrame]") -> dict[str, Held]:
     held = {}
     for part, frame in songs.items():
         right = (frame["genre"] == frame["predicted"]).to_numpy()
-        error = calibration_error(frame["probability"].to_numpy(), right)
-        after = None
+        shown = frame["probability"].to_numpy()
+        error, after = calibration_error(shown, right), None
         if frame["calibrated"].notna().all():
-            after = calibration_error(frame["calibrated"].to_numpy(), right)
-        held[part] = Held(len(frame), float(right.mean()), error, after)
+            shown = frame["calibrated"].to_numpy()
+            after = calibration_error(shown, right)
+        chance = error_of_chance(shown, right, frame["group"].to_numpy())
+        held[part] = Held(len(frame), float(right.mean()), error, after, *chance)
     return held

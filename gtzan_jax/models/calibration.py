@@ -19,6 +19,9 @@ class Held(NamedTuple):
     accuracy: Share
     error: Share
     calibrated_error: Share | None  # with the temperature; None without
+    # What the last error would be by chance alone; None in older models.
+    chance_error: Share | None = None  # on average
+    chance_limit: Share | None = None  # 95th percentile
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +57,16 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         if self.test.songs < FEWEST:
             few.append(f"accuracy and error were measured on {self.test.songs}")
         return f"too few songs to rely on, fewer than {FEWEST}: {'; '.join(few)}" if few else ""
+
+
+def against_chance(error: float, mean: float, limit: float) -> str:
+    """Compares an error with what chance alone makes, its mean and 95th percentile; shares of 1."""
+    error, mean, limit = (round(100 * share, 1) for share in (error, mean, limit))
+    verdict = "is compatible with exact probabilities" if error <= limit else "is more than chance"
+    return (
+        f"chance alone would make {mean} points, and more than {limit} in 5 % of cases: "
+        f"{error} {verdict}"
+    )
 
 
 def tempered(log_probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gtzan_jax.models.calibration import FEWEST, Calibration
+from gtzan_jax.models.calibration import FEWEST, Calibration, against_chance
 from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.sound.files import SAMPLE_RATE
@@ -69,20 +69,23 @@ def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
     if leak:
         right += f" ({leak})"
     before = f"{100 * test.error:.1f}"
+    shown, chance = test.error if test.calibrated_error is None else test.calibrated_error, ""
+    if test.chance_error is not None and test.chance_limit is not None:
+        chance = f"; {against_chance(shown, test.chance_error, test.chance_limit)}"
     if calibration.stays_at_one:
-        return [f"{right}; its probabilities, not calibrated, were off by {before} points", *doubt]
+        bare = f"{right}; its probabilities, not calibrated, were off by {before} points{chance}"
+        return [bare, *doubt]
     if calibration.temperature is None or calibration.validation is None:
         return [
-            f"{right}; its probabilities were off by {before} points",
+            f"{right}; its probabilities were off by {before} points{chance}",
             "not calibrated: the run has no validation part; retrain it with --protocol=holdout or "
             "another that has one",
             *doubt,
         ]
-    after = 100 * (test.error if test.calibrated_error is None else test.calibrated_error)
     return [
         f"{right}; its probabilities, calibrated on {calibration.validation.songs} others "
-        f"(temperature {calibration.temperature:.2f}), were off by {after:.1f} points, by {before} "
-        "without that",
+        f"(temperature {calibration.temperature:.2f}), were off by {100 * shown:.1f} points, "
+        f"by {before} without that{chance}",
         *doubt,
     ]
 

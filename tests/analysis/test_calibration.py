@@ -81,8 +81,14 @@ def test_the_error_is_that_of_pandas_own_bins():
     assert calibration_error(probability, right) == pytest.approx(expected)
 
 
+def chance_of(probability, seed=0):
+    """The error of chance of independent songs, of which it does not matter who is right."""
+    songs = len(probability)
+    return error_of_chance(probability, np.zeros(songs, bool), np.arange(songs), seed)
+
+
 def test_chance_alone_makes_an_error_that_falls_with_the_root_of_songs():
-    few, many = (error_of_chance(np.full(songs, 0.45)) for songs in (100, 10_000))
+    few, many = (chance_of(np.full(songs, 0.45)) for songs in (100, 10_000))
     # One bin: a share's mean absolute deviation, sqrt(2/π · p(1 − p)/n), and its 95th percentile.
     assert few[0] == pytest.approx(np.sqrt(2 / np.pi * 0.45 * 0.55 / 100), rel=0.05)
     assert few[1] == pytest.approx(1.96 * np.sqrt(0.45 * 0.55 / 100), rel=0.08)
@@ -96,6 +102,34 @@ def test_chance_makes_the_error_of_a_model_without_any():
         probability = np.exp(log_softmax(logits, axis=1))
         errors.append(calibration_error(probability.max(axis=1), probability.argmax(axis=1) == y))
         if seed < 20:
-            expected.append(error_of_chance(probability.max(axis=1), seed))
+            expected.append(chance_of(probability.max(axis=1), seed))
     assert np.mean(errors) == pytest.approx(np.mean(expected, axis=0)[0], rel=0.05)
     assert np.percentile(errors, 95) == pytest.approx(np.mean(expected, axis=0)[1], rel=0.12)
+
+
+@pytest.mark.parametrize("likeness", [-0.5, 0.0, 0.6, 1.0])
+def test_songs_that_are_right_together_make_a_larger_error_by_chance(likeness):
+    # A Gaussian copula at one half: hits correlate by 2/π · arcsin ρ (Sheppard), and the variance
+    # of a share is (1 + (4 − 1) · that) times that of independent songs. None is less than that.
+    random, group = np.random.default_rng(0), np.repeat(np.arange(1000), 4)
+    if likeness < 0:  # two of four are right, always
+        right = np.tile([True, True, False, False], 1000)
+    else:
+        alike, own = random.normal(size=1000)[group], random.normal(size=4000)
+        right = np.sqrt(likeness) * alike + np.sqrt(1 - likeness) * own < 0
+    order = random.permutation(4000)
+    mean, limit = error_of_chance(np.full(4000, 0.5), right[order], group[order])
+    design = 1 + 3 * 2 / np.pi * np.arcsin(max(likeness, 0))
+    assert mean == pytest.approx(np.sqrt(2 / np.pi * design * 0.25 / 4000), rel=0.06)
+    assert limit == pytest.approx(1.96 * np.sqrt(design * 0.25 / 4000), rel=0.08)
+
+
+def test_pairs_of_unequal_probabilities_that_share_a_draw_count_as_fully_alike():
+    # The error is |a − p| + |b − q| over two bins, of songs that share their draws in pairs: the
+    # mean is that of two binomials of as many pairs, whatever they have in common.
+    random, pairs = np.random.default_rng(0), 600
+    level = np.repeat(random.random(pairs), 20)
+    probability = np.tile(np.repeat([0.25, 0.85], 10), pairs)
+    mean, _ = error_of_chance(probability, level < probability, np.repeat(np.arange(pairs), 20))
+    each = [np.sqrt(2 / np.pi * p * (1 - p) / pairs) for p in (0.25, 0.85)]
+    assert mean == pytest.approx(np.mean(each), rel=0.06)

@@ -17,8 +17,10 @@ def test_errors_are_as_rare_as_promised(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["pairs", "f_plain10", "terms_plain", "splits_plain", "binomial", "paired_artists"]
-)
+    "name",
+    ["pairs", "f_plain10", "terms_plain", "splits_plain", "binomial", "paired_artists",
+     "chance_fold_plain"],
+)  # fmt: skip
 def test_simulations_can_tell_what_errs_more_often(name):
     each = EXPERIMENTS[name]
     assert error_rate(each, each.quick)[0] * each.quick > stats.binom.ppf(0.999, each.quick, 0.05)

@@ -7,9 +7,11 @@ from conftest import make_chunks, make_sweep, make_table
 from finished_runs import random_model
 
 from gtzan_jax import divide
-from gtzan_jax.analysis.calibration import calibration_error, fit_temperature
+from gtzan_jax.analysis.calibration import calibration_error, error_of_chance, fit_temperature
 from gtzan_jax.jobs.calibrating import calibrated
 from gtzan_jax.models.calibration import FEWEST
+from gtzan_jax.tables.protocols import groups_of
+from gtzan_jax.tables.sources import load_table
 
 SWEEP = make_sweep()
 TABLES = {"songs": make_table(), "chunks": make_chunks()}
@@ -108,6 +110,26 @@ def test_without_a_validation_part_there_is_no_temperature(table, bare):
     assert set(songs["part"]) == {"test"}
     assert songs["calibrated"].isna().all()
     np.testing.assert_array_equal(model.predict_proba(table), bare.predict_proba(table))
+
+
+@pytest.mark.parametrize("protocol", ["artist_folds", "assignment"])
+def test_the_error_of_chance_is_that_of_the_shown_probabilities_by_artist(protocol):
+    table = load_table("sample")  # whose tracks the list of artists knows
+    division = divide(table, protocol, 0, 3)
+    fold = division.folds[0]
+    bare = dataclasses.replace(random_model(SWEEP.configs[3], table), calibration=None)
+    model, songs = calibrated(bare, division, fold)
+    test = songs[songs["part"] == "test"]
+    np.testing.assert_array_equal(test["group"], groups_of(table)[fold.test])
+    assert test["group"].nunique() < len(test)
+    shown = test["probability" if protocol == "assignment" else "calibrated"].to_numpy()
+    right = (test["genre"] == test["predicted"]).to_numpy()
+    mean, limit = error_of_chance(shown, right, test["group"].to_numpy())
+    held = model.calibration.test
+    assert (held.chance_error, held.chance_limit) == pytest.approx((mean, limit))
+    # Without a temperature these weights are sure of everything, which leaves nothing to chance.
+    alone = error_of_chance(shown, right, np.arange(len(test)))[1]
+    assert (limit > alone) == (protocol == "artist_folds")
 
 
 def test_songs_of_a_leak_say_so():

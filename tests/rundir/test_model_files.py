@@ -90,6 +90,12 @@ def test_a_model_of_0_6_is_read_and_knows_no_training_songs(tmp_path):
     assert reach.knows(reach.deviations(TABLE.x.astype(np.float64))) is None
 
 
+def test_a_model_without_an_error_of_chance_loads(tmp_path):
+    save_model(MODEL, tmp_path)
+    edit(tmp_path, lambda d: d["calibration"].update(test=[50, 0.5, 0.125, None]))
+    assert load_model(tmp_path).calibration.test == (50, 0.5, 0.125, None, None, None)
+
+
 def edit(folder, change):
     """Changes a description as a stranger can who mends its checksum, too."""
     path = folder / "model.json"
@@ -125,7 +131,8 @@ def edit(folder, change):
         (lambda d: d["calibration"].update(test=None), "Expected `array`"),
         (lambda d: d["calibration"]["test"].__setitem__(1, 1.5), "`float` <= 1"),
         (lambda d: d["calibration"]["test"].__setitem__(0, -1), "`int` >= 1"),
-        (lambda d: d["calibration"]["test"].pop(), "length 4"),
+        (lambda d: d["calibration"]["test"].__delitem__(slice(3, None)), "length 4"),
+        (lambda d: d["calibration"]["test"].__setitem__(4, -0.1), "`float` >= 0"),
         (lambda d: d["genres"].__setitem__(1, d["genres"][0]), "have a name twice"),
     ],
 )

@@ -47,6 +47,34 @@ def keep(run, songs, temperature, num_songs=4):
     run.run.record(run.manifest, "best")
 
 
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        (None, "independent, since the run was written before artists were recorded"),
+        ([0, 1, 2, 3, 4, 5], "independent, since no two of them are known to be of one artist"),
+        ([0, 0, 2, 3, 4, 5], "independent, since no two of them are known to be of one artist"),
+        ([0, 1, 2, 3, 2, 3], "The draws keep songs of one artist as alike as they are here"),
+    ],
+)
+@pytest.mark.parametrize("calibrated", [0.35, 0.95])
+def test_the_report_compares_the_error_with_that_of_chance(run, group, words, calibrated):
+    songs = SONGS.assign(genre=list("abbaab"), calibrated=calibrated)
+    songs.loc[3:, "genre"] = list("bbb") if calibrated == 0.95 else list("bab")
+    keep(run, songs if group is None else songs.assign(group=group), 2.5)
+    section = calibration_section(run, "", {})
+    text = " ".join(build(read_finished(run.run.path)).markdown.split())
+    test = songs[2:]
+    right = (test["genre"] == test["predicted"]).to_numpy()
+    groups = np.arange(4) if group is None else np.array(group[2:])
+    mean, high = (f"{100 * e:.1f}" for e in error_of_chance(test["calibrated"], right, groups))
+    assert f"would make {mean} points, and more than {high} in 5 % of cases" in text
+    assert section["table"].rows[1][6] == f"{mean}, up to {high}"
+    sentences = ["before artists were", "no two of them", "as alike as they"]
+    assert [s in text for s in sentences] == [s in words for s in sentences]
+    assert ("is compatible with exact probabilities" in text) == (calibrated == 0.35)
+    assert (f"{section['after']} is more than chance" in text) == (calibrated == 0.95)
+
+
 def test_the_section_has_the_errors_of_both_parts(run):
     keep(run, SONGS, 2.5)
     pictures = {}
@@ -54,7 +82,10 @@ def test_the_section_has_the_errors_of_both_parts(run):
     assert "reliability.svg" in pictures
     assert (section["temperature"], section["fitted_on"], section["songs"]) == (2.5, 2, 4)
     assert (section["error"], section["after"], section["few"]) == ("70.0", "10.0", True)
-    mean, high = (f"{100 * error:.1f}" for error in error_of_chance(np.full(4, 0.35)))
+    mean, high = (
+        f"{100 * error:.1f}"
+        for error in error_of_chance(np.full(4, 0.35), np.zeros(4), np.arange(4))
+    )
     assert section["table"].rows[1] == [
         "test", "4", "25.0 %", "95.0 %", "70.0", "10.0", f"{mean}, up to {high}",
     ]  # fmt: skip
@@ -100,6 +131,7 @@ def test_a_retraining_of_before_has_no_section(run):
         lambda songs: songs.assign(probability="x"),
         lambda songs: songs.assign(probability=np.nan),
         lambda songs: songs.assign(part="validation"),
+        lambda songs: songs.assign(group=[0.0, 1, 2, 3, 4, np.nan]),
         lambda songs: songs.assign(part=["test"] * 5 + ["else"]),
         lambda songs: songs.assign(predicted=None),
         lambda songs: songs[:0],

@@ -142,6 +142,33 @@ def test_the_head_says_how_far_the_model_is_to_be_believed(calibration, words):
     assert model.is_calibrated == (calibration is not None and calibration.temperature == 2)
 
 
+@pytest.mark.parametrize(
+    ("chance", "words"),
+    [
+        ((0.04, 0.0504), "would make 4.0 points, and more than 5.0 in 5 % of cases: 5.0 is comp"),
+        ((0.03, 0.049), "would make 3.0 points, and more than 4.9 in 5 % of cases: 5.0 is more"),
+        ((None, None), ""),
+    ],
+)
+def test_the_head_compares_the_error_with_that_of_chance(chance, words):
+    part = HELD._replace(chance_error=chance[0], chance_limit=chance[1])
+    held = Calibration(temperature=2.0, bins=10, validation=HELD, test=part)
+    model = dataclasses.replace(MODEL, calibration=held)
+    told = " ".join(predictions.head(model, "runs/mine").split())
+    assert words in told
+    assert ("compatible with exact" in told) == ("5.0 is comp" in words)
+    assert ("more than chance" in told) == ("5.0 is more" in words)
+    assert ("chance" in told) == bool(words)
+    document = predictions.document(model, "runs/mine", [])["model"]["calibration"]["test"]
+    assert (document["chance_error"], document["chance_limit"]) == chance
+    # Without a temperature it is the error of the probabilities as they are, of 20 points.
+    bare = Calibration(
+        temperature=None, bins=10, validation=None, test=part._replace(calibrated_error=None)
+    )
+    told = predictions.head(dataclasses.replace(MODEL, calibration=bare), "runs/mine")
+    assert ("20.0 is more than chance" in " ".join(told.split())) == bool(words)
+
+
 def test_what_json_has_no_number_for_is_null():
     far = dataclasses.replace(FAR, distance=np.inf)
     answers = [Answer("a", a_prediction(unlike=far)), Answer("b", error="b: empty")]

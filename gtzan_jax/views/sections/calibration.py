@@ -7,6 +7,7 @@ import pandas as pd
 
 from gtzan_jax.analysis.calibration import BINS, calibration_error, error_of_chance
 from gtzan_jax.errors import InputError
+from gtzan_jax.models.calibration import against_chance
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.model_files import load_model
 from gtzan_jax.views.sections.pictures import Pictures, draw
@@ -34,7 +35,7 @@ def calibration_section(run: FinishedRun, note: str, pictures: Pictures) -> dict
     calibration = load_model(run.run.path).calibration
     stays = bool(calibration and calibration.stays_at_one)
     is_calibrated = bool(songs["calibrated"].notna().all()) and not stays
-    test = parts["test"]
+    test, shown = parts["test"], "calibrated" if is_calibrated else "probability"
     return {
         "is_calibrated": is_calibrated,
         "temperature": calibration and calibration.temperature,
@@ -51,6 +52,9 @@ def calibration_section(run: FinishedRun, note: str, pictures: Pictures) -> dict
         ),
         "error": points(_error(test, "probability"), "", 1),
         "after": points(_error(test, "calibrated"), "", 1) if is_calibrated else NOTHING,
+        "chance": against_chance(_error(test, shown), *_chance(test, shown)),
+        "has_groups": "group" in songs,
+        "by_artist": "group" in songs and not test["group"].is_unique,
         "few": len(test) < _FEW,
         "songs": len(test),
     }  # fmt: skip
@@ -58,7 +62,7 @@ def calibration_section(run: FinishedRun, note: str, pictures: Pictures) -> dict
 
 def _row(part: str, songs: pd.DataFrame, is_calibrated: bool) -> list[str]:
     shown = "calibrated" if is_calibrated else "probability"
-    mean, high = error_of_chance(songs[shown].to_numpy())
+    mean, high = _chance(songs, shown)
     return [
         part,
         str(len(songs)),
@@ -78,6 +82,11 @@ def _error(songs: pd.DataFrame, column: str) -> float:
     return calibration_error(songs[column].to_numpy(), _right(songs))
 
 
+def _chance(songs: pd.DataFrame, column: str) -> tuple[float, float]:
+    group = songs["group"].factorize()[0] if "group" in songs else np.arange(len(songs))
+    return error_of_chance(songs[column].to_numpy(), _right(songs), group)
+
+
 def _read(run: FinishedRun) -> pd.DataFrame | None:
     """Reads best/calibration.csv; None if it is not there.
 
@@ -88,9 +97,10 @@ def _read(run: FinishedRun) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        songs = pd.read_csv(path, dtype=dict.fromkeys(_COLUMNS[:4], str))
+        songs = pd.read_csv(path, dtype=dict.fromkeys([*_COLUMNS[:4], "group"], str))
         sure = songs.loc[:, ["probability", "calibrated"]].astype(np.float64)
-        whole = not songs.loc[:, list(_COLUMNS[:5])].isna().to_numpy().any()
+        needed = [*_COLUMNS[:5], *songs.columns.intersection(["group"])]
+        whole = not songs.loc[:, needed].isna().to_numpy().any()
         inside = sure.fillna(0.5).to_numpy()
         if not whole or not ((inside >= 0) & (inside <= 1)).all():
             raise ValueError("a value is missing, or a probability is not between 0 and 1")
