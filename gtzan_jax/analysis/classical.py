@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from gtzan_jax.analysis.inference import corrected_t_test
 from gtzan_jax.analysis.selection import accuracy_interval
 from gtzan_jax.analysis.votes import vote_hits
 from gtzan_jax.tables.folds import Fold
@@ -209,6 +210,7 @@ class Judged(NamedTuple):
 
     outcomes: Mapping[str, Sequence[Outcome]]  # by model, those of the folds in their order
     group: np.ndarray  # (tested,) int, of the test rows of all folds, one fold after another
+    test_over_train: float  # rows tested per row that models are refitted to, mean of the folds
 
     def hits(self, model: str) -> np.ndarray:
         """Returns (tested,) hits of a model, in the order of ``group``."""
@@ -222,8 +224,9 @@ def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
       judged: by protocol.
 
     Returns:
-      protocol, model, accuracy of the test songs of all folds together, low, high (95 % interval by
-      resampling groups), accuracy_std (over the folds, n - 1; NaN where there is one), folds,
+      protocol, model, accuracy of the test songs of all folds together, low, high (its 95 %
+      interval over groups: for other artists under a protocol of ``ARTISTS_APART``, elsewhere for
+      other songs of such artists; fitted models, train parts and seeds held fixed), accuracy_std (over the folds, n - 1; NaN where there is one), folds,
       tested, fit_seconds and predict_seconds (means of a fold); of a table of chunks also
       chunk_accuracy (mean of the folds).
     """
@@ -261,8 +264,14 @@ def comparison_table(judged: Mapping[str, Judged], ours: str) -> "pd.DataFrame":
       ours: the name of our model.
 
     Returns:
-      protocol, model, difference (our accuracy minus the model's), low, high (95 % interval by
-      resampling groups); the strongest model of a protocol first.
+      protocol, model, difference (our accuracy minus the model's), low, high (95 % interval),
+      with_refitting (whether that is the corrected t over the folds, for models fitted to other
+      train parts; otherwise it is over groups, as in :func:`scores_table`, for these fitted models
+      only); the strongest model of a protocol first.
+
+    References:
+      Bouckaert and Frank, Evaluating the Replicability of Significance Tests for Comparing Learning
+      Algorithms, PAKDD (2004): the same t over all folds of repeated divisions.
     """
     import pandas as pd
 
@@ -271,9 +280,13 @@ def comparison_table(judged: Mapping[str, Judged], ours: str) -> "pd.DataFrame":
         for model in of_models.outcomes:
             if model != ours:
                 differences = of_models.hits(ours) - of_models.hits(model)
-                interval = accuracy_interval(differences, of_models.group)
-                rows.append((protocol, model, differences.mean(), *interval))
-    columns = ["protocol", "model", "difference", "low", "high"]
+                pairs = zip(of_models.outcomes[ours], of_models.outcomes[model], strict=True)
+                by_fold = np.array([mine.accuracy - other.accuracy for mine, other in pairs])
+                _, *interval, _ = corrected_t_test(by_fold, of_models.test_over_train)
+                if not (refitted := bool(np.isfinite(interval[0]))):
+                    interval = [*accuracy_interval(differences, of_models.group)]
+                rows.append((protocol, model, differences.mean(), *interval, refitted))
+    columns = ["protocol", "model", "difference", "low", "high", "with_refitting"]
     return _in_order(pd.DataFrame(rows, columns=columns), judged, "difference", ascending=True)
 
 

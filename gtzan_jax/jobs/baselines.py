@@ -23,6 +23,7 @@ import numpy as np
 from gtzan_jax import process
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
+from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs.contender import OURS, Contender, Winner, check_sweep, outcome_of
 from gtzan_jax.jobs.divisions import ALL, divisions_of
@@ -66,11 +67,18 @@ NOTES = {
         "again: its accuracy is optimistic."
     ),
     "interval": (
-        "Intervals are at 95 %, over the tested tracks, of which the songs of one artist and exact "
-        "repeats count as a group. They say how far the accuracy of these very fitted models may "
-        "be off for other songs of such artists. Other train parts, folds or seeds would move "
-        "the accuracy, too, and that is not in them; nor is a bias that all tracks share. Those of "
-        "differences are paired by track, and not adjusted for the number of models compared."
+        "Intervals are at 95 %. Those of accuracies are over the tested tracks, of which the songs "
+        "of one artist and exact repeats are a cluster. Under protocols that keep artists apart "
+        f"({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for other songs of "
+        "such artists; clusters allow for likeness; fitted models, train parts and seeds held "
+        "fixed. A bias that all tracks share is not in them."
+    ),
+    "difference": (
+        f"Differences are paired by track. With {FEWEST_SPLITS} folds or more their intervals "
+        "include refitting (with_refitting): the corrected t over the folds, whose variance is "
+        "(1/n + test/train) s² with n folds, those of repeated divisions included (Nadeau and "
+        "Bengio, 2003; Bouckaert and Frank, 2004). With fewer they are of these fitted models "
+        "only, over tracks as above. None is adjusted for the number of models compared."
     ),
     "seconds": (
         "fit_seconds is the mean time of a fold, choosing included. Classical models are fitted "
@@ -254,6 +262,7 @@ def judge(
         division.protocol.name: Judged(
             {OURS: mine} | theirs,
             group[np.concatenate([judged_rows(table, fold.test) for fold in division.folds])],
+            np.mean([len(f.test) / (len(f.train) + len(f.validation)) for f in division.folds]),
         )
         for division, mine, theirs in zip(divisions, ours, others, strict=True)
     }

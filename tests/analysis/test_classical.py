@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 from conftest import make_chunks
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
@@ -129,8 +130,9 @@ JUDGED = {
             "better": [outcome(1, 1, 1, 1, settings={"svc__C": 3.0, "svc__tol": 1}), outcome(0, 1)],
         },
         GROUP,
+        0.5,
     ),
-    "alone": Judged({"worse": [outcome(0, 1, 0)], "ours": [outcome(1, 1, 0)]}, GROUP[:3]),
+    "alone": Judged({"worse": [outcome(0, 1, 0)], "ours": [outcome(1, 1, 0)]}, GROUP[:3], 0.5),
 }
 
 
@@ -153,13 +155,35 @@ def test_scores_are_pooled_over_the_test_tracks():
 
 def test_differences_are_paired_by_track():
     table = comparison_table(JUDGED, "ours")
-    assert list(table.columns) == ["protocol", "model", "difference", "low", "high"]
+    assert list(table.columns) == [
+        "protocol", "model", "difference", "low", "high", "with_refitting",
+    ]  # fmt: skip
     assert list(table["protocol"]) == ["folded", "folded", "alone"]
     assert list(table["model"]) == ["better", "worse", "worse"]
     np.testing.assert_allclose(table["difference"], [-0.2 / 6, 2.8 / 6, 1 / 3], atol=1e-6)
     differences = np.array([0.6, 1, 0, 1, -0.8, 1])
     interval = accuracy_interval(differences, GROUP)
     np.testing.assert_allclose(table.loc[1, ["low", "high"]].astype(float), interval, atol=1e-6)
+    assert not table["with_refitting"].any()  # two folds
+
+
+@pytest.mark.parametrize("divisions", [1, 3])
+def test_with_five_folds_or_more_differences_include_refitting(divisions):
+    """Of songs tested several times, too; by hand, with scipy's t."""
+    random, folds, test_over_train = np.random.default_rng(0), 5 * divisions, 1 / 4
+    hits = random.integers(0, 2, (2, folds, 20)).astype(float)
+    hits[0, :, :12] = 1
+    group = np.concatenate([np.arange(100) // 3] * divisions)
+    outcomes = {name: [outcome(*h) for h in of] for name, of in zip("ab", hits, strict=True)}
+    [row] = comparison_table({"p": Judged(outcomes, group, test_over_train)}, "a").itertuples()
+    by_fold = (hits[0] - hits[1]).mean(axis=1)
+    error = math.sqrt((1 / folds + test_over_train) * by_fold.var(ddof=1))
+    expected = scipy.stats.t(folds - 1, by_fold.mean(), error).interval(0.95)
+    np.testing.assert_allclose((row.low, row.high), expected, atol=1e-6)
+    assert row.with_refitting
+    four = {name: of_folds[:4] for name, of_folds in outcomes.items()}
+    [row] = comparison_table({"p": Judged(four, group[:80], test_over_train)}, "a").itertuples()
+    assert not row.with_refitting
 
 
 def test_folds_say_what_was_chosen():
@@ -243,6 +267,6 @@ def test_the_chunks_of_a_song_vote(name, num_genres):
     by_chunk = accuracy_score(table.y[fold.test], fitted.predict(x))
     assert outcome.chunk_accuracy == pytest.approx(by_chunk)
     groups = groups_of(table)[judged_rows(table, fold.test)]
-    scores = scores_table({"holdout": Judged({name: [outcome]}, groups)})
+    scores = scores_table({"holdout": Judged({name: [outcome]}, groups, 0.25)})
     assert scores["chunk_accuracy"].tolist() == pytest.approx([by_chunk], abs=1e-7)
     assert scores["tested"].tolist() == [len(right)]

@@ -77,6 +77,7 @@ def test_the_tables_fit_together(found):
     assert (scores["accuracy"] < scores["high"]).all()
     comparison = read(found, "comparison")
     assert len(comparison) == len(QUICK) * len(NAMES)
+    assert not comparison["with_refitting"].any()  # three folds at most
     for name, of_protocol in scores.groupby("protocol"):
         assert of_protocol["accuracy"].is_monotonic_decreasing
         accuracy = of_protocol.set_index("model")["accuracy"]
