@@ -46,9 +46,10 @@ def some_models(names=QUICK):
     return {name: models[name] for name in names}
 
 
-def outcomes_of(models, table, folds):
+def outcomes_of(models, table, folds, num_seeds=1):
     """Returns the outcomes of every model, those of the folds in their order."""
-    found = {(name, place): outcome for name, place, outcome in evaluate(models, table, folds, 1)}
+    outcomes = evaluate(models, table, folds, 1, num_seeds)
+    found = {(name, place): outcome for name, place, outcome in outcomes}
     return {name: [found[name, place] for place in range(len(folds))] for name in models}
 
 
@@ -67,13 +68,13 @@ def test_there_are_ten_classical_models_behind_a_scaler():
         assert isinstance(model, Pipeline)
         assert isinstance(model.steps[0][1], StandardScaler)
         assert model.steps[-1][1].get_params().get("random_state", 7) in (7, None)
-        assert len(ParameterGrid(dict(grid))) <= 4
+        assert len(ParameterGrid(dict(grid))) <= 12
         assert grid.keys() <= model.get_params().keys()
 
 
 def test_models_are_chosen_and_scored_as_in_a_plain_loop(table, folds):
     x, y = table.x.astype(float), table.y
-    for name, outcomes in outcomes_of(some_models(), table, folds[:2]).items():
+    for name, outcomes in outcomes_of(some_models(), table, folds[:2], 3).items():
         model, grid = some_models()[name]
         for fold, outcome in zip(folds, outcomes, strict=False):
             best, settings = -1.0, {}
@@ -83,10 +84,17 @@ def test_models_are_chosen_and_scored_as_in_a_plain_loop(table, folds):
                 if found > best:
                     best, settings = found, candidate
             both = np.concatenate([fold.train, fold.validation])
-            last = clone(model).set_params(**settings).fit(x[both], y[both])
+            seeds, hits = range(3 if name == "decision tree" else 1), []
+            for seed in seeds:
+                last = clone(model).set_params(**settings)
+                if len(seeds) > 1:
+                    last[-1].random_state = seed
+                hits.append(last.fit(x[both], y[both]).predict(x[fold.test]) == y[fold.test])
+            assert len(np.unique(hits, axis=0)) == len(seeds) == outcome.seeds
+            assert outcome.settings_tried == len(ParameterGrid(dict(grid)))
             assert outcome.settings == settings
             assert outcome.validation_accuracy == pytest.approx(best)
-            np.testing.assert_array_equal(outcome.hits, last.predict(x[fold.test]) == y[fold.test])
+            np.testing.assert_allclose(outcome.hits, np.mean(hits, axis=0))
             assert 0 < outcome.fit_seconds < 10
             assert outcome.predict_seconds > 0
 
@@ -114,11 +122,12 @@ def test_what_was_chosen_is_fitted_again(table, folds):
     for fold, model, outcome in zip(folds, again, outcomes, strict=True):
         hits = model.predict(table.x[fold.test].astype(float)) == table.y[fold.test]
         np.testing.assert_array_equal(hits, outcome.hits)
-    assert outcomes[0].chosen == f"C={outcomes[0].settings['svc__C']}"
+    settings = outcomes[0].settings
+    assert outcomes[0].chosen == f"C={settings['svc__C']}, gamma={settings['svc__gamma']}"
 
 
 def outcome(*hits, settings=None):
-    return Outcome(np.array(hits, float), 0.5, settings or {}, 1.0 + len(hits), 0.5)
+    return Outcome(np.array(hits, float), 0.5, settings or {}, 1.0 + len(hits), 0.5, 12, 5)
 
 
 GROUP = np.array([0, 0, 1, 2, 3, 3])
@@ -140,7 +149,7 @@ def test_scores_are_pooled_over_the_test_tracks():
     table = scores_table(JUDGED)
     assert list(table.columns) == [
         "protocol", "model", "accuracy", "low", "high", "accuracy_std", "folds", "tested",
-        "fit_seconds", "predict_seconds",
+        "settings_tried", "seeds", "fit_seconds", "predict_seconds",
     ]  # fmt: skip
     assert list(table["protocol"]) == ["folded"] * 3 + ["alone"] * 2
     assert list(table["model"]) == ["better", "ours", "worse", "ours", "worse"]
@@ -148,6 +157,7 @@ def test_scores_are_pooled_over_the_test_tracks():
     assert ours["accuracy"] == pytest.approx(4.8 / 6)  # not the mean of 0.9 and 0.6
     assert ours["accuracy_std"] == pytest.approx(0.3 / math.sqrt(2))
     assert list(ours[["folds", "tested", "fit_seconds", "predict_seconds"]]) == [2, 6, 4.0, 0.5]
+    assert list(ours[["settings_tried", "seeds"]]) == [12, 5]
     interval = accuracy_interval(np.array([0.6, 1, 1, 1, 0.2, 1]), GROUP)
     np.testing.assert_allclose(ours[["low", "high"]].astype(float), interval, atol=1e-6)
     assert np.isnan(table["accuracy_std"].iloc[3])
