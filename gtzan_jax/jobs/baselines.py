@@ -171,12 +171,11 @@ def _run_at(place: Workplace, request: Request, started: float) -> Baselines:
     names = ", ".join(division.protocol.name for division in divisions)
     print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
     found = compare_models(place, models, sweep, divisions, request, folder)
+    notes = NOTES | {"budget": budget_note(found.scores)}
     description = describe(place, models, sweep, divisions, request) | {
         "best_classical": best_classical(found.folds),
         "best_chosen_on": "validation",
-        "notes": NOTES
-        | {"budget": budget_note(found.scores)}
-        | ({"chunks": CHUNK_NOTE} if table.is_chunked else {}),
+        "notes": notes | ({"chunks": CHUNK_NOTE} if table.is_chunked else {}),
         "seconds": round(time.perf_counter() - started, 3),
     }
     save(found, divisions, description)
@@ -271,14 +270,12 @@ def judge(
     """Puts the outcomes of every protocol together, with the groups of its test rows."""
     table, group = divisions[0].table, groups_of(divisions[0].table)
     return {
-        division.protocol.name: Judged(
+        d.protocol.name: Judged(
             {OURS: mine} | theirs,
-            group[np.concatenate([judged_rows(table, fold.test) for fold in division.folds])],
-            float(
-                np.mean([len(f.test) / (len(f.train) + len(f.validation)) for f in division.folds])
-            ),
+            group[np.concatenate([judged_rows(table, fold.test) for fold in d.folds])],
+            float(np.mean([f.test.size / (f.train.size + f.validation.size) for f in d.folds])),
         )
-        for division, mine, theirs in zip(divisions, ours, others, strict=True)
+        for d, mine, theirs in zip(divisions, ours, others, strict=True)
     }
 
 

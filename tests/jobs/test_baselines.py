@@ -426,6 +426,11 @@ def test_a_protocol_does_not_depend_on_the_others(division, fitted):
     assert choice.validation_accuracy == pytest.approx(fitted[0].choice.validation_accuracy)
 
 
+def test_the_overlap_of_folds_counts_what_models_are_refitted_to(division):
+    found = baselines.judge([division], [[]], [{}])["kfold"].test_over_train
+    assert found == pytest.approx((30 / 70 + 35 / 65) / 2)
+
+
 def made_up(accuracy, loss):
     """Returns figures (configs, 1 seed, epochs, metrics) of validation accuracies and losses."""
     figures = np.zeros((len(accuracy), 1, len(accuracy[0]), len(METRICS)), np.float32)
