@@ -9,7 +9,8 @@ a sweep. Writes into its folder:
 
   baselines.csv    one row a protocol and model: accuracy, interval, seconds
   folds.csv        one row a fold and model: accuracies, what was chosen
-  comparison.csv   our network against each other model, paired by track
+  comparison.csv   our network against each other model, paired by track, with
+                   intervals
   importance.csv   what the features are worth to the best of the other models
                    and to our network
   baselines.json   what was run, on what, with what, and how to read it
@@ -81,7 +82,8 @@ def define_flags() -> None:
         lower_bound=0, upper_bound=2**31,
     )  # fmt: skip
     flags.DEFINE_integer(
-        "num_seeds", 5, "Networks of the chosen config on each fold, with a seed each.",
+        "num_seeds", 5, "Networks of the chosen config on each fold, with a seed each, and fits of "
+        "each other model that draws random numbers.",
         lower_bound=1, upper_bound=1000,
     )  # fmt: skip
 

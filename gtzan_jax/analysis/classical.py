@@ -10,12 +10,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from gtzan_jax.analysis.inference import corrected_t_test
 from gtzan_jax.analysis.selection import accuracy_interval
 from gtzan_jax.analysis.votes import vote_hits
 from gtzan_jax.tables.folds import Fold
@@ -40,10 +41,13 @@ class Outcome:
 
     Attributes:
       hits: (tested,) float64 in [0, 1], of the songs of the test part in the order of their first
-        rows.
+        rows; means over the seeds.
       validation_accuracy: of the chosen settings, before the validation part is trained on.
       settings: that were chosen.
-      fit_seconds: choosing included.
+      fit_seconds: choosing and all seeds included.
+      predict_seconds: of one fitted model.
+      settings_tried: among which they were chosen.
+      seeds: fitted models whose hits are averaged; 1 where none draws random numbers.
       chunk_accuracy: the share of the test rows that were recognised where those are chunks.
     """
 
@@ -52,6 +56,8 @@ class Outcome:
     settings: Mapping[str, Any]
     fit_seconds: float
     predict_seconds: float
+    settings_tried: int
+    seeds: int
     chunk_accuracy: float | None = None
 
     @property
@@ -73,7 +79,7 @@ def classical_models(seed: int) -> dict[str, Tuned]:
     quicker. Of equally good settings the first is taken, scikit-learn's own where a grid has it.
 
     Args:
-      seed: of the models that draw random numbers.
+      seed: the first of the models that draw random numbers.
     """
     from sklearn import discriminant_analysis, ensemble, neural_network, tree
     from sklearn.linear_model import LogisticRegression
@@ -83,7 +89,6 @@ def classical_models(seed: int) -> dict[str, Tuned]:
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    penalties = [1.0, 0.1, 10.0, 100.0]
     forest: dict[str, Any] = {"n_estimators": 200, "random_state": seed}
     boosting = ensemble.HistGradientBoostingClassifier(max_features=0.3, random_state=seed)
     models: dict[str, tuple[Any, dict[str, Sequence[Any]]]] = {
@@ -97,8 +102,11 @@ def classical_models(seed: int) -> dict[str, Tuned]:
             neural_network.MLPClassifier(max_iter=1000, random_state=seed),
             {"hidden_layer_sizes": [(100,), (128, 128, 64)]},
         ),
-        "SVM (RBF)": (SVC(), {"C": penalties}),
-        "logistic regression": (LogisticRegression(max_iter=1000), {"C": penalties}),
+        "SVM (RBF)": (SVC(), {"C": [1.0, 0.1, 10.0, 100.0], "gamma": ["scale", 0.005, 0.05]}),
+        "logistic regression": (
+            LogisticRegression(max_iter=1000),
+            {"C": [1.0, 0.003, 0.01, 0.03, 0.1, 0.3, 3.0, 10.0, 100.0]},
+        ),
         "LDA": (
             discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr"),
             {"shrinkage": [None, "auto"]},
@@ -119,9 +127,16 @@ def classical_models(seed: int) -> dict[str, Tuned]:
 
 
 def evaluate(
-    models: Mapping[str, Tuned], table: FeatureTable, folds: Sequence[Fold], jobs: int = -1
+    models: Mapping[str, Tuned],
+    table: FeatureTable,
+    folds: Sequence[Fold],
+    jobs: int = -1,
+    num_seeds: int = 1,
 ) -> Iterator[tuple[str, int, Outcome]]:
     """Chooses, fits and scores every model on every fold, and yields each when it is done.
+
+    Settings are chosen with the first seed; models that draw random numbers are then fitted with
+    each seed.
 
     The work is spread over processes, each with one thread, so that the seconds of models can be
     compared.
@@ -131,6 +146,7 @@ def evaluate(
       table: the feature table.
       folds: with a validation and a test part.
       jobs: processes; -1 for one a core, and 1 for none besides this one.
+      num_seeds: fits of each model that draws random numbers.
 
     Yields:
       the model's name, the place of the fold, and how the model did on it, in any order.
@@ -141,7 +157,7 @@ def evaluate(
     songs = table.songs if table.is_chunked else None
     work = Parallel(jobs, return_as="generator_unordered")
     yield from work(
-        delayed(_evaluate)(name, tuned, x, table.y, songs, place, fold)
+        delayed(_evaluate)(name, tuned, x, table.y, songs, place, fold, num_seeds)
         for name, tuned in models.items()
         for place, fold in enumerate(folds)
     )
@@ -155,53 +171,78 @@ def _evaluate(
     songs: np.ndarray | None,
     place: int,
     fold: Fold,
+    num_seeds: int,
 ) -> tuple[str, int, Outcome]:
+    test_x, test_y = x[fold.test], y[fold.test]
     with threadpool_limits(1):
         started = time.perf_counter()
         search = choose(tuned, x, y, fold)
+        seedings = _seedings(tuned.estimator, num_seeds)
+        models = [_fitted(tuned, search.best_params_ | seeding, x, y, fold) for seeding in seedings]
         fitted = time.perf_counter()
-        hits = (search.predict(x[fold.test]) == y[fold.test]).astype(np.float64)
-        seconds = fitted - started, time.perf_counter() - fitted
-        found = Outcome(hits, float(search.best_score_), search.best_params_, *seconds)
+        right = np.stack([model.predict(test_x) == test_y for model in models])
+        seconds = fitted - started, (time.perf_counter() - fitted) / len(models)
+        hits, by_chunk = right, None
         if songs is not None:
-            hits = vote_hits(search, x[fold.test], y[fold.test], songs[fold.test])
-            found = replace(found, hits=hits, chunk_accuracy=found.accuracy)
-    return name, place, found
+            hits = np.stack([vote_hits(m, test_x, test_y, songs[fold.test]) for m in models])
+            by_chunk = float(right.mean())
+    tried = len(search.cv_results_["params"]), len(models)
+    chosen = float(search.best_score_), search.best_params_
+    return name, place, Outcome(hits.mean(axis=0), *chosen, *seconds, *tried, by_chunk)
+
+
+def _seedings(estimator: Any, num_seeds: int) -> list[dict[str, int]]:
+    """Returns the settings of each fit: its seed, or none for the one fit that draws nothing."""
+    name = f"{estimator.steps[-1][0]}__random_state"
+    first = estimator.get_params().get(name)
+    return [{}] if first is None else [{name: first + place} for place in range(num_seeds)]
 
 
 def choose(tuned: Tuned, x: np.ndarray, y: np.ndarray, fold: Fold) -> Any:
-    """Fits each candidate to the train part, and the best on the validation part to both.
+    """Fits each candidate to the train part, and scores it on the validation part.
 
     The test part is not looked at.
 
     Returns:
-      the fitted ``GridSearchCV``.
+      the ``GridSearchCV``, which has refitted nothing.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.model_selection import GridSearchCV
 
     rows = np.concatenate([fold.train, fold.validation])
     places = np.split(np.arange(len(rows)), [len(fold.train)])
-    search = GridSearchCV(tuned.estimator, dict(tuned.grid), scoring="accuracy", cv=[places])
+    how: dict[str, Any] = {"scoring": "accuracy", "cv": [places], "refit": False}
+    return _fit(GridSearchCV(tuned.estimator, dict(tuned.grid), **how), x[rows], y[rows])
+
+
+def _fitted(
+    tuned: Tuned, settings: Mapping[str, Any], x: np.ndarray, y: np.ndarray, fold: Fold
+) -> Any:
+    """Returns a model fitted to train and validation part."""
+    from sklearn.base import clone
+
+    rows = np.concatenate([fold.train, fold.validation])
+    return _fit(clone(tuned.estimator).set_params(**settings), x[rows], y[rows])
+
+
+def _fit(estimator: Any, x: np.ndarray, y: np.ndarray) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():
-        # A candidate that does not converge in time is judged by what it has come to.
+        # What does not converge in time is judged by what it has come to.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return search.fit(x[rows], y[rows])
+        return estimator.fit(x, y)
 
 
 def refit(
     tuned: Tuned, table: FeatureTable, folds: Sequence[Fold], outcomes: Sequence[Outcome]
 ) -> list[Any]:
-    """Returns a model fitted to the train and validation part of each fold, as it was chosen."""
-    from sklearn.base import clone
-
-    fitted = []
+    """Returns a model of the first seed as it was chosen and fitted on each fold."""
+    x = table.x.astype(np.float64)
     with threadpool_limits(1):
-        for fold, outcome in zip(folds, outcomes, strict=True):
-            rows = np.concatenate([fold.train, fold.validation])
-            model = clone(tuned.estimator).set_params(**outcome.settings)
-            fitted.append(model.fit(table.x[rows].astype(np.float64), table.y[rows]))
-    return fitted
+        return [
+            _fitted(tuned, outcome.settings, x, table.y, fold)
+            for fold, outcome in zip(folds, outcomes, strict=True)
+        ]
 
 
 class Judged(NamedTuple):
@@ -209,6 +250,7 @@ class Judged(NamedTuple):
 
     outcomes: Mapping[str, Sequence[Outcome]]  # by model, those of the folds in their order
     group: np.ndarray  # (tested,) int, of the test rows of all folds, one fold after another
+    test_over_train: float  # rows tested per row that models are refitted to, mean of the folds
 
     def hits(self, model: str) -> np.ndarray:
         """Returns (tested,) hits of a model, in the order of ``group``."""
@@ -222,10 +264,12 @@ def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
       judged: by protocol.
 
     Returns:
-      protocol, model, accuracy of the test songs of all folds together, low, high (95 % interval by
-      resampling groups), accuracy_std (over the folds, n - 1; NaN where there is one), folds,
-      tested, fit_seconds and predict_seconds (means of a fold); of a table of chunks also
-      chunk_accuracy (mean of the folds).
+      protocol, model, accuracy of the test songs of all folds together, low, high (its 95 %
+      interval over groups: for other artists under a protocol of ``ARTISTS_APART``, elsewhere for
+      other songs of such artists; fitted models, train parts and seeds held fixed), accuracy_std
+      (over the folds, n - 1; NaN where there is one), folds, tested, settings_tried and seeds (as
+      in :class:`Outcome`), fit_seconds and predict_seconds (means of a fold); of a table of chunks
+      also chunk_accuracy (mean of the folds).
     """
     import pandas as pd
 
@@ -244,6 +288,8 @@ def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
                     "accuracy_std": pd.Series([o.accuracy for o in outcomes]).std(),
                     "folds": len(outcomes),
                     "tested": len(hits),
+                    "settings_tried": outcomes[0].settings_tried,
+                    "seeds": outcomes[0].seeds,
                     "fit_seconds": np.mean([o.fit_seconds for o in outcomes]),
                     "predict_seconds": np.mean([o.predict_seconds for o in outcomes]),
                 }
@@ -261,8 +307,14 @@ def comparison_table(judged: Mapping[str, Judged], ours: str) -> "pd.DataFrame":
       ours: the name of our model.
 
     Returns:
-      protocol, model, difference (our accuracy minus the model's), low, high (95 % interval by
-      resampling groups); the strongest model of a protocol first.
+      protocol, model, difference (our accuracy minus the model's), low, high (95 % interval),
+      with_refitting (whether that is the corrected t over the folds, for models fitted to other
+      train parts; otherwise it is over groups, as in :func:`scores_table`, for these fitted models
+      only); the strongest model of a protocol first.
+
+    References:
+      Bouckaert and Frank, Evaluating the Replicability of Significance Tests for Comparing Learning
+      Algorithms, PAKDD (2004): the same t over all folds of repeated divisions.
     """
     import pandas as pd
 
@@ -271,9 +323,13 @@ def comparison_table(judged: Mapping[str, Judged], ours: str) -> "pd.DataFrame":
         for model in of_models.outcomes:
             if model != ours:
                 differences = of_models.hits(ours) - of_models.hits(model)
-                interval = accuracy_interval(differences, of_models.group)
-                rows.append((protocol, model, differences.mean(), *interval))
-    columns = ["protocol", "model", "difference", "low", "high"]
+                pairs = zip(of_models.outcomes[ours], of_models.outcomes[model], strict=True)
+                by_fold = np.array([mine.accuracy - other.accuracy for mine, other in pairs])
+                _, *interval, _ = corrected_t_test(by_fold, of_models.test_over_train)
+                if not (refitted := bool(np.isfinite(interval[0]))):
+                    interval = [*accuracy_interval(differences, of_models.group)]
+                rows.append((protocol, model, differences.mean(), *interval, refitted))
+    columns = ["protocol", "model", "difference", "low", "high", "with_refitting"]
     return _in_order(pd.DataFrame(rows, columns=columns), judged, "difference", ascending=True)
 
 

@@ -4,7 +4,7 @@ Writes into its folder:
 
 baselines.csv    one row a protocol and model: accuracy with its interval, seconds
 folds.csv        one row a fold and model: accuracies, what was chosen
-comparison.csv   our network against each other model, paired by track
+comparison.csv   our network against each other model, paired by track, with intervals
 importance.csv   what the features are worth to the best of the other models and to our network
 baselines.json   what was run, on what, with what, and how to read it
 baselines.png, importance.png
@@ -23,6 +23,7 @@ import numpy as np
 from gtzan_jax import process
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
+from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs.contender import OURS, Contender, Winner, check_sweep, outcome_of
 from gtzan_jax.jobs.divisions import ALL, divisions_of
@@ -54,36 +55,45 @@ CHUNK_NOTE = (
     "Settings of classical models, and the importance of features, go by chunks."
 )
 
-_IMPORTANCE, _IMPORTANCE_OF = "feature importance", "artist_folds"
+_IMPORTANCE = "feature importance"
 
 NOTES = {
     "selection": (
         "In each fold, the settings of each model are chosen on the fold's validation part, or, "
         "where the protocol has none, on a stratified fifth of its train part; the model is then "
         "fitted to train and validation part together. Nothing is chosen by a test part. Config "
-        "and epochs of our network are chosen likewise, among all of the sweep's. Its accuracy is "
-        "the mean over networks of several seeds. Naming the best of these models is selection "
-        "again: its accuracy is optimistic."
+        "and epochs of our network are chosen likewise, among all of the sweep's. The accuracy of "
+        "a model that draws random numbers is the mean over the seeds. The best of the other "
+        "models is the one with the highest validation accuracy, mean of the folds; whichever has "
+        "the highest test accuracy is chosen on the test part, and its accuracy optimistic."
     ),
     "interval": (
-        "Intervals are at 95 %, over the tested tracks, of which the songs of one artist and exact "
-        "repeats count as a group. They say how far the accuracy of these very fitted models may "
-        "be off for other songs of such artists. Other train parts, folds or seeds would move "
-        "the accuracy, too, and that is not in them; nor is a bias that all tracks share. Those of "
-        "differences are paired by track, and not adjusted for the number of models compared."
+        "Intervals are at 95 %. Those of accuracies are over the tested tracks, of which the songs "
+        "of one artist and exact repeats are a cluster. Under protocols that keep artists apart "
+        f"({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for other songs of "
+        "such artists; clusters allow for likeness; fitted models, train parts and seeds held "
+        "fixed. A bias that all tracks share is not in them."
+    ),
+    "difference": (
+        f"Differences are paired by track. With {FEWEST_SPLITS} folds or more their intervals "
+        "include refitting (with_refitting): the corrected t over the folds, whose variance is "
+        "(1/n + test/train) s² with n folds, those of repeated divisions included (Nadeau and "
+        "Bengio, 2003; Bouckaert and Frank, 2004). With fewer they are of these fitted models "
+        "only, over tracks as above. None is adjusted for the number of models compared."
     ),
     "seconds": (
-        "fit_seconds is the mean time of a fold, choosing included. Classical models are fitted "
-        "each on one core, as many at once as there are. Our network is trained on all devices: "
-        "the wall time of all folds of all protocols, compiling included, divided by their "
-        "number. predict_seconds is the mean time of one network or model for a test part, scaling "
-        "included; ours after a first prediction, which compiles."
+        "fit_seconds is the mean time of a fold, choosing and all seeds included. Classical models "
+        "are fitted each on one core, as many at once as there are. Our network is trained on all "
+        "devices: the wall time of all folds of all protocols, compiling included, divided by "
+        "their number. predict_seconds is the mean time of one network or model for a test part, "
+        "scaling included; ours after a first prediction, which compiles."
     ),
     "importance": (
         "Permutation importance is the accuracy lost when one feature of the test part is "
         f"shuffled: mean of {classical.IMPORTANCE_REPEATS} shuffles in each fold, then mean and "
-        "deviation over the folds; of our network, that of the first seed. Features that carry the "
-        "same information stand in for each other, so each of them seems worth less than it is."
+        "deviation over the folds; of models that draw random numbers, for the first seed. "
+        "Features that carry the same information stand in for each other, so each of them seems "
+        "worth less than it is."
     ),
 }
 
@@ -98,8 +108,8 @@ class Request:
       split_seed: another one gives other folds.
       sweep: a name in ``sweeps/`` or the path of a TOML file; its configs are tried on each fold.
       overrides: ``key=value`` strings over the sweep file.
-      seed: the first of our networks; it also seeds the models.
-      num_seeds: networks of the winner of each fold.
+      seed: the first of our networks, and of the models that draw random numbers.
+      num_seeds: networks of the winner of each fold, and fits of each of those models.
       workers: as in ``job.Options``, and the scheduler.
       command: what to record as the command.
     """
@@ -161,9 +171,11 @@ def _run_at(place: Workplace, request: Request, started: float) -> Baselines:
     names = ", ".join(division.protocol.name for division in divisions)
     print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
     found = compare_models(place, models, sweep, divisions, request, folder)
+    notes = NOTES | {"budget": budget_note(found.scores)}
     description = describe(place, models, sweep, divisions, request) | {
-        "best_classical": best_classical(found.scores),
-        "notes": NOTES | ({"chunks": CHUNK_NOTE} if table.is_chunked else {}),
+        "best_classical": best_classical(found.folds),
+        "best_chosen_on": "validation",
+        "notes": notes | ({"chunks": CHUNK_NOTE} if table.is_chunked else {}),
         "seconds": round(time.perf_counter() - started, 3),
     }
     save(found, divisions, description)
@@ -181,16 +193,19 @@ def compare_models(
     """Evaluates our network and the classical models, showing progress, and compares them."""
     count = sum(len(division.folds) for division in divisions)
     sound = [d for d in divisions if not d.protocol.leak] or divisions
-    last = next((d for d in sound if d.protocol.name == _IMPORTANCE_OF), sound[-1])
+    # The one that reports trust; of protocols that keep no artists apart the last.
+    trusted = [d for name in ARTISTS_APART for d in sound if d.protocol.name == name]
+    last = (trusted or sound[::-1])[0]
     parts = {_TRIED: count * sweep.num_configs * sweep.num_seeds, _RETRAINED: count}
     parts |= dict.fromkeys(models, count) | {_IMPORTANCE: 2 * len(last.folds)}
     with PartsProgress(parts) as progress:
         ours, winners = evaluate_ours(place, sweep, divisions, request, progress)
-        others = evaluate_others(models, divisions, progress)
+        others = evaluate_others(models, divisions, request.num_seeds, progress)
         judged = judge(divisions, ours, others)
         scores = classical.scores_table(judged)
         name, table, folds = last.protocol.name, last.table, last.folds
-        best = best_classical(scores)[name]
+        of_folds = classical.folds_table(judged)
+        best = best_classical(of_folds)[name]
         fitted = classical.refit(models[best], table, folds, judged[name].outcomes[best])
         networks = [winner.classifier for winner in winners[divisions.index(last)]]
         done = functools.partial(progress.take, _IMPORTANCE)
@@ -200,7 +215,7 @@ def compare_models(
         ]
     importance = classical.importance_table(table.features, *drops)
     comparison = classical.comparison_table(judged, OURS)
-    return Baselines(scores, classical.folds_table(judged), comparison, importance, name, folder)
+    return Baselines(scores, of_folds, comparison, importance, name, folder)
 
 
 def evaluate_ours(
@@ -230,12 +245,16 @@ def evaluate_ours(
 
 
 def evaluate_others(
-    models: Mapping[str, Tuned], divisions: Sequence[Division], progress: PartsProgress
+    models: Mapping[str, Tuned],
+    divisions: Sequence[Division],
+    num_seeds: int,
+    progress: PartsProgress,
 ) -> list[dict[str, list[Outcome]]]:
     """Returns, for each division, how every classical model did on each fold."""
     folds = [fold for division in divisions for fold in division.folds]
     found: dict[tuple[str, int], Outcome] = {}
-    for model, place, outcome in classical.evaluate(models, divisions[0].table, folds):
+    outcomes = classical.evaluate(models, divisions[0].table, folds, num_seeds=num_seeds)
+    for model, place, outcome in outcomes:
         found[model, place] = outcome
         progress.take(model)
     ends = np.cumsum([len(division.folds) for division in divisions])
@@ -251,18 +270,39 @@ def judge(
     """Puts the outcomes of every protocol together, with the groups of its test rows."""
     table, group = divisions[0].table, groups_of(divisions[0].table)
     return {
-        division.protocol.name: Judged(
+        d.protocol.name: Judged(
             {OURS: mine} | theirs,
-            group[np.concatenate([judged_rows(table, fold.test) for fold in division.folds])],
+            group[np.concatenate([judged_rows(table, fold.test) for fold in d.folds])],
+            float(np.mean([f.test.size / (f.train.size + f.validation.size) for f in d.folds])),
         )
-        for division, mine, theirs in zip(divisions, ours, others, strict=True)
+        for d, mine, theirs in zip(divisions, ours, others, strict=True)
     }
 
 
-def best_classical(scores: "pd.DataFrame") -> dict[str, str]:
-    """Returns the best model beside ours, by protocol. scores: as in :class:`Baselines`."""
-    others = scores[scores["model"] != OURS].groupby("protocol", sort=False)
-    return dict(others["model"].first())
+def best_classical(folds: "pd.DataFrame") -> dict[str, str]:
+    """Returns the model beside ours that is best on the validation parts, by protocol.
+
+    Args:
+      folds: as in :class:`Baselines`; of equally good models the first counts.
+    """
+    others = folds[folds["model"] != OURS].groupby(["protocol", "model"], sort=False)
+    by_protocol = others["validation_accuracy"].mean().groupby("protocol", sort=False)
+    return {str(name): str(means.droplevel("protocol").idxmax()) for name, means in by_protocol}
+
+
+def budget_note(scores: "pd.DataFrame") -> str:
+    """Returns sentences on the settings tried. scores: as in :class:`Baselines`."""
+    tried = scores.set_index("model")["settings_tried"]
+    ours, others = tried[[OURS]].max(), tried.drop(OURS)
+    span = " to ".join(dict.fromkeys(f"{count:,}" for count in (others.min(), others.max())))
+    note = (
+        f"Settings tried: in each fold our network is chosen among {ours:,} (configs × epochs), "
+        f"each of the other models among {span}."
+    )
+    if others.min() <= ours <= others.max():
+        return note
+    luckier = "our network" if ours > others.max() else "the other models"
+    return f"{note} The budgets are unequal: this favours {luckier}."
 
 
 def describe(
@@ -330,7 +370,7 @@ def save(found: Baselines, divisions: Sequence[Division], description: Mapping[s
         protocols = frame.get("protocol", [found.importance_of] * len(frame))
         of_rows = pd.DataFrame([marks[protocol] for protocol in protocols], index=frame.index)
         write_csv(folder / f"{name}.csv", frame.join(of_rows))
-    best = best_classical(found.scores)[found.importance_of]
+    best = best_classical(found.folds)[found.importance_of]
     caption = next(d.caption for d in divisions if d.protocol.name == found.importance_of)
     leaky = [d.protocol.name for d in divisions if d.protocol.leak]
     figures = {
@@ -368,6 +408,6 @@ def _table_of_accuracies(scores: "pd.DataFrame") -> list[str]:
         for name, column in table.items()
     ]
     left = ["", "model", *table.index]
-    columns = [[f"{text:<{max(map(len, left))}}" for text in left]]
+    columns = [[f"{text:<{max(map(len, left))}} " for text in left]]
     columns += [[f"{text:>{max(map(len, cells))}}" for text in cells] for cells in texts]
-    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    return [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]

@@ -38,6 +38,7 @@ class Choice(NamedTuple):
     config: Config
     epochs: int
     validation_accuracy: float  # after these epochs, mean over the sweep's seeds
+    settings_tried: int  # configs times epochs
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,8 @@ def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
     accuracy = np.where(whole[:, None], means[..., _ACCURACY], -np.inf)
     order = np.lexsort((means[..., _LOSS].ravel(), -accuracy.ravel()))
     place, epoch = np.unravel_index(order[0], accuracy.shape)
-    return Choice(sweep.configs[place], int(epoch) + 1, float(accuracy[place, epoch]))
+    best = float(accuracy[place, epoch])
+    return Choice(sweep.configs[place], int(epoch) + 1, best, accuracy.size)
 
 
 def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: float) -> Outcome:
@@ -220,7 +222,8 @@ def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: flo
     winner.classifier.predict(table.x[fold.test])
     seconds = time.perf_counter() - started
     chunks = by_chunk if table.is_chunked else None
-    return Outcome(hits, choice.validation_accuracy, settings, fit_seconds, seconds, chunks)
+    tried = choice.settings_tried, len(winner.networks)
+    return Outcome(hits, choice.validation_accuracy, settings, fit_seconds, seconds, *tried, chunks)
 
 
 def _tried(fold: Fold) -> Fold:

@@ -1,11 +1,13 @@
 """The report's section on classical models, from folders of ``gtzan_jax.baselines``."""
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import refuse_links
 from gtzan_jax.rundir.finished import FinishedRun
@@ -49,6 +51,7 @@ class _Baselines(msgspec.Struct):
     ours: _Network
     best_classical: dict[str, str]
     notes: dict[str, str]
+    best_chosen_on: str = "test"  # as older versions did
 
 
 class _Source(NamedTuple):
@@ -129,6 +132,9 @@ def _source(folder: Path) -> _Source:
 
     names = ("baselines", "comparison", "importance")
     scores, paired, importance = (pd.read_csv(folder / f"{name}.csv") for name in names)
+    # Older versions counted no settings and seeds, and their intervals are of fitted models.
+    scores = scores.assign(**{n: scores.get(n, math.nan) for n in ("settings_tried", "seeds")})
+    paired = paired.assign(with_refitting=paired.get("with_refitting", False))
     picture = (folder / "importance.png").read_bytes()
     return _Source(folder, _read(folder), scores, paired, importance.set_index("feature"), picture)
 
@@ -167,6 +173,7 @@ def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -
     drops = owner.importance["classical_mean"], owner.importance["mlp_mean"]
     agreement = round(float(drops[0].corr(drops[1], method="spearman")), 2)
     leaky = [protocol.name for protocol in protocols if protocol.leak]
+    chosen_on = " or ".join(sorted({o.described.best_chosen_on for _, o in parts}))
     note = data_note(run.manifest.data.source, run.manifest.data.rows_note)
     figure = plots.accuracy_by_protocol(plain, ARTISTS_APART, ours, note, leaky)
     draw(pictures, "baselines", figure)
@@ -180,15 +187,18 @@ def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -
         "folders": {name: o.folder.name for name, o in parts},
         "sweeps": {name: o.described.ours.sweep for name, o in parts},
         "by_protocol": by_protocol,
-        "finding": _finding(by_protocol),
+        "finding": _finding(by_protocol, chosen_on),
+        "bars": _bars(by_protocol),
         "accuracies": _accuracies_table(plain, protocols, trusted),
         "scores": _scores_table(scores, paired, described),
         "summaries": _summaries_table(protocols),
         "tuning": owner.described.notes["selection"],
+        "budget": owner.described.notes.get("budget", ""),
         "notes": {k: v for source in reversed(sources) for k, v in source.described.notes.items()},
         "ours": scores.loc[(trusted, ours)],
         "best": scores.loc[(trusted, best)],
-        "paired": paired.loc[(trusted, best)],
+        "chosen_on": owner.described.best_chosen_on,
+        "verdict": _verdict(paired.loc[(trusted, best)], best),
         "top_classical": drops[0].idxmax(),
         "top_network": drops[1].idxmax(),
         "agreement": agreement + 0.0,  # of which -0.0 becomes 0.0
@@ -264,18 +274,61 @@ def _by_protocol(
     return pd.DataFrame(rows).sort_values("apart", kind="stable")
 
 
-def _finding(rows: "pd.DataFrame") -> str:
+def _finding(rows: "pd.DataFrame", chosen_on: str) -> str:
     """Returns what the protocols say of our network and the best of the other models together.
 
     Those that leak have no say where there are others.
+
+    Args:
+      rows: from :func:`_by_protocol`.
+      chosen_on: the part, or parts, on which the best was chosen.
     """
     rows = rows if rows["leaks"].all() else rows[~rows["leaks"]]
     spans = {apart: _span(found) for apart, found in rows.groupby("apart")["accuracy"]}
     others = rows.loc[rows["series"] == BEST, "model"].unique()
-    both = f"Our network and the {BEST}, {' or '.join(others)}, reach"
+    both = f"Our network and the {BEST} by {chosen_on} accuracy, {' or '.join(others)}, reach"
     if len(spans) < 2:
         return f"{both} {next(iter(spans.values()))}."
     return f"{both} {spans[False]} on random splits, {spans[True]} with each artist on one side."
+
+
+def _bars(rows: "pd.DataFrame") -> str:
+    """Returns what the intervals of accuracies allow for; rows: from :func:`_by_protocol`."""
+    kinds = set(rows.loc[rows["low"].notna(), "apart"])
+    if not kinds:
+        return ""
+    known = "other songs of such artists"
+    whose = "other artists" if True in kinds else known
+    if len(kinds) == 2:
+        whose = f"{whose} with each artist on one side, {known} on random splits"
+    return (
+        f"Bars: 95 % intervals for {whose}; clusters allow for likeness; fitted models, train "
+        "parts and seeds held fixed."
+    )
+
+
+def _verdict(paired: Any, best: str) -> str:
+    """Returns the difference of our network and another model, and what its interval says.
+
+    Args:
+      paired: row of ``classical.comparison_table``.
+      best: the other model.
+    """
+    difference = f"a difference of {points(paired['difference'])} points"
+    low, high = float(paired["low"]), float(paired["high"])
+    if math.isnan(low):
+        return f"{difference}, of which there is no interval"
+    how = "with refitting" if paired["with_refitting"] else "of these fitted models only"
+    told = f"{difference}, 95 % interval {interval(low, high)} {how}"
+    better = "our network" if low > 0 else best
+    if low <= 0 <= high:
+        return f"{told}, so that neither can be called better"
+    if paired["with_refitting"]:
+        return f"{told}, so that {better} is better"
+    return (
+        f"{told}, of which {better} is the better. Refitted ones may differ: an interval that "
+        f"includes refitting takes {FEWEST_SPLITS} folds"
+    )
 
 
 def _span(values: "pd.Series[float]") -> str:
@@ -299,18 +352,21 @@ def _scores_table(
     scores: "pd.DataFrame", paired: "pd.DataFrame", protocols: dict[str, _Protocol]
 ) -> Table:
     columns = ["protocol", "model", "accuracy", "95 % interval", "deviation over folds"]
-    columns += ["fit, s", "predict, s", "ours minus it, points", "95 % interval of that"]
+    columns += ["settings tried", "seeds", "fit, s", "predict, s"]
+    columns += ["ours minus it, points", "95 % interval of that", "interval of"]
     rows = []
     for key, row in zip(scores.index, scores.to_dict("records"), strict=True):
         cells = [protocols[row["protocol"]].label, row["model"], f"{row['accuracy']:.4f}"]
         ends = f"{row['low']:.3f} to {row['high']:.3f}" if row["low"] == row["low"] else NOTHING
         cells += [ends, _or_nothing(row["accuracy_std"], 4)]
+        cells += [_or_nothing(row["settings_tried"], 0), _or_nothing(row["seeds"], 0)]
         cells += [f"{row['fit_seconds']:.2f}", f"{row['predict_seconds']:.3f}"]
         if key in paired.index:
             test = paired.loc[key]
             cells += [points(test["difference"]), interval(test["low"], test["high"])]
+            cells += ["refitted models" if test["with_refitting"] else "these fitted models only"]
         else:
-            cells += [NOTHING] * 2
+            cells += [NOTHING] * 3
         rows.append(cells)
     return Table(columns, rows)
 

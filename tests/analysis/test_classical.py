@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 from conftest import make_chunks
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
@@ -45,9 +46,10 @@ def some_models(names=QUICK):
     return {name: models[name] for name in names}
 
 
-def outcomes_of(models, table, folds):
+def outcomes_of(models, table, folds, num_seeds=1):
     """Returns the outcomes of every model, those of the folds in their order."""
-    found = {(name, place): outcome for name, place, outcome in evaluate(models, table, folds, 1)}
+    outcomes = evaluate(models, table, folds, 1, num_seeds)
+    found = {(name, place): outcome for name, place, outcome in outcomes}
     return {name: [found[name, place] for place in range(len(folds))] for name in models}
 
 
@@ -66,13 +68,13 @@ def test_there_are_ten_classical_models_behind_a_scaler():
         assert isinstance(model, Pipeline)
         assert isinstance(model.steps[0][1], StandardScaler)
         assert model.steps[-1][1].get_params().get("random_state", 7) in (7, None)
-        assert len(ParameterGrid(dict(grid))) <= 4
+        assert len(ParameterGrid(dict(grid))) <= 12
         assert grid.keys() <= model.get_params().keys()
 
 
 def test_models_are_chosen_and_scored_as_in_a_plain_loop(table, folds):
     x, y = table.x.astype(float), table.y
-    for name, outcomes in outcomes_of(some_models(), table, folds[:2]).items():
+    for name, outcomes in outcomes_of(some_models(), table, folds[:2], 3).items():
         model, grid = some_models()[name]
         for fold, outcome in zip(folds, outcomes, strict=False):
             best, settings = -1.0, {}
@@ -82,10 +84,17 @@ def test_models_are_chosen_and_scored_as_in_a_plain_loop(table, folds):
                 if found > best:
                     best, settings = found, candidate
             both = np.concatenate([fold.train, fold.validation])
-            last = clone(model).set_params(**settings).fit(x[both], y[both])
+            seeds, hits = range(3 if name == "decision tree" else 1), []
+            for seed in seeds:
+                last = clone(model).set_params(**settings)
+                if len(seeds) > 1:
+                    last[-1].random_state = seed
+                hits.append(last.fit(x[both], y[both]).predict(x[fold.test]) == y[fold.test])
+            assert len(np.unique(hits, axis=0)) == len(seeds) == outcome.seeds
+            assert outcome.settings_tried == len(ParameterGrid(dict(grid)))
             assert outcome.settings == settings
             assert outcome.validation_accuracy == pytest.approx(best)
-            np.testing.assert_array_equal(outcome.hits, last.predict(x[fold.test]) == y[fold.test])
+            np.testing.assert_allclose(outcome.hits, np.mean(hits, axis=0))
             assert 0 < outcome.fit_seconds < 10
             assert outcome.predict_seconds > 0
 
@@ -113,11 +122,12 @@ def test_what_was_chosen_is_fitted_again(table, folds):
     for fold, model, outcome in zip(folds, again, outcomes, strict=True):
         hits = model.predict(table.x[fold.test].astype(float)) == table.y[fold.test]
         np.testing.assert_array_equal(hits, outcome.hits)
-    assert outcomes[0].chosen == f"C={outcomes[0].settings['svc__C']}"
+    settings = outcomes[0].settings
+    assert outcomes[0].chosen == f"C={settings['svc__C']}, gamma={settings['svc__gamma']}"
 
 
 def outcome(*hits, settings=None):
-    return Outcome(np.array(hits, float), 0.5, settings or {}, 1.0 + len(hits), 0.5)
+    return Outcome(np.array(hits, float), 0.5, settings or {}, 1.0 + len(hits), 0.5, 12, 5)
 
 
 GROUP = np.array([0, 0, 1, 2, 3, 3])
@@ -129,8 +139,9 @@ JUDGED = {
             "better": [outcome(1, 1, 1, 1, settings={"svc__C": 3.0, "svc__tol": 1}), outcome(0, 1)],
         },
         GROUP,
+        0.5,
     ),
-    "alone": Judged({"worse": [outcome(0, 1, 0)], "ours": [outcome(1, 1, 0)]}, GROUP[:3]),
+    "alone": Judged({"worse": [outcome(0, 1, 0)], "ours": [outcome(1, 1, 0)]}, GROUP[:3], 0.5),
 }
 
 
@@ -138,7 +149,7 @@ def test_scores_are_pooled_over_the_test_tracks():
     table = scores_table(JUDGED)
     assert list(table.columns) == [
         "protocol", "model", "accuracy", "low", "high", "accuracy_std", "folds", "tested",
-        "fit_seconds", "predict_seconds",
+        "settings_tried", "seeds", "fit_seconds", "predict_seconds",
     ]  # fmt: skip
     assert list(table["protocol"]) == ["folded"] * 3 + ["alone"] * 2
     assert list(table["model"]) == ["better", "ours", "worse", "ours", "worse"]
@@ -146,6 +157,7 @@ def test_scores_are_pooled_over_the_test_tracks():
     assert ours["accuracy"] == pytest.approx(4.8 / 6)  # not the mean of 0.9 and 0.6
     assert ours["accuracy_std"] == pytest.approx(0.3 / math.sqrt(2))
     assert list(ours[["folds", "tested", "fit_seconds", "predict_seconds"]]) == [2, 6, 4.0, 0.5]
+    assert list(ours[["settings_tried", "seeds"]]) == [12, 5]
     interval = accuracy_interval(np.array([0.6, 1, 1, 1, 0.2, 1]), GROUP)
     np.testing.assert_allclose(ours[["low", "high"]].astype(float), interval, atol=1e-6)
     assert np.isnan(table["accuracy_std"].iloc[3])
@@ -153,13 +165,35 @@ def test_scores_are_pooled_over_the_test_tracks():
 
 def test_differences_are_paired_by_track():
     table = comparison_table(JUDGED, "ours")
-    assert list(table.columns) == ["protocol", "model", "difference", "low", "high"]
+    assert list(table.columns) == [
+        "protocol", "model", "difference", "low", "high", "with_refitting",
+    ]  # fmt: skip
     assert list(table["protocol"]) == ["folded", "folded", "alone"]
     assert list(table["model"]) == ["better", "worse", "worse"]
     np.testing.assert_allclose(table["difference"], [-0.2 / 6, 2.8 / 6, 1 / 3], atol=1e-6)
     differences = np.array([0.6, 1, 0, 1, -0.8, 1])
     interval = accuracy_interval(differences, GROUP)
     np.testing.assert_allclose(table.loc[1, ["low", "high"]].astype(float), interval, atol=1e-6)
+    assert not table["with_refitting"].any()  # two folds
+
+
+@pytest.mark.parametrize("divisions", [1, 3])
+def test_with_five_folds_or_more_differences_include_refitting(divisions):
+    """Of songs tested several times, too; by hand, with scipy's t."""
+    random, folds, test_over_train = np.random.default_rng(0), 5 * divisions, 1 / 4
+    hits = random.integers(0, 2, (2, folds, 20)).astype(float)
+    hits[0, :, :12] = 1
+    group = np.concatenate([np.arange(100) // 3] * divisions)
+    outcomes = {name: [outcome(*h) for h in of] for name, of in zip("ab", hits, strict=True)}
+    [row] = comparison_table({"p": Judged(outcomes, group, test_over_train)}, "a").itertuples()
+    by_fold = (hits[0] - hits[1]).mean(axis=1)
+    error = math.sqrt((1 / folds + test_over_train) * by_fold.var(ddof=1))
+    expected = scipy.stats.t(folds - 1, by_fold.mean(), error).interval(0.95)
+    np.testing.assert_allclose((row.low, row.high), expected, atol=1e-6)
+    assert row.with_refitting
+    four = {name: of_folds[:4] for name, of_folds in outcomes.items()}
+    [row] = comparison_table({"p": Judged(four, group[:80], test_over_train)}, "a").itertuples()
+    assert not row.with_refitting
 
 
 def test_folds_say_what_was_chosen():
@@ -243,6 +277,6 @@ def test_the_chunks_of_a_song_vote(name, num_genres):
     by_chunk = accuracy_score(table.y[fold.test], fitted.predict(x))
     assert outcome.chunk_accuracy == pytest.approx(by_chunk)
     groups = groups_of(table)[judged_rows(table, fold.test)]
-    scores = scores_table({"holdout": Judged({name: [outcome]}, groups)})
+    scores = scores_table({"holdout": Judged({name: [outcome]}, groups, 0.25)})
     assert scores["chunk_accuracy"].tolist() == pytest.approx([by_chunk], abs=1e-7)
     assert scores["tested"].tolist() == [len(right)]

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import re
+import runpy
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ from gtzan_jax.jobs.divisions import divisions_of, with_validation
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
-from gtzan_jax.tables.protocols import LEAK, PROTOCOLS, Division, repeats_of
+from gtzan_jax.tables.protocols import ARTISTS_APART, LEAK, PROTOCOLS, Division, repeats_of
 from gtzan_jax.tables.sample import chunks_text
 from gtzan_jax.tables.validation import parse_table
 from gtzan_jax.trainer.chunk import Replicas
@@ -77,12 +79,15 @@ def test_the_tables_fit_together(found):
     assert (scores["accuracy"] < scores["high"]).all()
     comparison = read(found, "comparison")
     assert len(comparison) == len(QUICK) * len(NAMES)
+    assert not comparison["with_refitting"].any()  # three folds at most
     for name, of_protocol in scores.groupby("protocol"):
         assert of_protocol["accuracy"].is_monotonic_decreasing
         accuracy = of_protocol.set_index("model")["accuracy"]
         paired = comparison[comparison["protocol"] == name].set_index("model")
         expected = accuracy[OURS] - accuracy[paired.index]
         np.testing.assert_allclose(paired["difference"], expected, atol=1e-6)
+    counts = scores.groupby("model")[["settings_tried", "seeds"]].agg(lambda c: list(set(c)))
+    assert counts.loc[[OURS, *QUICK]].to_numpy().tolist() == [[[6], [2]], [[2], [1]], [[4], [2]]]
     assert (scores["accuracy_std"].isna() == (scores["folds"] == 1)).all()
     assert list(folds.groupby("protocol", sort=False)["fold"].nunique()) == [1, 1, 3, 1, 3, 3]
     alone = scores[scores["folds"] == 1].merge(folds, on=["protocol", "model"])
@@ -93,7 +98,7 @@ def test_the_tables_fit_together(found):
 def test_another_process_finds_what_this_one_does(found, table):
     folds = divide(table, "mixed_artists", 0, 3).folds
     listed = read(found, "folds").query("protocol == 'mixed_artists'").set_index(["model", "fold"])
-    for name, place, outcome in classical.evaluate(some_models(4), table, folds, jobs=1):
+    for name, place, outcome in classical.evaluate(some_models(4), table, folds, 1, 2):
         row = listed.loc[(name, place)]
         assert row["accuracy"] == pytest.approx(outcome.accuracy)
         assert row["chosen"] == outcome.chosen
@@ -122,13 +127,71 @@ def test_the_description_says_what_was_compared(found):
     ours = told["ours"]
     assert (ours["name"], ours["sweep"], ours["configs"]) == (OURS, "baselines", 2)
     assert (ours["seeds"], ours["settings"]["epochs"]) == ([4, 5], 3)
-    scores = read(found, "baselines")
-    others = scores[scores["model"] != OURS].groupby("protocol")
-    assert told["best_classical"] == dict(others["model"].first())
+    assert told["best_chosen_on"] == "validation"
+    folds = read(found, "folds").pivot_table("validation_accuracy", "protocol", "model", sort=False)
+    for name, means in folds[list(QUICK)].iterrows():
+        assert told["best_classical"][name] == max(QUICK, key=means.get)
+    assert found.importance_of == ARTISTS_APART[0]  # the protocol that reports trust
+    assert (
+        "among 6 (configs × epochs), each of the other models among 2 to 4"
+        in (told["notes"]["budget"])
+    )
     assert told["platform"] == "cpu"
     assert "scikit-learn" in told["versions"]
     assert "Nothing is chosen by a test part" in told["notes"]["selection"]
-    assert "songs of such artists" in told["notes"]["interval"]
+    assert (
+        f"artists apart ({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for "
+        "other songs of such artists; clusters allow for likeness; fitted models, train parts and "
+        "seeds held fixed."
+    ) in told["notes"]["interval"]
+
+
+def test_the_best_of_the_others_is_chosen_on_validation_and_never_ours():
+    rows = [("p", fold, OURS, 0.9, 0.9) for fold in range(2)]
+    rows += [("p", fold, "lucky on test", 0.8, 0.5) for fold in range(2)]
+    rows += [("p", 0, "best", 0.3, 0.5), ("p", 1, "best", 0.3, 0.7)]
+    rows += [("p", 0, "as good", 0.4, 0.7), ("p", 1, "as good", 0.4, 0.5)]
+    rows += [("q", 0, "lucky on test", 0.1, 0.9), ("q", 0, "best", 0.9, 0.1)]
+    columns = ["protocol", "fold", "model", "accuracy", "validation_accuracy"]
+    found = baselines.best_classical(pd.DataFrame(rows, columns=columns))
+    assert found == {"p": "best", "q": "lucky on test"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "others", "expected"),
+    [
+        (1200, (1, 12), "among 1,200 (configs × epochs), each of the other models among 1 to 12. "
+         "The budgets are unequal: this favours our network."),
+        (3, (4, 4), "each of the other models among 4. The budgets are unequal: this favours the "
+         "other models."),
+        (4, (4, 12), "among 4 (configs × epochs), each of the other models among 4 to 12."),
+    ],
+)  # fmt: skip
+def test_budgets_are_told_and_whom_they_favour(ours, others, expected):
+    models = {"model": [OURS, "a", "b"] * 2, "settings_tried": [ours, *others] * 2}
+    assert baselines.budget_note(pd.DataFrame(models)).endswith(expected)
+
+
+@pytest.mark.parametrize("without", ["", "artist_folds"])
+def test_the_readme_shows_all_models_whatever_they_reach(found, without, tmp_path, monkeypatch):
+    scores = read(found, "baselines")
+    scores = scores[scores["protocol"] != without]
+    repeated = scores[scores["protocol"] == "mixed_artists"].assign(protocol="artist_kfold")
+    repeated["accuracy"] -= 0.1
+    pd.concat([scores, repeated]).to_csv(tmp_path / "baselines.csv")
+    docs = Path(__file__).parents[2] / "docs"
+    monkeypatch.syspath_prepend(docs)
+    text = runpy.run_path(str(docs / "make_readme.py"))["gap_block"](tmp_path)
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
+    shown = ["kfold", "mixed_artists", "artist_kfold", "artist_folds", "fault_filtered"]
+    assert [c.strip("| ") for c in lines[0][1:]] == [name for name in shown if name != without]
+    by_kfold = scores[scores["protocol"] == "kfold"].sort_values("accuracy", ascending=False)
+    assert [line[0].strip("| ") for line in lines[2:]] == list(by_kfold["model"])
+    mixed, apart = scores[scores["protocol"] == "mixed_artists"]["accuracy"], repeated["accuracy"]
+    assert text.startswith(
+        f"The same 948 songs give {mixed.min():.2f} to {mixed.max():.2f} in random folds and "
+        f"{apart.min():.2f} to {apart.max():.2f} in random folds that share no artist"
+    )
 
 
 def test_all_accuracies_fit_into_a_terminal(found):
@@ -304,7 +367,8 @@ def test_the_choice_is_that_of_one_config_after_another(division, fitted):
         tried = Fold(fold.train, fold.validation, fold.test[:0])
         alone = trained_alone(division.table, tried, place, SWEEP.configs, 4)
         figures = np.mean([[r.history[:, column] for r in of_config] for of_config in alone], 1)
-        config, epochs, validation_accuracy = winner.choice
+        config, epochs, validation_accuracy, settings_tried = winner.choice
+        assert settings_tried == figures.size
         assert validation_accuracy == pytest.approx(figures.max(), abs=1e-6)
         chosen = figures[SWEEP.places[config.id], epochs - 1]
         assert validation_accuracy == pytest.approx(chosen, abs=1e-6)
@@ -327,7 +391,7 @@ def test_the_winner_is_retrained_on_train_and_validation_part(division, fitted):
     table = division.table
     for place, (fold, winner) in enumerate(zip(division.folds, fitted, strict=True)):
         both = Fold(np.concatenate([fold.train, fold.validation]), fold.test[:0], fold.test)
-        config, epochs, _ = winner.choice
+        config, epochs = winner.choice[:2]
         (alone,) = trained_alone(table, both, place, [config], epochs)
         params = winner.classifier.model.params
         for name, array in alone[0].params.items():
@@ -338,7 +402,8 @@ def test_the_winner_is_retrained_on_train_and_validation_part(division, fitted):
         hits = [r.predicted[: len(fold.test)] == table.y[fold.test] for r in alone]
         np.testing.assert_allclose(outcome.hits, np.mean(hits, axis=0))
         assert outcome.chosen == f"config={config.name}, epochs={epochs}"
-        assert outcome.fit_seconds == 1.5
+        assert (outcome.fit_seconds, outcome.seeds) == (1.5, 2)
+        assert outcome.settings_tried == SWEEP.num_configs * SWEEP.epochs
 
 
 def test_nothing_of_the_network_is_chosen_by_the_test_part(division, fitted):
@@ -359,6 +424,11 @@ def test_a_protocol_does_not_depend_on_the_others(division, fitted):
         (choice,) = ours.choose(alone)
     assert choice[:2] == fitted[0].choice[:2]
     assert choice.validation_accuracy == pytest.approx(fitted[0].choice.validation_accuracy)
+
+
+def test_the_overlap_of_folds_counts_what_models_are_refitted_to(division):
+    found = baselines.judge([division], [[]], [{}])["kfold"].test_over_train
+    assert found == pytest.approx((30 / 70 + 35 / 65) / 2)
 
 
 def made_up(accuracy, loss):

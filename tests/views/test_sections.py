@@ -177,8 +177,13 @@ def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
     assert section["ours"].accuracy == 0.492
     assert section["best"].model == "extra trees"
     assert section["finding"] == (
-        "Our network and the best of the other models, extra trees, reach 0.71 to 0.73 on random "
-        "splits, 0.49 to 0.51 with each artist on one side."
+        "Our network and the best of the other models by validation accuracy, extra trees, reach "
+        "0.71 to 0.73 on random splits, 0.49 to 0.51 with each artist on one side."
+    )
+    assert section["bars"] == (
+        "Bars: 95 % intervals for other artists with each artist on one side, other songs of such "
+        "artists on random splits; clusters allow for likeness; fitted models, train parts and "
+        "seeds held fixed."
     )
     assert section["accuracies"].columns == ["model", "assignment", "artist_folds"]
     assert section["accuracies"].rows == [
@@ -198,6 +203,74 @@ def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
         "0.511",
     ):
         assert f">{text}<" in svg
+
+
+@pytest.mark.parametrize(
+    ("refitted", "low", "high", "expected"),
+    [
+        (True, -0.043, 0.104, "to +10.40 with refitting, so that neither can be called better"),
+        (True, 0.01, 0.051, "+1.00 to +5.10 with refitting, so that our network is better"),
+        (True, -0.051, -0.01, "−5.10 to −1.00 with refitting, so that extra trees is better"),
+        (False, -0.043, 0.104, "of these fitted models only, so that neither can be called better"),
+        (False, 0.01, 0.051, "+1.00 to +5.10 of these fitted models only, of which our network is "
+         "the better. Refitted ones may differ: an interval that includes refitting takes 5 folds"),
+        (False, -0.051, -0.01, "models only, of which extra trees is the better. Refitted ones may "
+         "differ: an interval that includes refitting takes 5 folds"),
+        (False, np.nan, np.nan, "−1.90 points, of which there is no interval"),
+    ],
+)  # fmt: skip
+def test_verdicts_go_by_the_interval_and_say_whether_it_includes_refitting(
+    refitted, low, high, expected, tmp_path
+):
+    folder = write_baselines(tmp_path / "baselines-1", "0" * 64)
+    frame = pd.read_csv(folder / "comparison.csv")
+    frame.assign(with_refitting=refitted, low=low, high=high).to_csv(folder / "comparison.csv")
+    section = classical_section(run_of(tmp_path / "run"), [folder], {})
+    assert section["verdict"].startswith("a difference of −1.90 points, ")
+    assert section["verdict"].endswith(expected)
+    assert section["scores"].columns[-1] == "interval of"
+    kind = "refitted models" if refitted else "these fitted models only"
+    assert {row[-1] for row in section["scores"].rows} == {kind, "–"}
+
+
+@pytest.mark.parametrize(
+    ("protocol", "whose"),
+    [("kfold", "other songs of such artists"), ("fault_filtered", "other artists")],
+)
+def test_intervals_are_for_other_artists_only_where_they_are_apart(protocol, whose, tmp_path):
+    folder = write_baselines(tmp_path / "baselines-1", "0" * 64, "LDA", {protocol: (0.6, 0.5)})
+    section = classical_section(run_of(tmp_path / "run"), [folder], {})
+    assert section["bars"].startswith(f"Bars: 95 % intervals for {whose}; clusters allow")
+    (folder / "baselines.csv").write_text(
+        (folder / "baselines.csv").read_text().replace(",0.57,", ",,").replace(",0.47,", ",,")
+    )
+    assert classical_section(run_of(tmp_path / "run2"), [folder], {})["bars"] == ""
+
+
+def test_baselines_of_older_versions_are_read_as_what_they_are(tmp_path):
+    """Their best was chosen on the test part, and their intervals are of fitted models."""
+    old, new = (write_baselines(tmp_path / name, "0" * 64) for name in ("old", "new"))
+    for name, lost in {
+        "baselines": ["settings_tried", "seeds"],
+        "comparison": ["with_refitting"],
+    }.items():
+        pd.read_csv(old / f"{name}.csv").drop(columns=lost).to_csv(old / f"{name}.csv")
+    described = json.loads((old / "baselines.json").read_text())
+    del described["best_chosen_on"], described["notes"]["budget"]
+    (old / "baselines.json").write_text(json.dumps(described))
+    section = classical_section(run_of(tmp_path / "run"), [old], {})
+    assert "by test accuracy" in section["finding"]
+    assert (section["chosen_on"], section["budget"]) == ("test", "")
+    columns = section["scores"].columns
+    tried, seeds = columns.index("settings tried"), columns.index("seeds")
+    assert {(row[tried], row[seeds]) for row in section["scores"].rows} == {("–", "–")}
+    assert "of these fitted models only" in section["verdict"]
+    described["protocols"] = described["protocols"][:1]  # the other one's figures are from new
+    (old / "baselines.json").write_text(json.dumps(described))
+    section = classical_section(run_of(tmp_path / "run2"), [old, new], {})
+    assert "by test or validation accuracy" in section["finding"]
+    assert (section["chosen_on"], section["budget"]) == ("validation", "12 against 2.")
+    assert {(row[tried], row[seeds]) for row in section["scores"].rows} == {("–", "–"), ("2", "5")}
 
 
 def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):
