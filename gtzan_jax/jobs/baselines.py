@@ -324,7 +324,9 @@ def describe(
                 "name": division.protocol.name,
                 "summary": division.note,
                 "folds": len(division.folds),
-                "tested": sum(len(judged_rows(division.table, f.test)) for f in division.folds),
+                "tested": len(
+                    {row for f in division.folds for row in judged_rows(division.table, f.test)}
+                ),
                 "artists_apart": division.protocol.name in ARTISTS_APART,
                 "left_out": list(division.left_out),
                 "note": division.protocol.note,
