@@ -67,7 +67,7 @@ _HOMES = {
 
 __all__ = [*_HOMES, "__version__"]
 
-__version__ = "0.7.0"
+__version__ = "0.8.0"
 
 
 def __dir__() -> list[str]:

@@ -268,8 +268,8 @@ def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
       interval over groups: for other artists under a protocol of ``ARTISTS_APART``, elsewhere for
       other songs of such artists; fitted models, train parts and seeds held fixed), accuracy_std
       (over the folds, n - 1; NaN where there is one), folds, tested (songs, as often as they are),
-      settings_tried and seeds (as in :class:`Outcome`), fit_seconds and predict_seconds (means of a fold); of a table of chunks
-      also chunk_accuracy (mean of the folds).
+      settings_tried and seeds (as in :class:`Outcome`), fit_seconds and predict_seconds (means
+      of a fold); of a table of chunks also chunk_accuracy (mean of the folds).
     """
     import pandas as pd
 
