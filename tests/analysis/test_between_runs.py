@@ -235,7 +235,7 @@ def test_runs_without_a_common_config_are_compared_by_bests_and_axes(tmp_path):
     assert "- b: no configuration in common with a: only the bests" in said
     assert "- c: " not in said.partition("##")[0]
     assert cells(said, "num_units3") == ["5", "7", "5"]
-    assert cells(said, "test accuracy") == [f"{row:.4f}" for row in comparison.runs["best"]]
+    assert cells(said, "test accuracy") == [f"{row:.3f}" for row in comparison.runs["best"]]
     assert cells(said, "configurations") == ["12 of 12"]  # of c alone
     alone = markdown(compare(runs[:2]))
     assert "configuration by configuration" not in alone

@@ -73,7 +73,7 @@ def test_there_are_ten_classical_models_behind_a_scaler():
 
 
 def test_models_are_chosen_and_scored_as_in_a_plain_loop(table, folds):
-    x, y = table.x.astype(float), table.y
+    x, y, varied = table.x.astype(float), table.y, False
     for name, outcomes in outcomes_of(some_models(), table, folds[:2], 3).items():
         model, grid = some_models()[name]
         for fold, outcome in zip(folds, outcomes, strict=False):
@@ -90,13 +90,15 @@ def test_models_are_chosen_and_scored_as_in_a_plain_loop(table, folds):
                 if len(seeds) > 1:
                     last[-1].random_state = seed
                 hits.append(last.fit(x[both], y[both]).predict(x[fold.test]) == y[fold.test])
-            assert len(np.unique(hits, axis=0)) == len(seeds) == outcome.seeds
+            assert len(seeds) == outcome.seeds
+            varied |= len(np.unique(hits, axis=0)) > 1
             assert outcome.settings_tried == len(ParameterGrid(dict(grid)))
             assert outcome.settings == settings
             assert outcome.validation_accuracy == pytest.approx(best)
             np.testing.assert_allclose(outcome.hits, np.mean(hits, axis=0))
             assert 0 < outcome.fit_seconds < 10
             assert outcome.predict_seconds > 0
+    assert varied  # seeds of a model that draws random numbers
 
 
 def test_nothing_is_chosen_by_the_test_part(table, folds):

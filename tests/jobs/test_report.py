@@ -447,7 +447,10 @@ def test_what_cannot_be_compared_is_said_so(tmp_path, case):
     assert "nan" not in report.markdown
     if case in ("equal", "perfect"):
         assert "| activation | 1 | – |" in report.markdown
-        assert "None: no value of any hyperparameter differs" in report.markdown
+        assert (
+            "Over all configurations none: no value of any hyperparameter differs"
+            in report.markdown
+        )
     else:
         assert "Nothing can be compared here" in report.markdown
         assert "parallel.svg" not in report.images

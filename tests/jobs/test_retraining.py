@@ -264,7 +264,7 @@ def test_the_report_lists_all_retrainings(folder):
     assert [row[0] for row in rows] == list(run.retrainings)
     for row, saved in zip(rows, run.retrainings.values(), strict=True):
         accuracy = saved.history[saved.history["kept"]]["test_accuracy"]
-        assert row[5].startswith(f"{accuracy.mean():.4f}")
+        assert row[5].startswith(f"{accuracy.mean():.3f}")
         assert (run.run.path / row[6].strip("`")).is_dir()
 
 

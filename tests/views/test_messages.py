@@ -180,7 +180,7 @@ def test_the_end_says_what_is_averaged_and_what_plus_minus_is(
     )
     line = messages.retraining_line(frame, None)
     songs = pd.DataFrame({"group": np.arange(100), "right": np.tile([0.0, 1.0], 50)})
-    low, high = stats.t(99).interval(0.95, 0.5, stats.sem(songs["right"]))
+    low, high = stats.t.interval(0.95, 99, 0.5, stats.sem(songs["right"]))
     longer = f"\n  95 % interval over songs, for these networks: {low:.2f} to {high:.2f}"
     assert messages.retraining_line(frame, songs) == line + longer
     assert line.startswith(
