@@ -33,6 +33,18 @@ def write(path, samples, rate=SAMPLE_RATE, **options):
     return path
 
 
+def bare_mp3(path, samples, **options):
+    """Writes an MP3 without the frame that has its length."""
+    content = write(path, samples, **options).read_bytes()
+    bits, pad = content[2] >> 4, content[2] >> 1 & 1
+    assert content[:2] == b"\xff\xf3"
+    assert content[2] & 12 == 0  # MPEG 2, 22,050 Hz
+    assert {b"Info", b"Xing"} & {content[13:17], content[21:25]}
+    kbits = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)[bits]
+    path.write_bytes(content[72_000 * kbits // SAMPLE_RATE + pad :])
+    return path
+
+
 def of_many_here(compute, sounds, workers):
     """Stands in for ``processes.of_many``: in this process, which needs none to start."""
     assert workers >= 1

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 import soundfile
-from sounds import noise, tone, write
+from sounds import bare_mp3, noise, tone, write
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.sound import decoding as module
@@ -248,18 +248,6 @@ def test_joined_files_may_not_be_longer_than_one(tmp_path, monkeypatch):
         read(path)
 
 
-def bare_mp3(path, samples, **options):
-    """Writes an MP3 without the frame that has its length."""
-    content = write(path, samples, **options).read_bytes()
-    bits, pad = content[2] >> 4, content[2] >> 1 & 1
-    assert content[:2] == b"\xff\xf3"
-    assert content[2] & 12 == 0  # MPEG 2, 22,050 Hz
-    assert {b"Info", b"Xing"} & {content[13:17], content[21:25]}
-    kbits = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)[bits]
-    path.write_bytes(content[72_000 * kbits // SAMPLE_RATE + pad :])
-    return path
-
-
 VARIABLE = {"bitrate_mode": "VARIABLE", "compression_level": 0.1}
 
 
@@ -334,7 +322,9 @@ def test_a_wave_that_is_longer_than_its_header_says_is_told(tmp_path, subtype):
     path.write_bytes(content + picture)
     assert len(read(path)) == len(samples)
     path.write_bytes(at(content, b"data", 0, "<I", size // 2))
-    with pytest.raises(SoundError, match=r"its header says 3\.0 s, and more sound follows"):
+    with pytest.raises(
+        SoundError, match=r"header says 3\.0 s, and [\d,]+ bytes follow that may be"
+    ):
         read(path)
 
 
@@ -373,7 +363,7 @@ def flac_of(path, frames):
     [
         (2**36 - 1, "51,942 minutes long, and at most 20"),
         (2 * len(SOUND), "damaged or truncated"),
-        (len(SOUND) // 2, "its header says 0.2 s, and more sound follows"),
+        (len(SOUND) // 2, "its header says 0.2 s, and 5,745 bytes follow that may be sound"),
         (0, "its header has no length"),
     ],
 )
