@@ -13,10 +13,11 @@ import pandas as pd
 from pages import fill
 from PIL import Image
 
-from gtzan_jax.analysis.endings import kept_epoch
+from gtzan_jax.analysis.endings import kept_epoch, over_songs
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.views.sections.effects import effects_figure
+from gtzan_jax.views.sections.selection import detectable_difference
 from gtzan_jax.views.text import Table, plus_minus
 
 ROOT = Path(__file__).parent.parent
@@ -33,13 +34,17 @@ def results_block(run: FinishedRun) -> str:
     shown = results.head(SHOWN)[["rank", *run.sweep.axes, "test_accuracy"]]
     session, seconds = manifest.sessions[-1], manifest.timings_s
     cores, last = len(session.devices), kept_epoch(history)
+    saved = run.retraining("best")
+    low, high = over_songs(saved.songs if saved else None)
     return (
         f"{Table.of(shown).markdown}\n\n"
         f"The best {SHOWN} of {len(results)} networks after {run.sweep.epochs} epochs, ranked by "
-        "the songs that they are reported on: "
-        f"{int(results[INDISTINGUISHABLE].sum())} are statistically indistinguishable from the "
-        f"best. The first, retrained {len(last.epochs)} times for "
-        f"{history['epoch'].max()} epochs, ends at {plus_minus(last.mean, last.deviation)}. All of "
+        "the songs that they are reported on. With these songs and seed "
+        f"{manifest.seeds[0]}, {int(results[INDISTINGUISHABLE].sum())} are statistically "
+        f"indistinguishable from the best: {detectable_difference(run)}. The first, retrained "
+        f"{len(last.epochs)} times for {history['epoch'].max()} epochs, ends at "
+        f"{plus_minus(last.mean, last.deviation)} (deviation over seeds); for other songs of such "
+        f"artists the 95 % interval is {low:.2f} to {high:.2f}, and these songs chose it. All of "
         f"it, imports, compilation, TensorBoard files and retraining included, took "
         f"{seconds['total']:.0f} seconds on {cores} {session.platform.upper()} cores, with nothing "
         "compiled before."

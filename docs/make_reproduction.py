@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gtzan_jax.analysis import effects
+from gtzan_jax.analysis.selection import compare_with_best
 from gtzan_jax.assignment import claims, published
 from gtzan_jax.assignment.claims import Claim
 from gtzan_jax.assignment.rules import span, top_range
@@ -176,24 +177,35 @@ def percents(shares: Sequence[float] | None) -> str:
 def seed_rows(run: FinishedRun) -> str:
     """Returns what the ranking's claims say of each seed alone, and their spread."""
     heads = [f"{what} in the top {n}" for what, n, _ in counted()]
-    lines = [row("seed", "best accuracy", *heads, "num_units3: 128 less 64, points")]
-    lines.append(row(*["---"] * (len(heads) + 3)))
+    heads += ["num_units3: 128 less 64, points", "in the set of the best"]
+    lines = [row("seed", "best accuracy", *heads), row(*["---"] * (len(heads) + 2))]
     wide = has(run, ("num_units3", 128))
     gains = 100 * (np.nanmean(run.accuracy[wide], axis=0) - np.nanmean(run.accuracy[~wide], axis=0))
     best = np.nanmax(run.accuracy, axis=0)
     ranges = [[top_range(seed, has(run, value), n) for seed in run.accuracy.T]
               for _, n, value in counted()]  # fmt: skip
+    sets = [set_size(run, [place]) for place in range(len(best))]
     for place, seed in enumerate(run.manifest.seeds):
-        counts = (span(*column[place]) for column in ranges)
-        lines.append(row(str(seed), f"{best[place]:.3f}", *counts, signed(gains[place], digits=1)))
+        counts = [span(*column[place]) for column in ranges]
+        counts += [signed(gains[place], digits=1), str(sets[place])]
+        lines.append(row(str(seed), f"{best[place]:.3f}", *counts))
     spread = [f"{best.mean():.3f} ± {best.std(ddof=1):.3f}"] if len(best) > 1 else [""]
     spread += [f"{span(*np.median(column, axis=0))} ({span(np.min(column), np.max(column))})"
                for column in ranges]  # fmt: skip
     spread += [f"{signed(np.median(gains), digits=1)} ({signed(gains.min(), digits=1)} to "
                f"{signed(gains.max(), digits=1)})"]  # fmt: skip
+    spread += [f"{np.median(sets):.0f} ({span(min(sets), max(sets))}); all seeds together "
+               f"{set_size(run, range(len(best)))}"]  # fmt: skip
     lines.append(row("mean ± deviation; median (range)", *spread))
     count = len(run.manifest.seeds)
     return "\n".join(lines) + "\n" + SEEDS.format(count=count, configs=run.sweep.num_configs)
+
+
+def set_size(run: FinishedRun, seeds: Sequence[int]) -> int:
+    """Returns how many configs are indistinguishable from the best, by the places of seeds."""
+    sound = np.isfinite(run.accuracy).all(axis=1)
+    correct = run.predictions.correct[sound][:, list(seeds)]
+    return int(compare_with_best(correct, run.predictions.group).indistinguishable.sum())
 
 
 def counted() -> list[tuple[str, int, tuple[str, str]]]:
