@@ -53,6 +53,20 @@ def rates(page: str, names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def above(page: str) -> str:
+    """Returns a sentence on the rows of the page that err more often than promised."""
+    row = r"^\| ([^|]+) \| ([^|]+) \| (\d+) % \| ([\d.]+) ± ([\d.]+) % \|"
+    rows = [(f"{what} ({null})", *map(float, numbers)) for what, null, *numbers in
+            re.findall(row, page, re.MULTILINE)]  # fmt: skip
+    over = [each for each in rows if each[2] > each[1]]
+    beyond = [what for what, promise, rate, error in over if rate - promise > 2 * error]
+    names = f": {'; '.join(beyond)}" if beyond else ""
+    return (
+        f"±: the Monte Carlo standard error. Of {len(rows)} promises {len(over)} were exceeded, "
+        f"{len(beyond)} of them by more than two such errors{names}."
+    )
+
+
 def biases() -> str:
     """Returns a table of a winner's bias."""
     lines = [
@@ -87,6 +101,7 @@ def main() -> None:
     names = sys.argv[1:]
     if names != ["few"]:
         fill(PAGE, "rates", rates(PAGE.read_text(encoding="utf-8"), names))
+        fill(PAGE, "above", above(PAGE.read_text(encoding="utf-8")))
     if not names:
         fill(PAGE, "biases", biases())
     if not names or names == ["few"]:

@@ -145,7 +145,7 @@ def retrain(
     note = division.caption
     figures = _figures(history, confusion, model, note)
     few = " Too few songs to tell." if model.calibration and model.calibration.doubt else ""
-    title = f"Do its probabilities hold?{few}"
+    title = f"Are its probabilities calibrated?{few}"
     figures["reliability"] = plots.reliability(probabilities, title, note)
     each = pd.concat(songs, ignore_index=True)
     return Retrained(model, history, confusion, scores, probabilities, each, figures)
