@@ -184,6 +184,23 @@ def effect_over_folds(num_folds: int) -> Once:
     return once
 
 
+def effect_over_divisions(num_divisions: int) -> Once:
+    """The interval of a difference, over random divisions into three folds that share no artist."""
+
+    def once(random: Random) -> float:
+        parts = []
+        for _ in range(num_divisions):
+            for artists in np.array_split(random.permutation(GROUP[-1] + 1), 3):
+                tested = np.isin(GROUP, artists)
+                parts.append((np.flatnonzero(~tested), np.flatnonzero(tested)))
+        figures = differences_by_part(random, parts, other_artists=True)
+        accuracy = np.stack([np.full(len(parts), 0.5), 0.5 + figures])[..., None]
+        row = paired_differences(accuracy, {"a": (0, 1)}, num_divisions).iloc[0]
+        return _misses((row["low"], row["high"]))
+
+    return once
+
+
 def models_over_splits(corrected: bool, other_artists: bool = False) -> Once:
     """The interval of two models' difference over ten random 70:30 splits."""
 
@@ -397,6 +414,11 @@ EXPERIMENTS = {
     "seeds5": Experiment("effect: interval over 5 seeds", _SEED, effect_over_seeds(5), 50),
     "folds5": Experiment("effect: interval over 5 folds", _SONGS, effect_over_folds(5), 50),
     "folds10": Experiment("effect: interval over 10 folds", _SONGS, effect_over_folds(10), 50),
+    "divisions3": Experiment(
+        "effect: interval over 3 divisions into 3 folds",
+        "folds that share no artist; other artists",
+        effect_over_divisions(3), 50,
+    ),
     "f_plain3": Experiment("three values: F, 3 seeds", _NOISY, f_test(3, False), 500, None),
     "f_plain10": Experiment("three values: F, 10 seeds", _NOISY, f_test(10, False), 500, None),
     "f3": Experiment("three values: Greenhouse–Geisser, 3 seeds", _NOISY, f_test(3, True), 500),
