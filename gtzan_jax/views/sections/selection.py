@@ -73,7 +73,7 @@ def _alike(run: FinishedRun) -> dict[str, Any]:
         "has_first": bool(run.results[INDISTINGUISHABLE].iloc[0]),
         "part": run.compared_on,
         "tracks": run.num_compared_on,
-        "detectable": detectable_difference(run),
+        "detectable": _points(run.manifest.detectable),
         "ranges": [
             f"{part} accuracies from {values.min():.2f} to {values.max():.2f}"
             for part in parts
@@ -89,9 +89,14 @@ def detectable_difference(run: FinishedRun) -> str:
         return ""
     count = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     return (
-        f"differences under about {counted(round(100 * detectable), 'point')} cannot be seen with "
-        f"these {run.num_compared_on:,} {run.compared_on} songs and {count}"
+        f"differences under about {_points(detectable)} cannot be seen with these "
+        f"{run.num_compared_on:,} {run.compared_on} songs and {count}"
     )
+
+
+def _points(accuracy: float | None) -> str:
+    """Returns a difference in whole points; "" where there is none."""
+    return "" if accuracy is None else counted(round(100 * accuracy), "point")
 
 
 def accuracy_of_best(run: FinishedRun) -> tuple[float, float, float]:
