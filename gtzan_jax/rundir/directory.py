@@ -7,7 +7,7 @@ chunks/         finished members: what an interrupted sweep goes on from
 results.csv     one row a config, best first
 members.csv     one row a member, its figures after its best epoch
 history.csv     one row a member and epoch
-predictions.safetensors  what every member says of every test row
+predictions.safetensors  what every member says of every test row, and validation row that ranks
 tensorboard/    every run, for TensorBoard
 overview/       what one wants to see first, for TensorBoard
 best/           the best config, retrained with several seeds, and its model
