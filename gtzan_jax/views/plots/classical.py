@@ -13,7 +13,7 @@ from gtzan_jax.views.plots.style import RED, TEST, TRAIN, new_figure, short_name
 if TYPE_CHECKING:
     import pandas as pd
 
-_MARKERS = "osD^vP"
+_MARKERS = "osD^vPX<>"
 
 
 @styled()
