@@ -5,6 +5,7 @@
 Classical models on the tracks of artist_folds, divided in three ways; some minutes.
 """
 
+import math
 import sys
 import warnings
 from collections.abc import Iterator
@@ -116,7 +117,7 @@ def shares(group: np.ndarray, found: dict[str, dict[str, np.ndarray]]) -> tuple[
         cells = [f"{figure:.3f}" for figure in (mixed, apart, published)]
         lines.append([name, *cells, f"{share:.2f} ({low:.2f} to {high:.2f})"])
     heads = (*WAYS.values(), "share of the gap that artists explain, 95 % interval")
-    low, high = (5 * round(20 * share) for share in (min(all_shares), max(all_shares)))
+    low, high = 5 * math.floor(20 * min(all_shares)), 5 * math.ceil(20 * max(all_shares))
     return Table(("model", *heads), lines), (
         f"Known artists explain about {low} to {high} % of the gap between `mixed_artists` and "
         "`artist_folds`, by model."

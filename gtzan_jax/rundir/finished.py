@@ -13,7 +13,7 @@ from gtzan_jax import checks
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, Retraining, sweep_of
-from gtzan_jax.rundir.predictions import Part, Predictions, load_predictions
+from gtzan_jax.rundir.predictions import Part, Predictions, has_part, load_predictions
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, result_metrics
 from gtzan_jax.sound.spectrograms import find_spectrograms, load_spectrograms
 from gtzan_jax.space.config import Config
@@ -172,11 +172,17 @@ class FinishedRun:
         path = self.run.predictions_path
         return load_predictions(path, self.sweep.num_configs, len(self.manifest.seeds))
 
-    @property
+    @functools.cached_property
     def compared_on(self) -> Part:
-        """The part whose songs tell which configs are indistinguishable from the best."""
-        # Before 0.8 it was the test part, whatever the configs were ranked by.
-        return "test" if self.manifest.detectable is None else self.protocol.select_on
+        """The part whose songs tell which configs are indistinguishable from the best.
+
+        It is the part that ranks them, and before 0.8 it was the test part.
+
+        Raises:
+          InputError: the file cannot be used.
+        """
+        part = self.protocol.select_on
+        return part if has_part(self.run.predictions_path, part) else "test"
 
     @functools.cached_property
     def num_compared_on(self) -> int:

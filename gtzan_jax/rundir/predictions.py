@@ -106,6 +106,21 @@ def _key(part: Part, name: str) -> str:
     return name if part == "test" else f"{part}_{name}"
 
 
+def has_part(path: Path, part: Part) -> bool:
+    """Tells whether a file has the predictions of a part; before 0.8 it had the test part alone.
+
+    Raises:
+      InputError: the file cannot be used.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return _key(part, "row") in file.keys()  # noqa: SIM118 — it is no mapping
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be used ({error})") from None
+
+
 def load_predictions(
     path: Path, num_configs: int, num_seeds: int, part: Part = "test"
 ) -> Predictions:

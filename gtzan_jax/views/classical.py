@@ -15,6 +15,7 @@ from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.text import printable
 from gtzan_jax.views.sections.pictures import Pictures, draw
+from gtzan_jax.views.sections.selection import whose_songs
 from gtzan_jax.views.text import NOTHING, Table, interval, points
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -
         "sweeps": {name: o.described.ours.sweep for name, o in parts},
         "by_protocol": by_protocol,
         "finding": _finding(by_protocol, chosen_on),
-        "bars": _bars(by_protocol),
+        "bars": _bars(run, by_protocol),
         "accuracies": _accuracies_table(plain, protocols, trusted),
         "scores": _scores_table(scores, paired, described),
         "summaries": _summaries_table(protocols),
@@ -292,12 +293,12 @@ def _finding(rows: "pd.DataFrame", chosen_on: str) -> str:
     return f"{both} {spans[False]} on random splits, {spans[True]} with each artist on one side."
 
 
-def _bars(rows: "pd.DataFrame") -> str:
+def _bars(run: FinishedRun, rows: "pd.DataFrame") -> str:
     """Returns what the intervals of accuracies allow for; rows: from :func:`_by_protocol`."""
     kinds = set(rows.loc[rows["low"].notna(), "apart"])
     if not kinds:
         return ""
-    known = "other songs of such artists"
+    known = whose_songs(run, "kfold")
     whose = "other artists" if True in kinds else known
     if len(kinds) == 2:
         whose = f"{whose} with each artist on one side, {known} on random splits"

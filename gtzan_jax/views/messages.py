@@ -146,22 +146,24 @@ def _meaning(run: "FinishedRun") -> list[str]:
     """Returns what the table does not say of itself, sentences that its figures call for."""
     results, sentences = run.results, []
     given = results.get("epochs_given")
-    num_compared = len(results) if given is None else int((given == run.sweep.epochs).sum())
+    to_the_end = len(results) if given is None else int((given == run.sweep.epochs).sum())
     tied, diverged = run.indistinguishable, int(results["diverged"].sum())
+    whole = True if given is None else given == run.sweep.epochs
+    num_compared = int((~results["diverged"] & whole).sum())
     if run.manifest.data.is_chunked:
         sentences.append(
             "accuracy: of songs, by the mean log-probability of their chunks; ranked by it"
         )
     if runs := _runs(len(run.manifest.split.folds), len(run.manifest.seeds)):
         sentences.append(f"each accuracy is the mean over {runs}")
-    if num_compared < len(results):
+    if to_the_end < len(results):
         sentences.append(
-            f"the search trained {counted(num_compared, 'configuration')} of {len(results):,} to "
+            f"the search trained {counted(to_the_end, 'configuration')} of {len(results):,} to "
             "the end"
         )
     if diverged:
         sentences.append(f"{diverged:,} of {len(results):,} configs diverged; they rank last")
-    if num_compared == 1 or tied.empty:
+    if num_compared <= 1 or tied.empty:
         return sentences
     low, high = (f"{end:.4f}" for end in (tied["test_accuracy"].min(), tied["test_accuracy"].max()))
     accuracies = f"accuracies {low} to {high}" if low != high else f"accuracy {low}"

@@ -59,7 +59,7 @@ def note(model: TrainedModel) -> str:
 def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
     """Returns how often the model is right, and how far its probabilities hold."""
     if calibration is None:
-        return ["how far its probabilities hold was not measured"]
+        return ["how well its probabilities are calibrated was not measured"]
     test, doubt = calibration.test, [calibration.doubt] if calibration.doubt else []
     share = f"{100 * test.accuracy:.0f} %"
     if test.songs < FEWEST:

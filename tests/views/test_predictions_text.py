@@ -98,7 +98,7 @@ HELD = Held(songs=290, accuracy=0.5, error=0.2, calibrated_error=0.05)
 @pytest.mark.parametrize(
     ("calibration", "words"),
     [
-        (None, "how far its probabilities hold was not measured"),
+        (None, "how well its probabilities are calibrated was not measured"),
         (
             Calibration(temperature=2.0, bins=10, validation=HELD, test=HELD),
             "right on 50 % of 290 test songs; its probabilities, calibrated on 290 others "

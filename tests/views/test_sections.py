@@ -181,8 +181,8 @@ def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
         "0.71 to 0.73 on random splits, 0.49 to 0.51 with each artist on one side."
     )
     assert section["bars"] == (
-        "Bars: 95 % intervals for other artists with each artist on one side, other songs of such "
-        "artists on random splits; clusters allow for likeness; fitted models, train parts and "
+        "Bars: 95 % intervals for other artists with each artist on one side, other songs like "
+        "these on random splits; clusters allow for likeness; fitted models, train parts and "
         "seeds held fixed."
     )
     assert section["accuracies"].columns == ["model", "assignment", "artist_folds"]
@@ -235,7 +235,7 @@ def test_verdicts_go_by_the_interval_and_say_whether_it_includes_refitting(
 
 @pytest.mark.parametrize(
     ("protocol", "whose"),
-    [("kfold", "other songs of such artists"), ("fault_filtered", "other artists")],
+    [("kfold", "other songs like these"), ("fault_filtered", "other artists")],
 )
 def test_intervals_are_for_other_artists_only_where_they_are_apart(protocol, whose, tmp_path):
     folder = write_baselines(tmp_path / "baselines-1", "0" * 64, "LDA", {protocol: (0.6, 0.5)})

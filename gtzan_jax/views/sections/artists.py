@@ -77,7 +77,7 @@ def _readings(run: FinishedRun, classical: dict[str, Any] | None) -> Iterator[Re
 
 
 def _of_retrainings(run: FinishedRun) -> Iterator[Reading]:
-    """Yields what retrained networks of the best config reach; no interval is over artists."""
+    """Yields what retrained networks of the best config reach."""
     best, found = run.results["config_id"].iloc[0], []
     for name, saved in run.retrainings.items():
         if saved.about.config_id == best and saved.about.protocol in ARTISTS_APART:
@@ -91,7 +91,8 @@ def _of_retrainings(run: FinishedRun) -> Iterator[Reading]:
             f"for {counted(saved.about.epochs, 'epoch')}{spread}. "
             "It was chosen by tracks that are tested here"
         )
-        yield Reading(saved.about.protocol, last.mean, math.nan, math.nan, source)
+        low, high = endings.over_songs(saved.songs)
+        yield Reading(saved.about.protocol, last.mean, low, high, source)
 
 
 def _of_run(path: RunDir, which: str) -> Iterator[Reading]:

@@ -67,7 +67,7 @@ def runs_word(run: FinishedRun) -> str:
 
 
 def ranked_effects(
-    accuracy: np.ndarray, varying: effects.Axes, num_divisions: int
+    accuracy: np.ndarray, varying: effects.Axes, num_divisions: int = 1
 ) -> "tuple[pd.DataFrame, effects.Decomposition | None]":
     """Returns effects of values, the hyperparameter that does most first, and the variance's parts.
 
@@ -96,7 +96,7 @@ def main_shares(parts: effects.Decomposition) -> dict[str, float]:
 
 
 def near_best(
-    accuracy: np.ndarray, varying: effects.Axes, num_divisions: int
+    accuracy: np.ndarray, varying: effects.Axes, num_divisions: int = 1
 ) -> dict[str, Any] | None:
     """Returns the effects near the best, see :func:`effects.near_best`; None if that is all."""
     sub, kept = effects.near_best(accuracy, varying)

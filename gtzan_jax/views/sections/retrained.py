@@ -9,10 +9,11 @@ from gtzan_jax.analysis import endings
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.layout import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, split_note
+from gtzan_jax.tables.protocols import PROTOCOLS, split_note
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.views.sections.calibration import calibration_section
 from gtzan_jax.views.sections.pictures import Pictures, draw
+from gtzan_jax.views.sections.selection import whose_songs
 from gtzan_jax.views.text import Table, counted, percent, plus_minus
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "num_epochs": retraining.epochs,
         "last": last,
         "over_songs": endings.over_songs(saved.songs if saved else None),
-        "apart": retraining.protocol in ARTISTS_APART,
+        "over": whose_songs(run, retraining.protocol),
         "chose": same and run.protocol.select_on == "test",
         "stopped_early": early,
         "when": f"at the {'epochs' if len(last.epochs) > 1 else 'epoch'} kept by early stopping"

@@ -9,6 +9,8 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.space.axes import AXES
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
+from gtzan_jax.tables.sources import KAGGLE_SHA256
 from gtzan_jax.views.sections.pictures import Pictures, draw
 from gtzan_jax.views.text import Table, by_stem, counted, points
 
@@ -34,7 +36,8 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
     on_test = run.protocol.select_on == "test"
     accuracy, low, high = accuracy_of_best(run)
     given = run.results.get("epochs_given", run.sweep.epochs)
-    considered = int(np.sum(np.broadcast_to(given, len(run.results)) == run.sweep.epochs))
+    to_the_end = np.broadcast_to(given, len(run.results)) == run.sweep.epochs
+    considered = int(np.sum(to_the_end & ~run.results["diverged"]))
     curve = _curve(run)
     optimism = float(curve["optimism"].iloc[-1])
     names = _ON_TEST if on_test else _ON_VALIDATION
@@ -46,10 +49,11 @@ def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | 
         "config": ", ".join(f"{s} {_plain(s, v)}" for s, v in by_stem(run.config()).items()),
         "alike": _alike(run),
         "considered": considered,
-        "given_up": _GIVEN_UP if considered < len(run.results) else "",
+        "given_up": "" if to_the_end.all() else _GIVEN_UP,
         "method": selection.METHOD,
         "scope": selection.scope(len(run.manifest.split.folds), run.manifest.seeds),
         "on_test": on_test,
+        "over": whose_songs(run, run.sweep.protocol),
         "apparent": float(best[f"{run.protocol.select_on}_accuracy"]),
         "trusted": accuracy,
         "low": low,
@@ -92,6 +96,16 @@ def detectable_difference(run: FinishedRun) -> str:
         f"differences under about {_points(detectable)} cannot be seen with these "
         f"{run.num_compared_on:,} {run.compared_on} songs and {count}"
     )
+
+
+def whose_songs(run: FinishedRun, protocol: str) -> str:
+    """Returns which songs an interval over the songs that a protocol tests is for."""
+    if PROTOCOLS[protocol].leak:
+        return "songs that were trained on"
+    if protocol in ARTISTS_APART:
+        return "other artists"
+    is_gtzan = run.manifest.data.sha256 == KAGGLE_SHA256  # whose artists a list knows
+    return "other songs of such artists" if is_gtzan else "other songs like these"
 
 
 def _points(accuracy: float | None) -> str:
