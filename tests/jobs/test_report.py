@@ -625,7 +625,7 @@ def large(tmp_path_factory):
 
 def test_the_twin_keeps_the_spaces_between_words(tmp_path):
     folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
-    assert " test tracks and one seed do not show" in build(read_finished(folder)).markdown
+    assert " test tracks and seed 0 do not show" in build(read_finished(folder)).markdown
 
 
 def calls_of(path):
