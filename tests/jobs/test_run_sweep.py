@@ -17,9 +17,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import gtzan_jax
 from gtzan_jax import InputError, RunError
+from gtzan_jax.analysis.selection import compare_with_best
 from gtzan_jax.jobs import sweeping
 from gtzan_jax.jobs.retraining import Request, retrain_run
 from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.predictions import load_predictions
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.sample import sample_frame
 from gtzan_jax.tables.validation import table_from_frame
@@ -207,6 +210,21 @@ def test_configs_are_ranked_by_the_validation_part(divided):
     assert list(ranked["rank"]) == list(range(1, 13))
     assert f"{results['validation_accuracy'][0]:.4f}" in done.stdout
     assert f"{results['test_accuracy'][0]:.4f}" in done.stdout
+
+
+def test_the_set_of_the_indistinguishable_is_built_on_the_validation_part(divided):
+    run = gtzan_jax.read_run(divided[2])
+    sizes = run.sweep.num_configs, len(run.manifest.seeds)
+    validation = load_predictions(run.run.predictions_path, *sizes, "validation")
+    places = run.results["config_id"].map(run.sweep.places)
+    found = compare_with_best(validation.correct[places], validation.group)
+    assert (run.results[INDISTINGUISHABLE] == found.indistinguishable).all()
+    assert run.manifest.detectable == pytest.approx(found.detectable)
+    assert (run.compared_on, run.num_compared_on) == ("validation", len(set(validation.row)))
+    by_fold = [validation.correct[:, :, validation.fold == n].mean(axis=2) for n in set(
+        validation.fold)]  # fmt: skip
+    means = np.mean(by_fold, axis=(0, 2))[places]
+    np.testing.assert_allclose(run.results["validation_accuracy"], means, atol=1e-6)
 
 
 def test_the_results_are_the_means_of_the_history(divided):
