@@ -172,7 +172,7 @@ def test_how_a_number_was_come_by_stands_beside_it(protocol, tmp_path):
 def test_effects_come_with_what_members_share(report):
     text = " ".join(report.markdown.split())
     assert "members that share a seed share the order of their batches, the dropout noise" in text
-    assert "number of independent observations is that of seeds × folds, 2 here" in text
+    assert "number of independent observations is at most that of seeds × folds, 2 here" in text
 
 
 def test_the_top_of_the_table_is_that_of_the_results(report, folder):
@@ -374,7 +374,7 @@ def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
         assert "1,000 test tracks" in text
     else:
         front += f" {best.test_accuracy:.4f} |"
-        assert "200 test tracks" in text
+        assert "200 validation tracks" in text
     assert front in text
     assert "ranked on the validation part" in text
     assert "Selection on the validation part" in text

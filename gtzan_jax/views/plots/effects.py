@@ -57,7 +57,7 @@ def value_effects(
         groups = _groups(rows.sort_values("effect", kind="stable"), gap)
         _draw_values(axes, place, groups)
         reach = max(reach, *map(_reach, (groups[0], groups[-1])))
-    reach *= 1 if near is None else 1.1  # its texts are wider
+    reach *= 1 if near is None else 1.25  # its texts are wider
     axes.set_xlim(-reach, reach)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.6)
