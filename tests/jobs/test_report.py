@@ -371,7 +371,7 @@ def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
         assert "that of seeds × folds, 3 here" in text
         assert "3 stratified folds, split seed 0" in text
         assert "on 3 folds" in text
-        assert "1,000 test tracks" in text
+        assert f"{run.num_compared_on} validation tracks" in text
     else:
         front += f" {best.test_accuracy:.4f} |"
         assert "200 validation tracks" in text
