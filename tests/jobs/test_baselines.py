@@ -179,7 +179,7 @@ def test_the_readme_shows_all_models_whatever_they_reach(found, without, tmp_pat
     scores = read(found, "baselines")
     scores = scores[~scores["protocol"].isin([without, "artist_kfold"])]
     repeated = scores[scores["protocol"] == "mixed_artists"].assign(protocol="artist_kfold")
-    repeated["accuracy"] -= 0.1
+    repeated["accuracy"] = 0.9 - repeated["accuracy"]  # another order
     pd.concat([scores, repeated]).to_csv(tmp_path / "baselines.csv")
     docs = Path(__file__).parents[2] / "docs"
     monkeypatch.syspath_prepend(docs)
