@@ -13,7 +13,7 @@ from gtzan_jax import checks
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, Retraining, sweep_of
-from gtzan_jax.rundir.predictions import Part, Predictions, has_part, load_predictions
+from gtzan_jax.rundir.predictions import Part, Predictions, load_predictions, rows_of
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, result_metrics
 from gtzan_jax.sound.spectrograms import find_spectrograms, load_spectrograms
 from gtzan_jax.space.config import Config
@@ -182,7 +182,7 @@ class FinishedRun:
           InputError: the file cannot be used.
         """
         part = self.protocol.select_on
-        return part if has_part(self.run.predictions_path, part) else "test"
+        return "test" if rows_of(self.run.predictions_path, part) is None else part
 
     @functools.cached_property
     def num_compared_on(self) -> int:
@@ -191,9 +191,8 @@ class FinishedRun:
         Raises:
           InputError: the file cannot be used.
         """
-        sizes = self.sweep.num_configs, len(self.manifest.seeds)
-        rows = load_predictions(self.run.predictions_path, *sizes, self.compared_on).row
-        return len(np.unique(rows))
+        rows = rows_of(self.run.predictions_path, self.compared_on)
+        return 0 if rows is None else len(np.unique(rows))
 
     @functools.cached_property
     def retrainings(self) -> dict[str, SavedRetraining]:

@@ -106,8 +106,8 @@ def _key(part: Part, name: str) -> str:
     return name if part == "test" else f"{part}_{name}"
 
 
-def has_part(path: Path, part: Part) -> bool:
-    """Tells whether a file has the predictions of a part; before 0.8 it had the test part alone.
+def rows_of(path: Path, part: Part) -> np.ndarray | None:
+    """Reads the rows of a part; None where a version before 0.8 wrote the test part alone.
 
     Raises:
       InputError: the file cannot be used.
@@ -116,7 +116,9 @@ def has_part(path: Path, part: Part) -> bool:
 
     try:
         with safe_open(path, "numpy") as file:
-            return _key(part, "row") in file.keys()  # noqa: SIM118 — it is no mapping
+            key, names = _key(part, "row"), file.keys()
+            rows: np.ndarray | None = file.get_tensor(key) if key in names else None
+            return rows
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be used ({error})") from None
 
