@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks.floor import measure
 from benchmarks.grid import the_sweep
+from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.process import peak_rss_bytes
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.tables.protocols import Division, divide
@@ -18,7 +19,6 @@ from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.planner import MODES
 from gtzan_jax.trainer.platforms import PLATFORMS, select_platform
 from gtzan_jax.trainer.trainer import Trainer
-from gtzan_jax.trainer.workplace import workplace
 
 
 def seconds_of(trainer: Trainer, division: Division, seeds: Sequence[int]) -> float:

@@ -1,6 +1,6 @@
 """Fills the figures in docs/clusters.md.
 
-GTZAN_JAX_RECORD=RECORD python -m pytest -n0 -m "slow or not slow" tests/trainer/test_cluster.py
+GTZAN_JAX_RECORD=RECORD python -m pytest -n0 -m "slow or not slow" tests/backends/test_cluster.py
 python docs/make_clusters.py failures RECORD    # what each failure took
 python docs/make_clusters.py runs RUNDIR …      # what finished runs took
 python docs/make_clusters.py paper RUNDIR       # ten million networks, by a run of that sweep
@@ -22,6 +22,9 @@ from pages import fill
 
 from benchmarks.cluster import on_loopback
 from gtzan_jax import process
+from gtzan_jax.backends.cluster import Cluster
+from gtzan_jax.backends.crew import Crew
+from gtzan_jax.backends.processes import Processes
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.layout import MlpLayout
 from gtzan_jax.rundir.chunks import ChunkStore
@@ -31,10 +34,7 @@ from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.chunk import Chunk, Trained
-from gtzan_jax.trainer.cluster import Cluster
-from gtzan_jax.trainer.crew import Crew
 from gtzan_jax.trainer.planner import Bucket
-from gtzan_jax.trainer.processes import Processes
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ _PACKAGES = (
 )
 
 _COMPUTING = ("jax", "jaxlib", "flax", "optax", "numpy")
-_CODE = ("*.py", "tables/*.py", "space/*.py", "models/*.py", "trainer/*.py")  # that workers run
+_CODE = ("*.py", "tables/*.py", "space/*.py", "models/*.py", "trainer/*.py", "backends/*.py")
 
 
 def versions() -> dict[str, str]:

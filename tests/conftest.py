@@ -15,13 +15,13 @@ import jax
 import numpy as np
 import pytest
 
+from gtzan_jax.backends.workplace import Here
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables.folds import Fold, FoldArrays, arrays_of, sizes_of
 from gtzan_jax.tables.schema import FEATURES, FeatureTable
-from gtzan_jax.trainer.workplace import Here
 
 jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)

@@ -11,8 +11,8 @@ PACKAGE = ROOT / "gtzan_jax"
 
 # In the order in which data flows: a room may import from itself and from those before it.
 ROOMS = (
-    "base", "tables", "sound", "space", "models", "trainer", "rundir", "analysis", "assignment",
-    "views", "jobs", "commands",
+    "base", "tables", "sound", "space", "models", "trainer", "backends", "rundir", "analysis",
+    "assignment", "views", "jobs", "commands",
 )  # fmt: skip
 BASE = ("checks", "console", "errors", "files", "metrics", "process", "resources", "text")
 JAX_ROOMS = ("models", "trainer")

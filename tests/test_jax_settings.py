@@ -12,10 +12,10 @@ import pytest
 from conftest import ROOT, make_sweep, make_table
 from finished_runs import random_model
 
+from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.errors import InputError
 from gtzan_jax.models import backend
 from gtzan_jax.trainer import platforms
-from gtzan_jax.trainer.workplace import workplace
 
 # Each would change figures, or end in a traceback, if it were not pinned or refused.
 HARMFUL = {

@@ -62,8 +62,8 @@ RETRAINING = {
 FORBIDDEN_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 ALLOWED = {
     # What this process and its workers say to each other; never a file.
-    "trainer/cluster.py": "pickle", "trainer/crew.py": "pickle",
-    "trainer/processes.py": "pickle", "trainer/work.py": "pickle",
+    "backends/cluster.py": "pickle", "backends/crew.py": "pickle",
+    "backends/processes.py": "pickle", "backends/work.py": "pickle",
     "trainer/platforms.py": "joblib",  # which counts cores
     "sound/spectrograms.py": "joblib",  # likewise
     "sound/processes.py": "joblib.externals.loky.process_executor",  # which starts processes

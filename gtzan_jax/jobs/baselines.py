@@ -24,6 +24,7 @@ from gtzan_jax import process
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
 from gtzan_jax.analysis.inference import FEWEST_SPLITS
+from gtzan_jax.backends.workplace import Workplace, workplace
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs.contender import OURS, Contender, Winner, check_sweep, outcome_of
 from gtzan_jax.jobs.divisions import ALL, divisions_of
@@ -40,7 +41,6 @@ from gtzan_jax.tables.protocols import (
     groups_of,
 )
 from gtzan_jax.text import printable
-from gtzan_jax.trainer.workplace import Workplace, workplace
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import PartsProgress, watch_songs
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gtzan_jax.analysis.classical import Outcome
+from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.trained import TrainedModel
@@ -24,7 +25,6 @@ from gtzan_jax.tables.folds import Fold, arrays_of, judged_rows, sizes_of
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer.chunk import Replica, Replicas
-from gtzan_jax.trainer.workplace import Workplace
 
 OURS = "gtzan_jax MLP"
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from gtzan_jax import checks
+from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
@@ -27,7 +28,6 @@ from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import flag
 from gtzan_jax.trainer.planner import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
-from gtzan_jax.trainer.workplace import Workplace
 from gtzan_jax.views.progress import watch_songs
 
 

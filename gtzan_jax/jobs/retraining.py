@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import (
     held,
@@ -32,7 +33,6 @@ from gtzan_jax.text import counted, printable
 from gtzan_jax.trainer.chunk import Replica, Replicas
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer
-from gtzan_jax.trainer.workplace import workplace
 from gtzan_jax.views import messages
 from gtzan_jax.views.text import by_stem
 

@@ -14,6 +14,7 @@ import numpy as np
 import gtzan_jax
 from gtzan_jax import process
 from gtzan_jax.analysis import selection
+from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.checks import known_names
 from gtzan_jax.errors import InputError, Interrupted, PlaceLostError, RunError, described
 from gtzan_jax.files import held, replaced_folder, write_csv
@@ -35,7 +36,6 @@ from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import command_line, printable
 from gtzan_jax.trainer.platforms import MatmulPrecision, profiled
 from gtzan_jax.trainer.trainer import Trainer
-from gtzan_jax.trainer.workplace import workplace
 from gtzan_jax.views import messages
 from gtzan_jax.views.text import counted
 

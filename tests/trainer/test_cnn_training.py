@@ -9,6 +9,8 @@ import pytest
 from conftest import make_arrays, make_cnn_sweep, make_fold, slow
 from test_engine import assert_equal
 
+from gtzan_jax.backends.crew import Crew
+from gtzan_jax.backends.processes import Processes
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.cnn import CnnFamily
 from gtzan_jax.models.layout import CnnLayout
@@ -17,11 +19,9 @@ from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.chunk import Replicas
-from gtzan_jax.trainer.crew import Crew
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.member import Static, hyperparameters, make_train, start
-from gtzan_jax.trainer.processes import Processes
 
 FAMILY = CnnFamily()
 BANDS, FRAMES, CLASSES, EPOCHS, BATCH = 16, 17, 4, 2, 16

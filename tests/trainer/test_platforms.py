@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.errors import InputError
 from gtzan_jax.trainer import platforms
-from gtzan_jax.trainer.workplace import workplace
 
 IMPORT = "from gtzan_jax.trainer.platforms import select_platform"
 

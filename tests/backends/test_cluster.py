@@ -18,14 +18,14 @@ import pytest
 from conftest import ROOT, make_arrays, make_fold, make_sweep, make_table
 from loopback import loopback, wait_until
 
+from gtzan_jax.backends import cluster
+from gtzan_jax.backends.cluster import Cluster
+from gtzan_jax.backends.crew import Crew
+from gtzan_jax.backends.processes import Processes
 from gtzan_jax.errors import InputError, RunError, WorkerLostError
 from gtzan_jax.models.layout import MlpLayout
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.tables.folds import sizes_of
-from gtzan_jax.trainer import cluster
-from gtzan_jax.trainer.cluster import Cluster
-from gtzan_jax.trainer.crew import Crew
-from gtzan_jax.trainer.processes import Processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
@@ -237,7 +237,7 @@ sys.meta_path.insert(0, Imports())
 """
 
 
-def meets(does, name="gtzan_jax.trainer.work"):
+def meets(does, name="gtzan_jax.backends.work"):
     """Returns what has a worker do something where it opens the first task."""
     return lambda folder: with_site(folder, IMPORTS.format(name=name, does=does))
 
@@ -384,7 +384,7 @@ def test_a_worker_without_a_table_is_sent_each_fold_once(tmp_path, monkeypatch):
 # The first worker is stopped by whoever pickles its answer, as is done when that is fetched.
 ASKS = """
 import os, pathlib, sys, time
-from gtzan_jax.trainer.cluster import Cluster
+from gtzan_jax.backends.cluster import Cluster
 
 pool = Cluster(sys.argv[1])
 while len(pool.slots()) < 2:

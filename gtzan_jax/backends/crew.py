@@ -17,17 +17,17 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from gtzan_jax import process
+from gtzan_jax.backends import work
+from gtzan_jax.backends.losses import Losses
+from gtzan_jax.backends.waiting import Item, Waiting
+from gtzan_jax.backends.work import Answer, Host, Piece, Spec, Task
 from gtzan_jax.errors import WorkerLostError
 from gtzan_jax.models.layout import Layout
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer import work
 from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained, waves
-from gtzan_jax.trainer.losses import Losses
 from gtzan_jax.trainer.trainer import Trainer
-from gtzan_jax.trainer.waiting import Item, Waiting
-from gtzan_jax.trainer.work import Answer, Host, Piece, Spec, Task
 
 _LOOK_S = 1.0  # after which new workers are looked for
 

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
-from gtzan_jax.trainer.work import Task
+from gtzan_jax.backends.work import Task
 
 
 @dataclass

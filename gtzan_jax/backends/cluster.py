@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gtzan_jax import process
+from gtzan_jax.backends import work
+from gtzan_jax.backends.work import Host
 from gtzan_jax.errors import InputError, PlaceLostError, RunError, WorkerLostError
-from gtzan_jax.trainer import work
-from gtzan_jax.trainer.work import Host
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence, Set
 
+from gtzan_jax.backends.waiting import Item
 from gtzan_jax.errors import RunError, WorkerLostError, WorkerStartError
-from gtzan_jax.trainer.waiting import Item
 
 _STRIKES = 3  # workers that a task costs before it is taken for the cause
 _STARTS = 3  # that fail before a run ends, where nothing gets done meanwhile

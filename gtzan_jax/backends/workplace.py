@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from gtzan_jax.backends.crew import Crew, Pool
 from gtzan_jax.errors import InputError
 from gtzan_jax.models import backend
 from gtzan_jax.models.layout import LAYOUTS
@@ -12,7 +13,6 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Sizes
 from gtzan_jax.trainer import platforms
-from gtzan_jax.trainer.crew import Crew, Pool
 from gtzan_jax.trainer.trainer import Trainer
 
 
@@ -127,7 +127,7 @@ def workplace(
     """
     platforms.check_flags()
     if scheduler:
-        from gtzan_jax.trainer.cluster import Cluster
+        from gtzan_jax.backends.cluster import Cluster
 
         if workers is not None:
             raise InputError(
@@ -150,6 +150,6 @@ def workplace(
                 f"--workers={workers}: processes are for a CPU's cores, and here are "
                 f"{here.place}, which one process drives; leave --workers out"
             )
-    from gtzan_jax.trainer.processes import Processes
+    from gtzan_jax.backends.processes import Processes
 
     return Elsewhere(Processes(workers), matmul_precision)

@@ -25,6 +25,12 @@ import pytest
 from conftest import make_arrays, make_fold, make_sweep, make_table
 
 from gtzan_jax import cli, process
+from gtzan_jax.backends import crew as crew_module
+from gtzan_jax.backends import processes as processes_module
+from gtzan_jax.backends.crew import Crew, _Handed
+from gtzan_jax.backends.processes import Process, Processes
+from gtzan_jax.backends.waiting import Item, Waiting
+from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.layout import MlpLayout
@@ -33,15 +39,9 @@ from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import sizes_of
-from gtzan_jax.trainer import crew as crew_module
 from gtzan_jax.trainer import platforms, work
-from gtzan_jax.trainer import processes as processes_module
 from gtzan_jax.trainer.chunk import Replicas
-from gtzan_jax.trainer.crew import Crew, _Handed
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.processes import Process, Processes
-from gtzan_jax.trainer.waiting import Item, Waiting
-from gtzan_jax.trainer.workplace import workplace
 from gtzan_jax.views import messages
 
 TABLE = make_table(num_features=9)
@@ -774,7 +774,7 @@ def test_no_worker_outlives_a_command(number, tmp_path):
     ],
 )
 def test_places_that_are_not_to_be_had_are_told(arguments, message, monkeypatch):
-    from gtzan_jax.trainer import cluster
+    from gtzan_jax.backends import cluster
 
     monkeypatch.setattr(cluster, "_ANSWER_S", 0.5)
     with pytest.raises(InputError, match=message):

@@ -1,6 +1,6 @@
 """Worker processes of this machine: one a core, each with one device and one thread.
 
-``python -m gtzan_jax.trainer.processes CORE ERRORS`` is such a process; with core -1 it goes where
+``python -m gtzan_jax.backends.processes CORE ERRORS`` is such a process; with core -1 it goes where
 the system puts it, and ERRORS is where its errors go once it has started. It reads what to call
 from its standard input, pickled, and writes the result to its standard output, one thing at a
 time. It ends with its input, so that it outlives nobody: not even a process that is killed.
@@ -29,10 +29,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import IO, Any, BinaryIO, TypeVar
 
+from gtzan_jax.backends.work import Host
 from gtzan_jax.console import replace_unencodable
 from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.trainer.platforms import free_bytes, own_cores, usable_cores, worker_devices
-from gtzan_jax.trainer.work import Host
 
 T = TypeVar("T")
 
