@@ -3,8 +3,7 @@
   python -m gtzan_jax.report RUNDIR
   python -m gtzan_jax.report RUNDIR MORE --data=my/features.csv
 
-RUNDIR/report.html is one page that needs nothing else; RUNDIR/report.md is its
-twin in Markdown, with its images in RUNDIR/report_files. MORE run directories,
+RUNDIR/report.html is one page that needs nothing else. MORE run directories,
 such as one with the loss softmax_twice, are asked about the same claims.
 """
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import requests
 from commands import command
-from conftest import make_sweep, slow
+from conftest import make_sweep
 from finished_runs import (
     edit_manifest,
     random_history,
@@ -345,7 +345,7 @@ def test_paths_in_a_manifest_do_not_lead_out_of_the_folder(folder, tmp_path, ope
 
 @pytest.mark.parametrize(
     "name",
-    ["best", "chunks", "overview", "tensorboard", "results.csv", "manifest.json", "report_files"],
+    ["best", "chunks", "overview", "tensorboard", "results.csv", "manifest.json"],
 )
 def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
     outside = tmp_path / "outside"
@@ -365,12 +365,10 @@ LINKS = {
     "the lock is written": (".lock", "sweep", ["--workdir=run"]),
     "a new lock is written": (".lock", "sweep", ["--workdir=new"]),
     "the lock is written after a retraining": (".lock", "retrain", ["--workdir=run"]),
-    "images are written": ("report_files", "report", ["run"]),
-    "images are written elsewhere": ("../page_files", "report", ["run", "--output=page.html"]),
 }
 
 
-@pytest.mark.parametrize("case", [slow(case) if "elsewhere" in case else case for case in LINKS])
+@pytest.mark.parametrize("case", LINKS)
 def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, case):
     name, module, arguments = LINKS[case]
     outside = tmp_path / "outside"
@@ -395,14 +393,13 @@ def contents(folder):
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["report.html", slow("report.md")])
-def test_a_report_takes_the_place_of_a_link(folder, tmp_path, name):
+def test_a_report_takes_the_place_of_a_link(folder, tmp_path):
     report = build(read_finished(folder))
     (tmp_path / "mine").write_text("mine")
-    (folder / name).symlink_to(tmp_path / "mine")
+    (folder / "report.html").symlink_to(tmp_path / "mine")
     save(report, folder / "report.html")
     assert (tmp_path / "mine").read_text() == "mine"
-    assert not (folder / name).is_symlink()
+    assert not (folder / "report.html").is_symlink()
 
 
 def test_baselines_with_links_are_refused_or_passed_over(folder, tmp_path):

@@ -56,7 +56,7 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize(
     ("arguments", "code", "place"),
     [
-        (["report", "a"], 2, "a/report_files/"),
+        (["report", "a"], 2, "a/report.html"),
         (["compare", "a", "b", "--output=c.csv"], 2, "--output=c.csv"),
         (["eda", "--data=sample", "--workdir=eda"], 1, "eda/"),
         (["sweep", "--sweep=smoke", "--data=sample", "--workdir=new"], 1, "new/manifest.json"),

@@ -1,19 +1,12 @@
-"""Writes the report on a finished sweep: a page that needs nothing else, and its twin.
-
-RUNDIR/report.html is the page; RUNDIR/report.md is its twin in Markdown, with its images in
-RUNDIR/report_files.
-"""
+"""Writes the report on a finished sweep: RUNDIR/report.html, a page that needs nothing else."""
 
 import functools
-import html
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from gtzan_jax.assignment import claims
 from gtzan_jax.errors import InputError, described
@@ -49,15 +42,13 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Report:
-    """The page, its twin, and the images that the twin refers to."""
+    """The page, and why figures that need the feature table are left out; "" if none are."""
 
     html: str
-    markdown: str
-    images: Mapping[str, bytes]  # by file name, SVG or PNG
-    missing_table: str  # why figures that need the feature table are left out; "" if none are
+    missing_table: str
 
     def __repr__(self) -> str:
-        return f"Report({len(self.html):,} letters of HTML, {len(self.images)} images)"
+        return f"Report({len(self.html):,} letters of HTML)"
 
 
 def write_report(
@@ -85,10 +76,9 @@ def write_report(
     path = Path(output or run.run.path / "report.html")
     if path.suffix != ".html":
         raise InputError(f"{flag('output', path)}: name a file that ends in .html")
-    report = build(run, others, data, baselines, f"{path.stem}_files")
+    report = build(run, others, data, baselines)
     save(report, path)
     print(printable(f"report in {path}"))
-    print(printable(f"  its twin in Markdown in {path.with_suffix('.md')}"))
     if report.missing_table:
         print(f"  without the figures that need the tracks: {report.missing_table}")
     return path
@@ -99,9 +89,8 @@ def build(
     others: Sequence[FinishedRun] = (),
     data: str | None = None,
     baselines: Sequence[str] = (),
-    folder: str = "report_files",
 ) -> Report:
-    """Makes the report on a run; ``folder`` is that of the twin's images."""
+    """Makes the report on a run."""
     beside = classical.find_baselines(run, baselines)
     table, missing = table_of(run, data)
     images: pictures.Pictures = {}
@@ -126,18 +115,10 @@ def build(
         "limits": limits_section(run, table),
         "has": functools.partial(pictures.file_of, images),
         "markup": functools.partial(pictures.markup, images),
-        "folder": folder,
         "commands": _commands(run, data),
     }
-    return Report(
-        html=_with_units(_environment().get_template("report.html.j2").render(context)),
-        # Markdown's escaping runs before that for HTML, which leaves Markup as it is.
-        markdown=_without_gaps(
-            _environment(_markdown_text).get_template("report.md.j2").render(context)
-        ),
-        images=images,
-        missing_table=missing,
-    )
+    page = _environment().get_template("report.html.j2").render(context)
+    return Report(page.replace(" %", "\N{NO-BREAK SPACE}%"), missing)  # on one line
 
 
 def _commands(run: FinishedRun, data: str | None) -> dict[str, str]:
@@ -166,21 +147,13 @@ def leak_of(run: FinishedRun) -> str:
 
 
 def save(report: Report, path: Path) -> None:
-    """Writes the page to ``path``, its twin beside it, and the twin's images.
-
-    Files that are links are replaced. A folder that is one would lead what is written elsewhere.
+    """Writes the page to ``path``; a link there is replaced.
 
     Raises:
-      InputError: they cannot be written there.
+      InputError: it cannot be written there.
     """
-    folder = path.with_name(f"{path.stem}_files")
-    if folder.is_symlink():
-        raise InputError(f"{folder} is a link: remove it, or name another --output")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, image in report.images.items():
-            write_atomically(folder / name, image)
-        write_atomically(path.with_suffix(".md"), report.markdown)
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, report.html)
     except OSError as error:
         raise InputError(f"{described(error)}: cannot be written; see --output") from None
@@ -222,7 +195,7 @@ def claims_section(
     }
 
 
-def _environment(finalize: Any = None) -> jinja2.Environment:
+def _environment() -> jinja2.Environment:
     """Returns what renders a template; whatever a template prints is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resource("views", "templates")),
@@ -230,12 +203,9 @@ def _environment(finalize: Any = None) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        finalize=finalize,
     )
     environment.filters |= {
-        "flow": lambda words: Markup(" ".join(words.split())),  # noqa: S704
         "verdict": _verdict,
-        "verbatim": _verbatim,
         "percent": text.percent,
         "points": text.points,
         "counted": text.counted,
@@ -247,29 +217,3 @@ def _verdict(claim: claims.Claim) -> str:
     """Returns whether a claim is compatible with a run, in words."""
     words = {True: "compatible", False: "not compatible", None: "undecided"}
     return words[claim.compatible]
-
-
-def _markdown_text(value: Any) -> Any:
-    """Escapes what Markdown, and HTML within it, would take for more than text."""
-    if isinstance(value, Markup):
-        return value
-    words = html.escape(re.sub(r"\s+", " ", str(value)), quote=False)
-    return Markup(re.sub(r"([\\`*\[\]|~#!])", r"\\\1", words))  # noqa: S704
-
-
-def _with_units(page: str) -> str:
-    """Keeps numbers and their signs of percent on one line."""
-    return page.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _without_gaps(markdown: str) -> str:
-    """Takes out what the template's control lines leave: spaces at line ends, empty lines."""
-    return re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", markdown)).strip() + "\n"
-
-
-def _verbatim(words: str) -> Markup:
-    """Makes a text fit between Markdown's backticks, where nothing but they means anything.
-
-    No tag stays as it is: not every program that shows Markdown leaves one between backticks alone.
-    """
-    return Markup(" ".join(words.split()).replace("`", "'").replace("<", "&lt;"))  # noqa: S704

@@ -26,7 +26,7 @@ class Run(FinishedRun):
         return load_model(self.run.path)
 
     def report(self) -> Path:
-        """Writes report.html and its twin into the run directory; returns the page's path."""
+        """Writes report.html into the run directory; returns its path."""
         from gtzan_jax.jobs.reporting import write_report
 
         return write_report([self])

@@ -13,6 +13,7 @@ import pytest
 from commands import ask_for_groups, command, served
 from conftest import ROOT, make_document, make_sweep, make_table, slow, this_process
 from csv_edits import small_text
+from pages import words_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
@@ -352,7 +353,7 @@ def test_the_report_on_other_axes_has_them_and_no_claims(layered):
     _, run = layered
     done = command("report", "run", folder=run.run.path.parent)
     assert done.returncode == 0, done.stderr
-    text = (run.run.path / "report.md").read_text()
+    text = words_of((run.run.path / "report.html").read_text())
     assert "learning_rate" in text
     assert "batch_size" in text
     assert "claims" not in text

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from conftest import make_sweep, make_table
 from finished_runs import random_history, random_model, write_best_history, write_run
+from pages import words_of
 
 from gtzan_jax.analysis.calibration import error_of_chance
 from gtzan_jax.errors import InputError
@@ -62,7 +63,7 @@ def test_the_report_compares_the_error_with_that_of_chance(run, group, words, ca
     songs.loc[3:, "genre"] = list("bbb") if calibrated == 0.95 else list("bab")
     keep(run, songs if group is None else songs.assign(group=group), 2.5)
     section = calibration_section(run, "", {})
-    text = " ".join(build(read_finished(run.run.path)).markdown.split())
+    text = words_of(build(read_finished(run.run.path)).html)
     test = songs[2:]
     right = (test["genre"] == test["predicted"]).to_numpy()
     groups = np.arange(4) if group is None else np.array(group[2:])
@@ -111,7 +112,7 @@ def test_a_run_that_was_not_calibrated_says_so(run):
 )
 def test_the_report_says_what_few_songs_make_of_it(run, songs, temperature, words):
     keep(run, SONGS if temperature else SONGS[2:].assign(calibrated=np.nan), temperature, songs)
-    text = " ".join(build(read_finished(run.run.path)).markdown.split())
+    text = words_of(build(read_finished(run.run.path)).html)
     assert [word for word in words if word not in text] == []
     assert ("Too few songs to rely on" in text) == (songs == 6)
     assert ("It is not calibrated" in text) == (temperature in (1.0, None))

@@ -13,6 +13,7 @@ from finished_runs import (
     write_confusion,
     write_run,
 )
+from pages import words_of
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.jobs.reporting import build
@@ -32,7 +33,7 @@ FIRST = np.arange(12) == 0
 
 def text_of(folder):
     """Returns the report on a run as one line."""
-    return " ".join(build(read_finished(folder)).markdown.split())
+    return words_of(build(read_finished(folder)).html)
 
 
 def mark(folder, alike):

@@ -28,7 +28,7 @@ from gtzan_jax.analysis import exploration
 from gtzan_jax.models.prediction import Explanation
 from gtzan_jax.resources import PACKAGE
 from gtzan_jax.views import plots, tensorboard
-from gtzan_jax.views.plots.svg import svg_of
+from gtzan_jax.views.sections.pictures import draw
 
 HOSTILE = {
     "text.usetex": True, "font.family": "No Such Font", "font.size": 20, "figure.dpi": 30,
@@ -74,8 +74,10 @@ FIGURES = {
 
 def files(figure):
     """A figure in the three ways in which one is written."""
+    pictures = {}
+    draw(pictures, "name", figure)
     return (
-        svg_of(figure, "name"),
+        pictures,
         plots.image_of(figure),
         str(tensorboard._image_summary("", figure)),
     )

@@ -1,10 +1,10 @@
-"""The pictures of a report: files beside the twin, and what the page holds of them."""
+"""The pictures of a report: what the page holds of them."""
 
 import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,10 +14,12 @@ Pictures = dict[str, bytes]
 
 
 def draw(pictures: Pictures, name: str, figure: "Figure") -> None:
-    """Adds a figure as SVG."""
-    from gtzan_jax.views.plots.svg import svg_of
+    """Adds a figure as SVG: small, sharp at every size, its texts as texts."""
+    from gtzan_jax.views.plots.style import image_of
 
-    pictures[f"{name}.svg"] = svg_of(figure, name)
+    style = {"svg.fonttype": "none", "svg.hashsalt": name}
+    options = {"transparent": True, "metadata": {"Date": None}}
+    pictures[f"{name}.svg"] = image_of(figure, "svg", style=style, **options)
 
 
 def file_of(pictures: Mapping[str, bytes], name: str) -> str | None:
@@ -26,18 +28,8 @@ def file_of(pictures: Mapping[str, bytes], name: str) -> str | None:
 
 
 def markup(pictures: Mapping[str, bytes], name: str, alt: str) -> Markup:
-    """Returns a picture as HTML that needs no file.
-
-    Args:
-      pictures: among them that one.
-      name: of the picture.
-      alt: says what it shows to those who do not see it.
-    """
+    """Returns a picture as HTML that needs no file; ``alt`` says what it shows."""
     file = file_of(pictures, name) or ""
-    if file.endswith(".svg"):
-        from gtzan_jax.views.plots.svg import inline
-
-        label = f'<svg role="img" aria-label="{escape(alt)}" '
-        return Markup(inline(pictures[file]).replace("<svg ", label, 1))  # noqa: S704, texts are escaped
+    kind = "svg+xml" if file.endswith(".svg") else "png"
     content = base64.b64encode(pictures[file]).decode("ascii")
-    return Markup('<img alt="{}" src="data:image/png;base64,{}">').format(alt, content)
+    return Markup('<img alt="{}" src="data:image/{};base64,{}">').format(alt, kind, content)
