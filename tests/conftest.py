@@ -86,10 +86,22 @@ def real_songs() -> Path:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps the user's cache out of the tests, and the tests out of it."""
+def own_cache(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Keeps the user's cache out of the tests, and the tests out of it.
+
+    Compiled programs last from one run of the tests to the next, in ``.pytest_cache``; the
+    processes that tests start find them, too.
+    """
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "gtzan_jax").mkdir()
+    (cache / "gtzan_jax" / "xla").symlink_to(pytestconfig.cache.mkdir("xla"))
+    jax.config.update("jax_compilation_cache_dir", str(pytestconfig.cache.mkdir("xla")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         yield
 
 
