@@ -24,7 +24,8 @@ import pandas as pd
 
 from gtzan_jax.tables.lists import ARTIST_FOLDS, look_up
 from gtzan_jax.tables.schema import FEATURES
-from gtzan_jax.tables.validation import table_from_frame
+from gtzan_jax.tables.sources import read_table
+from gtzan_jax.tables.validation import parse_table
 
 STATISTICS = Path(__file__).with_name("genre_statistics.csv")
 STATISTICS_HEADER = ("genre", "feature", "transform", "mean", "deviation", "factor")
@@ -61,7 +62,7 @@ def share_rows(frame: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield the rows of artist_share.csv for a valid table of GTZAN's tracks."""
     values, _ = transformed(frame)
     values = values / values.groupby(frame["label"]).transform("std")
-    listed = look_up(table_from_frame(frame), ARTIST_FOLDS)
+    listed = look_up(parse_table(frame.to_csv(index=False), "table"), ARTIST_FOLDS)
     known = np.array([entry is not None for entry in listed])
     artists = np.array([entry.artist for entry in listed if entry])
     shares = artist_shares(values[known], frame.loc[known, "label"].to_numpy(), artists)
@@ -105,8 +106,9 @@ def main() -> None:
     """Write both files beside this script."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("table", type=Path, help="the real features_30_sec.csv")
-    frame = pd.read_csv(parser.parse_args().table)
-    table_from_frame(frame)  # refuse a table that is not valid
+    path = parser.parse_args().table
+    read_table(path)  # refuse a table that is not valid
+    frame = pd.read_csv(path)
     write(STATISTICS, STATISTICS_HEADER, statistics_rows(frame))
     write(SHARES, SHARES_HEADER, share_rows(frame))
 

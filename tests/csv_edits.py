@@ -1,6 +1,9 @@
 """Small tables as texts of CSVs, and edits of them."""
 
 import hashlib
+import io
+
+import pandas as pd
 
 from gtzan_jax.tables.sample import sample_text
 from gtzan_jax.tables.schema import COLUMNS
@@ -11,6 +14,11 @@ def small_text(tracks_per_genre):
     lines = sample_text().splitlines()
     rows = lines[1 : 1 + tracks_per_genre] + lines[501 : 501 + tracks_per_genre]
     return "\n".join([lines[0], *rows]) + "\n"
+
+
+def sample_frame():
+    """Returns the sample as a frame: 1,000 synthetic tracks, the table's 60 columns."""
+    return pd.read_csv(io.StringIO(sample_text()))
 
 
 def sha256(text):

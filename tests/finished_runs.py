@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 from conftest import make_history
+from csv_edits import sample_frame
 
 from gtzan_jax.files import digest, sealed, write_csv
 from gtzan_jax.metrics import CHUNK_METRICS, METRICS
@@ -28,7 +29,6 @@ from gtzan_jax.rundir.ranking import members_table, results_table
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide
-from gtzan_jax.tables.sample import sample_frame
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 

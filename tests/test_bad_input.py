@@ -239,7 +239,7 @@ BAD_TABLES = {
         lambda text: text.replace(",jazz", ",blues"),
         ["bad.csv: only one genre, 'blues', but at least two are needed"],
     ),
-    "a genre of one track": (label([9], "polka"), ["genre 'polka' has 1 track", "at least 2"]),
+    "a genre of one track": (label([9], "polka"), ["genre 'polka' has 1 song", "at least 2"]),
     "a label with a space": (
         cell(9, "label", "blues "),
         ["line 9, column 'label': 'blues ' has spaces around it"],
@@ -247,7 +247,7 @@ BAD_TABLES = {
     "an empty label": (cell(9, "label", ""), ["line 9, column 'label': the value is empty"]),
     "a label with a capital": (
         cell(9, "label", "Blues"),
-        ["genre 'Blues' has 1 track", "(did you mean 'blues'?)"],
+        ["genre 'Blues' has 1 song", "(did you mean 'blues'?)"],
     ),
     "a genre in capitals": (
         label(range(9, 19), "Blues"),

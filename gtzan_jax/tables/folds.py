@@ -1,8 +1,7 @@
-"""Folds: one division of a table into parts, and what the trainer gets of it.
+"""Folds: one division of a table into train, validation and test part, and its arrays.
 
-A *fold* is one division into train, validation and test part. To a compiled program a fold is
-data: arrays whose sizes all folds of a protocol share, standardised by the fold's train rows,
-with weights that say which rows count where. No program is compiled for a fold.
+To a compiled program a fold is data: arrays whose sizes all folds of a protocol share,
+standardised by the fold's train rows, with weights that say which rows count where.
 
 What is *judged* of a part are songs. Where a song has several rows, chunks of it, they vote.
 """
@@ -31,9 +30,8 @@ class Fold:
     test: Rows
 
     def __repr__(self) -> str:
-        return f"Fold(train {len(self.train)}, validation {len(self.validation)}, " + (
-            f"test {len(self.test)})"
-        )
+        sizes = f"validation {len(self.validation)}, test {len(self.test)}"
+        return f"Fold(train {len(self.train)}, {sizes})"
 
 
 class Sizes(NamedTuple):
@@ -91,15 +89,11 @@ class Scaler(NamedTuple):
 
 def unseen_genres(table: "FeatureTable", folds: Sequence[Fold]) -> list[str]:
     """Returns a sentence for each fold whose train part has no track of some genre."""
-    absent = [
-        (place, [g for i, g in enumerate(table.genres) if i not in table.y[fold.train]])
-        for place, fold in enumerate(folds)
-    ]
     return [
         f"no track of {', '.join(genres)} is in the train part of fold {place}: "
         "it cannot be learnt there"
-        for place, genres in absent
-        if genres
+        for place, fold in enumerate(folds)
+        if (genres := [g for i, g in enumerate(table.genres) if i not in table.y[fold.train]])
     ]
 
 
@@ -141,11 +135,13 @@ def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
     Those of a band of spectrograms are over all frames. They are float64, since a float32 sum over
     features as large as 10⁶ loses digits.
     """
-    if table.is_spectrogram:
-        mean, scale = _moments(table.x[fold.train])
+    x = table.x[fold.train]
+    if table.is_spectrogram:  # a band at a time: all of them in float64 are four times as much
+        bands = [x[:, band].astype(np.float64) for band in range(x.shape[1])]
+        mean, scale = np.array([b.mean() for b in bands]), np.array([b.std() for b in bands])
     else:
-        x = table.x[fold.train].astype(np.float64)
-        mean, scale = x.mean(axis=0), x.std(axis=0)
+        wide = x.astype(np.float64)
+        mean, scale = wide.mean(axis=0), wide.std(axis=0)
     # The deviation of equal numbers is not quite 0 in floating point; see StandardScaler.
     scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
     return Scaler(mean, scale)
@@ -192,12 +188,6 @@ def _judged(table: "FeatureTable", fold: Fold) -> tuple[Rows, NDArray[np.int32]]
     other, others = songs_of(table.songs[fold.test])
     places = np.concatenate([first, len(fold.validation) + other])
     return places, np.concatenate([number, len(first) + others]).astype(np.int32)
-
-
-def _moments(x: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Returns (bands,) means and deviations of (rows, bands, frames), band by band."""
-    bands = [x[:, band].astype(np.float64) for band in range(x.shape[1])]
-    return np.array([b.mean() for b in bands]), np.array([b.std() for b in bands])
 
 
 def standardised(x: NDArray[np.floating[Any]], scaler: Scaler) -> NDArray[np.float16]:

@@ -3,21 +3,20 @@
 kagglehub is not imported before it is needed, because a command's start-up time counts.
 """
 
-from __future__ import annotations
-
+import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.text import printable
 
 T = TypeVar("T")
 
 HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 PATH = "Data/features_30_sec.csv"
 PATH_3 = "Data/features_3_sec.csv"
-
 SOUND_PATH = "Data/genres_original"
 SOUND_SIZE = "1.2 GB"
 """Of the whole data set, which is what kagglehub downloads of a folder; then its spectrograms."""
@@ -30,14 +29,11 @@ DOWNLOAD_SECONDS = 120.0
 SOUND_SECONDS = 4 * 3600.0
 """The same for the whole data set: 1 Mbit/s would take 2.7 hours."""
 MAX_BYTES = 20_000_000
-"""What is larger is not the file."""
+"""A larger file is not the table."""
 
 
 def download(path: str = PATH) -> bytes:
-    """Downloads a file of the data set from Kaggle.
-
-    Args:
-        path: ``PATH`` or ``PATH_3``.
+    """Downloads ``PATH`` or ``PATH_3`` from Kaggle.
 
     Raises:
         InputError: Kaggle is out of reach, refuses, stalls, or sends far too much.
@@ -46,7 +42,7 @@ def download(path: str = PATH) -> bytes:
 
 
 def download_sound() -> Path:
-    """Downloads the whole data set, unless kagglehub has it, and says how large it is before.
+    """Downloads the whole data set, unless kagglehub has it, and prints its size before.
 
     Returns:
         the folder with a subfolder of sound files for each genre; a thousand songs.
@@ -77,7 +73,9 @@ def _download(fetch: Callable[[], T], seconds: float) -> T:
         return _within(seconds, fetch)
     # kagglehub documents no set of exceptions: HTTP, file system and its own ones all occur.
     except Exception as error:
-        raise InputError(f"the download from Kaggle failed ({_reason(error)})") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = reason if len(reason) <= 150 else f"{reason[:149]}…"
+        raise InputError(f"the download from Kaggle failed ({printable(reason)})") from error
 
 
 def _probe() -> None:
@@ -112,27 +110,19 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
     Timeouts of sockets do not bound the look-up of a name, so the call gets a thread that may
     be left behind.
     """
-    results: list[T] = []
-    errors: list[Exception] = []
+    results: queue.Queue[T | Exception] = queue.Queue()
 
     def run() -> None:
         try:
-            results.append(call())
+            results.put(call())
         except Exception as error:
-            errors.append(error)
+            results.put(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if errors:
-        raise errors[0]
-    if not results:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return results[0]
-
-
-def _reason(error: Exception) -> str:
-    """Returns the error as a short phrase on one line."""
-    text = " ".join(str(error).split())
-    short = text if len(text) <= 120 else f"{text[:119]}…"
-    return f"{type(error).__name__}: {short}" if short else type(error).__name__
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result = results.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if isinstance(result, Exception):
+        raise result
+    return result

@@ -7,7 +7,6 @@ import csv
 import functools
 import re
 import reprlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from gtzan_jax.errors import InputError
@@ -33,24 +32,23 @@ class Listed(NamedTuple):
     artist: int  # a number within the list; fault_filtered knows no artists
 
 
+def read_rows(name: str) -> list[dict[str, str]]:
+    """Reads the rows of a shipped CSV, without its comments."""
+    with resource("data", f"{name}.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
 @functools.cache
 def read_list(name: str) -> dict[str, Listed]:
-    """Reads a shipped list: what it says of each track, such as blues.00012."""
-    with resource("data", f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    artists = [(row, tracks) for row in rows for tracks in row["tracks"].split(";")]
-    return {
-        f"{row['genre']}.{number:05d}": Listed(row["part"], artist)
-        for artist, (row, tracks) in enumerate(artists)
-        for number in _numbers(tracks)
-    }
-
-
-def _numbers(ranges: str) -> Iterator[int]:
-    """Yields the numbers of a text such as ``00 12-45``."""
-    for text in ranges.split():
-        first, _, last = text.partition("-")
-        yield from range(int(first), int(last or first) + 1)
+    """Reads a shipped list: the part and the artist of each track, such as blues.00012."""
+    artists = [(row, tracks) for row in read_rows(name) for tracks in row["tracks"].split(";")]
+    listed = {}
+    for artist, (row, tracks) in enumerate(artists):
+        for span in tracks.split():  # such as 00 or 12-45
+            first, _, last = span.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                listed[f"{row['genre']}.{number:05d}"] = Listed(row["part"], artist)
+    return listed
 
 
 def track_of(file_name: str) -> str | None:
@@ -64,7 +62,7 @@ def track_of(file_name: str) -> str | None:
 
 
 def look_up(table: "FeatureTable", name: str) -> list[Listed | None]:
-    """Returns what a list says of each row of a table, None where it says nothing."""
+    """Returns the entry of a list for each row of a table, None where there is none."""
     listed = read_list(name)
     return [listed.get(track_of(track) or "") for track in table.tracks]
 
@@ -83,41 +81,37 @@ def check_known(table: "FeatureTable", name: str) -> None:
     """
     if not is_known(table, name):
         found = look_up(table, name)
-        unknown = [t for t, listed in zip(table.tracks, found, strict=True) if not listed]
-        known = len(table.tracks) - len(unknown)
         raise InputError(
-            f"{table.source}: {name} knows {known} of its {len(table.tracks):,} tracks: it goes by "
-            f"GTZAN's file names, such as 'blues.00000.wav', and finds {reprlib.repr(unknown[0])} "
-            "here; take another protocol, such as kfold"
+            f"{table.source}: {name} knows {len(found) - found.count(None)} of its {len(found):,} "
+            "tracks: it goes by GTZAN's file names, such as 'blues.00000.wav', and finds "
+            f"{reprlib.repr(table.tracks[found.index(None)])} here; take another protocol, such as "
+            "kfold"
         )
 
 
 def left_out(table: "FeatureTable", name: str) -> tuple[str, ...]:
     """Returns sentences on what a list and a table do not share, and on names that mislead."""
-    tracks = [track_of(track) for track in table.tracks]
-    listed = read_list(name)
+    listed, tracks = read_list(name), [track_of(track) for track in table.tracks]
+    genres = [table.genres[genre] for genre in table.y]
     unlisted = sum(track not in listed for track in tracks)
     lacking = len(listed.keys() - set(tracks))
     other = [
-        row
-        for row, track in enumerate(tracks)
-        if track in listed and plain_genre(table.genres[table.y[row]]) != track.split(".")[0]
+        f"{reprlib.repr(file)}, {reprlib.repr(genre)}"
+        for file, track, genre in zip(table.tracks, tracks, genres, strict=True)
+        if track in listed and plain_genre(genre) != track.split(".")[0]
     ]
-    sentences = []
+    whole, sentences = f"of the table's {len(tracks):,} tracks", []
     if unlisted:
         sentences.append(
-            f"not in the list of {name}, so neither trained nor tested on: {unlisted:,} of the "
-            f"table's {len(tracks):,} tracks"
+            f"not in the list of {name}, so neither trained nor tested on: {unlisted:,} {whole}"
         )
     if lacking:
         sentences.append(
             f"in the list of {name}, but not in the table: {lacking:,} of {len(listed):,} tracks"
         )
     if other:
-        first = reprlib.repr(table.tracks[other[0]])
-        genre = reprlib.repr(table.genres[table.y[other[0]]])
         sentences.append(
-            f"of another genre in the table than in the file's name, where the table's counts: "
-            f"{len(other):,} of the table's {len(tracks):,} tracks, such as {first}, {genre}"
+            "of another genre in the table than in the file's name, where the table's counts: "
+            f"{len(other):,} {whole}, such as {other[0]}"
         )
     return tuple(sentences)

@@ -22,21 +22,20 @@ from gtzan_jax.tables.schema import FeatureTable, data_note, rows_note
 from gtzan_jax.tables.splits import (
     VALIDATION_SHARE,
     Mask,
+    deal,
     deal_groups,
     fold_of,
-    holdout_split,
-    random_folds,
     random_split,
 )
 from gtzan_jax.text import counted
 
 _ARTIST_FOLDS = ("1", "2", "3")  # as the list numbers them
 
+_HOLDOUT_TEST_SHARE = 0.2  # of the tracks
 _DIVISIONS = 3  # of artist_kfold; their accuracies deviate by a point, artists make three
 
 ARTISTS_APART = ("artist_kfold", "artist_folds", "fault_filtered")
 """The protocols that test on artists that were not trained on, the one to trust first."""
-
 
 LEAK = "LEAK: chunks of one song are on both sides"
 
@@ -175,25 +174,27 @@ def folds_of(table: FeatureTable, name: str, split_seed: int, num_folds: int) ->
     if not 0 <= split_seed < 2**32:
         raise InputError(f"split seed {split_seed} is not between 0 and {2**32 - 1}")
     protocol = PROTOCOLS[name]
-    if protocol.leak and not table.is_chunked:
+    if protocol.leak:
+        if table.is_chunked:
+            return protocol.divide(table, split_seed, num_folds)
         raise InputError(
             f"{table.source}: {name} shows what dividing chunks does, and this table has a row a "
             "song; give a table of chunks, such as --data=sample3, or take another protocol"
         )
-    if protocol.leak:
-        return protocol.divide(table, split_seed, num_folds)
     songs = table.by_song
     if protocol.goes_by:
         lists.check_known(songs, protocol.goes_by)
-    return [with_rows(table, fold) for fold in protocol.divide(songs, split_seed, num_folds)]
-
-
-def with_rows(table: FeatureTable, fold: Fold) -> Fold:
-    """Returns a fold of a table's rows. fold: of its songs, by their numbers."""
     ends = np.cumsum(np.bincount(table.songs))
     rows_of = np.split(np.argsort(table.songs, kind="stable"), ends[:-1])
-    parts = [[rows_of[song] for song in part] for part in (fold.train, fold.validation, fold.test)]
-    return Fold(*(np.concatenate(rows) if rows else ends[:0] for rows in parts))
+    return [
+        Fold(
+            *(
+                np.concatenate([rows_of[song] for song in part] or [ends[:0]])
+                for part in (fold.train, fold.validation, fold.test)
+            )
+        )
+        for fold in protocol.divide(songs, split_seed, num_folds)
+    ]
 
 
 def groups_of(table: FeatureTable) -> NDArray[np.int32]:
@@ -208,15 +209,12 @@ def groups_of(table: FeatureTable) -> NDArray[np.int32]:
     for song, listed in enumerate(lists.look_up(songs, lists.ARTIST_FOLDS)):
         if listed:
             songs_of.setdefault(listed.artist, []).append(song)
-    groups: NDArray[np.int32] = _merged(len(songs.y), [*songs_of.values(), *songs.repeats])
-    return groups[table.songs]
+    return _merged(len(songs.y), [*songs_of.values(), *songs.repeats])[table.songs]
 
 
 def repeats_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row, where the rows of a song and exact repeats are a group."""
-    songs = table.by_song
-    groups: NDArray[np.int32] = _merged(len(songs.y), songs.repeats)
-    return groups[table.songs]
+    return _merged(table.num_songs, table.by_song.repeats)[table.songs]
 
 
 def _merged(num_rows: int, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
@@ -224,7 +222,8 @@ def _merged(num_rows: int, together: Sequence[Sequence[int]]) -> NDArray[np.int3
     first = np.arange(num_rows)
     for rows in together:
         first[np.isin(first, first[list(rows)])] = first[list(rows)].min()
-    return np.unique(first, return_inverse=True)[1].astype(np.int32)
+    numbers: NDArray[np.int32] = np.unique(first, return_inverse=True)[1].astype(np.int32)
+    return numbers
 
 
 def _assignment(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
@@ -232,7 +231,10 @@ def _assignment(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
 
 
 def _holdout(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    return [holdout_split(table.y, repeats_of(table), np.random.RandomState(seed))]
+    places = deal(table.y, repeats_of(table), np.random.RandomState(seed))
+    validation = places < VALIDATION_SHARE
+    test = ~validation & (places < VALIDATION_SHARE + _HOLDOUT_TEST_SHARE)
+    return [fold_of(~validation & ~test, validation, test)]
 
 
 def _kfold(table: FeatureTable, seed: int, num_folds: int) -> list[Fold]:
@@ -251,8 +253,16 @@ def _mixed_artists(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold
 
 
 def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> list[Fold]:
-    random = np.random.RandomState(seed)
-    return random_folds(table.y, repeats_of(table), rows, num_folds, random)
+    """Divides some rows into stratified folds; a fifth of each train part is for validation."""
+    y, groups, random, folds = table.y, repeats_of(table), np.random.RandomState(seed), []
+    part = np.full(len(y), -1)
+    part[rows] = np.floor(num_folds * deal(y[rows], groups[rows], random))
+    for number in range(num_folds):
+        test, others = part == number, rows[part[rows] != number]
+        held = np.zeros(len(y), bool)
+        held[others] = deal(y[others], groups[others], random) < VALIDATION_SHARE
+        folds.append(fold_of((part >= 0) & ~test & ~held, held, test))
+    return folds
 
 
 def _fault_filtered(table: FeatureTable, _seed: int, _num_folds: int) -> list[Fold]:
@@ -261,8 +271,7 @@ def _fault_filtered(table: FeatureTable, _seed: int, _num_folds: int) -> list[Fo
 
 
 def _artist_folds(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    part = _parts(table, lists.ARTIST_FOLDS)
-    random = np.random.RandomState(seed)
+    part, random = _parts(table, lists.ARTIST_FOLDS), np.random.RandomState(seed)
     return [_of_artists(table, part != "", part == n, random) for n in _ARTIST_FOLDS]
 
 
@@ -272,10 +281,8 @@ def _artist_kfold(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]
     for _ in range(_DIVISIONS):
         part = np.full(len(table.y), -1)
         part[rows] = deal_groups(table.y[rows], groups[rows], len(_ARTIST_FOLDS), random)
-        folds += [
-            _of_artists(table, part >= 0, part == number, random)
-            for number in range(len(_ARTIST_FOLDS))
-        ]
+        for number in range(len(_ARTIST_FOLDS)):
+            folds.append(_of_artists(table, part >= 0, part == number, random))
     return folds
 
 
@@ -283,12 +290,9 @@ def _of_artists(
     table: FeatureTable, listed: Mask, test: Mask, random: np.random.RandomState
 ) -> Fold:
     """Holds a fifth of the other listed rows out for validation, of artists of its own."""
-    others = np.flatnonzero(listed & ~test)
+    others, parts = np.flatnonzero(listed & ~test), round(1 / VALIDATION_SHARE)
     held = np.zeros(len(test), bool)
-    part = deal_groups(
-        table.y[others], groups_of(table)[others], round(1 / VALIDATION_SHARE), random
-    )
-    held[others] = part == 0
+    held[others] = deal_groups(table.y[others], groups_of(table)[others], parts, random) == 0
     return fold_of(listed & ~test & ~held, held, test)
 
 

@@ -3,35 +3,22 @@
 import functools
 import re
 import reprlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-_STEMS_BEFORE_TEMPO = (
-    "chroma_stft",
-    "rms",
-    "spectral_centroid",
-    "spectral_bandwidth",
-    "rolloff",
-    "zero_crossing_rate",
-    "harmony",
-    "perceptr",
-)
-
-_STEMS_AFTER_TEMPO = tuple(f"mfcc{i}" for i in range(1, 21))
-
-
-def _mean_and_var(stems: Sequence[str]) -> tuple[str, ...]:
-    return tuple(f"{stem}_{moment}" for stem in stems for moment in ("mean", "var"))
-
+_BEFORE_TEMPO = (
+    "chroma_stft", "rms", "spectral_centroid", "spectral_bandwidth", "rolloff",
+    "zero_crossing_rate", "harmony", "perceptr",
+)  # fmt: skip
+_MFCCS = tuple(f"mfcc{i}" for i in range(1, 21))
 
 FEATURES: tuple[str, ...] = (
-    *_mean_and_var(_STEMS_BEFORE_TEMPO),
+    *(f"{stem}_{moment}" for stem in _BEFORE_TEMPO for moment in ("mean", "var")),
     "tempo",
-    *_mean_and_var(_STEMS_AFTER_TEMPO),
+    *(f"{stem}_{moment}" for stem in _MFCCS for moment in ("mean", "var")),
 )
 """The 57 features, in the table's order."""
 
@@ -71,8 +58,11 @@ class FeatureTable:
     samples: int = 0  # audio samples that a row is of, the median; 0 if not known
 
     def __repr__(self) -> str:
+        features = f"{len(self.features)} features"
+        if self.is_spectrogram:
+            features = f"{self.x.shape[1]} bands × {self.x.shape[2]} frames"
         return (
-            f"FeatureTable({self.rows_note} × {self.features_note}, "
+            f"FeatureTable({self.rows_note} × {features}, "
             f"{len(self.genres)} genres, source {reprlib.repr(self.source)})"
         )
 
@@ -86,19 +76,11 @@ class FeatureTable:
         """Whether each row is a spectrogram, (bands, frames), rather than a list of features."""
         return self.x.ndim == 3
 
-    @property
-    def features_note(self) -> str:
-        """What a row consists of."""
-        if self.is_spectrogram:
-            return f"{self.x.shape[1]} bands × {self.x.shape[2]} frames"
-        return f"{len(self.features)} features"
-
     @functools.cached_property
     def songs(self) -> NDArray[np.int32]:
         """(rows,) the number of each row's song, from 0 in the order of their first rows."""
         numbers: dict[str, int] = {}
-        chunks = map(CHUNK.fullmatch, self.tracks)
-        names = (c["song"] if c else track for c, track in zip(chunks, self.tracks, strict=True))
+        names = (c["song"] if (c := CHUNK.fullmatch(track)) else track for track in self.tracks)
         return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
 
     @property

@@ -12,7 +12,6 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.tables.folds import Fold, Rows
 
 VALIDATION_SHARE = 0.2  # of the tracks that are not tested, and of all in the holdout
-_HOLDOUT_TEST_SHARE = 0.2
 _TEST_SHARE = 0.3  # of the tracks, in the assignment
 
 Mask = NDArray[np.bool_]  # (rows,)
@@ -27,44 +26,6 @@ def random_split(num_rows: int, seed: int) -> Fold:
     num_test = math.ceil(_TEST_SHARE * num_rows)
     rows = np.random.RandomState(seed).permutation(num_rows)
     return Fold(train=rows[num_test:], validation=rows[:0], test=rows[:num_test])
-
-
-def holdout_split(
-    y: NDArray[np.int32], groups: NDArray[np.int32], random: np.random.RandomState
-) -> Fold:
-    """Splits rows 60:20:20, stratified; the rows of a group stay on one side."""
-    places = deal(y, groups, random)
-    validation = places < VALIDATION_SHARE
-    test = ~validation & (places < VALIDATION_SHARE + _HOLDOUT_TEST_SHARE)
-    return fold_of(~validation & ~test, validation, test)
-
-
-def random_folds(
-    y: NDArray[np.int32],
-    groups: NDArray[np.int32],
-    rows: Rows,
-    num_folds: int,
-    random: np.random.RandomState,
-) -> list[Fold]:
-    """Divides rows into stratified folds; a fifth of each train part is for validation.
-
-    Args:
-      y: (table's rows,) genres.
-      groups: (table's rows,); the rows of a group stay on one side.
-      rows: those of the table to divide.
-      num_folds: each row is tested in one.
-      random: what the draws come from.
-    """
-    part = np.full(len(y), -1)
-    part[rows] = np.floor(num_folds * deal(y[rows], groups[rows], random))
-    folds = []
-    for number in range(num_folds):
-        test = part == number
-        others = rows[part[rows] != number]
-        held = np.zeros(len(y), bool)
-        held[others] = deal(y[others], groups[others], random) < VALIDATION_SHARE
-        folds.append(fold_of((part >= 0) & ~test & ~held, held, test))
-    return folds
 
 
 def deal(

@@ -1,20 +1,22 @@
-"""Validates a feature table: every column, row and value, with the place of what is wrong.
+"""Reads and validates a feature table: every column, row and value, with its place.
 
-A CSV is read with the standard library: it knows the line that each value stands on, and unlike
-pandas it neither renames a repeated column nor shifts a row that is too long. pandas is not
-imported before it is needed, because a command's start-up time counts.
+A CSV is read with the standard library: it knows the line that each value stands on, neither
+renames a repeated column nor shifts a row that is too long, and is there at once, where importing
+pandas takes half a second on the way to a command's first program.
 """
 
-from __future__ import annotations
-
+import contextlib
 import csv
 import hashlib
 import io
-import reprlib
+import os
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from reprlib import repr as shown
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +24,86 @@ from numpy.typing import NDArray
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.tables.schema import CHUNK, COLUMNS, FEATURES, FeatureTable
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 MIN_TRACKS = 20
-
 MIN_TRACKS_PER_GENRE = 2
 MAX_GENRES = 256  # a prediction is kept in a byte
+MAX_ROWS = 10_000_000
+"""A CSV with so many rows is refused, unless GTZAN_JAX_MAX_ROWS allows more."""
 
+_BLOCK = 2**20  # bytes that are looked at a time, and more than any line of a CSV has
 _MOST_SAMPLES = 2**31 - 1  # of a row; a day of sound has fewer
 _MOST_LENGTHS = 1.5  # times the shortest chunk of a table the longest may last
+_JOINERS = str.maketrans("", "", " -_'")  # besides capitals, spellings of a genre may differ in
 
-# What two spellings of one genre may differ in, besides capitals.
+# How files begin that come in the place of a CSV.
+_OTHER_KINDS = {
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"PK\x03\x04": "a zip archive or a spreadsheet; take the CSV out of it",
+    b"\xff\xfe": "in UTF-16; save it as UTF-8",
+    b"\xfe\xff": "in UTF-16; save it as UTF-8",
+    b"version https://git-lfs": "a Git LFS pointer; git lfs pull fetches the file itself",
+    b"<": "a web page, not a CSV; the download may need a login",
+}
 
-_JOINERS = str.maketrans("", "", " -_'")
+_Cells = NDArray[np.object_]  # (tracks, columns), texts
+_At = Callable[[int, str, str], InputError]  # the error of a row, a column and a problem
+
+
+def read_text(path: Path, name: str) -> str:
+    """Returns the text of a CSV with LF line ends and without a byte-order mark.
+
+    Args:
+        path: where it is.
+        name: what to call it in messages.
+
+    Raises:
+        InputError: it is no file that can be read, too large, or of another kind.
+    """
+    try:
+        if path.is_dir():
+            is_run = (path / "manifest.json").is_file()
+            kind = "run directory" if is_run else "folder (gtzan_jax.extract makes a CSV of sound)"
+            raise InputError(f"cannot read {name}: it is a {kind}; give the path of a CSV file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"cannot read {name}: it is a pipe or a device; give a CSV file")
+        with path.open("rb") as file:
+            _check_size(file, name)
+            content = file.read()
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror}") from error
+    return decode(content, name)
+
+
+def _check_size(file: IO[bytes], name: str) -> None:
+    """Refuses a file that is too large to be read at once, and no CSV of any size."""
+    most = os.environ.get("GTZAN_JAX_MAX_ROWS") or str(MAX_ROWS)
+    if not re.fullmatch("[1-9][0-9]{0,17}", most):
+        raise InputError(f"GTZAN_JAX_MAX_ROWS must be a whole number, not {shown(most)}")
+    limit, lines, size = int(most), 0, 0
+    while block := file.read(_BLOCK):
+        lines += max(block.count(b"\n"), block.count(b"\r"))
+        size += len(block)
+        if lines > limit:
+            raise InputError(
+                f"{name} has {limit:,} rows or more; if memory suffices, the environment "
+                f"variable GTZAN_JAX_MAX_ROWS={10 * limit} allows for them"
+            )
+        if size > (lines + 1) * _BLOCK:
+            raise InputError(f"{name} is no CSV: a line of it has more than {_BLOCK:,} bytes")
+    file.seek(0)
+
+
+def decode(content: bytes, name: str) -> str:
+    """Like ``read_text``, for what has been read already."""
+    beginning = content[:1000].removeprefix(b"\xef\xbb\xbf").lstrip()
+    for start, kind in _OTHER_KINDS.items():
+        if beginning.startswith(start):
+            raise InputError(f"{name} is {kind}")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{name} is not a CSV in UTF-8 (line {line}); save it as UTF-8") from error
 
 
 def parse_table(text: str, source: str) -> FeatureTable:
@@ -56,39 +124,23 @@ def parse_table(text: str, source: str) -> FeatureTable:
         number = text.count("\n", 0, text.index("\0")) + 1
         raise InputError(f"{source}, line {number}: a NUL byte; the file is damaged or in UTF-16")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[list[str]] = []
-    lines: list[str] = []
-    try:
-        for row in reader:
-            if row:  # blank lines are no rows
-                rows.append(row)
-                lines.append(f"line {reader.line_num}")
+    try:  # blank lines are no rows
+        rows = {f"line {reader.line_num}": row for row in reader if row}
     except csv.Error as error:
         raise InputError(f"{source}, line {reader.line_num}: not a CSV ({error})") from error
     if not rows:
         raise InputError(f"{source} is empty")
-    header = rows[0]
-    _check_separator(header, source)
-    for row, line in zip(rows, lines, strict=True):
+    header = next(iter(rows.values()))
+    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise InputError(f"{source} is separated by {word}; save it with commas")
+    for line, row in rows.items():
         if len(row) != len(header):
             hint = "; has a number a comma in it?" if len(row) > len(header) else ""
             raise InputError(f"{source}, {line}: {len(row)} values for {len(header)} columns{hint}")
-    cells = np.array(rows[1:], dtype=object).reshape(-1, len(header))
-    return _validate(header, cells, lines[1:], source, sha256_of(text))
-
-
-def table_from_frame(frame: pd.DataFrame, source: str = "frame") -> FeatureTable:
-    """Validates a pandas DataFrame with the 60 columns; the same rules as ``parse_table``.
-
-    The table's SHA-256 is that of ``frame.to_csv(index=False)`` with LF line ends.
-
-    Raises:
-        InputError: what is wrong, with the row's index and the column.
-    """
-    header = [str(column) for column in frame.columns]
-    rows = [f"row {index}" for index in frame.index]
-    text: str = frame.to_csv(index=False, lineterminator="\n")
-    return _validate(header, frame.to_numpy(dtype=object), rows, source, sha256_of(text))
+    lines, (_, *cells) = list(rows)[1:], rows.values()
+    array = np.array(cells, dtype=object).reshape(-1, len(header))
+    return _validate(header, array, lines, source, sha256_of(text))
 
 
 def sha256_of(text: str) -> str:
@@ -96,26 +148,34 @@ def sha256_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_Cells = NDArray[np.object_]  # (tracks, columns), text from a CSV or objects from a frame
-
-
 def _validate(
     header: list[str], cells: _Cells, rows: list[str], source: str, sha256: str
 ) -> FeatureTable:
     """Returns the table; ``rows`` names each row for messages."""
+
+    def at(row: int, column: str, problem: str) -> InputError:
+        return InputError(f"{source}, {rows[row]}, column {column!r}: {problem}")
+
     _check_columns(header, source)
     cells = cells[:, [header.index(column) for column in COLUMNS]]
     if len(cells) < MIN_TRACKS:
         raise InputError(f"{source}: {len(cells)} tracks, but at least {MIN_TRACKS} are needed")
-    tracks = _texts(cells[:, 0], "filename", rows, source)
-    labels = _texts(cells[:, -1], "label", rows, source)
-    _check_unique(tracks, rows, source)
-    first = _first_rows(tracks, labels, rows, source)
-    _check_genres([labels[i] for i in first], [rows[i] for i in first], source)
-    numbers = _numbers(cells[:, 1:-1], rows, source)
-    if len(first) < len(rows):
-        _check_lengths(numbers[:, 0], rows, source)
-    samples = int(np.clip(np.median(numbers[:, 0]), 0, _MOST_SAMPLES))
+    tracks = _texts(cells[:, 0], "filename", at)
+    labels = _texts(cells[:, -1], "label", at)
+    first = _first_rows(tracks, labels, rows, at)
+    if len(first) < MIN_TRACKS:
+        raise InputError(
+            f"{source}: chunks of {len(first)} songs, but at least {MIN_TRACKS} songs are needed"
+        )
+    places = [f"{source}, {rows[i]}, column 'label'" for i in first]
+    check_genres([labels[i] for i in first], source, places)
+    numbers = _numbers(cells[:, 1:-1], at)
+    lengths = numbers[:, 0]
+    short, long = int(lengths.argmin()), int(lengths.argmax())
+    if len(first) < len(rows) and not 0 < lengths[long] <= _MOST_LENGTHS * lengths[short]:
+        problem = f"{lengths[long]:g} audio samples, but {lengths[short]:g} in {rows[short]}"
+        raise at(long, "length", f"{problem}; chunks must be of nearly one length")
+    samples = int(np.clip(np.median(lengths), 0, _MOST_SAMPLES))
     numbers = numbers[:, 1:]  # without length
     if (numbers == numbers[0]).all():
         raise InputError(f"{source}: every track has the same features: nothing can be learnt")
@@ -128,135 +188,103 @@ def _validate(
         genres=tuple(genres.tolist()),
         sha256=sha256,
         source=source,
-        repeats=_repeats(numbers),
+        repeats=equal_rows(numbers),
         samples=samples,
     )
-
-
-def _check_separator(header: list[str], source: str) -> None:
-    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and separator in header[0]:
-            raise InputError(f"{source} is separated by {word}; save it with commas")
 
 
 def _check_columns(header: list[str], source: str) -> None:
     missing = [column for column in COLUMNS if column not in header]
     unknown = [column for column in header if column not in COLUMNS]
     repeated = [column for column, count in Counter(header).items() if count > 1]
-    problems = [
-        *_listed("missing column", missing),
-        *_listed("unknown column", unknown, missing),
-        *_listed("repeated column", repeated),
-    ]
+    problems = []
+    for kind, names, valid in (
+        ("missing", missing, []),
+        ("unknown", unknown, missing),
+        ("repeated", repeated, []),
+    ):
+        listed = ", ".join(f"{shown(name)}{nearest(name, valid)}" for name in names[:3])
+        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        if names:
+            problems.append(f"{kind} column{'s' if len(names) > 1 else ''} {listed}{rest}")
     if problems:
         raise InputError(f"{source}: {'; '.join(problems)}")
 
 
-def _listed(title: str, names: list[str], valid: Sequence[str] = ()) -> list[str]:
-    """Returns one phrase that tells the first three names, or nothing where there are none."""
-    if not names:
-        return []
-    first = [f"{reprlib.repr(name)}{nearest(name, valid)}" for name in names[:3]]
-    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return [f"{title}{'s' if len(names) > 1 else ''} {', '.join(first)}{rest}"]
+def _texts(cells: _Cells, column: str, at: _At) -> list[str]:
+    for row, cell in enumerate(cells):
+        if not cell.strip():
+            raise at(row, column, "the value is empty")
+        if cell != cell.strip():
+            raise at(row, column, f"{shown(cell)} has spaces around it")
+        if not cell.isprintable():
+            raise at(row, column, f"{shown(cell)} holds an invisible character")
+    return list(cells)
 
 
-def _texts(cells: _Cells, column: str, rows: list[str], source: str) -> list[str]:
-    for cell, row in zip(cells, rows, strict=True):
-        if not isinstance(cell, str) or not cell.strip():
-            problem = "the value is empty or no text"
-        elif cell != cell.strip():
-            problem = f"{reprlib.repr(cell)} has spaces around it"
-        elif not cell.isprintable():
-            problem = f"{reprlib.repr(cell)} holds an invisible character"
-        else:
-            continue
-        raise InputError(f"{source}, {row}, column {column!r}: {problem}")
-    return [str(cell) for cell in cells]
-
-
-def _check_unique(tracks: list[str], rows: list[str], source: str) -> None:
-    first: dict[str, str] = {}
-    for track, row in zip(tracks, rows, strict=True):
-        if track in first:
-            raise InputError(
-                f"{source}, {row}, column 'filename': {reprlib.repr(track)} repeats {first[track]}"
-            )
-        first[track] = row
-
-
-def _first_rows(tracks: list[str], labels: list[str], rows: list[str], source: str) -> list[int]:
-    """Checks which rows are chunks of one song, and returns the first row of each song."""
+def _first_rows(tracks: list[str], labels: list[str], rows: list[str], at: _At) -> list[int]:
+    """Checks names, and which rows are chunks of one song; returns the first row of each song."""
     chunks = [CHUNK.fullmatch(track) for track in tracks]
-    _check_kind(tracks, [bool(chunk) for chunk in chunks], rows, source)
     first: dict[str, int] = {}
     seen: dict[tuple[str, int], int] = {}
     for i, (chunk, track) in enumerate(zip(chunks, tracks, strict=True)):
-        song = chunk["song"] if chunk else track
-        head = first.setdefault(song, i)
-        number = int(chunk["chunk"]) if chunk else 0
-        twin = seen.setdefault((song, number), i)
+        song, number = (chunk["song"], int(chunk["chunk"])) if chunk else (track, 0)
+        head, twin = first.setdefault(song, i), seen.setdefault((song, number), i)
+        if track == tracks[twin] and twin != i:
+            raise at(i, "filename", f"{shown(track)} repeats {rows[twin]}")
         if twin != i:
-            raise InputError(
-                f"{source}, {rows[i]}, column 'filename': {reprlib.repr(track)} is the same chunk "
-                f"as {reprlib.repr(tracks[twin])}, {rows[twin]}; keep one of them"
+            other = f"{shown(tracks[twin])}, {rows[twin]}"
+            raise at(
+                i, "filename", f"{shown(track)} is the same chunk as {other}; keep one of them"
             )
         if labels[i] != labels[head]:
-            raise InputError(
-                f"{source}, {rows[i]}, column 'label': {reprlib.repr(labels[i])}, but "
-                f"{rows[head]} has {reprlib.repr(labels[head])} for a chunk of the same song; "
-                "give a song one genre"
-            )
-    if len(first) < MIN_TRACKS:
-        raise InputError(
-            f"{source}: chunks of {len(first)} songs, but at least {MIN_TRACKS} songs are needed"
+            other = f"{rows[head]} has {shown(labels[head])} for a chunk of the same song"
+            raise at(i, "label", f"{shown(labels[i])}, but {other}; give a song one genre")
+    if any(chunks) and not all(chunks):  # a song would be in the table whole, and in parts
+        song_row, chunk_row = chunks.index(None), next(i for i, c in enumerate(chunks) if c)
+        other = f"{shown(tracks[chunk_row])} of {rows[chunk_row]}"
+        remedy = "give a table of songs, or one of chunks such as 'blues.00000.3.wav'"
+        raise at(
+            song_row, "filename", f"{shown(tracks[song_row])} is no chunk, as {other} is; {remedy}"
         )
     return list(first.values())
 
 
-def _check_kind(tracks: list[str], is_chunk: list[bool], rows: list[str], source: str) -> None:
-    """Refuses songs and chunks in one table: a song would be in it whole, and in parts."""
-    if any(is_chunk) and not all(is_chunk):
-        chunk, song = is_chunk.index(True), is_chunk.index(False)
-        raise InputError(
-            f"{source}, {rows[song]}, column 'filename': {reprlib.repr(tracks[song])} is no "
-            f"chunk, as {reprlib.repr(tracks[chunk])} of {rows[chunk]} is; give a table of songs, "
-            "or one of chunks such as 'blues.00000.3.wav'"
-        )
+def check_genres(
+    labels: Sequence[str], source: str, places: Sequence[str] = (), hint: str = ""
+) -> None:
+    """Checks the genres of songs.
 
+    Args:
+        labels: the genre of each song.
+        source: where the songs are from.
+        places: the place of each label, for messages; without: the source.
+        hint: why there may be too few songs.
 
-def _check_lengths(lengths: NDArray[np.float64], rows: list[str], source: str) -> None:
-    """Refuses chunks that last far longer than others, which whole songs among them would."""
-    short, long = int(lengths.argmin()), int(lengths.argmax())
-    if lengths[short] <= 0 or lengths[long] > _MOST_LENGTHS * lengths[short]:
-        raise InputError(
-            f"{source}, {rows[long]}, column 'length': {lengths[long]:g} audio samples, but "
-            f"{lengths[short]:g} in {rows[short]}; chunks must be of nearly one length"
-        )
-
-
-def _check_genres(labels: list[str], rows: list[str], source: str) -> None:
+    Raises:
+        InputError: there are too few or too many genres, too few songs of one, or two names of one.
+    """
     counts = Counter(labels)
     if len(counts) < 2:
-        only = reprlib.repr(labels[0])
-        raise InputError(f"{source}: only one genre, {only}, but at least two are needed")
+        only = f"only one genre, {shown(labels[0])}" if counts else "no genre"
+        raise InputError(f"{source}: {only}, but at least two are needed{hint}")
     if len(counts) > MAX_GENRES:
         raise InputError(
-            f"{source}, column 'label': {len(counts):,} genres, such as {reprlib.repr(labels[0])}; "
-            f"at most {MAX_GENRES} are allowed: are these the names of tracks?"
+            f"{source}: {len(counts):,} genres, such as {shown(labels[0])}; at most "
+            f"{MAX_GENRES} are allowed: are these the names of tracks?"
         )
     alike: dict[str, str] = {}  # by plain_genre
     for genre, count in counts.most_common():
         if count < MIN_TRACKS_PER_GENRE:
             raise InputError(
-                f"{source}: genre {reprlib.repr(genre)} has {count} track, but each needs at "
-                f"least {MIN_TRACKS_PER_GENRE}{nearest(genre, counts.keys() - {genre})}"
+                f"{source}: genre {shown(genre)} has {count} song, but each needs at least "
+                f"{MIN_TRACKS_PER_GENRE}{nearest(genre, counts.keys() - {genre})}{hint}"
             )
-        plain = plain_genre(genre)
-        if alike.setdefault(plain, genre) != genre:
+        other = alike.setdefault(plain_genre(genre), genre)
+        if other != genre:
+            place = places[labels.index(genre)] if places else source
             raise InputError(
-                f"{source}, {rows[labels.index(genre)]}, column 'label': {reprlib.repr(genre)} "
-                f"beside {reprlib.repr(alike[plain])}; give one genre one name"
+                f"{place}: {shown(genre)} beside {shown(other)}; give one genre one name"
             )
 
 
@@ -265,37 +293,35 @@ def plain_genre(genre: str) -> str:
     return unicodedata.normalize("NFKC", genre).casefold().translate(_JOINERS)
 
 
-def _numbers(cells: _Cells, rows: list[str], source: str) -> NDArray[np.float64]:
+def _numbers(cells: _Cells, at: _At) -> NDArray[np.float64]:
     """Returns length and the features as numbers: (tracks, 58) float64, finite as float32."""
     values = np.array([[_number(cell) for cell in row] for row in cells])
     with np.errstate(over="ignore"):
         bad = ~np.isfinite(values.astype(np.float32))
-    if bad.any():
-        i, j = np.argwhere(bad)[0]
+    for i, j in np.argwhere(bad)[:1]:
         cell = cells[i, j]
-        if isinstance(cell, str) and not cell.strip():
+        if not cell.strip():
             problem = "the value is missing"
         elif np.isfinite(values[i, j]):
-            problem = f"{reprlib.repr(cell)} is too large for float32"
+            problem = f"{shown(cell)} is too large for float32"
         else:
-            hint = "; write it with a point, and without commas" if "," in str(cell) else ""
-            problem = f"{reprlib.repr(cell)} is not a finite number{hint}"
-        raise InputError(f"{source}, {rows[i]}, column {COLUMNS[1 + j]!r}: {problem}")
+            hint = "; write it with a point, and without commas" if "," in cell else ""
+            problem = f"{shown(cell)} is not a finite number{hint}"
+        raise at(i, COLUMNS[1 + j], problem)
     return values
 
 
-def _number(cell: Any) -> float:
+def _number(cell: str) -> float:
     # float() takes more than a CSV means: 1_000, and the digits of other scripts.
-    if isinstance(cell, str) and ("_" in cell or not cell.isascii()):
-        return float("nan")
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return float("nan")
+    with contextlib.suppress(ValueError):
+        if "_" not in cell and cell.isascii():
+            return float(cell)
+    return float("nan")
 
 
-def _repeats(numbers: NDArray[np.float64]) -> tuple[tuple[int, ...], ...]:
-    groups: dict[tuple[float, ...], list[int]] = {}
-    for i, row in enumerate(numbers.tolist()):
-        groups.setdefault(tuple(row), []).append(i)
+def equal_rows(x: NDArray[np.floating[Any]]) -> tuple[tuple[int, ...], ...]:
+    """Returns the groups of rows of a table's ``x`` that are exactly equal."""
+    groups: dict[bytes, list[int]] = {}
+    for i, row in enumerate(x + x.dtype.type(0)):  # -0 is equal to 0
+        groups.setdefault(row.tobytes(), []).append(i)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)

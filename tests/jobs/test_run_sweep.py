@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from commands import ask_for_groups, command, served
 from conftest import ROOT, make_document, make_sweep, make_table, slow, this_process
-from csv_edits import small_text
+from csv_edits import sample_frame, small_text
 from pages import words_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -25,8 +25,7 @@ from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.predictions import load_predictions
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.tables.protocols import divide
-from gtzan_jax.tables.sample import sample_frame
-from gtzan_jax.tables.validation import table_from_frame
+from gtzan_jax.tables.validation import parse_table
 
 TINY = ["--data=sample", "--platform=cpu", "--sweep=tiny.toml"]
 
@@ -134,7 +133,7 @@ def test_impossible_options_are_refused(tmp_path, monkeypatch, option, message):
 @pytest.mark.slow
 def test_a_sweep_and_a_frame_of_ones_own(tmp_path):
     frame = sample_frame().sample(120, random_state=3).reset_index(drop=True)
-    table = table_from_frame(frame, "my frame")
+    table = parse_table(frame.to_csv(index=False), "my frame")
     sweep = make_sweep()
     run = gtzan_jax.run_sweep(sweep, table, tmp_path / "run", retrain_epochs=1, num_seeds=2)
     assert run.manifest.data.source == run.manifest.data.flag == "my frame"

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from commands import command
 from conftest import ROOT
+from csv_edits import sample_frame
 
 from gtzan_jax import divide, load_model, load_table
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.tables.sample import sample_frame
 from gtzan_jax.tables.splits import random_split
 
 SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--platform=cpu"]

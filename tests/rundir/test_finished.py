@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_sweep
+from csv_edits import sample_frame
 from finished_runs import edit_manifest, flip, random_history, write_networks, write_run
 from safetensors.numpy import load_file, save_file
 
@@ -16,7 +17,7 @@ from gtzan_jax.rundir.directory import TABLES, RunDir
 from gtzan_jax.rundir.finished import read_finished, table_of
 from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.tables import kaggle, sources
-from gtzan_jax.tables.sample import sample_frame, sample_text
+from gtzan_jax.tables.sample import sample_text
 from gtzan_jax.tables.schema import FILE_NAME
 from gtzan_jax.tables.sources import load_table
 

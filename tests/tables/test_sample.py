@@ -3,6 +3,7 @@ import importlib.util
 import numpy as np
 import pandas as pd
 import pytest
+from csv_edits import sample_frame
 from scipy.stats import f_oneway
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -15,7 +16,6 @@ from gtzan_jax.tables.sample import (
     read_artist_share,
     read_song_shares,
     read_statistics,
-    sample_frame,
     sample_text,
 )
 from gtzan_jax.tables.schema import COLUMNS, FEATURES
