@@ -1,10 +1,9 @@
 """The map of docs/architecture.md, held against the code's own imports."""
 
 import ast
+import functools
 import re
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gtzan_jax"
@@ -28,9 +27,10 @@ def room_of(module):
     return "base" if first in BASE else "commands"
 
 
-def imports(path, package):
-    """Yields the modules of a package that a file imports, wherever in it, but for types."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def imported_by(path):
+    """Returns all modules that a file imports, wherever in it, but for types."""
+    tree, found = ast.parse(path.read_text(encoding="utf-8")), []
     typing_only = {
         id(node)
         for test in ast.walk(tree)
@@ -41,39 +41,43 @@ def imports(path, package):
         if id(node) in typing_only:
             continue
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        yield from (n for n in names if n == package or n.startswith(f"{package}."))
+            found += [alias.name for alias in node.names]
+    return found
+
+
+def imports(path, package):
+    """Returns the modules of a package that a file imports."""
+    return [n for n in imported_by(path) if n == package or n.startswith(f"{package}.")]
 
 
 def module_name(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_imports_point_only_upwards(path):
-    mine = ROOMS.index(room_of(module_name(path)))
-    for imported in imports(path, "gtzan_jax"):
-        inner = imported.removeprefix("gtzan_jax").lstrip(".")
-        if inner:
-            room = room_of(inner)
-            assert ROOMS.index(room) <= mine, f"{module_name(path)} imports {imported}"
+def test_imports_point_only_upwards():
+    downwards = [
+        f"{module_name(path)} imports {imported}"
+        for path in MODULES
+        for imported in imports(path, "gtzan_jax")
+        if (inner := imported.removeprefix("gtzan_jax").lstrip("."))
+        and ROOMS.index(room_of(inner)) > ROOMS.index(room_of(module_name(path)))
+    ]
+    assert downwards == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_only_models_and_trainer_import_jax(path):
-    if room_of(module_name(path)) not in JAX_ROOMS:
-        for library in ("jax", "flax", "optax"):
-            assert not list(imports(path, library))
+def test_only_models_and_trainer_import_jax():
+    others = [path for path in MODULES if room_of(module_name(path)) not in JAX_ROOMS]
+    found = [(module_name(p), i) for p in others for n in ("jax", "flax", "optax")
+             for i in imports(p, n)]  # fmt: skip
+    assert found == []
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_what_reads_sound_is_imported_by_name_where_it_is_needed(path):
-    for library in ("librosa", "soundfile"):
-        assert not list(imports(path, library))
+def test_what_reads_sound_is_imported_by_name_where_it_is_needed():
+    found = [(module_name(p), i) for p in MODULES for n in ("librosa", "soundfile")
+             for i in imports(p, n)]  # fmt: skip
+    assert found == []
 
 
 def test_nothing_imports_the_assignment_but_the_reports_assembly():
