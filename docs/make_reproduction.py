@@ -15,8 +15,8 @@ import numpy as np
 from gtzan_jax.analysis import effects
 from gtzan_jax.analysis.selection import compare_with_best
 from gtzan_jax.assignment import claims, published
-from gtzan_jax.assignment.claims import Claim
-from gtzan_jax.assignment.rules import span, top_range
+from gtzan_jax.assignment.claims import Claim, span
+from gtzan_jax.assignment.rules import top_range
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun, read_finished, table_of
 from gtzan_jax.views.sections.effects import optimizer_rates
@@ -91,12 +91,10 @@ def command_lines(runs: Sequence[FinishedRun]) -> str:
 def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
     """Returns the table of claims, and their rules."""
     lines = [row("claim", "published", *judged), row(*["---"] * (len(judged) + 2))]
-    rules = []
     for found in zip(*judged.values(), strict=True):
         lines.append(row(found[0].sentence, found[0].published, *map(verdict, found)))
-        rules.append(f"- {found[0].sentence} Compatible if: {found[0].rule}.")
     notes = "\n\n".join(claims.NOTES)
-    return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes, "", *rules])
+    return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes])
 
 
 def row(*cells: str) -> str:

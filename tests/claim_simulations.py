@@ -10,8 +10,7 @@ import numpy as np
 from scipy.special import expit
 from simulations import Experiment, Once, Random
 
-from gtzan_jax.assignment.ranking_claims import error_of_best
-from gtzan_jax.assignment.rules import agreement
+from gtzan_jax.assignment.rules import agreement, error_of_best
 
 TRACKS, CONFIGS = 300, 20
 

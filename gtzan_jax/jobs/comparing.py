@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,17 @@ _WIDTH = 80  # columns of a terminal
 _LONGEST = 24  # letters of a value of a manifest
 _AXES = "sweep.axes."
 
+_EXPLANATION = (
+    "difference: mean test accuracy, less the first run's, over the runs (folds and seeds) "
+    "that both have, with its 95 % interval over those. 10 to 90 %: percentiles of the "
+    "configurations' differences, their spread and no interval: members that share a seed share "
+    "initial weights, order of rows and dropout noise, so that the configurations of a seed are "
+    "no sample."
+)
+
 
 def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) -> Comparison:
-    """Compares finished run directories; the others are held against the first.
+    """Compares finished run directories with the first of them.
 
     Args:
       paths: at least two.
@@ -48,54 +56,44 @@ def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) 
 def markdown(comparison: Comparison) -> str:
     """Lays a comparison out as text for a terminal that is Markdown too."""
     pairs, first = comparison.pairs, comparison.runs["run"].iloc[0]
+    axes = comparison.manifests["manifest"].str.startswith(_AXES).astype(bool)
     parts = [
         printable(f"# {first} and {', '.join(pairs['run'])}"),
         _bullets(_cautions(comparison)),
         "## The best of each run",
-        _bests(comparison).aligned,
+        _bests(comparison),
         _filled(_meaning(comparison.runs)),
         "## Hyperparameters and their values that differ",
-        _differences(comparison.manifests, _is_axis, "All runs have the same."),
+        _differences(comparison.manifests[axes]) or "All runs have the same.",
     ]
-    matched = pairs[pairs["matched"] > 0]
-    if len(matched):
+    matched = pairs[pairs["matched"] > 0].to_dict("records")
+    if matched:
         parts += [
             printable(f"## Against {first}, configuration by configuration"),
-            _pairs(matched).aligned,
+            _pairs(matched),
             _filled(_EXPLANATION),
-            _bullets([_interval_note(row) for row in matched.to_dict("records")]),
+            _bullets([_interval_note(row) for row in matched]),
         ]
     if len(comparison.configs):
         several = counted(len(comparison.configs), "configuration")
-        parts += [f"## The best of {several} that at least two runs have", _top(comparison).aligned]
+        parts += [f"## The best of {several} that at least two runs have", _top(comparison)]
     parts += [
         "## What else differs in the manifests",
-        _differences(comparison.manifests, lambda key: not _is_axis(key), "Nothing."),
+        _differences(comparison.manifests[~axes]) or "Nothing.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-_EXPLANATION = (
-    "difference: mean test accuracy, less the first run's, over the runs (folds and seeds) "
-    "that both have, with its 95 % interval over those. 10 to 90 %: percentiles of the "
-    "configurations' differences, their spread and no interval: members that share a seed share "
-    "initial weights, order of rows and dropout noise, so that the configurations of a seed are "
-    "no sample."
-)
-
-
 def _cautions(comparison: Comparison) -> list[str]:
-    """Returns why figures cannot be set beside each other, or say little."""
+    """Returns reasons why figures are not comparable, or say little."""
     runs, first = comparison.runs, comparison.runs["run"].iloc[0]
     samples = list(runs.loc[runs["is_sample"], "run"])
     lines = []
     if samples:
-        beside = (
-            "" if len(samples) == len(runs) else " and cannot be set beside those of real songs"
-        )
+        mixed = len(samples) < len(runs)
         lines.append(
             f"{', '.join(samples)}: trained on the SYNTHETIC sample, whose figures say nothing "
-            f"about music{beside}"
+            f"about music{' and cannot be set beside those of real songs' if mixed else ''}"
         )
     lines += [
         f"{name}: {PROTOCOLS[protocol].leak}: its figures say nothing about songs that were not "
@@ -124,21 +122,20 @@ def _cautions(comparison: Comparison) -> list[str]:
 
 
 def _meaning(runs: "pd.DataFrame") -> str:
-    """Returns what the figures of the bests are, and are not."""
-    several = runs["deviation"].notna().any()
-    on_test = ", ".join(runs.loc[(runs["chosen_on"] == "test") & (runs["configs"] > 1), "run"])
-    sentences = [
-        "±: deviation over folds and seeds." if several else "",
-        "95 % interval: what other test songs would change.",
-        f"{on_test}: chosen on the songs that its accuracy is of, which is too high by that."
-        if on_test
-        else "",
-    ]
-    return " ".join(filter(None, sentences))
+    """Explains the figures of the bests."""
+    sentence = "95 % interval: what other test songs would change."
+    if runs["deviation"].notna().any():
+        sentence = f"±: deviation over folds and seeds. {sentence}"
+    on_test = runs.loc[(runs["chosen_on"] == "test") & (runs["configs"] > 1), "run"]
+    if on_test.empty:
+        return sentence
+    return (
+        f"{sentence} {', '.join(on_test)}: chosen on the songs that its accuracy is of, which is "
+        "too high by that."
+    )
 
 
-def _bests(comparison: Comparison) -> Table:
-    """Returns the best of each run, a column a run: figures and what they are of, config."""
+def _bests(comparison: Comparison) -> str:
     runs = comparison.runs.to_dict("records")
     rows = {
         "test accuracy": [
@@ -149,20 +146,15 @@ def _bests(comparison: Comparison) -> Table:
         "chosen on": [f"{run['chosen_on']} part" for run in runs],
         "out of": [counted(run["configs"], "configuration") for run in runs],
         "folds × seeds": [f"{run['folds']} × {run['seeds']}" for run in runs],
-        "epochs": [str(run["epochs"]) for run in runs],
-        "loss": [run["loss"] for run in runs],
-        "data": [run["data"] for run in runs],
-        "protocol": [run["protocol"] for run in runs],
     }
+    rows |= {name: [str(r[name]) for r in runs] for name in ("epochs", "loss", "data", "protocol")}
     values = [by_stem(config) for config in comparison.bests]
     for stem in dict.fromkeys(stem for each in values for stem in each):
         rows[stem] = [each.get(stem, NOTHING) for each in values]
-    return Table(["best", *(run["run"] for run in runs)], [[k, *row] for k, row in rows.items()])
+    return _columns("best", [run["run"] for run in runs], rows)
 
 
-def _pairs(pairs: "pd.DataFrame") -> Table:
-    """Returns the runs against the first, a column a run."""
-    runs = pairs.to_dict("records")
+def _pairs(runs: Sequence[Any]) -> str:
     rows = {
         "configurations": [f"{run['matched']:,} of {run['out_of']:,}" for run in runs],
         "paired runs": [str(run["paired_runs"]) for run in runs],
@@ -172,38 +164,37 @@ def _pairs(pairs: "pd.DataFrame") -> Table:
         "rank correlation": [cell("", run["rank_correlation"]) for run in runs],
         "same best": ["yes" if run["same_best"] else "no" for run in runs],
     }
-    return Table(["", *(run["run"] for run in runs)], [[k, *row] for k, row in rows.items()])
+    return _columns("", [run["run"] for run in runs], rows)
 
 
-def _top(comparison: Comparison) -> Table:
-    """Returns the configs that the first run has best, with each run's accuracy."""
+def _columns(corner: str, names: Sequence[str], rows: dict[str, list[str]]) -> str:
+    """Lays rows out, a column a run."""
+    return Table([corner, *names], [[k, *row] for k, row in rows.items()]).aligned
+
+
+def _top(comparison: Comparison) -> str:
+    """Lays out the configs that the first run has best, with each run's accuracy."""
     names, axes = list(comparison.runs["run"]), comparison.axes
     rows, stems = [], ""
     for row in comparison.configs.head(_TOP).to_dict("records"):
         config = by_stem(Config.of(**{axis: row[axis] for axis in axes}))
         rows.append([*(cell(name, row[name]) for name in names), ", ".join(config.values())])
         stems = ", ".join(config)
-    return Table([*names, stems], rows)
+    return Table([*names, stems], rows).aligned
 
 
-def _differences(manifests: "pd.DataFrame", takes: Callable[[str], bool], none: str) -> str:
-    """Returns some of what differs as a table, or a sentence where that is nothing."""
+def _differences(manifests: "pd.DataFrame") -> str:
+    """Lays differences of manifests out; "" where there is none."""
+
+    def short(value: str) -> str:
+        text = value.strip("[]").replace("'", "") or NOTHING
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
     rows = [
-        [key.removeprefix(_AXES), *(_short(value) for value in values)]
+        [key.removeprefix(_AXES), *map(short, values)]
         for key, *values in manifests.itertuples(index=False)
-        if takes(key)
     ]
-    return Table(["", *manifests.columns[1:]], rows).aligned if rows else none
-
-
-def _is_axis(key: str) -> bool:
-    return key.startswith(_AXES)
-
-
-def _short(value: str) -> str:
-    """Returns a value of a manifest in a cell."""
-    text = value.strip("[]").replace("'", "") or NOTHING
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return Table(["", *manifests.columns[1:]], rows).aligned if rows else ""
 
 
 def _span(low: float, high: float, sign: str = "") -> str:
@@ -220,7 +211,7 @@ def _bullets(lines: Sequence[str]) -> str:
     )
 
 
-def _interval_note(row: Mapping[Hashable, Any]) -> str:
+def _interval_note(row: Any) -> str:
     runs, over = row["paired_runs"], row["interval_over"]
     if over:
         return f"{row['run']}: 95 % interval over the {over} of {runs} paired runs"

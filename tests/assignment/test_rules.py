@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,15 +11,13 @@ from scipy import stats
 from scipy.special import log_softmax
 from simulations import error_rate
 
-from gtzan_jax.assignment.ranking_claims import error_of_best
+from gtzan_jax.assignment import claims, published
 from gtzan_jax.assignment.rules import (
     FEWEST,
     agreement,
-    counted,
+    error_of_best,
     softmax_twice_floor,
-    together,
     top_range,
-    would_be,
 )
 
 
@@ -62,11 +61,15 @@ BORNE, REFUTED, TIED = [0.9, 0.8, 0.2, 0.1], [0.9, 0.1, 0.8, 0.2], [0.9, 0.5, 0.
         ([REFUTED] * 7, False, "1 of 2 over 7 seeds"),
     ],
 )
-def test_a_count_is_judged_in_every_order_of_every_seed(seeds, compatible, measured):
-    found = counted(np.array(seeds).T, HAS, top=2, needed=2)
+def test_a_count_is_judged_in_every_order_of_every_seed(seeds, compatible, measured, monkeypatch):
+    monkeypatch.setattr(published, "TOP", 2)
+    configs = [{"optimizer": "adam" if has else "sgd"} for has in HAS]
+    sweep = SimpleNamespace(configs=configs, axes={"optimizer": ["adam", "sgd"]})
+    run = SimpleNamespace(accuracy=np.array(seeds).T, sweep=sweep)
+    found, *others = (claims._count(run, "optimizer", ("adam",), 2, n) for n in (2, 0, 1, 2))
     assert found.compatible is compatible
     assert found.measured.startswith(measured) or measured in found.measured
-    others = [n for n in range(3) if counted(np.array(seeds).T, HAS, 2, n).compatible]
+    others = [n for n, each in enumerate(others) if each.compatible]
     assert found.also == f'"at least N" would be compatible for N up to {others[-1]}'
 
 
@@ -103,15 +106,9 @@ def test_few_seeds_exclude_nothing(distance, count, compatible):
 
 
 def test_a_range_is_rounded_inwards():
-    assert would_be(0.6271, 0.7679) == "anything from 0.628 to 0.767 would be compatible"
-    assert would_be(0.1 + 0.2, 0.7) == "anything from 0.300 to 0.700 would be compatible"
-    assert would_be(10.9, 49.1, 0) == "anything from 11 to 49 would be compatible"
-
-
-def test_a_part_that_is_not_compatible_is_enough():
-    assert together(True, None, False) is False
-    assert together(True, None) is None
-    assert together(True) is together() is True
+    assert claims._would_be(0.6271, 0.7679) == "anything from 0.628 to 0.767 would be compatible"
+    assert claims._would_be(0.1 + 0.2, 0.7) == "anything from 0.300 to 0.700 would be compatible"
+    assert claims._would_be(10.9, 49.1, 0) == "anything from 11 to 49 would be compatible"
 
 
 @pytest.mark.parametrize("name", ["figure", "highest", "best"])
