@@ -1,10 +1,10 @@
-"""Looks at the feature table before anything is trained.
+"""Explores the feature table before anything is trained.
 
   python -m gtzan_jax.eda
   python -m gtzan_jax.eda --data=my/features.csv --workdir=runs/my-eda
 
-Writes figures, the tables behind them, a list of what is doubtful in the data,
-and a log directory for TensorBoard's projector.
+Writes figures, the tables behind them, a list of doubtful data, and a log
+directory for TensorBoard's projector.
 """
 
 import time

@@ -1,9 +1,4 @@
-"""What the feature table holds, before anything is trained on it.
-
-Correlations, the features that tell genres apart, principal components, and what is doubtful in
-the data. Every function takes a feature table and returns frames or plain numbers, so that a
-notebook can use them one by one.
-"""
+"""Explores a feature table: correlations, ranking of features, PCA, doubtful data."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -42,11 +37,7 @@ class Pca:
 
 
 def correlations(table: FeatureTable) -> "pd.DataFrame":
-    """Correlates the features that are means with each other.
-
-    Returns:
-      (28, 28) Pearson correlations, named on both sides; NaN where a feature is constant.
-    """
+    """Returns Pearson correlations of the features that are means; NaN where one is constant."""
     import pandas as pd
 
     frame = pd.DataFrame(table.x.astype(np.float64), columns=list(table.features))
@@ -54,15 +45,7 @@ def correlations(table: FeatureTable) -> "pd.DataFrame":
 
 
 def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
-    """Orders the pairs of features by the size of their correlation, either sign.
-
-    Args:
-      matrix: from ``correlations``.
-
-    Returns:
-      one row a pair, strongest first: feature, other, correlation. Pairs of which one is
-      constant are left out.
-    """
+    """Returns one row a pair, strongest first: feature, other, correlation; no constant ones."""
     import pandas as pd
 
     names = matrix.columns.to_numpy()
@@ -75,14 +58,14 @@ def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def rank_features(table: FeatureTable) -> "pd.DataFrame":
-    """Orders the features by how well each alone tells the genres apart.
+    """Orders the features by how well each alone separates the genres.
 
     ANOVA's F compares the genres' means; the mutual information also sees differences in
     spread and shape, but is an estimate from near neighbours. A feature's place is the mean of
     its places by the two; ties go to the higher F.
 
     Returns:
-      one row a feature, the most telling first: rank, feature, anova_f, anova_rank,
+      one row a feature, the best first: rank, feature, anova_f, anova_rank,
       mutual_information (nats), mutual_information_rank. A constant feature has 0 in both.
     """
     import pandas as pd
@@ -101,8 +84,7 @@ def rank_features(table: FeatureTable) -> "pd.DataFrame":
     ranking["mutual_information"] = information
     ranking["mutual_information_rank"] = _places(ranking["mutual_information"])
     both = ranking["anova_rank"] + ranking["mutual_information_rank"]
-    order = np.lexsort((ranking["anova_rank"], both))
-    ranking = ranking.iloc[order].reset_index(drop=True)
+    ranking = ranking.iloc[np.lexsort((ranking["anova_rank"], both))].reset_index(drop=True)
     ranking.insert(0, "rank", np.arange(1, len(ranking) + 1))
     return ranking
 
@@ -134,72 +116,59 @@ def scaled(table: FeatureTable, scaling: str) -> np.ndarray:
 
 
 def pca(table: FeatureTable, scaling: str, components: int = 3) -> Pca:
-    """Finds the principal components, by SVD of the scaled and centred features.
+    """Computes principal components; the largest loading of each is positive.
 
     Args:
       table: the feature table.
       scaling: as for ``scaled``; ``min-max`` gives the assignment's published ratios.
       components: how many; at most as many as there are features or tracks.
 
-    Returns:
-      the components, the one that explains most first. Their signs are arbitrary; here each
-      one's largest loading is positive.
-
     Raises:
       InputError: no such scaling, or no feature varies.
     """
+    from sklearn.decomposition import PCA
+
     x = scaled(table, scaling)
     if not x.any():
         raise InputError(f"{table.source}: every feature is constant")
-    left, lengths, right = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
-    variances = lengths**2
-    largest = np.abs(right).argmax(axis=1)[:, np.newaxis]
-    signs = np.sign(np.take_along_axis(right, largest, axis=1)).ravel()
-    return Pca(
-        scaling=scaling,
-        scores=(left * lengths * signs)[:, :components],
-        loadings=(right * signs[:, np.newaxis])[:components],
-        ratios=(variances / variances.sum())[:components],
-        features=table.features,
-    )
+    model = PCA(min(components, *x.shape), svd_solver="full")
+    scores = model.fit_transform(x)
+    return Pca(scaling, scores, model.components_, model.explained_variance_ratio_, table.features)
 
 
 def loadings_frame(pcas: Iterable[Pca]) -> "pd.DataFrame":
     """Returns one row a scaling and feature: scaling, feature, component1, component2 and so on."""
     import pandas as pd
 
-    frames = []
-    for pca in pcas:
-        frame = pd.DataFrame({"scaling": pca.scaling, "feature": pca.features})
-        for number, column in enumerate(pca.loadings, start=1):
-            frame[f"component{number}"] = column
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    columns = [
+        {"scaling": pca.scaling, "feature": pca.features}
+        | {f"component{number}": column for number, column in enumerate(pca.loadings, start=1)}
+        for pca in pcas
+    ]
+    return pd.concat(map(pd.DataFrame, columns), ignore_index=True)
 
 
 def ratios_frame(pcas: Iterable[Pca]) -> "pd.DataFrame":
     """Returns one row a scaling and component: explained_variance_ratio and cumulative."""
     import pandas as pd
 
-    frames = [
-        pd.DataFrame(
-            {
-                "scaling": pca.scaling,
-                "component": np.arange(1, len(pca.ratios) + 1),
-                "explained_variance_ratio": pca.ratios,
-                "cumulative": pca.ratios.cumsum(),
-            }
-        )
+    columns = [
+        {
+            "scaling": pca.scaling,
+            "component": np.arange(1, len(pca.ratios) + 1),
+            "explained_variance_ratio": pca.ratios,
+            "cumulative": pca.ratios.cumsum(),
+        }
         for pca in pcas
     ]
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(map(pd.DataFrame, columns), ignore_index=True)
 
 
 def data_quality(table: FeatureTable) -> dict[str, Any]:
-    """Lists what one should know before one trusts a figure from this table.
+    """Lists doubtful data, for JSON.
 
     Returns:
-      for JSON: where the table is from, its rows and songs, rows by genre, exact repeats by name
+      where the table is from, its rows and songs, rows by genre, exact repeats by name
       and whether their genres differ, constant features, extreme features, and, where the
       table has tempi, how they lie around the 120 BPM that their estimator expects.
     """
@@ -213,7 +182,14 @@ def data_quality(table: FeatureTable) -> dict[str, Any]:
         "songs": table.num_songs,
         "features": len(table.features),
         "tracks_by_genre": dict(zip(table.genres, counts, strict=True)),
-        "repeats": [_repeat(table, rows) for rows in table.repeats],
+        "repeats": [
+            {
+                "tracks": [table.tracks[row] for row in rows],
+                "genres": [table.genres[table.y[row]] for row in rows],
+                "genres_differ": len({table.y[row] for row in rows}) > 1,
+            }
+            for rows in table.repeats
+        ],
         "constant_features": [table.features[column] for column in constant],
         "extreme_features": _extreme_features(table),
         **({"tempo": _tempo(table)} if "tempo" in table.features else {}),
@@ -228,15 +204,6 @@ def _constant(table: FeatureTable) -> np.ndarray:
 def _places(figures: "pd.Series[float]") -> "pd.Series[int]":
     """Returns each figure's place from 1, the largest first; equal ones share their last."""
     return figures.rank(ascending=False, method="max").astype(int)
-
-
-def _repeat(table: FeatureTable, rows: tuple[int, ...]) -> dict[str, Any]:
-    genres = [table.genres[table.y[row]] for row in rows]
-    return {
-        "tracks": [table.tracks[row] for row in rows],
-        "genres": genres,
-        "genres_differ": len(set(genres)) > 1,
-    }
 
 
 def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
@@ -265,19 +232,17 @@ def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
 
 
 def _tempo(table: FeatureTable) -> dict[str, Any]:
-    """Returns how many tempi there are, and how many tracks by octave around 120 BPM.
+    """Counts tempi, and tracks by octave around 120 BPM.
 
     An estimator that errs takes half or double the tempo. It gives few distinct values, since
     a beat lasts a whole number of analysis frames.
     """
     tempo = table.x[:, table.features.index("tempo")].astype(np.float64)
     edges = _TEMPO_CENTRE * np.array([2**-0.5, 2**0.5])
-    octave = np.digitize(tempo, edges)
+    counts = np.bincount(np.digitize(tempo, edges), minlength=3).tolist()
     low, high = (f"{edge:.1f}" for edge in edges)
     names = (f"below {low} BPM", f"{low} to {high} BPM", f"above {high} BPM")
     return {
         "distinct_values": len(np.unique(tempo)),
-        "tracks_by_octave": {
-            name: int((octave == place).sum()) for place, name in enumerate(names)
-        },
+        "tracks_by_octave": dict(zip(names, counts, strict=True)),
     }

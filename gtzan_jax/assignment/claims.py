@@ -164,7 +164,7 @@ def ranking_found(run: FinishedRun) -> list[Found]:
         _count(run, "initializer", ("glorot_uniform",), top - 1, top - 1),
         _count(run, "optimizer", ("adam", "rmsprop"), top, top),
         leaky._replace(measured=leaky.measured + slope),
-        _consistent_effects(run),
+        consistent_effects(run),
         _rank_of_best(run),
         _best_accuracy(run),
     ]
@@ -189,7 +189,7 @@ def _count(run: FinishedRun, name: str, values: tuple[str, ...], top: int, neede
     return Found(shown, verdict, f'"at least N" would be compatible for N up to {least.min()}')
 
 
-def _consistent_effects(run: FinishedRun) -> Found:
+def consistent_effects(run: FinishedRun) -> Found:
     """Tests whether one width or dropout rate is better than another again and again."""
     names = [n for n in run.sweep.varying if n not in ("activation", "initializer", "optimizer")]
     if len(names) < 6:

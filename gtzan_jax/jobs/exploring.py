@@ -1,8 +1,4 @@
-"""Looks at a feature table before anything is trained, and writes what it finds.
-
-Writes into its folder figures, the tables behind them, a list of what is doubtful in the data,
-and a log directory for TensorBoard's projector.
-"""
+"""Explores a feature table: writes figures, tables, doubtful data, and TensorBoard's projector."""
 
 import json
 import textwrap
@@ -29,7 +25,7 @@ _PAIRS_SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class Exploration:
-    """What was found in a table."""
+    """Findings about a table."""
 
     table: FeatureTable
     correlations: "pd.DataFrame" = field(repr=False)
@@ -40,7 +36,7 @@ class Exploration:
 
 
 def explore(data: str = "auto", workdir: str | None = None) -> Exploration:
-    """Explores a feature table, writes what is found into a folder and prints a summary.
+    """Explores a feature table, writes the findings into a folder and prints a summary.
 
     Args:
       data: the table, as for ``load_features``.
