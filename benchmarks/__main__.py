@@ -10,17 +10,18 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from absl import flags
 
 from benchmarks import machine, report
 from benchmarks.context import Context, Measurement, csv_of
 from benchmarks.rows import QUICK, ROWS
-from gtzan_jax import cli
+from gtzan_jax import checks, cli
+from gtzan_jax.checks import Choice, Whole
 from gtzan_jax.errors import InputError, RunError, nearest
 from gtzan_jax.files import write_atomically
+from gtzan_jax.jobs.options import DATA, option
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.platforms import PLATFORMS
 from gtzan_jax.views import messages
@@ -28,19 +29,41 @@ from gtzan_jax.views import messages
 _INSTALL = "pip install -e '.[bench]'"
 
 
-def chosen_rows() -> list[str]:
+@dataclass(frozen=True)
+class Options:
+    """What to measure, and where to write the record."""
+
+    data: str = option("auto", checks.text, DATA)
+    platform: str = option("cpu", Choice(PLATFORMS), "Where gtzan_jax computes; peers use the CPU.")
+    quick: bool = option(
+        False,
+        checks.yes_or_no,
+        f"Measure {', '.join(QUICK)} once, in less than two minutes, and compare with what is "
+        "recorded; writes nothing unless --name is given.",
+    )
+    repeats: int = option(3, Whole(1, 1000), "Rounds; each measures every row.")
+    only: str = option("", checks.text, f"Rows to measure, with commas, of {', '.join(ROWS)}.")
+    out: str = option("benchmarks/results", checks.text, "Folder of the records.")
+    name: str | None = option(
+        None,
+        checks.text,
+        "What to call the record. Default: latest, if all rows are measured; else none is written.",
+    )
+
+
+def chosen_rows(options: Options) -> list[str]:
     """Returns the rows that the flags ask for.
 
     Raises:
       InputError: there is no such row.
     """
-    names: list[str] = flags.FLAGS.only
+    names = list(filter(None, options.only.split(",")))
     for name in names:
         if name not in ROWS:
             raise InputError(
                 f"--only={name}: no such row{nearest(name, ROWS)}; there are {', '.join(ROWS)}"
             )
-    usual = QUICK if flags.FLAGS.quick else [name for name, row in ROWS.items() if row.usual]
+    usual = QUICK if options.quick else [name for name, row in ROWS.items() if row.usual]
     return names or list(usual)
 
 
@@ -70,11 +93,13 @@ def measure(name: str, context: Context) -> Measurement | None:
     return measured
 
 
-def record_and_write(rounds: Sequence[dict[str, Measurement]], **more: Any) -> report.Record:
+def record_and_write(
+    options: Options, rounds: Sequence[dict[str, Measurement]], **more: Any
+) -> report.Record:
     """Returns the record of some rounds, and writes it if the flags say so."""
     record = report.record_of(rounds, **more)
-    name, out = flags.FLAGS.name, Path(flags.FLAGS.out)
-    if not name and not flags.FLAGS.quick and not flags.FLAGS.only:
+    name, out = options.name, Path(options.out)
+    if not name and not options.quick and not options.only:
         name = "latest"
     if name:
         out.mkdir(parents=True, exist_ok=True)
@@ -84,9 +109,9 @@ def record_and_write(rounds: Sequence[dict[str, Measurement]], **more: Any) -> r
     return record
 
 
-def recorded() -> report.Record:
+def recorded(out: str) -> report.Record:
     """Returns the record that the repository holds; empty if there is none."""
-    path = Path(flags.FLAGS.out, "latest.json")
+    path = Path(out, "latest.json")
     if not path.is_file():
         print(f"nothing is recorded in {path} to compare with")
         return {"figures": {}, "rounds": []}
@@ -101,21 +126,20 @@ def measure_round(names: Iterable[str], context: Context, first: bool) -> dict[s
     return {name: found for name, found in measured.items() if found}
 
 
-def main() -> int:
+def main(given: Options) -> int:
     """Measures, round by round, and reports.
 
     Returns:
       1 if a row failed in every round, else 0: however slow.
     """
-    given = flags.FLAGS
-    names, missing = present(chosen_rows())
+    names, missing = present(chosen_rows(given))
     for line in missing:
         print(f"skipped: {line}")
     if busy := machine.busy():
         print(f"warning: {busy}; a quiet one tells more", file=sys.stderr)
     table = load_table(given.data)
     messages.warn_of_table(table)
-    before: report.Record = recorded() if given.quick else {"rounds": []}
+    before: report.Record = recorded(given.out) if given.quick else {"rounds": []}
     rounds: list[dict[str, Measurement]] = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
         context = Context(csv_of(table, Path(scratch)), Path(scratch), given.platform, given.quick)
@@ -124,6 +148,7 @@ def main() -> int:
             print(f"round {number + 1}", flush=True)
             rounds.append(measure_round(names, context, number == 0))
             record = record_and_write(
+                given,
                 rounds,
                 platform=given.platform,
                 data=table.note("random 70:30 split, seed 0"),
@@ -136,23 +161,5 @@ def main() -> int:
     return int(not all(name in record["rows"] for name in names))
 
 
-def define_flags() -> None:
-    """Defines the flags of this command."""
-    cli.define_data_flag()
-    flags.DEFINE_enum("platform", "cpu", PLATFORMS, "Where gtzan_jax computes; peers use the CPU.")
-    flags.DEFINE_boolean(
-        "quick", False, f"Measure {', '.join(QUICK)} once, in less than two minutes, and compare "
-        "with what is recorded; writes nothing unless --name is given.",
-    )  # fmt: skip
-    flags.DEFINE_integer("repeats", 3, "Rounds; each measures every row.", lower_bound=1)
-    flags.DEFINE_list("only", [], f"Rows to measure, of {', '.join(ROWS)}.")
-    flags.DEFINE_string("out", "benchmarks/results", "Folder of the records.")
-    flags.DEFINE_string(
-        "name", None, "What to call the record. Default: latest, if all rows are measured; else "
-        "none is written.",
-    )  # fmt: skip
-
-
 if __name__ == "__main__":
-    define_flags()
-    cli.run(main)
+    cli.run(main, Options)

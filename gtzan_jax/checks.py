@@ -9,6 +9,7 @@ import inspect
 import os
 import reprlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
 
@@ -70,45 +71,54 @@ def known_names(function: Callable[P, T]) -> Callable[P, T]:
     return call
 
 
-def whole(low: int, high: int) -> Callable[[Any, str], int]:
-    """Returns a check for whole numbers."""
+@dataclass(frozen=True)
+class Whole:
+    """Checks whole numbers."""
 
-    def check(value: Any, where: str) -> int:
+    low: int
+    high: int
+
+    def __call__(self, value: Any, where: str) -> int:
+        """Returns the value."""
         is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if not is_whole or not low <= value <= high:
+        if not is_whole or not self.low <= value <= self.high:
             raise InputError(
-                f"{where} must be a whole number from {low:,} to {high:,}, not {shown(value)}"
+                f"{where} must be a whole number from {self.low:,} to {self.high:,}, "
+                f"not {shown(value)}"
             )
         return int(value)
 
-    return check
 
+@dataclass(frozen=True)
+class Number:
+    """Checks numbers."""
 
-def number(low: float, high: float) -> Callable[[Any, str], float]:
-    """Returns a check for numbers."""
+    low: float
+    high: float
 
-    def check(value: Any, where: str) -> float:
+    def __call__(self, value: Any, where: str) -> float:
+        """Returns the value."""
         is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or not low <= value <= high:
+        if not is_number or not self.low <= value <= self.high:
             raise InputError(
-                f"{where} must be a number from {low:g} to {high:g}, not {shown(value)}"
+                f"{where} must be a number from {self.low:g} to {self.high:g}, not {shown(value)}"
             )
         return float(value)
 
-    return check
 
+@dataclass(frozen=True)
+class Choice:
+    """Checks names."""
 
-def choice(names: Sequence[str]) -> Callable[[Any, str], str]:
-    """Returns a check for one of some names."""
+    names: Sequence[str]
 
-    def check(value: Any, where: str) -> str:
-        if not isinstance(value, str) or value not in names:
-            hint = nearest(value, names) if isinstance(value, str) else ""
-            options = ", ".join(names)
+    def __call__(self, value: Any, where: str) -> str:
+        """Returns the value."""
+        if not isinstance(value, str) or value not in self.names:
+            hint = nearest(value, self.names) if isinstance(value, str) else ""
+            options = ", ".join(self.names)
             raise InputError(f"{where}: no {shown(value)}{hint}; it must be one of {options}")
         return str(value)
-
-    return check
 
 
 def yes_or_no(value: Any, where: str) -> bool:

@@ -1,141 +1,118 @@
-"""What the commands share: flags, and errors as one line instead of a traceback."""
+"""The process of a command: flags from a dataclass of options, and errors in one line."""
 
-import functools
+import dataclasses
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 from absl import app, flags, logging
 
-from gtzan_jax import console
+from gtzan_jax import checks, console
+from gtzan_jax.checks import Choice, Number, Whole
 from gtzan_jax.console import FAILURE, USAGE_ERROR
 from gtzan_jax.errors import InputError, RunError
-from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS
+from gtzan_jax.text import command_line
 from gtzan_jax.views import messages
+
+OptionsT = TypeVar("OptionsT")
 
 # The flags below belong to the command that asks for them: its --help lists its own ones only.
 flags.disclaim_key_flags()
 
 
-def define_data_flag() -> None:
-    """Defines --data."""
-    flags.DEFINE_string(
-        "data",
-        "auto",
-        "The feature table: 'auto' (data/features_30_sec.csv, else the cached copy, else a "
-        "download from Kaggle, else the synthetic sample), 'sample', 'kaggle', 'sample3' or "
-        "'kaggle3' (chunks of three seconds), or the path of a CSV file. Of a sweep of networks on "
-        "spectrograms: a folder of sound files, 'sounds' (made up), or 'kaggle' (1.2 GB).",
-    )
-
-
-def define_platform_flag() -> None:
-    """Defines --platform."""
-    flags.DEFINE_enum("platform", "auto", PLATFORMS, "Where to compute.")
-
-
-def define_workers_flags() -> None:
-    """Defines --workers and --scheduler."""
-    flags.DEFINE_integer(
-        "workers", None, "Processes of this machine that train; 0: this one. Default: one for each "
-        "core, or this one where there is a GPU or TPU.", lower_bound=0, upper_bound=1000,
-    )  # fmt: skip
-    flags.DEFINE_string(
-        "scheduler", None, "A Dask cluster whose workers train: tcp://host:8786, tls://…, or the "
-        "scheduler's file. pip install -e '.[cluster]' brings Dask.",
-    )  # fmt: skip
-
-
-def define_precision_flag(default: str | None = "float32") -> None:
-    """Defines --matmul_precision; without a default it is that of the finished run."""
-    flags.DEFINE_enum(
-        "matmul_precision", default, MATMUL_PRECISIONS, "How exactly a GPU or TPU multiplies: "
-        "float32, or faster with factors rounded to TF32 or bfloat16; a CPU is always exact."
-        + ("" if default else " Default: as the sweep did."),
-    )  # fmt: skip
-
-
-def define_protocol_flags(default: str) -> None:
-    """Defines --protocol and --num_folds; ``default`` says what counts without the first."""
-    summaries = {name: protocol.summary.split(",")[0] for name, protocol in PROTOCOLS.items()}
-    names = "; ".join(f"{name}: {summary}" for name, summary in summaries.items())
-    names = names.format(num_folds="several")
-    flags.DEFINE_enum(
-        "protocol", None, list(PROTOCOLS), f"How the songs are divided. {names}. "
-        f"Default: {default}.",
-    )  # fmt: skip
-    flags.DEFINE_integer(
-        "num_folds", None, "Folds of kfold. Default: what the sweep says, or 5.",
-        lower_bound=2, upper_bound=1000,
-    )  # fmt: skip
-
-
-def define_retrain_seeds_flag() -> None:
-    """Defines --retrain_seeds."""
-    flags.DEFINE_integer(
-        "retrain_seeds", None, "Networks of the retraining on each fold, with a seed each. "
-        "Default: as many as make 10 in all.",
-        lower_bound=1, upper_bound=1000,
-    )  # fmt: skip
-
-
-def run(main: Callable[[], int | None]) -> None:
-    """Parses the flags and runs a command.
+def run(main: Callable[[OptionsT], int | None], options: type[OptionsT]) -> None:
+    """Parses the flags and arguments of a command and runs it.
 
     Exit code 2 for what the user can mend (flags, tables, sweep files), 1 for failures, both
     told in one line; 130 and 143 for SIGINT and SIGTERM, 141 where nobody reads the output.
-    """
-    _run(lambda _: main(), _parse_flags)
-
-
-def run_on(main: Callable[[Sequence[str]], int | None], names: str, at_least: int = 1) -> None:
-    """Like ``run``, for a command that also takes arguments without a name.
 
     Args:
-      main: is given these arguments.
-      names: what they are called in an error, such as ``RUN_A RUN_B …``.
-      at_least: how many there must be.
+      main: the command; returns the exit code, or None for 0.
+      options: the dataclass of its options, see ``jobs.options``.
     """
-    parser = functools.partial(_parse_flags, names=names, at_least=at_least)
-    _run(lambda argv: main(argv[1:]), parser)
+    define_flags(options)
+    console.begin()
+    with console.ended():
+        app.run(lambda given: work(main, given), flags_parser=lambda argv: parse(options, argv))
 
 
-def _parse_flags(argv: Sequence[str], names: str = "", at_least: int = 0) -> list[str]:
+def define_flags(options: type) -> None:
+    """Defines a flag for each option of a dataclass that is no argument."""
+    for each in dataclasses.fields(options):
+        about = each.metadata
+        name = about.get("flag", each.name)
+        if not name or "argument" in about:
+            continue
+        required = each.default is dataclasses.MISSING
+        default: Any = None if required else each.default
+        text = about["help"]
+        match about["check"]:
+            case Whole(low, high):
+                flags.DEFINE_integer(name, default, text, low, high)
+            case Number(low, high):
+                flags.DEFINE_float(name, default, text, low, high)
+            case Choice(names):
+                flags.DEFINE_enum(name, default, names, text)
+            case checks.yes_or_no:
+                flags.DEFINE_boolean(name, default, text)
+            case checks.texts:
+                flags.DEFINE_multi_string(name, list(default), text)
+            case _:
+                flags.DEFINE_string(name, default, text, required=required)
+        for short in about.get("shorts", ()):  # of another module: they take no lines in --help
+            flags.DEFINE_string(short, None, f"Values of axes.{short}.", module_name=__name__)
+
+
+def parse(options: type[OptionsT], argv: Sequence[str]) -> OptionsT:
+    """Returns the options that a command line gives; ends the process where it is wrong."""
     try:
-        rest: list[str] = flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:
         console.fail(f"{error}; --help lists the flags", USAGE_ERROR)
     except SystemExit:  # absl ends --help as a failure
         sys.exit(0)
-    if not names and len(rest) > 1:
-        console.fail(
-            f"unexpected argument '{rest[1]}'; flags begin with --, and --help lists them",
-            USAGE_ERROR,
-        )
-    if len(rest) <= at_least and names:
-        console.fail(f"{names} is missing; --help says what to give", USAGE_ERROR)
-    return rest
+    values: dict[str, Any] = {}
+    fields = dataclasses.fields(options)  # type: ignore[arg-type]
+    missing = []
+    for each in fields:
+        about, name = each.metadata, each.metadata.get("flag", each.name)
+        if "argument" in about:
+            takes_all = about["argument"].endswith("…")
+            values[each.name] = rest if takes_all else rest[0] if rest else None
+            missing += [each] * (not rest and each.default is dataclasses.MISSING)
+            rest = [] if takes_all else rest[1:]
+        elif name:
+            values[each.name] = flags.FLAGS[name].value
+        elif each.name == "command":
+            values[each.name] = command_line(Path(argv[0]).stem, argv[1:])
+        for short in about.get("shorts", ()):
+            if flags.FLAGS[short].present:
+                values[each.name] = [*values[each.name], f"{short}={flags.FLAGS[short].value}"]
+    called = " ".join(f.metadata["argument"] for f in fields if "argument" in f.metadata)
+    if missing:
+        console.fail(f"{called} is missing; --help says what to give", USAGE_ERROR)
+    if rest:
+        remedy = f"give one {called}" if called else "flags begin with --, and --help lists them"
+        console.fail(f"unexpected argument '{rest[0]}'; {remedy}", USAGE_ERROR)
+    return options(**values)
 
 
-def _run(main: Callable[[Sequence[str]], int | None], parser: Callable[..., list[str]]) -> None:
-    console.begin()
-    with console.ended():
-        app.run(lambda argv: _work(main, argv), flags_parser=parser)
-
-
-def _work(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]) -> int | None:
-    warnings.showwarning = _show_warning
+def work(main: Callable[[OptionsT], int | None], options: OptionsT) -> int | None:
+    """Runs a command with its options, and returns its exit code."""
+    warnings.showwarning = show_warning
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # JAX tells of every platform it does not find
     try:
         with console.interruptible(), messages.each_warning_once():
-            return main(argv)
+            return main(options)
     except InputError as error:
         console.fail(str(error), USAGE_ERROR)
     except RunError as error:
         console.fail(str(error), FAILURE)
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+def show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Prints a warning in one line."""
     messages.warn(str(message))

@@ -8,30 +8,19 @@ only overlap can be compared as well; of runs that share no config the bests and
 the axes are. Every run is held against the first.
 """
 
-from collections.abc import Sequence
-
-from absl import flags
-
 from gtzan_jax import cli
+from gtzan_jax.jobs.options import CompareOptions
 from gtzan_jax.text import printable
 
 
-def main(paths: Sequence[str]) -> int:
+def main(options: CompareOptions) -> None:
     """Prints the comparison of the run directories."""
     from gtzan_jax.jobs.comparing import compare_runs, markdown
 
-    output = flags.FLAGS.output
-    print(markdown(compare_runs(paths, output)), end="")
-    if output:
-        print("\n" + printable(f"every configuration in {output}"))
-    return 0
-
-
-def define_flags() -> None:
-    """Defines the flags of this command."""
-    flags.DEFINE_string("output", None, "A CSV file to write all matched configs to.")
+    print(markdown(compare_runs([options.run, *options.others], options.output)), end="")
+    if options.output:
+        print("\n" + printable(f"every configuration in {options.output}"))
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.run_on(main, "RUN_A RUN_B …", at_least=2)
+    cli.run(main, CompareOptions)

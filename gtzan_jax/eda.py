@@ -9,27 +9,18 @@ directory for TensorBoard's projector.
 
 import time
 
-from absl import flags
-
 import gtzan_jax
 from gtzan_jax import cli
+from gtzan_jax.jobs.options import EdaOptions
 
 
-def main() -> int:
+def main(options: EdaOptions) -> None:
     """Explores the table that the flags name."""
     from gtzan_jax.jobs.exploring import explore
 
-    explore(flags.FLAGS.data, flags.FLAGS.workdir)
+    explore(options.data, options.workdir)
     print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s")
-    return 0
-
-
-def define_flags() -> None:
-    """Defines the flags of this command."""
-    cli.define_data_flag()
-    flags.DEFINE_string("workdir", None, "Where to write. Default: runs/eda-<UTC time>.")
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.run(main)
+    cli.run(main, EdaOptions)

@@ -1,6 +1,7 @@
-"""Commands of the project, and TensorBoard, in processes of their own."""
+"""Commands of the project, in processes of their own or in this one, and TensorBoard."""
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -8,15 +9,20 @@ import shutil
 import subprocess
 import sys
 import time
+import typing
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from absl import flags
 from conftest import ROOT, without
+
+from gtzan_jax import cli
 
 
 def command(module: str, *flags: str, folder: Path) -> "subprocess.CompletedProcess[str]":
@@ -31,6 +37,28 @@ def command(module: str, *flags: str, folder: Path) -> "subprocess.CompletedProc
         text=True,
         env=kept | {"PYTHONPATH": str(ROOT)},  # the checkout, whatever is installed
     )
+
+
+def parsed(name: str, *argv: str) -> tuple[Callable[[Any], int | None], Any]:
+    """Returns the main function of a command, and the options that some arguments give."""
+    main = importlib.import_module(f"gtzan_jax.{name}").main
+    options = typing.get_type_hints(main)["options"]
+    before = set(flags.FLAGS)
+    cli.define_flags(options)
+    try:
+        return main, cli.parse(options, [name, *argv])
+    finally:
+        for flag in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, flag)
+
+
+def run_here(name: str, *argv: str) -> int:
+    """Runs a command in this process, as ``cli.run`` does; returns its exit code."""
+    try:
+        with warnings.catch_warnings():  # the command sets how they are shown
+            return cli.work(*parsed(name, *argv)) or 0
+    except SystemExit as ended:
+        return int(ended.code or 0)
 
 
 @contextlib.contextmanager

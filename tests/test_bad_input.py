@@ -5,22 +5,17 @@ import gzip
 import io
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
-import warnings
 import zipfile
 
 import numpy as np
 import pandas as pd
 import pytest
-from absl import flags
-from conftest import ROOT, this_process
+from commands import command, run_here
+from conftest import this_process
 from csv_edits import set_cell as cell
 from csv_edits import small_text
 
-from gtzan_jax import cli, sweep
 from gtzan_jax.jobs import sweeping
 from gtzan_jax.resources import resource
 from gtzan_jax.tables import sources
@@ -41,18 +36,10 @@ def text():
 @pytest.fixture(scope="module", autouse=True)
 def in_process():
     """Lets the command run in this process; nothing of these tests may get to train."""
-    before = set(flags.FLAGS)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    sweep.define_flags()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeping, "workplace", this_process)
         patch.setattr(sweeping, "make_trainer", None)
-        patch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command sets
         yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    for name in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, name)
 
 
 @pytest.fixture(autouse=True)
@@ -60,27 +47,6 @@ def folder(tmp_path, monkeypatch):
     """An empty current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def run(*argv):
-    """Runs the command in this process, as ``cli.run`` does; returns its exit code."""
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    try:
-        cli._parse_flags(["sweep", *argv])
-        return cli._work(lambda _: sweep.main(), [])
-    except SystemExit as ended:
-        return ended.code
-
-
-def command(*argv):
-    """Runs the command in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "gtzan_jax.sweep", *argv],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},  # the checkout, whatever is installed
-        capture_output=True,
-        text=True,
-    )
 
 
 @contextlib.contextmanager
@@ -107,7 +73,7 @@ def assert_one_line(errors, fragments):
 def assert_refused(folder, capsys, fragments, *argv):
     """Asserts that the command with these flags ends as it should for a usage error."""
     with nothing_written(folder):
-        assert run("--workdir=run", *argv) == USAGE
+        assert run_here("sweep", "--workdir=run", *argv) == USAGE
     printed = capsys.readouterr()
     assert not printed.out
     assert_one_line(printed.err, fragments)
@@ -336,7 +302,7 @@ def job_of(monkeypatch):
     def make(text, *argv):
         with open("good.csv", "w", encoding="utf-8", newline="") as file:
             file.write(text)
-        assert run("--sweep=smoke", "--data=good.csv", "--workdir=run", *argv) == 0
+        assert run_here("sweep", "--sweep=smoke", "--data=good.csv", "--workdir=run", *argv) == 0
         return jobs.pop()
 
     return make
@@ -787,7 +753,7 @@ def test_a_bad_flag_is_refused(folder, capsys, argv, fragments):
 
 def test_overwriting_without_a_folder_is_refused(folder, capsys):
     with nothing_written(folder):
-        assert run("--data=sample", "--sweep=smoke", "--overwrite") == USAGE
+        assert run_here("sweep", "--data=sample", "--sweep=smoke", "--overwrite") == USAGE
     fragments = ["--overwrite removes the run in --workdir, which is not given"]
     assert_one_line(capsys.readouterr().err, fragments)
 
@@ -808,7 +774,7 @@ COMMANDS = {
 @pytest.mark.parametrize(("argv", "fragments"), COMMANDS.values(), ids=COMMANDS)
 def test_a_process_ends_as_the_tests_above_do(folder, argv, fragments):
     with nothing_written(folder):
-        done = command("--workdir=run", *argv)
+        done = command("sweep", "--workdir=run", *argv, folder=folder)
     assert done.returncode == USAGE, done.stderr
     assert not done.stdout
     assert_one_line(done.stderr, fragments)

@@ -7,6 +7,7 @@ import pytest
 COMMAND = """
 import sys, time
 from gtzan_jax import cli
+from gtzan_jax.jobs.options import EdaOptions
 from gtzan_jax.errors import InputError, Interrupted, RunError
 
 def stopping():
@@ -23,7 +24,7 @@ def failing(error):
     raise error
 
 sys.argv = ["command"]
-cli.run(lambda: MAIN)
+cli.run(lambda _: MAIN, EdaOptions)
 """
 
 

@@ -12,7 +12,7 @@ from conftest import make_sweep, make_table
 from finished_runs import random_history, write_run
 from test_console import end, start
 
-from gtzan_jax import sweep
+from gtzan_jax.jobs.options import SweepOptions
 from gtzan_jax.jobs.reporting import build
 from gtzan_jax.resources import resource
 from gtzan_jax.rundir.finished import read_finished
@@ -48,7 +48,8 @@ def test_the_command_that_goes_on_has_the_flags_that_it_needs(place):
         "--data=a b.csv", "--platform=cpu", "--workers", "2", "--scheduler=tcp://a:1",
         "--matmul_precision=tf32", "--batching=shape", "--set=epochs=3", "--seed=1",
     ]  # fmt: skip
-    assert sweep._without_place([*needed[:3], *place, *needed[3:]]) == needed
+    options = SweepOptions(command=command_line("sweep", [*needed[:3], *place, *needed[3:]]))
+    assert options.command_elsewhere == command_line("sweep", needed)
 
 
 def test_a_report_names_commands_for_its_own_run(tmp_path):

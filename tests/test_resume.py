@@ -11,15 +11,13 @@ from pathlib import Path
 
 import jax
 import pytest
-from absl import flags
-from commands import command
+from commands import command, parsed
 from conftest import slow, this_process
 from finished_runs import flip
 from jax.experimental.compilation_cache import compilation_cache
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from gtzan_jax import sweep
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held
 from gtzan_jax.jobs import sweeping
@@ -48,8 +46,6 @@ def in_process(tmp_path_factory):
     old = {name: jax.config.values[name] for name in settings}
     configure(settings)
     costs = {"cpu": COSTS["cpu"]._replace(chunk=1)}
-    before = set(flags.FLAGS)
-    sweep.define_flags()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "_COLLECT_S", -1.0)
         patch.setattr(trainer, "COSTS", costs)
@@ -58,8 +54,6 @@ def in_process(tmp_path_factory):
         patch.setattr(FigureCanvasAgg, "print_png", save_nothing)
         yield
     configure(old)
-    for name in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, name)
 
 
 def save_nothing(_figure, target, **_):
@@ -74,10 +68,8 @@ def configure(settings):
 
 def run(folder, *more):
     """Runs the sweep command in this process; returns its exit code."""
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    flags.FLAGS(["sweep", *TINY, f"--workdir={folder}", *more])
-    return sweep.main()
+    main, options = parsed("sweep", *TINY, f"--workdir={folder}", *more)
+    return main(options) or 0
 
 
 @pytest.fixture(scope="module")

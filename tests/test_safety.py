@@ -685,7 +685,7 @@ def test_what_commands_print_has_nothing_that_a_terminal_obeys(tmp_path, capsys)
     assert_harmless(capsys.readouterr().out)
     messages.warn_of_table(SimpleNamespace(notice=ESCAPES, tracks=[ESCAPES] * 2, repeats=[(0, 1)]))
     messages.warn(f"{ESCAPES} is damaged")
-    cli._show_warning(UserWarning(f"{ESCAPES} is damaged"))
+    cli.show_warning(UserWarning(f"{ESCAPES} is damaged"))
     with pytest.raises(SystemExit):
         console.fail(ESCAPES, 2)
     assert_harmless(capsys.readouterr().err)

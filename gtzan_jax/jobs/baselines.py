@@ -27,7 +27,8 @@ from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.backends.workplace import Workplace, workplace
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs.contender import OURS, Contender, Winner, check_sweep, outcome_of
-from gtzan_jax.jobs.divisions import ALL, divisions_of
+from gtzan_jax.jobs.divisions import divisions_of
+from gtzan_jax.jobs.options import BaselinesOptions
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
 from gtzan_jax.sound.summary import load_features
@@ -98,37 +99,6 @@ NOTES = {
 }
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to compare.
-
-    Attributes:
-      protocol: a name from ``tables.protocols.PROTOCOLS``, or ``ALL``.
-      num_folds: of the protocols that have a choice; None for the sweep's.
-      split_seed: another one gives other folds.
-      sweep: a name in ``sweeps/`` or the path of a TOML file; its configs are tried on each fold.
-      overrides: ``key=value`` strings over the sweep file.
-      seed: the first of our networks, and of the models that draw random numbers.
-      num_seeds: networks of the winner of each fold, and fits of each of those models.
-      workers: as in ``job.Options``, and the scheduler.
-      command: what to record as the command.
-    """
-
-    data: str = "auto"
-    protocol: str = ALL
-    num_folds: int | None = None
-    split_seed: int = 0
-    sweep: str = "baselines"
-    overrides: Sequence[str] = ()
-    seed: int = 0
-    num_seeds: int = 5
-    platform: str = "auto"
-    workers: int | None = None
-    scheduler: str | None = None
-    workdir: str | None = None
-    command: str = "gtzan_jax.run_baselines"
-
-
 @dataclass(frozen=True, eq=False)
 class Baselines:
     """What was found, and where it was written."""
@@ -141,7 +111,7 @@ class Baselines:
     folder: Path
 
 
-def run_baselines(request: Request) -> Baselines:
+def run_baselines(request: BaselinesOptions) -> Baselines:
     """Evaluates our network and the classical models, and writes everything.
 
     Raises:
@@ -153,7 +123,7 @@ def run_baselines(request: Request) -> Baselines:
         return _run_at(place, request, started)
 
 
-def _run_at(place: Workplace, request: Request, started: float) -> Baselines:
+def _run_at(place: Workplace, request: BaselinesOptions, started: float) -> Baselines:
     sweep = load_sweep(request.sweep, request.overrides)
     check_sweep(sweep)
     table = load_features(request.data, watch_songs)
@@ -187,7 +157,7 @@ def compare_models(
     models: Mapping[str, Tuned],
     sweep: Sweep,
     divisions: Sequence[Division],
-    request: Request,
+    request: BaselinesOptions,
     folder: Path,
 ) -> Baselines:
     """Evaluates our network and the classical models, showing progress, and compares them."""
@@ -222,7 +192,7 @@ def evaluate_ours(
     place: Workplace,
     sweep: Sweep,
     divisions: Sequence[Division],
-    request: Request,
+    request: BaselinesOptions,
     progress: PartsProgress,
 ) -> tuple[list[list[Outcome]], list[list[Winner]]]:
     """Returns, for each division and fold, how our network did, and the network itself."""
@@ -310,7 +280,7 @@ def describe(
     models: Mapping[str, Tuned],
     sweep: Sweep,
     divisions: Sequence[Division],
-    request: Request,
+    request: BaselinesOptions,
 ) -> dict[str, Any]:
     """Returns what baselines.json says before the results."""
     # The sweep has no say here in how the songs are divided.

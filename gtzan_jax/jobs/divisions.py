@@ -3,14 +3,12 @@
 import numpy as np
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.jobs.options import ALL_PROTOCOLS
 from gtzan_jax.tables.folds import Fold
 from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide, repeats_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.splits import VALIDATION_SHARE, deal
 from gtzan_jax.views import messages
-
-ALL = "all"
-"""Stands for every protocol."""
 
 
 def divisions_of(
@@ -23,7 +21,7 @@ def divisions_of(
 
     Args:
       table: the feature table.
-      protocol: a name from ``tables.protocols.PROTOCOLS``, or ``ALL``.
+      protocol: a name from ``tables.protocols.PROTOCOLS``, or ``ALL_PROTOCOLS``.
       split_seed: another one gives other folds.
       num_folds: of the protocols that have a choice.
 
@@ -32,11 +30,11 @@ def divisions_of(
     """
     fitting = [name for name, p in PROTOCOLS.items() if table.is_chunked or not p.leak]
     divisions = []
-    for name in fitting if protocol == ALL else [protocol]:
+    for name in fitting if protocol == ALL_PROTOCOLS else [protocol]:
         try:
             division = divide(table, name, split_seed, num_folds)
         except InputError as error:
-            if protocol != ALL or not PROTOCOLS[name].goes_by:
+            if protocol != ALL_PROTOCOLS or not PROTOCOLS[name].goes_by:
                 raise
             messages.warn(f"{name} is left out: {error}")
             continue

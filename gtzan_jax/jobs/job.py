@@ -4,12 +4,12 @@ import functools
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
-from gtzan_jax import checks
 from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
+from gtzan_jax.jobs.options import SweepOptions
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
@@ -19,97 +19,26 @@ from gtzan_jax.sound.spectrograms import load_spectrograms
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.optuna_search import import_optuna
 from gtzan_jax.space.overrides import as_overrides, contradictions
-from gtzan_jax.space.settings import KINDS, SAMPLERS
+from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.space.sweep_file import CONSTANTS, load_sweep
+from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import flag
-from gtzan_jax.trainer.planner import MODES
-from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
 from gtzan_jax.views.progress import watch_songs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What may be chosen for a run besides its sweep and its table: see ``sweeping.run_sweep``.
-
-    Attributes:
-      command: what to record as the command of the session.
-      resume: the command that goes on with the run, without its ``--workdir``; "" where none does.
-    """
-
-    epochs: int | None = None
-    batch_size: int | None = None
-    loss: str | None = None
-    protocol: str | None = None
-    num_folds: int | None = None
-    search: str | None = None
-    overrides: Sequence[str] = ()
-    overwrite: bool = False
-    platform: str = "auto"
-    workers: int | None = None
-    scheduler: str | None = None
-    matmul_precision: MatmulPrecision = "float32"
-    batching: str = "auto"
-    seed: int = 0
-    num_seeds: int | None = None
-    split_seed: int = 0
-    retrain_epochs: int = 50
-    retrain_seeds: int | None = None
-    profile: "str | os.PathLike[str] | None" = None
-    command: str = "gtzan_jax.run_sweep"
-    resume: str = ""
-
-    @property
-    def settings(self) -> dict[str, object]:
-        """What is given by name and laid over the sweep file."""
-        return {name: getattr(self, name) for name in SETTINGS if getattr(self, name) is not None}
-
-
-SETTINGS = ("epochs", "batch_size", "loss", "protocol", "num_folds", "search")
-
-_CHECKS: dict[str, checks.Check] = {
-    **{name: check for name, (check, _) in CONSTANTS.items()},
-    "search": checks.choice(KINDS),
-    "overrides": checks.texts,
-    "overwrite": checks.yes_or_no,
-    "platform": checks.choice(PLATFORMS),
-    "workers": checks.whole(0, 1000),
-    "scheduler": checks.text,
-    "matmul_precision": checks.choice(MATMUL_PRECISIONS),
-    "batching": checks.choice(MODES),
-    "seed": checks.whole(0, 2**31),
-    "split_seed": checks.whole(0, 2**32 - 1),
-    "retrain_epochs": checks.whole(0, 100_000),
-    "retrain_seeds": checks.whole(1, 1000),
-    "profile": checks.path,
-    "command": checks.text,
-    "resume": checks.text,
-}
-
-
-def check_arguments(sweep: object, data: object, workdir: object, options: Options) -> None:
-    """Checks what the user gave, before anything is read.
+def check_contradictions(options: SweepOptions) -> None:
+    """Checks that no option contradicts another, before anything is read.
 
     Raises:
-      InputError: a value is of another type, impossible, or contradicts another. The message names
-        all that is wrong.
+      InputError: some do; the message names all of these.
     """
-    problems = Problems()
-    problems.check(checks.path, sweep, "sweep", Sweep)
-    problems.check(checks.path, data, "data", FeatureTable)
-    if workdir is not None:
-        problems.check(checks.path, workdir, "workdir")
-    for each in fields(options):
-        value = getattr(options, each.name)
-        if value is not None or each.default is not None:
-            problems.check(_CHECKS[each.name], value, each.name)
-    problems.raise_any()  # below, types are taken for granted
+    problems, workdir = Problems(), options.workdir
     given = [*options.settings, *["num_seeds"] * (options.num_seeds is not None)]
     problems.found += contradictions(options.overrides, given)
-    if isinstance(sweep, Sweep) and (names := [*options.settings, *options.overrides]):
+    if isinstance(options.sweep, Sweep) and (names := [*options.settings, *options.overrides]):
         problems.found.append(
             f"overrides are laid over sweep files; change the Sweep itself: {', '.join(names)}"
         )
@@ -158,7 +87,7 @@ class Job:
     division: Division
     data: str  # what the user called the table
     run: RunDir
-    options: Options
+    options: SweepOptions
     workplace: Workplace
     clock: Stopwatch = field(repr=False)
 
@@ -188,24 +117,18 @@ class Job:
     @property
     def resume(self) -> str:
         """The command, or the call, that goes on with the run."""
-        if not self.options.resume:
+        if not self.options.is_command:
             return f"run_sweep with the same arguments and workdir={str(self.run.path)!r}"
-        return f"{self.options.resume} {flag('workdir', self.run.path)}"
+        return f"{self.options.command_elsewhere} {flag('workdir', self.run.path)}"
 
 
-def make_job(
-    sweep: "str | os.PathLike[str] | Sweep",
-    data: "str | os.PathLike[str] | FeatureTable",
-    workdir: "str | os.PathLike[str] | None",
-    options: Options,
-    place: Workplace,
-    clock: Stopwatch,
-) -> Job:
+def make_job(options: SweepOptions, place: Workplace, clock: Stopwatch) -> Job:
     """Puts a job together from what the user gave.
 
     Raises:
       InputError: a flag, the sweep file or the table cannot be used.
     """
+    sweep, data = options.sweep, options.data
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep, [*options.overrides, *as_overrides(options.settings)])
     if sweep.search.kind in SAMPLERS and not sweep.chosen:
@@ -221,7 +144,7 @@ def make_job(
             )
     count = options.num_seeds or sweep.num_seeds
     seeds = range(options.seed, options.seed + count)
-    run = RunDir(workdir or directory.default_folder(sweep.name))
+    run = RunDir(options.workdir or directory.default_folder(sweep.name))
     name = table.source if isinstance(data, FeatureTable) else os.fspath(data)
     return Job(sweep, seeds, division, name, run, options, place, clock)
 

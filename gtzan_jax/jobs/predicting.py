@@ -4,12 +4,12 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.files import write_atomically
+from gtzan_jax.jobs.options import PredictOptions
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import check_place
 from gtzan_jax.rundir.model_files import load_model
@@ -24,30 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a model.
-
-    Attributes:
-      run: a run directory, or the folder of one of its retrainings.
-      songs: sound files, and folders of them.
-      hop_seconds: as in ``TrainedModel.predict_file``.
-      explain: whether to say which features speak for and against.
-      as_json: whether to print one document instead of text.
-      plot: a file for the figure, PNG or SVG; None for none.
-      platform: where to compute.
-    """
-
-    run: str
-    songs: Sequence[str]
-    hop_seconds: float | None = None
-    explain: bool = False
-    as_json: bool = False
-    plot: str | None = None
-    platform: str = "auto"
-
-
-def predict_songs(request: Request) -> bool:
+def predict_songs(request: PredictOptions) -> bool:
     """Predicts songs, and prints each as it comes; returns whether all could be read.
 
     Raises:
@@ -59,16 +36,16 @@ def predict_songs(request: Request) -> bool:
     paths = [path for song in request.songs for path in _files(song)]
     select_platform(request.platform)
     messages.warn_of_model(model.data, model.protocol)
-    if not request.as_json:
+    if not request.json:
         print(predictions.head(model, request.run), flush=True)
     answers = []
     for path in paths:
         answers.append(answer := _answer(model, path, request.explain, request.hop_seconds))
         if answer.error:
             print(f"error: {printable(answer.error)}", file=sys.stderr)
-        elif not request.as_json:
+        elif not request.json:
             print(f"\n{predictions.song(answer)}", flush=True)
-    if request.as_json:
+    if request.json:
         document = predictions.document(model, request.run, answers)
         print(json.dumps(document, indent=2, allow_nan=False))
     found = [answer for answer in answers if answer.prediction]

@@ -19,6 +19,7 @@ from gtzan_jax.files import (
     write_csv,
 )
 from gtzan_jax.jobs.calibrating import calibrated
+from gtzan_jax.jobs.options import RetrainOptions
 from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.trained import TrainedModel
@@ -76,36 +77,6 @@ class Retrained:
         return (
             f"Retrained({self.model!r}, {counted(networks, 'network')}, {counted(epochs, 'epoch')})"
         )
-
-
-@dataclass(frozen=True)
-class Request:
-    """Which config of a run to retrain, and how.
-
-    Attributes:
-      rank: of the config in results.csv.
-      protocol: another one than the run's; None for the run's.
-      num_folds: of the protocols that have a choice; None for the sweep's.
-      num_seeds: networks on each fold; None for as many as make 10.
-      workers: as in ``job.Options``, and the scheduler.
-      matmul_precision: None for the sweep's.
-      name: of the folder in ``retrained/``; None for one that says what it is, such as ``rank2``.
-      overwrite: whether to replace another retraining of this name.
-    """
-
-    rank: int = 1
-    epochs: int = _EPOCHS
-    protocol: str | None = None
-    num_folds: int | None = None
-    num_seeds: int | None = None
-    data: str | None = None
-    platform: str = "auto"
-    workers: int | None = None
-    scheduler: str | None = None
-    matmul_precision: MatmulPrecision | None = None
-    name: str | None = None
-    overwrite: bool = False
-    command: str = "gtzan_jax.retrain_run"
 
 
 def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
@@ -232,7 +203,7 @@ def save(result: Retrained, folder: Path) -> None:
             write_atomically(aside / f"{name}.png", plots.image_of(figure))
 
 
-def retrain_run(workdir: str, request: Request) -> SavedRetraining:
+def retrain_run(request: RetrainOptions) -> SavedRetraining:
     """Retrains a config of a finished run into a folder of its own; returns what is there then.
 
     Does nothing where the same retraining is there already.
@@ -242,7 +213,7 @@ def retrain_run(workdir: str, request: Request) -> SavedRetraining:
         has this name.
       RunError: the training diverged.
     """
-    found = read_run(workdir)
+    found = read_run(request.workdir)
     precision = request.matmul_precision or found.manifest.matmul_precision
     division, wanted = _asked(found, request, precision)
     name = _name(found, request, wanted)
@@ -260,7 +231,7 @@ def retrain_run(workdir: str, request: Request) -> SavedRetraining:
         request.command, found.accuracy.size, place.platform, place.devices
     )
     _keep(found.run, name, result, wanted, session, request.overwrite)
-    return _saved(read_run(workdir), name)
+    return _saved(read_run(request.workdir), name)
 
 
 def _saved(found: Run, name: str) -> SavedRetraining:
@@ -271,7 +242,9 @@ def _saved(found: Run, name: str) -> SavedRetraining:
     return saved
 
 
-def _asked(found: Run, request: Request, precision: MatmulPrecision) -> tuple[Division, Retraining]:
+def _asked(
+    found: Run, request: RetrainOptions, precision: MatmulPrecision
+) -> tuple[Division, Retraining]:
     """Returns what a request trains on, and its description."""
     if request.rank > len(found.results):
         raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
@@ -282,12 +255,12 @@ def _asked(found: Run, request: Request, precision: MatmulPrecision) -> tuple[Di
         raise InputError(f"{found.run.path}: {missing}")
     num_folds = request.num_folds or found.sweep.num_folds
     division = divide(table, protocol, found.manifest.split.seed, num_folds)
-    seeds = seeds_of(found.manifest.seeds[0], request.num_seeds, len(division.folds))
+    seeds = seeds_of(found.manifest.seeds[0], request.retrain_seeds, len(division.folds))
     config_id = found.config(request.rank).id
-    return division, describe(division, config_id, seeds, request.epochs, precision)
+    return division, describe(division, config_id, seeds, request.retrain_epochs, precision)
 
 
-def _name(found: Run, request: Request, wanted: Retraining) -> str:
+def _name(found: Run, request: RetrainOptions, wanted: Retraining) -> str:
     """Returns the folder's name: the one asked for, or what tells this request from any other."""
     if request.name:
         if request.name == _BEST or not re.fullmatch(FOLDER_NAME, request.name):

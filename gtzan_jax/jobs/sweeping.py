@@ -1,9 +1,7 @@
 """Runs a sweep, or goes on with one: the front door for notebooks and for the command alike."""
 
 import contextlib
-import dataclasses
 import math
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +13,11 @@ import gtzan_jax
 from gtzan_jax import process
 from gtzan_jax.analysis import selection
 from gtzan_jax.backends.workplace import workplace
-from gtzan_jax.checks import known_names
 from gtzan_jax.errors import InputError, Interrupted, PlaceLostError, RunError, described
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining, searching
-from gtzan_jax.jobs.job import Job, Options, Stopwatch, check_arguments, describe, make_job
+from gtzan_jax.jobs.job import Job, Stopwatch, check_contradictions, describe, make_job
+from gtzan_jax.jobs.options import SweepOptions, takes
 from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.chunks import ChunkStore
@@ -32,9 +30,8 @@ from gtzan_jax.space.search import config_epochs
 from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import unseen_genres
-from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import command_line, printable
-from gtzan_jax.trainer.platforms import MatmulPrecision, profiled
+from gtzan_jax.trainer.platforms import profiled
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
 from gtzan_jax.views.text import counted
@@ -45,68 +42,14 @@ if TYPE_CHECKING:
     from gtzan_jax.jobs.retraining import Retrained
 
 
-@known_names
+@takes(SweepOptions)
 @messages.each_warning_once()
-def run_sweep(
-    sweep: "str | os.PathLike[str] | Sweep" = "assignment",
-    data: "str | os.PathLike[str] | FeatureTable" = "auto",
-    workdir: "str | os.PathLike[str] | None" = None,
-    *,
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    loss: str | None = None,
-    protocol: str | None = None,
-    num_folds: int | None = None,
-    search: str | None = None,
-    overrides: Sequence[str] = (),
-    overwrite: bool = False,
-    platform: str = "auto",
-    workers: int | None = None,
-    scheduler: str | None = None,
-    matmul_precision: MatmulPrecision = "float32",
-    batching: str = "auto",
-    seed: int = 0,
-    num_seeds: int | None = None,
-    split_seed: int = 0,
-    retrain_epochs: int = 50,
-    retrain_seeds: int | None = None,
-    profile: "str | os.PathLike[str] | None" = None,
-    command: str = Options.command,
-    resume: str = "",
-) -> Run:
+def run_sweep(options: SweepOptions) -> Run:
     """Trains every config of a sweep, ranks them, writes everything and retrains the best.
 
     Resumes an unfinished run of the same sweep in ``workdir``; a finished one trains nothing, but
     for a retraining that was left out. Parameters have the names of the command's flags. None
     leaves to the sweep what it says.
-
-    Args:
-      sweep: a sweep, its name in ``sweeps/``, or the path of a TOML file.
-      data: a feature table, or what ``load_table`` takes.
-      workdir: the run directory. Default: ``runs/<sweep>-<UTC time>``.
-      epochs: passes over the train part.
-      batch_size: rows of a batch.
-      loss: ``cross_entropy`` or ``softmax_twice``.
-      protocol: how songs are divided: ``assignment``, ``holdout``, ``kfold``, ``artist_kfold``, …
-      num_folds: of the protocol ``kfold``.
-      search: ``grid``, ``one_at_a_time``, ``random``, ``halving``, ``tpe``, ``cma`` or ``qmc``.
-      overrides: ``key=value`` strings over the sweep file, such as ``optimizer=adam,sgd``; see
-        ``load_sweep``.
-      overwrite: whether to remove another run that is in the run directory.
-      platform: ``auto``, ``cpu``, ``gpu`` or ``tpu``.
-      workers: processes of this machine that train; 0 for this process. Default: one a core where
-        there is no accelerator.
-      scheduler: of a Dask cluster whose workers train.
-      matmul_precision: ``float32``, ``tensorfloat32`` or ``bfloat16``.
-      batching: which configs share a program: ``auto``, ``shape`` or ``padded``.
-      seed: the first seed.
-      num_seeds: replicates of each config.
-      split_seed: another one gives other folds.
-      retrain_epochs: of the best config; 0 skips it.
-      retrain_seeds: networks of the retraining on each fold. Default: as many as make 10 in all.
-      profile: a folder for a trace of the training, which is done in this process then.
-      command: of the command only: what to record as the session's command.
-      resume: of the command only: the command that resumes the run, without its ``--workdir``.
 
     Returns:
       the finished run: ``results``, ``history``, ``best``, ``report()``.
@@ -117,20 +60,18 @@ def run_sweep(
       RunError: something failed that no option would have avoided.
       TypeError: a parameter is unknown.
     """
-    given = locals()
     # In a command the seconds count from the start of the process.
-    is_command = command != Options.command
-    clock = Stopwatch(gtzan_jax.STARTED if is_command else time.perf_counter())
+    clock = Stopwatch(gtzan_jax.STARTED if options.is_command else time.perf_counter())
     clock.lap("import")
-    chosen = Options(**{each.name: given[each.name] for each in dataclasses.fields(Options)})
-    check_arguments(sweep, data, workdir, chosen)
-    workers = 0 if chosen.profile else chosen.workers
-    with workplace(chosen.platform, chosen.matmul_precision, workers, chosen.scheduler) as place:
-        job = make_job(sweep, data, workdir, chosen, place, clock)
+    check_contradictions(options)
+    workers = 0 if options.profile else options.workers
+    place = workplace(options.platform, options.matmul_precision, workers, options.scheduler)
+    with place:
+        job = make_job(options, place, clock)
         try:
             _check_places(job)
         except InputError:
-            if workdir is None:
+            if options.workdir is None:
                 job.run.path.rmdir()  # it was made for this run
             raise
         problem = _begin(job)

@@ -171,7 +171,7 @@ class TrainedModel:
         problems = Problems()
         problems.check(checks.path, path, "path")
         if hop_seconds is not None:
-            problems.check(checks.number(0.0, 1e6), hop_seconds, "hop_seconds")
+            problems.check(checks.Number(0.0, 1e6), hop_seconds, "hop_seconds")
         problems.raise_any()
         samples = read(path)
         hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))

@@ -242,7 +242,7 @@ class FinishedRun:
         Raises:
           InputError: there is no such rank.
         """
-        rank = checks.whole(1, len(self.results))(rank, "rank")
+        rank = checks.Whole(1, len(self.results))(rank, "rank")
         return self.sweep.configs[self.sweep.places[self.results["config_id"].iloc[rank - 1]]]
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gtzan_jax.checks import choice, number, shown, whole, yes_or_no
+from gtzan_jax.checks import Choice, Number, Whole, shown, yes_or_no
 from gtzan_jax.errors import InputError
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")
@@ -81,7 +81,7 @@ class Axis:
 
 def filters(value: Any, where: str) -> int:
     """Checks a number of filters."""
-    checked = whole(CHANNELS, 256)(value, where)
+    checked = Whole(CHANNELS, 256)(value, where)
     if checked % CHANNELS:
         raise InputError(f"{where} must be a multiple of {CHANNELS}, not {shown(value)}")
     return checked
@@ -89,7 +89,7 @@ def filters(value: Any, where: str) -> int:
 
 def kernel(value: Any, where: str) -> int:
     """Checks the side of a convolution's kernel."""
-    checked = whole(1, 7)(value, where)
+    checked = Whole(1, 7)(value, where)
     if checked % 2 == 0:
         raise InputError(f"{where} must be odd, so that it has a middle, not {shown(value)}")
     return checked
@@ -97,14 +97,14 @@ def kernel(value: Any, where: str) -> int:
 
 def rate(value: Any, where: str) -> float:
     """Checks a share that is taken away, such as a dropout rate."""
-    checked = number(0.0, 1.0)(value, where)
+    checked = Number(0.0, 1.0)(value, where)
     if checked > 0.99:
         raise InputError(f"{where} must be at most 0.99, not {shown(value)}: nothing would be left")
     return checked
 
 
-batch_size = whole(1, 1_000_000)
-learning_rate = number(1e-12, 1e6)
+batch_size = Whole(1, 1_000_000)
+learning_rate = Number(1e-12, 1e6)
 
 _LAYERS = range(1, MAX_LAYERS + 1)
 _UNIFORM = ("glorot_uniform", "random_uniform", "he_uniform")
@@ -125,34 +125,34 @@ def _optional(
 
 
 _ALL = (
-    *(Axis(f"num_units{n}", whole(1, MAX_UNITS), "shape", families=_MLP) for n in _LAYERS),
+    *(Axis(f"num_units{n}", Whole(1, MAX_UNITS), "shape", families=_MLP) for n in _LAYERS),
     *(Axis(f"dropout{layer}", rate, default=0.0, families=_MLP) for layer in _LAYERS),
     # Of a CNN's first block; each block has twice as many as the one before.
     Axis("filters", filters, "shape", families=_CNN),
-    Axis("blocks", whole(1, MAX_BLOCKS), "static", 3, "blocks", families=_CNN),
+    Axis("blocks", Whole(1, MAX_BLOCKS), "static", 3, "blocks", families=_CNN),
     Axis("kernel", kernel, "static", 3, "k", families=_CNN),
     Axis("dropout", rate, default=0.0, families=_CNN),  # of whole channels, after each block
-    Axis("activation", choice(ACTIVATIONS), default="relu", plain=("relu", "leaky_relu")),
-    Axis("initializer", choice(INITIALIZERS), default="glorot_uniform", plain=_UNIFORM),
-    Axis("optimizer", choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
+    Axis("activation", Choice(ACTIVATIONS), default="relu", plain=("relu", "leaky_relu")),
+    Axis("initializer", Choice(INITIALIZERS), default="glorot_uniform", plain=_UNIFORM),
+    Axis("optimizer", Choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
     Axis("learning_rate", learning_rate, prefix="lr"),
     Axis("batch_size", batch_size, "static", prefix="b"),
     # Of SGD: the other optimizers have moments of their own, and these two change nothing there.
-    Axis("momentum", number(0.0, 0.9999), default=0.0, prefix="mom"),
+    Axis("momentum", Number(0.0, 0.9999), default=0.0, prefix="mom"),
     Axis("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,)),
     # Of any optimizer; where it is no axis, AdamW has Keras's 0.004, and the others none.
-    _optional("weight_decay", number(0.0, 1e3), "wd", None),
-    _optional("l2", number(0.0, 1e3), "l2-"),
-    _optional("max_norm", number(0.0, 1e6), "norm"),  # 0: none
-    _optional("weight_limit", number(0.0, 1e6), "limit"),  # 0: none
-    _optional("input_noise", number(0.0, 100.0), "noise", families=_MLP),
+    _optional("weight_decay", Number(0.0, 1e3), "wd", None),
+    _optional("l2", Number(0.0, 1e3), "l2-"),
+    _optional("max_norm", Number(0.0, 1e6), "norm"),  # 0: none
+    _optional("weight_limit", Number(0.0, 1e6), "limit"),  # 0: none
+    _optional("input_noise", Number(0.0, 100.0), "noise", families=_MLP),
     _optional("label_smoothing", rate, "smooth"),
-    _optional("mixup", number(0.0, 100.0), "mixup"),
-    _optional("patience", whole(0, 100_000), "p", 0),  # 0: none
+    _optional("mixup", Number(0.0, 100.0), "mixup"),
+    _optional("patience", Whole(0, 100_000), "p", 0),  # 0: none
     # Of the spectrograms that are trained on: at most so many bands or frames.
-    _optional("frequency_mask", whole(0, 32), "fmask", 0, _CNN),
-    _optional("time_mask", whole(0, 32), "tmask", 0, _CNN),
-    _optional("time_shift", whole(0, 32), "shift", 0, _CNN),
+    _optional("frequency_mask", Whole(0, 32), "fmask", 0, _CNN),
+    _optional("time_mask", Whole(0, 32), "tmask", 0, _CNN),
+    _optional("time_shift", Whole(0, 32), "shift", 0, _CNN),
 )
 
 AXES: dict[str, Axis] = {axis.name: axis for axis in _ALL}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gtzan_jax.checks import number, shown
+from gtzan_jax.checks import Number, shown
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.axes import Axis
 from gtzan_jax.space.config import Config
@@ -110,7 +110,7 @@ def parse_range(axis: Axis, table: Mapping[str, Any], where: str) -> Range:
     if step is not None:
         if isinstance(low, int) and not isinstance(step, int):
             raise InputError(f"{where}.step must be a whole number, not {shown(step)}")
-        step = type(low)(number((high - low) / 1e6, high - low)(step, f"{where}.step"))
+        step = type(low)(Number((high - low) / 1e6, high - low)(step, f"{where}.step"))
     if isinstance(low, int):
         axis.check(low + (step or 1), f"{where}: low + step")  # as filters go in eights
     return Range(low, high, log, step)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gtzan_jax.checks import Problems, choice, shown, whole
+from gtzan_jax.checks import Choice, Problems, Whole, shown
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.space.ranges import Choices, Range
 
@@ -22,12 +22,12 @@ _KEYS = {
     **dict.fromkeys(SAMPLERS, ("num_configs", "seed", "batch")),
 }
 _CHECKS = {
-    "num_configs": whole(1, 1_000_000),
-    "seed": whole(0, 2**32 - 1),
-    "eta": whole(2, 1000),
-    "first_epochs": whole(1, 100_000),
-    "brackets": whole(1, 20),
-    "batch": whole(1, 10_000),
+    "num_configs": Whole(1, 1_000_000),
+    "seed": Whole(0, 2**32 - 1),
+    "eta": Whole(2, 1000),
+    "first_epochs": Whole(1, 100_000),
+    "brackets": Whole(1, 20),
+    "batch": Whole(1, 10_000),
 }
 
 
@@ -96,7 +96,7 @@ def parse_search(
         return SearchSettings()
     if not isinstance(table, Mapping):
         raise InputError(f"{where} must be a table, as in [search]")
-    kind = choice(KINDS)(table.get("kind", "grid"), f"{where}: kind")
+    kind = Choice(KINDS)(table.get("kind", "grid"), f"{where}: kind")
     keys, before = _KEYS[kind], len(problems.found)
     problems.found += [
         _unknown(key, kind, keys, where) for key in table if key not in ("kind", *keys)

@@ -34,13 +34,13 @@ MAX_BYTES = 1_000_000
 """Of a sweep file."""
 
 CONSTANTS: dict[str, tuple[Check, Any]] = {
-    "epochs": (checks.whole(1, 100_000), 10),
+    "epochs": (checks.Whole(1, 100_000), 10),
     "batch_size": (batch_size, 32),
-    "loss": (checks.choice(LOSSES), "cross_entropy"),
-    "leaky_slope": (checks.number(0.0, 1.0), 0.2),
-    "num_seeds": (checks.whole(1, 100_000), 1),
-    "protocol": (checks.choice(tuple(PROTOCOLS)), ""),
-    "num_folds": (checks.whole(2, 1000), Sweep.num_folds),
+    "loss": (checks.Choice(LOSSES), "cross_entropy"),
+    "leaky_slope": (checks.Number(0.0, 1.0), 0.2),
+    "num_seeds": (checks.Whole(1, 100_000), 1),
+    "protocol": (checks.Choice(tuple(PROTOCOLS)), ""),
+    "num_folds": (checks.Whole(2, 1000), Sweep.num_folds),
 }
 """What is constant in a sweep: how it is checked, and its default, Keras's where Keras has a useful
 one. That of the protocol is ``assignment``, or ``holdout`` for a search that needs a validation

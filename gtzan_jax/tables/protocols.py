@@ -143,9 +143,9 @@ def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) 
     """
     problems = Problems()
     problems.check(checks.instance, table, "table", FeatureTable)
-    problems.check(checks.choice(tuple(PROTOCOLS)), protocol, "protocol")
-    problems.check(checks.whole(0, 2**32 - 1), split_seed, "split_seed")
-    problems.check(checks.whole(1, 1000), num_folds, "num_folds")
+    problems.check(checks.Choice(tuple(PROTOCOLS)), protocol, "protocol")
+    problems.check(checks.Whole(0, 2**32 - 1), split_seed, "split_seed")
+    problems.check(checks.Whole(1, 1000), num_folds, "num_folds")
     problems.raise_any()
     folds = folds_of(table, protocol, split_seed, num_folds)
     goes_by = PROTOCOLS[protocol].goes_by

@@ -793,7 +793,7 @@ def test_what_two_workers_warn_of_is_told_once(capsys):
     workers = [Process(), Process()]
     with messages.each_warning_once(), warnings.catch_warnings():
         warnings.simplefilter("always")
-        warnings.showwarning = cli._show_warning
+        warnings.showwarning = cli.show_warning
         for worker in workers:
             worker.submit(warnings.warn, "the cache is full").result()
     for worker in workers:

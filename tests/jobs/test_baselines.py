@@ -19,9 +19,10 @@ from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import classical_models, importance_table
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.jobs import baselines, contender
-from gtzan_jax.jobs.baselines import Request, run_baselines, summary
+from gtzan_jax.jobs.baselines import run_baselines, summary
 from gtzan_jax.jobs.contender import OURS, Contender, best_of, outcome_of
 from gtzan_jax.jobs.divisions import divisions_of, with_validation
+from gtzan_jax.jobs.options import BaselinesOptions
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
@@ -49,7 +50,7 @@ def table():
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """A finished comparison on the sample under every protocol."""
-    request = Request(
+    request = BaselinesOptions(
         data="sample", platform="cpu", overrides=TINY, seed=4, num_folds=3, num_seeds=2,
         workdir=str(tmp_path_factory.mktemp("baselines") / "out"),
     )  # fmt: skip
@@ -292,7 +293,7 @@ def test_chunks_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch, c
             division for name in names for division in divisions_of(table, name, *how)
         ],
     )  # fmt: skip
-    request = Request(
+    request = BaselinesOptions(
         data=str(tmp_path / "chunks.csv"), platform="cpu", overrides=TINY,
         num_seeds=2, workdir=str(tmp_path / "out"),
     )  # fmt: skip

@@ -276,7 +276,7 @@ def test_bad_files_are_listed_and_the_rest_is_written(hostile):
     ("arguments", "message"),
     [
         ([], "FOLDER is missing"),
-        (["music", "more"], "one FOLDER at a time, not 'more' besides"),
+        (["music", "more"], "unexpected argument 'more'; give one FOLDER"),
         (["gone"], "gone is no folder"),
         (["music", "--chunk_seconds=5"], "chunk_seconds"),
         (["music", "--output=t.csv"], "it is there already; --overwrite replaces it"),

@@ -15,7 +15,8 @@ from finished_runs import random_model
 from gtzan_jax import load_model, load_table
 from gtzan_jax.errors import InputError
 from gtzan_jax.jobs import predicting
-from gtzan_jax.jobs.predicting import Request, predict_songs
+from gtzan_jax.jobs.options import PredictOptions
+from gtzan_jax.jobs.predicting import predict_songs
 from gtzan_jax.jobs.retraining import retrain
 from gtzan_jax.models.hearing import Hearing
 from gtzan_jax.models.mlp import MlpFamily
@@ -95,7 +96,7 @@ def document_of(capsys, request):
 
 
 def test_the_document_has_all_that_is_known(run, songs, capsys):
-    request = Request(str(run), [str(songs), "missing.wav"], explain=True, as_json=True)
+    request = PredictOptions(str(run), [str(songs), "missing.wav"], explain=True, json=True)
     whole, document = document_of(capsys, request)
     assert not whole
     assert set(document) == {"format", "model", "songs", "errors"}
@@ -128,14 +129,14 @@ def test_the_document_has_all_that_is_known(run, songs, capsys):
 
 def test_without_being_asked_nothing_is_explained(run, songs, capsys):
     song = songs / "deeper" / "noise.wav"
-    whole, document = document_of(capsys, Request(str(run), [str(song)], as_json=True))
+    whole, document = document_of(capsys, PredictOptions(str(run), [str(song)], json=True))
     assert whole
     assert document["songs"][0]["explanation"] is None
 
 
 @pytest.mark.parametrize("name", ["figure.png", "new/figure.svg"])
 def test_the_figure_is_drawn(run, songs, tmp_path, name):
-    request = Request(str(run), [str(songs / "blues.00000.wav")], plot=str(tmp_path / name))
+    request = PredictOptions(str(run), [str(songs / "blues.00000.wav")], plot=str(tmp_path / name))
     assert predict_songs(request)
     assert (tmp_path / name).stat().st_size > 5_000
 
@@ -148,16 +149,16 @@ def test_a_place_for_the_figure_that_is_none_is_told_at_once(run, tmp_path, name
     (tmp_path / "sub.png").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=message):
-        predict_songs(Request(str(run), ["missing.wav"], plot=str(tmp_path / name)))
+        predict_songs(PredictOptions(str(run), ["missing.wav"], plot=str(tmp_path / name)))
 
 
 def test_a_song_is_known_by_its_sound_and_not_by_its_name(run, songs, tmp_path, capsys):
     shutil.copy(songs / "blues.00000.wav", tmp_path / "another.wav")
     shutil.copy(songs / "deeper" / "noise.wav", tmp_path / "blues.00000.wav")
     paths = [str(tmp_path / name) for name in ("another.wav", "blues.00000.wav")]
-    _, document = document_of(capsys, Request(str(run), paths, as_json=True))
+    _, document = document_of(capsys, PredictOptions(str(run), paths, json=True))
     assert [song["trained_on"] for song in document["songs"]] == [True, False]
-    assert predict_songs(Request(str(run), paths))
+    assert predict_songs(PredictOptions(str(run), paths))
     first, second = capsys.readouterr().out.split("\n\n")[1:]
     assert "this song was in the training set" in first
     assert "training set" not in second
@@ -167,7 +168,7 @@ def test_what_is_left_out_of_a_folder_is_told(run, songs, tmp_path, capsys):
     shutil.copy(songs / "blues.00000.wav", tmp_path / "a.wav")
     (tmp_path / "notes.txt").touch()
     (tmp_path / "b.m4a").write_bytes(bytes(999))
-    assert not predict_songs(Request(str(run), [str(tmp_path)]))
+    assert not predict_songs(PredictOptions(str(run), [str(tmp_path)]))
     told = capsys.readouterr().err.splitlines()
     assert f"warning: {tmp_path}: left out: 1 .txt" in told
     assert any("b.m4a: no sound that can be read: M4A is not decoded" in line for line in told)
@@ -175,7 +176,7 @@ def test_what_is_left_out_of_a_folder_is_told(run, songs, tmp_path, capsys):
 
 def test_a_folder_without_sound_is_told(run, tmp_path):
     with pytest.raises(InputError, match="holds no sound file"):
-        predict_songs(Request(str(run), [str(tmp_path)]))
+        predict_songs(PredictOptions(str(run), [str(tmp_path)]))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_a_folder_without_sound_is_told(run, tmp_path):
 )
 def test_a_model_that_says_nothing_about_songs_is_told_loudly(tmp_path, capsys, changes, warning):
     save_model(model_of(**changes), tmp_path)
-    assert not predict_songs(Request(str(tmp_path), ["missing.wav"]))
+    assert not predict_songs(PredictOptions(str(tmp_path), ["missing.wav"]))
     shown = capsys.readouterr()
     assert warning in shown.err
     assert changes.get("protocol", "SYNTHETIC") in shown.out

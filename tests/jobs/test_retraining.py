@@ -14,7 +14,8 @@ import gtzan_jax
 from gtzan_jax import InputError, load_model, read_run
 from gtzan_jax.files import digest
 from gtzan_jax.jobs import retraining, sweeping
-from gtzan_jax.jobs.retraining import Request, retrain_run
+from gtzan_jax.jobs.options import RetrainOptions
+from gtzan_jax.jobs.retraining import retrain_run
 from gtzan_jax.rundir.directory import RunDir
 
 AXES = ["axes.num_units2=[16]", "axes.dropout3=[0.0]", "axes.num_units1=[16]"]
@@ -41,8 +42,9 @@ def sweep(folder, **options):
     return gtzan_jax.run_sweep("smoke", workdir=folder, **SWEEP | {"retrain_epochs": 1} | options)
 
 
-def ask(rank=2, epochs=2, num_seeds=2, **options):
-    return Request(rank=rank, epochs=epochs, num_seeds=num_seeds, **options)
+def ask(folder, rank=2, epochs=2, seeds=2, **options):
+    options |= {"rank": rank, "retrain_epochs": epochs, "retrain_seeds": seeds}
+    return retrain_run(RetrainOptions(str(folder), **options))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def whole(tmp_path_factory):
     trained, train = [], retraining.retrain
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retraining, "retrain", lambda *a: trained.append(train(*a)) or trained[0])
-        retrain_run(str(folder), ask())
+        ask(folder)
     return folder, trained[0], best
 
 
@@ -106,35 +108,35 @@ def test_a_finished_run_trains_nothing_after_a_retraining(folder):
 
 
 @pytest.mark.parametrize(
-    ("request_", "name"),
+    ("options", "name"),
     [
-        (Request(), "rank1"),
-        (Request(rank=3), "rank3"),
-        (Request(protocol="holdout"), "rank1"),
-        (Request(protocol="kfold"), "rank1-kfold"),
-        (Request(protocol="kfold", num_folds=5), "rank1-kfold"),
-        (Request(protocol="kfold", num_folds=3), "rank1-kfold-3folds"),
-        (Request(num_folds=3), "rank1"),  # which holdout has no use for
-        (Request(num_seeds=10), "rank1"),
-        (Request(protocol="kfold", num_seeds=10), "rank1-kfold-10seeds"),
-        (Request(epochs=7, num_seeds=3), "rank1-7epochs-3seeds"),
-        (Request(matmul_precision="bfloat16"), "rank1-bfloat16"),
-        (Request(name="mine", epochs=7), "mine"),
-        (Request(epochs=1, overwrite=True), "rank1-1epochs"),
+        ({}, "rank1"),
+        ({"rank": 3}, "rank3"),
+        ({"protocol": "holdout"}, "rank1"),
+        ({"protocol": "kfold"}, "rank1-kfold"),
+        ({"protocol": "kfold", "num_folds": 5}, "rank1-kfold"),
+        ({"protocol": "kfold", "num_folds": 3}, "rank1-kfold-3folds"),
+        ({"num_folds": 3}, "rank1"),  # which holdout has no use for
+        ({"retrain_seeds": 10}, "rank1"),
+        ({"protocol": "kfold", "retrain_seeds": 10}, "rank1-kfold-10seeds"),
+        ({"retrain_epochs": 7, "retrain_seeds": 3}, "rank1-7epochs-3seeds"),
+        ({"matmul_precision": "bfloat16"}, "rank1-bfloat16"),
+        ({"name": "mine", "retrain_epochs": 7}, "mine"),
+        ({"retrain_epochs": 1, "overwrite": True}, "rank1-1epochs"),
     ],
 )
 @pytest.mark.usefixtures("quick")
-def test_no_two_requests_meet_in_one_folder(folder, request_, name):
-    assert retrain_run(str(folder), request_).path == folder / "retrained" / name
+def test_no_two_requests_meet_in_one_folder(folder, options, name):
+    assert retrain_run(RetrainOptions(str(folder), **options)).path == folder / "retrained" / name
 
 
 @pytest.mark.usefixtures("never")
 def test_the_same_request_does_nothing(folder, capsys):
     before = (folder / "manifest.json").read_bytes()
-    assert retrain_run(str(folder), ask()).config == read_run(folder).config(2)
+    assert ask(folder).config == read_run(folder).config(2)
     assert f"{folder}/retrained/{NAME} has this" in capsys.readouterr().out
     # What the sweep has retrained already is not trained again either.
-    assert retrain_run(str(folder), Request(epochs=1)).path == folder / "best"
+    assert retrain_run(RetrainOptions(str(folder), retrain_epochs=1)).path == folder / "best"
     assert (folder / "manifest.json").read_bytes() == before
 
 
@@ -142,12 +144,12 @@ def test_the_same_request_does_nothing(folder, capsys):
 def test_nothing_is_replaced_unless_asked(folder):
     before = digest(folder / "retrained" / NAME)
     with pytest.raises(InputError) as refusal:
-        retrain_run(str(folder), ask(rank=3, name=NAME))
+        ask(folder, rank=3, name=NAME)
     for part in (f"retrained/{NAME}", "config_id", "--name", "--overwrite"):
         assert part in str(refusal.value)
     assert "\n" not in str(refusal.value)
     assert digest(folder / "retrained" / NAME) == before
-    made = retrain_run(str(folder), ask(rank=3, name=NAME, overwrite=True))
+    made = ask(folder, rank=3, name=NAME, overwrite=True)
     assert made.about.config_id == read_run(folder).config(3).id
 
 
@@ -155,15 +157,15 @@ def test_nothing_is_replaced_unless_asked(folder):
 @pytest.mark.usefixtures("never")
 def test_a_name_is_one_folders(folder, name):
     with pytest.raises(InputError, match="--name="):
-        retrain_run(str(folder), ask(name=name))
+        ask(folder, name=name)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("request_", [ask(rank=3), ask(rank=3, name="mine", overwrite=True)])
+@pytest.mark.parametrize("options", [{}, {"name": "mine", "overwrite": True}])
 @pytest.mark.usefixtures("quick")
-def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch, request_):
-    if request_.overwrite:
-        retrain_run(str(folder), ask(name="mine"))
+def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch, options):
+    if options:
+        ask(folder, name="mine")
     saved, number, killed = folder.with_name("saved"), 0, True
     shutil.copytree(folder, saved)
     while killed:
@@ -173,14 +175,15 @@ def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch, request
         with monkeypatch.context() as patch:
             end_at(number, patch, kill)
             try:
-                retrain_run(str(folder), request_)
+                ask(folder, rank=3, **options)
             except Killed:
                 killed = True
         third = read_run(folder).config(3)
         for name, found in read_run(folder).retrainings.items():
             assert len(list(found.path.iterdir())) == 11, (number, name)
-        assert retrain_run(str(folder), request_).config == third
-        assert read_run(folder).retrainings[request_.name or "rank3-2epochs-2seeds"].config == third
+        assert ask(folder, rank=3, **options).config == third
+        name = options.get("name", "rank3-2epochs-2seeds")
+        assert read_run(folder).retrainings[name].config == third
         assert not list(folder.rglob("*.tmp"))
     assert number > 25
 
@@ -192,7 +195,7 @@ def test_a_damaged_retraining_is_named_and_mended(folder):
     assert len(read_run(folder).results) == 6  # the run itself is whole
     with pytest.raises(InputError, match=r"2seeds.history\.csv is missing or damaged"):
         _ = read_run(folder).retrainings
-    retrain_run(str(folder), ask())
+    ask(folder)
     assert set(read_run(folder).retrainings) == {"best", path.name}
     shutil.rmtree(path)
     assert set(read_run(folder).retrainings) == {"best"}
@@ -201,7 +204,7 @@ def test_a_damaged_retraining_is_named_and_mended(folder):
 @pytest.mark.usefixtures("quick")
 def test_a_damaged_retraining_is_in_no_others_way(folder):
     flip(folder / "retrained" / NAME / "history.csv")
-    saved = retrain_run(str(folder), ask(name="another"))
+    saved = ask(folder, name="another")
     assert saved.path == folder / "retrained" / "another"
 
 
@@ -209,15 +212,15 @@ def test_a_damaged_retraining_is_in_no_others_way(folder):
 def test_a_folder_that_no_retraining_made_is_replaced_only_where_that_is_asked(folder):
     mine = folder / "retrained" / "mine"
     mine.mkdir()
-    assert retrain_run(str(folder), ask(name="mine")).path == mine  # an empty one is used
+    assert ask(folder, name="mine").path == mine  # an empty one is used
     shutil.rmtree(folder / "retrained" / "mine")
     other = folder / "retrained" / "notes"
     other.mkdir()
     (other / "notes.txt").write_text("precious")
     with pytest.raises(InputError, match="notes is not empty, and the manifest does not list it"):
-        retrain_run(str(folder), ask(name="notes"))
+        ask(folder, name="notes")
     assert (other / "notes.txt").read_text() == "precious"
-    assert retrain_run(str(folder), ask(name="notes", overwrite=True)).path == other
+    assert ask(folder, name="notes", overwrite=True).path == other
 
 
 @pytest.mark.usefixtures("never")
@@ -243,7 +246,7 @@ def test_a_run_without_a_best_says_what_there_is(tmp_path):
     sweep(path, retrain_epochs=0)
     with pytest.raises(InputError, match=f"gtzan_jax.retrain --workdir={path} makes one"):
         load_model(path)
-    made = retrain_run(str(path), Request())
+    made = retrain_run(RetrainOptions(str(path)))
     assert made.path == path / "retrained" / "rank1"
     for wrong in (path, path / "retrained"):
         with pytest.raises(InputError, match=f"give one of {made.path}"):
@@ -256,7 +259,7 @@ def test_a_run_without_a_best_says_what_there_is(tmp_path):
 
 @pytest.mark.usefixtures("quick")
 def test_the_report_lists_all_retrainings(folder):
-    retrain_run(str(folder), ask(num_seeds=1, protocol="assignment"))
+    ask(folder, seeds=1, protocol="assignment")
     run = read_run(folder)
     text = run.report().with_suffix(".md").read_text()
     lines = text.split("### All retrainings")[1].split("\n## ")[0].splitlines()

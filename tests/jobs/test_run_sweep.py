@@ -20,7 +20,8 @@ import gtzan_jax
 from gtzan_jax import InputError, RunError
 from gtzan_jax.analysis.selection import compare_with_best
 from gtzan_jax.jobs import sweeping
-from gtzan_jax.jobs.retraining import Request, retrain_run
+from gtzan_jax.jobs.options import RetrainOptions
+from gtzan_jax.jobs.retraining import retrain_run
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.predictions import load_predictions
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
@@ -469,7 +470,7 @@ def test_patience_needs_a_validation_part(tmp_path):
         retrain_epochs=0,
     )  # fmt: skip
     with pytest.raises(InputError, match="the protocol assignment has none"):
-        retrain_run(str(run.run.path), Request(protocol="assignment", data=None))
+        retrain_run(RetrainOptions(str(run.run.path), protocol="assignment"))
 
 
 def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):

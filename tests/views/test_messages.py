@@ -206,7 +206,7 @@ def test_no_warning_is_printed_twice_by_one_command(capsys):
         lambda: messages.warn_of_table(table),
         lambda: messages.warn_of_leak(LEAK),
         lambda: messages.warn_of_model("sample", "leaky_chunks"),
-        lambda: cli._show_warning(UserWarning("b")),
+        lambda: cli.show_warning(UserWarning("b")),
     ]
 
     @messages.each_warning_once()
