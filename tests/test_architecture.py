@@ -13,7 +13,17 @@ ROOMS = (
     "base", "tables", "sound", "space", "models", "trainer", "backends", "rundir", "analysis",
     "assignment", "views", "jobs", "commands",
 )  # fmt: skip
-BASE = ("checks", "console", "errors", "files", "metrics", "process", "resources", "text")
+BASE = (
+    "checks",
+    "console",
+    "errors",
+    "files",
+    "metrics",
+    "process",
+    "resources",
+    "text",
+    "workers",
+)
 JAX_ROOMS = ("models", "trainer")
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")

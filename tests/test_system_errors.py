@@ -16,7 +16,6 @@ from gtzan_jax.errors import InputError, RunError, described
 from gtzan_jax.files import replaced_folder, write_atomically
 from gtzan_jax.jobs import extracting, sweeping
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.sound import processes
 
 NAMELESS = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -92,8 +91,9 @@ def test_a_sweep_does_not_blame_its_folder_for_what_names_none(tmp_path, monkeyp
 def test_processes_that_cannot_be_started_are_no_fault_of_the_output(tmp_path, monkeypatch):
     (tmp_path / "rock").mkdir()
     (tmp_path / "rock" / "a.wav").write_bytes(b"RIFF")
-    monkeypatch.setattr(processes, "_executor", failing)
-    with pytest.raises(RunError, match=r"^No space left on device; what .* goes on: CMD$"):
+    monkeypatch.setattr(subprocess, "Popen", failing)
+    ending = r"^a process cannot be started: No space left on device; what .* goes on: CMD$"
+    with pytest.raises(RunError, match=ending):
         extracting.extract(tmp_path, tmp_path / "t.csv", command="CMD")
 
 

@@ -10,8 +10,8 @@ import hashlib
 import pickle
 import time
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -30,6 +30,13 @@ from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained, waves
 from gtzan_jax.trainer.trainer import Trainer
 
 _LOOK_S = 1.0  # after which new workers are looked for
+
+
+class Executor(Protocol):
+    """A worker."""
+
+    def submit(self, fn: Callable[..., Answer], /, *args: Any) -> "Future[Answer]":
+        """Has the worker call a function that it can import, after the calls before."""
 
 
 class Pool(Protocol):

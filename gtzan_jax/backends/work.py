@@ -111,6 +111,15 @@ class Answer(NamedTuple):
     peak_rss_bytes: int = 0  # of the process, so far
 
 
+def prepare() -> None:
+    """Imports JAX and the engine where a process starts, before it is asked for work."""
+    from gtzan_jax.trainer.platforms import worker_devices
+
+    worker_devices()
+    import gtzan_jax.models.mlp
+    import gtzan_jax.trainer.engine  # noqa: F401
+
+
 def greet(wanted: Mapping[str, str]) -> Host:
     """Returns what this process computes on; see :func:`work`."""
     from gtzan_jax.trainer.platforms import worker_devices

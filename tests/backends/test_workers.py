@@ -27,8 +27,9 @@ from conftest import make_arrays, make_fold, make_sweep, make_table
 from gtzan_jax import cli, process
 from gtzan_jax.backends import crew as crew_module
 from gtzan_jax.backends import processes as processes_module
+from gtzan_jax.backends import work
 from gtzan_jax.backends.crew import Crew, _Handed
-from gtzan_jax.backends.processes import Process, Processes
+from gtzan_jax.backends.processes import Processes
 from gtzan_jax.backends.waiting import Item, Waiting
 from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
@@ -39,10 +40,11 @@ from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import sizes_of
-from gtzan_jax.trainer import platforms, work
+from gtzan_jax.trainer import platforms
 from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.views import messages
+from gtzan_jax.workers import Process
 
 TABLE = make_table(num_features=9)
 ROWS = np.random.default_rng(0).permutation(100)
@@ -244,7 +246,7 @@ def test_processes_are_found_again():
 
 
 def test_a_process_that_is_lost_is_told_and_started_anew():
-    slot = Process()
+    slot = Process(prepare=work.__name__)
     with pytest.raises(WorkerLostError, match="SIGKILL, as where memory runs out"):
         slot.submit(os.kill, slot.submit(os.getpid).result(), signal.SIGKILL).result()
     with pytest.raises(WorkerLostError, match="ended with code 3"):
@@ -278,7 +280,7 @@ def replace_jax(monkeypatch, folder, code):
 @pytest.mark.parametrize("kind", STARTS)
 def test_a_process_that_fails_to_start_is_told_by_its_last_line(kind, monkeypatch, tmp_path, capfd):
     code, message = STARTS[kind]
-    slot = Process()
+    slot = Process(prepare=work.__name__)
     with monkeypatch.context() as patch:
         replace_jax(patch, tmp_path, code)
         slot.start()
@@ -297,7 +299,7 @@ def test_a_process_that_the_system_has_no_room_for_is_told(monkeypatch):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(subprocess, "Popen", none)
-    slot = Process()
+    slot = Process(prepare=work.__name__)
     with pytest.raises(WorkerStartError, match=r"^Resource temporarily unavailable$"):
         slot.submit(os.getpid).result()
     slot.shutdown()
@@ -308,7 +310,7 @@ def test_what_a_process_warns_of_while_it_starts_is_shown(monkeypatch, tmp_path,
     (tmp_path / "sitecustomize.py").write_text("import os; os.write(2, b'a warning\\n')")
     real = "import sys; sys.path.remove(sys.path[0]); del sys.modules['jax']; import jax"
     (tmp_path / "jax.py").write_text(real.replace("sys.path[0]", repr(str(tmp_path))))
-    slot = Process()
+    slot = Process(prepare=work.__name__)
     slot.submit(os.write, 2, b"an error\n").result()
     slot.shutdown()
     assert capfd.readouterr().err == "a warning\nan error\n"
@@ -316,9 +318,9 @@ def test_what_a_process_warns_of_while_it_starts_is_shown(monkeypatch, tmp_path,
 
 def test_where_workers_fail_to_start_a_run_ends_soon_and_blames_no_chunk(monkeypatch, tmp_path):
     starts = []
-    started = processes_module._started
-    monkeypatch.setattr(processes_module, "_process", lambda *_: Process())
-    monkeypatch.setattr(processes_module, "_started", lambda *a: starts.append(a) or started(*a))
+    started = Process._started
+    monkeypatch.setattr(processes_module, "_process", lambda *_: Process(prepare=work.__name__))
+    monkeypatch.setattr(Process, "_started", lambda *a: starts.append(a) or started(*a))
     replace_jax(monkeypatch, tmp_path, "raise RuntimeError('no home')")
     ending = (
         r"^3 workers in a row failed to start, the last: RuntimeError: no home; what is finished "
@@ -349,13 +351,13 @@ def test_workers_that_fail_to_start_beside_others_cost_no_chunk(undisturbed):
 def test_a_process_is_as_quiet_as_a_command_unless_asked(monkeypatch, here, there):
     """JAX sets the variable to 1 where it is imported first; then XLA prints pages of doubts."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", here)
-    slot = Process()
+    slot = Process(prepare=work.__name__)
     assert slot.submit(os.getenv, "TF_CPP_MIN_LOG_LEVEL").result() == there
     slot.shutdown()
 
 
 def test_errors_come_back_in_one_line(capfd):
-    slot = Process()
+    slot = Process(prepare=work.__name__)
     with pytest.raises(InputError, match="nowhere"):
         slot.submit(load_sweep, "nowhere", []).result()
     with pytest.raises(RunError, match=r"^ZeroDivisionError: division by zero$"):

@@ -317,7 +317,7 @@ def workers_of(pid):
             line = (folder / "cmdline").read_text()
         except OSError:
             continue
-        if parent == pid and "popen_loky_posix" in line:
+        if parent == pid and "gtzan_jax.workers" in line:
             found.append(folder)
     return found
 
@@ -341,7 +341,7 @@ def test_a_killed_command_goes_on_and_leaves_nobody_behind(tmp_path, computed):
             assert process.returncode == 130
             assert "what is done is kept in t.csv.part; go on with\n  python -m gtzan_jax" in err
             assert "Traceback" not in err
-            assert "its process was ended" not in err
+            assert "its process" not in err
         for _ in range(100):
             if not any(worker.exists() for worker in workers):
                 break

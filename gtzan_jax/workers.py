@@ -1,0 +1,292 @@
+"""A worker process: it calls functions for this one, one at a time, and is replaced if lost.
+
+``python -m gtzan_jax.workers CORE ERRORS PREPARE`` is such a process. It is pinned to CORE unless
+that is -1, sends its errors to the file descriptor ERRORS once it has started, or drops them at -1,
+and starts with a call of ``prepare`` of the module PREPARE, if there is one. It reads pickled calls
+from its standard input and writes results to its standard output. It ends with its input, so that
+it does not outlive this process, not even one that is killed.
+
+The standard library's pool of processes would import the caller's script again in each of them,
+which trains twice where a script has no guard, and breaks as a whole with one of them.
+"""
+
+import contextlib
+import functools
+import gc
+import importlib
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import IO, Any, BinaryIO, TypeVar
+
+from gtzan_jax.console import replace_unencodable
+from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
+
+T = TypeVar("T")
+
+_PATIENCE_S = 5.0  # for a call under way when the input ends, such as writing to JAX's cache
+_ENDING_S = 2.0  # in which a process ends that has closed its pipes
+_THREADS = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+            "NUMBA_NUM_THREADS")  # fmt: skip
+
+
+class Process:
+    """A process that calls functions, with one thread each.
+
+    A call fails with :class:`WorkerLostError` where the process ends under it, and with
+    :class:`WorkerStartError` where the process ends before it can take the call.
+
+    Args:
+      core: number of the core that it is pinned to; None for any.
+      prepare: name of a module whose ``prepare`` is called when the process starts; "" for none.
+      is_quiet: whether to drop what it prints.
+    """
+
+    def __init__(
+        self, core: int | None = None, prepare: str = "", *, is_quiet: bool = False
+    ) -> None:
+        self._core, self._prepare, self._is_quiet = core, prepare, is_quiet
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._printed: IO[bytes] | None = None  # errors while it starts; None once it has started
+        self._lock = threading.Lock()  # of the above
+        self._caller = ThreadPoolExecutor(1, "worker")
+
+    def __repr__(self) -> str:
+        return f"Process({self.where}, {self.pid or 'not started'})"
+
+    @property
+    def where(self) -> str:
+        """The core that it runs on."""
+        return "any core" if self._core is None else f"core {self._core}"
+
+    @property
+    def pid(self) -> int | None:
+        """Its number; None if it is not running."""
+        popen = self._popen
+        return popen.pid if popen and popen.poll() is None else None
+
+    def start(self) -> None:
+        """Starts the process unless it is running; does not wait until it has started."""
+        with self._lock:
+            # One that ended before it had started is reported by the next call.
+            if self._popen and self._popen.poll() is not None and self._printed is None:
+                self._forget(self._popen)
+            if self._popen is None:
+                printed = tempfile.TemporaryFile()  # noqa: SIM115 — lives with the process
+                try:
+                    self._popen = self._started(printed)
+                except OSError:
+                    printed.close()
+                    raise
+                self._printed = printed
+
+    def submit(self, fn: Callable[..., T], /, *args: Any) -> "Future[T]":
+        """Has the process call a function that it can import, after the calls before."""
+        return self._caller.submit(self._call, functools.partial(fn, *args))
+
+    def leave(self) -> None:
+        """Closes the process's input, which ends it in a few seconds; does not wait."""
+        with self._lock:
+            if self._popen is not None and self._popen.stdin is not None:
+                with contextlib.suppress(OSError):
+                    self._popen.stdin.close()
+
+    def end(self, at_once: bool = False) -> None:
+        """Ends the process; the next call starts another."""
+        self.leave()
+        with self._lock:
+            if self._popen is not None:
+                try:
+                    self._popen.wait(0 if at_once else 2 * _PATIENCE_S)
+                except subprocess.TimeoutExpired:
+                    self._popen.kill()
+                    self._popen.wait()
+                self._forget(self._popen)
+
+    def shutdown(self, at_once: bool = False) -> None:
+        """Ends the process for good."""
+        self.end(at_once)
+        self._caller.shutdown()
+
+    def _started(self, printed: IO[bytes]) -> "subprocess.Popen[bytes]":
+        """Starts the process; its errors go to a file until it has started."""
+        environment = {"JAX_PLATFORMS": "cpu"} | dict.fromkeys(_THREADS, "1")
+        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX's, imported here before us
+            environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        # The package may lie beside a notebook, which looks for modules where it is.
+        here = [path or "." for path in sys.path if isinstance(path, str)]
+        errors = -1
+        if os.name == "posix" and not self._is_quiet:
+            with contextlib.suppress(OSError):  # this process has no standard error
+                errors = os.dup(2)
+        places = [str(-1 if self._core is None else self._core), str(errors), self._prepare]
+        try:
+            return subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", __name__, *places],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=printed if os.name == "posix" else None,
+                pass_fds=[errors] if errors >= 0 else [],
+                env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(here)},
+                # Not the terminal's group: its Ctrl-C is for this process, which decides for them.
+                process_group=0 if os.name == "posix" else None,
+            )
+        finally:
+            if errors >= 0:
+                os.close(errors)
+
+    def _call(self, call: Callable[[], T]) -> T:
+        try:
+            self.start()
+        except OSError as failure:  # the system has no room for it
+            raise WorkerStartError(f"{failure.strerror}") from None
+        popen = self._popen
+        if popen is None or popen.stdin is None or popen.stdout is None:
+            raise AssertionError("a process that was started has pipes")
+        try:
+            pickle.dump(pickle.dumps(call), popen.stdin)  # what cannot be opened there is one piece
+            popen.stdin.flush()
+            if self._printed is not None:
+                pickle.load(popen.stdout)  # noqa: S301 — from a process of our own
+                with self._lock:
+                    self._close_printed()
+            value, error, warned = pickle.load(popen.stdout)  # noqa: S301 — likewise
+        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+            raise self._loss(popen) from None
+        for sentence in warned:  # here, where those of several processes are one
+            warnings.warn(sentence, stacklevel=1)
+        if error is not None:
+            raise error
+        result: T = value
+        return result
+
+    def _loss(self, popen: "subprocess.Popen[bytes]") -> WorkerLostError:
+        """Waits for the end of a process that does not answer; returns how it ended."""
+        try:
+            popen.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:  # it has only closed its pipes
+            popen.kill()
+            popen.wait()
+        with self._lock:
+            is_starting, last = self._printed is not None, ""
+            if self._printed is not None:
+                self._printed.seek(0)
+                lines = self._printed.read().decode(errors="replace").split("\n")
+                last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            self._forget(popen)
+        if not is_starting:
+            return WorkerLostError(_ending(popen.returncode))
+        return WorkerStartError(last or _ending(popen.returncode, is_starting=True))
+
+    def _close_printed(self) -> None:
+        if self._printed is not None:
+            self._printed.close()
+            self._printed = None
+
+    def _forget(self, popen: "subprocess.Popen[bytes]") -> None:
+        """Closes a process's pipes, which ends it, and lets another be started in its place."""
+        for pipe in (popen.stdin, popen.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):  # what is left to flush reaches nobody
+                    pipe.close()
+        if self._popen is popen:
+            self._popen = None
+            self._close_printed()
+
+
+def _ending(code: int, is_starting: bool = False) -> str:
+    """Returns how a process ended, from its return code."""
+    if code >= 0:
+        return f"ended with code {code}"
+    if -code == signal.SIGKILL and not is_starting:
+        return "was ended by SIGKILL, as where memory runs out: fewer --workers need less"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
+
+
+def main(core: str, errors: str, prepare: str) -> None:
+    """Calls what it is asked to until the input ends."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    try:
+        os.dup2(2, 1)  # what a library prints must not get among the answers
+    except OSError:  # there is no standard error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    replace_unencodable()
+    if int(core) >= 0:
+        os.sched_setaffinity(0, {int(core)})
+    calls: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests, calls), daemon=True).start()
+    warned: list[str] = []
+    warnings.showwarning = lambda message, *_, **__: warned.append(str(message))
+    if prepare:
+        importlib.import_module(prepare).prepare()
+        gc.collect()
+        gc.freeze()  # JAX's million objects stay: looking through them takes longest
+    _direct(int(errors))
+    _send(None, answers)  # it has started
+    while True:
+        call, value, error = calls.get(), None, None
+        if call is None:
+            os._exit(0)
+        try:
+            value = pickle.loads(call)()  # noqa: S301 — from the process that started us
+        except Exception as failure:
+            error = _to_travel(failure)
+        _send((value, error, tuple(warned)), answers)
+        warned.clear()
+
+
+def _send(value: object, answers: BinaryIO) -> None:
+    try:
+        pickle.dump(value, answers, pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+    except BrokenPipeError:
+        os._exit(0)
+
+
+def _direct(errors: int) -> None:
+    """Sends errors, and what is printed, to a file descriptor, those so far, too; -1 drops them."""
+    sys.stderr.flush()
+    if errors >= 0:
+        with open(2, "rb", closefd=False) as printed:
+            printed.seek(0)
+            os.write(errors, printed.read())
+    target = errors if errors >= 0 else os.open(os.devnull, os.O_WRONLY)
+    os.dup2(target, 2)
+    os.dup2(target, 1)
+    os.close(target)
+
+
+def _read(requests: BinaryIO, calls: "queue.SimpleQueue[bytes | None]") -> None:
+    """Reads calls; when they end, lets the one under way end, if it does so soon."""
+    while True:
+        try:
+            calls.put(pickle.load(requests))  # noqa: S301 — as the calls
+        except Exception:  # whatever it is, there is nobody to tell
+            calls.put(None)
+            time.sleep(_PATIENCE_S)
+            os._exit(0)
+
+
+def _to_travel(error: Exception) -> Exception:
+    """Returns an error that can be unpickled where neither JAX nor its classes are imported."""
+    if isinstance(error, (InputError, RunError)):
+        return error
+    traceback.print_exception(error)
+    return RunError(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
