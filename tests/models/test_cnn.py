@@ -6,13 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_cnn_sweep, slow
-from scipy import signal
-from test_mlp import products
+from scipy import signal, stats
+from test_mlp import keras_weights, products
 
 from gtzan_jax.models import cnn
 from gtzan_jax.models.cnn import Augmentation, CnnFamily, augmented, convolve
 from gtzan_jax.models.families import FAMILIES
 from gtzan_jax.models.layout import LAYOUTS, num_weights
+from gtzan_jax.space.axes import INITIALIZERS
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import Sizes
 
@@ -84,6 +85,36 @@ def test_all_draws_differ():
     assert len(np.unique(numbers)) > 0.99 * len(numbers)
     assert np.abs(numbers).max() < 1.0
     assert abs(numbers.mean()) < 0.02
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+@pytest.mark.filterwarnings("ignore")  # Keras's own
+def test_initial_weights_are_distributed_as_kerass(initializer):
+    """Fans count the kernel's area, inwards and outwards; the output layer keeps the default."""
+    keras = pytest.importorskip("keras")
+    sweep = make_cnn_sweep(filters=[16], blocks=[2], initializer=[initializer])
+    traced, params = started((3, 16, 32), sweep)
+    for scale, layer in zip(traced.scales, ("conv1", "conv2", "logits"), strict=True):
+        kernel, name = np.asarray(params[layer]["kernel"]), initializer
+        name = "glorot_uniform" if layer == "logits" else initializer
+        with jax.numpy_dtype_promotion("standard"):
+            theirs = np.ravel([keras_weights(keras, name, kernel.shape, seed) for seed in range(8)])
+        uniform, normal = stats.uniform(-scale, 2 * scale), stats.truncnorm(-2, 2, scale=scale)
+        expected = normal if name.endswith("_normal") else uniform
+        assert theirs.std() == pytest.approx(expected.std(), rel=0.05)
+        assert np.abs(theirs).max() == pytest.approx(expected.support()[1], rel=0.02)
+        assert stats.kstest(np.ravel(kernel), expected.cdf).pvalue > 0.001
+        assert not np.asarray(params[layer]["bias"]).any()
+
+
+def test_augmentation_has_bits_of_its_own():
+    """Of dropout's key they would be dropout's bits: equal one in 65,536 times by chance."""
+    noise = FAMILY.draw_noise(KEY, (3, 64, 64, 64, 64, 64), 300)
+    augment = np.ravel(noise.augment)
+    for bits in noise.channels:
+        assert np.mean(np.ravel(bits)[: augment.size] == augment) < 0.01
+        assert np.mean(bits[:, :5] == noise.augment) < 0.01
+    assert np.abs(np.corrcoef(noise.augment.T) - np.eye(5)).max() < 0.3
 
 
 def test_the_host_draws_what_a_program_draws():

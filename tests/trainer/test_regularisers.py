@@ -70,6 +70,24 @@ def test_kernels_are_kept_inside_their_limits(norm, limit):
     jax.tree.map(np.testing.assert_array_equal, unlimited, params)
 
 
+@pytest.mark.parametrize("shape", [(9, 5), (3, 3, 4, 5)], ids=["dense", "convolution"])
+@pytest.mark.filterwarnings("ignore")  # Keras's own
+def test_kernels_of_any_shape_are_limited_and_punished_as_in_keras(shape):
+    """A filter's norm is over its height, width and channels in: Keras's axes [0, 1, 2]."""
+    keras = pytest.importorskip("keras")
+    kernel = np.random.default_rng(0).normal(0, 0.3, shape).astype(np.float32)
+    kernel[..., 0] *= 0.01  # a unit inside the limit
+    params = {"conv1": {"kernel": jnp.asarray(kernel), "bias": jnp.ones(5)}}
+    with jax.numpy_dtype_promotion("standard"):
+        expected = keras.constraints.MaxNorm(0.8, axis=list(range(len(shape) - 1)))(kernel)
+        squares = keras.regularizers.L2(0.3)(kernel)
+    got = constrained(params, Regularisers(max_norm=np.float32(0.8)))["conv1"]
+    np.testing.assert_allclose(got["kernel"], expected, rtol=2e-6)
+    np.testing.assert_allclose(got["kernel"][..., 0], kernel[..., 0], rtol=1e-4)
+    np.testing.assert_array_equal(got["bias"], 1.0)
+    assert penalty(params, np.float32(0.3)) == pytest.approx(float(squares), rel=1e-6)
+
+
 @pytest.mark.parametrize("alpha", [1e-6, 0.01, 0.2, 1.0, 5.0, 100.0])
 def test_shares_of_mixup_are_beta_distributed(alpha):
     uniform = draws.draw_mixup(2000, 2, np.uint32(0), np.uint32(0))
@@ -87,6 +105,24 @@ def test_shares_of_mixup_are_beta_distributed(alpha):
     np.testing.assert_allclose(beta.cdf(evenly)[inner], places[inner], atol=1e-3)
     if not inner.all():  # two heaps, half of the numbers in each
         np.testing.assert_allclose(beta.cdf(1e-6), np.mean(evenly <= 1e-6), atol=2e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.2, 0.4, 1.0, 2.0])
+def test_shares_between_two_quantiles_are_interpolated(alpha):
+    """Half way between two of the table they are SciPy's; either end would be 1e-4 away."""
+    uniform = (np.arange(256, 768, 17) + 0.5).astype(np.float32) / 1024
+    shares = [mixup_share(mixup_quantiles(alpha), u) for u in jnp.asarray(uniform)]
+    np.testing.assert_allclose(shares, stats.beta.ppf(uniform, alpha, alpha), rtol=0, atol=5e-6)
+    ends = [mixup_share(mixup_quantiles(alpha), jnp.float32(u)) for u in (0.0, 1 - 2**-24)]
+    np.testing.assert_allclose(ends, [0.0, 1.0], atol=1e-5)
+
+
+def test_mixup_and_noise_of_features_have_keys_of_their_own():
+    """Of another purpose's key they would be its numbers, put through the normal distribution."""
+    seed, first = np.uint32(3), np.uint32(0)
+    uniform = np.asarray(draws.draw_mixup(9, 2, seed, first))
+    normal = np.asarray(draws.draw_inputs(9, 1, 2, seed, first))[:, 0]
+    assert np.abs(stats.norm.cdf(normal) - uniform).min() > 1e-4
 
 
 def test_without_mixup_the_share_is_one():
