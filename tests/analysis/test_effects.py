@@ -206,6 +206,44 @@ def test_differences_are_paired_and_their_spread_is_that_of_the_pairs():
         assert row.losses == (value < baseline).mean()
 
 
+def test_differences_that_cancel_over_the_runs_are_ties():
+    """0.1 + 0.2 - 0.3 is 5e-17: neither a win nor a loss, and a difference of 0 exactly."""
+    accuracy = np.zeros((2, 4, 1, 3))  # values of an axis, pairs, folds, seeds
+    accuracy[1, :, 0] = [[0.1, 0.2, -0.3], [-0.3, 0.2, 0.1], [0.2, 0.2, 0.2], [-1e-8, -1e-8, -1e-8]]
+    axes = {"a": (1, 2), "b": (1, 2, 3, 4)}
+    row = paired_differences(accuracy.reshape(8, 1, 3), axes).iloc[0]
+    assert (row.pairs, row.wins, row.losses) == (4, 1 / 4, 1 / 4)
+    assert (row.p10, row.difference) == pytest.approx((-0.7e-8, (0.2 - 1e-8) / 4), abs=1e-15)
+
+
+@pytest.mark.parametrize("runs", [[0.02, 0.05], [0.02, 0.05, -0.01]])
+def test_two_and_three_seeds_by_hand(runs):
+    """One axis of two values: d̄ ± t s/√n, and shares of d̄²/4, the seeds and their noise."""
+    runs = np.array(runs)
+    count, mean, error = len(runs), runs.mean(), stats.sem(runs)
+    common = np.arange(count) / 100
+    accuracy = np.stack([common, common + runs])[:, None]
+    row = paired_differences(accuracy, {"a": (0, 1)}).iloc[0]
+    t = {2: 12.706204736, 3: 4.302652730}[count]  # Student's table
+    assert (row.low, row.high) == pytest.approx((mean - t * error, mean + t * error))
+    found = decompose(accuracy, {"a": (0, 1)})
+    [term] = found.terms.itertuples()
+    assert (term.order, term.df) == (1, 1)
+    assert found.variance == pytest.approx(accuracy.var())
+    assert term.share == pytest.approx(mean**2 / 4 / accuracy.var())
+    assert term.noise_share == pytest.approx(error**2 / 4 / accuracy.var())
+    assert found.noise == pytest.approx(runs.var() / 4 / accuracy.var())
+    assert found.runs == pytest.approx((common + runs / 2).var() / accuracy.var())
+    assert term.p_value == pytest.approx(row.p_value)
+    assert row.p_value == pytest.approx(stats.ttest_1samp(runs, 0).pvalue)
+
+
+def test_terms_that_are_equal_stay_in_the_order_of_the_axes():
+    a, b = np.meshgrid([0.0, 1.0], [0.0, 1.0], indexing="ij")
+    found = decompose((a + b).reshape(4, 1, 1), {"b": (0, 1), "a": (0, 1)})
+    assert found.terms["term"].to_list() == ["b", "a", "b × a"]
+
+
 @pytest.mark.parametrize(
     ("num_folds", "num_seeds"), [(1, 1), (4, 1), (1, 5), (3, 4), (5, 1), (6, 3)]
 )

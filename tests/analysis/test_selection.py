@@ -6,10 +6,12 @@ from scipy import stats
 from simulations import GROUP, hits_of
 from statsmodels.regression.linear_model import OLS
 
+from gtzan_jax.analysis import selection
 from gtzan_jax.analysis.selection import (
     FEWEST_SEEDS,
     accuracy_interval,
     compare_with_best,
+    difference_interval,
     scope,
     selected_on_test,
     selected_on_validation,
@@ -42,6 +44,88 @@ def test_groups_of_one_give_students_interval(random):
 def test_an_accuracy_that_does_not_vary_has_no_interval(hits):
     assert np.isnan(accuracy_interval(hits, np.repeat([0, 1, 2], 10))).all()
     assert np.isnan(accuracy_interval(np.arange(30) / 30, np.zeros(30))).all()
+
+
+FOUR = np.repeat([3, 1, 7, 5], 10)  # groups of ten tracks each
+
+
+def four_groups(means):
+    """Returns (…, 40) figures of which each group has its mean, (…, 4), and varies inside."""
+    return np.repeat(means, 10, axis=-1) + np.tile(np.linspace(-0.1, 0.1, 10), 4)
+
+
+def test_an_interval_over_four_equal_groups_is_students_over_their_means():
+    means = np.array([0.4, 0.7, 0.55, 0.6])
+    expected = stats.ttest_1samp(means, 0).confidence_interval(0.95)
+    assert accuracy_interval(four_groups(means), FOUR) == pytest.approx(
+        (expected.low, expected.high)
+    )
+
+
+def test_one_group_that_outweighs_all_others_leaves_one_degree_of_freedom():
+    """(Σn²)² / Σn⁴ - 1 is 0.005 there; t with one degree of freedom has a 97.5 % point of 12.7."""
+    group = np.repeat([0, 1, 2, 3], [1, 1, 1, 40])
+    hits = np.random.default_rng(0).random(43)
+    low, high = accuracy_interval(hits, group)
+    sums = np.bincount(group, hits - hits.mean())
+    error = np.sqrt(4 / 3 * np.square(sums).sum()) / 43
+    assert (high - low) / 2 == pytest.approx(np.tan(np.pi * (0.975 - 0.5)) * error)
+    assert (high + low) / 2 == pytest.approx(hits.mean())
+
+
+@pytest.mark.parametrize("shifts", [[-0.05, 0.05], [-0.06, 0.01, 0.05]])
+def test_a_difference_varies_over_four_groups_and_over_two_or_three_seeds(shifts):
+    """Both variances of a mean, n - 1 each, with Welch's degrees of freedom."""
+    means, count = np.array([0.02, 0.05, -0.01, 0.04]), len(shifts)
+    differences = four_groups(means + np.array(shifts)[:, None])
+    of_groups, of_seeds = stats.sem(means) ** 2, stats.sem(shifts) ** 2
+    freedom = (of_groups + of_seeds) ** 2 / (of_groups**2 / 3 + of_seeds**2 / (count - 1))
+    expected = stats.t(freedom, means.mean(), np.sqrt(of_groups + of_seeds)).interval(0.95)
+    assert difference_interval(differences, FOUR) == pytest.approx(expected)
+
+
+def test_a_difference_without_seeds_or_groups_has_no_interval(random):
+    one, equal = random.random((1, 40)), np.full((3, 40), 0.1)
+    for differences, group in ((one, FOUR), (equal, FOUR), (random.random((3, 40)), np.zeros(40))):
+        assert np.isnan(difference_interval(differences, group)).all()
+
+
+def test_of_two_configs_the_detectable_distance_is_a_normal_point_over_groups(monkeypatch):
+    """Four groups: their deviation is over n - 1. 1.645 errors of the mean difference."""
+    monkeypatch.setattr(selection, "_DRAWS", 200_000)
+    means = np.array([[0.5, 0.6, 0.7, 0.8], [0.45, 0.62, 0.6, 0.7]])
+    for num_seeds in (1, 2):  # two seeds do not tell what a seed does
+        correct = np.repeat(four_groups(means)[:, None], num_seeds, axis=1)
+        error = stats.sem(means[0] - means[1])
+        found = compare_with_best(correct, FOUR)
+        assert found.detectable == pytest.approx(stats.norm.ppf(0.95) * error, rel=0.01)
+        assert found.indistinguishable.tolist() == [True, False]  # 2.3 errors behind
+
+
+@pytest.mark.parametrize("shifts", [[-0.03, 0.01, 0.02], [-0.02, 0.03, 0.01, -0.02]])
+def test_what_seeds_shift_on_all_tracks_has_the_tails_of_t(monkeypatch, shifts):
+    """No group differs: the distance that shows is t's 95 % point over the seeds, n - 1."""
+    monkeypatch.setattr(selection, "_DRAWS", 200_000)
+    count = len(shifts)
+    correct = np.full((2, count, 40), 0.6)
+    correct[1] += np.array(shifts)[:, None] - 0.001
+    correct[:, 0] += 0.05  # what a seed does to both is no difference
+    expected = stats.t(count - 1).ppf(0.95) * stats.sem(shifts)
+    found = compare_with_best(correct, FOUR)
+    assert found.detectable == pytest.approx(expected, rel=0.02)
+    assert found.indistinguishable.all()
+
+
+def test_of_seeds_what_differs_from_track_to_track_is_taken_off(random, monkeypatch):
+    """Seeds that shift group by group and not as a whole are in the residuals already."""
+    monkeypatch.setattr(selection, "_DRAWS", 200_000)
+    means = np.array([[0.5, 0.6, 0.7, 0.8], [0.45, 0.62, 0.6, 0.7]])
+    noise = random.normal(0, 0.05, (2, 3, 4))
+    noise -= noise.mean(axis=1, keepdims=True)
+    noise -= noise.mean(axis=2, keepdims=True)
+    correct = four_groups(means[:, None] + noise)
+    expected = stats.norm.ppf(0.95) * stats.sem(means[0] - means[1])
+    assert compare_with_best(correct, FOUR).detectable == pytest.approx(expected, rel=0.01)
 
 
 def alike(correct, group):

@@ -127,6 +127,16 @@ def test_a_killed_halving_goes_on_to_the_same_bytes(tmp_path, monkeypatch, halve
         assert (tmp_path / "run" / name).read_bytes() == (halved.run.path / name).read_bytes()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_damaged_first_rung_is_trained_again_beside_the_second(tmp_path, monkeypatch, halved):
+    run_killed(sweep_of(HALVING), tmp_path / "run", monkeypatch, 9)
+    path = tmp_path / "run" / "chunks" / "000001.chunk"
+    path.write_bytes(path.read_bytes()[:-1])
+    run(sweep_of(HALVING), tmp_path / "run")
+    for name in TABLES:
+        assert (tmp_path / "run" / name).read_bytes() == (halved.run.path / name).read_bytes()
+
+
 def test_states_that_do_not_fit_cost_time_and_change_nothing(tmp_path, monkeypatch, halved):
     monkeypatch.setattr(searching, "_STATE_BYTES", 1.0)
     run(sweep_of(HALVING), tmp_path / "run")

@@ -107,6 +107,32 @@ def test_a_chunk_may_end_in_the_middle_and_go_on_in_another(tmp_path):
 
 
 @pytest.mark.usefixtures("at_once")
+def test_a_damaged_rung_that_is_trained_again_stands_behind_a_later_one(tmp_path):
+    """Its file is the newest then; what counts is still what the later epochs came to."""
+    store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
+    for run in RUNS:
+        store.add(trained(run, range(CONFIGS), 0, 2))
+    for run in RUNS:
+        store.add(trained(run, range(CONFIGS), 2, 3))
+    whole = store.history(MEMBERS)
+    path = tmp_path / "000002.chunk"  # the first rung of the second run
+    path.write_bytes(path.read_bytes()[:-1])
+    again = ChunkStore(tmp_path, EPOCHS, EVALUATED)
+    lost = [member for member in MEMBERS if member[1:] == RUNS[1]]
+    assert again.damaged == ["000002.chunk"]
+    assert (again.missing(MEMBERS, 2), again.missing(MEMBERS)) == (lost, [])
+    with pytest.raises(RunError, match="6 members are missing"):
+        again.history(MEMBERS)
+    again.add(trained(RUNS[1], range(CONFIGS), 0, 2))
+    assert sorted(tmp_path.iterdir())[-1].name == "000007.chunk"
+    history = again.history(MEMBERS)
+    for name in ("figures", "predicted", "reached", "last", "best"):
+        np.testing.assert_array_equal(getattr(history, name), getattr(whole, name))
+    expected = FIGURES[np.arange(len(MEMBERS)), np.minimum(LAST, 2)[:, None].min(1) - 1]
+    np.testing.assert_array_equal(again.figures(MEMBERS, 2), expected)
+
+
+@pytest.mark.usefixtures("at_once")
 def test_epochs_that_are_missing_in_between_are_told(tmp_path):
     store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
     for run in RUNS:
