@@ -30,11 +30,11 @@ from gtzan_jax.models.layout import MlpLayout
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.history import members_of
+from gtzan_jax.space.config import Member
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.chunk import Chunk, Trained
-from gtzan_jax.trainer.planner import Bucket
 
 T = TypeVar("T")
 
@@ -190,7 +190,6 @@ def no_op_rate(count: int = 4000) -> float:
 
 def written_a_second(chunks: int = 50_000, size: int = _CHUNK) -> float:
     """Returns how many members' histories a second a client writes."""
-    bucket = Bucket(32, (256, 256, 256), ())
     random = np.random.default_rng(0)
     history = random.random((size, EPOCHS, len(METRICS)), np.float32)
     predicted = np.zeros((size, 300), np.uint8)
@@ -199,8 +198,8 @@ def written_a_second(chunks: int = 50_000, size: int = _CHUNK) -> float:
         store = ChunkStore(Path(folder) / "chunks", EPOCHS, 300)
         begun = time.perf_counter()
         for number in range(chunks):
-            ids = tuple(f"c{number:08d}{i:03d}" for i in range(size))
-            chunk = Chunk(bucket, 0, 0, ids, 0, EPOCHS)
+            members = tuple(Member(f"c{number:08d}{i:03d}", 0, 0) for i in range(size))
+            chunk = Chunk(0, size, members, 0, EPOCHS)
             store.add(Trained(chunk, history, predicted, last, last, ()))
         store.flush()
         return chunks * size / (time.perf_counter() - begun)

@@ -51,10 +51,10 @@ def networks(division: Division, seeds: int) -> list[list[TrainedModel]]:
     """Trains the published config on every fold, and returns the models of each."""
     config = SWEEP.configs[0]
     with Engine(SWEEP, MlpFamily(), division.sizes) as engine:
-        found = train_networks(engine, division, config.id, range(seeds), EPOCHS)
+        _, found = train_networks(engine, division, config.id, range(seeds), EPOCHS)
     return [
-        [TrainedModel.of(config, replica.params, SWEEP, division, fold) for replica in replicas]
-        for fold, replicas in enumerate(found)
+        [TrainedModel.of(config, params, SWEEP, division, fold) for params in found[start:][:seeds]]
+        for fold, start in enumerate(range(0, len(found), seeds))
     ]
 
 

@@ -31,6 +31,7 @@ from gtzan_jax.models.hearing import Span
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.models.prediction import Part, Unlike
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.space.config import Member
 from gtzan_jax.trainer.engine import Chunk, Trained
 
 SWEEP = load_sweep("assignment")
@@ -70,8 +71,7 @@ def an_engine():
 
 
 def a_chunk():
-    bucket = an_engine().buckets[0]
-    return Chunk(bucket, 1, 3, tuple(f"c{number:011x}" for number in range(300)), 0, 10)
+    return Chunk(0, 8, tuple(Member(f"c{number:011x}", 1, 3) for number in range(300)), 0, 10)
 
 
 def what_it_came_to():
@@ -92,7 +92,7 @@ def a_run(kind):
         return kind(write_run(Path(folder, "my\nrun"), sweep, random_history(sweep, 2)))
 
 
-CHUNK = "Chunk(300 members of fold 1, seed 3, epochs 0 to 10, widths (8, 6, 5))"
+CHUNK = "Chunk(300 members of fold 1, seed 3, epochs 0 to 10)"
 RUN = "('my\\nrun', 12 configs × 2 runs × 2 epochs, not retrained)"
 TABLE = "FeatureTable(1,000 tracks × 57 features, 10 genres, source 'sample')"
 REPRS = {

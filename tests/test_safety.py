@@ -48,7 +48,6 @@ from gtzan_jax.tables.validation import parse_table, sha256_of
 from gtzan_jax.text import printable
 from gtzan_jax.trainer import platforms
 from gtzan_jax.trainer.chunk import Chunk, Trained
-from gtzan_jax.trainer.planner import Bucket
 from gtzan_jax.views import classical, messages
 
 SWEEP = make_sweep()
@@ -417,7 +416,7 @@ def test_only_numbers_name_chunks(tmp_path, name):
     (tmp_path / name).write_text("")
     store = ChunkStore(tmp_path, 2, 3)
     assert not store.damaged
-    chunk = Chunk(Bucket((8, 8, 8), 32, (IDS[0],)), 0, 0, (IDS[0],), 0, 2)
+    chunk = Chunk(0, 1, (Member(IDS[0], 0, 0),), 0, 2)
     store.add(
         Trained(
             chunk,

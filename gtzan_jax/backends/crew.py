@@ -20,13 +20,13 @@ from gtzan_jax import process
 from gtzan_jax.backends import work
 from gtzan_jax.backends.losses import Losses
 from gtzan_jax.backends.waiting import Item, Waiting
-from gtzan_jax.backends.work import Answer, Host, Piece, Spec, Task
+from gtzan_jax.backends.work import Answer, Host, Spec, Task
 from gtzan_jax.errors import WorkerLostError
 from gtzan_jax.models.layout import Layout
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained, waves
+from gtzan_jax.trainer.chunk import Chunk, Trained, waves
 from gtzan_jax.trainer.trainer import Trainer
 
 _LOOK_S = 1.0  # after which new workers are looked for
@@ -144,52 +144,13 @@ class Crew(Trainer):
         chunks: Sequence[Chunk],
         folds: Sequence[FoldArrays],
         states: Mapping[Member, Any] | None = None,
-        *,
-        keep_states: bool = False,
     ) -> Iterator[Trained]:
         """Trains chunks, see :meth:`Trainer.run`."""
-        together = waves(chunks) if self.sweep.stops_early else ([chunk] for chunk in chunks)
-        groups = dict(enumerate(together))
-        items = [
-            self._item_of(
-                number, group, folds, states or {}, keep_states,
-                self.program_size(group[0].bucket, chunks),
-            )
-            for number, group in groups.items()
-        ]  # fmt: skip
+        groups = dict(enumerate(waves(chunks, self.sweep.stops_early)))
+        items = [self._item_of(*each, folds, states or {}) for each in groups.items()]
         for number, answer in self._answers(items):
             for chunk, outcome in zip(groups.pop(number), answer.outcomes, strict=True):
                 yield Trained(chunk, *outcome)
-
-    def replicate(
-        self, wanted: Sequence[Replicas], folds: Sequence[FoldArrays]
-    ) -> Iterator[list[Replica]]:
-        """Trains several seeds of configs, see :meth:`Trainer.replicate`."""
-        items: list[Item] = []
-        parts: list[list[int]] = []  # numbers of the tasks that each of the wanted is cut into
-        for each in wanted:
-            bucket = self.bucket_of[each.config_id]
-            cut = self.cut(bucket, each.seeds)
-            numbers = list(range(len(items), len(items) + len(cut)))
-            size = max(map(len, cut))
-            parts.append(numbers)
-            for number, seeds in zip(numbers, cut, strict=True):
-                task = Task(
-                    self._spec,
-                    self._fold(folds[each.fold]),
-                    replicas=dataclasses.replace(each, seeds=seeds, program_size=size),
-                    configs=self._unplanned([each.config_id]),
-                )
-                program = ("replicas", self.buckets.index(bucket), size)
-                name = f"the retraining of {self.config(each.config_id).name}"
-                items.append(Item(number, program, task, name))
-        done: dict[int, tuple[Replica, ...]] = {}
-        answers = self._answers(items)
-        for numbers in parts:
-            while not done.keys() >= set(numbers):
-                number, answer = next(answers)
-                done[number] = answer.replicas
-            yield [replica for number in numbers for replica in done.pop(number)]
 
     def _item_of(
         self,
@@ -197,30 +158,24 @@ class Crew(Trainer):
         group: Sequence[Chunk],
         folds: Sequence[FoldArrays],
         states: Mapping[Member, Any],
-        keep_states: bool,
-        size: int,
     ) -> Item:
         first = group[0]
-        bucket = self.buckets.index(first.bucket)
-        pieces = tuple(
-            Piece(bucket, size, c.fold, c.seed, c.config_ids, c.first_epoch, c.epochs)
-            for c in group
-        )
-        ids = [config_id for piece in pieces for config_id in piece.config_ids]
         given = [m for c in group if c.first_epoch for m in c.members]
         task = Task(
             self._spec,
             self._fold(folds[first.fold]),
-            pieces=pieces,
-            configs=self._unplanned(ids),
+            chunks=tuple(group),
+            configs=self._unplanned(i for c in group for i in c.config_ids),
             states={member: states[member] for member in given},
-            keep_states=keep_states,
         )
-        return Item(number, bucket, task, repr(first))
+        name = repr(first)
+        if first.keep == "params":
+            name = f"the retraining of {self.config(first.config_ids[0]).name}"
+        return Item(number, first.program, task, name)
 
     def _unplanned(self, ids: Iterable[str]) -> tuple[Config, ...]:
         """Returns the configs that were admitted after the workers' plan was made."""
-        return tuple(self._configs[i] for i in ids if i not in self._planned)
+        return tuple(self._configs[i] for i in dict.fromkeys(ids) if i not in self._planned)
 
     def _fold(self, fold: FoldArrays) -> str:
         if id(fold) not in self._folds:
@@ -339,8 +294,7 @@ class Crew(Trainer):
         self._peaks[slot] = max(self._peaks.get(slot, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())
         self._losses.answered()
-        if isinstance(item.program, int):
-            self._ready.add(item.program)
+        self._ready.add(item.task.chunks[0].bucket)
 
 
 def _answered(future: "Future[Answer]") -> bool:

@@ -1,6 +1,6 @@
 """What a worker does: any process that has JAX, on this machine or another.
 
-A *task* is a chunk, a wave of chunks, or replicas: what to train, and the digests of what that
+A *task* is a chunk or a wave of chunks: what to train, and the digests of what that
 needs to know, the *spec* of the trainer and a fold. Who is handed a task without knowing these
 answers what is missing, and is handed them with the task: data travel once to a worker, whoever
 it is and whenever it came. What a task comes to does not depend on who does it.
@@ -21,7 +21,7 @@ from gtzan_jax.models.layout import Layout
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas
+from gtzan_jax.trainer.chunk import Chunk
 
 if TYPE_CHECKING:  # imports JAX
     from gtzan_jax.trainer.engine import Engine
@@ -56,18 +56,6 @@ class Spec:
     num_devices: int
 
 
-class Piece(NamedTuple):
-    """A chunk as it travels; its bucket is known to whoever has made the same plan."""
-
-    bucket: int  # its place in the plan
-    program_size: int
-    fold: int
-    seed: int
-    config_ids: tuple[str, ...]
-    first_epoch: int
-    epochs: int
-
-
 @dataclass(frozen=True)
 class Task:
     """What is to be trained.
@@ -75,20 +63,16 @@ class Task:
     Attributes:
       spec: digest of a pickled :class:`Spec`.
       fold: digest of pickled ``FoldArrays``.
-      pieces: chunks of one fold that are trained together; or else
-      replicas: seeds of a config.
+      chunks: of one fold, which are trained together.
       configs: those of the members that the spec does not know.
       states: what members go on from, as an earlier answer gave them.
-      keep_states: whether to answer with the final states.
     """
 
     spec: str
     fold: str
-    pieces: tuple[Piece, ...] = ()
-    replicas: Replicas | None = None
+    chunks: tuple[Chunk, ...] = ()
     configs: tuple[Config, ...] = ()
     states: Mapping[Member, bytes] | None = field(default=None, repr=False)
-    keep_states: bool = False
 
 
 class Outcome(NamedTuple):
@@ -99,13 +83,13 @@ class Outcome(NamedTuple):
     last: np.ndarray
     best: np.ndarray
     states: tuple[bytes, ...]
+    params: tuple[Mapping[str, np.ndarray], ...]
 
 
 class Answer(NamedTuple):
     """What a worker answers."""
 
-    outcomes: tuple[Outcome, ...] = ()  # of the pieces
-    replicas: tuple[Replica, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()  # of the chunks
     missing: tuple[str, ...] = ()  # digests; nothing was done
     compile_s: float = 0.0  # seconds that the task waited for programs
     peak_rss_bytes: int = 0  # of the process, so far
@@ -172,13 +156,10 @@ class _Desk:
         engine, fold = self._engine(task.spec, blobs), self._fold(task.fold, blobs)
         engine.admit(task.configs)
         waited = engine.compile_wait_s
-        if task.replicas:
-            folds = [fold] * (task.replicas.fold + 1)  # looked up by its place
-            answer = Answer(replicas=tuple(next(engine.replicate([task.replicas], folds))))
-        else:
-            answer = Answer(outcomes=_train(engine, task, fold))
+        outcomes = _train(engine, task, fold)
         waited = engine.compile_wait_s - waited
-        return answer._replace(compile_s=waited, peak_rss_bytes=process.peak_rss_bytes() or 0)
+        peak = process.peak_rss_bytes() or 0
+        return Answer(outcomes, compile_s=waited, peak_rss_bytes=peak)
 
     def _lacks(self, task: Task) -> list[str]:
         known = {self._spec[0] if self._spec else None, *self._folds}
@@ -237,16 +218,12 @@ def _engine_of(spec: Spec) -> "Engine":
 
 
 def _train(engine: "Engine", task: Task, fold: FoldArrays) -> tuple[Outcome, ...]:
-    chunks = []
-    for piece in task.pieces:
-        bucket = engine.buckets[piece.bucket]
-        engine.set_program_size(bucket, piece.program_size)
-        chunks.append(
-            Chunk(bucket, piece.fold, piece.seed, piece.config_ids, piece.first_epoch, piece.epochs)
-        )
-    folds = [fold] * (chunks[0].fold + 1)  # looked up by its place
+    folds = [fold] * (task.chunks[0].fold + 1)  # looked up by its place
     states = {m: pickle.loads(state) for m, state in (task.states or {}).items()}  # noqa: S301
     return tuple(
-        Outcome(t.history, t.predicted, t.last, t.best, tuple(map(pickle.dumps, t.states)))
-        for t in engine.run(chunks, folds, states, keep_states=task.keep_states)
-    )
+        Outcome(
+            t.history, t.predicted, t.last, t.best, tuple(map(pickle.dumps, t.states)),
+            tuple(t.params),
+        )
+        for t in engine.run(task.chunks, folds, states)
+    )  # fmt: skip

@@ -18,13 +18,13 @@ from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.trained import TrainedModel
-from gtzan_jax.rundir.history import members_of
-from gtzan_jax.space.config import Config
+from gtzan_jax.rundir.history import History, members_of
+from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Fold, arrays_of, judged_rows, sizes_of
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.trainer.chunk import Replica, Replicas
+from gtzan_jax.trainer.chunk import Trained
 
 OURS = "gtzan_jax MLP"
 
@@ -60,7 +60,7 @@ class Winner(NamedTuple):
     """What was chosen for a fold, retrained on its train and validation part."""
 
     choice: Choice
-    networks: list[Replica]  # one a seed; they have predicted the test rows only
+    networks: History  # one a seed; they have predicted the test rows only
     classifier: NetworkClassifier  # the first of them
 
 
@@ -158,20 +158,30 @@ class Contender:
         folds = tuple(map(_retrained, division.folds))
         seen = dataclasses.replace(division, folds=folds)
         arrays = [arrays_of(division.table, fold, self._sizes) for fold in folds]
-        wanted = [
-            Replicas(choice.config.id, place, tuple(self.seeds), choice.epochs)
-            for place, choice in enumerate(choices)
+        members = [[Member(choice.config.id, place, seed) for seed in self.seeds]
+                   for place, choice in enumerate(choices)]  # fmt: skip
+        chunks = [
+            chunk
+            for wanted, choice in zip(members, choices, strict=True)
+            for chunk in self._trainer.repeats(wanted, choice.epochs)
         ]
+        results: dict[int, list[Trained]] = {place: [] for place in range(len(choices))}
+        for trained in self._trainer.run(chunks, arrays):
+            results[trained.chunk.fold].append(trained)
         winners = []
-        for place, networks in enumerate(self._trainer.replicate(wanted, arrays)):
-            choice = choices[place]
-            config = choice.config
-            if not all(np.isfinite(network.history).all() for network in networks):
+        for place, choice in enumerate(choices):
+            config, networks = choice.config, History.of(members[place], results[place])
+            if networks.diverged.any():
                 raise RunError(
                     f"{division.protocol.name}, fold {place}: a network of {config.name} diverged "
                     "on train and validation part together; lower the sweep's learning rates"
                 )
-            sweep, params = self._trainer.sweep, networks[0].params
+            [params] = (
+                trained.params[trained.chunk.members.index(members[place][0])]
+                for trained in results[place]
+                if members[place][0] in trained.chunk.members
+            )
+            sweep = self._trainer.sweep
             model = TrainedModel.of(config, params, sweep, seen, place)
             winners.append(Winner(choice, networks, NetworkClassifier(model)))
             done(1)
@@ -213,16 +223,15 @@ def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: flo
     """
     choice = winner.choice
     rows = judged_rows(table, fold.test)
-    predicted = np.stack([network.predicted[: len(rows)] for network in winner.networks])
-    hits = (predicted == table.y[rows]).mean(axis=0)
-    by_chunk = float(np.mean([n.history[n.best - 1, _CHUNKS] for n in winner.networks]))
+    hits = (winner.networks.predicted[:, : len(rows)] == table.y[rows]).mean(axis=0)
+    by_chunk = float(winner.networks.kept[:, _CHUNKS].mean())
     settings = {"config": choice.config.name, "epochs": choice.epochs}
     winner.classifier.predict(table.x[fold.test])  # compiles
     started = time.perf_counter()
     winner.classifier.predict(table.x[fold.test])
     seconds = time.perf_counter() - started
     chunks = by_chunk if table.is_chunked else None
-    tried = choice.settings_tried, len(winner.networks)
+    tried = choice.settings_tried, len(winner.networks.members)
     return Outcome(hits, choice.validation_accuracy, settings, fit_seconds, seconds, *tried, chunks)
 
 

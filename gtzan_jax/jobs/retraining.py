@@ -1,7 +1,7 @@
 """Trains one config afresh, for more epochs and with several seeds, and looks at the result."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,17 +21,17 @@ from gtzan_jax.files import (
 from gtzan_jax.jobs.calibrating import calibrated
 from gtzan_jax.jobs.options import RetrainOptions
 from gtzan_jax.jobs.run import Run, read_run
-from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import SavedRetraining, table_of
+from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import FOLDER_NAME, Manifest, Retraining, Session, as_dict
 from gtzan_jax.rundir.model_files import save_model
+from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide, groups_of
 from gtzan_jax.text import counted, printable
-from gtzan_jax.trainer.chunk import Replica, Replicas
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
@@ -96,15 +96,16 @@ def retrain(
 
     from gtzan_jax.views import plots
 
-    networks = train_networks(trainer, division, config_id, seeds, epochs)
+    trained, params = train_networks(trainer, division, config_id, seeds, epochs)
     config, table = trainer.config(config_id), division.table
-    model = TrainedModel.of(config, networks[0][0].params, trainer.sweep, division, fold=0)
+    model = TrainedModel.of(config, params[0], trainer.sweep, division, fold=0)
     model, probabilities = calibrated(model, division, division.folds[0])
     tested, predicted, songs = [], [], []
-    for place, (fold, replicas) in enumerate(zip(division.folds, networks, strict=True)):
+    by_fold = trained.predicted.reshape(len(division.folds), len(seeds), -1)
+    for place, (fold, every) in enumerate(zip(division.folds, by_fold, strict=True)):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
-        found = np.stack([replica.predicted[start:][: len(rows)] for replica in replicas])
-        tested += [rows] * len(replicas)
+        found = every[:, start:][:, : len(rows)]
+        tested += [rows] * len(seeds)
         predicted.append(found.ravel())
         songs.append(_songs(division, place, rows, found))
     confusion, scores = _judge(
@@ -112,7 +113,7 @@ def retrain(
     )
     if division.protocol.leak:
         scores["leak"] = division.protocol.leak
-    history = history_frame(networks, seeds, division.metrics)
+    history = history_frame(trained, division.metrics)
     note = division.caption
     figures = _figures(history, confusion, model, note)
     few = " Too few songs to tell." if model.calibration and model.calibration.doubt else ""
@@ -141,44 +142,42 @@ def _songs(
 
 def train_networks(
     trainer: Trainer, division: Division, config_id: str, seeds: Sequence[int], epochs: int
-) -> list[list[Replica]]:
-    """Trains a config on every fold with several seeds; returns the networks of each fold.
+) -> tuple[History, list[Mapping[str, np.ndarray]]]:
+    """Trains a config on every fold with several seeds.
+
+    Returns:
+      the history, and the parameters of each network: of the first fold's seeds, the second's, …
 
     Raises:
       RunError: a network diverged.
     """
-    wanted = [
-        Replicas(config_id, fold, tuple(seeds), epochs) for fold in range(len(division.folds))
+    members = [
+        Member(config_id, fold, seed) for fold in range(len(division.folds)) for seed in seeds
     ]
-    networks = list(trainer.replicate(wanted, division.arrays))
-    finite = [np.isfinite(r.history).all(axis=1) for replicas in networks for r in replicas]
-    first = [int(epochs.argmin()) + 1 for epochs in finite if not epochs.all()]
-    if first:
+    results = list(trainer.run(trainer.repeats(members, epochs), division.arrays))
+    history = History.of(members, results)
+    if history.diverged.any():
+        bad = ~np.isfinite(history.figures).all(axis=(0, 2))
         raise RunError(
-            f"the retraining of {trainer.config(config_id).name} diverged in epoch {min(first)} of "
-            f"{epochs} ({len(first)} of {len(finite)} networks): nothing of it "
-            "is kept; take a lower learning rate or fewer epochs"
+            f"the retraining of {trainer.config(config_id).name} diverged in epoch "
+            f"{bad.argmax() + 1} of {epochs} ({history.diverged.sum()} of {len(members)} networks)"
+            ": nothing of it is kept; take a lower learning rate or fewer epochs"
         )
-    return networks
+    params = {
+        member: named
+        for trained in results
+        for member, named in zip(trained.chunk.members, trained.params, strict=True)
+    }
+    return history, [params[member] for member in members]
 
 
-def history_frame(
-    networks: Sequence[Sequence[Replica]], seeds: Sequence[int], metrics: Sequence[str]
-) -> "pd.DataFrame":
-    """Lays the histories of networks out: fold, seed, epoch (from 1), kept, and the metrics."""
+def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
+    """Lays a retraining's history out: fold, seed, epoch (from 1), kept, and the metrics."""
     import pandas as pd
 
-    columns = [METRICS.index(metric) for metric in metrics]
-    frames = []
-    for fold, replicas in enumerate(networks):
-        for seed, replica in zip(seeds, replicas, strict=True):
-            frame = pd.DataFrame(replica.history[:, columns], columns=list(metrics))
-            frame.insert(0, "kept", np.arange(1, len(frame) + 1) == replica.best)
-            frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
-            frame.insert(0, "seed", seed)
-            frame.insert(0, "fold", fold)
-            frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    frame = pd.concat(list(history.frames(metrics)), ignore_index=True).drop(columns="config_id")
+    frame.insert(3, "kept", frame["epoch"] == np.repeat(history.best, history.last))
+    return frame
 
 
 def save(result: Retrained, folder: Path) -> None:

@@ -20,7 +20,7 @@ from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.search import Grid, Halving, Proposal, Score, Search, config_epochs
 from gtzan_jax.space.settings import SAMPLERS
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.trainer.chunk import Trained
+from gtzan_jax.trainer.chunk import Keep, Trained
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views.progress import SweepProgress
 
@@ -124,12 +124,13 @@ def _train(
     anew = [member for member in missing if member not in states] if first else missing
     # Where results decide, nobody trains who was not asked for: a slice may hold configs that are
     # given up, or of another bracket.
-    chunks = trainer.chunks(anew, 0, until, packed=job.sweep.search.is_told)
+    keep: Keep = "states" if until < job.sweep.epochs else "nothing"
+    chunks = trainer.chunks(anew, 0, until, packed=job.sweep.search.is_told, keep=keep)
     if first:
-        chunks += trainer.chunks([member for member in missing if member in states], first, until)
+        begun = [member for member in missing if member in states]
+        chunks += trainer.chunks(begun, first, until, keep=keep)
     kept: dict[Member, Any] = {}
-    keep = until < job.sweep.epochs
-    results = trainer.run(chunks, job.division.arrays, states, keep_states=keep)
+    results = trainer.run(chunks, job.division.arrays, states)
     try:
         for trained in results:
             _keep(trainer, trained, kept)

@@ -276,7 +276,7 @@ def _retrain(
         try:
             retrained = retraining.retrain(trainer, job.division, best, seeds, epochs)
             if reference:
-                networks = retraining.train_networks(
+                other, _ = retraining.train_networks(
                     trainer, job.division, reference, seeds, epochs
                 )
         except PlaceLostError:
@@ -285,7 +285,7 @@ def _retrain(
             return None, str(failure)
     retraining.save(retrained, job.run.best)
     if reference:
-        frame = retraining.history_frame(networks, seeds, job.division.metrics)
+        frame = retraining.history_frame(other, job.division.metrics)
         with replaced_folder(job.run.reference) as folder:
             write_csv(folder / "history.csv", frame)
     return retrained, ""

@@ -1,7 +1,7 @@
 """Histories of members in long form: which member, and its figures epoch by epoch."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.text import counted
+from gtzan_jax.trainer.chunk import Trained
 
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
     import pandas as pd
@@ -55,6 +56,22 @@ class History:
     def __repr__(self) -> str:
         members, epochs = len(self.members), self.figures.shape[1]
         return f"History({counted(members, 'member')} × {counted(epochs, 'epoch')})"
+
+    @classmethod
+    def of(cls, members: Sequence[Member], results: Iterable[Trained]) -> "History":
+        """Puts together what chunks have come to that trained all of these members to the end."""
+        found = {
+            member: numbers
+            for trained in results
+            for member, *numbers in zip(
+                trained.chunk.members, trained.history, trained.predicted,
+                trained.last, trained.best, strict=True,
+            )
+        }  # fmt: skip
+        parts = (np.array(part) for part in zip(*(found[m] for m in members), strict=True))
+        figures, predicted, last, best = parts
+        reached = np.full(len(members), figures.shape[1], np.int32)
+        return cls(tuple(members), figures, predicted, reached, last, best)
 
     @functools.cached_property
     def config_ids(self) -> list[str]:

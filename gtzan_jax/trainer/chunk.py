@@ -1,18 +1,17 @@
-"""A chunk: the unit of work, which says what it is, and what training it has come to.
-
-Replicas are the other unit: seeds of one config, for a retraining.
-"""
+"""A chunk: the unit of work, and the result of training it."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from gtzan_jax.space.config import Member
 from gtzan_jax.text import counted
-from gtzan_jax.trainer.planner import Bucket
+
+Keep = Literal["nothing", "states", "params"]
+"""What returns of the members besides their figures: states to resume from, or parameters."""
 
 # Chunks of a wave. The more, the fuller the chunks of the members that are left, and the more
 # states are in memory at a time.
@@ -21,27 +20,50 @@ _WAVE = 16
 
 @dataclass(frozen=True)
 class Chunk:
-    """Members that train together, from one epoch to another.
+    """Members of one fold that train together, from one epoch to another.
 
-    A unit of work that says what it is, and whose results do not depend on who does it.
+    The unit of work, of storage and of retry: results do not depend on who trains it.
     """
 
-    bucket: Bucket
-    fold: int
-    seed: int
-    config_ids: tuple[str, ...]
+    bucket: int  # its place in the plan
+    size: int  # members that its program is for, more or fewer than it has
+    members: tuple[Member, ...]
     first_epoch: int
     epochs: int  # at the end
+    keep: Keep = "nothing"
 
     def __repr__(self) -> str:
-        members = f"{counted(len(self.config_ids), 'member')} of fold {self.fold}, seed {self.seed}"
-        epochs = f"epochs {self.first_epoch} to {self.epochs}"
-        return f"Chunk({members}, {epochs}, widths {self.bucket.structure})"
+        seeds = ", ".join(str(seed) for seed in dict.fromkeys(m.seed for m in self.members))
+        members = f"{counted(len(self.members), 'member')} of fold {self.fold}, seed {seeds}"
+        return f"Chunk({members}, epochs {self.first_epoch} to {self.epochs})"
 
     @property
-    def members(self) -> list[Member]:
-        """The members, in the order of the chunk."""
-        return [Member(config_id, self.fold, self.seed) for config_id in self.config_ids]
+    def fold(self) -> int:
+        """The fold's place."""
+        return self.members[0].fold
+
+    @property
+    def seed(self) -> int:
+        """The seed of the first member, which all share unless they have seeds of their own."""
+        return self.members[0].seed
+
+    @property
+    def config_ids(self) -> tuple[str, ...]:
+        """The configs of the members."""
+        return tuple(member.config_id for member in self.members)
+
+    @property
+    def program(self) -> "ProgramKey":
+        """Names the program: of members that differ in the seed, one with draws for each."""
+        return ProgramKey(self.bucket, any(m.seed != self.seed for m in self.members), self.size)
+
+
+class ProgramKey(NamedTuple):
+    """What tells a plan's programs apart."""
+
+    bucket: int
+    own_seeds: bool  # whether each member has random numbers of its own
+    size: int  # members that it is for
 
 
 @dataclass(frozen=True)
@@ -56,8 +78,9 @@ class Trained:
       last: (members,) int32, the epoch after which training stopped, from 1; the chunk's last
         unless it stopped early.
       best: (members,) int32, the epoch whose weights are kept; the last unless members stop early.
-      states: of every member, on the host; empty unless they were asked for. Only the trainer
-        knows what is in them.
+      states: of every member, on the host; empty unless the chunk keeps them. Opaque to all but
+        the trainer.
+      params: of every member by name, without padding, after the best epoch; likewise.
     """
 
     chunk: Chunk
@@ -65,7 +88,8 @@ class Trained:
     predicted: np.ndarray = field(repr=False)
     last: np.ndarray = field(repr=False)
     best: np.ndarray = field(repr=False)
-    states: Sequence[Any] = field(repr=False)
+    states: Sequence[Any] = field(default=(), repr=False)
+    params: Sequence[Mapping[str, np.ndarray]] = field(default=(), repr=False)
 
     def __repr__(self) -> str:
         return f"Trained({self.chunk!r})"
@@ -78,29 +102,14 @@ class Trained:
         return figures
 
 
-def waves(chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
-    """Yields chunks that are trained together where members may stop early: see ``repacking``."""
-    for _, alike in itertools.groupby(chunks, key=lambda c: (c.bucket, c.fold, c.seed)):
+def waves(chunks: Sequence[Chunk], stops_early: bool) -> Iterator[list[Chunk]]:
+    """Yields chunks that are trained together: several where members may stop early.
+
+    See ``repacking``. Members whose parameters are kept are not repacked.
+    """
+    key = lambda c: (c.bucket, c.fold, c.seed, c.keep)  # noqa: E731
+    for _, alike in itertools.groupby(chunks, key=key):
         together = list(alike)
-        for start in range(0, len(together), _WAVE):
-            yield together[start : start + _WAVE]
-
-
-@dataclass(frozen=True)
-class Replicas:
-    """Several seeds of one config on one fold: what a retraining trains."""
-
-    config_id: str
-    fold: int  # its place
-    seeds: tuple[int, ...]  # one replica each
-    epochs: int  # of each
-    program_size: int = 0  # at a time, of a part of a larger number of seeds; 0: as fits
-
-
-class Replica(NamedTuple):
-    """One seed's training."""
-
-    params: dict[str, np.ndarray]  # by name, without padding
-    history: np.ndarray  # (epochs trained, metrics) float32, as metrics.METRICS
-    predicted: np.ndarray  # (num_judged,) uint8, classes predicted after the best epoch
-    best: int  # the epoch of the params, from 1; the last unless the config stops early
+        most = _WAVE if stops_early and together[0].keep != "params" else 1
+        for start in range(0, len(together), most):
+            yield together[start : start + most]

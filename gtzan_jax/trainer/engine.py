@@ -23,9 +23,9 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import planner, repacking
 from gtzan_jax.trainer.calls import Calls, InFlight
-from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained
+from gtzan_jax.trainer.chunk import Chunk, ProgramKey, Trained
 from gtzan_jax.trainer.member import Hyperparameters, State, Static, hyperparameters
-from gtzan_jax.trainer.planner import Bucket, rounded_up
+from gtzan_jax.trainer.planner import rounded_up
 from gtzan_jax.trainer.programs import (
     Devices,
     Program,
@@ -37,7 +37,6 @@ from gtzan_jax.trainer.programs import (
     shapes_of,
     stack,
 )
-from gtzan_jax.trainer.replicas import replicate
 from gtzan_jax.trainer.trainer import Trainer
 
 T = TypeVar("T")
@@ -97,9 +96,10 @@ class Engine(Trainer):
             sweep.parts,
         )
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
-        self._random = self._pool.submit(self._compile_drawing)
-        self._programs: dict[Bucket, Future[Program]] = {}
+        self._random: dict[int, Future[RandomNumbers]] = {}  # by members with seeds of their own
+        self._programs: dict[ProgramKey, Future[Program]] = {}
         self._placed: dict[int, tuple[FoldArrays, FoldArrays]] = {}
+        self._draw(0)
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         # After an error nobody waits for programs that nobody needs.
@@ -113,35 +113,24 @@ class Engine(Trainer):
     @property
     def num_compiled(self) -> int:
         """Programs that are ready."""
-        return sum(program.done() for program in self._programs.values())
+        return len({key.bucket for key, program in self._programs.items() if program.done()})
 
     def run(
         self,
         chunks: Sequence[Chunk],
         folds: Sequence[FoldArrays],
         states: Mapping[Member, State] | None = None,
-        *,
-        keep_states: bool = False,
     ) -> Iterator[Trained]:
         """Trains chunks, see :meth:`Trainer.run`; where members may stop early, repacked."""
-        if self.sweep.stops_early:
+        if self.sweep.stops_early and not any(chunk.keep == "params" for chunk in chunks):
             return repacking.train(self, chunks, folds)
-        return self.call(chunks, folds, states, keep_states=keep_states)
-
-    def replicate(
-        self, wanted: Sequence[Replicas], folds: Sequence[FoldArrays]
-    ) -> Iterator[list[Replica]]:
-        """Trains several seeds of configs, see :meth:`Trainer.replicate`."""
-        for each in wanted:
-            yield replicate(self, folds, each)
+        return self.call(chunks, folds, states)
 
     def call(
         self,
         chunks: Sequence[Chunk],
         folds: Sequence[FoldArrays],
         states: Mapping[Member, State] | None = None,
-        *,
-        keep_states: bool = False,
     ) -> Iterator[Trained]:
         """Trains chunks as they are, and yields each when it is done.
 
@@ -151,16 +140,14 @@ class Engine(Trainer):
           chunks: from :meth:`chunks`.
           folds: of the protocol.
           states: that the members of chunks go on from whose first epoch is not 0.
-          keep_states: whether to bring the final states to the host.
 
         Raises:
           InputError: not even one member a device fits into memory.
         """
-        for bucket in dict.fromkeys(chunk.bucket for chunk in chunks):
-            if bucket not in self._programs:
-                size = self.program_size(bucket, chunks)
-                self._programs[bucket] = self._pool.submit(self.compile, bucket, size)
-        calls = Calls(self, folds, states or {}, keep_states)
+        for key in dict.fromkeys(chunk.program for chunk in chunks):
+            if key not in self._programs:
+                self._prepare(key, key.size)
+        calls = Calls(self, folds, states or {})
         in_flight: deque[InFlight] = deque()
         for chunk in chunks:
             in_flight.append(calls.begin(chunk))
@@ -179,55 +166,67 @@ class Engine(Trainer):
         """Takes a fold off the devices."""
         self._placed.pop(id(fold), None)
 
-    def hyperparameters(self, config_ids: Sequence[str], chunk_size: int) -> Hyperparameters:
-        """Stacks the hyperparameters of configs, the last repeated up to the chunk's size."""
-        members = [
-            hyperparameters(self.family, self._configs[i], self.sweep, self.sizes)
+    def hyperparameters(self, config_ids: Sequence[str]) -> Hyperparameters:
+        """Stacks the hyperparameters of configs."""
+        found = {
+            i: hyperparameters(self.family, self._configs[i], self.sweep, self.sizes)
             for i in config_ids
-        ]
-        return stack(members + [members[-1]] * (chunk_size - len(members)))
+        }
+        return stack([found[i] for i in config_ids])
 
-    def program(self, bucket: Bucket) -> Program:
-        """Waits for the program of a bucket whose chunks are run."""
-        return self._wait(self._programs[bucket])
+    def program(self, key: ProgramKey) -> Program:
+        """Waits for a program of chunks that are run."""
+        return self._wait(self._programs[key])
 
-    def numbers(self) -> RandomNumbers:
-        """Waits for the programs that draw."""
-        return self._wait(self._random)
+    def numbers(self, own_seeds: int = 0) -> RandomNumbers:
+        """Waits for the programs that draw, of members with seeds of their own for so many."""
+        return self._wait(self._draw(own_seeds))
 
-    def halve(self, bucket: Bucket, chunk_size: int) -> None:
-        """Replaces a bucket's program by one for half of the members that did not fit.
+    def halve(self, key: ProgramKey, chunk_size: int) -> None:
+        """Replaces a program by one for half of the members that did not fit.
 
         Does nothing where that has been done for another chunk in flight.
 
         Raises:
           InputError: there is one member on each device already.
         """
-        if self.program(bucket).chunk_size < chunk_size:
+        if self.program(key).chunk_size < chunk_size:
             return
         if chunk_size <= len(self.devices):
-            widths = "-".join(map(str, bucket.structure))
+            widths = "-".join(map(str, self.buckets[key.bucket].structure))
             raise InputError(
                 f"out of memory: not even one network of {widths} fits on each device; take larger "
                 f"{FAMILIES[self.family.name]} out of the sweep, or use a device with more memory"
             )
         logging.warning("out of memory with %d networks at a time: trying half as many", chunk_size)
-        self._programs[bucket] = self._pool.submit(self.compile, bucket, -(-chunk_size // 2))
+        self._prepare(key, -(-chunk_size // 2))
 
-    def _compile_drawing(self) -> RandomNumbers:
-        drawing = compile_drawing(self.drawn, self.devices)
-        return RandomNumbers(drawing, -(-self.sweep.epochs // drawing.epochs))
+    def _prepare(self, key: ProgramKey, members: int) -> None:
+        """Has a program compiled for so many members, and what draws for it."""
+        self._programs[key] = self._pool.submit(self.compile, key, members)
+        self._draw(rounded_up(members, len(self.devices)) if key.own_seeds else 0)
 
-    def compile(self, bucket: Bucket, members: int, own_seeds: bool = False) -> Program:
-        """Compiles a program for members of a bucket, see ``programs.compile_training``."""
-        example = self.hyperparameters(self._ids(bucket.places[:1]), 1)
+    def _draw(self, own_seeds: int) -> "Future[RandomNumbers]":
+        if own_seeds not in self._random:
+            self._random[own_seeds] = self._pool.submit(self._compile_drawing, own_seeds)
+        return self._random[own_seeds]
+
+    def _compile_drawing(self, own_seeds: int) -> RandomNumbers:
+        drawing = compile_drawing(self.drawn, self.devices, own_seeds)
+        calls = -(-self.sweep.epochs // drawing.epochs)
+        return RandomNumbers(drawing, 0 if own_seeds else calls)  # no others share those
+
+    def compile(self, key: ProgramKey, members: int) -> Program:
+        """Compiles a program for so many members, see ``programs.compile_training``."""
+        bucket = self.buckets[key.bucket]
+        example = self.hyperparameters([self._order[bucket.places[0]]])
         return compile_training(
             Static(self.family, bucket.structure, bucket.batch_size, self.sweep.loss),
             self.drawn,
             shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
             rounded_up(members, len(self.devices)),
             self.devices,
-            own_seeds,
+            key.own_seeds,
             jax.config.values["jax_default_matmul_precision"],
         )
 

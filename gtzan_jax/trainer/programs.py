@@ -27,6 +27,9 @@ from gtzan_jax.trainer.member import (
 T = TypeVar("T")
 Devices = tuple[jax.Device, ...]
 
+Seeds = int | tuple[int, ...]
+"""One for all members, or one for each."""
+
 _BY_MEMBER, _EVERYWHERE = PartitionSpec("member"), PartitionSpec()
 
 # Epochs of a call, at most, and bytes of their random numbers. A longer training is several
@@ -238,33 +241,34 @@ class RandomNumbers:
 
     Args:
       drawing: the programs.
-      kept: calls whose numbers are kept, such as those of a whole training.
+      kept: calls whose numbers are kept, such as those of a whole training; 0 where members have
+        seeds of their own.
     """
 
     def __init__(self, drawing: Drawing, kept: int) -> None:
         self.epochs = drawing.epochs
         self._drawing = drawing
-        self.initial = functools.lru_cache(1)(
-            lambda seed, fold: drawing.initial(np.uint32(seed), np.uint32(fold))
+        self.initial = functools.lru_cache(min(kept, 1))(
+            lambda seed, fold: drawing.initial(np.asarray(seed, np.uint32), np.uint32(fold))
         )
         self._noise = functools.lru_cache(kept)(
-            lambda seed, first: drawing.noise(np.uint32(seed), np.uint32(first))
+            lambda seed, first: drawing.noise(np.asarray(seed, np.uint32), np.uint32(first))
         )
         self._orders = functools.lru_cache(kept)(self._order)
         self._fold: FoldArrays | None = None
 
-    def draws(self, fold: FoldArrays, seed: int, first: int) -> Draws:
+    def draws(self, fold: FoldArrays, seed: Seeds, first: int) -> Draws:
         """Returns the numbers of the epochs from ``first`` on, for a fold on the devices."""
         if fold is not self._fold:  # arrays cannot be keys of a cache
             self._orders.cache_clear()
             self._fold = fold
         return Draws(self._orders(seed, first), *self._noise(seed, first))
 
-    def _order(self, seed: int, first: int) -> jax.Array:
+    def _order(self, seed: Seeds, first: int) -> jax.Array:
         if self._fold is None:
             raise AssertionError("the fold is set before its order is asked for")
         row, weight = self._fold.row, self._fold.train_weight
-        return self._drawing.order(row, weight, np.uint32(seed), np.uint32(first))
+        return self._drawing.order(row, weight, np.asarray(seed, np.uint32), np.uint32(first))
 
 
 def shapes_of(tree: T) -> T:

@@ -34,7 +34,7 @@ def train(
     engine: "Engine", chunks: Sequence[Chunk], folds: Sequence[FoldArrays]
 ) -> Iterator[Trained]:
     """Trains chunks whose members may stop early, as ``Engine.call``, all from epoch 0 on."""
-    for wave in waves(chunks):
+    for wave in waves(chunks, stops_early=True):
         yield from _train_wave(engine, wave, folds)
 
 
@@ -43,12 +43,12 @@ def _train_wave(
 ) -> Iterator[Trained]:
     epochs, call = wave[0].epochs, engine.drawn.epochs
     ended: dict[Member, _Ended] = {}
-    pieces = [dataclasses.replace(chunk, epochs=min(call, epochs)) for chunk in wave]
+    pieces = [dataclasses.replace(chunk, epochs=min(call, epochs), keep="states") for chunk in wave]
     states: dict[Member, State] = {}
     while pieces:
         first, until = pieces[0].first_epoch, pieces[0].epochs
         going_on: dict[Member, State] = {}
-        for trained in engine.call(pieces, folds, states, keep_states=True):
+        for trained in engine.call(pieces, folds, states):
             for place, member in enumerate(trained.chunk.members):
                 before = ended[member].history if first else _no_history(epochs)
                 before[first:until] = trained.history[place]
@@ -61,11 +61,12 @@ def _train_wave(
         states = going_on
         pieces = []
         if until < epochs:
-            pieces = engine.chunks(states, until, min(until + call, epochs))
+            end = min(until + call, epochs)
+            pieces = engine.chunks(states, until, end, keep="states")
     for chunk in wave:
         results = [ended[member] for member in chunk.members]
         history, predicted, last, best = (np.array(part) for part in zip(*results, strict=True))
-        yield Trained(chunk, history, predicted, last, best, ())
+        yield Trained(chunk, history, predicted, last, best)
 
 
 def _no_history(epochs: int) -> np.ndarray:

@@ -4,6 +4,7 @@ Imports no JAX: the process that plans need not be one that trains.
 """
 
 import abc
+import itertools
 import reprlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.text import counted
 from gtzan_jax.trainer import planner
-from gtzan_jax.trainer.chunk import Chunk, Replica, Replicas, Trained
+from gtzan_jax.trainer.chunk import Chunk, Keep, Trained
 from gtzan_jax.trainer.planner import COSTS, Bucket
 
 T = TypeVar("T")
@@ -66,9 +67,10 @@ class Trainer(abc.ABC):
         self._singly = layout.trains_singly(platform)
         self.buckets = self._plan(num_runs, mode)
         self.bucket_of = {
-            config_id: bucket for bucket in self.buckets for config_id in self._ids(bucket.places)
+            self._order[place]: number
+            for number, bucket in enumerate(self.buckets)
+            for place in bucket.places
         }
-        self._program_sizes: dict[Bucket, int] = {}
         self.compile_wait_s = 0.0
 
     def __repr__(self) -> str:
@@ -106,33 +108,13 @@ class Trainer(abc.ABC):
         chunks: Sequence[Chunk],
         folds: Sequence[FoldArrays],
         states: Mapping[Member, Any] | None = None,
-        *,
-        keep_states: bool = False,
     ) -> Iterator[Trained]:
         """Trains chunks, and yields each when it is done, in any order.
 
         Args:
-          chunks: from :meth:`chunks`.
+          chunks: from :meth:`chunks` or :meth:`repeats`.
           folds: of the protocol.
-          states: that the members of chunks go on from whose first epoch is not 0.
-          keep_states: whether to return the final states, which only a trainer of the same kind
-            can go on from.
-
-        Raises:
-          InputError: not even one member a device fits into memory.
-          RunError: what trains has failed, for whatever reason.
-        """
-
-    @abc.abstractmethod
-    def replicate(
-        self, wanted: Sequence[Replicas], folds: Sequence[FoldArrays]
-    ) -> Iterator[list[Replica]]:
-        """Trains configs with several seeds each, for any number of epochs.
-
-        Their first epochs are those of a sweep with the same fold and seeds, to float32 rounding.
-
-        Yields:
-          for each of ``wanted``, in order, the replicas in the order of its seeds.
+          states: from which members resume whose first epoch is not 0, of a trainer of this kind.
 
         Raises:
           InputError: not even one member a device fits into memory.
@@ -148,9 +130,8 @@ class Trainer(abc.ABC):
         for config in configs:
             if config.id not in self._configs:
                 size, structure = self.sweep.batch_size_of(config), self.layout.structure(config)
-                self.bucket_of[config.id] = planner.narrowest(
-                    self.buckets, self.layout, size, structure
-                )
+                bucket = planner.narrowest(self.buckets, self.layout, size, structure)
+                self.bucket_of[config.id] = self.buckets.index(bucket)
                 self._configs[config.id] = config
                 self._order.append(config.id)
 
@@ -158,9 +139,9 @@ class Trainer(abc.ABC):
         """Returns the config of an id."""
         return self._configs[config_id]
 
-    def state_bytes(self, bucket: Bucket) -> int:
+    def state_bytes(self, bucket: int) -> int:
         """Returns about what a member's state takes, and rather too much; padding included."""
-        return self.layout.member_bytes(bucket.structure, self.sizes, batch_size=0)
+        return self.layout.member_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
 
     def chunks(
         self,
@@ -169,6 +150,7 @@ class Trainer(abc.ABC):
         epochs: int | None = None,
         *,
         packed: bool = False,
+        keep: Keep = "nothing",
     ) -> list[Chunk]:
         """Lays members out as chunks, those that share random numbers one after another.
 
@@ -181,41 +163,37 @@ class Trainer(abc.ABC):
           first_epoch: from which on; above 0 they need states to go on from.
           epochs: at the end. Default: the sweep's.
           packed: whether to leave out of the slices what is not wanted.
+          keep: what to return of the members.
         """
         wanted: dict[tuple[int, int], set[str]] = {}
         for member in members:
             wanted.setdefault((member.seed, member.fold), set()).add(member.config_id)
         until = self.sweep.epochs if epochs is None else epochs
+        sizes = [self._size(bucket) for bucket in self.buckets]
         return [
-            Chunk(bucket, fold, seed, ids, first_epoch, until)
+            Chunk(number, size, tuple(Member(i, fold, seed) for i in ids), first_epoch, until, keep)
             for (seed, fold), configs in sorted(wanted.items())
-            for bucket in self.buckets
-            for ids in self._slices(bucket, configs, packed or first_epoch > 0)
+            for number, size in enumerate(sizes)
+            for ids in self._slices(number, size, configs, packed or first_epoch > 0)
         ]
 
-    def cut(self, bucket: Bucket, members: Sequence[T]) -> list[tuple[T, ...]]:
-        """Cuts what members of a bucket differ in, configs or seeds, into chunks."""
-        return planner.even_chunks(members, self._most(bucket), self._num_devices)
+    def repeats(self, members: Sequence[Member], epochs: int) -> list[Chunk]:
+        """Lays members out as chunks that keep the parameters, for a retraining.
 
-    def program_size(self, bucket: Bucket, chunks: Sequence[Chunk]) -> int:
-        """Returns for how many members a bucket's program is: enough for each of its chunks.
+        Seeds of one config on one fold train together. Their first epochs are those of a sweep
+        with the same fold and seeds, to float32 rounding.
 
-        It is decided when a bucket is first trained: a program is not compiled twice. Where a
-        search proposes configs, it is enough for any batch of them, so that a run that goes on
-        after an interruption has the same program whatever is left to train.
+        Args:
+          members: in which those that differ in the seed alone stand together.
+          epochs: from 0 on, of each.
         """
-        if bucket not in self._program_sizes:
-            slices = map(len, self.cut(bucket, bucket.places))
-            given = [len(c.config_ids) for c in chunks if c.bucket is bucket or c.bucket == bucket]
-            largest = max([*slices, *given])
-            if self.sweep.search.kind in SAMPLERS:
-                largest = max(largest, min(self._most(bucket), self.sweep.search.batch))
-            self._program_sizes[bucket] = largest
-        return self._program_sizes[bucket]
-
-    def set_program_size(self, bucket: Bucket, size: int) -> None:
-        """Decides for how many members a bucket's program is, as another trainer has."""
-        self._program_sizes[bucket] = size
+        chunks = []
+        for (config_id, _), group in itertools.groupby(members, key=lambda m: m[:2]):
+            number = self.bucket_of[config_id]
+            parts = self._cut(list(group), self._most(self.buckets[number]))
+            size = max(map(len, parts))
+            chunks += [Chunk(number, size, part, 0, epochs, "params") for part in parts]
+        return chunks
 
     def _plan(self, num_runs: int, mode: str) -> list[Bucket]:
         def seconds(structure: tuple[int, ...]) -> float:
@@ -235,14 +213,27 @@ class Trainer(abc.ABC):
         fitting = planner.chunk_size(each, self._costs)
         return self._chunk_size or (1 if self._singly else fitting) * self._num_devices
 
-    def _ids(self, places: Sequence[int]) -> tuple[str, ...]:
-        return tuple(self._order[place] for place in places)
+    def _size(self, bucket: Bucket) -> int:
+        """Returns for how many members a bucket's program is: for a slice of its configs.
 
-    def _slices(self, bucket: Bucket, wanted: set[str], packed: bool) -> Iterator[tuple[str, ...]]:
+        Where a search proposes configs, it is enough for any batch of them.
+        """
+        most = self._most(bucket)
+        largest = max(map(len, self._cut(bucket.places, most)))
+        if self.sweep.search.kind in SAMPLERS:
+            largest = max(largest, min(most, self.sweep.search.batch))
+        return largest
+
+    def _cut(self, members: Sequence[T], most: int) -> list[tuple[T, ...]]:
+        return planner.even_chunks(members, most, self._num_devices)
+
+    def _slices(
+        self, number: int, size: int, wanted: set[str], packed: bool
+    ) -> Iterator[tuple[str, ...]]:
         if packed:
-            ids = [i for i in self._order if i in wanted and self.bucket_of[i] == bucket]
+            ids = [i for i in self._order if i in wanted and self.bucket_of[i] == number]
         else:
-            ids = list(self._ids(bucket.places))
-        for part in self.cut(bucket, ids) if ids else ():
+            ids = [self._order[place] for place in self.buckets[number].places]
+        for part in self._cut(ids, size) if ids else ():
             if not wanted.isdisjoint(part):
                 yield part

@@ -514,8 +514,8 @@ def test_other_splits_and_seeds_of_the_real_table_are_seldom_excluded(
     with Engine(sweep, MlpFamily(), divisions[0].sizes) as engine:
         for split, division in enumerate(divisions):
             seeds = range(100 * split, 100 * split + 7)
-            nets = train_networks(engine, division, config_id, seeds, 50)
-            frames.append(history_frame(nets, seeds, division.protocol.metrics))
+            history, _ = train_networks(engine, division, config_id, seeds, 50)
+            frames.append(history_frame(history, division.protocol.metrics))
     run = dataclasses.replace(written, sweep=dataclasses.replace(SWEEP, loss="softmax_twice"))
     verdicts = []
     for theirs, ours in itertools.permutations(frames, 2):

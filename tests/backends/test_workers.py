@@ -41,7 +41,6 @@ from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import platforms
-from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.views import messages
 from gtzan_jax.workers import Process
@@ -126,7 +125,7 @@ def test_members_that_may_stop_early_are_repacked_by_workers(count):
 
 def test_members_go_on_from_states_of_other_workers(undisturbed):
     with crew_of(2) as crew:
-        begun = list(crew.run(crew.chunks(MEMBERS, 0, 1), FOLDS, keep_states=True))
+        begun = list(crew.run(crew.chunks(MEMBERS, 0, 1, keep="states"), FOLDS))
     states = {m: s for t in begun for m, s in zip(t.chunk.members, t.states, strict=True)}
     with crew_of(1) as crew:
         rest = list(crew.run(crew.chunks(MEMBERS, 1, 3), FOLDS, states))
@@ -140,17 +139,26 @@ def test_members_go_on_from_states_of_other_workers(undisturbed):
         )
 
 
-def test_replicas_come_in_the_order_in_which_they_were_asked_for():
+def test_workers_repeat_a_config_as_this_process_does():
     ids = [config.id for config in SWEEP.configs[:3]]
-    wanted = [Replicas(i, fold, (3, 4, 5, 6, 7), 2) for i in ids for fold in (1, 0)]
+    wanted = [Member(i, fold, seed) for i in ids for fold in (1, 0) for seed in (3, 4, 5, 6, 7)]
+
+    def repeated(trainer):
+        return {
+            trained.chunk: trained for trained in trainer.run(trainer.repeats(wanted, 2), FOLDS)
+        }
+
     with crew_of(2) as crew:
-        found = list(crew.replicate(wanted, FOLDS))
-    with Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], chunk_size=4) as engine:
-        expected = list(engine.replicate(wanted, FOLDS))
-    for mine, theirs in zip(expected, found, strict=True):
-        for one, other in zip(mine, theirs, strict=True):
-            np.testing.assert_allclose(other.history, one.history, rtol=1e-5)
-            assert other.params.keys() == one.params.keys()
+        found = repeated(crew)
+    options = {"chunk_size": 4, "mode": "shape"}
+    with Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine:
+        expected = repeated(engine)
+    assert [m for chunk in sorted(found, key=lambda c: wanted.index(c.members[0]))
+            for m in chunk.members] == wanted  # fmt: skip
+    for chunk, mine in expected.items():
+        np.testing.assert_allclose(found[chunk].history, mine.history, rtol=1e-5)
+        for one, other in zip(mine.params, found[chunk].params, strict=True):
+            assert other.keys() == one.keys()
 
 
 def test_configs_that_come_later_reach_the_workers(undisturbed):

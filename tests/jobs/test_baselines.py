@@ -25,12 +25,11 @@ from gtzan_jax.jobs.divisions import divisions_of, with_validation
 from gtzan_jax.jobs.options import BaselinesOptions
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
 from gtzan_jax.tables.protocols import ARTISTS_APART, LEAK, PROTOCOLS, Division, repeats_of
 from gtzan_jax.tables.sample import chunks_text
 from gtzan_jax.tables.validation import parse_table
-from gtzan_jax.trainer.chunk import Replicas
-from gtzan_jax.trainer.replicas import replicate
 
 QUICK = ("LDA", "decision tree")
 TINY = ("epochs=3", "axes.num_units1=[16]", "axes.num_units2=[8]", "axes.num_units3=[8]")
@@ -357,11 +356,12 @@ def fitted(division):
 
 
 def trained_alone(table, fold, place, configs, epochs):
-    """Trains configs on one fold, one after another; returns the networks of seeds 3 and 4."""
+    """Trains configs on one fold, one after another, each with seeds 3 and 4."""
     sizes = Sizes(70, 35, 57, 10)
     arrays = [arrays_of(table, fold, sizes)] * (place + 1)
     with Engine(SWEEP, MlpFamily(), sizes) as engine:
-        return [replicate(engine, arrays, Replicas(c.id, place, (3, 4), epochs)) for c in configs]
+        members = [[Member(c.id, place, seed) for seed in (3, 4)] for c in configs]
+        return [next(engine.run(engine.repeats(two, epochs), arrays)) for two in members]
 
 
 @pytest.mark.slow
@@ -370,7 +370,7 @@ def test_the_choice_is_that_of_one_config_after_another(division, fitted):
     for place, (fold, winner) in enumerate(zip(division.folds, fitted, strict=True)):
         tried = Fold(fold.train, fold.validation, fold.test[:0])
         alone = trained_alone(division.table, tried, place, SWEEP.configs, 4)
-        figures = np.mean([[r.history[:, column] for r in of_config] for of_config in alone], 1)
+        figures = np.array([trained.history[:, :, column].mean(axis=0) for trained in alone])
         config, epochs, validation_accuracy, settings_tried = winner.choice
         assert settings_tried == figures.size
         assert validation_accuracy == pytest.approx(figures.max(), abs=1e-6)
@@ -398,12 +398,12 @@ def test_the_winner_is_retrained_on_train_and_validation_part(division, fitted):
         config, epochs = winner.choice[:2]
         (alone,) = trained_alone(table, both, place, [config], epochs)
         params = winner.classifier.model.params
-        for name, array in alone[0].params.items():
+        for name, array in alone.params[0].items():
             np.testing.assert_allclose(params[name], array, rtol=1e-3, atol=1e-5)
         outcome = outcome_of(winner, table, fold, 1.5)
         predicted = winner.classifier.predict(table.x[fold.test].astype(float))
-        np.testing.assert_array_equal(predicted, alone[0].predicted[: len(fold.test)])
-        hits = [r.predicted[: len(fold.test)] == table.y[fold.test] for r in alone]
+        np.testing.assert_array_equal(predicted, alone.predicted[0, : len(fold.test)])
+        hits = alone.predicted[:, : len(fold.test)] == table.y[fold.test]
         np.testing.assert_allclose(outcome.hits, np.mean(hits, axis=0))
         assert outcome.chosen == f"config={config.name}, epochs={epochs}"
         assert (outcome.fit_seconds, outcome.seeds) == (1.5, 2)
@@ -465,8 +465,14 @@ def test_a_fold_on_which_all_diverged_is_refused():
 
 
 def test_a_winner_that_diverges_later_is_refused(division, fitted, monkeypatch):
-    lost = [network._replace(history=np.full((1, 6), np.nan)) for network in fitted[0].networks]
-    monkeypatch.setattr(Engine, "replicate", lambda *_: iter([lost]))
+    run = Engine.run
+
+    def diverge(*args):
+        for trained in run(*args):
+            trained.history[0, -1] = np.nan
+            yield trained
+
+    monkeypatch.setattr(Engine, "run", diverge)
     with (
         Contender(this_process(), SWEEP, [division], 3, 2) as ours,
         pytest.raises(RunError, match=r"kfold, fold 0: a network of .* diverged"),

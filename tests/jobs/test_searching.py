@@ -88,14 +88,17 @@ def test_survivors_are_packed_and_states_that_are_needed_no_more_are_dropped(tmp
     calls = []
     real = Engine.run
 
-    def watched(self, parts, folds, states=None, *, keep_states=False):
-        calls.append(([len(chunk.config_ids) for chunk in parts], len(states), keep_states))
-        return real(self, parts, folds, states, keep_states=keep_states)
+    def watched(self, parts, folds, states=None):
+        [kept] = {chunk.keep for chunk in parts}
+        calls.append(([len(chunk.members) for chunk in parts], len(states), kept))
+        return real(self, parts, folds, states)
 
     monkeypatch.setattr(Engine, "run", watched)
     run(sweep_of(HALVING), tmp_path / "run")
     # Two devices of two members each; two seeds.
-    assert calls == [([4, 4, 4] * 2, 0, True), ([4, 2] * 2, 24, True), ([3, 3], 12, False)]
+    assert calls == [
+        ([4, 4, 4] * 2, 0, "states"), ([4, 2] * 2, 24, "states"), ([3, 3], 12, "nothing")
+    ]  # fmt: skip
 
 
 class Killed(BaseException):

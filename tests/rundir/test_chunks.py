@@ -10,7 +10,6 @@ from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.space.config import Member
 from gtzan_jax.trainer.chunk import Chunk, Trained
-from gtzan_jax.trainer.planner import Bucket
 
 EPOCHS, CONFIGS, RUNS = 3, 6, [(0, 4), (0, 5), (1, 4)]  # fold and seed
 IDS = [f"{place:012x}" for place in range(CONFIGS)]
@@ -24,9 +23,8 @@ PREDICTED = np.random.default_rng(1).integers(0, 10, (len(MEMBERS), EVALUATED), 
 
 def trained(run, places, first=0, epochs=EPOCHS):
     """Returns a chunk of some configs, with its part of FIGURES."""
-    ids = tuple(IDS[place] for place in places)
-    bucket = Bucket(32, (8, 8), tuple(range(CONFIGS)))
-    chunk = Chunk(bucket, *run, ids, first, epochs)
+    members = tuple(Member(IDS[place], *run) for place in places)
+    chunk = Chunk(0, len(members), members, first, epochs)
     rows = [MEMBERS.index(member) for member in chunk.members]
     # Predictions of a chunk that ends early are not those of the end.
     predicted = PREDICTED[rows] if epochs == EPOCHS else PREDICTED[rows] + 100

@@ -15,10 +15,10 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.cnn import CnnFamily
 from gtzan_jax.models.layout import CnnLayout
 from gtzan_jax.rundir.history import members_of
+from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer import draws
-from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.member import Static, hyperparameters, make_train, start
@@ -239,9 +239,9 @@ def test_members_that_train_singly_are_chunks_of_their_own(sweep, monkeypatch, s
     monkeypatch.setattr(CnnFamily, "trains_singly", lambda *_: singly)
     with Engine(sweep, FAMILY, SIZES, devices=jax.devices()[:1]) as engine:
         sizes = {len(chunk.config_ids) for chunk in engine.chunks(members_of(sweep, 2, [0, 1]))}
-        replicas = engine.cut(engine.buckets[0], range(6))
+        repeats = engine.repeats([Member(sweep.configs[0].id, 0, seed) for seed in range(6)], 2)
     assert sizes == ({1} if singly else {8})
-    assert set(map(len, replicas)) == ({1} if singly else {6})
+    assert {len(chunk.members) for chunk in repeats} == ({1} if singly else {6})
 
 
 def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
@@ -258,13 +258,14 @@ def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
 
 
 @pytest.mark.slow
-def test_seeds_are_replicated_as_they_are_swept(sweep, together):
+def test_seeds_are_repeated_as_they_are_swept(sweep, together):
     config = sweep.configs[5]
     with Engine(sweep, FAMILY, SIZES) as engine:
-        [replicas] = engine.replicate([Replicas(config.id, 1, (7, 8), EPOCHS)], FOLDS)
+        repeats = engine.repeats([Member(config.id, 1, seed) for seed in (7, 8)], EPOCHS)
+        trained = next(engine.run(repeats, FOLDS))
     [swept] = [h for m, h in together.items() if m.config_id == config.id and m.fold == 1]
-    np.testing.assert_allclose(replicas[0].history, swept, rtol=2e-3)
-    assert {n: a.shape for n, a in replicas[0].params.items()} == FAMILY.shapes(config, 16, 4)
+    np.testing.assert_allclose(trained.history[0], swept, rtol=2e-3)
+    assert {n: a.shape for n, a in trained.params[0].items()} == FAMILY.shapes(config, 16, 4)
 
 
 @pytest.mark.slow

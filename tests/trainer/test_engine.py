@@ -11,14 +11,14 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily, initial_scales
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.settings import SearchSettings
 from gtzan_jax.tables.folds import Sizes, sizes_of
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.trainer import engine as engine_module
 from gtzan_jax.trainer import programs
-from gtzan_jax.trainer.chunk import Replicas
+from gtzan_jax.trainer.chunk import ProgramKey
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.programs import Program, everywhere
-from gtzan_jax.trainer.replicas import replicate
 
 FAMILY = MlpFamily()
 TABLE = make_table(num_features=9)
@@ -162,7 +162,7 @@ def alone_and_in_company(division, epochs, expect):
     options |= {"mode": "padded", "chunk_size": 12}
     with Engine(sweep, FAMILY, division.sizes, **options) as engine:
         [trained] = engine.run(engine.chunks(members), division.arrays)
-        assert (len(trained.history), trained.chunk.bucket.structure) == (12, (128, 128, 128))
+        assert (len(trained.history), engine.buckets[0].structure) == (12, (128, 128, 128))
         expected = [expect(engine, division, member) for member in members]
     company = [trained.history[trained.chunk.members.index(member)] for member in members]
     return np.array(alone), np.array(company), expected
@@ -229,7 +229,7 @@ def test_a_real_member_has_nearly_the_same_numbers_after_a_retraining(real_divis
 def test_programs_of_another_precision_are_others(sweep):
     def program():
         with engine_of(sweep, mode="padded") as engine:
-            return engine.compile(engine.buckets[0], 4)
+            return engine.compile(ProgramKey(0, False, 4), 4)
 
     mine = program()
     assert program() is mine
@@ -294,10 +294,10 @@ def test_chunks_cover_every_member_once(sweep):
     assert [(c.seed, c.fold) for c in chunks[::4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     for chunk in chunks:
         assert (chunk.first_epoch, chunk.epochs) == (0, 3)
-        assert chunk.bucket in engine.buckets
+        bucket = engine.buckets[chunk.bucket]
         configs = [engine.config(config_id) for config_id in chunk.config_ids]
-        assert chunk.bucket.structure == tuple(np.max([c.units for c in configs], axis=0))
-        assert {sweep.places[c.id] for c in configs} <= set(chunk.bucket.places)
+        assert bucket.structure == tuple(np.max([c.units for c in configs], axis=0))
+        assert {sweep.places[c.id] for c in configs} <= set(bucket.places)
 
 
 def test_chunks_are_the_same_whether_members_are_missing_or_not(sweep):
@@ -325,7 +325,8 @@ def test_packed_chunks_hold_what_is_wanted_and_nothing_else(sweep):
 
 def test_configs_that_come_later_train_as_if_they_had_been_there(sweep, together):
     widest = Config.of(**{**sweep.configs[-1], "num_units1": 14, "num_units2": 7})
-    with engine_of(sweep, chunk_size=4, configs=[widest]) as engine:
+    searched = dataclasses.replace(sweep, search=SearchSettings("tpe", 12))
+    with engine_of(searched, chunk_size=4, configs=[widest]) as engine:
         engine.admit(sweep.configs)
         engine.admit(sweep.configs)
         chunks = engine.chunks(members_of(sweep, 2, [7]), packed=True)
@@ -351,7 +352,7 @@ def test_programs_are_the_same_whichever_batch_of_a_search_comes_first():
         with engine_of(sweep, configs=[widest], chunk_size=4) as engine:
             engine.admit(configs)
             chunks = engine.chunks([Member(c.id, 0, 0) for c in first], packed=True)
-            sizes.append(engine.program_size(chunks[0].bucket, chunks))
+            sizes.append(chunks[0].size)
     assert sizes == [4, 4]
 
 
@@ -389,7 +390,7 @@ def test_more_runs_are_worth_more_programs(sweep, monkeypatch):
 def test_going_on_from_a_state_equals_training_in_one_go(sweep, together, chunk_size):
     members = members_of(sweep, 2, [7])
     with engine_of(sweep, chunk_size=chunk_size) as engine:
-        first = list(engine.run(engine.chunks(members, 0, 1), FOLDS, keep_states=True))
+        first = list(engine.run(engine.chunks(members, 0, 1, keep="states"), FOLDS))
         states = {
             member: state
             for trained in first
@@ -397,8 +398,8 @@ def test_going_on_from_a_state_equals_training_in_one_go(sweep, together, chunk_
         }
         assert set(states) == set(members)
         assert all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(states))
-        rest = list(engine.run(engine.chunks(members, 1, 3), FOLDS, states, keep_states=True))
-        whole = list(engine.run(engine.chunks(members), FOLDS, keep_states=True))
+        rest = list(engine.run(engine.chunks(members, 1, 3, keep="states"), FOLDS, states))
+        whole = list(engine.run(engine.chunks(members, keep="states"), FOLDS))
     for begun, trained, expected in zip(first, rest, whole, strict=True):
         assert (trained.chunk.first_epoch, trained.chunk.epochs) == (1, 3)
         history = np.concatenate([begun.history, trained.history], axis=1)
@@ -416,40 +417,41 @@ def test_states_stay_on_the_devices_unless_asked_for(sweep):
     assert len(trained.states) == 0
 
 
-# Replicas.
+# Repeats.
 
 
 @pytest.mark.parametrize("place", [0, 11])
 @pytest.mark.parametrize(("seeds", "epochs"), [([7], 2), ([3, 7, 0], 7)])
-def test_replicas_train_as_members_of_a_sweep_do(sweep, together, place, seeds, epochs):
+def test_repeats_train_as_members_of_a_sweep_do(sweep, together, place, seeds, epochs):
     config = sweep.configs[place]
     with engine_of(sweep) as engine:
-        replicas = replicate(engine, FOLDS, Replicas(config.id, 1, tuple(seeds), epochs))
-    assert len(replicas) == len(seeds)
-    for seed, replica in zip(seeds, replicas, strict=True):
-        assert replica.history.shape == (epochs, len(METRICS))
+        repeats = engine.repeats([Member(config.id, 1, seed) for seed in seeds], epochs)
+        [trained] = engine.run(repeats, FOLDS)
+    assert trained.chunk.program.own_seeds == (len(seeds) > 1)
+    for seed, history, params in zip(seeds, trained.history, trained.params, strict=True):
+        assert history.shape == (epochs, len(METRICS))
         member, shared = Member(config.id, 1, seed), min(epochs, 3)
         if member in together:
             expected = together[member][:shared]
-            np.testing.assert_allclose(replica.history[:shared], expected, rtol=1e-5)
-        shapes = {name: array.shape for name, array in replica.params.items()}
+            np.testing.assert_allclose(history[:shared], expected, rtol=1e-5)
+        shapes = {name: array.shape for name, array in params.items()}
         assert shapes["hidden1.kernel"] == (9, config.units[0])
         assert shapes["logits.bias"] == (4,)
-    finals = [replica.history[-1, 0] for replica in replicas]
-    assert len(set(finals)) == len(seeds)
+    assert len(set(trained.history[:, -1, 0])) == len(seeds)
 
 
-def test_a_replicas_weights_and_predictions_are_those_of_its_last_epoch(sweep):
+def test_weights_and_predictions_are_those_of_the_last_epoch(sweep):
     config = sweep.configs[4]
     with engine_of(sweep) as engine:
-        [replica] = replicate(engine, FOLDS, Replicas(config.id, 0, (7,), 3))
-        [chunk] = engine.chunks([Member(config.id, 0, 7)])
-        [trained] = engine.run([chunk], FOLDS, keep_states=True)
+        repeats = engine.repeats([Member(config.id, 0, seed) for seed in (7, 8)], 3)
+        [repeated] = engine.run(repeats, FOLDS)
+        [chunk] = engine.chunks([Member(config.id, 0, 7)], keep="states")
+        [trained] = engine.run([chunk], FOLDS)
     place = chunk.config_ids.index(config.id)
     expected = FAMILY.kept(trained.states[place].params, config)
-    for name, array in replica.params.items():
+    for name, array in repeated.params[0].items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(replica.predicted, trained.predicted[place])
+    np.testing.assert_array_equal(repeated.predicted[0], trained.predicted[place])
 
 
 @pytest.mark.parametrize("epochs", [2, 3])
@@ -515,18 +517,19 @@ def test_what_does_not_fit_is_tried_in_halves(sweep, together, monkeypatch, capl
     assert_equal(halved, together)
 
 
-def test_one_member_in_a_large_program_is_tried_in_a_smaller_one(sweep, together, monkeypatch):
-    simulate_memory_for(3, monkeypatch)
-    member = Member(sweep.configs[2].id, 0, 7)
+def test_repeats_that_do_not_fit_are_tried_in_halves(sweep, together, monkeypatch):
+    tried = simulate_memory_for(3, monkeypatch)
+    members = [Member(sweep.configs[2].id, 0, seed) for seed in (3, 4, 5, 6, 7)]
     with engine_of(sweep, chunk_size=12, devices=jax.devices()[:1]) as engine:
-        [replica] = replicate(engine, FOLDS, Replicas(member.config_id, 0, (7,), 3))
-    np.testing.assert_allclose(replica.history, together[member], rtol=1e-5)
+        [trained] = engine.run(engine.repeats(members, 3), FOLDS)
+    assert set(tried) == {5, 3}
+    np.testing.assert_allclose(trained.history[-1], together[members[-1]], rtol=1e-5)
 
 
 def test_members_that_go_on_are_tried_in_halves(sweep, together, monkeypatch):
     members = members_of(sweep, 1, [7])
     with engine_of(sweep) as engine:
-        [begun] = engine.run(engine.chunks(members, 0, 2), FOLDS, keep_states=True)
+        [begun] = engine.run(engine.chunks(members, 0, 2, keep="states"), FOLDS)
     states = dict(zip(begun.chunk.members, begun.states, strict=True))
     simulate_memory_for(8, monkeypatch)
     with engine_of(sweep, chunk_size=12) as engine:
@@ -595,9 +598,10 @@ def test_nothing_is_compiled_for_a_fold_a_seed_or_a_rate(sweep, compiled):
     axes = {"dropout1": [0.4], "dropout3": [0.3], "initializer": ["random_uniform"]}
     run(make_sweep(epochs=3, learning_rates=rates, leaky_slope=0.3, axes=axes))
     with engine_of(sweep) as engine:
-        # Replicas start and train with programs of their own, the same for any config.
+        # Seeds of one config start and train with programs of their own, the same for any config.
         for place, seeds in ((3, [1, 2]), (5, [3, 4])):
-            replicate(engine, FOLDS, Replicas(sweep.configs[place].id, 1, tuple(seeds), 8))
+            members = [Member(sweep.configs[place].id, 1, seed) for seed in seeds]
+            list(engine.run(engine.repeats(members, 8), FOLDS))
     assert compiled() == 4
     # Nor for a learning rate that is an axis.
     axes = {"learning_rate": [0.1, 0.01], "num_units1": [12], "optimizer": ["adam"]}
@@ -616,10 +620,10 @@ def test_each_batch_size_is_a_program(compiled):
         assert len(list(engine.run(chunks, FOLDS))) == 4
         assert engine.num_programs == engine.num_compiled == 2
     assert compiled() == 2 * 2
-    assert {c.bucket.batch_size for c in chunks} == {24, 32}
+    assert {bucket.batch_size for bucket in engine.buckets} == {24, 32}
     for chunk in chunks:
         sizes = {engine.config(config_id)["batch_size"] for config_id in chunk.config_ids}
-        assert sizes == {chunk.bucket.batch_size}
+        assert sizes == {engine.buckets[chunk.bucket].batch_size}
 
 
 def test_a_program_that_one_run_did_not_need_is_there_for_the_next(monkeypatch):

@@ -11,7 +11,6 @@ from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import draws
-from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.programs import everywhere
 from gtzan_jax.trainer.regularisers import (
@@ -22,7 +21,6 @@ from gtzan_jax.trainer.regularisers import (
     partners,
     penalty,
 )
-from gtzan_jax.trainer.replicas import replicate
 
 FAMILY = MlpFamily()
 TABLE = make_table(num_features=9)
@@ -227,10 +225,11 @@ def test_numbers_do_not_depend_on_company(together, config):
 
 
 @pytest.mark.slow
-def test_replicas_with_seeds_of_their_own_have_the_same_numbers():
+def test_members_with_seeds_of_their_own_have_the_same_numbers():
     sweep, configs = all_parts(), TOGETHER[:2]
     expected = histories(sweep, configs, seed=8)
     with Engine(sweep, FAMILY, SIZES, configs=configs, mode="padded") as engine:
         for config in configs:
-            _, replica = replicate(engine, FOLDS, Replicas(config.id, 0, (7, 8), 2))
-            np.testing.assert_allclose(replica.history, expected[config.id], rtol=2e-5)
+            repeats = engine.repeats([Member(config.id, 0, seed) for seed in (7, 8)], 2)
+            [trained] = engine.run(repeats, FOLDS)
+            np.testing.assert_allclose(trained.history[1], expected[config.id], rtol=2e-5)

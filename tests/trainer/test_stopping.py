@@ -9,11 +9,10 @@ from conftest import make_arrays, make_fold, make_sweep, make_table
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import members_of
+from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import chunk, programs
-from gtzan_jax.trainer.chunk import Replicas
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.replicas import replicate
 from gtzan_jax.trainer.stopping import after_epoch, begin
 
 RANDOM = np.random.default_rng(0)
@@ -153,15 +152,18 @@ def test_predictions_and_weights_are_those_of_the_best_epoch(stopping):
     sweep = sweep_with([0, 1, 2])
     [config] = [c for c in sweep.configs if tuple(c.values()) == values]
     with engine_of(sweep) as engine:
-        [replica] = replicate(engine, FOLDS, Replicas(config.id, 0, (SEED,), EPOCHS))
+        wanted = [Member(config.id, 0, seed) for seed in (SEED, SEED + 1)]
+        [repeated] = engine.run(engine.repeats(wanted, EPOCHS), FOLDS)
     short = sweep_with(None, int(best))
     [same] = [c for c in short.configs if tuple(c.values()) == values[:-1]]
     with engine_of(short) as engine:
-        [expected] = replicate(engine, FOLDS, Replicas(same.id, 0, (SEED,), int(best)))
-    assert (len(replica.history), replica.best) == (last, best)
-    np.testing.assert_array_equal(replica.predicted, predicted)
-    for name, array in expected.params.items():
-        np.testing.assert_allclose(replica.params[name], array, rtol=1e-4, atol=1e-6)
+        repeats = engine.repeats([Member(same.id, 0, SEED)], int(best))
+        [expected] = engine.run(repeats, FOLDS)
+    assert (repeated.last[0], repeated.best[0]) == (last, best)
+    assert not repeated.history[0, last:].any()
+    np.testing.assert_array_equal(repeated.predicted[0], predicted)
+    for name, array in expected.params[0].items():
+        np.testing.assert_allclose(repeated.params[0][name], array, rtol=1e-4, atol=1e-6)
 
 
 def test_repacking_changes_no_byte_and_saves_calls(stopping, monkeypatch):
