@@ -171,7 +171,7 @@ def test_padding_is_exact(name):
 
 def test_what_no_config_uses_is_not_in_the_program():
     with Engine(make_sweep(), FAMILY, SIZES) as engine:
-        numbers = engine.hyperparameters([engine.sweep.configs[0].id], 1)
+        numbers = engine.hyperparameters([engine.sweep.configs[0].id])
         drawn = engine.numbers().draws(everywhere(FOLDS[0], engine.devices), 0, 0)
     assert numbers.regularisers == Regularisers()
     assert len(jax.tree.leaves(numbers)) == 4 + 9  # of the MLP, and of the first three optimizers
