@@ -5,8 +5,8 @@
 
 The songs (WAV, MP3, FLAC, Ogg, AIFF, …) lie in a folder for each genre, such as
 FOLDER/rock, or are called as GTZAN's are, rock.00000.wav. The table has the
-columns of GTZAN's, and --data takes it. What is done is kept in OUTPUT.part
-until all is: the same command goes on. Exit code 1: some files were no use.
+columns of GTZAN's, and --data takes it. Finished songs are kept in OUTPUT.part
+until all are: the same command resumes. Exits with 1 if any file failed.
 
 pip install -e '.[audio]' brings what reads sound.
 """

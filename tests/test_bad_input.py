@@ -197,9 +197,9 @@ BAD_TABLES = {
         ["bad.csv is compressed with gzip; unpack it first"],
     ),
     "no rows": (lambda _: HEADER + "\n", ["bad.csv: 0 tracks, but at least 20 are needed"]),
-    "one row": (
-        lambda text: "\n".join(text.splitlines()[:2]),
-        ["bad.csv: 1 tracks, but at least 20 are needed"],
+    "19 rows": (
+        lambda text: "\n".join(text.splitlines()[:20]),
+        ["bad.csv: 19 tracks, but at least 20 are needed"],
     ),
     "one genre": (
         lambda text: text.replace(",jazz", ",blues"),

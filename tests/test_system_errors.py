@@ -92,7 +92,7 @@ def test_processes_that_cannot_be_started_are_no_fault_of_the_output(tmp_path, m
     (tmp_path / "rock").mkdir()
     (tmp_path / "rock" / "a.wav").write_bytes(b"RIFF")
     monkeypatch.setattr(subprocess, "Popen", failing)
-    ending = r"^a process cannot be started: No space left on device; what .* goes on: CMD$"
+    ending = r"^a process cannot be started: No space left on device; progress .* resume with: CMD$"
     with pytest.raises(RunError, match=ending):
         extracting.extract(tmp_path, tmp_path / "t.csv", command="CMD")
 

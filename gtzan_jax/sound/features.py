@@ -1,9 +1,9 @@
 """The table's 57 features of a sound, as GTZAN's table was made.
 
 Two things are as they were in the maker's older librosa: spectrograms are padded by reflection, and
-the harmonic and the percussive waveform end with the last whole hop and have zeros behind it. What
-several features need is computed once, and medians row by row, for which scipy has a faster way
-than in two dimensions; neither changes a bit. docs/sound.md has what each of it amounts to.
+the harmonic and the percussive waveform end with the last whole hop and have zeros behind it.
+Spectra are computed once, and medians row by row, which scipy does faster than in two dimensions;
+neither changes a bit. docs/sound.md has the effect of each.
 """
 
 import warnings
@@ -72,8 +72,8 @@ def _moments(series: list[Any]) -> list[float]:
 
 def _series(samples: NDArray[np.float32]) -> tuple[list[Any], float, list[Any]]:
     """Returns the series of the columns before the tempo, the tempo, and the MFCCs behind it."""
-    librosa = audio_module("librosa")
-    feature, rate = librosa.feature, {"sr": SAMPLE_RATE}
+    librosa, rate = audio_module("librosa"), {"sr": SAMPLE_RATE}
+    feature = librosa.feature
     stft = librosa.stft(samples, pad_mode="reflect")
     magnitude = np.abs(stft)
     power = magnitude**2
@@ -87,20 +87,10 @@ def _series(samples: NDArray[np.float32]) -> tuple[list[Any], float, list[Any]]:
         feature.zero_crossing_rate(samples),
         *_harmonic_and_percussive(stft, len(samples)),
     ]
-    return before, _tempo(mel), list(feature.mfcc(S=mel, n_mfcc=_NUM_MFCC))
-
-
-def _tempo(mel: NDArray[np.float32]) -> float:
-    """Returns beats a minute, as ``librosa.beat.beat_track`` of a waveform does; 0 without onsets.
-
-    Args:
-      mel: (bands, frames), in dB.
-    """
-    librosa = audio_module("librosa")
-    onsets = librosa.onset.onset_strength(S=mel, sr=SAMPLE_RATE, aggregate=np.median)
-    if not onsets.any():
-        return 0.0
-    return float(librosa.feature.tempo(onset_envelope=onsets, sr=SAMPLE_RATE).item())
+    # Beats a minute, as librosa.beat.beat_track of a waveform has them; 0 without onsets.
+    onsets = librosa.onset.onset_strength(S=mel, aggregate=np.median, **rate)
+    tempo = float(feature.tempo(onset_envelope=onsets, **rate).item()) if onsets.any() else 0.0
+    return before, tempo, list(feature.mfcc(S=mel, n_mfcc=_NUM_MFCC))
 
 
 def _harmonic_and_percussive(
@@ -108,7 +98,7 @@ def _harmonic_and_percussive(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Returns the two waveforms of ``librosa.effects.hpss``, with zeros behind the last whole hop.
 
-    What lasts is a median over time, what is sudden one over frequency (Fitzgerald, 2010).
+    Harmonic is a median over time, percussive one over frequency (Fitzgerald, 2010).
 
     Args:
       stft: (bins, frames).
@@ -116,8 +106,7 @@ def _harmonic_and_percussive(
     """
     librosa = audio_module("librosa")
     magnitude, phase = librosa.magphase(stft)
-    lasting = _medians(magnitude)
-    sudden = _medians(magnitude.T).T
+    lasting, sudden = _medians(magnitude), _medians(magnitude.T).T
 
     def waveform(own: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
         mask = librosa.util.softmask(own, other, power=2.0, split_zeros=True)

@@ -1,5 +1,6 @@
 """Sound files: which there are in a folder, and their samples."""
 
+import contextlib
 import os
 import re
 from collections import Counter
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, SoundError
+from gtzan_jax.files import digest
 from gtzan_jax.sound.decoding import DECODED, NOT_DECODED, audio_module, decode
 from gtzan_jax.text import printable
 
@@ -61,20 +63,16 @@ def left_out(folder: str | os.PathLike[str]) -> list[str]:
     """Returns sentences on the files of a folder that ``songs_in`` leaves out, and empty genres."""
     root = Path(os.path.expanduser(folder))
     files = list(_files(root))
-    others = [path for path in files if not _is_sound(path)]
-    kinds = Counter("links" if path.is_symlink() else _kind(path) for path in others)
+    kinds = Counter(_kind(path) for path in files if not _is_sound(path)).items()
+    ordered = sorted(kinds, key=lambda item: (-item[1], item[0]))
+    named = [f"{count:,} {kind}" for kind, count in ordered[:_MOST_NAMED]]
+    if rest := sum(count for _, count in ordered[_MOST_NAMED:]):
+        named.append(f"{rest:,} others")
     with_songs = {path.relative_to(root).parts[0] for path in files if _is_sound(path)}
     folders = [p.name for p in root.iterdir() if p.is_dir() and not p.is_symlink()]
-    empty = [name for name in folders if name not in with_songs and not name.startswith(".")]
-    sentences = []
-    if kinds:
-        ordered = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))
-        named = [f"{count:,} {kind}" for kind, count in ordered[:_MOST_NAMED]]
-        rest = sum(count for _, count in ordered[_MOST_NAMED:])
-        sentences.append(f"left out: {', '.join(named)}{f', {rest:,} others' if rest else ''}")
-    if empty:
-        sentences.append(f"folders without a sound file: {', '.join(sorted(empty))}")
-    return sentences
+    empty = sorted(f for f in folders if f not in with_songs and not f.startswith("."))
+    sentences = {"left out": named, "folders without a sound file": empty}
+    return [f"{what}: {', '.join(names)}" for what, names in sentences.items() if names]
 
 
 def _files(root: Path) -> Iterator[Path]:
@@ -90,6 +88,8 @@ def _files(root: Path) -> Iterator[Path]:
 
 
 def _kind(path: Path) -> str:
+    if path.is_symlink():
+        return "links"
     if not path.is_file():
         return "pipes or devices"
     return path.suffix.lower() or "without an ending"
@@ -109,6 +109,17 @@ def _song(root: Path, path: Path) -> Song:
     return Song(path, place.as_posix(), folders[0] if folders else NO_GENRE)
 
 
+@contextlib.contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Has errors of a sound file name it, as SoundError."""
+    try:
+        yield
+    except OSError as error:
+        raise SoundError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+    except SoundError as error:
+        raise SoundError(f"{printable(path)}: {error}") from None
+
+
 def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Reads a sound file: the mean of its channels at 22,050 Hz.
 
@@ -120,17 +131,9 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
       InputError: the packages that read sound are not installed.
     """
     path = Path(os.path.expanduser(path))
-    try:
-        check_file(path)
-    except OSError as error:
-        raise SoundError(f"{printable(path)}: cannot be read: {error.strerror}") from None
-    try:
-        streams = decode(path)
-    except OSError as error:
-        raise SoundError(f"{printable(path)}: cannot be read: {error.strerror}") from None
-    except SoundError as error:
-        raise SoundError(f"{printable(path)}: {error}") from None
-    return np.concatenate([_resampled(samples, rate) for rate, samples in streams])
+    with named(path):
+        _check(path)
+        return np.concatenate([_resampled(samples, rate) for rate, samples in decode(path)])
 
 
 def _resampled(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -142,20 +145,29 @@ def _resampled(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     return resampled
 
 
-def check_file(path: Path) -> None:
-    """Checks what can be said of a sound file without reading it.
+def digest_of(song: Song) -> str:
+    """Returns the SHA-256 of a song's file, if a table takes its name and the file may be read.
 
     Raises:
-      SoundError: it is no file, empty or too large; names it.
-      OSError: it cannot be looked at.
+      SoundError: it may not; names the file and the reason.
     """
+    with named(song.path):
+        for text, what in ((song.name, "name"), (song.label, "folder's name")):
+            if text != text.strip() or not text.isprintable():
+                raise SoundError(
+                    f"its {what} begins or ends with a space or holds an invisible character; "
+                    "rename it"
+                )
+        _check(song.path)
+        return digest(song.path)
+
+
+def _check(path: Path) -> None:
+    """Checks what can be said of a sound file without reading it."""
     size = path.stat().st_size
     if not path.is_file():
-        problem = "it is no file"
-    elif not size:
-        problem = "it is empty"
-    elif size > _MAX_BYTES:
-        problem = f"it has {size:,} bytes, and more than {_MAX_BYTES:,} are not read"
-    else:
-        return
-    raise SoundError(f"{printable(path)}: {problem}")
+        raise SoundError("it is no file")
+    if not size:
+        raise SoundError("it is empty")
+    if size > _MAX_BYTES:
+        raise SoundError(f"it has {size:,} bytes, and more than {_MAX_BYTES:,} are not read")

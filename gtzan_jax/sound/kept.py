@@ -13,8 +13,8 @@ from gtzan_jax.text import printable
 class Kept:
     """Rows of songs by the checksums of their files.
 
-    A line holds its own checksum, so that one that a killed process left half is as if it were
-    not there, and what computed it: a line that another version computed counts for nothing.
+    A line holds its own checksum, so that half a line of a killed process counts for nothing, and
+    the versions that computed it: of other versions it counts for nothing either.
 
     Args:
       output: the table; the lines lie in a file of its name and ``.part``.
@@ -27,13 +27,21 @@ class Kept:
     def __init__(self, output: Path, made_by: str) -> None:
         self.path = output.with_name(f"{output.name}.part")
         self._made_by = made_by
+        self._rows: dict[str, Rows] = {}
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):
             raise InputError(f"{printable(self.path)} is a link or no plain file; remove it")
-        self._rows = self._read() if self.path.exists() else {}
+        for line in self.path.read_bytes().split(b"\n") if self.path.exists() else ():
+            try:
+                document = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if is_sealed(document) and document.get("made_by") == made_by:
+                self._rows[str(document.get("file"))] = document.get("rows")
 
     def find(self, digest: str) -> Rows | None:
         """Returns the rows of the file with a checksum, if it is done."""
-        return self._rows.get(digest)
+        rows = self._rows.get(digest)
+        return rows if _is_whole(rows) else None
 
     def add(self, digest: str, rows: Rows) -> None:
         """Keeps rows: they are in the file when this returns."""
@@ -50,18 +58,6 @@ class Kept:
     def remove(self) -> None:
         """Removes the file."""
         self.path.unlink(missing_ok=True)
-
-    def _read(self) -> dict[str, Rows]:
-        found = {}
-        with self.path.open("rb") as file:
-            for line in file:
-                try:
-                    document = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if is_sealed(document) and document.get("made_by") == self._made_by:
-                    found[str(document.get("file"))] = document.get("rows")
-        return {digest: rows for digest, rows in found.items() if _is_whole(rows)}
 
 
 def _is_whole(rows: object) -> bool:

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of chunks of three seconds: what a network is given instead of features.
+"""Log-mel spectrograms of chunks of three seconds: a network's input instead of features.
 
 The sizes are a compromise, not tuned: 64 bands lie 51 Hz apart up to 1 kHz and a little less than
 a semitone (5 %) apart above, and a frame each 46 ms leaves rhythm in them, since a semiquaver lasts
@@ -43,18 +43,13 @@ A chunk is padded by reflection, as the feature table's spectrograms are: with z
 the last frame of every chunk would be quieter than the song is.
 """
 
-_HZ_PER_MEL = 200 / 3  # below 1 kHz
-_MEL_OF_1_KHZ = 1_000 / _HZ_PER_MEL
-_LOG_STEP = np.log(6.4) / 27  # above: 27 mels from 1 to 6.4 kHz
-
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
     """Computes the spectrogram of a chunk.
 
     Decibels are relative to a power of 1, not to the chunk's loudest, and end at -100 dB, not 80 dB
-    below the loudest: equal sound has equal numbers, whatever is beside it. An amplitude ten times
-    as large adds 20 dB. float16 holds them to 0.03 dB, 0.06 dB from 64 dB on, which is far less
-    than one hears, in half the memory.
+    below the loudest: equal sound has equal numbers, whatever is beside it. float16 holds them to
+    0.03 dB, 0.06 dB from 64 dB on, which is far less than one hears, in half the memory.
 
     Args:
       samples: (CHUNK_SAMPLES,) at ``SAMPLE_RATE``, full scale from -1 to 1.
@@ -83,11 +78,10 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
 def band_frequencies() -> NDArray[np.float64]:
     """Returns (BANDS,) the centre of each band in Hz, equally far apart on Slaney's mel scale.
 
-    The scale (Slaney, Auditory Toolbox, 1998) is linear below 1 kHz and logarithmic above. It is
-    written out here for axes of plots, which need no librosa.
+    The scale (Slaney, Auditory Toolbox, 1998) is linear up to 1 kHz, 15 mels, and has 27 mels from
+    there to 6.4 kHz. It is written out here for axes of plots, which need no librosa.
     """
-    nyquist = SAMPLE_RATE / 2
-    highest = _MEL_OF_1_KHZ + np.log(nyquist / 1_000) / _LOG_STEP
+    step = np.log(6.4) / 27
+    highest = 15 + np.log(SAMPLE_RATE / 2_000) / step
     mels = np.linspace(0, highest, BANDS + 2)[1:-1]
-    above = 1_000 * np.exp(_LOG_STEP * (mels - _MEL_OF_1_KHZ))
-    return np.where(mels < _MEL_OF_1_KHZ, _HZ_PER_MEL * mels, above)
+    return np.where(mels < 15, 200 / 3 * mels, 1_000 * np.exp(step * (mels - 15)))

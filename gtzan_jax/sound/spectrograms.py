@@ -1,14 +1,13 @@
-"""Tables of spectrograms, a row for each chunk of three seconds, from sound wherever it is.
+"""Tables of spectrograms, a row for each chunk of three seconds.
 
-From a folder of sound files, from Kaggle's copy of GTZAN, or from made-up songs. They are computed
-once, by a process a core, and then kept in the cache: see :mod:`gtzan_jax.sound.spectrogram_cache`.
+From a folder of sound files, Kaggle's copy of GTZAN, or made-up songs. They are computed once, by a
+process a core, and then kept in the cache: see :mod:`gtzan_jax.sound.spectrogram_cache`.
 """
 
 import functools
 import itertools
 import os
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,18 +21,12 @@ from gtzan_jax.errors import InputError, SoundError, nearest
 from gtzan_jax.files import digest
 from gtzan_jax.resources import PACKAGE
 from gtzan_jax.sound import files, spectrogram_cache, synthetic
-from gtzan_jax.sound.features import chunks_of
 from gtzan_jax.sound.mel import BAND_NAMES, log_mel
 from gtzan_jax.sound.processes import of_many
-from gtzan_jax.sound.rows import check_names, names_of
+from gtzan_jax.sound.rows import made_by, names_of, some_chunks
 from gtzan_jax.tables import kaggle
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.tables.validation import (
-    MAX_GENRES,
-    MIN_TRACKS,
-    MIN_TRACKS_PER_GENRE,
-    plain_genre,
-)
+from gtzan_jax.tables.validation import MIN_TRACKS, check_genres, equal_rows
 from gtzan_jax.text import printable
 
 SOUND_NAMES = ("auto", "sounds", "sample", "kaggle")
@@ -57,7 +50,7 @@ class _Sound:
     """A song that is not read yet."""
 
     song: files.Song
-    identity: Sequence[object]  # what its samples depend on, besides this package's code
+    identity: str  # of all that its samples depend on, besides the code that reads sound
     read: Callable[[], NDArray[np.float32]]
 
     def __str__(self) -> str:
@@ -141,12 +134,12 @@ def _auto_table(watch: Watch) -> FeatureTable:
 
 
 def _synthetic_table(watch: Watch) -> FeatureTable:
-    code = digest(Path(synthetic.__file__))
+    identity = f"{digest(Path(synthetic.__file__))} {SYNTHETIC_SECONDS}"
     sounds = []
     for genre, number in itertools.product(synthetic.GENRES, range(SYNTHETIC_SONGS)):
         name = f"{genre}.{number:05d}.wav"
         read = functools.partial(synthetic.song, genre, number, SYNTHETIC_SECONDS)
-        sounds.append(_Sound(files.Song(Path(name), name, genre), [code, SYNTHETIC_SECONDS], read))
+        sounds.append(_Sound(files.Song(Path(name), name, genre), identity, read))
     return _cached_table(sounds, [], "sounds", watch)
 
 
@@ -164,22 +157,16 @@ def _sounds_in(folder: Path) -> tuple[list[_Sound], list[str]]:
     for song in sorted(files.songs_in(folder), key=lambda song: (song.name, song.path)):
         name = names_of(song, 1)[0].removesuffix(song.path.suffix)
         try:
-            check_names(song)
-            files.check_file(song.path)
-            if song.label == files.NO_GENRE and song.path.parent == folder:
-                raise SoundError(f"{printable(song.path)}: it lies in no genre's folder")
-            if name in sounds:
-                raise SoundError(
-                    f"{printable(song.path)}: {printable(sounds[name])} has the same name; keep "
-                    "one of them, or rename it"
-                )
-            identity = [song.path.stat().st_size, digest(song.path)]
+            identity = files.digest_of(song)
+            with files.named(song.path):
+                if song.label == files.NO_GENRE and song.path.parent == folder:
+                    raise SoundError("it lies in no genre's folder")
+                if name in sounds:
+                    other = printable(sounds[name])
+                    raise SoundError(f"{other} has the same name; keep one of them, or rename it")
+            sounds[name] = _Sound(song, identity, functools.partial(files.read, song.path))
         except SoundError as error:
             left_out.append(str(error))
-        except OSError as error:
-            left_out.append(f"{printable(song.path)}: cannot be read: {error.strerror}")
-        else:
-            sounds[name] = _Sound(song, identity, functools.partial(files.read, song.path))
     return list(sounds.values()), left_out
 
 
@@ -187,14 +174,13 @@ def _cached_table(
     sounds: Sequence[_Sound], left_out: Sequence[str], source: str, watch: Watch
 ) -> FeatureTable:
     """Returns the table of some songs from the cache, or computes and keeps it."""
-    _check_genres([sound.song.label for sound in sounds], source, left_out)
-    key = spectrogram_cache.key_of([[s.song.name, s.song.label, *s.identity] for s in sounds])
+    _check_genres([sound.song for sound in sounds], source, left_out)
+    key = made_by([[s.song.name, s.song.label, s.identity] for s in sounds])
     kept = spectrogram_cache.load(key, source)
     if kept is None:
-        table, refused = _computed_table(sounds, source, watch)
-        spectrogram_cache.keep(key, table, refused)
-    else:
-        table, refused = kept
+        kept = _computed_table(sounds, source, watch)
+        spectrogram_cache.keep(key, *kept)
+    table, refused = kept
     for reason in (*left_out, *refused):
         warnings.warn(f"left out: {reason}", stacklevel=2)
     if empty := {sound.song.label for sound in sounds} - set(table.genres):
@@ -218,84 +204,41 @@ def _computed_table(
             found[sound.song.name] = result
     songs = [sound.song for sound in sounds if sound.song.name in found]
     reasons = [refused[name] for name in sorted(refused)]
-    _check_genres([song.label for song in songs], source, reasons)
-    return _table(songs, [found[song.name] for song in songs], source), reasons
-
-
-def _spectrograms(sound: _Sound) -> Chunks:
-    """Returns the spectrograms of a song's chunks.
-
-    Raises:
-      SoundError: there are none; names the file and the reason.
-    """
-    samples = sound.read()
-    try:
-        chunks = chunks_of(samples)
-        if not chunks:
-            seconds = len(samples) / files.SAMPLE_RATE
-            raise SoundError(f"{seconds:.2f} s are too short for a chunk of three seconds")
-        return np.stack([log_mel(chunk) for chunk in chunks])
-    except SoundError as error:
-        raise SoundError(f"{printable(sound)}: {error}") from None
-
-
-def _table(songs: Sequence[files.Song], chunks: Sequence[Chunks], source: str) -> FeatureTable:
-    x = np.concatenate(chunks)
-    counts = [len(of_song) for of_song in chunks]
+    _check_genres(songs, source, reasons)
+    x = np.concatenate([found[song.name] for song in songs])
+    counts = [len(found[song.name]) for song in songs]
     genres, number = np.unique([song.label for song in songs], return_inverse=True)
-    named = zip(songs, counts, strict=True)
     table = FeatureTable(
         x=x,
         y=np.repeat(number, counts).astype(np.int32),
-        tracks=tuple(name for song, count in named for name in names_of(song, count)),
+        tracks=tuple(itertools.chain.from_iterable(map(names_of, songs, counts))),
         features=BAND_NAMES,
         genres=tuple(genres.tolist()),
         sha256="",
         source=source,
-        repeats=_repeats(x),
+        repeats=equal_rows(x),
     )
-    return replace(table, sha256=spectrogram_cache.digest_of(table))
+    return replace(table, sha256=spectrogram_cache.digest_of(table)), reasons
 
 
-def _repeats(x: Chunks) -> tuple[tuple[int, ...], ...]:
-    groups: dict[bytes, list[int]] = {}
-    for row, chunk in enumerate(x + np.float16(0)):  # -0 is equal to 0
-        groups.setdefault(chunk.tobytes(), []).append(row)
-    return tuple(tuple(rows) for rows in groups.values() if len(rows) > 1)
+def _spectrograms(sound: _Sound) -> Chunks:
+    """Returns the spectrograms of a song's chunks; raises SoundError if there are none."""
+    samples = sound.read()
+    with files.named(sound.song.path):
+        return np.stack([log_mel(chunk) for chunk in some_chunks(samples)])
 
 
-def _check_genres(labels: Sequence[str], source: str, left_out: Sequence[str]) -> None:
-    """Checks the genres of songs as those of a feature table are.
+def _check_genres(songs: Sequence[files.Song], source: str, left_out: Sequence[str]) -> None:
+    """Checks numbers and genres of songs as those of a feature table are.
 
     Args:
-      labels: the genre of each song.
+      songs: those that are left.
       source: where they are from, for messages.
-      left_out: why other songs are not among them, which may be why there are too few.
-
-    Raises:
-      InputError: there are too few songs or genres, too many genres, or two of one name.
+      left_out: why others are not among them, which may be why there are too few.
     """
-    source, counts = printable(source), Counter(labels)
     others = f" ({len(left_out)} left out, such as {left_out[0]})" if left_out else ""
-    layout = "the songs of a genre lie in a subfolder with its name"
-    if len(counts) < 2:
-        only = f"only one genre, {next(iter(counts))!r}" if counts else "no genre"
-        raise InputError(f"{source}: {only}, but at least two are needed; {layout}{others}")
-    if len(labels) < MIN_TRACKS:
-        raise InputError(
-            f"{source}: {len(labels)} songs, but at least {MIN_TRACKS} are needed{others}"
-        )
-    if len(counts) > MAX_GENRES:
-        raise InputError(
-            f"{source}: {len(counts):,} genres, and at most {MAX_GENRES} are allowed; {layout}"
-        )
-    alike: dict[str, str] = {}
-    for genre, count in counts.items():
-        if count < MIN_TRACKS_PER_GENRE:
-            raise InputError(
-                f"{source}: genre {genre!r} has {count} song, but each needs at least "
-                f"{MIN_TRACKS_PER_GENRE}{others}"
-            )
-        other = alike.setdefault(plain_genre(genre), genre)
-        if other != genre:
-            raise InputError(f"{source}: genres {other!r} and {genre!r}; give one genre one name")
+    labels, hint = [song.label for song in songs], f"; a subfolder is a genre{others}"
+    if len(songs) < MIN_TRACKS and len(set(labels)) > 1:
+        least = f"at least {MIN_TRACKS} are needed{others}"
+        raise InputError(f"{printable(source)}: {len(songs)} songs, but {least}")
+    check_genres(labels, printable(source), hint=hint)

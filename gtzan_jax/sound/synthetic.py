@@ -1,20 +1,17 @@
 """Made-up songs that stand in where real sound is missing: synthetic, and not GTZAN's.
 
-Ten genres, with GTZAN's names as the sample of the feature table has them, each a *style*: tempo,
-patterns of drums, bass and chords in a bar of sixteen steps, harmony, and how notes begin, end and
-sound. A song draws its own key, tempo, loudness of parts, slips in the patterns, and noise.
+Ten genres with GTZAN's names, each a *style*: tempo, patterns of drums, bass and chords in a bar of
+sixteen steps, harmony, and how notes begin, end and sound. A song draws its own key, tempo,
+loudness of parts, slips in the patterns, and noise.
 
-It is meant to be hard in the way of real sound. Each song is filtered by a curve of its own, as
-recordings are, so that how loud a band is on average says less of the genre than rhythm and the
-shapes of notes do. And a song takes its rhythm, its harmony or its timbre from another genre
-now and then, so that genres overlap and nothing tells all songs apart. Figures from it show that a
-program works, and say nothing about music.
+They are hard in the way of real sound. Each song is filtered by a curve of its own, as recordings
+are, so that a band's mean loudness tells less of the genre than rhythm and the shapes of notes. And
+a song takes its rhythm, its harmony or its timbre from another genre now and then, so that genres
+overlap. Figures from it show that a program works, and say nothing about music.
 """
 
-import wave
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import RandomState
@@ -36,8 +33,7 @@ _NOISE_DB = (-45.0, -20.0)  # below the music
 _LEVEL_DB = (-30.0, -14.0)  # root mean square, full scale being 0
 
 
-@dataclass(frozen=True)
-class Rhythm:
+class Rhythm(NamedTuple):
     """Patterns of a bar. A pattern has a letter a step, and "x" where it sounds."""
 
     tempo: tuple[float, float]  # beats a minute, the slowest and the fastest song
@@ -47,8 +43,7 @@ class Rhythm:
     hat: str
 
 
-@dataclass(frozen=True)
-class Harmony:
+class Harmony(NamedTuple):
     """Chords, one a bar, and what plays them. In semitones above the song's key."""
 
     roots: tuple[int, ...]
@@ -57,8 +52,7 @@ class Harmony:
     bass: str  # pattern: a digit is semitones above the root
 
 
-@dataclass(frozen=True)
-class Timbre:
+class Timbre(NamedTuple):
     """How notes sound."""
 
     slope: float  # partial n has the amplitude n ** -slope
@@ -69,8 +63,7 @@ class Timbre:
     drums: float  # loudness beside notes
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """What the songs of a genre have in common."""
 
     rhythm: Rhythm
@@ -78,8 +71,7 @@ class Style:
     timbre: Timbre
 
 
-_NONE = "." * _STEPS
-_BACKBEAT = "....x.......x..."
+_NONE, _BACKBEAT = "." * _STEPS, "....x.......x..."
 
 STYLES = {
     "blues": Style(
@@ -157,23 +149,7 @@ def song(genre: str, number: int, seconds: float = 30.0) -> NDArray[np.float32]:
     # The stream of RandomState is frozen, unlike that of NumPy's newer generators.
     random = RandomState([SEED, GENRES.index(genre), number])
     style = _borrowed(STYLES[genre], random)
-    length = round(seconds * SAMPLE_RATE)
-    music = _notes(style, random, length)
-    return _recorded(music, random)
-
-
-def write_songs(folder: str | Path, per_genre: int, seconds: float = 30.0) -> None:
-    """Writes songs as WAV files of 16 bits in GTZAN's layout, ``blues/blues.00000.wav``."""
-    for genre in GENRES:
-        subfolder = Path(folder, genre)
-        subfolder.mkdir(parents=True, exist_ok=True)
-        for number in range(per_genre):
-            samples = song(genre, number, seconds) * 2**15
-            with wave.open(str(subfolder / f"{genre}.{number:05d}.wav"), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(SAMPLE_RATE)
-                file.writeframes(samples.astype("<i2").tobytes())
+    return _recorded(_notes(style, random, round(seconds * SAMPLE_RATE)), random)
 
 
 def _borrowed(style: Style, random: RandomState) -> Style:
@@ -181,27 +157,26 @@ def _borrowed(style: Style, random: RandomState) -> Style:
     for trait in ("rhythm", "harmony", "timbre"):
         chance, other = random.uniform(), GENRES[random.randint(len(GENRES))]
         if chance < _BORROWED:
-            style = replace(style, **{trait: getattr(STYLES[other], trait)})
+            style = style._replace(**{trait: getattr(STYLES[other], trait)})
     return style
 
 
 def _notes(style: Style, random: RandomState, length: int) -> Samples:
     """Returns (length,) the song as it is played: chords, bass and drums."""
-    rhythm, harmony, timbre = style.rhythm, style.harmony, style.timbre
+    rhythm, harmony, timbre = style
     step = 60 / random.uniform(*rhythm.tempo) / 4 * SAMPLE_RATE  # samples
     key = 110 * 2 ** (random.randint(12) / 12)  # Hz, A to G sharp
-    timbre = replace(
-        timbre,
-        slope=timbre.slope * random.uniform(0.8, 1.25),
-        length=timbre.length * random.uniform(0.8, 1.25),
-    )
+    slope, lasting = (own * random.uniform(0.8, 1.25) for own in (timbre.slope, timbre.length))
+    timbre = timbre._replace(slope=slope, length=lasting)
     loudness = np.exp(0.3 * random.normal(size=5))
     bars = int(np.ceil(length / (step * _STEPS)))
     chords, bass, *drums = (
         np.tile(_slipped(pattern, random), bars)
         for pattern in (harmony.chords, harmony.bass, rhythm.kick, rhythm.snare, rhythm.hat)
     )
-    starts = _starts(len(chords), step, rhythm.swing)
+    places = np.arange(len(chords))
+    places = places + rhythm.swing * (places % 4 == 2)
+    starts: list[int] = (places * step).astype(int).tolist()
     parts = np.zeros((5, length))
     for bar in range(bars):
         root = key * _ratio(harmony.roots[bar % len(harmony.roots)])
@@ -211,7 +186,7 @@ def _notes(style: Style, random: RandomState, length: int) -> Samples:
         _place(parts[0], [starts[i] for i in steps if chords[i] != "."], sound)
         for letter in sorted(set(bass[steps]) - {"."}):
             pitch = root / 2 * _ratio(int(letter, 16) if letter != "x" else 0)
-            note = replace(timbre, slope=timbre.slope + 0.5, drive=0.0)
+            note = timbre._replace(slope=timbre.slope + 0.5, drive=0.0)
             sound = 2 * _tones([pitch], note, 2 * step, random)
             _place(parts[1], [starts[i] for i in steps if bass[i] == letter], sound)
     for part, pattern, hit in zip(parts[2:], drums, _drums(random), strict=True):
@@ -226,13 +201,6 @@ def _slipped(pattern: str, random: RandomState) -> NDArray[np.str_]:
     slips = random.uniform(size=_STEPS) < _SLIPS
     others = random.permutation(letters)
     return np.where(slips, others, letters)
-
-
-def _starts(count: int, step: float, swing: float) -> list[int]:
-    """Returns the sample that each step begins with."""
-    steps = np.arange(count)
-    late: list[int] = ((steps + swing * (steps % 4 == 2)) * step).astype(int).tolist()
-    return late
 
 
 def _ratio(semitones: int) -> float:

@@ -30,7 +30,6 @@ from gtzan_jax.tables.splits import (
 from gtzan_jax.text import counted
 
 _ARTIST_FOLDS = ("1", "2", "3")  # as the list numbers them
-
 _HOLDOUT_TEST_SHARE = 0.2  # of the tracks
 _DIVISIONS = 3  # of artist_kfold; their accuracies deviate by a point, artists make three
 
@@ -106,7 +105,7 @@ class Division:
 
     @functools.cached_property
     def arrays(self) -> tuple[FoldArrays, ...]:
-        """What the trainer gets of each fold."""
+        """The trainer's arrays of each fold."""
         return tuple(arrays_of(self.table, fold, self.sizes) for fold in self.folds)
 
     @property

@@ -35,13 +35,12 @@ def deal(
 
     Rows whose number lies in an interval are a part, stratified but for the size of a group: the
     rows of a group share a number. A group of several genres counts with its first row's. Each
-    genre starts at another place, so that what does not divide evenly is not the same part's gain
-    in every genre.
+    genre starts at another place, so that a remainder is not the same part's gain in every genre.
 
     Args:
       y: (rows,) genres.
       groups: (rows,) the number of each row's group.
-      random: what the draws come from.
+      random: source of the draws.
     """
     first, group, size = _grouped(groups)
     places = np.empty(len(first))
@@ -68,7 +67,7 @@ def deal_groups(
       groups: (rows,) the number of each row's group; one of several genres counts with its first
         row's.
       num_parts: 2 or more.
-      random: what the draws come from.
+      random: source of the draws.
     """
     first, group, size = _grouped(groups)
     part = np.empty(len(first), np.int32)

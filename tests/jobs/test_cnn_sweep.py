@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from commands import ask_for_groups, served
 from conftest import make_cnn_sweep, make_sweep, make_table, this_process
+from made_songs import write_songs
 
 import gtzan_jax
 from gtzan_jax import InputError
@@ -18,7 +19,7 @@ from gtzan_jax.rundir.finished import read_finished, table_of
 from gtzan_jax.rundir.model_files import load_model, save_model
 from gtzan_jax.sound import spectrogram_cache
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
-from gtzan_jax.sound.synthetic import GENRES, write_songs
+from gtzan_jax.sound.synthetic import GENRES
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.views.sections.answers import answers_section

@@ -230,7 +230,7 @@ def test_a_full_disk_is_told_in_one_line(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device", "t.csv")
 
     monkeypatch.setattr(module, "write_csv", full)
-    with pytest.raises(RunError, match=r"t\.csv: No space left on device; what is done is kept"):
+    with pytest.raises(RunError, match=r"t\.csv: No space left on device; progress is saved"):
         extract(tmp_path / "music", tmp_path / "t.csv")
     assert (tmp_path / "t.csv.part").exists()
 
@@ -339,7 +339,7 @@ def test_a_killed_command_goes_on_and_leaves_nobody_behind(tmp_path, computed):
         _, err = process.communicate(timeout=60)
         if number == signal.SIGINT:
             assert process.returncode == 130
-            assert "what is done is kept in t.csv.part; go on with\n  python -m gtzan_jax" in err
+            assert "progress is saved in t.csv.part; resume with\n  python -m gtzan_jax" in err
             assert "Traceback" not in err
             assert "its process" not in err
         for _ in range(100):

@@ -11,6 +11,7 @@ from sounds import bare_mp3, noise, write
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.sound import decoding as module
 from gtzan_jax.sound.files import SAMPLE_RATE, read
+from gtzan_jax.sound.streams import frame_length
 
 SECONDS = 3
 SUFFIXES = [".mp3", ".ogg", ".opus", ".flac", ".wav"]
@@ -165,7 +166,7 @@ def test_frames_are_as_long_as_the_decoder_finds_them(head):
 
     The decoder alone tolerates a few bytes between them, but not that every one is displaced.
     """
-    length = module._frame_length(head)
+    length = frame_length(head)
     content = 20 * head.ljust(length, b"\0")
     per_frame = 1_152 if head[1] & 6 == 4 or head[1] & 8 else 576
     with soundfile.SoundFile(io.BytesIO(content)) as sound:
@@ -197,7 +198,7 @@ def test_a_file_that_no_reader_foresaw_costs_only_itself(tmp_path, files, error,
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(module, "_streams", fail)
+    monkeypatch.setattr(module, "streams_of", fail)
     with pytest.raises(SoundError, match=rf"song\.wav: damaged \({error}\); write it anew"):
         read_bytes(tmp_path, ".wav", files[".wav"])
 

@@ -1,5 +1,6 @@
 """Which songs a folder has, and the samples of whatever may be in them."""
 
+import hashlib
 import io
 import os
 import struct
@@ -11,7 +12,8 @@ from sounds import bare_mp3, noise, tone, write
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.sound import decoding as module
-from gtzan_jax.sound.files import SAMPLE_RATE, left_out, read, songs_in
+from gtzan_jax.sound.files import SAMPLE_RATE, Song, digest_of, left_out, read, songs_in
+from gtzan_jax.sound.streams import with_length
 
 
 def test_samples_are_those_of_the_file(tmp_path):
@@ -270,7 +272,7 @@ def test_a_length_is_put_in_front_of_mp3s_of_every_kind(tmp_path, rate, channels
     samples = np.stack([noise(2 * rate)] * channels, axis=1)
     content = write(tmp_path / "a.mp3", samples, rate).read_bytes()
     for part in (content, content[1_000:]):  # and where a frame is cut in two
-        made = module._with_length(io.BytesIO(part), rate, channels)
+        made = with_length(part)
         with soundfile.SoundFile(io.BytesIO(made)) as sound:
             assert (sound.samplerate, sound.channels) == (rate, channels)
             assert sound.frames > 1_200 * rate
@@ -389,6 +391,24 @@ def test_an_mp3_without_its_first_frame_is_read(tmp_path):
     path.write_bytes(content[start:])
     assert soundfile.info(path).frames > 1.2 * len(samples)
     assert len(read(path)) == pytest.approx(len(samples), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("a\n.wav", "rock"),
+        ("\udcff.wav", "rock"),
+        ("a\u202e.wav", "rock"),
+        ("rock /a.wav", "rock "),
+    ],
+)
+def test_names_that_no_table_takes_are_refused(tmp_path, wave, name, label):
+    (tmp_path / "a.wav").write_bytes(wave)
+    with pytest.raises(SoundError, match="rename it") as caught:
+        digest_of(Song(tmp_path / "a.wav", name, label))
+    assert str(caught.value).isprintable()
+    digest = digest_of(Song(tmp_path / "a.wav", "björk, 'á'.wav", "rock"))
+    assert digest == hashlib.sha256(wave).hexdigest()
 
 
 def test_what_is_no_file_is_refused(tmp_path):

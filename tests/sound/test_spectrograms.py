@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from made_songs import write_songs
 from sounds import noise, of_many_here, tone, write
 from threadpoolctl import threadpool_limits
 
@@ -43,7 +44,7 @@ def refuse(*_args, **_options):
 def made(tmp_path_factory):
     """A folder of 20 made-up songs, of two chunks each."""
     folder = tmp_path_factory.mktemp("made")
-    synthetic.write_songs(folder, 2, 6.1)
+    write_songs(folder, 2, 6.1)
     return folder
 
 
@@ -187,7 +188,7 @@ def test_equal_chunks_are_repeats(songs):
         ),
         (
             lambda songs: [write(songs / "Hip-Hop" / f"{i}.wav", noise(70_000)) for i in range(2)],
-            "genres 'Hip-Hop' and 'hiphop'; give one genre one name",
+            "'hiphop' beside 'Hip-Hop'; give one genre one name",
         ),
         (
             lambda songs: (songs / "rock" / "rock.00000.wav").write_bytes(b"broken"),

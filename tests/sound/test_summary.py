@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import make_table
+from made_songs import write_songs
 from sounds import of_many_here
 
 from gtzan_jax.analysis import exploration
 from gtzan_jax.errors import InputError
-from gtzan_jax.sound import spectrograms, synthetic
+from gtzan_jax.sound import spectrograms
 from gtzan_jax.sound.mel import BAND_NAMES
 from gtzan_jax.sound.summary import load_features, summary_of
 from gtzan_jax.views import plots
@@ -34,7 +35,7 @@ def test_it_is_mean_and_variance_of_each_band():
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("songs")
-    synthetic.write_songs(folder, 3, 3.1)
+    write_songs(folder, 3, 3.1)
     return folder
 
 

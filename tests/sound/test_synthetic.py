@@ -7,12 +7,13 @@ import wave
 
 import numpy as np
 import pytest
+from made_songs import write_songs
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.sound.features import chunks_of
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.mel import log_mel
-from gtzan_jax.sound.synthetic import GENRES, song, write_songs
+from gtzan_jax.sound.synthetic import GENRES, song
 
 
 def test_a_song_is_always_the_same_in_every_process():

@@ -7,7 +7,7 @@ from csv_edits import sample_frame, set_cell, sha256, small_text
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.tables.schema import COLUMNS, FEATURES
-from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table, read_table
+from gtzan_jax.tables.sources import KAGGLE_SHA256, read_table
 from gtzan_jax.tables.validation import parse_table
 
 
@@ -73,82 +73,7 @@ def test_repeats_are_groups_of_rows(text):
     assert parse_table("\n".join(lines), "t").repeats == ((1, 4, 19), (7, 8))
 
 
-# -------------------------------------------------------------------------------- invalid tables
-
-
-def set_header(old, new):
-    return set_cell(1, old, new)
-
-
-def relabel(**genres):
-    def edit(text):
-        for old, new in genres.items():
-            text = text.replace(f",{old}\n", f",{new}\n")
-        return text
-
-    return edit
-
-
-def drop(column):
-    return lambda text: pd.read_csv(io.StringIO(text)).drop(columns=column).to_csv(index=False)
-
-
-NUMBER = "is not a finite number"
-BAD_TABLES = {
-    "empty": (lambda _: "", ["is empty"]),
-    "only a header": (lambda text: text.splitlines()[0], ["0 tracks", "at least 20"]),
-    "19 rows": (lambda text: "\n".join(text.splitlines()[:20]), ["19 tracks", "at least 20"]),
-    "semicolons": (lambda text: text.replace(",", ";"), ["separated by semicolons"]),
-    "tabs": (lambda text: text.replace(",", "\t"), ["separated by tabs"]),
-    "not a table": (lambda _: "hello\n", ["missing columns 'filename'", "57 more", "'hello'"]),
-    "missing": (drop("tempo"), ["missing column 'tempo'"]),
-    "no length": (drop("length"), ["missing column 'length'"]),
-    "renamed": (
-        set_header("tempo", "Tempo"),
-        ["missing column 'tempo'", "unknown column 'Tempo' (did you mean 'tempo'?)"],
-    ),
-    "extra": (
-        lambda text: pd.read_csv(io.StringIO(text)).assign(mood=1).to_csv(index=False),
-        ["unknown column 'mood'"],
-    ),
-    "duplicated": (
-        set_header("rms_mean", "rms_var"),
-        ["missing column 'rms_mean'", "repeated column 'rms_var'"],
-    ),
-    "short row": (set_cell(7, "label", "blues\n1,2"), ["line 8: 2 values for 60 columns"]),
-    "long row": (set_cell(7, "label", "blues,x"), ["line 7: 61 values for 60 columns"]),
-    "open quote": (set_cell(7, "label", '"blues'), ["not a CSV"]),
-    "text": (set_cell(9, "tempo", "fast"), ["line 9", "'tempo'", f"'fast' {NUMBER}"]),
-    "NaN": (set_cell(9, "tempo", "NaN"), ["line 9", "'tempo'", f"'NaN' {NUMBER}"]),
-    "infinite": (set_cell(9, "mfcc3_var", "-inf"), ["line 9", "'mfcc3_var'", f"'-inf' {NUMBER}"]),
-    "no value": (set_cell(9, "tempo", ""), ["line 9", "'tempo'", "missing"]),
-    "no length value": (set_cell(9, "length", ""), ["line 9", "'length'", "missing"]),
-    "too large": (set_cell(9, "tempo", "1e300"), ["line 9", "'tempo'", "'1e300' is too large"]),
-    "no label": (set_cell(25, "label", ""), ["line 25", "'label'", "empty"]),
-    "label with space": (set_cell(3, "label", "blues "), ["line 3", "'label'", "'blues '"]),
-    "no name": (set_cell(3, "filename", ""), ["line 3", "'filename'", "empty"]),
-    "repeated name": (
-        set_cell(4, "filename", "blues.sample00.wav"),
-        ["line 4", "'filename'", "repeats line 2"],
-    ),
-    "one genre": (relabel(jazz="blues"), ["only one genre, 'blues'"]),
-    "genre of one": (
-        set_cell(3, "label", "Blues"),
-        ["genre 'Blues' has 1 song", "(did you mean 'blues'?)"],
-    ),
-}
-
-
-@pytest.mark.parametrize(("edit", "fragments"), BAD_TABLES.values(), ids=BAD_TABLES)
-def test_a_bad_table_is_refused_on_one_line(text, tmp_path, edit, fragments):
-    path = tmp_path / "bad.csv"
-    path.write_bytes(edit(text).encode())
-    with pytest.raises(InputError) as caught:
-        load_table(path)
-    message = str(caught.value)
-    assert "\n" not in message
-    for fragment in ["bad.csv", *fragments]:
-        assert fragment in message
+# ------------------------------------------------- chunks; invalid tables are in test_bad_input.py
 
 
 def rename(text, name_of):
