@@ -196,10 +196,10 @@ BAD_TABLES = {
         lambda text: gzip.compress(text.encode()),
         ["bad.csv is compressed with gzip; unpack it first"],
     ),
-    "no rows": (lambda _: HEADER + "\n", ["bad.csv: 0 tracks, but at least 20 are needed"]),
+    "no rows": (lambda _: HEADER + "\n", ["bad.csv: 0 songs, but at least 20 are needed"]),
     "19 rows": (
         lambda text: "\n".join(text.splitlines()[:20]),
-        ["bad.csv: 19 tracks, but at least 20 are needed"],
+        ["bad.csv: 19 songs, but at least 20 are needed"],
     ),
     "one genre": (
         lambda text: text.replace(",jazz", ",blues"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK_SECONDS = 3
-"""What a chunk may last: as the published table's."""
+"""The length of a chunk: that of the published table's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +100,9 @@ def extract(
         kept.remove()
     done = Extraction(output, len(rows), sum(map(len, rows.values())), failures)
     _tell(done, kept)
-    labels = {
-        is_in: {s.label for s in songs if (s.path in rows) == is_in} for is_in in (True, False)
-    }
-    if empty := sorted(labels[False] - labels[True]):
-        messages.warn(f"genres without a song in the table: {', '.join(empty)}")
+    in_table = {song.label for song in songs if song.path in rows}
+    if empty := {song.label for song in songs} - in_table:
+        messages.warn(f"genres without a song in the table: {', '.join(sorted(empty))}")
     return done
 
 

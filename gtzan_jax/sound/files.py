@@ -23,7 +23,7 @@ NO_GENRE = "unknown"
 """The label of a song that lies in no genre's folder."""
 
 GTZAN_NAME = re.compile(r"(?P<genre>[^.]+)\.\d{5}", re.ASCII)
-"""What GTZAN calls its songs, without the suffix: ``blues.00000``."""
+"""The name of a song of GTZAN, without the suffix: ``blues.00000``."""
 
 _MAX_BYTES = 2**32  # WAV's own bound
 _MOST_NAMED = 5  # endings
@@ -31,7 +31,7 @@ _MOST_NAMED = 5  # endings
 
 @dataclass(frozen=True)
 class Song:
-    """A sound file and what a table says of it."""
+    """A sound file, its name and its genre in a table."""
 
     path: Path
     name: str  # the table's filename: GTZAN's blues.00000.wav, or the path within the folder
@@ -65,13 +65,13 @@ def left_out(folder: str | os.PathLike[str]) -> list[str]:
     files = list(_files(root))
     kinds = Counter(_kind(path) for path in files if not _is_sound(path)).items()
     ordered = sorted(kinds, key=lambda item: (-item[1], item[0]))
-    named = [f"{count:,} {kind}" for kind, count in ordered[:_MOST_NAMED]]
+    counts = [f"{count:,} {kind}" for kind, count in ordered[:_MOST_NAMED]]
     if rest := sum(count for _, count in ordered[_MOST_NAMED:]):
-        named.append(f"{rest:,} others")
+        counts.append(f"{rest:,} others")
     with_songs = {path.relative_to(root).parts[0] for path in files if _is_sound(path)}
     folders = [p.name for p in root.iterdir() if p.is_dir() and not p.is_symlink()]
     empty = sorted(f for f in folders if f not in with_songs and not f.startswith("."))
-    sentences = {"left out": named, "folders without a sound file": empty}
+    sentences = {"left out": counts, "folders without a sound file": empty}
     return [f"{what}: {', '.join(names)}" for what, names in sentences.items() if names]
 
 

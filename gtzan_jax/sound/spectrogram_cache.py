@@ -9,6 +9,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +17,6 @@ from gtzan_jax.files import is_sealed, sealed, write_atomically
 from gtzan_jax.resources import cache_dir
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import printable
-
-_LISTS = ("tracks", "features", "genres", "repeats")
 
 
 def digest_of(table: FeatureTable) -> str:
@@ -51,7 +50,8 @@ def keep(key: str, table: FeatureTable, left_out: Sequence[str]) -> None:
     from safetensors.numpy import save
 
     document = {"key": key, "sha256": table.sha256, "left_out": list(left_out)}
-    document |= {name: getattr(table, name) for name in _LISTS}
+    document |= {"tracks": table.tracks, "features": table.features}
+    document |= {"genres": table.genres, "repeats": table.repeats}
     path = _folder() / f"{key[:16]}-{table.sha256[:16]}.safetensors"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,12 +88,10 @@ def _whole(
                 raise ValueError("another checksum than its own")
             if document[name] != value:
                 continue
-            repeats = tuple(map(tuple, document.pop("repeats")))
-            lists = {field: tuple(document[field]) for field in _LISTS[:-1]}
-            table = FeatureTable(
-                arrays["x"], arrays["y"], **lists, sha256=document["sha256"], source=source,
-                repeats=repeats,
-            )  # fmt: skip
+            names = {field: tuple(document[field]) for field in ("tracks", "features", "genres")}
+            rest: dict[str, Any] = {**names, "sha256": document["sha256"], "source": source}
+            repeats = tuple(map(tuple, document["repeats"]))
+            table = FeatureTable(arrays["x"], arrays["y"], repeats=repeats, **rest)
             if table.x.dtype != np.float16 or digest_of(table) != table.sha256:
                 raise ValueError("the array has another checksum than it should")
             yield table, document["left_out"]

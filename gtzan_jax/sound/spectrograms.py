@@ -26,7 +26,7 @@ from gtzan_jax.sound.processes import of_many
 from gtzan_jax.sound.rows import made_by, names_of, some_chunks
 from gtzan_jax.tables import kaggle
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.tables.validation import MIN_TRACKS, check_genres, equal_rows
+from gtzan_jax.tables.validation import check_labels, equal_rows
 from gtzan_jax.text import printable
 
 SOUND_NAMES = ("auto", "sounds", "sample", "kaggle")
@@ -68,7 +68,7 @@ def load_spectrograms(
 ) -> FeatureTable:
     """Loads spectrograms of chunks of three seconds.
 
-    What cannot be read is left out, and a warning each says why.
+    Files that cannot be read are left out, with a warning each.
 
     Args:
       data: a folder of sound files, whose subfolders are the genres; ``sounds`` or ``sample``, the
@@ -174,7 +174,7 @@ def _cached_table(
     sounds: Sequence[_Sound], left_out: Sequence[str], source: str, watch: Watch
 ) -> FeatureTable:
     """Returns the table of some songs from the cache, or computes and keeps it."""
-    _check_genres([sound.song for sound in sounds], source, left_out)
+    _check_labels([sound.song for sound in sounds], source, left_out)
     key = made_by([[s.song.name, s.song.label, s.identity] for s in sounds])
     kept = spectrogram_cache.load(key, source)
     if kept is None:
@@ -204,7 +204,7 @@ def _computed_table(
             found[sound.song.name] = result
     songs = [sound.song for sound in sounds if sound.song.name in found]
     reasons = [refused[name] for name in sorted(refused)]
-    _check_genres(songs, source, reasons)
+    _check_labels(songs, source, reasons)
     x = np.concatenate([found[song.name] for song in songs])
     counts = [len(found[song.name]) for song in songs]
     genres, number = np.unique([song.label for song in songs], return_inverse=True)
@@ -228,17 +228,8 @@ def _spectrograms(sound: _Sound) -> Chunks:
         return np.stack([log_mel(chunk) for chunk in some_chunks(samples)])
 
 
-def _check_genres(songs: Sequence[files.Song], source: str, left_out: Sequence[str]) -> None:
-    """Checks numbers and genres of songs as those of a feature table are.
-
-    Args:
-      songs: those that are left.
-      source: where they are from, for messages.
-      left_out: why others are not among them, which may be why there are too few.
-    """
+def _check_labels(songs: Sequence[files.Song], source: str, left_out: Sequence[str]) -> None:
+    """Checks songs as those of a feature table are; others, left out, may be why they are few."""
     others = f" ({len(left_out)} left out, such as {left_out[0]})" if left_out else ""
-    labels, hint = [song.label for song in songs], f"; a subfolder is a genre{others}"
-    if len(songs) < MIN_TRACKS and len(set(labels)) > 1:
-        least = f"at least {MIN_TRACKS} are needed{others}"
-        raise InputError(f"{printable(source)}: {len(songs)} songs, but {least}")
-    check_genres(labels, printable(source), hint=hint)
+    labels, hint = [song.label for song in songs], f"{others}; a subfolder is a genre"
+    check_labels(labels, printable(source), hint=hint)

@@ -53,7 +53,7 @@ class Harmony(NamedTuple):
 
 
 class Timbre(NamedTuple):
-    """How notes sound."""
+    """The sound of notes."""
 
     slope: float  # partial n has the amplitude n ** -slope
     odd: bool  # whether even partials are missing
@@ -64,7 +64,7 @@ class Timbre(NamedTuple):
 
 
 class Style(NamedTuple):
-    """What the songs of a genre have in common."""
+    """The traits that the songs of a genre share."""
 
     rhythm: Rhythm
     harmony: Harmony

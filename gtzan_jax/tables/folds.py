@@ -3,7 +3,7 @@
 To a compiled program a fold is data: arrays whose sizes all folds of a protocol share,
 standardised by the fold's train rows, with weights that say which rows count where.
 
-What is *judged* of a part are songs. Where a song has several rows, chunks of it, they vote.
+Songs are *judged*. Where a song has several rows, chunks of it, they vote.
 """
 
 from collections.abc import Sequence

@@ -23,9 +23,9 @@ SOUND_SIZE = "1.2 GB"
 
 PROBE_URL = "https://api.kaggle.com"
 PROBE_SECONDS = 4.0
-"""How long Kaggle may take to answer at all before it counts as out of reach."""
+"""Kaggle must answer within this time, or counts as out of reach."""
 DOWNLOAD_SECONDS = 120.0
-"""How long the download of a file of 1 or 11 MB may take, once Kaggle answers."""
+"""The limit of a download of 1 or 11 MB, once Kaggle answers."""
 SOUND_SECONDS = 4 * 3600.0
 """The same for the whole data set: 1 Mbit/s would take 2.7 hours."""
 MAX_BYTES = 20_000_000

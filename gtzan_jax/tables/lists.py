@@ -26,7 +26,7 @@ _NAME = re.compile(r"(?:.*[/\\])?([a-z]+)\.(?:000|sample)(\d\d)(?:\.\d{1,2})?(?:
 
 
 class Listed(NamedTuple):
-    """What a list says of a track."""
+    """The entry of a track in a list."""
 
     part: str  # train, validation or test; or the number of a fold
     artist: int  # a number within the list; fault_filtered knows no artists

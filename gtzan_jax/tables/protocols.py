@@ -115,13 +115,13 @@ class Division:
 
     @property
     def marks(self) -> dict[str, str]:
-        """What every row of a table of its figures says, by column: sample and leak, if any."""
+        """The marks of each row of its figures, by column: sample and leak, if any."""
         marks = {"data": "sample"} if self.table.is_sample else {}
         return marks | ({"leak": self.protocol.leak} if self.protocol.leak else {})
 
     @property
     def note(self) -> str:
-        """How the songs are divided, in a few words for figures."""
+        """The division of the songs, in a few words for figures."""
         return split_note(self.protocol.name, self.split_seed, len(self.folds))
 
     @property

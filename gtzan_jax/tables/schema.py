@@ -1,4 +1,4 @@
-"""The feature table: its columns, and what is kept of a valid one."""
+"""The feature table: its columns, and the validated rows."""
 
 import functools
 import re
@@ -113,7 +113,7 @@ class FeatureTable:
 
     @property
     def rows_note(self) -> str:
-        """What the rows are and how many."""
+        """The number and kind of the rows."""
         return rows_note(len(self.y), self.num_songs)
 
     def note(self, split: str = "") -> str:

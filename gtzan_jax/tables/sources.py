@@ -23,7 +23,7 @@ DATA_NAMES = ("auto", "kaggle", "kaggle3", "sample", "sample3")
 _SAMPLES = {"sample": sample_text, "sample3": chunks_text}
 _FILES = {"kaggle": FILE_NAME, "kaggle3": FILE_NAME_3}
 _CHUNKS, _SONGS_PER_GENRE, _GENRES = 9_990, 100, 10
-"""What Kaggle's table of chunks has; its checksum is not known here."""
+"""The shape of Kaggle's table of chunks, whose checksum is not known here."""
 
 
 @checks.known_names

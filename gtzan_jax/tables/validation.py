@@ -24,8 +24,7 @@ from numpy.typing import NDArray
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.tables.schema import CHUNK, COLUMNS, FEATURES, FeatureTable
 
-MIN_TRACKS = 20
-MIN_TRACKS_PER_GENRE = 2
+MIN_SONGS, MIN_SONGS_PER_GENRE = 20, 2
 MAX_GENRES = 256  # a prediction is kept in a byte
 MAX_ROWS = 10_000_000
 """A CSV with so many rows is refused, unless GTZAN_JAX_MAX_ROWS allows more."""
@@ -158,17 +157,11 @@ def _validate(
 
     _check_columns(header, source)
     cells = cells[:, [header.index(column) for column in COLUMNS]]
-    if len(cells) < MIN_TRACKS:
-        raise InputError(f"{source}: {len(cells)} tracks, but at least {MIN_TRACKS} are needed")
     tracks = _texts(cells[:, 0], "filename", at)
     labels = _texts(cells[:, -1], "label", at)
     first = _first_rows(tracks, labels, rows, at)
-    if len(first) < MIN_TRACKS:
-        raise InputError(
-            f"{source}: chunks of {len(first)} songs, but at least {MIN_TRACKS} songs are needed"
-        )
     places = [f"{source}, {rows[i]}, column 'label'" for i in first]
-    check_genres([labels[i] for i in first], source, places)
+    check_labels([labels[i] for i in first], source, places)
     numbers = _numbers(cells[:, 1:-1], at)
     lengths = numbers[:, 0]
     short, long = int(lengths.argmin()), int(lengths.argmax())
@@ -250,10 +243,10 @@ def _first_rows(tracks: list[str], labels: list[str], rows: list[str], at: _At) 
     return list(first.values())
 
 
-def check_genres(
+def check_labels(
     labels: Sequence[str], source: str, places: Sequence[str] = (), hint: str = ""
 ) -> None:
-    """Checks the genres of songs.
+    """Checks numbers and genres of songs.
 
     Args:
         labels: the genre of each song.
@@ -262,12 +255,17 @@ def check_genres(
         hint: why there may be too few songs.
 
     Raises:
-        InputError: there are too few or too many genres, too few songs of one, or two names of one.
+        InputError: there are too few songs, too few or too many genres, few songs of one, or two
+            names of one.
     """
+    if len(labels) < MIN_SONGS:
+        raise InputError(
+            f"{source}: {len(labels)} songs, but at least {MIN_SONGS} are needed{hint}"
+        )
     counts = Counter(labels)
     if len(counts) < 2:
-        only = f"only one genre, {shown(labels[0])}" if counts else "no genre"
-        raise InputError(f"{source}: {only}, but at least two are needed{hint}")
+        only = shown(labels[0])
+        raise InputError(f"{source}: only one genre, {only}, but at least two are needed{hint}")
     if len(counts) > MAX_GENRES:
         raise InputError(
             f"{source}: {len(counts):,} genres, such as {shown(labels[0])}; at most "
@@ -275,10 +273,10 @@ def check_genres(
         )
     alike: dict[str, str] = {}  # by plain_genre
     for genre, count in counts.most_common():
-        if count < MIN_TRACKS_PER_GENRE:
+        if count < MIN_SONGS_PER_GENRE:
             raise InputError(
                 f"{source}: genre {shown(genre)} has {count} song, but each needs at least "
-                f"{MIN_TRACKS_PER_GENRE}{nearest(genre, counts.keys() - {genre})}{hint}"
+                f"{MIN_SONGS_PER_GENRE}{nearest(genre, counts.keys() - {genre})}{hint}"
             )
         other = alike.setdefault(plain_genre(genre), genre)
         if other != genre:

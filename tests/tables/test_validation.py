@@ -152,7 +152,7 @@ BAD_CHUNKS = {
     ),
     "too few songs": (
         lambda text: text.replace(".00009.", ".00008.1"),
-        "chunks of 18 songs, but at least 20 songs are needed",
+        "18 songs, but at least 20 are needed",
     ),
 }
 
