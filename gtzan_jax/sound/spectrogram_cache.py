@@ -49,9 +49,9 @@ def keep(key: str, table: FeatureTable, left_out: Sequence[str]) -> None:
     """Keeps a table. A cache that cannot be written costs the time again, not the table now."""
     from safetensors.numpy import save
 
-    document = {"key": key, "sha256": table.sha256, "left_out": list(left_out)}
-    document |= {"tracks": table.tracks, "features": table.features}
-    document |= {"genres": table.genres, "repeats": table.repeats}
+    document = {"key": key, "left_out": list(left_out)} | {
+        name: getattr(table, name) for name in ("sha256", "tracks", "features", "genres", "repeats")
+    }
     path = _folder() / f"{key[:16]}-{table.sha256[:16]}.safetensors"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
