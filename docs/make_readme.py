@@ -16,8 +16,8 @@ from PIL import Image
 from gtzan_jax.analysis.endings import kept_epoch, over_songs
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
-from gtzan_jax.views.sections.effects import effects_figure
-from gtzan_jax.views.sections.selection import detectable_difference
+from gtzan_jax.views.messages import detectable_difference
+from gtzan_jax.views.sections.effects import effects_figure, effects_of
 from gtzan_jax.views.text import Table, plus_minus
 
 ROOT = Path(__file__).parent.parent
@@ -89,7 +89,10 @@ def main() -> None:
     if run.is_sample:
         sys.exit("the README shows the real table, and this run trained on the sample")
     title = f"Effect of each value on the test accuracy of {len(run.results)} networks"
-    figure = effects_figure(run.accuracy_by_fold, run.sweep, title, run.note)
+    found = effects_of(run.accuracy_by_fold, run.sweep)
+    if found is None:
+        sys.exit("the README shows the effects of a grid")
+    figure = effects_figure(found, run.sweep, title, run.note)
     figure.savefig(IMAGES / "by_value.png")
     for name in ("accuracy", "loss", "confusion_matrix"):
         copy_picture(run.run.best / f"{name}.png", f"retrained_{name}")

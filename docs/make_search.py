@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from pages import fill
 
 from gtzan_jax.jobs.run import read_run
@@ -30,7 +31,7 @@ from gtzan_jax.space.ranges import draw
 from gtzan_jax.space.search import Halving, Score, Search
 from gtzan_jax.space.settings import SearchSettings
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.views import plots
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION, new_figure, styled, tidy
 
 PAGE = Path(__file__).with_name("search.md")
 PICTURE = PAGE.parent / "images" / "search_regret.png"
@@ -47,6 +48,13 @@ MARKED = (
     ("halving", None),
     ("hyperband", None),
 )
+_LOOKS = {
+    "grid": (GREY, "s"),
+    "random": (TRAIN, "o"),
+    "tpe": ("#CC79A7", "D"),
+    "halving": (TEST, "^"),
+    "hyperband": (VALIDATION, "v"),
+}
 
 
 @dataclass(frozen=True)
@@ -251,6 +259,39 @@ def verdict(curves: pd.DataFrame, space: Space) -> str:
     )
 
 
+@styled()
+def draw_regret(curves: pd.DataFrame, target: float, note: str) -> Figure:
+    """Draws median and quartiles of the regret by budget, a panel a space.
+
+    Args:
+      curves: space, search, budget (share of the grid's member-epochs), and the quartiles of the
+        regret: low, median, high; low and high NaN where too few searches differ.
+      target: a regret to mark.
+      note: the source of the data.
+    """
+    spaces = list(dict.fromkeys(curves["space"]))
+    figure = new_figure(5.2 * len(spaces), 4.0, note=note)
+    for axes, space in zip(figure.subplots(1, len(spaces), squeeze=False)[0], spaces, strict=True):
+        for search, rows in curves[curves["space"] == space].groupby("search", sort=False):
+            colour, marker = _LOOKS[str(search)]
+            budget, points = 100 * rows["budget"], 100 * rows[["low", "median", "high"]]
+            look = {"color": colour, "marker": marker, "markersize": 4}
+            axes.plot(budget, points["median"], label=str(search), **look)
+            axes.fill_between(budget, points["low"], points["high"], color=colour, alpha=0.08)
+        axes.axhline(100 * target, color=GREY, linewidth=0.8, linestyle="--")
+        axes.axvline(25, color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_xscale("log")
+        ticks = [1, 3, 10, 25, 50, 100]
+        axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_title(space, fontsize=10)
+        axes.set_xlabel("member-epochs, of the whole grid's", fontsize=9)
+        axes.set_ylabel("points below the best config", fontsize=9)
+        axes.legend(fontsize=8, frameon=False)
+        tidy(axes)
+    return figure
+
+
 def main() -> None:
     """Replaces what stands between the markers of the page, and draws the picture."""
     if len(sys.argv) != 3:
@@ -265,7 +306,7 @@ def main() -> None:
         *(line for c, s in zip(curves, spaces, strict=True) for line in lines_of(c, s)),
     ]
     found = [verdict(c, s) for c, s in zip(curves, spaces, strict=True)]
-    figure = plots.regret(pd.concat(curves), TARGET, runs[0].note)
+    figure = draw_regret(pd.concat(curves), TARGET, runs[0].note)
     figure.savefig(PICTURE)
     fill(PAGE, "table", "\n".join(table))
     fill(PAGE, "found", "\n".join(found))

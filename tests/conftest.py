@@ -210,3 +210,9 @@ def this_process(*_: object) -> Here:
     place.platform, place.devices = "cpu", list(map(str, jax.devices()))
     place.place = f"{len(place.devices)} cpu devices"
     return place
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves figures of reports empty, for tests of what stands beside them."""
+    monkeypatch.setattr("gtzan_jax.views.plots.style.image_of", lambda *_, **__: b"")

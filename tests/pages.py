@@ -2,6 +2,8 @@
 
 from html.parser import HTMLParser
 
+from gtzan_jax.views.sections.section import Section
+
 _MARKS = {"strong": "**", "b": "**", "code": "`"}
 _LINES = {"h1": "\n# ", "h2": "\n## ", "h3": "\n### ", "summary": "\n### ", "p": "\n"}
 _HIDDEN = ("style", "script", "title", "form", "nav")
@@ -38,3 +40,9 @@ def lines_of(page: str) -> str:
 def words_of(page: str) -> str:
     """Returns the same as one line."""
     return " ".join(lines_of(page).split())
+
+
+def said(section: Section) -> str:
+    """Returns the words of a section and of its parts as one line, captions included."""
+    parts = (f"### {part.title} {said(part)}" for part in section.parts)
+    return " ".join([words_of("".join([*section.text, *section.figures])), *parts])

@@ -1,43 +1,28 @@
 """Writes the report on a finished sweep: RUNDIR/report.html, a page that needs nothing else."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
-from gtzan_jax.assignment import claims
 from gtzan_jax.errors import InputError, described
 from gtzan_jax.files import write_atomically
 from gtzan_jax.resources import resource
 from gtzan_jax.rundir.finished import FinishedRun, table_of
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.text import command_line, flag, printable
-from gtzan_jax.views import classical, text
-from gtzan_jax.views.sections import pictures
-from gtzan_jax.views.sections.answers import answers_section
-from gtzan_jax.views.sections.artists import baselines_command
-from gtzan_jax.views.sections.effects import effects_section
+from gtzan_jax.text import flag, printable
+from gtzan_jax.views import classical
+from gtzan_jax.views.sections.answers import swept, trust_part
+from gtzan_jax.views.sections.claims import claims_section
+from gtzan_jax.views.sections.comparison import comparison_section
+from gtzan_jax.views.sections.effects import effects_of, effects_section, matters_part
 from gtzan_jax.views.sections.limits import limits_section
 from gtzan_jax.views.sections.papers import papers_section
-from gtzan_jax.views.sections.retrained import retrained_section, retrainings_table
-from gtzan_jax.views.sections.selection import selection_section
+from gtzan_jax.views.sections.retrained import retrained_of, retrained_section
+from gtzan_jax.views.sections.section import Section
+from gtzan_jax.views.sections.selection import best_part, selection_section, winner_of
 from gtzan_jax.views.sections.table import table_section
-
-SECTIONS = {
-    "answers": "Answers",
-    "effects": "Which hyperparameter matters",
-    "selection": "How sure the best one is",
-    "claims": "The assignment's claims",
-    "retrained": "The retrained networks",
-    "classical": "Deep against classical",
-    "table": "All configurations",
-    "papers": "The run's papers",
-    "limits": "Limits",
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +42,7 @@ def write_report(
     baselines: Sequence[str] = (),
     output: str | Path | None = None,
 ) -> Path:
-    """Writes the report on the first of some runs, and says where it is.
+    """Writes the report on the first of some runs, prints where it is, and returns its path.
 
     Args:
       runs: the others are asked about the assignment's claims, too.
@@ -65,9 +50,6 @@ def write_report(
       baselines: folders of ``gtzan_jax.baselines``; none takes all that lie beside the run and
         are of the same feature table.
       output: the page; None for report.html in the run directory.
-
-    Returns:
-      the path of the page.
 
     Raises:
       InputError: an argument is not what it should be, or the page cannot be written.
@@ -90,45 +72,49 @@ def build(
     data: str | None = None,
     baselines: Sequence[str] = (),
 ) -> Report:
-    """Makes the report on a run."""
-    beside = classical.find_baselines(run, baselines)
+    """Makes the report on a run; the arguments are those of :func:`write_report`."""
     table, missing = table_of(run, data)
-    images: pictures.Pictures = {}
-    selected = selection_section(run, images)
-    retrained = retrained_section(run, images)
-    compared = classical.classical_section(run, beside, images)
-    claimed = claims_section(run, others, table)
-    context = {
-        "sections": {key: title for key, title in SECTIONS.items() if claimed or key != "claims"},
-        "run": run,
-        "leak": leak_of(run),
-        "missing_table": missing,
-        "answers": answers_section(run, selected, retrained, compared, images, table, data),
-        **effects_section(run, images),
-        "selected": selected,
-        "claims": claimed,
-        "retrained": retrained,
-        "retrainings": retrainings_table(run),
-        "classical": compared,
-        **table_section(run, images),
-        **papers_section(run),
-        "limits": limits_section(run, table),
-        "has": functools.partial(pictures.file_of, images),
-        "markup": functools.partial(pictures.markup, images),
-        "commands": _commands(run, data),
-    }
-    page = _environment().get_template("report.html.j2").render(context)
+    compared = classical.classical_section(run, classical.find_baselines(run, baselines))
+    winner, retrained = winner_of(run), retrained_of(run)
+    found, claims = (
+        effects_of(run.accuracy_by_fold, run.sweep),
+        claims_section(run, others, table, missing),
+    )
+    first_screen = [
+        best_part(run, winner),
+        trust_part(run, winner, compared, table, data),
+        matters_part(run, found),
+    ]
+    has_claims = claims is not None
+    sections = [
+        Section("Answers", parts=first_screen, name="answers"),
+        effects_section(run, found),
+        selection_section(run, winner),
+        *([claims] if claims else []),
+        retrained_section(run, retrained),
+        comparison_section(run, compared, retrained, data, has_claims),
+        table_section(run),
+        papers_section(run),
+        limits_section(run, table, missing, has_claims),
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resource("views", "templates")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    warnings = [leak_of(run)]
+    if run.is_sample:
+        warnings.insert(
+            0,
+            "Everything here is from the SYNTHETIC sample, not from GTZAN. It shows that the "
+            "program works and says nothing about music.",
+        )
+    page = environment.get_template("report.html.j2").render(
+        name=run.name, lede=swept(run), warnings=filter(None, warnings), sections=sections
+    )
     return Report(page.replace(" %", "\N{NO-BREAK SPACE}%"), missing)  # on one line
-
-
-def _commands(run: FinishedRun, data: str | None) -> dict[str, str]:
-    """Returns the commands that add what the run lacks; ``data`` says where its table is."""
-    workdir = f"--workdir={run.run.path}"
-    return {
-        "baselines": baselines_command(run, data, "all"),
-        "retrain": command_line("retrain", [workdir]),
-        "retrain_holdout": command_line("retrain", [workdir, "--protocol=holdout"]),
-    }
 
 
 def leak_of(run: FinishedRun) -> str:
@@ -157,63 +143,3 @@ def save(report: Report, path: Path) -> None:
         write_atomically(path, report.html)
     except OSError as error:
         raise InputError(f"{described(error)}: cannot be written; see --output") from None
-
-
-def claims_section(
-    run: FinishedRun, others: Sequence[FinishedRun], table: FeatureTable | None
-) -> dict[str, Any] | None:
-    """Returns each claim with what every run says of it; None if they are of other axes.
-
-    Raises:
-      InputError: a further run has no say about the claims.
-    """
-    runs = (run, *others)
-    for each in runs:
-        if not claims.concern(each.sweep) and others:
-            raise InputError(
-                f"{each.run.path}: further runs are asked about the assignment's claims, and "
-                "this sweep has other axes, or another protocol, than the assignment"
-            )
-    if not claims.concern(run.sweep):
-        return None
-    tables = [table]
-    for other in others:
-        same = table and table.sha256 == other.manifest.data.sha256
-        tables.append(table if same else table_of(other, None)[0])
-    judged = [claims.judge(each, its) for each, its in zip(runs, tables, strict=True)]
-    names = [f"{each.name} ({each.sweep.loss})" for each in runs]
-    rows = [
-        {"claim": found[0], "found": list(zip(names, found, strict=True))}
-        for found in zip(*judged, strict=True)
-    ]
-    return {
-        "rows": rows,
-        "names": names,
-        "notes": claims.NOTES,
-        "losses": {each.sweep.loss for each in runs},
-        "floor": claims.softmax_twice_floor(len(run.manifest.data.genres)),
-    }
-
-
-def _environment() -> jinja2.Environment:
-    """Returns what renders a template; whatever a template prints is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource("views", "templates")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {
-        "verdict": _verdict,
-        "percent": text.percent,
-        "points": text.points,
-        "counted": text.counted,
-    }
-    return environment
-
-
-def _verdict(claim: claims.Claim) -> str:
-    """Returns whether a claim is compatible with a run, in words."""
-    words = {True: "compatible", False: "not compatible", None: "undecided"}
-    return words[claim.compatible]

@@ -14,7 +14,6 @@ from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.text import printable
-from gtzan_jax.views.sections.pictures import Pictures, draw
 from gtzan_jax.views.sections.selection import whose_songs
 from gtzan_jax.views.text import NOTHING, Table, interval, points
 
@@ -97,15 +96,12 @@ def _written(folder: Path) -> float:
     return (folder / "baselines.json").stat().st_mtime
 
 
-def classical_section(
-    run: FinishedRun, folders: Sequence[Path], pictures: Pictures
-) -> dict[str, Any] | None:
+def classical_section(run: FinishedRun, folders: Sequence[Path]) -> dict[str, Any] | None:
     """Reads baselines and draws them by protocol; None if there are none.
 
     Args:
       run: the run.
       folders: of baselines; of those that have one protocol the first counts.
-      pictures: gets the pictures.
 
     Raises:
       InputError: they are damaged, or not what this version writes.
@@ -118,7 +114,7 @@ def classical_section(
             reading = [folder]
             read.append(_source(folder))
         reading = list(folders)
-        return _section(run, read, pictures)
+        return _section(run, read)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = printable(f"{type(error).__name__}: {error}")
         raise InputError(
@@ -155,7 +151,7 @@ def _checksum(folder: Path) -> str | None:
     return checksum if (folder / "baselines.csv").is_file() else None
 
 
-def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -> dict[str, Any]:
+def _section(run: FinishedRun, sources: Sequence[_Source]) -> dict[str, Any]:
     import pandas as pd
 
     from gtzan_jax.views import plots
@@ -177,9 +173,9 @@ def _section(run: FinishedRun, sources: Sequence[_Source], pictures: Pictures) -
     chosen_on = " or ".join(sorted({o.described.best_chosen_on for _, o in parts}))
     note = data_note(run.manifest.data.source, run.manifest.data.rows_note)
     figure = plots.accuracy_by_protocol(plain, ARTISTS_APART, ours, note, leaky)
-    draw(pictures, "baselines", figure)
-    pictures["importance.png"] = owner.picture
     return {
+        "figure": figure,
+        "importance": owner.picture,
         "sources": _told(sources, owners, described),
         "protocols": described,
         "trusted": described[trusted].label,

@@ -1,4 +1,4 @@
-"""What jobs print: the start, the summary, warnings."""
+"""Messages of commands: the start, the summary, warnings."""
 
 import contextlib
 import importlib
@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from gtzan_jax.analysis import endings
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES
 from gtzan_jax.text import command_line, printable, tensorboard_line
-from gtzan_jax.views.sections.selection import detectable_difference
 from gtzan_jax.views.text import by_stem, counted, plus_minus
 
 if TYPE_CHECKING:
@@ -50,24 +51,28 @@ def _print_warning(text: str) -> None:
 
 
 def print_start(sweep: Sweep, num_runs: int, place: str, source: str, path: Path) -> None:
-    """Prints what is about to be done, and where.
+    """Prints what is trained, and where.
 
-    A config has a run for each fold and seed; the place is where members are trained, the source
-    that of the feature table.
+    Args:
+      sweep: the sweep.
+      num_runs: of each config, one for each fold and seed.
+      place: where members are trained.
+      source: of the feature table.
+      path: the run directory.
     """
-    runs = f" × {num_runs} runs" if num_runs > 1 else ""
-    how = "" if sweep.search.kind == "grid" else f" by {sweep.search.kind}"
+    kind, runs = sweep.search.kind, f" × {num_runs} runs" if num_runs > 1 else ""
     print(
         f"{printable(sweep.name)}: {counted(sweep.num_configs, 'config')}{runs} × "
-        f"{counted(sweep.epochs, 'epoch')}{how}, {place}"
+        f"{counted(sweep.epochs, 'epoch')}{'' if kind == 'grid' else f' by {kind}'}, {place}"
     )
-    if sweep.search.kind not in ("grid", "one_at_a_time"):
-        settings = {key: v for key, v in sweep.search.to_dict().items() if key != "kind"}
+    if kind not in ("grid", "one_at_a_time"):
+        settings = sweep.search.to_dict()
         if not sweep.ranges:
             in_grid = math.prod(map(len, sweep.axes.values()))
             settings["num_configs"] = f"{sweep.num_configs:,} of {in_grid:,}"
+        told = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "kind")
+        print(f"  search: {told}")
         select_on = PROTOCOLS[sweep.protocol].select_on
-        print(f"  search: {', '.join(f'{key} {value}' for key, value in settings.items())}")
         print(f"  by the {select_on} part of {sweep.protocol}; --set=search.KEY=VALUE changes it")
     print(f"  from {printable(source)} to {printable(path)}", flush=True)
 
@@ -80,12 +85,8 @@ def print_trained(count: int, total: int) -> None:
 
 def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     """Prints the top of the table, what it means, where everything is, and the seconds of parts."""
-    results = run.results
-    print()
-    for line in _top_of_table(run):
-        print(line)
-    for sentence in _meaning(run):
-        print(_filled(sentence))
+    results, folder, saved = run.results, run.run, run.retraining("best")
+    print("", *_top_of_table(run), *map(_filled, _meaning(run)), sep="\n")
     given = results.get("epochs_given")
     if given is not None and given.iloc[0] < run.sweep.epochs:
         warn(
@@ -93,13 +94,11 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
             f"up after epoch {given.iloc[0]}"
         )
     if run.retrained is not None:
-        saved = run.retraining("best")
         print(retraining_line(run.retrained, saved.songs if saved else None))
     if run.protocol.leak:
         print(f"the protocol {run.sweep.protocol} LEAKS: its accuracies are too high")
     if run.is_sample:
         print("these figures are from the SYNTHETIC sample and say nothing about music")
-    folder = run.run
     model = f", the model in {folder.best}" if run.retrained is not None else ""
     print(_filled(printable(f"results in {folder.results_path}{model}")))
     for command, what in _next_commands(run).items():
@@ -143,36 +142,31 @@ def _runs(num_folds: int, num_seeds: int) -> str:
 
 
 def _meaning(run: "FinishedRun") -> list[str]:
-    """Returns what the table does not say of itself, sentences that its figures call for."""
-    results, sentences = run.results, []
-    given = results.get("epochs_given")
-    to_the_end = len(results) if given is None else int((given == run.sweep.epochs).sum())
-    tied, diverged = run.indistinguishable, int(results["diverged"].sum())
-    whole = True if given is None else given == run.sweep.epochs
-    num_compared = int((~results["diverged"] & whole).sum())
+    """Returns the sentences on the table that its figures call for."""
+    results, sentences, tied = run.results, [], run.indistinguishable
+    whole = np.broadcast_to(results.get("epochs_given", run.sweep.epochs), len(results))
+    whole = whole == run.sweep.epochs
+    diverged, compared = int(results["diverged"].sum()), int((~results["diverged"] & whole).sum())
     if run.manifest.data.is_chunked:
         sentences.append(
             "accuracy: of songs, by the mean log-probability of their chunks; ranked by it"
         )
     if runs := _runs(len(run.manifest.split.folds), len(run.manifest.seeds)):
         sentences.append(f"each accuracy is the mean over {runs}")
-    if to_the_end < len(results):
-        sentences.append(
-            f"the search trained {counted(to_the_end, 'configuration')} of {len(results):,} to "
-            "the end"
-        )
+    if not whole.all():
+        configs = counted(int(whole.sum()), "configuration")
+        sentences.append(f"the search trained {configs} of {len(results):,} to the end")
     if diverged:
         sentences.append(f"{diverged:,} of {len(results):,} configs diverged; they rank last")
-    if num_compared <= 1 or tied.empty:
+    if compared <= 1 or tied.empty:
         return sentences
-    low, high = (f"{end:.4f}" for end in (tied["test_accuracy"].min(), tied["test_accuracy"].max()))
-    accuracies = f"accuracies {low} to {high}" if low != high else f"accuracy {low}"
+    ends = dict.fromkeys(f"{end:.4f}" for end in tied["test_accuracy"].agg(["min", "max"]))
+    alike, part = "statistically indistinguishable from the best", f"on the {run.compared_on} part"
     sentences.append(
-        f"{len(tied):,} of {num_compared:,} configurations are statistically indistinguishable "
-        f"from the best on the {run.compared_on} part (test {accuracies})"
+        f"{len(tied):,} of {compared:,} configurations are {alike} {part} (test "
+        f"{'accuracies' if len(ends) > 1 else 'accuracy'} {' to '.join(ends)})"
         if len(tied) > 1 or tied.index[0]
-        else f"none of the other {num_compared - 1:,} configurations is statistically "
-        f"indistinguishable from the best on the {run.compared_on} part"
+        else f"none of the other {compared - 1:,} configurations is {alike} {part}"
     )
     if detectable := detectable_difference(run):
         sentences.append(detectable)
@@ -182,6 +176,18 @@ def _meaning(run: "FinishedRun") -> list[str]:
         else "the best was chosen on the validation part, not on the test part"
     )
     return sentences
+
+
+def detectable_difference(run: "FinishedRun") -> str:
+    """Returns which differences the songs and seeds of a run cannot show; "" if it is not known."""
+    seeds, detectable = run.manifest.seeds, run.manifest.detectable
+    if detectable is None:
+        return ""
+    count = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    return (
+        f"differences under about {counted(round(100 * detectable), 'point')} cannot be seen with "
+        f"these {run.num_compared_on:,} {run.compared_on} songs and {count}"
+    )
 
 
 def _next_commands(run: "FinishedRun") -> dict[str, str]:
@@ -208,14 +214,14 @@ def warn(sentence: str) -> None:
 
 
 def warn_of_leak(leak: str) -> None:
-    """Says what is wrong with a protocol's figures, in red on a terminal, unless nothing is."""
+    """Warns of figures that leak, in red on a terminal."""
     if leak:
         sentence = f"{leak}: these figures say nothing about songs that were not trained on"
         _print_warning(f"\033[1;31m{sentence}\033[0m" if sys.stderr.isatty() else sentence)
 
 
 def warn_of_sample(table: "FeatureTable") -> None:
-    """Says, so that it cannot be missed, that the sample stands in for the real table."""
+    """Warns, between rules, where the sample stands in for the real table."""
     if table.notice:
         _print_warning(_boxed(table.notice))
 
@@ -227,14 +233,14 @@ def _boxed(notice: str) -> str:
 
 
 def warn_of_model(data: str, protocol: str) -> None:
-    """Says where a model was trained on the sample, or by a protocol that leaks."""
+    """Warns of a model that was trained on the sample, or by a protocol that leaks."""
     if data in SAMPLES:
-        what = (
-            "songs are made up" if data == "sounds" else "features are made up and of no real songs"
-        )
+        what = "songs are made up"
+        if data != "sounds":
+            what = "features are made up and of no real songs"
         notice = (
-            f"This model was trained on the SYNTHETIC sample, whose {what}: what it says of yours "
-            "is no more than a test of the machinery."
+            f"This model was trained on the SYNTHETIC sample, whose {what}: its predictions of "
+            "yours are no more than a test of the machinery."
         )
         _print_warning(_boxed(notice))
     if protocol in PROTOCOLS:
@@ -265,21 +271,18 @@ def import_meanwhile(*modules: str) -> None:
 
 def _top_of_table(run: "FinishedRun") -> list[str]:
     """Returns the best configs as lines of at most 80 letters, for any axes."""
-    accuracies = [name for name in run.metrics if name in _SHOWN]
-    heads = ["rank", *(_SHOWN[name] for name in accuracies)]
-    lines = _row(heads, ", ".join(by_stem(run.sweep.configs[0])))
+    heads = {
+        "validation_accuracy": "validation",
+        "test_accuracy": "accuracy",
+        "test_chunk_accuracy": "by chunk",
+    }
+    heads = {"rank": "rank"} | {name: heads[name] for name in run.metrics if name in heads}
+    lines = _row(list(heads.values()), ", ".join(by_stem(run.sweep.configs[0])))
     for place, row in enumerate(run.results.head(_TOP).to_dict("records"), start=1):
-        figures = [str(row["rank"]), *(f"{row[name]:.4f}" for name in accuracies)]
-        cells = [f"{text:>{len(head)}}" for text, head in zip(figures, heads, strict=True)]
+        figures = [str(row[n]) if n == "rank" else f"{row[n]:.4f}" for n in heads]
+        cells = [text.rjust(len(head)) for text, head in zip(figures, heads.values(), strict=True)]
         lines += _row(cells, ", ".join(by_stem(run.config(place)).values()))
     return lines
-
-
-_SHOWN = {
-    "validation_accuracy": "validation",
-    "test_accuracy": "accuracy",
-    "test_chunk_accuracy": "by chunk",
-}
 
 
 def _row(cells: list[str], description: str) -> list[str]:

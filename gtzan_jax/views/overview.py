@@ -12,7 +12,7 @@ from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.views import plots, tensorboard
-from gtzan_jax.views.sections.effects import effects_figure
+from gtzan_jax.views.sections.effects import effects_figure, effects_of
 from gtzan_jax.views.text import Table, by_stem, counted, plus_minus
 
 if TYPE_CHECKING:
@@ -102,13 +102,10 @@ def _effects_figure(sweep: Sweep, history: History, note: str) -> "dict[str, Fig
     test = history.kept[:, METRICS.index("test_accuracy")].astype(np.float64)
     accuracy = history.by_config(test)[np.argsort(places)]
     accuracy[history.configs_diverged[np.argsort(places)]] = np.nan
-    if not sweep.varying or not sweep.is_grid or np.isnan(accuracy).all():
-        return {}
     num_folds = len({member.fold for member in history.members})
-    by_fold = accuracy.reshape(len(accuracy), num_folds, -1)
-    return {
-        "effects": effects_figure(by_fold, sweep, "Effect of each value on test accuracy", note)
-    }
+    found = effects_of(accuracy.reshape(len(accuracy), num_folds, -1), sweep)
+    title = "Effect of each value on test accuracy"
+    return {"effects": effects_figure(found, sweep, title, note)} if found else {}
 
 
 def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:

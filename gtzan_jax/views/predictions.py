@@ -1,14 +1,15 @@
-"""What a model says of songs, in text for a terminal of 80 columns and as a document of JSON."""
+"""Predictions of songs, as text for a terminal of 80 columns and as a document of JSON."""
 
+import itertools
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gtzan_jax.models.calibration import FEWEST, Calibration, against_chance
-from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
+from gtzan_jax.models.prediction import Explanation, Prediction, Unlike
 from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.tables.protocols import PROTOCOLS
@@ -37,7 +38,7 @@ class Answer:
 
 
 def head(model: TrainedModel, run: str) -> str:
-    """Returns which model speaks, and how far it is to be believed."""
+    """Returns which model predicts, and how reliable it is."""
     data = "the SYNTHETIC sample" if model.data in SAMPLES else Path(model.data).name
     lines = [
         f"{printable(run)}: {model.config.name}",
@@ -73,8 +74,10 @@ def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
     if test.chance_error is not None and test.chance_limit is not None:
         chance = f"; {against_chance(shown, test.chance_error, test.chance_limit)}"
     if calibration.stays_at_one:
-        bare = f"{right}; its probabilities, not calibrated, were off by {before} points{chance}"
-        return [bare, *doubt]
+        return [
+            f"{right}; its probabilities, not calibrated, were off by {before} points{chance}",
+            *doubt,
+        ]
     if calibration.temperature is None or calibration.validation is None:
         return [
             f"{right}; its probabilities were off by {before} points{chance}",
@@ -122,16 +125,15 @@ def song(answer: Answer) -> str:
 
 def _unlike(unlike: Unlike) -> str:
     beyond = "all of them" if unlike.percentile >= 100 else f"{unlike.percentile} % of them"
+    parts = ", ".join(
+        f"{feature} {abs(value):.1f} deviations {'above' if value > 0 else 'below'}"
+        for feature, value in unlike.farthest
+    )
     return (
         f"UNLIKE the songs that were trained on, so that little is to be made of this: farther out "
         f"than {beyond} (distance {unlike.distance:.1f}, called so from {unlike.limit:.1f} on); "
-        f"{', '.join(map(_deviation, unlike.farthest))}"
+        f"{parts}"
     )
-
-
-def _deviation(part: Part) -> str:
-    side = "above" if part.value > 0 else "below"
-    return f"{part.feature} {abs(part.value):.1f} deviations {side}"
 
 
 def _reasons(explanation: Explanation) -> list[str]:
@@ -140,9 +142,12 @@ def _reasons(explanation: Explanation) -> list[str]:
     total = explanation.output - explanation.baseline
     reasons = [part for part in parts if part.value > 0][:_REASONS]
     doubts = [part for part in reversed(parts) if part.value < 0][:_REASONS]
+    sides = (
+        [f"{printable(part.feature)[:24]:<24} {signed(part.value)}" for part in side]
+        for side in (reasons, doubts)
+    )
     lines = [f"  {f'for {genre}':<36}against it"]
-    for place in range(max(len(reasons), len(doubts))):
-        left, right = (_reason(side, place) for side in (reasons, doubts))
+    for left, right in itertools.zip_longest(*sides, fillvalue=""):
         lines.append(f"    {left:<34}  {right}".rstrip())
     named = sum(part.value for part in (*reasons, *doubts))
     rest = len(parts) - len(reasons) - len(doubts)
@@ -155,12 +160,6 @@ def _reasons(explanation: Explanation) -> list[str]:
     if abs(explanation.gap) > 0.01:
         sums += f"; the sum is off by {abs(explanation.gap):.2f}"
     return [*lines, *_wrapped(sums, "    ", "    ")]
-
-
-def _reason(parts: Sequence[Part], place: int) -> str:
-    if place >= len(parts):
-        return ""
-    return f"{printable(parts[place].feature)[:24]:<24} {signed(parts[place].value)}"
 
 
 def _time(seconds: float) -> str:

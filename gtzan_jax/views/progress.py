@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from gtzan_jax.metrics import METRICS
@@ -30,19 +23,43 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _Bar(Progress):
-    """A bar with its state behind it; nothing where there is no place for one.
+class _StateColumn(ProgressColumn):
+    """The state of a bar, read anew each time it is drawn."""
 
-    Use as a context manager. In a terminal it is on standard error.
+    def __init__(self, bar: "_Bar") -> None:
+        super().__init__()
+        self._bar = bar
+
+    def render(self, task: Task) -> Text:
+        """Returns the text behind the bar."""
+        del task
+        return Text(self._bar.state())
+
+
+class _Bar(Progress):
+    """A bar with its state behind it, on standard error, or a line each eighth where none can be.
+
+    Use as a context manager. ``unit`` is what is counted, with the sign before the state.
     """
 
-    def __init__(self, total: int, state: ProgressColumn) -> None:
-        columns = (BarColumn(bar_width=12), MofNCompleteColumn(), state)
-        console = Console(stderr=True)
-        super().__init__(*columns, console=console, disable=not _can_draw(console))
-        self._total = total
-        self._task = self.add_task("", total=total)
+    def __init__(self, total: int, unit: str = "", done: int = 0) -> None:
+        console, columns = Console(stderr=True), (BarColumn(bar_width=12), MofNCompleteColumn())
+        super().__init__(
+            *columns, _StateColumn(self), console=console, disable=not _can_draw(console)
+        )
+        self._total, self._unit, self._done, self._there = total, unit, done, done
         self._started = time.perf_counter()
+        self._task = self.add_task("", total=total, completed=done)
+
+    def state(self) -> str:
+        """Returns the text behind the bar."""
+        raise NotImplementedError
+
+    def _reach(self, done: int) -> None:
+        before, self._done = self._done, done
+        self.update(self._task, completed=done)
+        if self.disable and before * 8 // self._total != done * 8 // self._total:
+            print(f"  {done:,}/{self._total:,} {self._unit} {self.state()}", flush=True)
 
 
 def _can_draw(console: Console) -> bool:
@@ -55,8 +72,7 @@ def _can_draw(console: Console) -> bool:
 class SweepProgress(_Bar):
     """Shows compiled programs, epochs of members and the best accuracy of one of them so far.
 
-    The accuracy is that of the part by which the protocol ranks configs. Without a bar, a line
-    is printed after every eighth of the epochs.
+    The accuracy is that of the part by which the protocol ranks configs.
 
     Args:
       trainer: tells how many programs are compiled.
@@ -65,44 +81,23 @@ class SweepProgress(_Bar):
     """
 
     def __init__(self, trainer: "Trainer", sweep: Sweep, total: int, there: int = 0) -> None:
-        self._trainer = trainer
-        self._there = self._epochs = there
+        self._trainer, self._best = trainer, 0.0
         self._metric = METRICS.index(f"{PROTOCOLS[sweep.protocol].select_on}_accuracy")
-        self._best = 0.0
-        super().__init__(total, _StateColumn(self))
-        self.update(self._task, completed=there)
+        super().__init__(total, "member-epochs,", there)
 
     def take(self, trained: "Trained") -> None:
-        """Takes in a chunk that has been trained."""
+        """Counts a chunk that has been trained."""
         finite = trained.kept[np.isfinite(trained.kept).all(axis=1)]
         self._best = max(self._best, float(finite[:, self._metric].max(initial=0.0)))
-        before, chunk = self._epochs, trained.chunk
         # A chunk may hold what was there: of a run on other devices, or whose states were lost.
-        epochs = len(chunk.config_ids) * (chunk.epochs - chunk.first_epoch)
-        self._epochs = min(before + epochs, self._total)
-        self.update(self._task, completed=self._epochs)
-        if self.disable and before * 8 // self._total != self._epochs * 8 // self._total:
-            done = f"{self._epochs:,}/{self._total:,} member-epochs"
-            print(f"  {done}, {self.state()}", flush=True)
+        epochs = trained.chunk.epochs - trained.chunk.first_epoch
+        self._reach(min(self._done + len(trained.chunk.config_ids) * epochs, self._total))
 
     def state(self) -> str:
-        """Returns the line behind the bar."""
+        """Returns programs, speed and the best accuracy."""
         programs = f"{self._trainer.num_compiled}/{self._trainer.num_programs}"
-        speed = (self._epochs - self._there) / (time.perf_counter() - self._started)
+        speed = (self._done - self._there) / (time.perf_counter() - self._started)
         return f"programs: {programs} compiled; {speed:,.0f}/s; best {self._best:.3f}"
-
-
-class _StateColumn(ProgressColumn):
-    """The state as a column, read anew each time the bar is drawn."""
-
-    def __init__(self, progress: "SweepProgress | SongsProgress") -> None:
-        super().__init__()
-        self._progress = progress
-
-    def render(self, task: Task) -> Text:
-        """Returns the column's text."""
-        del task
-        return Text(self._progress.state())
 
 
 class PartsProgress(_Bar):
@@ -113,45 +108,41 @@ class PartsProgress(_Bar):
     """
 
     def __init__(self, parts: Mapping[str, int]) -> None:
-        self._left = Counter(parts)
-        super().__init__(self._left.total(), TextColumn("{task.description}"))
-        self.update(self._task, description=next(iter(parts)))
+        self._left, self._part = Counter(parts), next(iter(parts))
+        super().__init__(self._left.total())
 
     def take(self, part: str, steps: int = 1) -> None:
-        """Takes in that steps of a part are done."""
+        """Counts steps of a part."""
         self._left[part] -= steps
-        done = self._total - self._left.total()
-        self.update(self._task, completed=done, description=part)
+        self._part, self._done = part, self._total - self._left.total()
+        self.update(self._task, completed=self._done)
         if self.disable and not self._left[part]:
             seconds = time.perf_counter() - self._started
-            print(f"  {done}/{self._total} steps; {seconds:.0f} s; {part} done", flush=True)
+            print(f"  {self._done}/{self._total} steps; {seconds:.0f} s; {part} done", flush=True)
+
+    def state(self) -> str:
+        """Returns the part that it is at."""
+        return self._part
 
 
 class SongsProgress(_Bar):
-    """Shows how many songs are done, and how long the others will take.
-
-    Without a bar, a line is printed after every eighth of the songs.
-    """
+    """Shows how many songs are done, and how long the others will take."""
 
     def __init__(self, total: int) -> None:
-        self._done = self._new = 0
-        super().__init__(total, _StateColumn(self))
+        self._new = 0
+        super().__init__(total, "songs;")
 
     def take(self, is_new: bool = True) -> None:
-        """Takes in a song; ``is_new``: it took time, and was not kept from before or refused."""
-        before, self._done = self._done, self._done + 1
+        """Counts a song; ``is_new``: it took time, and was not kept from before or refused."""
         self._new += is_new
-        self.update(self._task, completed=self._done)
-        if self.disable and before * 8 // self._total != self._done * 8 // self._total:
-            print(f"  {self._done:,}/{self._total:,} songs; {self.state()}", flush=True)
+        self._reach(self._done + 1)
 
     def state(self) -> str:
-        """Returns the line behind the bar."""
+        """Returns the speed and the time that is left."""
         if not self._new:
             return "begins"
         seconds = (time.perf_counter() - self._started) / self._new
-        left = seconds * (self._total - self._done)
-        return f"{1 / seconds:.1f} songs/s; {_duration(left)} left"
+        return f"{1 / seconds:.1f} songs/s; {_duration(seconds * (self._total - self._done))} left"
 
 
 def watch_songs(songs: Iterable[T], total: int) -> Iterator[T]:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,11 @@ class Table:
             for row in frame.itertuples(index=False)
         ]
         return cls([str(name) for name in frame.columns], rows)
+
+    @classmethod
+    def by_column(cls, columns: Mapping[str, Iterable[str]]) -> "Table":
+        """Lays texts out that are given by column."""
+        return cls(list(columns), list(zip(*columns.values(), strict=True)))
 
     @property
     def numeric(self) -> list[bool]:

@@ -22,7 +22,7 @@ from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
 from gtzan_jax.sound.synthetic import GENRES
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.views.sections.answers import answers_section
+from gtzan_jax.views.sections.answers import trust_part
 
 
 def make_songs(per_genre=6, chunks=2) -> FeatureTable:
@@ -117,7 +117,7 @@ def test_the_report_tells_of_a_network_on_spectrograms(run):
 def test_baselines_of_bands_say_nothing_of_a_network_on_spectrograms(run):
     finished = read_finished(run.run.path)
     classical = {"protocols": {"holdout": None, "kfold": None}}
-    assert not answers_section(finished, None, None, classical, {})["by_protocol"]
+    assert not trust_part(finished, None, classical).figures
 
 
 def test_a_song_is_heard_and_explained(run, tmp_path):

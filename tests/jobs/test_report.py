@@ -33,7 +33,7 @@ from pages import lines_of, words_of
 from gtzan_jax.analysis import effects
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
-from gtzan_jax.jobs.reporting import SECTIONS, build, save, write_report
+from gtzan_jax.jobs.reporting import build, save, write_report
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.model_files import load_model
@@ -41,10 +41,20 @@ from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.classical import find_baselines
 from gtzan_jax.views.sections.papers import papers_section
-from gtzan_jax.views.sections.retrained import confused_pairs, retrained_section
-from gtzan_jax.views.sections.table import table_section
+from gtzan_jax.views.sections.retrained import confused_pairs, retrained_of
 
 SWEEP = make_sweep()
+SECTIONS = {
+    "answers": "Answers",
+    "effects": "Which hyperparameter matters",
+    "selection": "How sure the best one is",
+    "claims": "The assignment's claims",
+    "retrained": "The retrained networks",
+    "classical": "Deep against classical",
+    "table": "All configurations",
+    "papers": "The run's papers",
+    "limits": "Limits",
+}
 
 
 class Page(HTMLParser):
@@ -102,7 +112,7 @@ def test_the_page_needs_nothing_else(report):
     images = [attrs for tag, attrs in page.tags if tag == "img"]
     assert all(attrs["alt"] for attrs in images)
     kinds = Counter(attrs["src"].partition(";")[0] for attrs in images)
-    assert kinds == {"data:image/svg+xml": 11, "data:image/png": 1}
+    assert kinds == {"data:image/svg+xml": 9, "data:image/png": 1}
 
 
 def test_references_within_the_page_lead_to_one_place_each(report):
@@ -240,11 +250,11 @@ def test_a_retraining_that_stops_early_is_told_by_the_epochs_kept(
     frame = frame[frame["epoch"] <= frame["seed"].map(dict(enumerate(ends)))]
     write_csv(run.best / "history.csv", frame)
     run.record(run.read_manifest(), "best")
-    section = retrained_section(read_finished(path), {})
+    found = retrained_of(read_finished(path))
     mean = np.mean([curve[epoch - 1] for curve, epoch in zip(accuracy, kept, strict=True)])
-    assert section["endings"].rows[0][0] == rule
-    assert section["kept"].test_accuracy == pytest.approx(mean)
+    assert found.kept.test_accuracy == pytest.approx(mean)
     text = words_of(build(read_finished(path)).html)
+    assert f"| {rule} | 2 |" in text
     assert lowest in text
     assert f"train accuracy is {mean / 2:.3f} and the test accuracy {mean:.3f}:" in text
     early = rule != "the last"
@@ -262,21 +272,19 @@ def test_only_configs_that_were_given_all_epochs_are_drawn(tmp_path):
     reached = np.where(np.arange(len(history.members)) < 3, 4, 1)
     history = dataclasses.replace(history, reached=reached, last=reached, best=reached)
     run = read_finished(write_run(tmp_path / "run", sweep, history))
-    pictures = {}
-    rows = table_section(run, pictures)["all_rows"]
-    assert ">3 configurations, coloured by test accuracy<" in pictures["parallel.svg"].decode()
+    report = build(run)
+    rows = rows_of(report)
     place = rows["columns"].index("epochs_given")
     assert [row[place] for row in rows["rows"]] == [4] * 3 + [1] * 9
-    text = words_of(build(run).html)
-    assert "Those given all epochs in two pictures" in text
+    assert "Those given all epochs by pairs of values" in words_of(report.html)
 
 
 def test_epochs_of_configs_that_stop_early_are_in_the_table(tmp_path):
     sweep = make_sweep(protocol="holdout", axes={"patience": [1]})
     run = read_finished(write_run(tmp_path / "run", sweep, random_history(sweep, 2)))
-    section = table_section(run, {})
-    assert section["all_rows"]["columns"][-3:] == ["best_epoch", "last_epoch", "config_id"]
-    assert section["top"].rows[0][-2:] == ["2.0", "2.0"]
+    rows = rows_of(build(run))
+    assert rows["columns"][-3:] == ["best_epoch", "last_epoch", "config_id"]
+    assert rows["rows"][0][-3:-1] == [2, 2]
 
 
 def test_the_sample_is_named_at_the_top(report):
@@ -437,7 +445,7 @@ def test_what_cannot_be_compared_is_said_so(tmp_path, case):
         )
     else:
         assert "Nothing can be compared here" in words_of(report.html)
-        assert "parallel" not in [attrs.get("class") for _, attrs in Page(report.html).tags]
+        assert "pairs" not in [attrs.get("class") for _, attrs in Page(report.html).tags]
     assert "The sweep retrained no model" in words_of(report.html)
 
 
@@ -459,7 +467,7 @@ def test_every_session_is_told(tmp_path):
     [first] = run.manifest.sessions
     later = {"started": "2026-01-02", "command": "again", "versions": {"python": "3.12.1"}}
     run.manifest.sessions.append(msgspec.structs.replace(first, **later))
-    facts = dict(papers_section(run)["facts"].rows)
+    facts = dict(papers_section(run).tables[0].rows)
     assert facts["started"] == "2026-01-01T00:00:00+00:00; 2026-01-02"
     assert facts["command"] == "python -m gtzan_jax.sweep; again"
     assert facts["versions"] == "python 3.11.7; 3.12.1"

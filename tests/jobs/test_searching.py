@@ -18,7 +18,7 @@ from gtzan_jax.space.search import config_epochs
 from gtzan_jax.trainer import trainer
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import COSTS
-from gtzan_jax.views.sections.selection import selection_section
+from gtzan_jax.views.sections.selection import winner_of
 
 TABLE = make_table(num_features=12)
 TABLES = ("results.csv", "members.csv", "history.csv", "predictions.safetensors")
@@ -247,4 +247,4 @@ def test_configs_that_were_given_up_are_not_compared(grid, halved):
 def test_where_all_that_is_left_diverged_nothing_was_selected(halved):
     """The first of the table is then one that was given up."""
     left = dataclasses.replace(halved, accuracy=np.full_like(halved.accuracy, np.nan))
-    assert selection_section(left, {}) is None
+    assert winner_of(left) is None

@@ -16,18 +16,19 @@ from finished_runs import (
     write_networks,
     write_run,
 )
+from pages import said
 
 from gtzan_jax.analysis import selection
-from gtzan_jax.analysis.endings import Ending
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.views.sections.answers import answers_section
+from gtzan_jax.views.sections.answers import trust_part
 from gtzan_jax.views.sections.artists import new_artists
-from gtzan_jax.views.sections.selection import selection_section
+from gtzan_jax.views.sections.selection import winner_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 SAMPLE = load_table("sample")
 
 
@@ -59,20 +60,6 @@ def retrain(folder, name, accuracy, protocol="artist_folds", rank=1, written=Non
     run.record(manifest, f"retrained/{name}")
 
 
-def retrained(accuracy, deviation, protocol):
-    """Returns what the first screen needs of the section on retrained networks."""
-    return {
-        "is_best": True,
-        "protocol": protocol,
-        "same_protocol": protocol == "assignment",
-        "networks": 2,
-        "num_epochs": 2,
-        "stopped_early": False,
-        "last": Ending(accuracy, deviation, np.array([2, 2])),
-        "chosen": None,
-    }
-
-
 def baselines(accuracy, *protocols):
     """Returns what the figure for new artists needs of the section on baselines."""
     row = {"accuracy": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1}
@@ -81,15 +68,14 @@ def baselines(accuracy, *protocols):
     return {"readings": readings, **{k: dict.fromkeys(protocols, v) for k, v in of_each.items()}}
 
 
-def first_screen(folder, again=None, table=None, data=None):
-    """Returns the answers to a run, and their figures in a line."""
+def first_screen(folder, table=None, data=None):
+    """Returns the part on accuracy, and its words."""
     run = read_finished(folder)
-    selected = selection_section(run, {})
-    answers = answers_section(run, selected, again, None, {}, table, data)
-    figures = [f"{f['accuracy']}: {f['label']}. {f['how']}" for f in answers["figures"]]
-    return answers, " / ".join(figures)
+    part = trust_part(run, winner_of(run), None, table, data)
+    return part, said(part)
 
 
+MEASURES = " measures the accuracy on new artists"
 SAME = "from the run same of the same sweep: the best of 12 configurations on its validation part"
 OTHER = "from the run other of another sweep: the best of 12 configurations on its validation part"
 FOLDS = "from baselines-1: a network of the sweep baselines that was chosen within each train part"
@@ -126,20 +112,20 @@ def test_the_figure_for_new_artists_is_of_the_first_source(falls, tmp_path):
 def test_both_figures_stand_side_by_side_each_with_its_interval(tmp_path):
     folder = write(tmp_path / "run")
     other = read_finished(write(tmp_path / "other", "artist_folds"))
-    answers, text = first_screen(folder)
+    part, text = first_screen(folder)
     best, predictions = other.results.iloc[0], other.predictions
     hits = predictions.correct[other.sweep.places[best.config_id]].mean(axis=0)
     low, high = selection.accuracy_interval(hits, predictions.group)
-    mine, new = text.split(" / ")
     assert (
-        ": songs of artists that were trained on. 95 % interval for other songs of such artists, "
-        "with the networks of this seed: " in mine
+        "** **songs of artists that were trained on** 95 % interval for other songs of such "
+        "artists, with the networks of this seed: " in text
     )
-    start = f"{best.test_accuracy:.2f}: new artists. 95 % interval for other artists: {low:.2f} to "
-    assert new.startswith(start)
-    assert f" to {high:.2f}. Under artist_folds, from the run other" in new
-    assert answers["title"] == "Test accuracy"
-    assert not answers["command"]
+    assert (
+        f"**{best.test_accuracy:.2f}** **new artists** 95 % interval for other artists: {low:.2f} "
+        f"to {high:.2f}. Under artist_folds, from the run other" in text
+    )
+    assert part.title == "Test accuracy"
+    assert MEASURES not in text
 
 
 OTHERS = dataclasses.replace(SAMPLE, sha256="1" * 64)
@@ -161,9 +147,9 @@ def test_other_runs_say_nothing_of_new_artists(protocol, table, spoiled, tmp_pat
         edit_manifest(other, lambda manifest: manifest.update(status="running"))
     if spoiled == "damaged":
         (other / "results.csv").write_text("")
-    answers, text = first_screen(folder)
-    assert text.endswith(" / ?: new artists. Not measured yet.")
-    assert answers["command"]
+    _, text = first_screen(folder)
+    assert "**?** **new artists** Not measured yet." in text
+    assert MEASURES in text
 
 
 def test_retrainings_of_other_configs_and_protocols_say_nothing_of_new_artists(tmp_path):
@@ -190,12 +176,12 @@ def test_a_run_that_keeps_artists_apart_has_one_figure(protocol, source, tmp_pat
     table = dataclasses.replace(SAMPLE, source=source)
     folder = write(tmp_path / "run", protocol, 0.4, table)
     write(tmp_path / "other", "artist_folds", 0.77, table)
-    answers, text = first_screen(folder)
+    part, text = first_screen(folder)
     is_sample = source == "sample"
-    assert answers["title"] == ("Test accuracy" if is_sample else "The number to trust")
-    assert len(answers["figures"]) == 1
-    assert text.startswith("0.40: new artists. 95 % interval")
-    assert not answers["command"]
+    assert part.title == ("Test accuracy" if is_sample else "The number to trust")
+    assert text.startswith("**0.40** **new artists** 95 % interval")
+    assert "0.77" not in text
+    assert MEASURES not in text
 
 
 @pytest.mark.parametrize("at_hand", [True, False])
@@ -203,13 +189,12 @@ def test_of_a_table_of_unknown_artists_it_is_said(at_hand, tmp_path):
     """Where the table is not at hand, a command may or may not help."""
     songs = tuple(f"song{row}.wav" for row in range(len(SAMPLE.tracks)))
     table = dataclasses.replace(SAMPLE, tracks=songs, source="mine.csv", sha256="2" * 64)
-    answers, text = first_screen(
+    _, text = first_screen(
         write(tmp_path / "run", "holdout", table=table), table=table if at_hand else None
     )
-    assert ": new songs, whoever they are by. " in text
+    assert "**new songs, whoever they are by** " in text
     assert ("Artists are unknown: this table" in text) == at_hand
-    assert bool(answers["command"]) != at_hand
-    assert answers["proviso"] == ", if the file names are GTZAN's"
+    assert (f"{MEASURES}, if the file names are GTZAN's;" in text) != at_hand
     assert "trained on" not in text
 
 
@@ -228,38 +213,22 @@ def test_the_command_that_is_missing_can_be_pasted(source, data, expected, tmp_p
 
     edit_manifest(folder, change)
     monkeypatch.chdir(tmp_path)
-    answers, _ = first_screen("a folder/run", table=table, data=data)
-    assert not answers["proviso"]
-    assert shlex.split(answers["command"]) == [
+    _, text = first_screen("a folder/run", table=table, data=data)
+    command = text.partition(f"`{MEASURES}; then")[0].rpartition("`")[2]
+    assert shlex.split(command) == [
         *("python", "-m", "gtzan_jax.baselines", "--protocol=artist_kfold", f"--data={expected}"),
         *("--split_seed=7", "--workdir=a folder/baselines-artist_kfold"),
     ]
 
 
-@pytest.mark.parametrize("drawn", [True, False])
-@pytest.mark.parametrize("longer", [True, False])
-def test_captions_name_the_bars_that_are_drawn(drawn, longer, tmp_path):
-    """Of one network there is no deviation, and where all tracks are right no interval."""
-    folder = write(tmp_path / "run", accuracy=0.5 if drawn else 1.0)
-    again = retrained(0.6, 0.01 if drawn else np.nan, "assignment")
-    again["num_epochs"] = 50 if longer else 1
-    answers, text = first_screen(folder, again)
-    bars = "Bars: 95 % intervals; deviations of retrained networks."
-    assert (bars in answers["caption"]) == drawn
-    assert ("Bars: " in answers["caption"]) == drawn
-    assert ("95 % interval" in text) == drawn
-    assert ("Retrained networks train longer, and are" in answers["caption"]) == longer
-    assert "are tested on the tracks that chose their configuration." in answers["caption"]
-    other = retrained(0.6, 0.01, "holdout")
-    assert "etrain" not in first_screen(folder, other)[0]["caption"]  # which is not drawn
+def test_an_interval_is_told_where_there_is_one(tmp_path):
+    _, text = first_screen(write(tmp_path / "run", accuracy=1.0))
+    assert "**1.00** **songs of artists that were trained on** Under assignment" in text
 
 
 def test_a_single_configuration_was_not_chosen(tmp_path):
     axes = {"num_units1": [8], "activation": ["relu"], "optimizer": ["adam"]}
-    run, pictures = read_finished(write(tmp_path / "run", axes=axes)), {}
-    answers = answers_section(run, selection_section(run, {}), None, None, pictures)
-    assert "corrected" not in answers["figures"][0]["how"]
-    assert ">the only configuration<" in pictures["accuracies.svg"].decode()
+    assert "corrected" not in first_screen(write(tmp_path / "run", axes=axes))[1]
 
 
 @pytest.mark.parametrize("protocol", [name for name, p in PROTOCOLS.items() if not p.leak])
@@ -267,4 +236,4 @@ def test_every_protocol_says_which_artists_its_figure_is_of(protocol, tmp_path):
     """One that leaks needs a table of chunks; see test_run_chunks."""
     known = "new artists" if protocol in ARTISTS_APART else "songs of artists that were trained on"
     _, text = first_screen(write(tmp_path / "run", protocol), table=SAMPLE)
-    assert f": {known}. 95 % interval" in text.split(" / ")[0]
+    assert f" **{known}** 95 % interval" in text

@@ -192,7 +192,7 @@ def test_the_page_is_not_wider_than_the_screen(fresh, width):
 
 def test_the_answers_are_on_the_first_screen(fresh):
     bottoms = """
-    return [...document.querySelectorAll(".answer > *")]
+    return [...document.querySelectorAll(".answers .part > *")]
       .map((each) => each.getBoundingClientRect().bottom);
     """
     with shown(fresh, 1280, 800):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import make_sweep, make_table
 from finished_runs import random_history, random_model, write_best_history, write_run
-from pages import words_of
+from pages import said, words_of
 
 from gtzan_jax.analysis.calibration import error_of_chance
 from gtzan_jax.errors import InputError
@@ -14,9 +14,9 @@ from gtzan_jax.jobs.reporting import build
 from gtzan_jax.models.calibration import Calibration, Held
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.model_files import save_model
-from gtzan_jax.views.sections.calibration import calibration_section
-from gtzan_jax.views.sections.retrained import retrained_section
+from gtzan_jax.views.sections.calibration import calibration_part
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 HELD = Held(songs=4, accuracy=0.5, error=0.3, calibrated_error=0.1)
 SONGS = pd.DataFrame(
     {
@@ -62,43 +62,45 @@ def test_the_report_compares_the_error_with_that_of_chance(run, group, words, ca
     songs = SONGS.assign(genre=list("abbaab"), calibrated=calibrated)
     songs.loc[3:, "genre"] = list("bbb") if calibrated == 0.95 else list("bab")
     keep(run, songs if group is None else songs.assign(group=group), 2.5)
-    section = calibration_section(run, "", {})
-    text = words_of(build(read_finished(run.run.path)).html)
+    part = calibration_part(run, "")
+    text = said(part)
     test = songs[2:]
     right = (test["genre"] == test["predicted"]).to_numpy()
     groups = np.arange(4) if group is None else np.array(group[2:])
     mean, high = (f"{100 * e:.1f}" for e in error_of_chance(test["calibrated"], right, groups))
     assert f"would make {mean} points, and more than {high} in 5 % of cases" in text
-    assert section["table"].rows[1][6] == f"{mean}, up to {high}"
+    assert part.tables[0].rows[1][6] == f"{mean}, up to {high}"
     sentences = ["before artists were", "no two of them", "as alike as they"]
     assert [s in text for s in sentences] == [s in words for s in sentences]
     assert ("is compatible with exact probabilities" in text) == (calibrated == 0.35)
-    assert (f"{section['after']} is more than chance" in text) == (calibrated == 0.95)
+    assert (" is more than chance" in text) == (calibrated == 0.95)
 
 
 def test_the_section_has_the_errors_of_both_parts(run):
     keep(run, SONGS, 2.5)
-    pictures = {}
-    section = retrained_section(run, pictures)["calibration"]
-    assert "reliability.svg" in pictures
-    assert (section["temperature"], section["fitted_on"], section["songs"]) == (2.5, 2, 4)
-    assert (section["error"], section["after"], section["few"]) == ("70.0", "10.0", True)
+    part = calibration_part(run, "")
+    text = said(part)
+    assert 'class="reliability"' in part.figures[0]
+    assert "divided by 2.50, the temperature of the least loss on the 2 songs" in text
+    assert "**10.0 points** is the expected calibration error" in text
+    assert "calibrated, and 70.0 as the network says" in text
+    assert "4 songs are few" in text
     mean, high = (
         f"{100 * error:.1f}"
         for error in error_of_chance(np.full(4, 0.35), np.zeros(4), np.arange(4))
     )
-    assert section["table"].rows[1] == [
+    assert part.tables[0].rows[1] == [
         "test", "4", "25.0 %", "95.0 %", "70.0", "10.0", f"{mean}, up to {high}",
     ]  # fmt: skip
-    assert section["table"].rows[0][:6] == ["validation", "2", "100.0 %", "85.0 %", "15.0", "45.0"]
+    assert part.tables[0].rows[0][:6] == ["validation", "2", "100.0 %", "85.0 %", "15.0", "45.0"]
 
 
 def test_a_run_that_was_not_calibrated_says_so(run):
     songs = SONGS[SONGS["part"] == "test"].assign(calibrated=np.nan)
     keep(run, songs, None)
-    section = calibration_section(run, "", {})
-    assert (section["is_calibrated"], section["after"], section["error"]) == (False, "–", "70.0")
-    assert [row[5] for row in section["table"].rows] == ["–"]
+    part = calibration_part(run, "")
+    assert "**70.0 points** is" in said(part)
+    assert [row[5] for row in part.tables[0].rows] == ["–"]
 
 
 @pytest.mark.parametrize(
@@ -112,15 +114,15 @@ def test_a_run_that_was_not_calibrated_says_so(run):
 )
 def test_the_report_says_what_few_songs_make_of_it(run, songs, temperature, words):
     keep(run, SONGS if temperature else SONGS[2:].assign(calibrated=np.nan), temperature, songs)
-    text = words_of(build(read_finished(run.run.path)).html)
+    text = said(calibration_part(run, ""))
     assert [word for word in words if word not in text] == []
     assert ("Too few songs to rely on" in text) == (songs == 6)
     assert ("It is not calibrated" in text) == (temperature in (1.0, None))
 
 
 def test_a_retraining_of_before_has_no_section(run):
-    assert calibration_section(run, "", {}) is None
-    assert retrained_section(run, {})["calibration"] is None
+    assert calibration_part(run, "") is None
+    assert "Are its probabilities calibrated?" not in words_of(build(run).html)
 
 
 @pytest.mark.parametrize(
@@ -141,4 +143,4 @@ def test_a_retraining_of_before_has_no_section(run):
 def test_a_strangers_table_is_checked(run, change):
     keep(run, change(SONGS), 2.5)
     with pytest.raises(InputError, match=r"calibration\.csv cannot be used"):
-        calibration_section(run, "", {})
+        calibration_part(run, "")

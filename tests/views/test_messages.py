@@ -17,7 +17,7 @@ from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import messages
-from gtzan_jax.views.sections.selection import detectable_difference
+from gtzan_jax.views.messages import detectable_difference
 
 ONE = dict.fromkeys(["num_units2", "num_units3", "dropout2", "dropout3"])
 DEEP = {f"num_units{layer}": [512] for layer in range(1, 7)} | {"dropout1": [0.25]}

@@ -1,5 +1,4 @@
 import dataclasses
-import io
 import itertools
 
 import numpy as np
@@ -19,7 +18,7 @@ from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import plots
 from gtzan_jax.views.plots.exploration import unit
 from gtzan_jax.views.plots.style import genre_colours, genre_markers, short_name
-from gtzan_jax.views.sections.effects import main_shares, ranked_effects
+from gtzan_jax.views.sections.effects import effects_of
 
 NOTE = "Data: SYNTHETIC sample"
 SWEEP = make_sweep()
@@ -50,6 +49,7 @@ ACCURACIES = pd.DataFrame(
     [["here", "ours", 0.6, 0.5, 0.7, False], ["here", "theirs", 0.55, np.nan, np.nan, True]],
     columns=["label", "series", "accuracy", "low", "high", "apart"],
 )
+SHARES = {"optimizer": 0.8, "dropout1": 0.0001}
 WINNERS = pd.DataFrame({"configs": [1, 3, 12], "apparent": [0.5, 0.6, 0.7], "held_out": 0.5})
 SCORES = pd.DataFrame(
     [
@@ -70,63 +70,57 @@ IMPORTANCE = pd.DataFrame(
     ("figure", "labels"),
     [
         (
-            plots.training_curves(NETWORKS, "accuracy", "Accuracy", NOTE),
+            lambda: plots.training_curves(NETWORKS, "accuracy", "Accuracy", NOTE),
             ["accuracy", "test 0.700", "epoch (train: while training)"],
         ),
         (
-            plots.training_curves(NETWORKS, "loss", "Loss", NOTE),
+            lambda: plots.training_curves(NETWORKS, "loss", "Loss", NOTE),
             ["loss (nats)", "train 0.800", "validation 0.900"],
         ),
         (
-            plots.confusion_matrix(np.array([[3, 1], [0, 41]]), ("blues", "rock"), NOTE),
+            lambda: plots.confusion_matrix(np.array([[3, 1], [0, 41]]), ("blues", "rock"), NOTE),
             ["blues", "rock", "true genre", "75", "25", "100"],
         ),
         (
-            plots.value_effects(EFFECTS, {"optimizer": 0.8, "dropout1": 0.0001}, "Effects", NOTE),
-            ["optimizer", "sgd", "adam, rmsprop", "0.1", "0.2", "80.0 %", "< 0.1 %", "Effects"],
+            lambda: plots.value_effects(EFFECTS, SHARES, "Effects", NOTE),
+            ["optimizer", "sgd", "adam", "rmsprop", "0.1", "0.2", "80.0 %", "< 0.1 %", "Effects"],
         ),
         (
-            plots.value_distributions(RESULTS, SWEEP.varying, NOTE),
+            lambda: plots.value_distributions(RESULTS, SWEEP.varying, NOTE),
             ["num_units1 = 8", "optimizer = rmsprop", "test accuracy"],
         ),
         (
-            plots.accuracy_rows(ACCURACIES, NOTE),
+            lambda: plots.accuracy_rows(ACCURACIES, NOTE),
             ["here", "ours", "theirs", "0.600", "0.550", "accuracy"],
         ),
         (
-            plots.optimism(WINNERS, "chosen by", "not chosen by", NOTE),
+            lambda: plots.optimism(WINNERS, "chosen by", "not chosen by", NOTE),
             ["chosen by", "not chosen by", "0.700", "0.500", "12"],
         ),
         (
-            plots.parallel_coordinates(RESULTS, SWEEP.axes, NOTE),
-            ["num_units1", "test accuracy", "leaky_relu"],
-        ),
-        (
-            plots.pair_heatmap(RESULTS, SWEEP.axes, NOTE),
+            lambda: plots.pair_heatmap(RESULTS, SWEEP.axes, NOTE),
             ["num_units1 = 8", "optimizer = rmsprop", "mean test accuracy"],
         ),
         (
-            plots.top_curves(np.stack([CURVE, CURVE / 2]), ["first", "second"], NOTE),
+            lambda: plots.top_curves(np.stack([CURVE, CURVE / 2]), ["first", "second"], NOTE),
             ["epoch", "test accuracy", "first", "the next 1"],
         ),
         (
-            plots.accuracy_by_protocol(SCORES, ["artist_folds"], "ours", NOTE),
+            lambda: plots.accuracy_by_protocol(SCORES, ["artist_folds"], "ours", NOTE),
             ["ours", "other", "kfold", "artist_folds", "artists kept apart"],
         ),
         (
-            plots.feature_importance(IMPORTANCE, "other", "ours", NOTE, top=2),
+            lambda: plots.feature_importance(IMPORTANCE, "other", "ours", NOTE, top=2),
             ["tempo", "rms_mean", "other", "ours", "test accuracy lost when shuffled, ± deviation"],
         ),
     ],
     ids=[
-        "accuracy", "loss", "confusion", "effects", "distributions", "rows", "optimism", "parallel",
+        "accuracy", "loss", "confusion", "effects", "distributions", "rows", "optimism",
         "pairs", "top", "models", "importance",
     ],
 )  # fmt: skip
 def test_figures_are_labelled_and_name_their_data(figure, labels):
-    figure.savefig(io.BytesIO())  # lays the ticks out
-    texts = {text.get_text() for text in figure.findobj(match=lambda a: hasattr(a, "get_text"))}
-    assert {NOTE, *labels} <= texts
+    assert {NOTE, *labels} <= texts(figure())
 
 
 def test_curves_are_labelled_with_the_figures_of_the_epochs_kept():
@@ -198,10 +192,8 @@ def test_figures_of_a_sweep_take_any_number_of_axes(count):
     results = results_table(sweep, random_history(sweep)).sort_values("config_id", key=ids(sweep))
     assert len(sweep.varying) == count
     accuracy = results["test_accuracy"].to_numpy()[:, None, None]
-    values, parts = ranked_effects(accuracy, sweep.varying)
-    lines = plots.parallel_coordinates(results, sweep.axes, NOTE)
-    for figure in (lines, plots.value_effects(values, main_shares(parts))):
-        assert set(sweep.varying) <= texts(figure)
+    found = effects_of(accuracy, sweep)
+    assert set(sweep.varying) <= texts(plots.value_effects(found.values, found.shares))
     pairs = {f"{name} = {v:g}" for name, values in sweep.varying.items() for v in values}
     assert pairs <= texts(plots.pair_heatmap(results, sweep.axes, NOTE))
 
@@ -221,11 +213,11 @@ def test_effects_are_drawn_where_they_are_and_named_beside():
     bars = {tuple(np.round(end[:, 0], 6)) for end in ends}
     assert {(5.0, 13.0), (-30.0, -10.0)} <= bars
     named = {text.get_text(): text for text in axes.texts}
-    assert set(named) == {"sgd", "adam, rmsprop", "0.1", "0.2"}
+    assert set(named) == {"sgd", "adam", "rmsprop", "0.1", "0.2"}
     assert named["sgd"].xy[0] == pytest.approx(-30)  # outside its interval, on the left
     assert named["sgd"].get_ha() == "right"
-    assert named["adam, rmsprop"].xy[0] == pytest.approx(13)
-    assert named["adam, rmsprop"].get_ha() == "left"
+    assert named["rmsprop"].xy[0] == pytest.approx(11)
+    assert named["rmsprop"].get_ha() == "left"
 
 
 def test_values_between_are_named_above_their_dots():
@@ -249,7 +241,7 @@ def test_effects_that_are_equal_or_missing_can_be_drawn(effects):
     assert "0.5 / 2.5 %" in texts(plots.value_effects(frame, {"a": 0.005}, near={"a": 0.025}))
     assert "0.5 / –" in texts(plots.value_effects(frame, {"a": 0.005}, near={}))
     named = [value for value, effect in zip("xyz", effects, strict=True) if np.isfinite(effect)]
-    assert all(any(value in text.split(", ") for text in found) for value in named)
+    assert set(named) <= found
 
 
 def test_distributions_are_the_configs_with_their_quartiles():
@@ -261,31 +253,6 @@ def test_distributions_are_the_configs_with_their_quartiles():
         quartiles = np.quantile(accuracy, [0.25, 0.75])
         np.testing.assert_allclose(bar.get_segments()[0][:, 0], quartiles)
         assert axes.lines[place].get_xdata() == [accuracy.median()]
-
-
-def test_numbers_ascend_in_parallel_coordinates():
-    given = {"learning_rate": [0.1, 1e-05, 0.001], "num_units1": [8]}
-    sweep = make_sweep(axes=given, learning_rates=None)
-    results = results_table(sweep, random_history(sweep))
-    axes = plots.parallel_coordinates(results, sweep.axes, NOTE).axes[0]
-    heights = {text.get_text(): text.get_position()[1] for text in axes.texts}
-    assert heights["1e-05"] < heights["0.001"] < heights["0.1"]
-    (lines,) = axes.collections
-    place = list(sweep.varying).index("learning_rate")
-    best = lines.get_segments()[-1][place, 1]  # the best config is drawn last
-    assert abs(best - heights[f"{results['learning_rate'][0]:g}"]) < 0.5 / 3
-
-
-@pytest.mark.slow
-def test_many_values_are_labelled_as_far_as_there_is_room():
-    sweep = make_sweep(axes={"num_units1": list(range(1, 101))})
-    results = results_table(sweep, random_history(sweep))
-    figure = plots.parallel_coordinates(results, sweep.axes, NOTE)
-    numbers = [text.get_text() for text in figure.axes[0].texts if text.get_text().isdigit()]
-    assert numbers == [str(value) for value in range(1, 101, 7)]
-    plots.pair_heatmap(results, sweep.axes, NOTE).savefig(io.BytesIO())
-    values, _ = ranked_effects(results["test_accuracy"].to_numpy()[:, None, None], sweep.varying)
-    plots.value_effects(values, None).savefig(io.BytesIO())
 
 
 TABLE = load_table("sample")
@@ -322,7 +289,7 @@ SRGB_TO_XYZ = [
 
 def texts(figure):
     """Returns all that is written in a figure."""
-    figure.savefig(io.BytesIO())  # lays the ticks out
+    figure.draw_without_rendering()  # lays the ticks out
     return {text.get_text() for text in figure.findobj(match=lambda a: hasattr(a, "get_text"))}
 
 
@@ -373,35 +340,35 @@ def test_names_are_shown_literally_and_short():
     ("figure", "labels"),
     [
         (
-            plots.correlation_heatmap(exploration.correlations(TABLE), TABLE_NOTE),
+            lambda: plots.correlation_heatmap(exploration.correlations(TABLE), TABLE_NOTE),
             ["mfcc2_mean", "spectral_centroid_mean", "−1.00", "1.00"],
         ),
         (
-            plots.feature_by_genre(TABLE, "rolloff_mean", "place 2"),
+            lambda: plots.feature_by_genre(TABLE, "rolloff_mean", "place 2"),
             [*TABLE.genres, "Hz", "rolloff_mean by genre\nplace 2"],
         ),
-        (plots.feature_by_genre(TABLE, "rms_var"), ["full scale², log scale", "0.001"]),
+        (lambda: plots.feature_by_genre(TABLE, "rms_var"), ["full scale², log scale", "0.001"]),
         (
-            plots.contact_sheet(TABLE, RANKING),
+            lambda: plots.contact_sheet(TABLE, RANKING),
             [*TABLE.genres, *(f"{i}  {name}" for i, name in enumerate(FEATURES[::-1], 1)), "BPM"],
         ),
         (
-            plots.pca_scatter(PCA, TABLE, 2),
+            lambda: plots.pca_scatter(PCA, TABLE, 2),
             [*TABLE.genres, f"component 1 ({100 * PCA.ratios[0]:.1f} % of variance)"],
         ),
         (
-            plots.pca_scatter(PCA, TABLE, 3),
+            lambda: plots.pca_scatter(PCA, TABLE, 3),
             [*TABLE.genres, f"component 3 ({100 * PCA.ratios[2]:.1f} % of variance)"],
         ),
         (
-            plots.pca_loadings(PCA, TABLE_NOTE),
+            lambda: plots.pca_loadings(PCA, TABLE_NOTE),
             ["loading", FEATURES[np.abs(PCA.loadings[1]).argmax()]],
         ),
     ],
     ids=["heatmap", "feature", "variance", "sheet", "plane", "space", "loadings"],
 )
 def test_figures_of_the_table_are_labelled_and_name_their_data(figure, labels):
-    found = texts(figure)
+    found = texts(figure())
     assert set(labels) <= found
     assert any(text.startswith(TABLE_NOTE) for text in found)
 

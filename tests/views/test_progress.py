@@ -64,7 +64,7 @@ def test_in_a_terminal_it_is_a_bar_of_one_line(monkeypatch, columns):
     monkeypatch.setenv("TERM", "xterm")
     with SweepProgress(FakeEngine(), SWEEP, 48) as progress:
         feed(progress)
-        monkeypatch.setattr(progress, "_epochs", 103_680)
+        monkeypatch.setattr(progress, "_done", 103_680)
     last = sys.stderr.getvalue().replace("\r", "\n").split("\n")[-2]
     assert "24/48" in last
     assert "best 0.250" in last

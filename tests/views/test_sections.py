@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +15,7 @@ from finished_runs import (
     write_best_history,
     write_run,
 )
+from pages import said
 
 from gtzan_jax.analysis import effects, selection
 from gtzan_jax.errors import InputError
@@ -24,13 +24,14 @@ from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.classical import classical_section
-from gtzan_jax.views.sections.answers import answers_section
-from gtzan_jax.views.sections.effects import effects_section, main_shares, ranked_effects
+from gtzan_jax.views.sections.answers import swept, trust_part
+from gtzan_jax.views.sections.effects import effects_of, effects_section, matters_part
 from gtzan_jax.views.sections.limits import limits_section
 from gtzan_jax.views.sections.papers import papers_section
-from gtzan_jax.views.sections.retrained import retrained_section
-from gtzan_jax.views.sections.selection import selection_section
+from gtzan_jax.views.sections.retrained import retrained_of, retrained_section
+from gtzan_jax.views.sections.selection import selection_section, winner_of
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 SWEEP = make_sweep()
 
 
@@ -40,46 +41,49 @@ def run_of(folder, sweep=SWEEP, num_seeds=1, history=None):
 
 def test_the_number_to_trust_is_corrected_where_the_test_part_chose(tmp_path):
     run = run_of(tmp_path / "run", num_seeds=2)
-    section = selection_section(run, {})
+    winner = winner_of(run)
     predictions, best = run.predictions, run.results.iloc[0]
     curve = selection.selected_on_test(predictions.correct, predictions.group)
     optimism = curve["optimism"].iloc[-1]
     assert optimism > 0.01
-    assert section["apparent"] == best.test_accuracy
-    assert section["optimism"] == pytest.approx(optimism)
-    assert section["trusted"] == curve["held_out"].iloc[-1]
-    assert (section["low"], section["high"]) == (curve["low"].iloc[-1], curve["high"].iloc[-1])
-    assert section["low"] < section["trusted"] < section["high"]
-    assert section["alike"]["count"] == TIED
-    assert len(section["curve"].rows) == len(curve) == 4  # 1, 3, 10, 12
+    assert winner.apparent == best.test_accuracy
+    assert winner.optimism == pytest.approx(optimism)
+    assert winner.trusted == curve["held_out"].iloc[-1]
+    assert (winner.low, winner.high) == (curve["low"].iloc[-1], curve["high"].iloc[-1])
+    assert winner.low < winner.trusted < winner.high
+    section = selection_section(run, winner)
+    assert f"{TIED} of 12 configurations" in said(section)
+    assert len(section.parts[0].tables[0].rows) == len(curve) == 4  # 1, 3, 10, 12
 
 
 @pytest.mark.parametrize(("protocol", "num_folds"), [("holdout", 1), ("kfold", 3)])
 def test_the_number_to_trust_is_the_test_parts_where_another_chose(tmp_path, protocol, num_folds):
     sweep = make_sweep(protocol=protocol, num_folds=3)
     run = run_of(tmp_path / "run", sweep, 2)
-    section = selection_section(run, {})
+    winner = winner_of(run)
     best = run.results.iloc[0]
-    assert section["trusted"] == best.test_accuracy
-    assert section["apparent"] == best.validation_accuracy
+    assert winner.trusted == best.test_accuracy
+    assert winner.apparent == best.validation_accuracy
     hits = run.predictions.correct[sweep.places[best.config_id]].mean(axis=0)
     expected = selection.accuracy_interval(hits, run.predictions.group)
-    assert (section["low"], section["high"]) == expected
+    assert (winner.low, winner.high) == expected
     last = run.history[run.history["epoch"] == sweep.epochs]
     winners = [fold.groupby("config_id").mean() for _, fold in last.groupby("fold")]
     winners = [fold.loc[fold["validation_accuracy"].idxmax()] for fold in winners]
     assert len(winners) == num_folds
     gap = np.mean([w["validation_accuracy"] - w["test_accuracy"] for w in winners])
-    assert section["optimism"] == pytest.approx(gap, abs=1e-6)
+    assert winner.optimism == pytest.approx(gap, abs=1e-6)
     of_one = (last["validation_accuracy"] - last["test_accuracy"]).mean()
-    assert section["gap_of_one"] == pytest.approx(of_one, abs=0.03)  # of 1,000 drawn configs
+    assert winner.curve["optimism"].iloc[0] == pytest.approx(
+        of_one, abs=0.03
+    )  # of 1,000 drawn configs
 
 
 def test_diverged_configs_have_no_part_in_the_curve(tmp_path):
     history = random_history(SWEEP)
     history.figures[3] = np.nan
-    rows = selection_section(run_of(tmp_path / "run", history=history), {})["curve"].rows
-    assert [row[0] for row in rows] == ["1", "3", "10", "11"]
+    curve = winner_of(run_of(tmp_path / "run", history=history)).curve
+    assert curve["configs"].to_list() == [1, 3, 10, 11]
 
 
 def test_members_that_are_damaged_are_told(tmp_path):
@@ -87,7 +91,7 @@ def test_members_that_are_damaged_are_told(tmp_path):
     run = run_of(tmp_path / "run", sweep)
     RunDir(tmp_path / "run").members_path.write_text("config_id,fold,seed\nc,0,0\n")
     with pytest.raises(InputError, match=r"members\.csv: cannot be used"):
-        selection_section(run, {})
+        winner_of(run)
 
 
 def test_the_hyperparameter_that_matters_most_comes_first(tmp_path):
@@ -95,21 +99,19 @@ def test_the_hyperparameter_that_matters_most_comes_first(tmp_path):
     accuracy += [[0.1 * (config["optimizer"] == "sgd")] for config in SWEEP.configs]
     accuracy += [[0.02 * (config["num_units1"] == 8)] for config in SWEEP.configs]
     run = run_of(tmp_path / "run", history=history_of(SWEEP, accuracy))
-    values, parts = ranked_effects(run.accuracy_by_fold, SWEEP.varying)
-    names = list(dict.fromkeys(values["hyperparameter"]))
+    found = effects_of(run.accuracy_by_fold, SWEEP)
+    names = list(dict.fromkeys(found.values["hyperparameter"]))
     assert names == ["optimizer", "num_units1", "activation"]
-    assert names == list(main_shares(parts))  # on a complete grid the same order
-    pictures = {}
-    largest = effects_section(run, pictures)["largest"]
-    assert (largest["name"].split(",")[0], largest["best"]["value"]) == ("optimizer", "sgd")
-    assert largest["best"]["effect"] == pytest.approx(0.1 * 2 / 3)
-    assert largest["share"] == pytest.approx(main_shares(parts)["optimizer"])
-    assert set(pictures) == {"effects.svg", "distributions.svg"}
+    assert names == list(found.shares)  # on a complete grid the same order
+    share = f"{100 * found.shares['optimizer']:.0f} % of the variance of accuracy"
+    text = said(matters_part(run, found))
+    assert f"**optimizer, each at its own learning rate**, {share}: sgd is 6.7 points above" in text
 
 
 def test_effects_stand_beside_the_spread_of_their_configs(tmp_path):
     run = run_of(tmp_path / "run", num_seeds=3)
-    table = effects_section(run, {})["values"]
+    section = effects_section(run, effects_of(run.accuracy_by_fold, SWEEP))
+    table = section.parts[0].tables[0]
     found = {(row[0], row[1]): row for row in table.rows}
     expected = effects.value_effects(run.accuracy_by_fold, SWEEP.varying)
     spread = effects.distributions(run.accuracy_by_fold, SWEEP.varying)
@@ -121,35 +123,9 @@ def test_effects_stand_beside_the_spread_of_their_configs(tmp_path):
         assert cells[table.columns.index("median")] == f"{of_value.median:.4f}"
 
 
-def test_the_picture_of_a_runs_own_accuracies_has_its_rows(tmp_path):
-    run = run_of(tmp_path / "run")
-    path = run.run.path
-    write_best_history(path, test_accuracy=np.array([[0.1, 0.5], [0.1, 0.7]]))
-    run = read_finished(path)
-    pictures = {}
-    selected, retrained = selection_section(run, {}), retrained_section(run, {})
-    answers = answers_section(run, selected, retrained, None, pictures)
-    svg = pictures["accuracies.svg"].decode()
-    for text in ("best of 12, as chosen", "corrected for the choice", "retrained for 2 epochs"):
-        assert f">{text}<" in svg
-    for value in (selected["apparent"], selected["trusted"], 0.6):
-        assert f">{value:.3f}<" in svg
-    assert not answers["by_protocol"]
-    assert answers["swept"].startswith("12 networks (every combination of 3 hyperparameters), ")
-
-
-def test_a_retraining_by_another_protocol_is_not_among_the_runs_accuracies(tmp_path):
-    path = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
-    write_best_history(path, test_accuracy=np.array([0.5, 0.6]))
-    run = RunDir(path)
-    manifest = run.read_manifest()
-    manifest.retraining = msgspec.structs.replace(manifest.retraining, protocol="holdout")
-    run.record(manifest, "best")
-    found = read_finished(path)
-    retrained, pictures = retrained_section(found, {}), {}
-    assert (retrained["protocol"], retrained["same_protocol"]) == ("holdout", False)
-    answers_section(found, selection_section(found, {}), retrained, None, pictures)
-    assert "retrained" not in pictures["accuracies.svg"].decode()
+def test_the_page_begins_with_what_was_swept(tmp_path):
+    text = swept(run_of(tmp_path / "run"))
+    assert text.startswith("12 networks (every combination of 3 hyperparameters), ")
 
 
 def test_endings_of_the_retraining_are_means_and_deviations(tmp_path):
@@ -161,18 +137,19 @@ def test_endings_of_the_retraining_are_means_and_deviations(tmp_path):
         "test_loss": np.array([[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]]),
     }
     write_best_history(path, **curves)
-    section = retrained_section(read_finished(path), {})
-    assert section["endings"].rows == [
+    run = read_finished(path)
+    section = retrained_section(run, retrained_of(run))
+    assert section.tables[0].rows == [
         ["the last", "2", "3", "0.600 ± 0.141"],
         ["best on the validation part", "2", "2 to 3", "0.550 ± 0.212"],
     ]
-    assert section["loss"].startswith("The test loss is lowest in epoch 2, 1.000, and 2.000")
+    assert "The test loss is lowest in epoch 2, 1.000, and 2.000" in said(section)
 
 
 def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
     folder = write_baselines(tmp_path / "baselines-1", "0" * 64)
-    pictures, run = {}, run_of(tmp_path / "run")
-    section = classical_section(run, [folder], pictures)
+    run = run_of(tmp_path / "run")
+    section = classical_section(run, [folder])
     assert section["trusted"] == "artist_folds"
     assert section["ours"].accuracy == 0.492
     assert section["best"].model == "extra trees"
@@ -190,19 +167,12 @@ def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
         ["extra trees", "0.712", "0.511"],  # the best under artist_folds
         ["ours", "0.731", "0.492"],
     ]
-    assert set(pictures) == {"baselines.svg", "importance.png"}
-    answers = answers_section(run, selection_section(run, {}), None, section, pictures)
-    assert answers["by_protocol"]
-    svg = pictures["accuracy_by_protocol.svg"].decode()
-    for text in (
-        "assignment",
-        "artist_folds",
-        "ours",
-        "best of the other models",
-        "0.492",
-        "0.511",
-    ):
-        assert f">{text}<" in svg
+    assert section["importance"].startswith(b"\x89PNG")
+    rows = section["by_protocol"]
+    assert rows["label"].to_list() == ["assignment"] * 2 + ["artist_folds"] * 2
+    assert set(rows["series"]) == {"ours", "best of the other models"}
+    part = trust_part(run, winner_of(run), section)
+    assert 'class="accuracy_by_protocol"' in part.figures[0]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +195,7 @@ def test_verdicts_go_by_the_interval_and_say_whether_it_includes_refitting(
     folder = write_baselines(tmp_path / "baselines-1", "0" * 64)
     frame = pd.read_csv(folder / "comparison.csv")
     frame.assign(with_refitting=refitted, low=low, high=high).to_csv(folder / "comparison.csv")
-    section = classical_section(run_of(tmp_path / "run"), [folder], {})
+    section = classical_section(run_of(tmp_path / "run"), [folder])
     assert section["verdict"].startswith("a difference of −1.90 points, ")
     assert section["verdict"].endswith(expected)
     assert section["scores"].columns[-1] == "interval of"
@@ -239,12 +209,12 @@ def test_verdicts_go_by_the_interval_and_say_whether_it_includes_refitting(
 )
 def test_intervals_are_for_other_artists_only_where_they_are_apart(protocol, whose, tmp_path):
     folder = write_baselines(tmp_path / "baselines-1", "0" * 64, "LDA", {protocol: (0.6, 0.5)})
-    section = classical_section(run_of(tmp_path / "run"), [folder], {})
+    section = classical_section(run_of(tmp_path / "run"), [folder])
     assert section["bars"].startswith(f"Bars: 95 % intervals for {whose}; clusters allow")
     (folder / "baselines.csv").write_text(
         (folder / "baselines.csv").read_text().replace(",0.57,", ",,").replace(",0.47,", ",,")
     )
-    assert classical_section(run_of(tmp_path / "run2"), [folder], {})["bars"] == ""
+    assert classical_section(run_of(tmp_path / "run2"), [folder])["bars"] == ""
 
 
 def test_baselines_of_older_versions_are_read_as_what_they_are(tmp_path):
@@ -258,7 +228,7 @@ def test_baselines_of_older_versions_are_read_as_what_they_are(tmp_path):
     described = json.loads((old / "baselines.json").read_text())
     del described["best_chosen_on"], described["notes"]["budget"]
     (old / "baselines.json").write_text(json.dumps(described))
-    section = classical_section(run_of(tmp_path / "run"), [old], {})
+    section = classical_section(run_of(tmp_path / "run"), [old])
     assert "by test accuracy" in section["finding"]
     assert (section["chosen_on"], section["budget"]) == ("test", "")
     columns = section["scores"].columns
@@ -267,7 +237,7 @@ def test_baselines_of_older_versions_are_read_as_what_they_are(tmp_path):
     assert "of these fitted models only" in section["verdict"]
     described["protocols"] = described["protocols"][:1]  # the other one's figures are from new
     (old / "baselines.json").write_text(json.dumps(described))
-    section = classical_section(run_of(tmp_path / "run2"), [old, new], {})
+    section = classical_section(run_of(tmp_path / "run2"), [old, new])
     assert "by test or validation accuracy" in section["finding"]
     assert (section["chosen_on"], section["budget"]) == ("validation", "12 against 2.")
     assert {(row[tried], row[seeds]) for row in section["scores"].rows} == {("–", "–"), ("2", "5")}
@@ -281,21 +251,18 @@ def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):
     described = json.loads((folder / "baselines.json").read_text())
     described["protocols"] = described["protocols"][:1]
     (folder / "baselines.json").write_text(json.dumps(described))
-    run, pictures = run_of(tmp_path / "run"), {}
-    section = classical_section(run, [folder], {})
+    run = run_of(tmp_path / "run")
+    section = classical_section(run, [folder])
     assert section["trusted"] == "assignment"
     assert section["finding"].endswith("extra trees, reach 0.71 to 0.73.")
-    assert not answers_section(run, selection_section(run, {}), None, section, pictures)[
-        "by_protocol"
-    ]
-    assert set(pictures) == {"accuracies.svg"}
+    assert not trust_part(run, winner_of(run), section).figures
 
 
 def test_of_several_baselines_the_one_that_cannot_be_used_is_named(tmp_path):
     folders = [write_baselines(tmp_path / f"baselines-{i}", "0" * 64) for i in range(3)]
     (folders[1] / "importance.png").unlink()
     with pytest.raises(InputError, match=r"baselines-1: files cannot be used \(FileNotFound"):
-        classical_section(run_of(tmp_path / "run"), folders, {})
+        classical_section(run_of(tmp_path / "run"), folders)
 
 
 @pytest.mark.parametrize("alone", [False, True])
@@ -312,7 +279,7 @@ def test_baselines_that_leak_are_trusted_only_where_there_are_no_others(tmp_path
         for name in ("baselines", "comparison"):
             frame = pd.read_csv(folder / f"{name}.csv")
             frame[frame["protocol"] != "assignment"].to_csv(folder / f"{name}.csv", index=False)
-    section = classical_section(run_of(tmp_path / "run"), [folder], {})
+    section = classical_section(run_of(tmp_path / "run"), [folder])
     marked = "leaky_chunks (LEAK)"
     assert section["trusted"] == (marked if alone else "assignment")
     assert section["leak"] == (LEAK if alone else "")
@@ -323,26 +290,23 @@ def test_baselines_that_leak_are_trusted_only_where_there_are_no_others(tmp_path
     assert section["by_protocol"]["label"].iloc[-1] == marked
 
 
-def test_limits_know_whether_artists_are_apart(tmp_path):
-    for protocol, apart in (
-        ("assignment", False),
-        ("mixed_artists", False),
-        ("artist_folds", True),
-    ):
-        sweep = make_sweep(protocol=protocol)
-        run = run_of(tmp_path / protocol, sweep)
-        limits = limits_section(run, load_table("sample"))
-        assert (limits["artists_apart"], limits["artists_known"]) == (apart, True)
-        unknown = dataclasses.replace(load_table("sample"), tracks=tuple(map(str, range(1000))))
-        assert limits_section(run, None)["artists_known"] is (
-            True if run.protocol.goes_by else None
-        )
-        if not run.protocol.goes_by:
-            assert limits_section(run, unknown)["artists_known"] is False
+@pytest.mark.parametrize("protocol", ["assignment", "mixed_artists", "artist_folds"])
+def test_limits_know_whether_artists_are_apart(tmp_path, protocol):
+    run = run_of(tmp_path / "run", make_sweep(protocol=protocol))
+    sample = load_table("sample")
+    unknown = dataclasses.replace(sample, tracks=tuple(map(str, range(1000))))
+    for table, known in ((sample, True), (None, False), (unknown, False)):
+        text = said(limits_section(run, table, "", has_claims=False))
+        known = known or bool(run.protocol.goes_by)
+        assert ("keeps the songs of an artist on one side" in text) == (protocol == "artist_folds")
+        assert ("Tracks of GTZAN are mislabelled" in text) == known
+        if protocol != "artist_folds":
+            assert ("no figure of this sweep is about new artists" in text) == known
+            assert ("Who the songs are by is not known" in text) != known
 
 
 def test_papers_tell_what_was_left_out(tmp_path):
     run = run_of(tmp_path / "run")
-    assert "left out" not in dict(papers_section(run)["facts"].rows)
+    assert "left out" not in dict(papers_section(run).tables[0].rows)
     run.manifest.split.left_out.append("52 tracks are in no fold.")
-    assert dict(papers_section(run)["facts"].rows)["left out"] == "52 tracks are in no fold."
+    assert dict(papers_section(run).tables[0].rows)["left out"] == "52 tracks are in no fold."

@@ -24,9 +24,10 @@ from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import counted
-from gtzan_jax.views.sections.retrained import _loss, _most_confused, confused_pairs
+from gtzan_jax.views.sections.retrained import confused_pairs, loss_sentence, most_confused
 from gtzan_jax.views.text import percent, points, signed
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 SWEEP = make_sweep()
 FIRST = np.arange(12) == 0
 
@@ -207,8 +208,8 @@ def test_the_loss_is_told_as_it_went(loss, accuracy, sentence):
         "assignment", test_loss=np.array(loss), test_accuracy=np.array(accuracy)
     )
     means = endings.mean_curves(history)
-    assert _loss(means, 3) == sentence
-    assert " of the 3 that all networks have, 1.000" in _loss(means, 4)
+    assert loss_sentence(means, 3) == sentence
+    assert " of the 3 that all networks have, 1.000" in loss_sentence(means, 4)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_the_loss_is_told_as_it_went(loss, accuracy, sentence):
     ids=["shares", "tied", "none"],
 )
 def test_the_most_confused_pair_is_that_of_the_largest_share(counts, sentence):
-    assert _most_confused(confused_pairs(np.array(counts), "abc")) == sentence
+    assert most_confused(confused_pairs(np.array(counts), "abc")) == sentence
 
 
 @pytest.mark.parametrize(("train", "word"), [(0.9, "less"), (0.4, "more")])

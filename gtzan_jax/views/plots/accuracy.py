@@ -1,21 +1,25 @@
 """Figures of accuracy with how sure one can be of it."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from gtzan_jax.views.plots.effects import WIDTH
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, literal, new_figure, styled, tidy
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, WIDTH, literal, new_figure, styled, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _APART = 0.42  # of two series in a row
+_BEHIND: dict[str, Any] = {
+    "xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 9,
+}  # fmt: skip
+_LOOKS: tuple[dict[str, Any], ...] = (  # of the first and of the second series
+    {"marker": "o", "markersize": 6, "linestyle": "none"},
+    {"marker": "D", "markersize": 5, "linestyle": "none", "markerfacecolor": "white"},
+)
 
 
 @styled()
@@ -29,20 +33,25 @@ def accuracy_rows(rows: "pd.DataFrame", note: str = "") -> Figure:
     """
     labels = list(dict.fromkeys(rows["label"]))
     series = list(dict.fromkeys(rows["series"]))
-    height = 0.6 + 0.35 * max(len(labels), 2)
-    figure = new_figure(WIDTH, height + 0.25 * (len(series) > 1), note=note)
+    height = 0.6 + 0.35 * max(len(labels), 2) + 0.25 * (len(series) > 1)
+    figure = new_figure(WIDTH, height, note=note)
     axes = figure.subplots()
     for row in rows.to_dict("records"):
-        turn = series.index(row["series"])
+        turn, colour = series.index(row["series"]), TEST if row["apart"] else TRAIN
         place = labels.index(row["label"]) + _APART * (turn - (len(series) - 1) / 2)
-        _draw_interval(axes, row, place, turn)
+        end = row["accuracy"]
+        if math.isfinite(row["low"]):
+            end = row["high"]
+            axes.hlines(place, row["low"], end, color=colour, linewidth=2)
+        axes.plot(row["accuracy"], place, color=colour, markeredgewidth=1.6, **_LOOKS[turn])
+        axes.annotate(f"{row['accuracy']:.3f}", (end, place), **_BEHIND)
     axes.set_yticks(range(len(labels)), [literal(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel("accuracy", fontsize=9)
     axes.margins(x=0.16)
     if len(series) > 1:
-        looks = [Line2D([], [], color=GREY, **_look(turn)) for turn in range(len(series))]
+        looks = [Line2D([], [], color=GREY, **look) for look in _LOOKS]
         axes.legend(
             looks, [literal(name) for name in series], frameon=False, fontsize=9, ncols=2,
             loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, handletextpad=0.3,
@@ -52,26 +61,6 @@ def accuracy_rows(rows: "pd.DataFrame", note: str = "") -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     return figure
-
-
-def _look(turn: int) -> dict[str, Any]:
-    """Returns how the marks of the first and of the second series look, whatever their colour."""
-    if turn == 0:
-        return {"marker": "o", "markersize": 6, "linestyle": "none"}
-    return {"marker": "D", "markersize": 5, "linestyle": "none", "markerfacecolor": "white"}
-
-
-def _draw_interval(axes: Axes, row: Mapping[Any, Any], place: float, turn: int) -> None:
-    """Draws an accuracy with its interval, and writes the figure behind it."""
-    colour = TEST if row["apart"] else TRAIN
-    if math.isfinite(row["low"]):
-        axes.hlines(place, row["low"], row["high"], color=colour, linewidth=2)
-    axes.plot(row["accuracy"], place, color=colour, markeredgewidth=1.6, **_look(turn))
-    end = row["high"] if math.isfinite(row["high"]) else row["accuracy"]
-    axes.annotate(
-        f"{row['accuracy']:.3f}", (end, place), (7, 0), textcoords="offset points",
-        va="center", fontsize=9,
-    )  # fmt: skip
 
 
 @styled()
@@ -87,20 +76,18 @@ def optimism(curve: "pd.DataFrame", apparent: str, held_out: str, note: str) -> 
     figure = new_figure(WIDTH, 3.0, note=note)
     axes = figure.subplots()
     configs = curve["configs"].to_numpy(float)
-    lines = {"apparent": (apparent, TEST, "D--"), "held_out": (held_out, TRAIN, "o-")}
     axes.fill_between(configs, curve["held_out"], curve["apparent"], color=GREY, alpha=0.15, lw=0)
+    lines = {"apparent": (apparent, TEST, "D--"), "held_out": (held_out, TRAIN, "o-")}
     for column, (label, colour, style) in lines.items():
         axes.plot(configs, curve[column], style, color=colour, markersize=5, label=label)
-        axes.annotate(
-            f"{curve[column].iloc[-1]:.3f}", (configs[-1], curve[column].iloc[-1]), (7, 0),
-            textcoords="offset points", va="center", fontsize=9, color=colour,
-        )  # fmt: skip
+        last = curve[column].iloc[-1]
+        axes.annotate(f"{last:.3f}", (configs[-1], last), color=colour, **_BEHIND)
     axes.set_xscale("log")
     axes.set_xticks(configs, [f"{int(count):,}" for count in configs])
     axes.minorticks_off()
     axes.set_xlabel("configurations that the winner is chosen from", fontsize=9)
     axes.set_ylabel("accuracy of the winner", fontsize=9)
     axes.margins(x=0.1)
-    axes.legend(frameon=False, fontsize=9, loc="best")
+    axes.legend(frameon=False, fontsize=9)
     tidy(axes)
     return figure

@@ -3,13 +3,11 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from gtzan_jax.analysis.calibration import BINS, bins_of, calibration_error
-from gtzan_jax.views.plots.effects import WIDTH
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, styled, tidy
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, WIDTH, new_figure, styled, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,30 +36,26 @@ def reliability(songs: "pd.DataFrame", title: str = "", note: str = "") -> Figur
     columns = [column for column in shown if test[column].notna().all()]
     for place, column in enumerate(columns):
         color, name = shown[column]
-        probability = test[column].to_numpy()
-        bins = bins_of(probability, right)
-        error = calibration_error(probability, right)
-        _draw_bins(axes, bins, color, f"{name}: error {100 * error:.1f} points")
+        bins = bins_of(test[column].to_numpy(), right)
+        error = 100 * calibration_error(test[column].to_numpy(), right)
         left = bins["low"] + (place + 0.5) / (len(columns) * BINS)
         above.bar(left, bins["songs"], 0.8 / (len(columns) * BINS), color=color)
+        share, count, sure = (bins[c].to_numpy() for c in ("accuracy", "songs", "probability"))
+        half = 2 * np.sqrt(sure * (1 - sure) / count)
+        ends = np.clip([share - half, share + half], 0, 1)
+        axes.vlines(sure, *ends, color=color, linewidth=1.2, alpha=0.6)
+        axes.plot(sure, share, color=color, linewidth=1)
+        few, label = count < _FEW, f"{name}: error {error:.1f} points"
+        axes.plot(sure[~few], share[~few], "o", color=color, label=label)
+        axes.plot(sure[few], share[few], "o", color=color, markerfacecolor="white")
     above.set_ylabel("songs")
-    axes.set(xlim=(0, 1), ylim=(-0.02, 1.02))
-    axes.set_xlabel("probability of the first genre, in tenths")
-    axes.set_ylabel("songs that are of it")
+    axes.set(
+        xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="songs that are of it",
+        xlabel="probability of the first genre, in tenths",
+    )  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     tidy(above)
     tidy(axes)
     return figure
-
-
-def _draw_bins(axes: Axes, bins: "pd.DataFrame", color: str, label: str) -> None:
-    share, songs, sure = (bins[name].to_numpy() for name in ("accuracy", "songs", "probability"))
-    half = 2 * np.sqrt(sure * (1 - sure) / songs)
-    low, high = np.clip(share - half, 0, 1), np.clip(share + half, 0, 1)
-    axes.vlines(sure, low, high, color=color, linewidth=1.2, alpha=0.6)
-    axes.plot(sure, share, color=color, linewidth=1)
-    few = songs < _FEW
-    axes.plot(sure[~few], share[~few], "o", color=color, label=label)
-    axes.plot(sure[few], share[few], "o", color=color, markerfacecolor="white")

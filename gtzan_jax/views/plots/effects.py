@@ -1,4 +1,4 @@
-"""Figures of effects: what each value of each hyperparameter adds to accuracy."""
+"""Figures of configs by their values: effects on accuracy, its spread, means of pairs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,18 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, styled, tidy, value_label
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, WIDTH, new_figure, styled, tidy
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WIDTH = 5.2  # inches: letters keep a readable size on a phone
 _MOST_ROWS = 24
-_APART = 0.09  # of all effects' range: nearer dots are named together
-_MOST_NAMES = 3
-_LETTER = 0.018  # the width of a letter, as a share of the axis's
-_MARK = "#2F8FCB"  # is drawn as dots, which cannot follow a page's theme: visible on both
+_MOST_NAMES = 5  # values of a row that are all named
+_MARK = "#2F8FCB"  # of a config: visible on light and on dark
 _TICKS = 0.34  # half the height of a config's mark; rows are 1 apart
+_LARGEST = 40.0  # inches of a figure's side
 
 
 @styled()
@@ -41,23 +39,16 @@ def value_effects(
       near: the same shares among configs near the best, where these have fewer values.
     """
     names = list(dict.fromkeys(effects["hyperparameter"]))[:_MOST_ROWS]
-    figure = new_figure(
-        WIDTH,
-        0.9 + 0.31 * max(len(names), 3) + 0.4 * bool(title),
-        title,
-        note,
-    )
+    height = 0.9 + 0.31 * max(len(names), 3) + 0.4 * bool(title)
+    figure = new_figure(WIDTH, height, title, note)
     axes = figure.subplots()
     axes.axvline(0, color=GREY, linewidth=0.8)
-    shown = effects[effects["hyperparameter"].isin(names)]
-    gap = _APART * 100 * float(np.ptp(shown["effect"].dropna()))
-    reach = 0.1
+    letters = 0
     for place, name in enumerate(names):
-        rows = shown[shown["hyperparameter"] == name].dropna(subset="effect")
-        groups = _groups(rows.sort_values("effect", kind="stable"), gap)
-        _draw_values(axes, place, groups)
-        reach = max(reach, *map(_reach, (groups[0], groups[-1])))
-    reach *= 1 if near is None else 1.25  # its texts are wider
+        rows = effects[effects["hyperparameter"] == name].dropna(subset="effect")
+        letters = max(letters, _draw_values(axes, place, rows.sort_values("effect", kind="stable")))
+    axes.margins(x=0.15 + 0.045 * letters)  # room for the names beside the dots
+    reach = max(0.1, *np.abs(axes.get_xlim()))
     axes.set_xlim(-reach, reach)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.6)
@@ -66,11 +57,8 @@ def value_effects(
         right = axes.secondary_yaxis("right")
         texts = [_share(shares[name]) for name in names]
         if near is not None:
-            pairs = zip(texts, names, strict=True)
-            texts = [
-                f"{text.removesuffix(' %')} / {_share(near.get(name, math.nan))}"
-                for text, name in pairs
-            ]
+            others = (_share(near.get(name, math.nan)) for name in names)
+            texts = [f"{a.removesuffix(' %')} / {b}" for a, b in zip(texts, others, strict=True)]
         right.set_yticks(range(len(names)), texts)
         right.tick_params(length=0)
         right.spines["right"].set_visible(False)
@@ -88,51 +76,26 @@ def _share(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
-def _groups(rows: "pd.DataFrame", gap: float) -> "list[pd.DataFrame]":
-    """Groups values, in the order of their effects, whose dots are too near for a name each.
+def _draw_values(axes: Axes, place: int, rows: "pd.DataFrame") -> int:
+    """Draws a hyperparameter's values and names them; returns the letters of the longest at an end.
 
-    The first stands alone where all are near, so that there is one group on either side.
+    The first and the last are named beside their dots or intervals, those between above, as long as
+    there is room.
     """
-    steps = np.diff(100 * rows["effect"].to_numpy(), prepend=-np.inf)
-    starts = steps > gap
-    if starts.sum() == 1 and len(rows) > 1:
-        starts[1] = True
-    numbers = np.cumsum(starts)
-    return [rows[numbers == number] for number in range(1, numbers[-1] + 1)]
-
-
-def _name(group: "pd.DataFrame") -> str:
-    labels = [value_label(value) for value in group["value"]]
-    return ", ".join(labels) if len(labels) <= _MOST_NAMES else f"{labels[0]}, …, {labels[-1]}"
-
-
-def _ends(group: "pd.DataFrame") -> tuple[float, float]:
-    """Returns where the effects of a group begin and end, with their intervals, in points."""
-    found = 100 * group[["effect", "low", "high"]].to_numpy(float)
-    return float(np.nanmin(found)), float(np.nanmax(found))
-
-
-def _reach(group: "pd.DataFrame") -> float:
-    """Returns how far the axis must reach for a group and, beyond it, its name."""
-    room = 2 * (_LETTER * len(_name(group)) + 0.06)
-    return float(np.abs(_ends(group)).max() / max(1 - room, 0.3))
-
-
-def _draw_values(axes: Axes, place: int, groups: "Sequence[pd.DataFrame]") -> None:
-    """Draws the values of one hyperparameter, and names them beside or above their dots."""
-    for group in groups:
-        shown = 100 * group[["effect", "low", "high"]].to_numpy(float)
-        row = np.full(len(shown), place)
-        axes.hlines(row, shown[:, 1], shown[:, 2], color=TRAIN, linewidth=2.2)
-        axes.plot(shown[:, 0], row, "o", color=TRAIN, markersize=5.5)
-    effects = [100 * group["effect"] for group in groups]
-    axes.plot([effects[0].min(), effects[-1].max()], [place] * 2, color=GREY, lw=1, alpha=0.5)
+    found = 100 * rows[["effect", "low", "high"]].to_numpy(float)
+    row = np.full(len(found), place)
+    axes.plot(found[[0, -1], 0], row[[0, -1]], color=GREY, linewidth=1, alpha=0.5)
+    axes.hlines(row, found[:, 1], found[:, 2], color=TRAIN, linewidth=2.2)
+    axes.plot(found[:, 0], row, "o", color=TRAIN, markersize=5.5)
+    names = [value_label(value) for value in rows["value"]]
     style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 9}
-    axes.annotate(_name(groups[0]), (_ends(groups[0])[0], place), (-7, 0), ha="right", **style)
-    if len(groups) > 1:
-        axes.annotate(_name(groups[-1]), (_ends(groups[-1])[1], place), (7, 0), ha="left", **style)
-    for group, middle in zip(groups[1:-1], effects[1:-1], strict=True):
-        axes.annotate(_name(group), (middle.mean(), place), (0, 8.5), ha="center", **style)
+    axes.annotate(names[0], (np.nanmin(found[0]), place), (-7, 0), ha="right", **style)
+    if len(names) > 1:
+        axes.annotate(names[-1], (np.nanmax(found[-1]), place), (7, 0), ha="left", **style)
+    if len(names) <= _MOST_NAMES:
+        for name, (effect, *_) in zip(names[1:-1], found[1:-1], strict=True):
+            axes.annotate(name, (effect, place), (0, 8.5), ha="center", **style)
+    return max(len(names[0]), len(names[-1]))
 
 
 @styled()
@@ -147,14 +110,22 @@ def value_distributions(
       note: the source of the data.
     """
     rows = [(name, value) for name, values in axes_values.items() for value in values]
-    starts = np.cumsum([0, *map(len, axes_values.values())])[:-1]
-    gaps = np.searchsorted(starts, np.arange(len(rows)), side="right") - 1
-    places = np.arange(len(rows)) + 0.45 * gaps  # room between hyperparameters
+    order = list(axes_values)
+    # There is room between hyperparameters.
+    places = [place + 0.45 * order.index(name) for place, (name, _) in enumerate(rows)]
     figure = new_figure(WIDTH, 1.1 + 0.34 * places[-1] + 0.34, note=note)
     axes = figure.subplots()
     for (name, value), place in zip(rows, places, strict=True):
-        found = results.loc[results[name] == value, "test_accuracy"].to_numpy(float)
-        _draw_marks(axes, found, place)
+        values = results.loc[results[name] == value, "test_accuracy"].to_numpy(float)
+        if not len(values):
+            continue
+        axes.vlines(
+            values, place - _TICKS, place + _TICKS, color=_MARK, linewidth=0.8,
+            alpha=max(0.12, min(0.8, 12 / len(values))), rasterized=True,
+        )  # fmt: skip
+        lower, median, upper = np.percentile(values, (25, 50, 75))
+        axes.hlines(place, lower, upper, color=TEST, linewidth=4)
+        axes.plot(median, place, "o", color=TEST, markersize=7, markeredgecolor="white")
     axes.set_yticks(places, [f"{name} = {value_label(value)}" for name, value in rows])
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlabel("test accuracy", fontsize=9)
@@ -164,14 +135,52 @@ def value_distributions(
     return figure
 
 
-def _draw_marks(axes: Axes, values: np.ndarray, place: float) -> None:
-    """Draws a line for each config, the middle half of them as a bar, and their median."""
-    if not len(values):
-        return
-    axes.vlines(
-        values, place - _TICKS, place + _TICKS, color=_MARK, linewidth=0.8,
-        alpha=max(0.12, min(0.8, 12 / len(values))), rasterized=True,
-    )  # fmt: skip
-    lower, median, upper = np.percentile(values, (25, 50, 75))
-    axes.hlines(place, lower, upper, color=TEST, linewidth=4)
-    axes.plot(median, place, "o", color=TEST, markersize=7, markeredgecolor="white")
+@styled()
+def pair_heatmap(
+    results: "pd.DataFrame", axes_values: Mapping[str, Sequence[Any]], note: str
+) -> Figure:
+    """Draws the mean test accuracy of the configs that share two values.
+
+    Args:
+      results: from ``rundir.ranking.results_table``, without diverged configs.
+      axes_values: the values of every axis; those with one value are left out, numbers ascend.
+      note: the source of the data.
+    """
+    shown = [
+        (name, value)
+        for name, values in axes_values.items()
+        for value in (values if isinstance(values[0], str) else sorted(values))
+        if len(values) > 1
+    ]
+    accuracy = results["test_accuracy"].to_numpy()
+    has = np.array([results[name] == value for name, value in shown], float)
+    with np.errstate(invalid="ignore"):  # NaN where no config has both
+        means = (has * accuracy) @ has.T / (has @ has.T)
+    side = min(max(5.0, 2.2 + 0.46 * len(shown)), _LARGEST)
+    title = "Mean test accuracy of the configurations that share two values"
+    figure = new_figure(side + 1.2, side, title, note)
+    axes = figure.subplots()
+    image = axes.imshow(means, cmap="viridis")
+    if len(shown) <= 30:
+        middle = (np.nanmin(means) + np.nanmax(means)) / 2
+        for row, column in np.argwhere(np.isfinite(means)):
+            shade = "black" if means[row, column] > middle else "white"
+            text = f"{means[row, column]:.2f}"[1:]
+            axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=7.5)
+    names = [f"{name} = {value_label(value)}" for name, value in shown]
+    axes.set_xticks(range(len(shown)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(shown)), names)
+    axes.tick_params(labelsize=min(8.0, 60 * side / len(shown)))
+    for place in range(1, len(shown)):  # a line between hyperparameters
+        if shown[place][0] != shown[place - 1][0]:
+            axes.axhline(place - 0.5, color="white", linewidth=2)
+            axes.axvline(place - 0.5, color="white", linewidth=2)
+    figure.colorbar(image, ax=axes, label="mean test accuracy", shrink=0.7)
+    return figure
+
+
+def value_label(value: object) -> str:
+    """Returns a value of a hyperparameter for a figure."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.cbook import boxplot_stats
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import AsinhLocator, LogLocator, MaxNLocator, NullLocator
 
 from gtzan_jax.analysis.exploration import Pca
 from gtzan_jax.tables.schema import FeatureTable
@@ -33,28 +33,20 @@ _TOP = 12
 _SHEET_COLUMNS = 6
 _LEGEND_ROWS = 24
 
-# What a feature's mean and its variance are measured in.
-_UNITS = {
-    "chroma_stft": ("relative energy", "relative energy²"),
-    "rms": ("full scale", "full scale²"),
-    "spectral_centroid": ("Hz", "Hz²"),
-    "spectral_bandwidth": ("Hz", "Hz²"),
-    "rolloff": ("Hz", "Hz²"),
-    "zero_crossing_rate": ("crossings per sample", "crossings² per sample²"),
-    "harmony": ("full scale", "full scale²"),
-    "perceptr": ("full scale", "full scale²"),
-    "mel": ("dB", "dB²"),
-    "mfcc": ("dB", "dB²"),
-}
+_UNITS = {  # of a feature's mean
+    "tempo": "BPM", "chroma_stft": "relative energy", "rms": "full scale",
+    "spectral_centroid": "Hz", "spectral_bandwidth": "Hz", "rolloff": "Hz",
+    "zero_crossing_rate": "crossings per sample", "harmony": "full scale",
+    "perceptr": "full scale", "mel": "dB", "mfcc": "dB",
+}  # fmt: skip
 
 
 def unit(feature: str) -> str:
     """Returns what a feature is measured in, such as ``Hz²`` for a variance of frequencies."""
-    if feature == "tempo":
-        return "BPM"
-    stem, _, moment = feature.rpartition("_")
-    mean, variance = _UNITS[stem.rstrip("0123456789")]
-    return variance if moment == "var" else mean
+    name = _UNITS[feature.removesuffix("_mean").removesuffix("_var").rstrip("0123456789")]
+    if not feature.endswith("_var"):
+        return name
+    return f"{name.replace(' per', '² per')}²" if " per" in name else f"{name}²"
 
 
 @styled()
@@ -194,7 +186,7 @@ def pca_loadings(pca: Pca, note: str) -> Figure:
     panels = figure.subplots(1, len(pca.loadings), sharex=True, squeeze=False)[0]
     for axes, loadings, label in zip(panels, pca.loadings, _component_labels(pca), strict=True):
         top = np.argsort(-np.abs(loadings))[:_TOP]
-        axes.barh(range(len(top)), loadings[top], color=_sign_colours(loadings[top]))
+        axes.barh(range(len(top)), loadings[top], color=np.where(loadings[top] > 0, TRAIN, TEST))
         axes.set_yticks(range(len(top)), [pca.features[feature] for feature in top], fontsize=8)
         axes.invert_yaxis()
         axes.set_title(label, fontsize=9)
@@ -244,33 +236,18 @@ def _set_scale(axes: Axes, feature: str, values: np.ndarray) -> None:
         and max(lower - values.min(), values.max() - upper) > _SKEWED * spread
     ):  # logarithmic on both sides of zero, linear between the quartiles
         axes.set_yscale("asinh", linear_width=spread)
-        axes.yaxis.set_major_locator(FixedLocator(_powers(spread, np.abs(values).max())))
+        axes.yaxis.set_major_locator(AsinhLocator(spread, numticks=6, symthresh=0.5))
+        axes.yaxis.set_minor_locator(NullLocator())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(_compact)
 
 
-def _powers(above: float, upto: float) -> list[float]:
-    """Returns 0 and the largest two powers of ten in a range, on both sides of zero."""
-    top = math.floor(math.log10(upto))
-    powers = [10.0**power for power in (top - 1, top) if 10.0**power > above]
-    powers = powers or [10.0**top]
-    return [-power for power in reversed(powers)] + [0.0, *powers]
-
-
 def _compact(value: float, _: float = 0.0) -> str:
     """Returns a number that leaves room for the figure: 1200000 as 1.2M."""
-    if abs(value) >= 1e6:
-        text = f"{value / 1e6:g}M"
-    elif abs(value) >= 1e4:
-        text = f"{value / 1e3:g}k"
-    else:
-        text = f"{value:g}"
-    return text.replace("-", "−")
-
-
-def _sign_colours(loadings: np.ndarray) -> list[str]:
-    return [TRAIN if loading > 0 else TEST for loading in loadings]
+    size = abs(value)
+    divisor, letter = (1e6, "M") if size >= 1e6 else (1e3, "k") if size >= 1e4 else (1, "")
+    return f"{value / divisor:g}{letter}".replace("-", "−")
 
 
 def _component_labels(pca: Pca) -> list[str]:

@@ -1,19 +1,22 @@
-"""A figure of what a model says over the time of songs."""
+"""Figures of what a model predicts of songs, and why."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gtzan_jax.models.prediction import Prediction
+from gtzan_jax.models.prediction import Explanation, Prediction
+from gtzan_jax.sound.mel import band_frequencies
 from gtzan_jax.text import counted
 from gtzan_jax.views.plots.style import GREY, genre_colours, new_figure, short_name, styled, tidy
 
 _GENRES = 4  # of a song that are drawn with their colours; the rest is grey
-_WIDTH, _HEIGHT = 8.0, 1.9  # inches: of the figure, and of a song's row
 _MOST_SONGS = 20
+_TICKS_HZ = (100, 500, 1_000, 2_000, 5_000, 10_000)
+_BRIGHTEST = 99.5  # percentile of attributions that has the full colour: single points are larger
 
 
 @styled()
@@ -23,13 +26,13 @@ def over_time(predictions: Sequence[Prediction], genres: Sequence[str], note: st
     Args:
       predictions: one a song; the first 20 are drawn.
       genres: of the model, in alphabetical order, which gives them their colours.
-      note: what is said of the model.
+      note: the caption.
     """
     shown = predictions[:_MOST_SONGS]
     left = len(predictions) - len(shown)
     note += f"; not drawn: {counted(left, 'more song')}" if left else ""
     title = "Probability of each genre over the song's time"
-    figure = new_figure(_WIDTH, 0.9 + _HEIGHT * len(shown), title, note)
+    figure = new_figure(8.0, 0.9 + 1.9 * len(shown), title, note)
     panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     colours = genre_colours(genres)
     for axes, prediction in zip(panels, shown, strict=True):
@@ -40,28 +43,79 @@ def over_time(predictions: Sequence[Prediction], genres: Sequence[str], note: st
 
 def _draw_song(axes: Axes, prediction: Prediction, colours: dict[str, str]) -> None:
     """Draws a song's windows as bars that reach up to 1, its most probable genres lowest."""
-    edges = _edges(prediction.times)
-    starts, widths = edges[:-1], np.diff(edges)
-    names, bottom = prediction.genres[:_GENRES], np.zeros(len(starts))
-    for place, genre in enumerate(names):
+    times = prediction.times  # (windows, 2): where windows overlap, bars meet in the middle
+    edges = np.array([times[0, 0], *(times[:-1, 1] + times[1:, 0]) / 2, times[-1, 1]])
+    bars: dict[str, Any] = {"width": np.diff(edges), "align": "edge"}
+    bottom = np.zeros(len(times))
+    for place, genre in enumerate(prediction.genres[:_GENRES]):
         height = prediction.by_window[:, place]
         label = f"{short_name(genre)} {100 * prediction.probabilities[place]:.0f} %"
-        axes.bar(starts, height, widths, bottom, align="edge", color=colours[genre], label=label)
-        bottom += height
+        axes.bar(edges[:-1], height, bottom=bottom, color=colours[genre], label=label, **bars)
+        bottom = bottom + height
     rest = "others" if len(prediction.genres) > _GENRES else None
-    axes.bar(starts, 1 - bottom, widths, bottom, align="edge", color=GREY, alpha=0.25, label=rest)
+    axes.bar(edges[:-1], 1 - bottom, bottom=bottom, color=GREY, alpha=0.25, label=rest, **bars)
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1))
     axes.set_title(short_name(Path(prediction.path).name), fontsize=9, loc="left")
-    axes.xaxis.set_major_formatter(lambda s, _: f"{int(s) // 60}:{int(s) % 60:02d}")
+    axes.xaxis.set_major_formatter(_minutes)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     tidy(axes)
 
 
-def _edges(times: np.ndarray) -> np.ndarray:
-    """Returns where one window's bar ends and the next one's begins: amid those that overlap.
+@styled()
+def spectrogram_reasons(prediction: Prediction, explanation: Explanation, note: str = "") -> Figure:
+    """Draws the spectrogram of a song's windows, side by side, and below it the attributions.
 
     Args:
-      times: (windows, 2) begin and end.
+      prediction: of a model of spectrograms.
+      explanation: of it.
+      note: the caption.
     """
-    between = (times[:-1, 1] + times[1:, 0]) / 2
-    return np.array([times[0, 0], *between, times[-1, 1]])
+    title = f"What speaks for and against {short_name(explanation.genre)}"
+    figure = new_figure(9.0, 6.0, title, note)
+    seen, reasons = figure.subplots(2, 1, sharex=True, sharey=True)
+    # (bands, windows × frames) of (windows, bands, frames)
+    inputs, values = (
+        np.concatenate(list(v), axis=1) for v in (prediction.inputs, explanation.values)
+    )
+    limit = float(np.percentile(np.abs(values), _BRIGHTEST)) or 1.0
+    total = explanation.output - explanation.baseline
+    name = short_name(Path(prediction.path).name)
+    panels: tuple[tuple[Axes, Any, str, str, dict[str, Any]], ...] = (
+        (
+            seen, inputs, f"{name}: its windows, one after another",
+            "deviations from the training mean", {"cmap": "magma"},
+        ),
+        (
+            reasons, values, f"red for it, blue against it; all of it adds up to {total:+z.2f}",
+            "attribution (nats)", {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit},
+        ),
+    )  # fmt: skip
+    for axes, picture, above, label, colours in panels:
+        image = axes.imshow(
+            picture, origin="lower", aspect="auto", interpolation="nearest", **colours
+        )
+        figure.colorbar(
+            image, ax=axes, label=label, extend="both" if axes is reasons else "neither"
+        )
+        axes.set_title(above, fontsize=9, loc="left")
+        _label(axes, prediction)
+    reasons.set_xlabel("time (minutes:seconds)")
+    return figure
+
+
+def _label(axes: Axes, prediction: Prediction) -> None:
+    """Names bands by their frequency, and windows by the time at which they begin."""
+    frequencies, frames = band_frequencies(), prediction.inputs.shape[2]
+    bands = [int(np.abs(frequencies - tick).argmin()) for tick in _TICKS_HZ]
+    axes.set_yticks(bands, [f"{tick:,}" for tick in _TICKS_HZ], fontsize=8)
+    axes.set_ylabel("frequency (Hz)")
+    starts = prediction.times[:, 0]
+    edges = np.arange(len(starts)) * frames - 0.5
+    few = slice(None, None, -(-len(starts) // 12))
+    axes.set_xticks(edges[few], [_minutes(start) for start in starts[few]], fontsize=8)
+    for edge in edges[1:]:
+        axes.axvline(edge, color="white", linewidth=0.5)
+
+
+def _minutes(seconds: float, _: float = 0.0) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -16,8 +16,7 @@ from gtzan_jax.text import printable
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 TRAIN, TEST, VALIDATION = "#0072B2", "#D55E00", "#009E73"
 GREY, RED = "#555555", "#C00000"
-# Not quite black and white, which become a page's own in its dark mode: letters on a colour map.
-ON_LIGHT, ON_DARK = "#010101", "#FEFEFE"
+WIDTH = 5.2  # inches: letters keep a readable size on a phone
 
 # Ten genres need ten colours that differ in lightness as well as in hue. These were found by a
 # search for the largest least distance in CIELAB, for eyes without and with colour blindness
@@ -92,22 +91,6 @@ def tidy(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
-
-
-def shown_axes(axes: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """Returns the axes of a sweep that vary; their numbers ascend, names stay as they are."""
-    return {
-        name: values if isinstance(values[0], str) else sorted(values)
-        for name, values in axes.items()
-        if len(values) > 1
-    }
-
-
-def value_label(value: object) -> str:
-    """Returns a value of an axis for a figure."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def genre_colours(genres: Sequence[str]) -> dict[str, str]:

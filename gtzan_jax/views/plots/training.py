@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.text import counted
-from gtzan_jax.views.plots.effects import WIDTH
 from gtzan_jax.views.plots.style import (
     TEST,
     TRAIN,
     VALIDATION,
+    WIDTH,
     new_figure,
     short_name,
     styled,
@@ -23,8 +22,6 @@ from gtzan_jax.views.plots.style import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_SHADES = LinearSegmentedColormap.from_list("shades", [to_rgba(TRAIN, 0.0), to_rgba(TRAIN, 1.0)])
 
 
 @styled()
@@ -83,24 +80,19 @@ def confusion_matrix(
       note: the source of the data.
       title: what the figure shows.
     """
+    from sklearn.metrics import ConfusionMatrixDisplay
+
     side = max(4.0, 0.33 * len(genres) + 1.4)
     figure = new_figure(side, side, title, note)
     axes = figure.subplots()
     shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    # Each cell is a shape whose colour shines through, so that a page can give it its own.
-    axes.pcolormesh(
-        np.arange(-0.5, len(genres)), np.arange(-0.5, len(genres)), shares, cmap=_SHADES, vmin=0
-    )
-    axes.set_ylim(len(genres) - 0.5, -0.5)
-    axes.set_aspect("equal")
-    half = 0.55 * shares.max()
-    for row, column in np.argwhere(shares >= 0.5):
-        shade = "white" if shares[row, column] > half else "black"
-        text = f"{shares[row, column]:.0f}"
-        axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=9)
-    places, names = range(len(genres)), [short_name(genre) for genre in genres]
-    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, names)
+    shown = ConfusionMatrixDisplay(shares, display_labels=[short_name(genre) for genre in genres])
+    shown.plot(ax=axes, cmap="Blues", values_format=".0f", colorbar=False)
+    for text, share in zip(shown.text_.ravel(), shares.ravel(), strict=True):
+        text.set(fontsize=9, visible=share >= 0.5)
+    axes.tick_params("x", rotation=45)
+    for label in axes.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
     axes.set_xlabel("predicted genre, % of the true genre's test tracks")
     axes.set_ylabel("true genre")
     return figure

@@ -1,1 +1,1 @@
-"""What stands in the sections of the report, each a dict of figures, texts, tables and pictures."""
+"""The sections of the report: each function makes one from a run."""

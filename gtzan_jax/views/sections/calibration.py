@@ -1,7 +1,5 @@
 """The part of the report on how far the kept model's probabilities hold."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -10,59 +8,97 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.models.calibration import against_chance
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.model_files import load_model
-from gtzan_jax.views.sections.pictures import Pictures, draw
+from gtzan_jax.text import command_line
+from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
 from gtzan_jax.views.text import NOTHING, Table, percent, points
 
 _COLUMNS = ("part", "song", "genre", "predicted", "probability", "calibrated")
 _FEW = 500  # songs, of which chance alone makes an error of points
 
 
-def calibration_section(run: FinishedRun, note: str, pictures: Pictures) -> dict[str, Any] | None:
-    """Returns how far the probabilities hold on either part, and draws it; None if not measured.
+def calibration_part(run: FinishedRun, note: str) -> Section | None:
+    """Makes the part on the probabilities of a run's kept model; None if they were not measured.
 
     Args:
       run: with a retraining.
       note: the source of the data.
-      pictures: gets the figure of the test part.
     """
     from gtzan_jax.views import plots
 
     songs = _read(run)
     if songs is None:
         return None
-    draw(pictures, "reliability", plots.reliability(songs, "", note))
     parts = {str(part): frame for part, frame in songs.groupby("part", sort=False)}
-    calibration = load_model(run.run.path).calibration
+    calibration, test = load_model(run.run.path).calibration, parts["test"]
     stays = bool(calibration and calibration.stays_at_one)
     is_calibrated = bool(songs["calibrated"].notna().all()) and not stays
-    test, shown = parts["test"], "calibrated" if is_calibrated else "probability"
-    return {
-        "is_calibrated": is_calibrated,
-        "temperature": calibration and calibration.temperature,
-        "stays_at_one": stays,
-        "doubt": calibration.doubt if calibration else "",
-        "fitted_on": len(parts.get("validation", ())),
-        "bins": BINS,
-        "table": Table(
-            (
-                "part", "songs", "right", "mean probability", "error", "error, calibrated",
-                "of chance alone",
-            ),
-            [_row(part, frame, is_calibrated) for part, frame in parts.items()],
-        ),
-        "error": points(_error(test, "probability"), "", 1),
-        "after": points(_error(test, "calibrated"), "", 1) if is_calibrated else NOTHING,
-        "chance": against_chance(_error(test, shown), *_chance(test, shown)),
-        "has_groups": "group" in songs,
-        "by_artist": "group" in songs and not test["group"].is_unique,
-        "few": len(test) < _FEW,
-        "songs": len(test),
-    }  # fmt: skip
+    shown = "calibrated" if is_calibrated else "probability"
+    before, after = (points(_error(test, column), "", 1) for column in ("probability", shown))
+    meaning = (
+        "what the probability of the first genre and the share of songs that are of it differ by, "
+        f"in {BINS} equally wide bins, each as often as it has songs."
+    )
+    error = " is the expected calibration error of the kept model on the test part"
+    if is_calibrated and calibration and calibration.temperature:
+        found = [
+            strong(f"{after} points")
+            + f"{error}, calibrated, and {before} as the network says: {meaning}",
+            "Calibrated means that log-probabilities are divided by "
+            f"{calibration.temperature:.2f}, the temperature of the least loss on the "
+            f"{len(parts.get('validation', ()))} songs of the validation part, which the network "
+            "was not trained on. It changes no prediction. The error on the validation part itself "
+            "flatters, since the temperature was fitted there.",
+        ]
+    else:
+        found = [strong(f"{before} points") + f"{error}: {meaning}"]
+        retrain = command_line("retrain", [f"--workdir={run.run.path}", "--protocol=holdout"])
+        why = "It is not calibrated, since the protocol has no validation part to fit a temperature"
+        found.append(
+            "It is not calibrated." if stays else f"{why} on: " + code(retrain) + " has one."
+        )
+    text = [paragraph(*found)]
+    if calibration and calibration.doubt:
+        text.append(paragraph(strong(calibration.doubt.capitalize()) + "."))
+    few = (
+        f"{len(test)} songs are few: bins with less than ten say next to nothing, and the error is "
+        "a sum of absolute differences, so that chance alone makes one."
+    )
+    chance = against_chance(_error(test, shown), *_chance(test, shown))
+    draws = "The draws count songs as independent, since "
+    if "group" not in songs:
+        draws += (
+            "the run was written before artists were recorded; where artists have several songs, "
+            "chance makes more."
+        )
+    elif test["group"].is_unique:
+        draws += "no two of them are known to be of one artist."
+    else:
+        draws = "The draws keep songs of one artist as alike as they are here."
+    text.append(
+        paragraph(
+            few if len(test) < _FEW else "",
+            f"If {'the calibrated' if is_calibrated else 'these'} probabilities were exact, "
+            f"{chance}. The last column has both figures of either part.",
+            draws,
+        )
+    )
+    drawn = figure(
+        "reliability",
+        plots.reliability(songs, "", note),
+        "How often the kept model is right against how sure it is",
+        "Test songs that are of the first genre, by its probability; lines: two standard errors of "
+        "independent songs; hollow: fewer than ten songs.",
+    )
+    columns = (
+        "part", "songs", "right", "mean probability", "error", "error, calibrated",
+        "of chance alone",
+    )  # fmt: skip
+    table = Table(columns, [_row(part, frame, is_calibrated) for part, frame in parts.items()])
+    return Section("Are its probabilities calibrated?", text, [drawn], [table])
 
 
 def _row(part: str, songs: pd.DataFrame, is_calibrated: bool) -> list[str]:
-    shown = "calibrated" if is_calibrated else "probability"
-    mean, high = _chance(songs, shown)
+    mean, high = _chance(songs, "calibrated" if is_calibrated else "probability")
     return [
         part,
         str(len(songs)),

@@ -1,7 +1,9 @@
 """The section on effects: which hyperparameter matters, and how much."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,8 +11,8 @@ from gtzan_jax.analysis import effects
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.views.sections.pictures import Pictures, draw
-from gtzan_jax.views.text import Table, interval, p_value, percent, points
+from gtzan_jax.views.sections.section import Section, figure, paragraph, strong
+from gtzan_jax.views.text import Table, counted, interval, p_value, percent, points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,41 +24,73 @@ _SEEDS_SHIFT = 0.025  # a difference of two values that seeds of the assignment'
 _NOTHING = 1e-9  # a difference that is a rounding error
 
 
-def effects_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
-    """Makes the section on effects, and its two pictures."""
-    sweep, accuracy = run.sweep, run.accuracy_by_fold
-    diverged = int(run.results["diverged"].sum())
-    section: dict[str, Any] = {
-        "diverged": diverged,
-        "constant": {n: v[0] for n, v in sweep.axes.items() if len(v) == 1},
-        "units": effects.units_of(*accuracy.shape[1:]),
-        "runs": runs_word(run),
-        "is_grid": sweep.is_grid,
-        "largest": None,
-        "shares": None,
-        "near": None,
-        "rates": optimizer_rates(sweep),
-    }
-    if diverged == len(run.results) or not sweep.varying or not sweep.is_grid:
-        return section
-    values, parts = ranked_effects(accuracy, sweep.varying, run.protocol.num_divisions)
-    shares = None if parts is None else main_shares(parts)
-    near = None
-    if parts is not None:
-        near = near_best(accuracy, sweep.varying, run.protocol.num_divisions)
-        section["near"] = near and near | {"largest": _largest(run, near["values"], near["shares"])}
-        section["shares"] = _shares(parts, section["units"], run, near)
-    _draw(run, values, shares, near and near["shares"], pictures)
-    differences = effects.paired_differences(accuracy, sweep.varying, run.protocol.num_divisions)
-    return section | {
-        "largest": _largest(run, values, shares),
-        "drawn": list(_drawn(run, values)),
-        "values": _values_table(
-            effects.distributions(accuracy, sweep.varying), values, section["units"]
-        ),
-        "differences": _differences_table(differences, section["units"]),
-        "has_intervals": bool(values["low"].notna().any()),
-    }
+@dataclass
+class Effects:
+    """Effects of the values of a grid.
+
+    Attributes:
+      values: from ``effects.value_effects``, the hyperparameter that matters most first.
+      parts: of the variance; None where a config diverged.
+      near: the same near the best; None if no value is left out there.
+      without: the values that are left out there.
+      num_configs: of the grid.
+    """
+
+    values: "pd.DataFrame"
+    parts: effects.Decomposition | None
+    num_configs: int
+    near: "Effects | None" = None
+    without: str = ""
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """The share of the variance that each hyperparameter has alone."""
+        if self.parts is None:
+            return None
+        main = self.parts.terms[self.parts.terms["order"] == 1]
+        return dict(zip(main["term"], main["share"], strict=True))
+
+    @property
+    def near_shares(self) -> dict[str, float] | None:
+        """The same near the best."""
+        return self.near.shares if self.near else None
+
+
+def effects_of(accuracy: np.ndarray, sweep: Sweep) -> Effects | None:
+    """Returns effects of a sweep's values; None where there is nothing to compare.
+
+    What a hyperparameter does is the mean square of its values' effects: on a complete grid the
+    order of their shares of the variance.
+
+    Args:
+      accuracy: (configs, folds, seeds) in grid order, NaN where diverged.
+      sweep: of the configs.
+    """
+    if not sweep.varying or not sweep.is_grid or np.isnan(accuracy).any(axis=(1, 2)).all():
+        return None
+    num_divisions = PROTOCOLS[sweep.protocol].num_divisions
+    found = _ranked(accuracy, sweep.varying, num_divisions)
+    if found.parts is not None:
+        sub, kept = effects.near_best(accuracy, sweep.varying)
+        if len(sub) < len(accuracy):
+            left = {name: values for name, values in kept.items() if len(values) > 1}
+            found.near = _ranked(sub, left, num_divisions)
+            out = [
+                f"{n} {v}" for n, all_ in sweep.varying.items() for v in all_ if v not in kept[n]
+            ]
+            found.without = ", ".join(out)
+    return found
+
+
+def _ranked(accuracy: np.ndarray, varying: effects.Axes, num_divisions: int) -> Effects:
+    values = effects.value_effects(accuracy, varying, num_divisions)
+    size = values["effect"].pow(2).groupby(values["hyperparameter"]).mean()
+    values = values.sort_values(
+        "hyperparameter", key=lambda names: -names.map(size), kind="stable", ignore_index=True
+    )
+    whole = np.isfinite(accuracy).all()
+    parts = effects.decompose(accuracy, varying, num_divisions) if whole else None
+    return Effects(values, parts, len(accuracy))
 
 
 def runs_word(run: FinishedRun) -> str:
@@ -64,63 +98,6 @@ def runs_word(run: FinishedRun) -> str:
     if len(run.manifest.split.folds) == 1:
         return "seeds"
     return "folds" if len(run.manifest.seeds) == 1 else "folds and seeds"
-
-
-def ranked_effects(
-    accuracy: np.ndarray, varying: effects.Axes, num_divisions: int = 1
-) -> "tuple[pd.DataFrame, effects.Decomposition | None]":
-    """Returns effects of values, the hyperparameter that does most first, and the variance's parts.
-
-    What a hyperparameter does is the mean square of its values' effects: on a complete grid the
-    order of their shares of the variance. Those are None where a config diverged.
-
-    Args:
-      accuracy: (configs, folds, seeds) in grid order, NaN where diverged, not all of it.
-      varying: the axes that take several values, one at least.
-      num_divisions: that the folds are of.
-    """
-    values = effects.value_effects(accuracy, varying, num_divisions)
-    size = values["effect"].pow(2).groupby(values["hyperparameter"]).mean()
-    values = values.sort_values(
-        "hyperparameter", key=lambda names: -names.map(size), kind="stable", ignore_index=True
-    )
-    if not np.isfinite(accuracy).all():
-        return values, None
-    return values, effects.decompose(accuracy, varying, num_divisions)
-
-
-def main_shares(parts: effects.Decomposition) -> dict[str, float]:
-    """Returns the share of the variance that each hyperparameter has alone."""
-    main = parts.terms[parts.terms["order"] == 1]
-    return dict(zip(main["term"], main["share"], strict=True))
-
-
-def near_best(
-    accuracy: np.ndarray, varying: effects.Axes, num_divisions: int = 1
-) -> dict[str, Any] | None:
-    """Returns the effects near the best, see :func:`effects.near_best`; None if that is all."""
-    sub, kept = effects.near_best(accuracy, varying)
-    if len(sub) == len(accuracy):
-        return None
-    gone = [f"{n} {v}" for n, values in varying.items() for v in values if v not in kept[n]]
-    left = {name: values for name, values in kept.items() if len(values) > 1}
-    values = ranked_effects(sub, left, num_divisions)[0]
-    parts = effects.decompose(sub, left, num_divisions)
-    found = {"without": gone, "configs": len(sub), "values": values}
-    return found | {"parts": parts, "shares": main_shares(parts)}
-
-
-def effects_figure(accuracy: np.ndarray, sweep: Sweep, title: str, note: str) -> "Figure":
-    """Draws the effects with what a caption would say in the note."""
-    from gtzan_jax.views import plots
-
-    of_folds = sweep.varying, PROTOCOLS[sweep.protocol].num_divisions
-    values, parts = ranked_effects(accuracy, *of_folds)
-    near = near_best(accuracy, *of_folds) if parts else None
-    left_out = f"Near the best: without {', '.join(near['without'])}." if near else ""
-    note = " ".join(filter(None, [optimizer_rates(sweep), left_out, note]))
-    shares = main_shares(parts) if parts else None
-    return plots.value_effects(values, shares, title, note, near and near["shares"])
 
 
 def optimizer_rates(sweep: Sweep) -> str:
@@ -133,107 +110,265 @@ def optimizer_rates(sweep: Sweep) -> str:
     return f"{_OWN_RATE} ({', '.join(' '.join(pair) for pair in rates.items())})."
 
 
-def _drawn(run: FinishedRun, values: "pd.DataFrame") -> dict[str, Any]:
-    """Returns the hyperparameters that matter most, with their values."""
-    names = list(dict.fromkeys(values["hyperparameter"]))[:_DISTRIBUTIONS]
-    return {name: run.sweep.axes[name] for name in names}
-
-
-def _draw(
-    run: FinishedRun,
-    values: "pd.DataFrame",
-    shares: dict[str, float] | None,
-    near: dict[str, float] | None,
-    pictures: Pictures,
-) -> None:
+def effects_figure(found: Effects, sweep: Sweep, title: str, note: str) -> "Figure":
+    """Draws effects with what a caption would say in the note."""
     from gtzan_jax.views import plots
 
-    sound = run.results[~run.results["diverged"]]
-    draw(pictures, "effects", plots.value_effects(values, shares, near=near))
-    figure = plots.value_distributions(sound, _drawn(run, values), run.note)
-    draw(pictures, "distributions", figure)
+    near = f"Near the best: without {found.without}." if found.near else ""
+    note = " ".join(filter(None, [optimizer_rates(sweep), near, note]))
+    return plots.value_effects(found.values, found.shares, title, note, found.near_shares)
 
 
-def _largest(
-    run: FinishedRun, values: "pd.DataFrame", shares: dict[str, float] | None
-) -> dict[str, Any]:
-    """Returns the hyperparameter that matters most, and its best and worst value."""
-    name = values["hyperparameter"].iloc[0]
-    rows = values[values["hyperparameter"] == name].dropna(subset="effect").sort_values("effect")
-    size = float(rows["effect"].iloc[-1] - rows["effect"].iloc[0])
+def matters_part(run: FinishedRun, found: Effects | None) -> Section:
+    """Makes the first screen's part on which hyperparameter matters."""
+    from gtzan_jax.views import plots
+
+    title = "Which hyperparameter matters"
+    if found is None:
+        why = (
+            "Nothing can be compared here: no hyperparameter takes two values, or every "
+            "configuration diverged."
+            if run.sweep.is_grid
+            else "The search did not train a complete grid, in which every value meets all others: "
+            "the effect of a value is mixed with those of the values that it was drawn with, and "
+            "with how long it was trained."
+        )
+        return Section(title, [paragraph(why)], name="matters")
+    units, near = effects.units_of(*run.accuracy_by_fold.shape[1:]), found.near
+    mean = "the mean of all configurations"
+    text = [paragraph("Over all configurations", _largest(run, found, mean))]
+    caption = [
+        "Dots: mean accuracy of the configurations with a value, less that of all.",
+        optimizer_rates(run.sweep),
+    ]
+    if found.values["low"].notna().any():
+        caption.append(f"Bars: 95 % intervals over the {units}.")
+    elif not units:
+        caption.append(
+            "One run: no interval. How far another seed moves an effect is not known here; on the "
+            "assignment's grid it was a point or two."
+        )
+    if near:
+        mean = f"the mean of these {near.num_configs:,} configurations"
+        another = "" if units else "Another seed may put another first there."
+        start = f"Near the best, without {found.without},"
+        text.append(paragraph(start, _largest(run, near, mean), another))
+        caption.append(
+            "Near the best: the grid of the values that the best tenth of the configurations (10 "
+            f"at least) have, without {found.without}."
+        )
+    elif found.parts:
+        caption.append(
+            "Near the best no value is left out: every one occurs among the best tenth of the "
+            "configurations, 10 at least."
+        )
+    drawn = plots.value_effects(found.values, found.shares, near=found.near_shares)
+    alt = "Effect of each value of each hyperparameter on test accuracy"
+    return Section(title, text, [figure("effects", drawn, alt, *caption)], name="matters")
+
+
+def _largest(run: FinishedRun, found: Effects, mean: str) -> str:
+    """Returns the hyperparameter that matters most, with its best and worst value."""
+    name = found.values["hyperparameter"].iloc[0]
+    rows = found.values[found.values["hyperparameter"] == name].dropna(subset="effect")
+    worst, best = rows.sort_values("effect").iloc[[0, -1]].to_dict("records")
+    size = float(best["effect"] - worst["effect"])
     own = name == "optimizer" and optimizer_rates(run.sweep).startswith(_OWN_RATE)
-    return {
-        "name": f"{name}, each at its own learning rate" if own else name,
-        "size": size if size > _NOTHING else 0.0,
-        "is_small": size < _SEEDS_SHIFT and not effects.units_of(*run.accuracy_by_fold.shape[1:]),
-        "share": shares[name] if shares else None,
-        "worst": rows.iloc[0],
-        "best": rows.iloc[-1],
-        "is_open": bool(rows["low"].iloc[-1] <= rows["high"].iloc[0]),  # NaN: one run, no intervals
-    }
+    shown = f"{name}, each at its own learning rate" if own else name
+    if size <= _NOTHING:
+        return f"none: no value of any hyperparameter differs from {mean}."
+    if size < _SEEDS_SHIFT and not effects.units_of(*run.accuracy_by_fold.shape[1:]):
+        return (
+            f"none that one seed can show: the largest effect, of {shown}, is "
+            f"{points(size, '', 1)} points between its values, and on the assignment's grid "
+            "another seed moved effects by a point or two."
+        )
+    share = f", {percent(found.shares[name])} of the variance of accuracy" if found.shares else ""
+    reach = ", though the 95 % intervals of its values reach from one to the other"
+    is_open = best["low"] <= worst["high"]  # NaN: one run, no intervals
+    return strong(shown) + (
+        f"{share}: {best['value']} is {points(best['effect'], '', 1)} points above {mean}, "
+        f"{worst['value']} {points(-worst['effect'], '', 1)} below it{reach if is_open else ''}."
+    )
+
+
+def effects_section(run: FinishedRun, found: Effects | None) -> Section:
+    """Makes the section on effects."""
+    from gtzan_jax.views import plots
+
+    title, sweep = "Which hyperparameter matters", run.sweep
+    if found is None:
+        text = [paragraph("There is nothing to compare.")]
+        return Section(title, text, name="effects")
+    units, rates = effects.units_of(*run.accuracy_by_fold.shape[1:]), optimizer_rates(sweep)
+    text = [paragraph(*_pairing(run, units))]
+    if constant := [f"{name} {v[0]}" for name, v in sweep.axes.items() if len(v) == 1]:
+        same = f"The same in all configurations, and left out: {', '.join(constant)}."
+        text.append(paragraph(same))
+    if diverged := int(run.results["diverged"].sum()):
+        text.append(
+            paragraph(
+                f"{counted(diverged, 'diverged configuration')} {'is' if diverged == 1 else 'are'} "
+                "left out of this section, so that the grid is no longer complete: the means of "
+                "values are of what trained, pairs are those of which both did, and shares of the "
+                "variance, which are exact on a complete grid only, are not given."
+            )
+        )
+    names = list(dict.fromkeys(found.values["hyperparameter"]))[:_DISTRIBUTIONS]
+    sound = run.results[~run.results["diverged"]]
+    drawn = plots.value_distributions(sound, {name: sweep.axes[name] for name in names}, run.note)
+    of = ", ".join(names)
+    most = ", the hyperparameters of the largest effects" * (len(sweep.varying) > len(names))
+    distributions = figure(
+        "distributions",
+        drawn,
+        f"Test accuracy of every configuration by the values of {of}",
+        f"Every configuration, by the values of {of}{most}.",
+        "A line is a configuration, the bar the middle half of them, the dot their median.",
+    )
+    spread = effects.distributions(run.accuracy_by_fold, sweep.varying)
+    pairs = effects.paired_differences(
+        run.accuracy_by_fold, sweep.varying, run.protocol.num_divisions
+    )
+    compared = paragraph(
+        "Each configuration with a value is compared with the one that is identical but for it. "
+        "The spread of the pairs, from the 10th to the 90th percentile, is what the other "
+        "hyperparameters change, and no interval; “better in” is the share of pairs that it wins."
+    )
+    tables = {
+        "Effects and accuracy by value": (
+            [paragraph(rates)] if rates else [], [_values_table(spread, found.values, units)]
+        ),
+        "Mean differences between two values": ([compared], [_differences_table(pairs, units)]),
+    }  # fmt: skip
+    parts = [Section(t, words, tables=ts, folded=True) for t, (words, ts) in tables.items()]
+    if found.parts:
+        parts.append(_shares_part(run, found, found.parts, units))
+    return Section(title, text, [distributions], parts=parts, name="effects")
+
+
+def _pairing(run: FinishedRun, units: str | None) -> list[str]:
+    """Returns the sentences on which configs are compared, and what intervals are over."""
+    several, folds = run.protocol.num_divisions, len(run.manifest.split.folds)
+    same = f", which repeat the same songs {several} times" if several > 1 else ""
+    over = (
+        "There is no interval, since one seed cannot tell what others would change; a sweep with "
+        "several can. Effects of a point or two can move from seed to seed: small ones are not "
+        "findings."
+    )
+    if units == "folds":
+        over = (
+            "Intervals are over the folds: what other songs and seeds would change, with allowance "
+            "for the train tracks that folds share (Nadeau and Bengio, 2003)."
+        )
+    elif units == "seeds":
+        over = (
+            "Intervals are over the seeds: what other seeds would change on "
+            f"{'these folds' if folds > 1 else 'this split'}; other songs would change more."
+        )
+    return [
+        "Configurations are compared in pairs: members that share a seed share the order of their "
+        "batches, the dropout noise and the initial draws, and those of a fold its tracks. The "
+        "number of independent observations is at most that of seeds × folds, "
+        f"{run.accuracy.shape[1]} here{same}, not that of configurations.",
+        over,
+    ]
 
 
 def _values_table(
     distributions: "pd.DataFrame", values: "pd.DataFrame", units: str | None
 ) -> Table:
-    """Lays out effects with the spread of the configs, hyperparameters in the picture's order."""
+    """Lays effects out with the spread of the configs, hyperparameters in the picture's order."""
     rows = values.merge(distributions, on=["hyperparameter", "value"], how="left")
     cells = Table.of(rows.drop(columns=["effect", "low", "high"]))
-    added = ["effect, points", *([f"95 % interval over the {units}"] if units else [])]
-    lines = []
-    for row, effect in zip(cells.rows, rows.to_dict("records"), strict=True):
-        sizes = [points(effect["effect"])]
-        sizes += [interval(effect["low"], effect["high"])] if units else []
-        lines.append([*row[:2], *sizes, *row[2:]])
-    return Table([*cells.columns[:2], *added, *cells.columns[2:]], lines)
+    first, second, *others = zip(cells.columns, zip(*cells.rows, strict=True), strict=True)
+    return Table.by_column(
+        dict([first, second])
+        | {"effect, points": rows["effect"].map(points)}
+        | _intervals(rows, units)
+        | dict(others)
+    )
 
 
-def _differences_table(differences: "pd.DataFrame", units: str | None) -> Table:
+def _intervals(rows: "pd.DataFrame", units: str | None) -> dict[str, Iterable[str]]:
+    """Returns the column of intervals, if there are any."""
+    ends = map(interval, rows["low"], rows["high"])
+    return {f"95 % interval over the {units}": ends} if units else {}
+
+
+def _differences_table(rows: "pd.DataFrame", units: str | None) -> Table:
     """Lays paired differences out in percentage points."""
-    columns = ["hyperparameter", "value", "against", "pairs", "difference, points"]
-    columns += [f"95 % interval over the {units}"] if units else []
-    columns += ["80 % of the pairs", "better in", "worse in"]
-    rows = []
-    for row in differences.to_dict("records"):
-        cells = [row["hyperparameter"], str(row["value"]), str(row["baseline"]), str(row["pairs"])]
-        cells += [points(row["difference"])]
-        cells += [interval(row["low"], row["high"])] if units else []
-        cells += [interval(row["p10"], row["p90"])]
-        rows.append([*cells, percent(row["wins"]), percent(row["losses"])])
-    return Table(columns, rows)
+    names = {"value": "value", "against": "baseline", "pairs": "pairs"}
+    return Table.by_column(
+        {"hyperparameter": rows["hyperparameter"]}
+        | {name: map(str, rows[column]) for name, column in names.items()}
+        | {"difference, points": rows["difference"].map(points)}
+        | _intervals(rows, units)
+        | {"80 % of the pairs": map(interval, rows["p10"], rows["p90"])}
+        | {"better in": rows["wins"].map(percent), "worse in": rows["losses"].map(percent)}
+    )
 
 
-def _shares(
-    parts: effects.Decomposition, units: str | None, run: FinishedRun, near: dict[str, Any] | None
-) -> dict[str, Any]:
-    """Returns what the template says of a decomposition, and of that near the best."""
-    terms = parts.terms
-    columns = ["", "degrees of freedom", "share of the variance"]
-    columns += ["share near the best"] if near else []
-    others = near["parts"].terms.set_index("term")["share"] if near else {}
-    columns += ["expected of noise alone", "p", "p among all terms"] if units else []
-    rows = []
-    for row in terms.to_dict("records"):
-        cells = [row["term"], str(row["df"]), percent(row["share"], 3)]
-        cells += [percent(others.get(row["term"], math.nan), 3)] if near else []
-        if units:
-            cells.append(percent(row["noise_share"], 3))
-            cells += [p_value(row["p_value"]), p_value(row["p_holm"])]
-        rows.append(cells)
-    main = int((terms["order"] == 1).sum())
-    sums = terms.groupby("order")["share"].sum()
+def _shares_part(
+    run: FinishedRun, found: Effects, parts: effects.Decomposition, units: str | None
+) -> Section:
+    """Makes what unfolds on the shares of the variance."""
+    runs, several, near = runs_word(run), run.accuracy.shape[1] > 1, found.near
+    deviation = f"{100 * math.sqrt(parts.variance):.1f} points"
+    words = [
+        "The accuracy of a configuration is the sum of the mean, of what each hyperparameter adds, "
+        "of what each pair adds to its two, and so on. On a complete grid the variance of accuracy "
+        f"(deviation {deviation}) is exactly the sum of that of these parts (functional ANOVA).",
+        optimizer_rates(run.sweep),
+        f"The shares near the best are those of a grid of {near.num_configs:,} configurations, of "
+        f"the values that the best tenth (10 at least) have: without {found.without}."
+        if near
+        else "",
+        f"What {runs} shift in all configurations alike, and what they shift in one and not in "
+        "another, are parts of their own."
+        if several
+        else "With one seed, its noise is within the parts: a part far below the largest may be "
+        "nothing but that.",
+        "The noise column says what share noise alone would give a part on average, and p is that "
+        f"of an F test against how the part differs between {units}, which need not be equally "
+        "noisy for all values (Greenhouse and Geisser); the last column allows for the number of "
+        "tests (Holm)."
+        if units
+        else "",
+    ]
+    sums = parts.terms.groupby("order")["share"].sum()
     whole = {
         "hyperparameters alone": sums.get(1, 0.0),
         "pairs": sums.get(2, 0.0),
         "three and more": parts.higher,
     }
-    several = run.accuracy.shape[1] > 1
     if several:
-        whole |= {f"{runs_word(run)}, all configurations alike": parts.runs, "noise": parts.noise}
-    return {
-        "main": Table(["hyperparameter", *columns[1:]], rows[:main]),
-        "pairs": Table(["pair", *columns[1:]], rows[main:]),
-        "whole": Table(("part", "share"), [[k, percent(v, 3)] for k, v in whole.items()]),
-        "std": math.sqrt(parts.variance),
-        "several": several,
+        whole |= {f"{runs}, all configurations alike": parts.runs, "noise": parts.noise}
+    tables = [Table(("part", "share"), [[k, percent(v, 3)] for k, v in whole.items()])]
+    for order, name in ((1, "hyperparameter"), (2, "pair")):
+        terms = parts.terms[parts.terms["order"] == order]
+        if len(terms):
+            tables.append(_terms_table(name, terms, near.parts if near else None, units))
+    text = [paragraph(*words)]
+    return Section("Shares of the variance", text, tables=tables, folded=True)
+
+
+def _terms_table(
+    name: str, terms: "pd.DataFrame", near: effects.Decomposition | None, units: str | None
+) -> Table:
+    def percents(shares: Iterable[float]) -> list[str]:
+        return [percent(share, 3) for share in shares]
+
+    columns: dict[str, Iterable[str]] = {
+        name: terms["term"],
+        "degrees of freedom": map(str, terms["df"]),
+        "share of the variance": percents(terms["share"]),
     }
+    if near:
+        others = near.terms.set_index("term")["share"].reindex(terms["term"])
+        columns["share near the best"] = percents(others)
+    if units:
+        columns["expected of noise alone"] = percents(terms["noise_share"])
+        columns["p"] = terms["p_value"].map(p_value)
+        columns["p among all terms"] = terms["p_holm"].map(p_value)
+    return Table.by_column(columns)

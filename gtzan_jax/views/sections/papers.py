@@ -1,26 +1,23 @@
-"""The section with a run's papers: what was run, on what, with what, and how long it took."""
+"""The section with a run's metadata: what was run, on what, with what, and how long it took."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.manifest import Parts, Session, environment
 from gtzan_jax.tables.protocols import split_note
+from gtzan_jax.views.sections.section import Section
 from gtzan_jax.views.text import Table, counted
 
 
-def _inputs(run: FinishedRun) -> str:
-    return "bands of spectrograms" if run.sweep.family == "cnn" else "features"
-
-
-def papers_section(run: FinishedRun) -> dict[str, Any]:
-    """Returns the run's papers as two tables."""
+def papers_section(run: FinishedRun) -> Section:
+    """Makes the section with a run's metadata: two tables."""
     manifest, sweep = run.manifest, run.sweep
+    inputs = "bands of spectrograms" if sweep.family == "cnn" else "features"
     data, split = manifest.data, manifest.split
     how = split_note(sweep.protocol, split.seed, len(split.folds))
     source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else data.name
     facts = {
-        "data": f"{source}; {data.rows_note}, {data.features} {_inputs(run)}, "
+        "data": f"{source}; {data.rows_note}, {data.features} {inputs}, "
         f"{len(data.genres)} genres: {', '.join(data.genres)}",
         "checksum (SHA-256)": data.sha256,
         "protocol": f"{sweep.protocol}: {how}; ranked on the {run.protocol.select_on} part",
@@ -40,10 +37,11 @@ def papers_section(run: FinishedRun) -> dict[str, Any]:
         [name, str(sweep.ranges[name]) if name in sweep.ranges else ", ".join(map(str, values))]
         for name, values in sweep.axes.items()
     ]
-    return {
-        "facts": Table(("what", "value"), list(facts.items())),
-        "axes": Table(("hyperparameter", "values"), axes),
-    }
+    tables = [
+        Table(("what", "value"), list(facts.items())),
+        Table(("hyperparameter", "values"), axes),
+    ]
+    return Section("The run's papers", tables=tables, name="papers")
 
 
 def _sizes(folds: Sequence[Parts], unit: str) -> str:

@@ -1,9 +1,12 @@
 """The section on the retrained networks."""
 
+import functools
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.errors import InputError
@@ -11,8 +14,9 @@ from gtzan_jax.models.layout import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import PROTOCOLS, split_note
 from gtzan_jax.tables.schema import data_note
-from gtzan_jax.views.sections.calibration import calibration_section
-from gtzan_jax.views.sections.pictures import Pictures, draw
+from gtzan_jax.text import command_line
+from gtzan_jax.views.sections.calibration import calibration_part
+from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
 from gtzan_jax.views.sections.selection import whose_songs
 from gtzan_jax.views.text import Table, counted, percent, plus_minus
 
@@ -22,61 +26,151 @@ if TYPE_CHECKING:
 _CONFUSED = 10
 
 
-def retrained_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | None:
-    """Returns the retrained networks' figures, and draws them; None if there are none."""
-    retraining = run.manifest.retraining
-    if run.retrained is None or retraining is None:
-        return None
-    config, history = run.sweep.configs[run.sweep.places[retraining.config_id]], run.retrained
-    last, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
-    means, common = endings.mean_curves(history), endings.common_epochs(history)
+class Retrained:
+    """The retrained networks of a run that has some.
+
+    Attributes:
+      last: at the epochs whose weights are kept.
+      chosen: at those best by validation, if the protocol has a validation part.
+      stopped_early: whether early stopping chose these.
+      when: at which epochs that is, in words.
+      means: of the networks, a row an epoch.
+      kept: means of the networks at the epochs kept.
+      is_best: whether their config is the sweep's best.
+      same_protocol: whether the sweep's protocol divides their songs.
+    """
+
+    def __init__(self, run: FinishedRun) -> None:
+        if run.retrained is None or run.manifest.retraining is None:
+            raise ValueError("the run has no retrained networks")
+        self.run, self.history, self.about = run, run.retrained, run.manifest.retraining
+        self.config = run.sweep.configs[run.sweep.places[self.about.config_id]]
+        self.last = endings.kept_epoch(self.history)
+        self.chosen = endings.chosen_epoch(self.history)
+        self.means = endings.mean_curves(self.history)
+        self.kept = self.history[self.history["kept"]].mean()
+        self.networks = len(self.last.epochs)
+        self.stopped_early = endings.stopped_early(self.history, self.about.epochs)
+        self.is_best = self.about.config_id == run.results["config_id"].iloc[0]
+        self.same_protocol = self.about.protocol == run.sweep.protocol
+        data = run.manifest.data
+        self.weights = num_weights(self.config, data.features, len(data.genres))
+        epochs = "epochs" if self.networks > 1 else "epoch"
+        self.when = f"after {counted(self.about.epochs, 'epoch')}"
+        if self.stopped_early:
+            self.when = f"at the {epochs} kept by early stopping"
+
+    @functools.cached_property
+    def confused(self) -> Table | None:
+        """Which genre was taken for which; None where no file has it."""
+        counts = _confusion(self.run)
+        return None if counts is None else confused_pairs(counts, self.run.manifest.data.genres)
+
+
+def retrained_of(run: FinishedRun) -> Retrained | None:
+    """Returns a run's retrained networks, if there are any."""
+    return Retrained(run) if run.retrained is not None and run.manifest.retraining else None
+
+
+def retrained_section(run: FinishedRun, found: Retrained | None) -> Section:
+    """Makes the section on the retrained networks."""
+    title, parts, all_of_them = "The retrained networks", [], retrainings_part(run)
+    if found is None:
+        why: str = "Every configuration diverged."
+        if not run.results["diverged"].all():
+            why = code(command_line("retrain", [f"--workdir={run.run.path}"])) + " trains one."
+        text = [paragraph("The sweep retrained no model.", why)]
+        return Section(title, text, parts=[all_of_them] if all_of_them else [], name="retrained")
+    how = split_note(found.about.protocol, run.manifest.split.seed, found.about.num_folds)
+    note = run.note if found.same_protocol else data_note(run.manifest.data.source, "", how)
+    text, confused = [paragraph(*_findings(found))], found.confused
+    if confused is None:
+        text.append(paragraph("The run has no " + code("best/confusion.csv") + "."))
+    if calibrated := calibration_part(run, note):
+        parts.append(calibrated)
+    if confused:
+        parts.append(Section("Most confused", tables=[confused], folded=True))
+    if run.scores is not None:
+        parts.append(Section("By genre", tables=[Table.of(run.scores)], folded=True))
+    if all_of_them:
+        parts.append(all_of_them)
+    return Section(
+        title, text, _figures(found, note), [_endings_table(found)], None, parts, "retrained"
+    )
+
+
+def _findings(found: Retrained) -> list[str]:
+    """Returns the sentences that begin the section."""
+    run, about, networks = found.run, found.about, found.networks
+    most = f", of at most {about.epochs}" if found.stopped_early else ""
+    of = f", mean ± deviation of {networks} networks" if networks > 1 else ""
+    folds = f" on {about.num_folds} folds" if about.num_folds > 1 else ""
+    sentences: list[str] = [
+        strong(plus_minus(found.last.mean, found.last.deviation))
+        + " is the test accuracy of "
+        + code(found.config.name)
+        + f" {found.when}{most}{of}: {found.weights:,} weights, trained afresh under "
+        f"{about.protocol}{folds}."
+    ]
     saved = run.retraining("best")
-    early = endings.stopped_early(history, retraining.epochs)
-    same = retraining.protocol == run.sweep.protocol
-    counts = _confusion(run)
-    confused = None if counts is None else confused_pairs(counts, run.manifest.data.genres)
-    how = split_note(retraining.protocol, run.manifest.split.seed, retraining.num_folds)
-    note = run.note if same else data_note(run.manifest.data.source, "", how)
-    _draw(run, counts, note, pictures)
-    return {
-        "name": config.name,
-        "is_best": retraining.config_id == run.results["config_id"].iloc[0],
-        "protocol": retraining.protocol,
-        "same_protocol": same,
-        "networks": len(last.epochs),
-        "folds": retraining.num_folds,
-        "seed": retraining.seeds[0],
-        "num_epochs": retraining.epochs,
-        "last": last,
-        "over_songs": endings.over_songs(saved.songs if saved else None),
-        "over": whose_songs(run, retraining.protocol),
-        "chose": same and run.protocol.select_on == "test",
-        "stopped_early": early,
-        "when": f"at the {'epochs' if len(last.epochs) > 1 else 'epoch'} kept by early stopping"
-        if early
-        else f"after {counted(retraining.epochs, 'epoch')}",
-        "has_dropout": any(config[name] for name in config if name.startswith("dropout")),
-        "common_epochs": common,
-        "longest": len(means),
-        "loss": _loss(means.iloc[:common], len(means)),
-        "chosen": chosen,
-        "endings": _endings_table(last, chosen, early),
-        "train": run.manifest.split.folds[0].train if same else None,
-        "weights": num_weights(config, run.manifest.data.features, len(run.manifest.data.genres)),
-        "first_epoch": means.iloc[0],
-        "kept": history[history["kept"]].mean(),
-        "scores": Table.of(run.scores) if run.scores is not None else None,
-        "calibration": calibration_section(run, note, pictures),
-        "confused": confused,
-        "most_confused": _most_confused(confused),
+    low, high = endings.over_songs(saved.songs if saved else None)
+    if math.isfinite(low):
+        sentences.append(
+            f"For {whose_songs(run, about.protocol)} and these networks the 95 % interval is "
+            f"{low:.2f} to {high:.2f}."
+        )
+    if found.same_protocol and run.protocol.select_on == "test" and len(run.results) > 1:
+        sentences.append(
+            "These are the tracks that chose the configuration, so that it looks better than it is."
+        )
+    first = "the first fold and " if about.num_folds > 1 else ""
+    rule = (
+        "after the epoch of its lowest validation loss"
+        if found.stopped_early
+        else "after the last epoch, a rule that looks at no figure"
+    )
+    sentences.append(f"The model that is kept is the one of {first}seed {about.seeds[0]} {rule}.")
+    if not found.is_best:
+        sentences.append("It is not the best configuration of the sweep.")
+    return sentences
+
+
+def _figures(found: Retrained, note: str) -> list[Markup]:
+    from gtzan_jax.views import plots
+
+    history, genres = found.history, found.run.manifest.data.genres
+    means, common = found.means, endings.common_epochs(history)
+    mean = ", mean of the networks ± deviation" if found.networks > 1 else ""
+    after = (
+        f", from epoch {common + 1} on of those still in training" if common < len(means) else ""
+    )
+    dropout = any(found.config[name] for name in found.config if name.startswith("dropout"))
+    captions = {
+        "accuracy": f"Accuracy by epoch{mean}{after}. Train figures are taken while training"
+        f"{', with dropout' if dropout else ''}.",
+        "loss": loss_sentence(means.iloc[:common], len(means)),
     }
+    figures = [
+        figure(name, plots.training_curves(history, name, "", note),
+               f"{name.capitalize()} of the parts by epoch", caption)
+        for name, caption in captions.items()
+    ]  # fmt: skip
+    counts = _confusion(found.run)
+    if counts is not None and found.confused is not None:
+        drawn, alt = (
+            plots.confusion_matrix(counts, genres, note, ""),
+            "Confusion matrix of the test part",
+        )
+        figures.append(figure("confusion_matrix", drawn, alt, most_confused(found.confused)))
+    return figures
 
 
-def retrainings_table(run: FinishedRun) -> Table | None:
-    """Returns all retrainings of a run, a row each; None where there are none."""
-    rows = []
+def retrainings_part(run: FinishedRun) -> Section | None:
+    """Makes the part on all retrainings of a run, a row each; None where there are none."""
+    rows, several = [], False
     for name, saved in run.retrainings.items():
         kept, about = endings.kept_epoch(saved.history), saved.about
+        several |= len(kept.epochs) > 1
         leaks = " (LEAK)" if PROTOCOLS[about.protocol].leak else ""
         rows.append(
             [
@@ -89,30 +183,19 @@ def retrainings_table(run: FinishedRun) -> Table | None:
                 saved.path.relative_to(run.run.path).as_posix(),
             ]
         )
+    if not rows:
+        return None
+    over = ", mean ± standard deviation over the networks" if several else ""
+    text = paragraph(f"Test accuracy at the epoch whose weights are kept{over}.")
     columns = ("name", "config", "protocol", "epochs", "networks", "test accuracy", "folder")
-    return Table(columns, rows) if rows else None
+    return Section("All retrainings", [text], tables=[Table(columns, rows)])
 
 
-def _draw(run: FinishedRun, counts: np.ndarray | None, note: str, pictures: Pictures) -> None:
-    from gtzan_jax.views import plots
-
-    if run.retrained is None:
-        return
-    for quantity in ("accuracy", "loss"):
-        figure = plots.training_curves(run.retrained, quantity, "", note)
-        draw(pictures, quantity, figure)
-    if counts is not None:
-        draw(
-            pictures,
-            "confusion_matrix",
-            plots.confusion_matrix(counts, run.manifest.data.genres, note, ""),
-        )
-
-
-def _endings_table(last: endings.Ending, chosen: endings.Ending | None, early: bool) -> Table:
+def _endings_table(found: Retrained) -> Table:
     """Returns the test accuracies of the networks by the rules that end a training."""
-    kept = "early stopping's" if early else "the last"
-    rules = {kept: last} | ({"best on the validation part": chosen} if chosen else {})
+    rules = {"early stopping's" if found.stopped_early else "the last": found.last}
+    if found.chosen:
+        rules["best on the validation part"] = found.chosen
     rows = [
         [rule, str(len(e.epochs)), _span(e.epochs), plus_minus(e.mean, e.deviation)]
         for rule, e in rules.items()
@@ -120,7 +203,7 @@ def _endings_table(last: endings.Ending, chosen: endings.Ending | None, early: b
     return Table(("epoch", "networks", "which", "test accuracy, mean ± deviation"), rows)
 
 
-def _loss(means: "pd.DataFrame", longest: int) -> str:
+def loss_sentence(means: "pd.DataFrame", longest: int) -> str:
     """Returns a sentence on the test loss: when it is lowest, and what comes after.
 
     Args:
@@ -181,10 +264,8 @@ def confused_pairs(counts: np.ndarray, genres: Sequence[str]) -> Table:
     return Table(("genre", "taken for", "predictions", "of", "share"), rows)
 
 
-def _most_confused(pairs: Table | None) -> str:
+def most_confused(pairs: Table) -> str:
     """Returns a sentence on the mistakes that :func:`confused_pairs` lists first."""
-    if pairs is None:
-        return ""
     if not pairs.rows:
         return "No track is mistaken."
     largest = pairs.rows[0][-1]

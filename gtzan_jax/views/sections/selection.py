@@ -1,6 +1,6 @@
 """The section on selection: how sure one can be of the best, and how much too good it looks."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.tables.sources import KAGGLE_SHA256
-from gtzan_jax.views.sections.pictures import Pictures, draw
+from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
 from gtzan_jax.views.text import Table, by_stem, counted, points
 
 if TYPE_CHECKING:
@@ -19,82 +19,189 @@ if TYPE_CHECKING:
 
 _ON_TEST = ("on the tracks that chose it", "on tracks that did not")
 _ON_VALIDATION = ("on the validation part, which chose it", "on the test part")
-
-_GIVEN_UP = (
-    "These are the configurations that were trained to the end: those that the search gave up "
-    "before may be better, and nothing is said of them. "
-)
+_SEEN = 0.0005  # an optimism that is shown as more than nothing
 
 
-def selection_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any] | None:
-    """Makes the section on selection, and its picture; None if every config diverged."""
-    best = run.results.iloc[0]
-    if not np.isfinite(run.accuracy).all(axis=1).any():
+class Winner(NamedTuple):
+    """How good the best config is, on the part that chose it and elsewhere.
+
+    Attributes:
+      apparent: accuracy on the part that chose it.
+      trusted: accuracy on tracks that had no say.
+      low: of the 95 % interval of that; NaN where there is none.
+      high: likewise.
+      curve: of ``analysis.selection``, by the number of configs that it is chosen from.
+      on_test: whether the test part chose it.
+    """
+
+    apparent: float
+    trusted: float
+    low: float
+    high: float
+    curve: "pd.DataFrame"
+    on_test: bool
+
+    @property
+    def optimism(self) -> float:
+        """How much better it looks than it is."""
+        return float(self.curve["optimism"].iloc[-1])
+
+
+def winner_of(run: FinishedRun) -> Winner | None:
+    """Returns how good a run's best config is; None if every config diverged."""
+    sound = np.isfinite(run.accuracy).all(axis=1)
+    if not sound.any():
         return None
+    accuracy, low, high = accuracy_of_best(run)
+    on_test = run.protocol.select_on == "test"
+    if on_test:
+        predictions = run.predictions
+        curve = selection.selected_on_test(predictions.correct[sound], predictions.group)
+        if len(curve) > 1:  # the figures of tracks that had no say
+            accuracy, low, high = (float(curve[c].iloc[-1]) for c in ("held_out", "low", "high"))
+    else:
+        validation, test = _validation(run)[sound], run.accuracy_by_fold[sound]
+        curve = selection.selected_on_validation(validation, test)
+    apparent = float(run.results[f"{run.protocol.select_on}_accuracy"].iloc[0])
+    return Winner(apparent, accuracy, low, high, curve, on_test)
+
+
+def best_part(run: FinishedRun, winner: Winner | None) -> Section:
+    """Makes the first screen's part on the best config."""
+    if winner is None:
+        text = [paragraph("There is none: every configuration diverged.")]
+        return Section("The best configuration", text, name="best")
+    count, considered, part = len(run.indistinguishable), _considered(run), run.compared_on
+    is_first = bool(run.results[INDISTINGUISHABLE].iloc[0])
+    seeds, detectable = run.manifest.seeds, run.manifest.detectable
+    seed = f" and seed {seeds[0]}" if len(seeds) == 1 else ""
+    tracks = f"{run.num_compared_on:,} {part} tracks{seed}"
+    if count > 1:
+        seen = detectable is not None and (
+            f"; those under about {counted(round(100 * detectable), 'point')} cannot be seen"
+        )
+        ranges = ", and ".join(
+            f"{of} accuracies from {values.min():.2f} to {values.max():.2f}"
+            for of in dict.fromkeys((run.protocol.select_on, "test"))
+            if len(values := run.indistinguishable[f"{of}_accuracy"])
+        )
+        alike = f"{count:,} of {considered:,} configurations are statistically indistinguishable"
+        found = [
+            strong(f"{alike} from the best")
+            + f": {tracks} do not show their differences at 95 %{seen or ''}.",
+            f"That does not make them equally good: they have {ranges}.",
+            "" if is_first else "The first is not among them.",
+        ]
+    elif considered > 1:
+        others = "all others" if is_first else f"the best on the {part} part"
+        found = [strong(f"It is distinguishable from {others}") + f", at 95 % on {tracks}."]
+    else:
+        found = ["It is the only one."]
+    stems = by_stem(run.config())
+    config = ", ".join(f"{stem} {_plain(stem, value)}" for stem, value in stems.items())
+    text = [paragraph(code(config)), paragraph(*found)]
+    return Section("The best configuration", text, name="best")
+
+
+def selection_section(run: FinishedRun, winner: Winner | None) -> Section:
+    """Makes the section on selection."""
     from gtzan_jax.views import plots
 
-    on_test = run.protocol.select_on == "test"
-    accuracy, low, high = accuracy_of_best(run)
-    given = run.results.get("epochs_given", run.sweep.epochs)
-    to_the_end = np.broadcast_to(given, len(run.results)) == run.sweep.epochs
-    considered = int(np.sum(to_the_end & ~run.results["diverged"]))
-    curve = _curve(run)
-    optimism = float(curve["optimism"].iloc[-1])
-    names = _ON_TEST if on_test else _ON_VALIDATION
+    title = "How sure the best one is"
+    if winner is None:
+        text = [paragraph("Nothing was selected: every configuration diverged.")]
+        return Section(title, text, name="selection")
+    considered, text = _considered(run), [paragraph(*_certainty(run))]
+    if considered > 1:
+        text.append(paragraph(*_method(run, winner)))
+    figures, parts, curve = [], [], winner.curve
     if len(curve) > 1:
-        draw(pictures, "optimism", plots.optimism(curve, *names, run.note))
-    if on_test and len(curve) > 1:  # the winner's figure and interval are those of other tracks
-        accuracy, low, high = (float(curve[name].iloc[-1]) for name in ("held_out", "low", "high"))
-    return {
-        "config": ", ".join(f"{s} {_plain(s, v)}" for s, v in by_stem(run.config()).items()),
-        "alike": _alike(run),
-        "considered": considered,
-        "given_up": "" if to_the_end.all() else _GIVEN_UP,
-        "method": selection.METHOD,
-        "scope": selection.scope(len(run.manifest.split.folds), run.manifest.seeds),
-        "on_test": on_test,
-        "over": whose_songs(run, run.sweep.protocol),
-        "apparent": float(best[f"{run.protocol.select_on}_accuracy"]),
-        "trusted": accuracy,
-        "low": low,
-        "high": high,
-        "optimism": optimism,
-        "gap_of_one": float(curve["optimism"].iloc[0]),
-        "growth": optimism - float(curve["optimism"].iloc[0]),
-        "curve": _table(curve, names),
-        "drawn": int(curve["configs"].iloc[-1]) if len(curve) > 1 else 0,
-        "folds": len(run.manifest.split.folds),
-        "tested": len(np.unique(run.predictions.row)),
-    }
+        names = _ON_TEST if winner.on_test else _ON_VALIDATION
+        accuracies = zip(names, (curve["apparent"], curve["held_out"]), strict=True)
+        table = Table.by_column(
+            {"chosen from": [f"{count:,.0f}" for count in curve["configs"]]}
+            | {name: [f"{each:.4f}" for each in column] for name, column in accuracies}
+            | {"difference, points": curve["optimism"].map(points)}
+        )
+        parts = [Section("The curve in figures", tables=[table], folded=True)]
+        alt = "Accuracy of the winner against the number of configurations it is chosen from"
+        drawn = plots.optimism(curve, *names, run.note)
+        figures = [figure("optimism", drawn, alt, _caption(winner))]
+    return Section(title, text, figures, parts=parts, name="selection")
 
 
-def _alike(run: FinishedRun) -> dict[str, Any]:
-    """Returns how many configs are indistinguishable from the best, and how far they reach."""
-    frame = run.results[run.results[INDISTINGUISHABLE]]
-    parts = dict.fromkeys((run.protocol.select_on, "test"))
-    return {
-        "count": len(frame),
-        "has_first": bool(run.results[INDISTINGUISHABLE].iloc[0]),
-        "part": run.compared_on,
-        "tracks": run.num_compared_on,
-        "detectable": _points(run.manifest.detectable),
-        "ranges": [
-            f"{part} accuracies from {values.min():.2f} to {values.max():.2f}"
-            for part in parts
-            if len(values := frame[f"{part}_accuracy"])
-        ],
-    }
+def _certainty(run: FinishedRun) -> list[str]:
+    """Returns the sentences on the set of the indistinguishable."""
+    seeds, considered, part = run.manifest.seeds, _considered(run), run.compared_on
+    given_up = "" if _to_the_end(run).all() else (
+        "These are the configurations that were trained to the end: those that the search gave up "
+        "before may be better, and nothing is said of them."
+    )  # fmt: skip
+    if considered < 2:
+        return ["With one configuration nothing is selected.", given_up]
+    networks = "for these networks, " if len(seeds) < selection.FEWEST_SEEDS else ""
+    found = [
+        f"The best is one of {considered:,} configurations: {networks}with 95 % confidence, by "
+        f"{selection.METHOD}.",
+        selection.scope(len(run.manifest.split.folds), seeds),
+        given_up,
+    ]
+    if (count := len(run.indistinguishable)) > 1:
+        found[0] = (
+            f"{count:,} of {considered:,} configurations are statistically indistinguishable from "
+            f"the best on the {part} part: {networks}with 95 % confidence the truly best one is "
+            f"among them, by {selection.METHOD}."
+        )
+        found.append(
+            "The column indistinguishable_from_best of the table of all configurations names them. "
+            f"More {part} tracks and more seeds would make them fewer."
+        )
+        if part == "test":
+            found.append("Choosing one by another wish, such as size, goes by the test part.")
+    return found
 
 
-def detectable_difference(run: FinishedRun) -> str:
-    """Returns which differences the songs and seeds of a run cannot show; "" if it is not known."""
-    seeds, detectable = run.manifest.seeds, run.manifest.detectable
-    if detectable is None:
-        return ""
-    count = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+def _method(run: FinishedRun, winner: Winner) -> list[str]:
+    """Returns the sentences on how the winner's accuracy is corrected."""
+    choosing = (
+        f"Choosing among many configurations favours those that suit the {run.protocol.select_on} "
+        "tracks by chance, so that the winner's accuracy there is too good on average."
+    )
+    if not winner.on_test:
+        folds = "; in the curve each fold chooses its own winner"
+        return [
+            choosing,
+            "The test part had no say: validation less test shows it, besides how the two parts "
+            f"differ{folds if len(run.manifest.split.folds) > 1 else ''}.",
+        ]
+    interval = ", and its 95 % interval holds the middle of these"
+    seeds = "this seed" if len(run.manifest.seeds) == 1 else "these seeds"
+    return [
+        choosing,
+        "By how much: the winner is chosen on resampled artists and scored on those left out "
+        "(bootstrap bias correction, Tsamardinos et al., 2018).",
+        "The corrected number is the mean on those left out"
+        f"{interval if np.isfinite(winner.low) else ''}: for "
+        f"{whose_songs(run, run.sweep.protocol)}, and the networks of {seeds}.",
+    ]
+
+
+def _caption(winner: Winner) -> str:
+    drawn, first = int(winner.curve["configs"].iloc[-1]), float(winner.curve["optimism"].iloc[0])
+    optimism, chosen = winner.optimism, f"Chosen from {drawn:,} configurations, the winner's "
+    if not winner.on_test:
+        grows, growth = optimism - first >= _SEEN, "the growth is what choosing does"
+        none = "it does not grow, so that no effect of choosing is seen"
+        return (
+            f"From 1 configuration to {drawn:,}, validation less test goes from "
+            f"{points(first, '+', 1)} to {points(optimism, '+', 1)} points: "
+            f"{growth if grows else none}; the start is how the two parts differ."
+        )
+    if optimism >= _SEEN:
+        return f"{chosen}{winner.apparent:.3f} is too good by {points(optimism, '', 1)} points."
     return (
-        f"differences under about {_points(detectable)} cannot be seen with these "
-        f"{run.num_compared_on:,} {run.compared_on} songs and {count}"
+        f"{chosen}{winner.apparent:.3f} is not seen to be too good: on tracks that had no say "
+        f"winners are {points(-optimism, '', 1)} points better."
     )
 
 
@@ -108,11 +215,6 @@ def whose_songs(run: FinishedRun, protocol: str) -> str:
     return "other songs of such artists" if is_gtzan else "other songs like these"
 
 
-def _points(accuracy: float | None) -> str:
-    """Returns a difference in whole points; "" where there is none."""
-    return "" if accuracy is None else counted(round(100 * accuracy), "point")
-
-
 def accuracy_of_best(run: FinishedRun) -> tuple[float, float, float]:
     """Returns the best config's test accuracy and its 95 % interval, which may be NaN."""
     best, predictions = run.results.iloc[0], run.predictions
@@ -121,17 +223,19 @@ def accuracy_of_best(run: FinishedRun) -> tuple[float, float, float]:
     return float(best["test_accuracy"]), low, high
 
 
+def _to_the_end(run: FinishedRun) -> np.ndarray:
+    """Returns which configs, by rank, the search trained for all epochs."""
+    given = run.results.get("epochs_given", run.sweep.epochs)
+    return np.asarray(np.broadcast_to(given, len(run.results)) == run.sweep.epochs)
+
+
+def _considered(run: FinishedRun) -> int:
+    return int(np.sum(_to_the_end(run) & ~run.results["diverged"]))
+
+
 def _plain(stem: str, value: str) -> str:
     """Returns a value without the prefix that tells it in a config's name."""
     return value.removeprefix(AXES[stem].prefix) if stem in AXES else value
-
-
-def _curve(run: FinishedRun) -> "pd.DataFrame":
-    """Returns what the winner of so many configs reads, and what it reads elsewhere."""
-    sound = np.isfinite(run.accuracy).all(axis=1)
-    if run.protocol.select_on == "test":
-        return selection.selected_on_test(run.predictions.correct[sound], run.predictions.group)
-    return selection.selected_on_validation(_validation(run)[sound], run.accuracy_by_fold[sound])
 
 
 def _validation(run: FinishedRun) -> np.ndarray:
@@ -153,12 +257,3 @@ def _validation(run: FinishedRun) -> np.ndarray:
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(f"{path}: cannot be used ({reason})") from None
-
-
-def _table(curve: "pd.DataFrame", names: tuple[str, str]) -> Table:
-    columns = curve[["configs", "apparent", "held_out", "optimism"]]
-    rows = [
-        [f"{int(count):,}", f"{apparent:.4f}", f"{held_out:.4f}", points(optimism)]
-        for count, apparent, held_out, optimism in columns.itertuples(index=False)
-    ]
-    return Table(("chosen from", *names, "difference, points"), rows)

@@ -1,55 +1,81 @@
-"""The section with all configurations: a table to sort and filter, and two pictures."""
+"""The section with all configurations: a table to sort and filter, and a heatmap."""
 
 import math
-from typing import Any
 
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
-from gtzan_jax.views.sections.pictures import Pictures, draw
-from gtzan_jax.views.text import Table
+from gtzan_jax.views.sections.effects import runs_word
+from gtzan_jax.views.sections.section import Section, code, figure, paragraph
+from gtzan_jax.views.text import counted
 
-_TOP = 20
 _EPOCHS = ("epochs_given", "best_epoch", "last_epoch")
 
 
-def table_section(run: FinishedRun, pictures: Pictures) -> dict[str, Any]:
-    """Returns the best configs for the twin, and all of them for the page."""
-    frame = run.results.drop(columns=["data", "leak"], errors="ignore")
-    frame[INDISTINGUISHABLE] = frame[INDISTINGUISHABLE].map({True: "yes", False: "no"})
-    metrics = run.metrics
-    first = [m for m in metrics if m.endswith("accuracy") and not m.startswith("train")]
-    # The accuracies stand in front, where a narrow screen shows them.
-    front = [other for name in first for other in (name, f"{name}_std") if other in frame]
-    others = [name for name in metrics if name not in first]
-    epochs = [name for name in _EPOCHS if name in frame]
-    shown = ["rank", *front, INDISTINGUISHABLE, *run.sweep.axes, *others, *epochs]
-    columns = [*shown, "diverged", "config_id"]
-    if not frame["diverged"].any():
-        columns.remove("diverged")
-    rows = [
-        [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]
-        for row in frame[columns].itertuples(index=False)
-    ]
-    _draw(run, pictures)
-    return {
-        "top": Table.of(frame[shown].head(_TOP).astype(dict.fromkeys(epochs, str))),
-        "all_rows": {
-            "columns": columns,
-            "rows": rows,
-            "choices": {**run.sweep.varying, INDISTINGUISHABLE: ["yes", "no"]},
-            "decimals": [*front, *others],
-        },
-    }
-
-
-def _draw(run: FinishedRun, pictures: Pictures) -> None:
+def table_section(run: FinishedRun) -> Section:
+    """Makes the section with all configs; the page's script shows their rows."""
     from gtzan_jax.views import plots
 
+    frame, axes = run.results.drop(columns=["data", "leak"], errors="ignore"), run.sweep.axes
+    frame[INDISTINGUISHABLE] = frame[INDISTINGUISHABLE].map({True: "yes", False: "no"})
+    first = [m for m in run.metrics if m.endswith("accuracy") and not m.startswith("train")]
+    # The accuracies stand in front, where a narrow screen shows them.
+    front = [other for name in first for other in (name, f"{name}_std") if other in frame]
+    others = [name for name in run.metrics if name not in first]
+    columns = ["rank", *front, INDISTINGUISHABLE, *axes, *others]
+    columns += [name for name in _EPOCHS if name in frame]
+    columns += [*(["diverged"] if frame["diverged"].any() else []), "config_id"]
+    rows = {
+        "columns": columns,
+        "rows": [
+            [None if isinstance(v, float) and not math.isfinite(v) else v for v in row]
+            for row in frame[columns].itertuples(index=False)
+        ],
+        "choices": {**run.sweep.varying, INDISTINGUISHABLE: ["yes", "no"]},
+        "decimals": [*front, *others],
+    }
     # Figures of few epochs say nothing beside those of all: what a search gave up is left out.
     given = run.results.get("epochs_given", run.sweep.epochs)
     sound = run.results[~run.results["diverged"] & (given == run.sweep.epochs)]
-    if sound.empty or not run.sweep.varying:
-        return
-    draw(pictures, "parallel", plots.parallel_coordinates(sound, run.sweep.axes, run.note))
-    if listed := {n: v for n, v in run.sweep.varying.items() if n not in run.sweep.ranges}:
-        draw(pictures, "pairs", plots.pair_heatmap(sound, listed, run.note))
+    listed = {n: v for n, v in run.sweep.varying.items() if n not in run.sweep.ranges}
+    parts = []
+    if listed and not sound.empty:
+        whose = "Those given all epochs" if "epochs_given" in frame else "All of them"
+        alt = "Heatmap of mean test accuracy over pairs of values"
+        caption = (
+            "Each cell is the mean of all configurations that have both values; on the diagonal, "
+            "of those that have the one."
+        )
+        drawn = figure("pairs", plots.pair_heatmap(sound, listed, run.note), alt, caption)
+        parts = [Section(f"{whose} by pairs of values", figures=[drawn], folded=True)]
+    text = [paragraph(*_ranking(run))]
+    return Section("All configurations", text, rows=rows, parts=parts, name="table")
+
+
+def _ranking(run: FinishedRun) -> list[str]:
+    """Returns the sentences on how configs are ranked."""
+    part, num_runs, results = run.protocol.select_on, run.accuracy.shape[1], run.results
+    when = f"after {counted(run.sweep.epochs, 'epoch')}"
+    if "best_epoch" in results:
+        when = "at the epochs kept by early stopping"
+    over = f", the mean over {num_runs} {runs_word(run)}" if num_runs > 1 else ""
+    words = [
+        f"The configurations are ranked by their accuracy on the {part} part {when}{over}; where "
+        "it is equal, by the loss there."
+    ]
+    if "epochs_given" in results:
+        words.append(
+            "Those that the search gave up before, after "
+            + code("epochs_given")
+            + " epochs, rank behind, the earlier the later."
+        )
+    words.append(
+        "It is the part that is reported as well."
+        if part == "test"
+        else "The accuracy on the test part, by which nothing is chosen, stands beside it. All "
+        "else in this report is about the test part."
+    )
+    if diverged := int(results["diverged"].sum()):
+        rank = "ranks" if diverged == 1 else "rank"
+        all_of_them = counted(len(results), "configuration")
+        words.append(f"{diverged} of {all_of_them} diverged, and {rank} last.")
+    return words

@@ -1,0 +1,79 @@
+"""What the report consists of: sections of words, tables and figures, whose texts are escaped."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from gtzan_jax.views.text import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass
+class Section:
+    """A section of the report, or a part of one; the template shows its fields in this order.
+
+    Attributes:
+      text: from :func:`paragraph`.
+      figures: from :func:`figure`; a single one stands beside the text.
+      rows: of a table to sort and to filter, for the page's script.
+      name: the id in the page, if any.
+      folded: whether it shows its title only, until that is clicked.
+    """
+
+    title: str
+    text: Sequence[Markup] = ()
+    figures: Sequence[Markup] = ()
+    tables: Sequence[Table] = ()
+    rows: dict[str, Any] | None = None
+    parts: Sequence["Section"] = ()
+    name: str = ""
+    folded: bool = False
+
+
+def joined(*sentences: str) -> Markup:
+    """Joins sentences that are not empty; what is no markup is escaped."""
+    return Markup(" ").join(sentence for sentence in sentences if sentence)
+
+
+def paragraph(*sentences: str, kind: str = "") -> Markup:
+    """Makes a paragraph; ``kind`` is its class in the style sheet."""
+    role = Markup(' role="alert"') if kind == "warning" else ""
+    return Markup('<p class="{}"{}>{}</p>').format(kind, role, joined(*sentences))
+
+
+def strong(text: str) -> Markup:
+    """Marks a text as the finding of its paragraph."""
+    return Markup("<strong>{}</strong>").format(text)
+
+
+def code(text: object) -> Markup:
+    """Marks a text as one to type."""
+    return Markup("<code>{}</code>").format(text)
+
+
+def figure(name: str, drawn: "Figure | bytes", alt: str, *caption: str) -> Markup:
+    """Makes a figure that needs no file.
+
+    Args:
+      name: its class in the style sheet.
+      drawn: becomes an SVG, small and sharp at every size, its texts as texts; or a PNG file.
+      alt: what it shows, for those who do not see it.
+      caption: sentences below it.
+    """
+    kind = "png"
+    if not isinstance(drawn, bytes):
+        from gtzan_jax.views.plots.style import image_of
+
+        style = {"svg.fonttype": "none", "svg.hashsalt": name}
+        options = {"transparent": True, "metadata": {"Date": None}}
+        kind, drawn = "svg+xml", image_of(drawn, "svg", style=style, **options)
+    content = base64.b64encode(drawn).decode("ascii")
+    return Markup(
+        '<figure class="{}"><div class="wide"><img alt="{}" src="data:image/{};base64,{}"></div>'
+        "<figcaption>{}</figcaption></figure>"
+    ).format(name, alt, kind, content, joined(*caption))
