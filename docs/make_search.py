@@ -29,8 +29,7 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.optuna_search import OptunaSearch
 from gtzan_jax.space.ranges import draw
 from gtzan_jax.space.search import Halving, Score, Search
-from gtzan_jax.space.settings import SearchSettings
-from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep import SearchSettings, Sweep
 from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION, new_figure, styled, tidy
 
 PAGE = Path(__file__).with_name("search.md")

@@ -19,8 +19,7 @@ from gtzan_jax.sound.spectrograms import load_spectrograms
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.optuna_search import import_optuna
 from gtzan_jax.space.overrides import as_overrides, contradictions
-from gtzan_jax.space.settings import SAMPLERS
-from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.tables.schema import FeatureTable

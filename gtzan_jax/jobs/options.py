@@ -14,8 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from gtzan_jax import checks
 from gtzan_jax.checks import Check, Choice, Number, Problems, Whole
 from gtzan_jax.space.overrides import SHORT_NAMES
-from gtzan_jax.space.settings import KINDS
-from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep import KINDS, Sweep
 from gtzan_jax.space.sweep_file import CONSTANTS
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import FeatureTable

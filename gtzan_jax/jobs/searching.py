@@ -18,7 +18,7 @@ from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.manifest import Manifest
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.search import Grid, Halving, Proposal, Score, Search, config_epochs
-from gtzan_jax.space.settings import SAMPLERS
+from gtzan_jax.space.sweep import SAMPLERS
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.trainer.chunk import Keep, Trained
 from gtzan_jax.trainer.trainer import Trainer

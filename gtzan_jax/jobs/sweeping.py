@@ -27,8 +27,7 @@ from gtzan_jax.rundir.predictions import Part, Predictions, predictions_of
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, members_table, results_table
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.search import config_epochs
-from gtzan_jax.space.settings import SAMPLERS
-from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.text import command_line, printable
 from gtzan_jax.trainer.platforms import profiled

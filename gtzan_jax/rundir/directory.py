@@ -39,8 +39,7 @@ from gtzan_jax.files import (
 )
 from gtzan_jax.rundir.manifest import Data, Manifest, Session, as_dict, decode, encode
 from gtzan_jax.rundir.predictions import Part, Predictions, save_predictions
-from gtzan_jax.space.settings import SAMPLERS
-from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import flag

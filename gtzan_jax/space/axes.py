@@ -111,18 +111,7 @@ _UNIFORM = ("glorot_uniform", "random_uniform", "he_uniform")
 
 
 _MLP, _CNN = ("mlp",), ("cnn",)
-
-
-def _optional(
-    name: str,
-    check: Callable[[Any, str], float],
-    prefix: str,
-    default: float | None = 0.0,
-    families: tuple[str, ...] = tuple(FAMILIES),
-) -> Axis:
-    """Returns an axis of numbers of which 0 is off."""
-    return Axis(name, check, default=default, prefix=prefix, plain=(0.0,), families=families)
-
+_ZERO = (0.0,)
 
 _ALL = (
     *(Axis(f"num_units{n}", Whole(1, MAX_UNITS), "shape", families=_MLP) for n in _LAYERS),
@@ -141,18 +130,20 @@ _ALL = (
     Axis("momentum", Number(0.0, 0.9999), default=0.0, prefix="mom"),
     Axis("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,)),
     # Of any optimizer; where it is no axis, AdamW has Keras's 0.004, and the others none.
-    _optional("weight_decay", Number(0.0, 1e3), "wd", None),
-    _optional("l2", Number(0.0, 1e3), "l2-"),
-    _optional("max_norm", Number(0.0, 1e6), "norm"),  # 0: none
-    _optional("weight_limit", Number(0.0, 1e6), "limit"),  # 0: none
-    _optional("input_noise", Number(0.0, 100.0), "noise", families=_MLP),
-    _optional("label_smoothing", rate, "smooth"),
-    _optional("mixup", Number(0.0, 100.0), "mixup"),
-    _optional("patience", Whole(0, 100_000), "p", 0),  # 0: none
+    Axis("weight_decay", Number(0.0, 1e3), prefix="wd", plain=_ZERO),
+    Axis("l2", Number(0.0, 1e3), default=0.0, prefix="l2-", plain=_ZERO),
+    Axis("max_norm", Number(0.0, 1e6), default=0.0, prefix="norm", plain=_ZERO),  # 0: none
+    Axis("weight_limit", Number(0.0, 1e6), default=0.0, prefix="limit", plain=_ZERO),  # 0: none
+    Axis(
+        "input_noise", Number(0.0, 100.0), default=0.0, prefix="noise", plain=_ZERO, families=_MLP
+    ),
+    Axis("label_smoothing", rate, default=0.0, prefix="smooth", plain=_ZERO),
+    Axis("mixup", Number(0.0, 100.0), default=0.0, prefix="mixup", plain=_ZERO),
+    Axis("patience", Whole(0, 100_000), default=0, prefix="p", plain=_ZERO),  # 0: none
     # Of the spectrograms that are trained on: at most so many bands or frames.
-    _optional("frequency_mask", Whole(0, 32), "fmask", 0, _CNN),
-    _optional("time_mask", Whole(0, 32), "tmask", 0, _CNN),
-    _optional("time_shift", Whole(0, 32), "shift", 0, _CNN),
+    Axis("frequency_mask", Whole(0, 32), default=0, prefix="fmask", plain=_ZERO, families=_CNN),
+    Axis("time_mask", Whole(0, 32), default=0, prefix="tmask", plain=_ZERO, families=_CNN),
+    Axis("time_shift", Whole(0, 32), default=0, prefix="shift", plain=_ZERO, families=_CNN),
 )
 
 AXES: dict[str, Axis] = {axis.name: axis for axis in _ALL}

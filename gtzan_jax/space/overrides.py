@@ -12,7 +12,7 @@ from typing import Any
 from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.space.axes import AXES, family_of
-from gtzan_jax.space.settings import keys_of
+from gtzan_jax.space.sweep import SEARCHES
 from gtzan_jax.text import printable
 
 SHORT_NAMES = tuple(
@@ -70,9 +70,14 @@ def _key(override: str) -> str:
     return override.partition("=")[0].strip()
 
 
+def _axes(key: str) -> list[str]:
+    """Returns the axes that a short name stands for."""
+    return [name for name, axis in AXES.items() if key in (name, axis.stem)]
+
+
 def _targets(key: str) -> set[str]:
     """Returns the keys of a document that an override may set."""
-    axes = {f"axes.{name}" for name, axis in AXES.items() if key in (name, axis.stem)}
+    axes = {f"axes.{name}" for name in _axes(key)}
     return axes | ({key} if key == "batch_size" else set()) or {key}
 
 
@@ -94,8 +99,8 @@ def _lay_over(document: dict[str, Any], override: str) -> None:
             raise InputError(f"{flag}: no table {shown(table)}{nearest(table, target)}")
         target = target[table]
     target[last] = value
-    if key == _KIND:
-        kept = ("kind", *keys_of(value))
+    if key == _KIND and str(value) in SEARCHES:
+        kept = ("kind", *SEARCHES[str(value)])
         document["search"] = {name: value for name, value in target.items() if name in kept}
 
 
@@ -110,9 +115,8 @@ def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None
     if key == "batch_size" and "batch_size" not in axes and (is_one or len(value) == 1):
         document["batch_size"] = value if is_one else value[0]
         return
-    names = [n for n, axis in AXES.items() if key in (n, axis.stem)]
     family = family_of(axes)
-    layers = [n for n in names if n == key or f"num_units{n.removeprefix(key)}" in axes]
+    layers = [n for n in _axes(key) if n == key or f"num_units{n.removeprefix(key)}" in axes]
     for name in [n for n in layers if family in AXES[n].families] or [key]:
         axes[name] = [value] if is_one else value
 

@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gtzan_jax.checks import Number, shown
 from gtzan_jax.errors import InputError
-from gtzan_jax.space.axes import Axis
 from gtzan_jax.space.config import Config
 
 _DIGITS = 4  # significant ones of a drawn number: names of configs show six
@@ -63,9 +61,7 @@ class Range:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the table of a sweep file."""
-        plain: dict[str, Any] = {"low": self.low, "high": self.high}
-        plain |= {"log": True} if self.log else {}
-        return plain | ({} if self.step is None else {"step": self.step})
+        return {key: v for key, v in vars(self).items() if v is not None and v is not False}
 
     def __str__(self) -> str:
         step = "" if self.step is None else f" in steps of {self.step:g}"
@@ -76,56 +72,10 @@ Choices = Mapping[str, tuple[Any, ...] | Range]
 """What each axis may take: one of some values, or a number of a range."""
 
 
-def parse_range(axis: Axis, table: Mapping[str, Any], where: str) -> Range:
-    """Checks the table of a range, such as ``{low = 1e-4, high = 0.1, log = true}``.
-
-    Args:
-      axis: whose range it is.
-      table: as it was read.
-      where: what to call it in an error.
-
-    Raises:
-      InputError: a key is unknown or missing, a bound impossible, or the axis has no ranges.
-    """
-    for key in table:
-        if key not in ("low", "high", "log", "step"):
-            raise InputError(f"{where}: unknown key {shown(key)}; a range has low, high, log, step")
-    if axis.kind == "static":
-        raise InputError(f"{where}: each value is a program of its own; give a list of values")
-    for key in ("low", "high"):
-        if key not in table:
-            raise InputError(f"{where}: '{key}' is missing; a range is {{low = …, high = …}}")
-    low, high = (axis.check(table[key], f"{where}.{key}") for key in ("low", "high"))
-    if isinstance(low, str | bool):
-        raise InputError(f"{where}: its values are no numbers; give a list of them")
-    if not low < high:
-        raise InputError(f"{where}: low must be below high, not {shown(low)} and {shown(high)}")
-    log, step = table.get("log", False), table.get("step")
-    if not isinstance(log, bool):
-        raise InputError(f"{where}.log must be true or false, not {shown(log)}")
-    if log and step is not None:
-        raise InputError(f"{where}: log and step exclude each other; leave one out")
-    if log and low <= 0:
-        raise InputError(f"{where}: a logarithmic range begins above 0, not at {shown(low)}")
-    if step is not None:
-        if isinstance(low, int) and not isinstance(step, int):
-            raise InputError(f"{where}.step must be a whole number, not {shown(step)}")
-        step = type(low)(Number((high - low) / 1e6, high - low)(step, f"{where}.step"))
-    if isinstance(low, int):
-        axis.check(low + (step or 1), f"{where}: low + step")  # as filters go in eights
-    return Range(low, high, log, step)
-
-
 def draw(choices: Choices, count: int, seed: int, where: str) -> tuple[Config, ...]:
     """Draws configs at random, all different.
 
     The first configs of a longer draw are those of a shorter one.
-
-    Args:
-      choices: of every axis.
-      count: configs.
-      seed: of the draws.
-      where: what to call the sweep in an error.
 
     Raises:
       InputError: there are not so many.
@@ -135,21 +85,18 @@ def draw(choices: Choices, count: int, seed: int, where: str) -> tuple[Config, .
     found: dict[Config, None] = {}
     if len(lists) < len(choices) or count <= most:
         for row, _ in zip(_quantiles(len(choices), seed), range(_PATIENCE * count), strict=False):
-            found.setdefault(Config(tuple(choices), _values(choices, row)))
+            values = tuple(
+                choice.value(quantile)
+                if isinstance(choice, Range)
+                else choice[math.floor(quantile * len(choice))]
+                for choice, quantile in zip(choices.values(), row, strict=True)
+            )
+            found.setdefault(Config(tuple(choices), values))
             if len(found) == count:
                 return tuple(found)
     raise InputError(
         f"{where}: search.num_configs is {count:,}, and the axes have only "
         f"{most if len(lists) == len(choices) else len(found):,} different configs"
-    )
-
-
-def _values(choices: Choices, row: list[float]) -> tuple[Any, ...]:
-    return tuple(
-        choice.value(quantile)
-        if isinstance(choice, Range)
-        else choice[math.floor(quantile * len(choice))]
-        for choice, quantile in zip(choices.values(), row, strict=True)
     )
 
 

@@ -7,17 +7,68 @@ import math
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.axes import AXES, family_of
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.ranges import Range
-from gtzan_jax.space.settings import SearchSettings
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import counted
 
-T = TypeVar("T")
+SAMPLERS = ("tpe", "cma", "qmc")
+"""Searches that are Optuna's."""
+
+SEARCHES: dict[str, Sequence[str]] = {
+    "grid": (),
+    "one_at_a_time": (),
+    "random": ("num_configs", "seed"),
+    "halving": ("num_configs", "seed", "eta", "first_epochs", "brackets"),
+    **dict.fromkeys(SAMPLERS, ("num_configs", "seed", "batch")),
+}
+"""The keys that each kind of search has in the table ``[search]``."""
+
+KINDS = tuple(SEARCHES)
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How a sweep searches.
+
+    Attributes:
+      kind: a name from ``KINDS``.
+      num_configs: that are tried; None for all of a grid.
+      seed: of the draws.
+      eta: of halving: one config in so many goes on after each rung.
+      first_epochs: of halving: at the end of the first rung; each has ``eta`` times as many.
+      brackets: of halving: Hyperband's, of which each begins a rung later than the one before.
+      batch: of Optuna's samplers: configs that are asked for at a time.
+    """
+
+    kind: str = "grid"
+    num_configs: int | None = None
+    seed: int = 0
+    eta: int = 3
+    first_epochs: int = 1
+    brackets: int = 1
+    batch: int = 16
+
+    @property
+    def is_told(self) -> bool:
+        """Whether what is trained depends on how configs did, and not on the sweep alone."""
+        return self.kind not in ("grid", "one_at_a_time", "random")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the table, with everything that the kind of search has."""
+        plain = {"kind": self.kind} | {key: getattr(self, key) for key in SEARCHES[self.kind]}
+        return {key: value for key, value in plain.items() if value is not None}
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """Returns the epochs at the end of each rung of halving; the last are all there are."""
+        ends = [self.first_epochs]
+        while ends[-1] * self.eta <= epochs:
+            ends.append(ends[-1] * self.eta)
+        return (*ends[:-1], epochs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,19 +76,15 @@ class Sweep:
     """What can be tried, how it is searched, and the constants that all configs share.
 
     Attributes:
-      name: the stem of its file.
       axes: values by axis, in the registry's order, those that were drawn where it is a range;
         an MLP's number of hidden layers is that of ``num_units1``, ``num_units2`` and so on.
-      epochs: passes over the train part.
       loss: ``cross_entropy``, or ``softmax_twice`` (softmax before a loss that expects
         logits, which the published curves bear the mark of).
       leaky_slope: slope of leaky ReLU for negative inputs.
       learning_rates: step size of each optimizer; empty where ``learning_rate`` is an axis.
       batch_size: rows of a batch; None where it is an axis. The last, partial batch of an
         epoch is kept.
-      num_seeds: replicates of each config, unless the command line says otherwise.
       protocol: how songs are divided, a name from ``tables.protocols.PROTOCOLS``.
-      num_folds: of the protocols that have a choice.
       reference: a config to retrain besides the best one, for comparison with what is known of it.
       search: how configs are chosen.
       ranges: the axes that are ranges.
@@ -170,8 +217,3 @@ class Sweep:
         """Returns the sweep that tries these configs, with the values that they have of ranges."""
         drawn = {name: tuple(sorted({config[name] for config in configs})) for name in self.ranges}
         return dataclasses.replace(self, axes={**self.axes, **drawn}, chosen=tuple(configs))
-
-
-def in_grid_order(axes: Mapping[str, T]) -> dict[str, T]:
-    """Returns axes in the registry's order."""
-    return {name: axes[name] for name in AXES if name in axes}

@@ -1,15 +1,16 @@
 """Sweep files: TOML, found, read, laid over by ``--set``, and checked."""
 
 import itertools
+import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gtzan_jax import checks
-from gtzan_jax.checks import Check, Problems, shown
+from gtzan_jax.checks import Check, Choice, Number, Problems, Whole, shown
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.metrics import LOSSES
 from gtzan_jax.resources import resource
@@ -17,6 +18,7 @@ from gtzan_jax.space.axes import (
     AXES,
     FAMILIES,
     OPTIMIZERS,
+    Axis,
     axes_of,
     batch_size,
     family_of,
@@ -24,9 +26,8 @@ from gtzan_jax.space.axes import (
 )
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.overrides import contradictions, lay_over, one_line
-from gtzan_jax.space.ranges import Choices, Range, draw, parse_range
-from gtzan_jax.space.settings import SAMPLERS, parse_search
-from gtzan_jax.space.sweep import Sweep, in_grid_order
+from gtzan_jax.space.ranges import Choices, Range, draw
+from gtzan_jax.space.sweep import KINDS, SAMPLERS, SEARCHES, SearchSettings, Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 
 MAX_CONFIGS = 1_000_000
@@ -34,23 +35,25 @@ MAX_BYTES = 1_000_000
 """Of a sweep file."""
 
 CONSTANTS: dict[str, tuple[Check, Any]] = {
-    "epochs": (checks.Whole(1, 100_000), 10),
+    "epochs": (Whole(1, 100_000), 10),
     "batch_size": (batch_size, 32),
-    "loss": (checks.Choice(LOSSES), "cross_entropy"),
-    "leaky_slope": (checks.Number(0.0, 1.0), 0.2),
-    "num_seeds": (checks.Whole(1, 100_000), 1),
-    "protocol": (checks.Choice(tuple(PROTOCOLS)), ""),
-    "num_folds": (checks.Whole(2, 1000), Sweep.num_folds),
+    "loss": (Choice(LOSSES), "cross_entropy"),
+    "leaky_slope": (Number(0.0, 1.0), 0.2),
+    "num_seeds": (Whole(1, 100_000), 1),
+    "protocol": (Choice(tuple(PROTOCOLS)), ""),
+    "num_folds": (Whole(2, 1000), Sweep.num_folds),
 }
-"""What is constant in a sweep: how it is checked, and its default, Keras's where Keras has a useful
-one. That of the protocol is ``assignment``, or ``holdout`` for a search that needs a validation
-part."""
+"""Check and default of each constant; Keras's default where Keras has a useful one. That of the
+protocol is ``assignment``, or ``holdout`` for a search that needs a validation part."""
 
-_RATES = {"sgd": 0.01}
-_RATE = 0.001
-"""Keras's learning rates: of SGD, and of every other optimizer."""
-
-_KNOWN = ("axes", *CONSTANTS, "learning_rates", "reference", "search")
+_SEARCH = {
+    "num_configs": Whole(1, MAX_CONFIGS),
+    "seed": Whole(0, 2**32 - 1),
+    "eta": Whole(2, 1000),
+    "first_epochs": Whole(1, 100_000),
+    "brackets": Whole(1, 20),
+    "batch": Whole(1, 10_000),
+}
 
 
 def sweep_names() -> list[str]:
@@ -97,7 +100,7 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     Args:
       document: the tables and values of the file, of which only ``axes`` must be there; see
         ``CONSTANTS``. ``batch_size`` and ``learning_rates`` mean nothing where they are axes.
-      name: the sweep's name.
+      name: of the sweep.
       where: what to call the document in an error.
 
     Raises:
@@ -105,8 +108,8 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
         that is wrong.
     """
     problems = Problems(where)
-    problems.check(_check_keys, document, _KNOWN)
-    choices = problems.check(_axes, document.get("axes"), "", problems) or {}
+    _check_keys(document, ("axes", *CONSTANTS, "learning_rates", "reference", "search"), problems)
+    choices = _axes(document.get("axes"), "", problems)
     axes = {name: () if isinstance(c, Range) else c for name, c in choices.items()}
     problems.check(_check_momentum, choices)
     constants = {
@@ -115,10 +118,8 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
         if key not in axes
     }
     epochs = constants["epochs"] or 100_000  # where they are wrong, nothing else is for that
-    search = problems.check(
-        parse_search, document.get("search"), epochs, choices, "[search]", problems
-    )
-    rates = problems.check(_rates, document, axes, problems)
+    search = _search(document.get("search"), epochs, choices, problems)
+    rates = _rates(document.get("learning_rates", {}), axes, problems)
     reference = None
     if "reference" in document:
         reference = problems.check(parse_config, document["reference"], "reference")
@@ -150,32 +151,29 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
     if search.kind == "halving" and sweep.stops_early:
         problems.found.append("halving gives each config its epochs; leave axes.patience out")
     problems.raise_any()
-    if search.num_configs is None and sweep.ranges:
-        raise InputError(
-            f"{where}: axes.{next(iter(sweep.ranges))} is a range, of which a grid cannot be made: "
-            "give a list, or draw: --set=search.kind=random"
-        )
-    if search.kind == "one_at_a_time":
-        return sweep.choosing(one_at_a_time(sweep.axes))
-    if search.num_configs is None and sweep.num_configs > MAX_CONFIGS:
-        raise InputError(
-            f"{where}: the grid has {sweep.num_configs:,} configs; at most {MAX_CONFIGS:,} are "
-            "allowed. Take values out of some axes, or draw some: --set=search.kind=random "
-            "--set=search.num_configs=1000"
-        )
+    if search.kind == "one_at_a_time" and not sweep.ranges:
+        plain = {name: values[0] for name, values in sweep.axes.items()}
+        others = [plain | {name: v} for name, values in sweep.axes.items() for v in values[1:]]
+        return sweep.choosing([Config.of(**values) for values in (plain, *others)])
+    if search.num_configs is None:
+        if sweep.ranges:
+            problems.found.append(
+                f"axes.{next(iter(sweep.ranges))} is a range, of which a grid cannot be made: give "
+                "a list, or draw: --set=search.kind=random"
+            )
+        elif sweep.num_configs > MAX_CONFIGS:
+            problems.found.append(
+                f"the grid has {sweep.num_configs:,} configs; at most {MAX_CONFIGS:,} are allowed. "
+                "Take values out of some axes, or draw some: --set=search.kind=random "
+                "--set=search.num_configs=1000"
+            )
+        problems.raise_any()
     if search.kind in SAMPLERS:
         return sweep.choosing(())
     if search.num_configs is None and search.brackets == 1:
         return sweep
     count = search.num_configs or sweep.num_configs
     return sweep.choosing(draw(choices, count, search.seed, where))
-
-
-def one_at_a_time(axes: Mapping[str, tuple[Any, ...]]) -> list[Config]:
-    """Returns the config of the first values, and those that differ from it in one axis."""
-    plain = {name: values[0] for name, values in axes.items()}
-    others = [plain | {name: value} for name, values in axes.items() for value in values[1:]]
-    return [Config.of(**values) for values in (plain, *others)]
 
 
 def parse_config(document: Any, where: str) -> Config:
@@ -187,49 +185,92 @@ def parse_config(document: Any, where: str) -> Config:
     if not isinstance(document, Mapping):
         raise InputError(f"{where}: not a table of axes")
     problems = Problems()
-    lists = {name: [value] for name, value in document.items()}
-    axes = problems.check(_axes, lists, f"{where}: ", problems)
+    axes = _axes({name: [value] for name, value in document.items()}, f"{where}: ", problems)
     problems.raise_any()
     return Config.of(**{n: values[0] for n, values in axes.items() if isinstance(values, tuple)})
 
 
 def _axes(table: Any, where: str, problems: Problems) -> Choices:
-    """Checks the axes; returns those that are possible.
-
-    Args:
-      table: as it was read.
-      where: what to put before each name in an error.
-      problems: gets what is wrong with each.
-
-    Raises:
-      InputError: it is no table of axes of one kind of model.
-    """
+    """Returns the axes that are possible, in the registry's order; ``where`` precedes each name."""
     if table is None:
-        raise InputError(
+        problems.found.append(
             f"{where}'axes' is missing: a table [axes], such as num_units1 = [64, 128]"
         )
-    if not isinstance(table, Mapping):
-        raise InputError(f"{where}'axes' must be a table, as in [axes]")
-    if all(axis in table for axis in FAMILIES.values()):
-        raise InputError(
+    elif not isinstance(table, Mapping):
+        problems.found.append(f"{where}'axes' must be a table, as in [axes]")
+    elif all(axis in table for axis in FAMILIES.values()):
+        problems.found.append(
             f"{where}[axes] has {' and '.join(FAMILIES.values())}, of different kinds of model; "
             "a sweep has one"
         )
-    family = family_of(table)
-    known = axes_of(family)
-    problems.check(_check_keys, table, known, [FAMILIES[family]], f"{where}[axes]: ")
-    axes = {
-        name: problems.check(_axis, name, table[name], f"{where}axes.{name}", problems)
-        for name in table
-        if name in known
-    }
-    units = next(n for n in itertools.count(1) if f"num_units{n + 1}" not in axes)
-    for name in axes:
-        layer = re.fullmatch(r"(num_units|dropout)(\d)", name)
-        if layer and int(layer[2]) > units:
-            missing = f"num_units{units + 1}"
-            problems.found.append(f"{where}axes.{name} needs axes.{missing}, which is missing")
-    return in_grid_order({name: values for name, values in axes.items() if values})
+    else:
+        family = family_of(table)
+        known = axes_of(family)
+        _check_keys(table, known, problems, f"{where}[axes]: ", [FAMILIES[family]])
+        axes = {
+            name: problems.check(_axis, AXES[name], table[name], f"{where}axes.{name}")
+            for name in known
+            if name in table
+        }
+        units = next(n for n in itertools.count(1) if f"num_units{n + 1}" not in axes)
+        for name in axes:
+            layer = re.fullmatch(r"(num_units|dropout)(\d)", name)
+            if layer and int(layer[2]) > units:
+                missing = f"axes.num_units{units + 1}"
+                problems.found.append(f"{where}axes.{name} needs {missing}, which is missing")
+        return {name: values for name, values in axes.items() if values}
+    return {}
+
+
+def _axis(axis: Axis, values: Any, where: str) -> tuple[Any, ...] | Range:
+    """Checks the values of an axis, or the range that they are drawn from."""
+    if isinstance(values, dict):
+        return parse_range(axis, values, where)
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{where} must be a list of at least one value, not {shown(values)}")
+    problems = Problems()
+    checked = tuple(problems.check(axis.check, value, where) for value in values)
+    problems.raise_any()
+    # As the names of configs show them: 0.1 and 0.1000001 would share a name, and a folder.
+    first: dict[str, Any] = {}
+    for value in checked:
+        text = axis.show(value).removeprefix(axis.prefix)
+        if text in first:
+            other = "" if value == first[text] else f", as {value!r} and {first[text]!r}"
+            raise InputError(f"{where} holds a value twice: {text}{other}; leave one of them")
+        first[text] = value
+    return checked
+
+
+def parse_range(axis: Axis, table: Mapping[str, Any], where: str) -> Range:
+    """Checks the table of a range, such as ``{low = 1e-4, high = 0.1, log = true}``.
+
+    Raises:
+      InputError: a key is unknown or missing, a bound impossible, or the axis has no ranges.
+    """
+    problems = Problems()
+    _check_keys(table, ("low", "high", "log", "step"), problems, f"{where}: ", ("low", "high"))
+    problems.raise_any()
+    if axis.kind == "static":
+        raise InputError(f"{where}: each value is a program of its own; give a list of values")
+    low, high = (axis.check(table[key], f"{where}.{key}") for key in ("low", "high"))
+    log = checks.yes_or_no(table.get("log", False), f"{where}.log")
+    step = table.get("step")
+    if isinstance(low, str | bool):
+        raise InputError(f"{where}: its values are no numbers; give a list of them")
+    if not low < high:
+        raise InputError(f"{where}: low must be below high, not {shown(low)} and {shown(high)}")
+    if log and step is not None:
+        raise InputError(f"{where}: log and step exclude each other; leave one out")
+    if log and low <= 0:
+        raise InputError(f"{where}: a logarithmic range begins above 0, not at {shown(low)}")
+    if step is not None:
+        if isinstance(low, int) and not isinstance(step, int):
+            raise InputError(f"{where}.step must be a whole number, not {shown(step)}")
+        step = type(low)(Number((high - low) / 1e6, high - low)(step, f"{where}.step"))
+    if isinstance(low, int):
+        axis.check(low + (step or 1), f"{where}: low + step")  # as filters go in eights
+    return Range(low, high, log, step)
 
 
 def _check_momentum(choices: Choices) -> None:
@@ -243,52 +284,88 @@ def _check_momentum(choices: Choices) -> None:
         raise InputError("axes.nesterov needs axes.momentum, with a value above 0")
 
 
-def _axis(name: str, values: Any, where: str, problems: Problems) -> tuple[Any, ...] | Range | None:
-    """Returns the values of an axis; None where some are impossible."""
-    if isinstance(values, dict):
-        return parse_range(AXES[name], values, where)
-    if not isinstance(values, list) or not values:
-        raise InputError(f"{where} must be a list of at least one value, not {shown(values)}")
-    axis, before = AXES[name], len(problems.found)
-    checked = tuple(problems.check(axis.check, value, where) for value in values)
-    if len(problems.found) > before:
-        return None
-    # As the names of configs show them: 0.1 and 0.1000001 would share a name, and a folder.
-    first: dict[str, Any] = {}
-    for value in checked:
-        text = axis.show(value).removeprefix(axis.prefix)
-        if text in first:
-            other = "" if value == first[text] else f", as {value!r} and {first[text]!r}"
-            raise InputError(f"{where} holds a value twice: {text}{other}; leave one of them")
-        first[text] = value
-    return checked
+def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> SearchSettings:
+    """Checks the table of a search, and gives what it leaves out a default.
+
+    The default of ``num_configs`` is a quarter of the grid, at least 20 and at most 1,000, as
+    docs/search.md has measured; 100 where an axis is a range. That of ``eta`` is 2 where there are
+    less than three epochs for a rung after the first.
+    """
+    if table is None:
+        return SearchSettings()
+    if not isinstance(table, Mapping):
+        problems.found.append("[search] must be a table, as in [search]")
+        return SearchSettings()
+    kind = problems.check(Choice(KINDS), table.get("kind", "grid"), "[search]: kind")
+    if not kind:
+        return SearchSettings()
+    keys, where = SEARCHES[kind], "[search]: "
+    problems.found += [
+        f"{where}{key} means nothing to the search '{kind}'; leave it out"
+        for key in table
+        if key in _SEARCH and key not in keys
+    ]
+    _check_keys([key for key in table if key not in _SEARCH], ("kind", *keys), problems, where)
+    given = {
+        key: problems.check(_SEARCH[key], table[key], where + key) for key in keys if key in table
+    }
+    if None in given.values():
+        return SearchSettings(kind)
+    has_ranges = any(isinstance(choice, Range) for choice in choices.values())
+    if "num_configs" in keys and (kind != "halving" or has_ranges):
+        most = math.prod(0 if isinstance(c, Range) else len(c) for c in choices.values())
+        given.setdefault("num_configs", min(most, max(20, most // 4), 1000) or 100)
+    if kind == "halving":
+        given.setdefault("eta", min(3, max(2, epochs // given.get("first_epochs", 1))))
+        first, eta = given.get("first_epochs", 1), given["eta"]
+        count = len(SearchSettings(kind, **given).rungs(epochs))
+        if first >= epochs or count < 2:
+            problems.found.append(
+                f"{where}first_epochs {first} and eta {eta} leave no rung before epoch {epochs}; "
+                "lower them, or raise epochs"
+            )
+        elif given.get("brackets", 1) > count:
+            problems.found.append(f"{where}brackets must be at most the {count} rungs")
+    return SearchSettings(kind, **given)
 
 
-def _rates(
-    document: Mapping[str, Any], axes: Mapping[str, tuple[Any, ...]], problems: Problems
-) -> dict[str, float]:
+def _rates(table: Any, axes: Mapping[str, tuple[Any, ...]], problems: Problems) -> dict[str, float]:
     """Returns the learning rates that are given, and the default of what else the sweep uses."""
     if "learning_rate" in axes:
         return {}
-    table = document.get("learning_rates", {})
     if not isinstance(table, Mapping):
-        raise InputError("'learning_rates' must be a table, as in [learning_rates]")
-    used = axes.get("optimizer", (AXES["optimizer"].default,))
-    problems.check(_check_keys, table, OPTIMIZERS, (), "[learning_rates]: ")
+        problems.found.append("'learning_rates' must be a table, as in [learning_rates]")
+        return {}
+    _check_keys(table, OPTIMIZERS, problems, "[learning_rates]: ")
     return {
         name: problems.check(learning_rate, table[name], f"learning_rates.{name}")
         if name in table
-        else _RATES.get(name, _RATE)
+        else (0.01 if name == "sgd" else 0.001)  # Keras's
         for name in OPTIMIZERS
-        if name in table or name in used
+        if name in table or name in axes.get("optimizer", (AXES["optimizer"].default,))
     }
 
 
+def _check_keys(
+    keys: Iterable[str],
+    known: Sequence[str],
+    problems: Problems,
+    where: str = "",
+    required: Sequence[str] = (),
+) -> None:
+    """Checks that a table has no unknown key, and all that are required."""
+    if unknown := [key for key in keys if key not in known]:
+        hints = [nearest(key, known) for key in unknown]
+        listed = ", ".join(f"{shown(key)}{hint}" for key, hint in zip(unknown, hints, strict=True))
+        remedy = "" if all(hints) else f"; known are {', '.join(known)}"
+        problems.found.append(f"{where}unknown key{'s'[: len(unknown) - 1]} {listed}{remedy}")
+    problems.found += [f"{where}'{key}' is missing" for key in required if key not in keys]
+
+
 def _find(name_or_path: str) -> Path:
-    shipped = resource("sweeps") / f"{name_or_path}.toml"
     names = sweep_names()
     if name_or_path in names:
-        return shipped
+        return resource("sweeps") / f"{name_or_path}.toml"
     if os.path.isfile(name_or_path):
         return Path(name_or_path)
     there = " (which is no file)" if os.path.exists(name_or_path) else nearest(name_or_path, names)
@@ -313,17 +390,3 @@ def _read(path: Path, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: not in UTF-8 (at line {line}); save it as UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not valid TOML: {one_line(error)}") from None
-
-
-def _check_keys(
-    table: Mapping[str, Any], known: Sequence[str], required: Sequence[str] = (), where: str = ""
-) -> None:
-    """Checks that a table has no unknown key, and all that are required."""
-    problems = Problems()
-    if unknown := [key for key in table if key not in known]:
-        hints = [nearest(key, known) for key in unknown]
-        keys = ", ".join(f"{shown(key)}{hint}" for key, hint in zip(unknown, hints, strict=True))
-        listed = "" if all(hints) else f"; known are {', '.join(known)}"
-        problems.found.append(f"{where}unknown key{'s'[: len(unknown) - 1]} {keys}{listed}")
-    problems.found += [f"{where}'{key}' is missing" for key in required if key not in table]
-    problems.raise_any()

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from gtzan_jax.models.layout import Layout
 from gtzan_jax.space.config import Config, Member
-from gtzan_jax.space.settings import SAMPLERS
-from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.text import counted
 from gtzan_jax.trainer import planner

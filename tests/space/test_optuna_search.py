@@ -7,7 +7,7 @@ from conftest import make_sweep
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.optuna_search import OptunaSearch
 from gtzan_jax.space.search import Score
-from gtzan_jax.space.settings import SAMPLERS
+from gtzan_jax.space.sweep import SAMPLERS
 
 optuna = pytest.importorskip("optuna")
 

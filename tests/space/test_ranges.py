@@ -7,7 +7,8 @@ from scipy import stats
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.axes import AXES
-from gtzan_jax.space.ranges import Range, draw, parse_range
+from gtzan_jax.space.ranges import Range, draw
+from gtzan_jax.space.sweep_file import parse_range
 
 LOG = {"low": 1e-4, "high": 1e-1, "log": True}
 

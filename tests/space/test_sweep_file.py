@@ -11,7 +11,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.resources import resource
 from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
-from gtzan_jax.space.settings import SearchSettings
+from gtzan_jax.space.sweep import SearchSettings
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
 from gtzan_jax.tables.protocols import PROTOCOLS
 
