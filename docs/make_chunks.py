@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from gtzan_jax import Run, run_sweep
-from gtzan_jax.analysis.votes import vote_hits
+from gtzan_jax.analysis.classical import vote_hits
 from gtzan_jax.tables.protocols import folds_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table

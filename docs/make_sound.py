@@ -31,8 +31,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from gtzan_jax import run_sweep
+from gtzan_jax.analysis.classical import vote_hits
 from gtzan_jax.analysis.selection import accuracy_interval
-from gtzan_jax.analysis.votes import vote_hits
 from gtzan_jax.sound import features, mel, spectrogram_cache, spectrograms, synthetic
 from gtzan_jax.sound.files import SAMPLE_RATE, read, songs_in
 from gtzan_jax.sound.summary import summary_of

@@ -1,14 +1,14 @@
-"""Classical models on the folds of a protocol, and any models' figures beside each other's.
+"""Classical models under the protocols, and tables that compare any models.
 
 A setting of a model, such as an SVM's penalty, is chosen on the validation part of each fold; the
-model is then fitted to train and validation part together and predicts the test part. Our network
-is treated likewise in :mod:`gtzan_jax.jobs.contender`.
+model is then fitted to train and validation part together and predicts the test part. The same is
+done with our network in :mod:`gtzan_jax.jobs.nested`.
 """
 
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,8 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from gtzan_jax.analysis.inference import corrected_t_test
 from gtzan_jax.analysis.selection import accuracy_interval
-from gtzan_jax.analysis.votes import vote_hits
-from gtzan_jax.tables.folds import Fold
+from gtzan_jax.tables.folds import Fold, songs_of
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas and scikit-learn: not before they are needed
@@ -37,7 +36,7 @@ class Tuned(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How a model did on one fold.
+    """Result of a model on one fold.
 
     Attributes:
       hits: (tested,) float64 in [0, 1], of the songs of the test part in the order of their first
@@ -74,9 +73,9 @@ class Outcome:
 def classical_models(seed: int) -> dict[str, Tuned]:
     """Returns scikit-learn's models by name, each a pipeline behind a scaler.
 
-    What no grid names has scikit-learn's value, but for what it takes to converge, more trees in
-    the forests, and in the boosting smaller trees that see a part of the features, which are
-    quicker. Of equally good settings the first is taken, scikit-learn's own where a grid has it.
+    Settings are scikit-learn's own but for the grids, iterations to converge, more trees in the
+    forests, and smaller trees that see a part of the features in the boosting, which are quicker.
+    Of equally good settings the first is taken, scikit-learn's own where a grid has it.
 
     Args:
       seed: the first of the models that draw random numbers.
@@ -90,14 +89,12 @@ def classical_models(seed: int) -> dict[str, Tuned]:
     from sklearn.svm import SVC
 
     forest: dict[str, Any] = {"n_estimators": 200, "random_state": seed}
+    leaves = {"min_samples_leaf": [1, 3]}
     boosting = ensemble.HistGradientBoostingClassifier(max_features=0.3, random_state=seed)
     models: dict[str, tuple[Any, dict[str, Sequence[Any]]]] = {
         "gradient boosting": (boosting, {"max_leaf_nodes": [8, 4]}),
-        "random forest": (
-            ensemble.RandomForestClassifier(**forest),
-            {"min_samples_leaf": [1, 3]},
-        ),
-        "extra trees": (ensemble.ExtraTreesClassifier(**forest), {"min_samples_leaf": [1, 3]}),
+        "random forest": (ensemble.RandomForestClassifier(**forest), leaves),
+        "extra trees": (ensemble.ExtraTreesClassifier(**forest), leaves),
         "scikit-learn MLP": (
             neural_network.MLPClassifier(max_iter=1000, random_state=seed),
             {"hidden_layer_sizes": [(100,), (128, 128, 64)]},
@@ -118,12 +115,16 @@ def classical_models(seed: int) -> dict[str, Tuned]:
             {"max_leaf_nodes": [None, 16, 32, 64]},
         ),
     }
-    found = {}
-    for name, (model, grid) in models.items():
-        pipeline = make_pipeline(StandardScaler(), model)
-        step = pipeline.steps[-1][0]
-        found[name] = Tuned(pipeline, {f"{step}__{key}": values for key, values in grid.items()})
-    return found
+    pipelines = {
+        name: make_pipeline(StandardScaler(), model) for name, (model, _) in models.items()
+    }
+    return {
+        name: Tuned(
+            pipeline,
+            {f"{pipeline.steps[-1][0]}__{key}": of for key, of in models[name][1].items()},
+        )
+        for name, pipeline in pipelines.items()
+    }
 
 
 def evaluate(
@@ -136,10 +137,8 @@ def evaluate(
     """Chooses, fits and scores every model on every fold, and yields each when it is done.
 
     Settings are chosen with the first seed; models that draw random numbers are then fitted with
-    each seed.
-
-    The work is spread over processes, each with one thread, so that the seconds of models can be
-    compared.
+    each seed. The work is spread over processes, each with one thread, so that the seconds of
+    models can be compared.
 
     Args:
       models: such as from :func:`classical_models`, those that take long first.
@@ -149,104 +148,108 @@ def evaluate(
       num_seeds: fits of each model that draws random numbers.
 
     Yields:
-      the model's name, the place of the fold, and how the model did on it, in any order.
+      the model's name, the place of the fold, and the model's outcome on it, in any order.
     """
     from sklearn.utils.parallel import Parallel, delayed
 
-    x = table.x.astype(np.float64)
-    songs = table.songs if table.is_chunked else None
     work = Parallel(jobs, return_as="generator_unordered")
     yield from work(
-        delayed(_evaluate)(name, tuned, x, table.y, songs, place, fold, num_seeds)
+        delayed(_evaluate)(name, tuned, table, place, fold, num_seeds)
         for name, tuned in models.items()
         for place, fold in enumerate(folds)
     )
 
 
 def _evaluate(
-    name: str,
-    tuned: Tuned,
-    x: np.ndarray,
-    y: np.ndarray,
-    songs: np.ndarray | None,
-    place: int,
-    fold: Fold,
-    num_seeds: int,
+    name: str, tuned: Tuned, table: FeatureTable, place: int, fold: Fold, num_seeds: int
 ) -> tuple[str, int, Outcome]:
-    test_x, test_y = x[fold.test], y[fold.test]
-    with threadpool_limits(1):
-        started = time.perf_counter()
-        search = choose(tuned, x, y, fold)
-        seedings = _seedings(tuned.estimator, num_seeds)
-        models = [_fitted(tuned, search.best_params_ | seeding, x, y, fold) for seeding in seedings]
-        fitted = time.perf_counter()
-        right = np.stack([model.predict(test_x) == test_y for model in models])
-        seconds = fitted - started, (time.perf_counter() - fitted) / len(models)
-        hits, by_chunk = right, None
-        if songs is not None:
-            hits = np.stack([vote_hits(m, test_x, test_y, songs[fold.test]) for m in models])
-            by_chunk = float(right.mean())
-    tried = len(search.cv_results_["params"]), len(models)
-    chosen = float(search.best_score_), search.best_params_
-    return name, place, Outcome(hits.mean(axis=0), *chosen, *seconds, *tried, by_chunk)
-
-
-def _seedings(estimator: Any, num_seeds: int) -> list[dict[str, int]]:
-    """Returns the settings of each fit: its seed, or none for the one fit that draws nothing."""
-    name = f"{estimator.steps[-1][0]}__random_state"
-    first = estimator.get_params().get(name)
-    return [{}] if first is None else [{name: first + place} for place in range(num_seeds)]
-
-
-def choose(tuned: Tuned, x: np.ndarray, y: np.ndarray, fold: Fold) -> Any:
-    """Fits each candidate to the train part, and scores it on the validation part.
-
-    The test part is not looked at.
-
-    Returns:
-      the ``GridSearchCV``, which has refitted nothing.
-    """
     from sklearn.model_selection import GridSearchCV
 
-    rows = np.concatenate([fold.train, fold.validation])
-    places = np.split(np.arange(len(rows)), [len(fold.train)])
-    how: dict[str, Any] = {"scoring": "accuracy", "cv": [places], "refit": False}
-    return _fit(GridSearchCV(tuned.estimator, dict(tuned.grid), **how), x[rows], y[rows])
+    x, y = table.x[fold.test].astype(np.float64), table.y[fold.test]
+    with threadpool_limits(1):
+        started = time.perf_counter()
+        cut = np.split(np.arange(len(fold.train) + len(fold.validation)), [len(fold.train)])
+        search = GridSearchCV(
+            tuned.estimator, dict(tuned.grid), scoring="accuracy", cv=[cut], refit=False
+        )
+        _fit(search, table, fold)
+        seed_name = f"{tuned.estimator.steps[-1][0]}__random_state"
+        first = tuned.estimator.get_params().get(seed_name)  # None where nothing is drawn
+        seeds = [first] if first is None else range(first, first + num_seeds)
+        seedings = [{} if seed is None else {seed_name: seed} for seed in seeds]
+        models = [_fitted(tuned, search.best_params_ | each, table, fold) for each in seedings]
+        fitted = time.perf_counter()
+        right = np.stack([model.predict(x) == y for model in models])
+        predicted = time.perf_counter()
+        hits = right
+        if table.is_chunked:
+            hits = np.stack([vote_hits(m, x, y, table.songs[fold.test]) for m in models])
+    outcome = Outcome(
+        hits=hits.mean(axis=0),
+        validation_accuracy=float(search.best_score_),
+        settings=search.best_params_,
+        fit_seconds=fitted - started,
+        predict_seconds=(predicted - fitted) / len(models),
+        settings_tried=len(search.cv_results_["params"]),
+        seeds=len(models),
+        chunk_accuracy=float(right.mean()) if table.is_chunked else None,
+    )
+    return name, place, outcome
 
 
-def _fitted(
-    tuned: Tuned, settings: Mapping[str, Any], x: np.ndarray, y: np.ndarray, fold: Fold
-) -> Any:
-    """Returns a model fitted to train and validation part."""
+def vote_hits(model: Any, x: np.ndarray, y: np.ndarray, songs: np.ndarray) -> np.ndarray:
+    """Returns (songs,) float64 whether the chunks of each song together are recognised.
+
+    The class of the largest mean probability wins, or, where a model has none, as an SVM, of the
+    largest mean decision value. Not of log-probabilities: those of trees are often of 0.
+
+    Args:
+      model: a fitted scikit-learn classifier.
+      x: (rows, features).
+      y: (rows,) classes.
+      songs: (rows,) the number of each row's song.
+    """
+    proba = hasattr(model, "predict_proba")
+    scores = model.predict_proba(x) if proba else model.decision_function(x)
+    if scores.ndim == 1:  # of two classes, for the second
+        scores = np.stack([-scores, scores], axis=1)
+    first, number = songs_of(songs)
+    votes = np.zeros((len(first), scores.shape[1]))
+    np.add.at(votes, number, scores)
+    hits: np.ndarray = model.classes_[votes.argmax(axis=1)] == y[first]
+    return hits.astype(np.float64)
+
+
+def _fitted(tuned: Tuned, settings: Mapping[str, Any], table: FeatureTable, fold: Fold) -> Any:
     from sklearn.base import clone
 
-    rows = np.concatenate([fold.train, fold.validation])
-    return _fit(clone(tuned.estimator).set_params(**settings), x[rows], y[rows])
+    return _fit(clone(tuned.estimator).set_params(**settings), table, fold)
 
 
-def _fit(estimator: Any, x: np.ndarray, y: np.ndarray) -> Any:
+def _fit(estimator: Any, table: FeatureTable, fold: Fold) -> Any:
+    """Fits an estimator to train and validation part."""
     from sklearn.exceptions import ConvergenceWarning
 
+    rows = np.concatenate([fold.train, fold.validation])
     with warnings.catch_warnings():
-        # What does not converge in time is judged by what it has come to.
+        # An estimator that does not converge in time is scored as it is.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return estimator.fit(x, y)
+        return estimator.fit(table.x[rows].astype(np.float64), table.y[rows])
 
 
 def refit(
     tuned: Tuned, table: FeatureTable, folds: Sequence[Fold], outcomes: Sequence[Outcome]
 ) -> list[Any]:
     """Returns a model of the first seed as it was chosen and fitted on each fold."""
-    x = table.x.astype(np.float64)
     with threadpool_limits(1):
         return [
-            _fitted(tuned, outcome.settings, x, table.y, fold)
+            _fitted(tuned, outcome.settings, table, fold)
             for fold, outcome in zip(folds, outcomes, strict=True)
         ]
 
 
 class Judged(NamedTuple):
-    """How models did under a protocol, on the same folds."""
+    """Outcomes of models under a protocol, on the same folds."""
 
     outcomes: Mapping[str, Sequence[Outcome]]  # by model, those of the folds in their order
     group: np.ndarray  # (tested,) int, of the test rows of all folds, one fold after another
@@ -258,10 +261,7 @@ class Judged(NamedTuple):
 
 
 def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
-    """Lays the figures of every model under every protocol out, the best of a protocol first.
-
-    Args:
-      judged: by protocol.
+    """Tabulates the figures of every model under every protocol, the best of a protocol first.
 
     Returns:
       protocol, model, accuracy of the test songs of all folds together, low, high (its 95 %
@@ -273,79 +273,56 @@ def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for protocol, of_models in judged.items():
+        of_protocol = []
         for model, outcomes in of_models.outcomes.items():
             hits = of_models.hits(model)
             low, high = accuracy_interval(hits, of_models.group)
-            rows.append(
-                {
-                    "protocol": protocol,
-                    "model": model,
-                    "accuracy": hits.mean(),
-                    "low": low,
-                    "high": high,
-                    "accuracy_std": pd.Series([o.accuracy for o in outcomes]).std(),
-                    "folds": len(outcomes),
-                    "tested": len(hits),
-                    "settings_tried": outcomes[0].settings_tried,
-                    "seeds": outcomes[0].seeds,
-                    "fit_seconds": np.mean([o.fit_seconds for o in outcomes]),
-                    "predict_seconds": np.mean([o.predict_seconds for o in outcomes]),
-                }
-            )
-            if all(o.chunk_accuracy is not None for o in outcomes):
-                rows[-1]["chunk_accuracy"] = np.mean([o.chunk_accuracy for o in outcomes])
-    return _in_order(pd.DataFrame(rows), judged, "accuracy", ascending=False)
+            row: dict[str, Any] = {"protocol": protocol, "model": model, "accuracy": hits.mean()}
+            row |= {"low": low, "high": high}
+            row["accuracy_std"] = pd.Series([o.accuracy for o in outcomes]).std()
+            row |= {"folds": len(outcomes), "tested": len(hits)}
+            row |= {"settings_tried": outcomes[0].settings_tried, "seeds": outcomes[0].seeds}
+            for name in ("fit_seconds", "predict_seconds", "chunk_accuracy"):
+                if getattr(outcomes[0], name) is not None:
+                    row[name] = np.mean([getattr(outcome, name) for outcome in outcomes])
+            of_protocol.append(row)
+        rows += sorted(of_protocol, key=lambda row: -row["accuracy"])
+    return pd.DataFrame(rows).round(7)
 
 
 def comparison_table(judged: Mapping[str, Judged], ours: str) -> "pd.DataFrame":
     """Compares our model with every other one under every protocol, track by track.
-
-    Args:
-      judged: by protocol.
-      ours: the name of our model.
 
     Returns:
       protocol, model, difference (our accuracy minus the model's), low, high (95 % interval),
       with_refitting (whether that is the corrected t over the folds, for models fitted to other
       train parts; otherwise it is over groups, as in :func:`scores_table`, for these fitted models
       only); the strongest model of a protocol first.
-
-    References:
-      Bouckaert and Frank, Evaluating the Replicability of Significance Tests for Comparing Learning
-      Algorithms, PAKDD (2004): the same t over all folds of repeated divisions.
     """
     import pandas as pd
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for protocol, of_models in judged.items():
+        of_protocol = []
         for model in of_models.outcomes:
             if model != ours:
                 differences = of_models.hits(ours) - of_models.hits(model)
                 pairs = zip(of_models.outcomes[ours], of_models.outcomes[model], strict=True)
                 by_fold = np.array([mine.accuracy - other.accuracy for mine, other in pairs])
-                _, *interval, _ = corrected_t_test(by_fold, of_models.test_over_train)
-                if not (refitted := bool(np.isfinite(interval[0]))):
-                    interval = [*accuracy_interval(differences, of_models.group)]
-                rows.append((protocol, model, differences.mean(), *interval, refitted))
-    columns = ["protocol", "model", "difference", "low", "high", "with_refitting"]
-    return _in_order(pd.DataFrame(rows, columns=columns), judged, "difference", ascending=True)
-
-
-def _in_order(
-    frame: "pd.DataFrame", protocols: Iterable[str], column: str, ascending: bool
-) -> "pd.DataFrame":
-    """Sorts rows by a column within each protocol; the protocols keep their order."""
-    place = frame["protocol"].map({name: place for place, name in enumerate(protocols)})
-    frame = frame.assign(place=place).sort_values(
-        ["place", column], ascending=[True, ascending], kind="stable", ignore_index=True
-    )
-    return frame.drop(columns="place").round(7)
+                _, low, high, _ = corrected_t_test(by_fold, of_models.test_over_train)
+                refitted = bool(np.isfinite(low))
+                if not refitted:
+                    low, high = accuracy_interval(differences, of_models.group)
+                row = {"protocol": protocol, "model": model, "difference": differences.mean()}
+                of_protocol.append(row | {"low": low, "high": high, "with_refitting": refitted})
+        rows += sorted(of_protocol, key=lambda row: row["difference"])
+    return pd.DataFrame(rows).round(7)
 
 
 def folds_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
-    """Lays every fold out: protocol, fold, model, accuracy, validation_accuracy, chosen."""
+    """Tabulates folds: protocol, fold, model, accuracy, validation_accuracy, chosen."""
     import pandas as pd
 
     columns = ["protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen"]
@@ -368,59 +345,47 @@ def permutation_drops(
 ) -> np.ndarray:
     """Measures how much accuracy is lost when one feature of the test part is shuffled.
 
-    The same seed shuffles every model's features alike.
-
     Args:
-      fitted: for each split an estimator that was fitted to its train part.
+      fitted: for each fold an estimator that was fitted to its train part.
       table: the feature table.
-      folds: of its tracks.
-      seed: of the shuffles.
+      folds: of its rows.
+      seed: of the shuffles, the same for every model.
       repeats: shuffles of each feature.
-      done: called after each split.
+      done: called after each fold.
 
     Returns:
-      (splits, features) float64 mean drops of accuracy over the repeats.
+      (folds, features) float64 mean drops of accuracy over the repeats.
     """
     from sklearn.inspection import permutation_importance
 
+    def accuracy(estimator: Any, x: np.ndarray, y: np.ndarray) -> float:
+        return float(np.mean(estimator.predict(x) == y))
+
     def drops(estimator: Any, fold: Fold) -> np.ndarray:
-        x = table.x[fold.test].astype(np.float64)
+        x, y = table.x[fold.test].astype(np.float64), table.y[fold.test]
         found = permutation_importance(
-            estimator, x, table.y[fold.test], scoring=_accuracy, n_repeats=repeats,
-            random_state=seed,
-        )  # fmt: skip
+            estimator, x, y, scoring=accuracy, n_repeats=repeats, random_state=seed
+        )
         return np.asarray(found.importances_mean)
 
     # Threads: predictions spend their time outside Python, and new processes would import JAX.
     # Each starts none of its own: several that wait for the same cores make it far slower.
     rows = []
-    with (
-        threadpool_limits(1),
-        ThreadPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,)) as pool,
-    ):
+    pool = ThreadPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,))
+    with threadpool_limits(1), pool:
         for row in pool.map(drops, fitted, folds):
             rows.append(row)
             done()
     return np.stack(rows)
 
 
-def _accuracy(estimator: Any, x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.mean(estimator.predict(x) == y))
-
-
 def importance_table(
     features: Sequence[str], classical: np.ndarray, ours: np.ndarray
 ) -> "pd.DataFrame":
-    """Lays two models' importances side by side, the most important on average first.
+    """Sets two models' importances side by side, the most important on average first.
 
-    Args:
-      features: their names.
-      classical: (splits, features) from :func:`permutation_drops`, of a classical model.
-      ours: the same of our network.
-
-    Returns:
-      feature, classical_mean, classical_std, mlp_mean, mlp_std; means and deviations (n - 1)
-      over the splits.
+    The drops are from :func:`permutation_drops`. Returns feature, classical_mean, classical_std,
+    mlp_mean, mlp_std; means and deviations (n - 1) over the folds.
     """
     import pandas as pd
 
@@ -428,7 +393,5 @@ def importance_table(
     for name, drops in (("classical", classical), ("mlp", ours)):
         table[f"{name}_mean"] = drops.mean(axis=0)
         table[f"{name}_std"] = pd.DataFrame(drops).std()
-    order = (table["classical_mean"] + table["mlp_mean"]).sort_values(
-        ascending=False, kind="stable"
-    )
-    return table.loc[order.index].reset_index(drop=True).round(7)
+    order = np.argsort(-(table["classical_mean"] + table["mlp_mean"]), kind="stable")
+    return table.loc[order].reset_index(drop=True).round(7)

@@ -1,7 +1,6 @@
-"""How a retraining ended: its networks' accuracy, by rules that look at no test figure."""
+"""Accuracy of a retraining's networks, at epochs that are chosen by no test figure."""
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,7 +33,7 @@ def kept_epoch(history: "pd.DataFrame") -> Ending:
     Args:
       history: one row an epoch of a network, as ``best/history.csv``.
     """
-    return _ending(history, lambda curve: int(curve["kept"].argmax()))
+    return _ending(history, "kept")
 
 
 def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
@@ -44,7 +43,7 @@ def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
     """
     if "validation_accuracy" not in history:
         return None
-    return _ending(history, lambda curve: int(curve["validation_accuracy"].argmax()))
+    return _ending(history, "validation_accuracy")
 
 
 def over_songs(songs: "pd.DataFrame | None") -> tuple[float, float]:
@@ -78,12 +77,10 @@ def deviation_curves(history: "pd.DataFrame") -> "pd.DataFrame":
     return history.drop(columns=["fold", "seed", "kept"]).groupby("epoch").std(ddof=1)
 
 
-def _ending(history: "pd.DataFrame", place_of: "Callable[[pd.DataFrame], int]") -> Ending:
-    curves = [curve for _, curve in history.groupby(["fold", "seed"], sort=True)]
-    places = [place_of(curve) for curve in curves]
-    accuracy = np.array(
-        [c["test_accuracy"].iloc[p] for c, p in zip(curves, places, strict=True)], float
-    )
-    epochs = np.array([c["epoch"].iloc[p] for c, p in zip(curves, places, strict=True)], int)
-    deviation = float(accuracy.std(ddof=1)) if len(accuracy) > 1 else math.nan
-    return Ending(float(accuracy.mean()), deviation, epochs)
+def _ending(history: "pd.DataFrame", column: str) -> Ending:
+    """Returns the test accuracy at the first epoch of each network with the largest value."""
+    history = history.reset_index(drop=True)
+    networks = [history["fold"], history["seed"]]
+    rows = history.loc[history[column].astype(float).groupby(networks).idxmax()]
+    accuracy = rows["test_accuracy"].astype(float)
+    return Ending(float(accuracy.mean()), float(accuracy.std()), rows["epoch"].to_numpy(int))

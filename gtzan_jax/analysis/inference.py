@@ -19,6 +19,13 @@ which the correction for their overlap trusts."""
 _NOTHING = 1e-9  # a deviation of accuracies that is a rounding error
 
 
+def quantile(freedom: float) -> float:
+    """Returns the 97.5 % point of Student's t; scipy.stats takes long to import."""
+    from scipy import special
+
+    return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
+
+
 class PairedTest(NamedTuple):
     """A mean difference, its 95 % interval, and the p-value of the hypothesis that it is 0.
 
@@ -46,10 +53,10 @@ def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
     deviation = float(np.std(differences, ddof=1)) if count > 1 else 0.0
     if not deviation > _NOTHING:
         return PairedTest(mean, math.nan, math.nan, math.nan)
-    from scipy import special  # here, and not scipy.stats, for what imports cost
+    from scipy import special
 
     error = math.sqrt(1.0 / count + overlap) * deviation
-    margin = float(special.stdtrit(count - 1, (1.0 + CONFIDENCE) / 2.0)) * error
+    margin = quantile(count - 1) * error
     p_value = 2.0 * float(special.stdtr(count - 1, -abs(mean) / error))
     return PairedTest(mean, mean - margin, mean + margin, p_value)
 
@@ -58,8 +65,8 @@ def corrected_t_test(differences: np.ndarray, test_over_train: float) -> PairedT
     """Tests whether a mean difference over splits whose train parts overlap is 0.
 
     Such splits share most of their train tracks, so the differences vary less than those of
-    independent experiments would, and Student's t finds differences that are none. Nadeau and
-    Bengio put (1/n + test/train) s² in place of s²/n for the variance of the mean.
+    independent experiments would. Nadeau and Bengio put (1/n + test/train) s² in place of s²/n for
+    the variance of the mean.
 
     Args:
       differences: (splits,) differences of two models' accuracies.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gtzan_jax.analysis.inference import CONFIDENCE
+from gtzan_jax.analysis.inference import CONFIDENCE, quantile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +41,9 @@ _NOTHING = 1e-12  # a sum of squares of hits that is a rounding error
 def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     """Returns the 95 % interval of a mean over tracks of which those of a group are alike.
 
-    The sums of residuals of groups are independent, which gives a cluster-robust variance. Few
-    large groups say less than many small ones: t has (Σn²)² / Σn⁴ degrees of freedom, n the
-    sizes of groups, as if the songs of a group were one (Satterthwaite).
+    The sums of residuals of groups are independent, which gives a cluster-robust variance; t has
+    (Σn²)² / Σn⁴ - 1 degrees of freedom, n the sizes of groups, as if the songs of a group were one
+    (Satterthwaite).
 
     Args:
       hits: (tested,) whether each track was classified correctly, or the share of the seeds that
@@ -59,7 +59,7 @@ def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float
 
 
 def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Returns the 95 % interval of what one model is better than another, for artists and seeds.
+    """Returns the 95 % interval of a difference of two models, for artists and seeds.
 
     The variance of the mean is that over groups, as in :func:`accuracy_interval`, and that over
     seeds added up, with Welch and Satterthwaite's degrees of freedom. What seeds change track by
@@ -98,9 +98,7 @@ def _over_groups(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
 
 def _student(mean: float, variance: float, freedom: float) -> tuple[float, float]:
     """Returns the interval of a mean by Student's t; NaN where there is no variance."""
-    from scipy import special
-
-    reach = float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(variance)
+    reach = quantile(freedom) * math.sqrt(variance)
     return mean - reach, mean + reach
 
 
@@ -301,10 +299,8 @@ def _curve(
 
 def _sizes(num_configs: int) -> Iterator[int]:
     """Yields 1, 3, 10, 30, … below a number, and it."""
-    power = 1
-    while power < num_configs:
-        yield from (size for size in (power, 3 * power) if size < num_configs)
-        power *= 10
+    powers = (10**place for place in range(len(str(num_configs))))
+    yield from (n for power in powers for n in (power, 3 * power) if n < num_configs)
     yield num_configs
 
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gtzan_jax.analysis.inference import quantile
+
 FEWEST = 7
 """Seeds without which no claim is marked as not compatible.
 
@@ -40,14 +42,11 @@ def agreement(theirs: float, ours: np.ndarray, error: float = 0.0, slack: float 
       without a verdict where only the seeds' share, unknown for fewer than ``FEWEST``, could make
       the two agree; the reach is that of the tracks then.
     """
-    from scipy import special
-
     distance, count = abs(theirs - float(ours.mean())), len(ours)
     reach = slack + _NORMAL * math.sqrt(2) * error
     if count < FEWEST:
         return Agreement(reach, True if distance <= reach else None)
-    quantile = float(special.stdtrit(count - 1, 0.975))
-    seeds = quantile * float(ours.std(ddof=1)) * math.sqrt(1 + 1 / count)
+    seeds = quantile(count - 1) * float(ours.std(ddof=1)) * math.sqrt(1 + 1 / count)
     reach = slack + math.hypot(reach - slack, seeds)
     return Agreement(reach, bool(distance <= reach))
 

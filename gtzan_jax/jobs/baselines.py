@@ -1,14 +1,4 @@
-"""Compares our network with classical models under the protocols, each tuned within each fold.
-
-Writes into its folder:
-
-baselines.csv    one row a protocol and model: accuracy with its interval, seconds
-folds.csv        one row a fold and model: accuracies, what was chosen
-comparison.csv   our network against each other model, paired by track, with intervals
-importance.csv   what the features are worth to the best of the other models and to our network
-baselines.json   what was run, on what, with what, and how to read it
-baselines.png, importance.png
-"""
+"""Compares our network with classical models; :mod:`gtzan_jax.baselines` lists the files."""
 
 import functools
 import json
@@ -26,8 +16,9 @@ from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
 from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.backends.workplace import Workplace, workplace
 from gtzan_jax.files import write_atomically, write_csv
-from gtzan_jax.jobs.contender import OURS, Contender, Winner, check_sweep, outcome_of
+from gtzan_jax.jobs import nested
 from gtzan_jax.jobs.divisions import divisions_of
+from gtzan_jax.jobs.nested import OURS
 from gtzan_jax.jobs.options import BaselinesOptions
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
@@ -35,12 +26,7 @@ from gtzan_jax.sound.summary import load_features
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import judged_rows, unseen_genres
-from gtzan_jax.tables.protocols import (
-    ARTISTS_APART,
-    PROTOCOLS,
-    Division,
-    groups_of,
-)
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Division, groups_of
 from gtzan_jax.text import printable
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import PartsProgress, watch_songs
@@ -49,14 +35,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TRIED, _RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
+_IMPORTANCE = "feature importance"
+
 CHUNK_NOTE = (
     "The rows are chunks, and accuracy is of songs: the chunks of one vote, our networks' with the "
     "mean of their log-probabilities, the classical models' with that of their probabilities, the "
     "SVM's of its decision values. chunk_accuracy is the share of chunks, mean of the folds. "
     "Settings of classical models, and the importance of features, go by chunks."
 )
-
-_IMPORTANCE = "feature importance"
 
 NOTES = {
     "selection": (
@@ -101,7 +87,7 @@ NOTES = {
 
 @dataclass(frozen=True, eq=False)
 class Baselines:
-    """What was found, and where it was written."""
+    """Results of a comparison, and their folder."""
 
     scores: "pd.DataFrame" = field(repr=False)  # from classical.scores_table
     folds: "pd.DataFrame" = field(repr=False)  # from classical.folds_table
@@ -120,34 +106,29 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
     """
     started = time.perf_counter()
     with workplace(request.platform, workers=request.workers, scheduler=request.scheduler) as place:
-        return _run_at(place, request, started)
-
-
-def _run_at(place: Workplace, request: BaselinesOptions, started: float) -> Baselines:
-    sweep = load_sweep(request.sweep, request.overrides)
-    check_sweep(sweep)
-    table = load_features(request.data, watch_songs)
-    num_folds = request.num_folds or sweep.num_folds
-    divisions = divisions_of(table, request.protocol, request.split_seed, num_folds)
-    folder = Path(request.workdir or directory.default_folder("baselines"))
-    directory.create_folder(folder)
-    messages.warn_of_table(table)
-    for division in divisions:
-        messages.warn_of_leak(division.protocol.leak)
-    sentences = [s for d in divisions for s in (*d.left_out, *unseen_genres(table, d.folds))]
-    for sentence in dict.fromkeys(sentences):
-        messages.warn(sentence)
-    models = classical.classical_models(request.seed)
-    names = ", ".join(division.protocol.name for division in divisions)
-    print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
-    found = compare_models(place, models, sweep, divisions, request, folder)
-    notes = NOTES | {"budget": budget_note(found.scores)}
-    description = describe(place, models, sweep, divisions, request) | {
-        "best_classical": best_classical(found.folds),
-        "best_chosen_on": "validation",
-        "notes": notes | ({"chunks": CHUNK_NOTE} if table.is_chunked else {}),
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+        sweep = load_sweep(request.sweep, request.overrides)
+        nested.check_sweep(sweep)
+        table = load_features(request.data, watch_songs)
+        num_folds = request.num_folds or sweep.num_folds
+        divisions = divisions_of(table, request.protocol, request.split_seed, num_folds)
+        folder = Path(request.workdir or directory.default_folder("baselines"))
+        directory.create_folder(folder)
+        messages.warn_of_table(table)
+        for division in divisions:
+            messages.warn_of_leak(division.protocol.leak)
+        sentences = [s for d in divisions for s in (*d.left_out, *unseen_genres(table, d.folds))]
+        for sentence in dict.fromkeys(sentences):
+            messages.warn(sentence)
+        models = classical.classical_models(request.seed)
+        names = ", ".join(division.protocol.name for division in divisions)
+        print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
+        found = compare_models(place, models, sweep, divisions, request, folder)
+        description = describe(place, models, sweep, divisions, request)
+    description["best_classical"] = best_classical(found.folds)
+    description["best_chosen_on"] = "validation"
+    chunks = {"chunks": CHUNK_NOTE} if table.is_chunked else {}
+    description["notes"] = NOTES | {"budget": budget_note(found.scores)} | chunks
+    description["seconds"] = round(time.perf_counter() - started, 3)
     save(found, divisions, description)
     return found
 
@@ -161,92 +142,62 @@ def compare_models(
     folder: Path,
 ) -> Baselines:
     """Evaluates our network and the classical models, showing progress, and compares them."""
-    count = sum(len(division.folds) for division in divisions)
+    table, folds = divisions[0].table, [fold for d in divisions for fold in d.folds]
     sound = [d for d in divisions if not d.protocol.leak] or divisions
     # The one that reports trust; of protocols that keep no artists apart the last.
     trusted = [d for name in ARTISTS_APART for d in sound if d.protocol.name == name]
     last = (trusted or sound[::-1])[0]
-    parts = {_TRIED: count * sweep.num_configs * sweep.num_seeds, _RETRAINED: count}
-    parts |= dict.fromkeys(models, count) | {_IMPORTANCE: 2 * len(last.folds)}
+    parts = {_TRIED: len(folds) * sweep.num_configs * sweep.num_seeds, _RETRAINED: len(folds)}
+    parts |= dict.fromkeys(models, len(folds)) | {_IMPORTANCE: 2 * len(last.folds)}
+    found: dict[tuple[str, int], Outcome] = {}
     with PartsProgress(parts) as progress:
-        ours, winners = evaluate_ours(place, sweep, divisions, request, progress)
-        others = evaluate_others(models, divisions, request.num_seeds, progress)
-        judged = judge(divisions, ours, others)
-        scores = classical.scores_table(judged)
-        name, table, folds = last.protocol.name, last.table, last.folds
-        of_folds = classical.folds_table(judged)
+        started = time.perf_counter()
+        taken = (functools.partial(progress.take, part) for part in (_TRIED, _RETRAINED))
+        winners = nested.select(place, sweep, divisions, request.seed, request.num_seeds, *taken)
+        seconds = (time.perf_counter() - started) / len(folds)
+        for number, (winner, fold) in enumerate(zip(winners, folds, strict=True)):
+            found[OURS, number] = nested.outcome_of(winner, table, fold, seconds)
+        outcomes = classical.evaluate(models, table, folds, num_seeds=request.num_seeds)
+        for model, number, outcome in outcomes:
+            found[model, number] = outcome
+            progress.take(model)
+        judged = judge(divisions, found, [OURS, *models])
+        of_folds, name = classical.folds_table(judged), last.protocol.name
         best = best_classical(of_folds)[name]
-        fitted = classical.refit(models[best], table, folds, judged[name].outcomes[best])
-        networks = [winner.classifier for winner in winners[divisions.index(last)]]
+        fitted = classical.refit(models[best], table, last.folds, judged[name].outcomes[best])
+        first = sum(len(d.folds) for d in divisions[: divisions.index(last)])
+        networks = [winner.classifier for winner in winners[first : first + len(last.folds)]]
         done = functools.partial(progress.take, _IMPORTANCE)
         drops = [
-            classical.permutation_drops(estimators, table, folds, request.seed, done=done)
+            classical.permutation_drops(estimators, table, last.folds, request.seed, done=done)
             for estimators in (fitted, networks)
         ]
     importance = classical.importance_table(table.features, *drops)
     comparison = classical.comparison_table(judged, OURS)
-    return Baselines(scores, of_folds, comparison, importance, name, folder)
-
-
-def evaluate_ours(
-    place: Workplace,
-    sweep: Sweep,
-    divisions: Sequence[Division],
-    request: BaselinesOptions,
-    progress: PartsProgress,
-) -> tuple[list[list[Outcome]], list[list[Winner]]]:
-    """Returns, for each division and fold, how our network did, and the network itself."""
-    started = time.perf_counter()
-    winners = []
-    with Contender(place, sweep, divisions, request.seed, request.num_seeds) as contender:
-        for division in divisions:
-            choices = contender.choose(division, functools.partial(progress.take, _TRIED))
-            retrained = functools.partial(progress.take, _RETRAINED)
-            winners.append(contender.retrain(division, choices, retrained))
-    seconds = (time.perf_counter() - started) / sum(map(len, winners))
-    outcomes = [
-        [
-            outcome_of(winner, division.table, fold, seconds)
-            for winner, fold in zip(of_folds, division.folds, strict=True)
-        ]
-        for division, of_folds in zip(divisions, winners, strict=True)
-    ]
-    return outcomes, winners
-
-
-def evaluate_others(
-    models: Mapping[str, Tuned],
-    divisions: Sequence[Division],
-    num_seeds: int,
-    progress: PartsProgress,
-) -> list[dict[str, list[Outcome]]]:
-    """Returns, for each division, how every classical model did on each fold."""
-    folds = [fold for division in divisions for fold in division.folds]
-    found: dict[tuple[str, int], Outcome] = {}
-    outcomes = classical.evaluate(models, divisions[0].table, folds, num_seeds=num_seeds)
-    for model, place, outcome in outcomes:
-        found[model, place] = outcome
-        progress.take(model)
-    ends = np.cumsum([len(division.folds) for division in divisions])
-    places = np.split(np.arange(len(folds)), ends[:-1])
-    return [{name: [found[name, i] for i in mine] for name in models} for mine in places]
+    return Baselines(classical.scores_table(judged), of_folds, comparison, importance, name, folder)
 
 
 def judge(
-    divisions: Sequence[Division],
-    ours: Sequence[list[Outcome]],
-    others: Sequence[dict[str, list[Outcome]]],
+    divisions: Sequence[Division], found: Mapping[tuple[str, int], Outcome], models: Sequence[str]
 ) -> dict[str, Judged]:
-    """Puts the outcomes of every protocol together, with the groups of its test rows."""
+    """Puts the outcomes of every protocol together, with the groups of its test rows.
+
+    Args:
+      divisions: of a table.
+      found: by model and number of the fold, those of the divisions one after another.
+      models: their names.
+    """
     table, group = divisions[0].table, groups_of(divisions[0].table)
-    return {
-        d.protocol.name: Judged(
-            {OURS: mine} | theirs,
-            group[np.concatenate([judged_rows(table, fold.test) for fold in d.folds])],
-            float(np.mean([f.test.size / (f.train.size + f.validation.size) for f in d.folds])),
+    judged, first = {}, 0
+    for division in divisions:
+        folds = division.folds
+        numbers = range(first, first := first + len(folds))
+        judged[division.protocol.name] = Judged(
+            {model: [found[model, number] for number in numbers] for model in models},
+            group[np.concatenate([judged_rows(table, fold.test) for fold in folds])],
+            float(np.mean([f.test.size / (f.train.size + f.validation.size) for f in folds])),
         )
-        for d, mine, theirs in zip(divisions, ours, others, strict=True)
-    }
+    return judged
 
 
 def best_classical(folds: "pd.DataFrame") -> dict[str, str]:
@@ -282,7 +233,7 @@ def describe(
     divisions: Sequence[Division],
     request: BaselinesOptions,
 ) -> dict[str, Any]:
-    """Returns what baselines.json says before the results."""
+    """Returns the part of baselines.json on what is compared."""
     # The sweep has no say here in how the songs are divided.
     constants = {k: v for k, v in sweep.to_dict().items() if k not in ("protocol", "num_folds")}
     seeds = range(request.seed, request.seed + request.num_seeds)

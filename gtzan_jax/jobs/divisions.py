@@ -1,4 +1,4 @@
-"""The divisions that models are compared on: protocols' folds, each with a validation part."""
+"""The divisions that models are compared on: folds of protocols, each with a validation part."""
 
 import numpy as np
 
@@ -19,12 +19,6 @@ def divisions_of(
     Of all protocols those are left out, with a warning, whose list of tracks is not of this table,
     and without one, where songs have one row, that which divides chunks.
 
-    Args:
-      table: the feature table.
-      protocol: a name from ``tables.protocols.PROTOCOLS``, or ``ALL_PROTOCOLS``.
-      split_seed: another one gives other folds.
-      num_folds: of the protocols that have a choice.
-
     Raises:
       InputError: the table cannot be divided, or its features cannot be standardised.
     """
@@ -41,7 +35,7 @@ def divisions_of(
         together = np.arange(len(table.y)) if division.protocol.leak else repeats_of(table)
         folds = tuple(with_validation(table, fold, split_seed, together) for fold in division.folds)
         divisions.append(Division(table, division.protocol, split_seed, folds, division.left_out))
-        divisions[-1].arrays  # noqa: B018 — refuses what cannot be standardised
+        divisions[-1].arrays  # noqa: B018 — refuses features that cannot be standardised
     return divisions
 
 
@@ -51,7 +45,7 @@ def with_validation(table: FeatureTable, fold: Fold, seed: int, together: np.nda
     Args:
       table: the feature table.
       fold: of its rows.
-      seed: of what is held out.
+      seed: of the division of the train part.
       together: (table's rows,) groups, each of which stays on one side.
     """
     if len(fold.validation):

@@ -1,7 +1,7 @@
 """The report's section on classical models, from folders of ``gtzan_jax.baselines``."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -40,18 +40,18 @@ class _Protocol(msgspec.Struct):
 
 class _Network(msgspec.Struct):
     name: str
-    sweep: str = ""
+    sweep: str
 
 
 class _Baselines(msgspec.Struct):
-    """What the report needs of baselines.json."""
+    """The part of baselines.json that the report shows."""
 
     data: _Data
     protocols: list[_Protocol]
     ours: _Network
     best_classical: dict[str, str]
+    best_chosen_on: str
     notes: dict[str, str]
-    best_chosen_on: str = "test"  # as older versions did
 
 
 class _Source(NamedTuple):
@@ -88,12 +88,11 @@ def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
             )
         if of != checksum:
             raise InputError(f"--baselines={folder}: made from another feature table than the run")
-    fitting = [path for path, of in found.items() if of == checksum]
-    return sorted(fitting, key=lambda path: (_written(path), path.name), reverse=True)
 
+    def age(path: Path) -> tuple[float, str]:
+        return (path / "baselines.json").stat().st_mtime, path.name
 
-def _written(folder: Path) -> float:
-    return (folder / "baselines.json").stat().st_mtime
+    return sorted((path for path, of in found.items() if of == checksum), key=age, reverse=True)
 
 
 def classical_section(run: FinishedRun, folders: Sequence[Path]) -> dict[str, Any] | None:
@@ -129,9 +128,6 @@ def _source(folder: Path) -> _Source:
 
     names = ("baselines", "comparison", "importance")
     scores, paired, importance = (pd.read_csv(folder / f"{name}.csv") for name in names)
-    # Older versions counted no settings and seeds, and their intervals are of fitted models.
-    scores = scores.assign(**{n: scores.get(n, math.nan) for n in ("settings_tried", "seeds")})
-    paired = paired.assign(with_refitting=paired.get("with_refitting", False))
     picture = (folder / "importance.png").read_bytes()
     return _Source(folder, _read(folder), scores, paired, importance.set_index("feature"), picture)
 
@@ -156,7 +152,12 @@ def _section(run: FinishedRun, sources: Sequence[_Source]) -> dict[str, Any]:
 
     from gtzan_jax.views import plots
 
-    described, owners = _protocols(sources), _owners(sources)
+    owners: dict[str, _Source] = {}  # by protocol: the first source that has it
+    for source in sources:
+        for protocol in source.described.protocols:
+            owners.setdefault(protocol.name, source)
+    known = {p.name: p for source in reversed(sources) for p in source.described.protocols}
+    described = {name: known[name] for name in (*PROTOCOLS, *known) if name in known}
     parts = [(name, owners[name]) for name in described]
     plain = pd.concat([o.scores[o.scores["protocol"] == name] for name, o in parts])
     paired = pd.concat([o.paired[o.paired["protocol"] == name] for name, o in parts])
@@ -202,29 +203,10 @@ def _section(run: FinishedRun, sources: Sequence[_Source]) -> dict[str, Any]:
     }
 
 
-def _owners(sources: Iterable[_Source]) -> dict[str, _Source]:
-    """Returns the source of each protocol's figures, by its name: the first that has it."""
-    owners: dict[str, _Source] = {}
-    for source in sources:
-        for protocol in source.described.protocols:
-            owners.setdefault(protocol.name, source)
-    return owners
-
-
-def _protocols(sources: Sequence[_Source]) -> dict[str, _Protocol]:
-    """Returns the protocols of all sources by their names, in the order of the registry."""
-    found = {p.name: p for source in reversed(sources) for p in source.described.protocols}
-    order = [*(name for name in PROTOCOLS if name in found), *found]
-    return {name: found[name] for name in order}
-
-
 def _told(
     sources: Sequence[_Source], owners: dict[str, _Source], described: dict[str, _Protocol]
 ) -> list[dict[str, Any]]:
-    """Returns of each source its folder, which protocols are from it, and which are not.
-
-    The sweep that its network is chosen from is told where sources differ in it.
-    """
+    """Returns each source's folder, protocols, and sweep where sources differ in it."""
     several = len({source.described.ours.sweep for source in owners.values()}) > 1
     return [
         {
@@ -238,10 +220,7 @@ def _told(
 
 
 def _trusted(protocols: list[_Protocol]) -> str:
-    """Returns the protocol whose figures hold for music that nobody has heard yet.
-
-    That is one that leaks only where there is no other.
-    """
+    """Returns the protocol whose figures hold for new music; a leaky one if all are."""
     sound = [p.name for p in protocols if not p.leak] or [p.name for p in protocols]
     apart = [name for name in ARTISTS_APART if name in sound]
     return apart[0] if apart else sound[-1]
@@ -262,19 +241,17 @@ def _by_protocol(
     rows = []
     for protocol in protocols:
         ours, best = names[protocol.name]
+        kind = {"apart": protocol.name in ARTISTS_APART, "leaks": bool(protocol.leak)}
         for series, model in ((ours, ours), (BEST, best)):
             row: Any = scores.loc[(protocol.name, model)]
             ends = {column: float(row[column]) for column in ("accuracy", "low", "high")}
-            apart = protocol.name in ARTISTS_APART
-            kind = {"model": model, "apart": apart, "leaks": bool(protocol.leak)}
-            rows.append({"label": protocol.label, "series": series} | kind | ends)
+            label = {"label": protocol.label, "series": series, "model": model}
+            rows.append(label | kind | ends)
     return pd.DataFrame(rows).sort_values("apart", kind="stable")
 
 
 def _finding(rows: "pd.DataFrame", chosen_on: str) -> str:
-    """Returns what the protocols say of our network and the best of the other models together.
-
-    Those that leak have no say where there are others.
+    """Returns the range of our network and the best other model, without leaky protocols.
 
     Args:
       rows: from :func:`_by_protocol`.
@@ -290,7 +267,7 @@ def _finding(rows: "pd.DataFrame", chosen_on: str) -> str:
 
 
 def _bars(run: FinishedRun, rows: "pd.DataFrame") -> str:
-    """Returns what the intervals of accuracies allow for; rows: from :func:`_by_protocol`."""
+    """Explains the intervals of accuracies. rows: from :func:`_by_protocol`."""
     kinds = set(rows.loc[rows["low"].notna(), "apart"])
     if not kinds:
         return ""
@@ -305,7 +282,7 @@ def _bars(run: FinishedRun, rows: "pd.DataFrame") -> str:
 
 
 def _verdict(paired: Any, best: str) -> str:
-    """Returns the difference of our network and another model, and what its interval says.
+    """Returns the difference of our network and another, and whether one is better.
 
     Args:
       paired: row of ``classical.comparison_table``.
@@ -338,7 +315,7 @@ BEST = "best of the other models"
 
 
 def _accuracies_table(scores: "pd.DataFrame", protocols: list[_Protocol], trusted: str) -> Table:
-    """Lays accuracies out, models by protocols, the best under the one to trust first."""
+    """Tabulates accuracies, models by protocols, the best under the one to trust first."""
     grid = scores.pivot(index="model", columns="protocol", values="accuracy")
     grid = grid.sort_values(trusted, ascending=False, kind="stable")[[p.name for p in protocols]]
     rows = [[str(model), *(_or_nothing(v, 3) for v in row)] for model, *row in grid.itertuples()]

@@ -18,10 +18,10 @@ from gtzan_jax import Engine, divide, load_sweep, load_table
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import classical_models, importance_table
 from gtzan_jax.errors import InputError, RunError
-from gtzan_jax.jobs import baselines, contender
+from gtzan_jax.jobs import baselines, nested
 from gtzan_jax.jobs.baselines import run_baselines, summary
-from gtzan_jax.jobs.contender import OURS, Contender, best_of, outcome_of
 from gtzan_jax.jobs.divisions import divisions_of, with_validation
+from gtzan_jax.jobs.nested import OURS, best_of, outcome_of, select
 from gtzan_jax.jobs.options import BaselinesOptions
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
@@ -348,9 +348,7 @@ def division(table):
 def fitted(division):
     """The winners of the folds."""
     done = []
-    with Contender(this_process(), SWEEP, [division], 3, 2) as ours:
-        choices = ours.choose(division, done.append)
-        winners = ours.retrain(division, choices, done.append)
+    winners = select(this_process(), SWEEP, [division], 3, 2, done.append, done.append)
     assert sum(done) == 2 * SWEEP.num_configs * SWEEP.num_seeds + 2
     return winners
 
@@ -388,7 +386,7 @@ def test_the_choice_is_that_of_one_config_after_another(division, fitted):
 )
 def test_a_sweep_that_does_not_train_every_config_to_the_end_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        contender.check_sweep(make_sweep(protocol="holdout", **changes))
+        nested.check_sweep(make_sweep(protocol="holdout", **changes))
 
 
 def test_the_winner_is_retrained_on_train_and_validation_part(division, fitted):
@@ -416,22 +414,21 @@ def test_nothing_of_the_network_is_chosen_by_the_test_part(division, fitted):
     x, y = table.x.copy(), table.y.copy()
     x[tested], y[tested] = random.permutation(x[tested]), random.permutation(y[tested])
     other = dataclasses.replace(division, table=dataclasses.replace(table, x=x, y=y))
-    with Contender(this_process(), SWEEP, [other], 3, 2) as ours:
-        assert ours.choose(other) == [winner.choice for winner in fitted]
+    found = select(this_process(), SWEEP, [other], 3, 2)
+    assert [winner.choice for winner in found] == [winner.choice for winner in fitted]
 
 
 def test_a_protocol_does_not_depend_on_the_others(division, fitted):
     (first, second) = division.folds
     swapped = dataclasses.replace(division, folds=(second,))
     alone = dataclasses.replace(division, folds=(first,))
-    with Contender(this_process(), SWEEP, [swapped, alone], 3, 2) as ours:
-        (choice,) = ours.choose(alone)
+    choice = select(this_process(), SWEEP, [swapped, alone], 3, 2)[1].choice
     assert choice[:2] == fitted[0].choice[:2]
     assert choice.validation_accuracy == pytest.approx(fitted[0].choice.validation_accuracy)
 
 
 def test_the_overlap_of_folds_counts_what_models_are_refitted_to(division):
-    found = baselines.judge([division], [[]], [{}])["kfold"].test_over_train
+    found = baselines.judge([division], {}, [])["kfold"].test_over_train
     assert found == pytest.approx((30 / 70 + 35 / 65) / 2)
 
 
@@ -464,7 +461,7 @@ def test_a_fold_on_which_all_diverged_is_refused():
         best_of(SWEEP, made_up([[0.5]], [[np.nan]]))
 
 
-def test_a_winner_that_diverges_later_is_refused(division, fitted, monkeypatch):
+def test_a_winner_that_diverges_later_is_refused(division, monkeypatch):
     run = Engine.run
 
     def diverge(*args):
@@ -473,11 +470,8 @@ def test_a_winner_that_diverges_later_is_refused(division, fitted, monkeypatch):
             yield trained
 
     monkeypatch.setattr(Engine, "run", diverge)
-    with (
-        Contender(this_process(), SWEEP, [division], 3, 2) as ours,
-        pytest.raises(RunError, match=r"kfold, fold 0: a network of .* diverged"),
-    ):
-        ours.retrain(division, [winner.choice for winner in fitted])
+    with pytest.raises(RunError, match=r"kfold, fold 0: a network of .* diverged"):
+        select(this_process(), SWEEP, [division], 3, 2)
 
 
 def test_importance_lays_both_models_out(table):
@@ -509,8 +503,7 @@ def test_the_network_on_the_real_table(real_table_path, protocol, expected):
     table = load_table(real_table_path)
     division = divide(table, protocol, 0, 5)
     sweep = load_sweep("baselines", ["axes.activation=['relu']", "axes.optimizer=['adam']"])
-    with Contender(this_process(), sweep, [division], 0, 5) as ours:
-        winners = ours.retrain(division, ours.choose(division))
+    winners = select(this_process(), sweep, [division], 0, 5)
     hits = [
         outcome_of(winner, table, fold, 0.0).hits
         for winner, fold in zip(winners, division.folds, strict=True)

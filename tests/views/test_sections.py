@@ -23,7 +23,7 @@ from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.views.classical import classical_section
+from gtzan_jax.views.classical import classical_section, find_baselines
 from gtzan_jax.views.sections.answers import swept, trust_part
 from gtzan_jax.views.sections.effects import effects_of, effects_section, matters_part
 from gtzan_jax.views.sections.limits import limits_section
@@ -217,30 +217,17 @@ def test_intervals_are_for_other_artists_only_where_they_are_apart(protocol, who
     assert classical_section(run_of(tmp_path / "run2"), [folder])["bars"] == ""
 
 
-def test_baselines_of_older_versions_are_read_as_what_they_are(tmp_path):
-    """Their best was chosen on the test part, and their intervals are of fitted models."""
-    old, new = (write_baselines(tmp_path / name, "0" * 64) for name in ("old", "new"))
-    for name, lost in {
-        "baselines": ["settings_tried", "seeds"],
-        "comparison": ["with_refitting"],
-    }.items():
-        pd.read_csv(old / f"{name}.csv").drop(columns=lost).to_csv(old / f"{name}.csv")
-    described = json.loads((old / "baselines.json").read_text())
-    del described["best_chosen_on"], described["notes"]["budget"]
-    (old / "baselines.json").write_text(json.dumps(described))
-    section = classical_section(run_of(tmp_path / "run"), [old])
-    assert "by test accuracy" in section["finding"]
-    assert (section["chosen_on"], section["budget"]) == ("test", "")
-    columns = section["scores"].columns
-    tried, seeds = columns.index("settings tried"), columns.index("seeds")
-    assert {(row[tried], row[seeds]) for row in section["scores"].rows} == {("–", "–")}
-    assert "of these fitted models only" in section["verdict"]
-    described["protocols"] = described["protocols"][:1]  # the other one's figures are from new
-    (old / "baselines.json").write_text(json.dumps(described))
-    section = classical_section(run_of(tmp_path / "run2"), [old, new])
-    assert "by test or validation accuracy" in section["finding"]
-    assert (section["chosen_on"], section["budget"]) == ("validation", "12 against 2.")
-    assert {(row[tried], row[seeds]) for row in section["scores"].rows} == {("–", "–"), ("2", "5")}
+def test_baselines_of_older_versions_are_refused_or_passed_over(tmp_path):
+    """Their best was chosen on the test part."""
+    run = run_of(tmp_path / "run")
+    folder = write_baselines(tmp_path / "baselines-1", run.manifest.data.sha256)
+    assert find_baselines(run, []) == [folder]
+    described = json.loads((folder / "baselines.json").read_text())
+    del described["best_chosen_on"]
+    (folder / "baselines.json").write_text(json.dumps(described))
+    assert find_baselines(run, []) == []
+    with pytest.raises(InputError, match=r"no baselines\.json and baselines\.csv that can be used"):
+        find_baselines(run, [str(folder)])
 
 
 def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):

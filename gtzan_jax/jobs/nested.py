@@ -1,0 +1,238 @@
+"""Nested selection of our network: the best config of each fold, retrained.
+
+All configs are trained on the train part of each fold. Config and epochs are chosen on its
+validation part; networks of several seeds, trained so on train and validation part together,
+predict the test part. The folds that the configs are tried on have no test rows.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from gtzan_jax.analysis.classical import Outcome
+from gtzan_jax.backends.workplace import Workplace
+from gtzan_jax.errors import InputError, RunError
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.models.trained import TrainedModel
+from gtzan_jax.rundir.history import History, members_of
+from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.folds import Fold, Sizes, arrays_of, judged_rows, sizes_of
+from gtzan_jax.tables.protocols import Division
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.trainer.chunk import Trained
+from gtzan_jax.trainer.trainer import Trainer
+
+OURS = "gtzan_jax MLP"
+
+_CHUNKS = METRICS.index("test_chunk_accuracy")
+_ACCURACY, _LOSS = METRICS.index("validation_accuracy"), METRICS.index("validation_loss")
+
+
+class Choice(NamedTuple):
+    """Config and epochs of a fold."""
+
+    config: Config
+    epochs: int
+    validation_accuracy: float  # after these epochs, mean over the sweep's seeds
+    settings_tried: int  # configs times epochs
+
+
+@dataclass(frozen=True)
+class NetworkClassifier:
+    """A trained network as a scikit-learn estimator of class numbers."""
+
+    model: TrainedModel
+
+    def fit(self, *_: object) -> "NetworkClassifier":
+        """Does nothing: scikit-learn asks for the method, and the network is trained."""
+        return self
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        """Returns (rows, classes) probabilities. x: (rows, features), not standardised."""
+        return self.model.predict_matrix(x)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Returns (rows,) int class numbers. x: (rows, features), not standardised."""
+        return np.asarray(self.predict_proba(x).argmax(axis=1))
+
+
+class Winner(NamedTuple):
+    """The choice of a fold, retrained on its train and validation part."""
+
+    choice: Choice
+    networks: History  # one a seed; they have predicted the test rows only
+    classifier: NetworkClassifier  # the first of them
+
+
+def check_sweep(sweep: Sweep) -> None:
+    """Raises InputError where config and epochs of a sweep cannot be chosen within each fold."""
+    if sweep.stops_early:
+        raise InputError(
+            f"{sweep.name}: patience is an axis, but here each fold's epochs are chosen on its "
+            "validation part; leave patience out"
+        )
+    if sweep.search.is_told:
+        raise InputError(
+            f"{sweep.name}: the search is '{sweep.search.kind}', but here every config is tried on "
+            "every fold; --set=search.kind=grid tries all, random with search.num_configs some"
+        )
+
+
+def select(
+    place: Workplace,
+    sweep: Sweep,
+    divisions: Sequence[Division],
+    first_seed: int,
+    num_seeds: int,
+    tried: Callable[[int], None] = lambda _: None,
+    retrained: Callable[[int], None] = lambda _: None,
+) -> list[Winner]:
+    """Chooses and retrains our network on every fold of several divisions of a table.
+
+    Programs are compiled for the sizes that all folds fit into, hence once for all divisions.
+
+    Args:
+      place: where to train.
+      sweep: its configs are tried on each fold, with as many seeds as it has.
+      divisions: with a validation part in each fold.
+      first_seed: of the sweep and of the retraining.
+      num_seeds: networks of the retraining on each fold.
+      tried: called with the number of networks that have been trained.
+      retrained: called with the number of folds that have been retrained.
+
+    Returns:
+      the winners, those of the divisions one after another.
+
+    Raises:
+      InputError: see :func:`check_sweep`, or all configs diverged on a fold.
+      RunError: a network diverged in the retraining.
+    """
+    check_sweep(sweep)
+    folds = [fold for division in divisions for fold in division.folds]
+    sizes = sizes_of(divisions[0].table, [part(f) for f in folds for part in (_tried, _retrained)])
+    winners = []
+    with place.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
+        for division in divisions:
+            choices = _choose(trainer, division, sizes, first_seed, tried)
+            seeds = tuple(range(first_seed, first_seed + num_seeds))
+            for winner in _retrain(trainer, division, sizes, seeds, choices):
+                winners.append(winner)
+                retrained(1)
+    return winners
+
+
+def _choose(
+    trainer: Trainer, division: Division, sizes: Sizes, seed: int, done: Callable[[int], None]
+) -> list[Choice]:
+    """Trains every config on the train part of every fold, and chooses on the validation part."""
+    sweep, count = trainer.sweep, len(division.folds)
+    shape = (count, sweep.num_configs, sweep.num_seeds, sweep.epochs, len(METRICS))
+    figures = np.full(shape, np.nan, np.float32)
+    arrays = [arrays_of(division.table, _tried(fold), sizes) for fold in division.folds]
+    members = members_of(sweep, count, range(seed, seed + sweep.num_seeds))
+    for trained in trainer.run(trainer.chunks(members), arrays):
+        chunk = trained.chunk
+        places = [sweep.places[config_id] for config_id in chunk.config_ids]
+        figures[chunk.fold, places, chunk.seed - seed] = trained.history
+        done(len(places))
+    return [best_of(sweep, of_fold) for of_fold in figures]
+
+
+def _retrain(
+    trainer: Trainer,
+    division: Division,
+    sizes: Sizes,
+    seeds: tuple[int, ...],
+    choices: Sequence[Choice],
+) -> Iterator[Winner]:
+    """Trains the choice of each fold on its train and validation part."""
+    seen = dataclasses.replace(division, folds=tuple(map(_retrained, division.folds)))
+    arrays = [arrays_of(division.table, fold, sizes) for fold in seen.folds]
+    wanted = [
+        [Member(choice.config.id, place, seed) for seed in seeds]
+        for place, choice in enumerate(choices)
+    ]
+    pairs = zip(wanted, choices, strict=True)
+    chunks = [chunk for of, choice in pairs for chunk in trainer.repeats(of, choice.epochs)]
+    results: list[list[Trained]] = [[] for _ in choices]
+    for trained in trainer.run(chunks, arrays):
+        results[trained.chunk.fold].append(trained)
+    for place, (members, of_fold) in enumerate(zip(wanted, results, strict=True)):
+        config, networks = choices[place].config, History.of(members, of_fold)
+        if networks.diverged.any():
+            raise RunError(
+                f"{division.protocol.name}, fold {place}: a network of {config.name} diverged on "
+                "train and validation part together; lower the sweep's learning rates"
+            )
+        [params] = (
+            trained.params[trained.chunk.members.index(members[0])]
+            for trained in of_fold
+            if members[0] in trained.chunk.members
+        )
+        model = TrainedModel.of(config, params, trainer.sweep, seen, place)
+        yield Winner(choices[place], networks, NetworkClassifier(model))
+
+
+def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
+    """Chooses config and epochs by the mean validation accuracy over seeds, ties by the loss.
+
+    Of what is equal in both, the first config in grid order wins, and with it the fewest epochs. A
+    config is out if one of its networks has diverged.
+
+    Args:
+      sweep: the sweep.
+      figures: (configs, seeds, epochs, metrics) of one fold.
+
+    Raises:
+      InputError: every config has diverged.
+    """
+    means = figures.mean(axis=1, dtype=np.float64)
+    whole = np.isfinite(means).all(axis=(1, 2))
+    if not whole.any():
+        raise InputError(f"{sweep.name}: every config diverged on a fold; lower the learning rates")
+    accuracy = np.where(whole[:, None], means[..., _ACCURACY], -np.inf)
+    order = np.lexsort((means[..., _LOSS].ravel(), -accuracy.ravel()))
+    place, epoch = np.unravel_index(order[0], accuracy.shape)
+    best = float(accuracy[place, epoch])
+    return Choice(sweep.configs[place], int(epoch) + 1, best, accuracy.size)
+
+
+def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: float) -> Outcome:
+    """Scores a winner on its fold; a hit is the share of the networks that have it.
+
+    Args:
+      winner: of the fold.
+      table: the feature table.
+      fold: with the test part.
+      fit_seconds: of a fold, choosing included.
+    """
+    rows = judged_rows(table, fold.test)
+    networks = winner.networks
+    winner.classifier.predict(table.x[fold.test])  # compiles
+    started = time.perf_counter()
+    winner.classifier.predict(table.x[fold.test])
+    return Outcome(
+        hits=(networks.predicted[:, : len(rows)] == table.y[rows]).mean(axis=0),
+        validation_accuracy=winner.choice.validation_accuracy,
+        settings={"config": winner.choice.config.name, "epochs": winner.choice.epochs},
+        fit_seconds=fit_seconds,
+        predict_seconds=time.perf_counter() - started,
+        settings_tried=winner.choice.settings_tried,
+        seeds=len(networks.members),
+        chunk_accuracy=float(networks.kept[:, _CHUNKS].mean()) if table.is_chunked else None,
+    )
+
+
+def _tried(fold: Fold) -> Fold:
+    """Returns a fold to try configs on: no test rows, so that nothing can go by them."""
+    return Fold(fold.train, fold.validation, fold.test[:0])
+
+
+def _retrained(fold: Fold) -> Fold:
+    """Returns a fold to retrain the winner on: train and validation part together."""
+    return Fold(np.concatenate([fold.train, fold.validation]), fold.validation[:0], fold.test)
