@@ -157,8 +157,11 @@ def _retrain(
         [Member(choice.config.id, place, seed) for seed in seeds]
         for place, choice in enumerate(choices)
     ]
-    pairs = zip(wanted, choices, strict=True)
-    chunks = [chunk for of, choice in pairs for chunk in trainer.repeats(of, choice.epochs)]
+    chunks = [
+        chunk
+        for members, choice in zip(wanted, choices, strict=True)
+        for chunk in trainer.repeats(members, choice.epochs)
+    ]
     results: list[list[Trained]] = [[] for _ in choices]
     for trained in trainer.run(chunks, arrays):
         results[trained.chunk.fold].append(trained)
@@ -169,11 +172,8 @@ def _retrain(
                 f"{division.protocol.name}, fold {place}: a network of {config.name} diverged on "
                 "train and validation part together; lower the sweep's learning rates"
             )
-        [params] = (
-            trained.params[trained.chunk.members.index(members[0])]
-            for trained in of_fold
-            if members[0] in trained.chunk.members
-        )
+        pairs = ((t.chunk.members, t.params) for t in of_fold)
+        params = next(of[m.index(members[0])] for m, of in pairs if members[0] in m)
         model = TrainedModel.of(config, params, trainer.sweep, seen, place)
         yield Winner(choices[place], networks, NetworkClassifier(model))
 
