@@ -89,7 +89,7 @@ def classical_models(seed: int) -> dict[str, Tuned]:
     from sklearn.svm import SVC
 
     forest: dict[str, Any] = {"n_estimators": 200, "random_state": seed}
-    leaves = {"min_samples_leaf": [1, 3]}
+    leaves: dict[str, Sequence[Any]] = {"min_samples_leaf": [1, 3]}
     boosting = ensemble.HistGradientBoostingClassifier(max_features=0.3, random_state=seed)
     models: dict[str, tuple[Any, dict[str, Sequence[Any]]]] = {
         "gradient boosting": (boosting, {"max_leaf_nodes": [8, 4]}),
