@@ -23,9 +23,9 @@ from gtzan_jax.trainer.trainer import Trainer
 
 def seconds_of(trainer: Trainer, division: Division, seeds: Sequence[int]) -> float:
     """Trains a sweep, keeping the histories as a caller would, and returns the seconds."""
-    members = members_of(trainer.sweep, len(division.folds), seeds)
+    members = members_of(trainer.plan.sweep, len(division.folds), seeds)
     begun = time.perf_counter()
-    chunks = trainer.chunks(members)
+    chunks = trainer.plan.chunks(members)
     histories = [trained.history for trained in trainer.run(chunks, division.arrays)]
     seconds = time.perf_counter() - begun
     if sum(map(len, histories)) != len(members):

@@ -238,7 +238,7 @@ def plan(repeats: int, seeds: int) -> Plan:
     crew = _Planner(
         _Nobody(), "float32", sweep, MlpLayout(), division.sizes, seeds, configs=sweep.configs
     )
-    list(crew.run(crew.chunks(members_of(sweep, 1, range(seeds))), division.arrays))
+    list(crew.run(crew.plan.chunks(members_of(sweep, 1, range(seeds))), division.arrays))
     seconds = time.perf_counter() - begun
     travels = max(map(len, crew._blobs.values()))
     held = (process.peak_rss_bytes() or 0) - before

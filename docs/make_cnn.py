@@ -237,7 +237,7 @@ def engine_rate(table: FeatureTable, fold: Fold, filters: int, augmented: bool) 
     arrays = [arrays_of(table, fold, sizes)]
     members = members_of(sweep, 1, range(MEMBERS))
     with Engine(sweep, cnn.CnnFamily(), sizes, chunk_size=1) as engine:
-        chunks = engine.chunks(members)
+        chunks = engine.plan.chunks(members)
         seconds = least(lambda: list(engine.run(chunks, arrays)), 1 + REPEATS) / MEMBERS
     layout = CnnLayout()
     flops = layout.flops(layout.structure(sweep.configs[0]), sizes)

@@ -17,6 +17,7 @@ from csv_edits import set_cell as cell
 from csv_edits import small_text
 
 from gtzan_jax.jobs import sweeping
+from gtzan_jax.jobs.job import Training
 from gtzan_jax.resources import resource
 from gtzan_jax.tables import sources
 from gtzan_jax.tables.folds import scaler_of
@@ -38,7 +39,7 @@ def in_process():
     """Lets the command run in this process; nothing of these tests may get to train."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeping, "workplace", this_process)
-        patch.setattr(sweeping, "make_trainer", None)
+        patch.setattr(Training, "begin", None)
         yield
 
 
@@ -295,9 +296,12 @@ def test_what_is_no_table_file_is_refused(folder, capsys, name, make, fragments)
 def job_of(monkeypatch):
     """Returns what gives the job that the command makes of a table, instead of training it."""
     jobs = []
-    monkeypatch.setattr(sweeping, "work", lambda job: jobs.append(job) or "")
-    monkeypatch.setattr(sweeping, "read_run", lambda _: None)
-    monkeypatch.setattr(sweeping.messages, "print_summary", lambda *_: None)
+
+    def stop(job):
+        jobs.append(job)
+        raise SystemExit
+
+    monkeypatch.setattr(sweeping, "_held", stop)
 
     def make(text, *argv):
         with open("good.csv", "w", encoding="utf-8", newline="") as file:

@@ -198,7 +198,7 @@ def test_any_table_that_validates_trains(protocol, sizes, engine):
         if arrays is None:
             return
         members = members_of(sweep, len(arrays), [0])
-        chunks = list(engine.run(engine.chunks(members), arrays))
+        chunks = list(engine.run(engine.plan.chunks(members), arrays))
         assert [member for chunk in chunks for member in chunk.chunk.members] == members
         figures = np.concatenate([chunk.history for chunk in chunks])
         diverged = not np.isfinite(figures).all()

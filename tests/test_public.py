@@ -176,12 +176,16 @@ def job_of(monkeypatch, tmp_path):
     jobs = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sweeping, "workplace", this_process)
-    monkeypatch.setattr(sweeping, "_begin", lambda job: jobs.append(job) or "")
-    monkeypatch.setattr(sweeping, "read_run", lambda _: None)
-    monkeypatch.setattr(sweeping.messages, "print_summary", lambda *_: None)
+
+    def stop(job):
+        jobs.append(job)
+        raise SystemExit
+
+    monkeypatch.setattr(sweeping, "_held", stop)
 
     def make(*args, **options):
-        gtzan_jax.run_sweep(*args, **options)
+        with pytest.raises(SystemExit):
+            gtzan_jax.run_sweep(*args, **options)
         return jobs.pop()
 
     return make

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held
 from gtzan_jax.jobs import sweeping
+from gtzan_jax.jobs.job import Training
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.trainer import chunk, trainer
@@ -258,7 +259,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
 
 @pytest.mark.parametrize("flags", [[], ["--retrain_epochs=5"], ["--retrain_seeds=2"]])
 def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys, flags):
-    monkeypatch.setattr(sweeping, "make_trainer", None)
+    monkeypatch.setattr(Training, "begin", None)
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
     assert run(whole, *flags) == 0
     printed = capsys.readouterr().out

@@ -81,11 +81,13 @@ def failing(*_, **__):
     raise NAMELESS
 
 
-def test_a_sweep_does_not_blame_its_folder_for_what_names_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "work", failing)
+def test_a_sweep_does_not_blame_its_folder_for_what_names_none(tmp_path):
     job = SimpleNamespace(run=RunDir(tmp_path / "run"), resume="CMD")
-    with pytest.raises(RunError, match=r"^No space left on device; what .* goes on: CMD$"):
-        sweeping._work_in_the_directory(job)
+    with (
+        pytest.raises(RunError, match=r"^No space left on device; what .* goes on: CMD$"),
+        sweeping._held(job),
+    ):
+        failing()
 
 
 def test_processes_that_cannot_be_started_are_no_fault_of_the_output(tmp_path, monkeypatch):

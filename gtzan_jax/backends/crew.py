@@ -5,7 +5,6 @@ first, and what needs another's only where there is nothing else. Whatever ends 
 tasks, which others do again, to the same bytes.
 """
 
-import dataclasses
 import hashlib
 import pickle
 import time
@@ -27,6 +26,7 @@ from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer.chunk import Chunk, Trained, waves
+from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.trainer import Trainer
 
 _LOOK_S = 1.0  # after which new workers are looked for
@@ -95,7 +95,7 @@ class Crew(Trainer):
     Args:
       pool: the workers.
       matmul_precision: of their products.
-      sweep: and what follows: see :class:`Trainer`.
+      sweep: and what follows: see :class:`Plan`.
     """
 
     def __init__(
@@ -109,11 +109,9 @@ class Crew(Trainer):
         **options: Any,
     ) -> None:
         platform, count = pool.host.platform, len(pool.host.devices)
-        super().__init__(
-            sweep, layout, sizes, num_runs, platform=platform, num_devices=count, **options
-        )
+        super().__init__(Plan(sweep, layout, sizes, num_runs, platform, count, **options))
         self._pool = pool
-        self._planned = frozenset(self._order)
+        self._planned = frozenset(self.plan.config_of)
         self._blobs: dict[str, bytes] = {}
         self._folds: dict[int, tuple[FoldArrays, str]] = {}  # with its digest, by identity
         self._compiled: defaultdict[str, set[Hashable]] = defaultdict(set)  # by worker
@@ -121,9 +119,8 @@ class Crew(Trainer):
         self._losses = Losses(pool.strikes)
         self._peaks: dict[str, int] = {}
         self._longest_s = 0.0  # that a task has taken, with its wait behind another
-        plain = dataclasses.replace(sweep)  # without what it has worked out meanwhile
-        spec = Spec(plain, layout, sizes, num_runs, options, matmul_precision, platform, count)
-        self._spec = self._packed(spec)
+        self._compile_wait_s = 0.0
+        self._spec = self._packed(Spec(self.plan, matmul_precision))
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if error is not None:
@@ -139,6 +136,11 @@ class Crew(Trainer):
         """Programs that some worker has trained with."""
         return len(self._ready)
 
+    @property
+    def compile_wait_s(self) -> float:
+        """Seconds for which a worker has waited for programs, on average."""
+        return self._compile_wait_s
+
     def run(
         self,
         chunks: Sequence[Chunk],
@@ -146,7 +148,7 @@ class Crew(Trainer):
         states: Mapping[Member, Any] | None = None,
     ) -> Iterator[Trained]:
         """Trains chunks, see :meth:`Trainer.run`."""
-        groups = dict(enumerate(waves(chunks, self.sweep.stops_early)))
+        groups = dict(enumerate(waves(chunks, self.plan.sweep.stops_early)))
         items = [self._item_of(*each, folds, states or {}) for each in groups.items()]
         for number, answer in self._answers(items):
             for chunk, outcome in zip(groups.pop(number), answer.outcomes, strict=True):
@@ -170,12 +172,12 @@ class Crew(Trainer):
         )
         name = repr(first)
         if first.keep == "params":
-            name = f"the retraining of {self.config(first.config_ids[0]).name}"
+            name = f"the retraining of {self.plan.config_of[first.config_ids[0]].name}"
         return Item(number, first.program, task, name)
 
     def _unplanned(self, ids: Iterable[str]) -> tuple[Config, ...]:
         """Returns the configs that were admitted after the workers' plan was made."""
-        return tuple(self._configs[i] for i in dict.fromkeys(ids) if i not in self._planned)
+        return tuple(self.plan.config_of[i] for i in dict.fromkeys(ids) if i not in self._planned)
 
     def _fold(self, fold: FoldArrays) -> str:
         if id(fold) not in self._folds:
@@ -289,7 +291,7 @@ class Crew(Trainer):
 
     def _take_note(self, handed: _Handed, answer: Answer) -> None:
         slot, item, since = handed
-        self.compile_wait_s += answer.compile_s / len(self._compiled)
+        self._compile_wait_s += answer.compile_s / len(self._compiled)
         self._longest_s = max(self._longest_s, time.monotonic() - since)
         self._peaks[slot] = max(self._peaks.get(slot, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())

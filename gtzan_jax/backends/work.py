@@ -10,18 +10,17 @@ import pickle
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from gtzan_jax import process
 from gtzan_jax.errors import RunError
 from gtzan_jax.models import backend
-from gtzan_jax.models.layout import Layout
 from gtzan_jax.space.config import Config, Member
-from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.chunk import Chunk
+from gtzan_jax.trainer.plan import Plan
 
 if TYPE_CHECKING:  # imports JAX
     from gtzan_jax.trainer.engine import Engine
@@ -46,14 +45,8 @@ class Host(NamedTuple):
 class Spec:
     """What an engine is made of, and where it is to be."""
 
-    sweep: Sweep
-    layout: Layout
-    sizes: Sizes
-    num_runs: int
-    options: Mapping[str, Any]  # of a trainer: chunk_size, mode, configs
+    plan: Plan
     matmul_precision: str
-    platform: str
-    num_devices: int
 
 
 @dataclass(frozen=True)
@@ -154,7 +147,7 @@ class _Desk:
         if not blobs.keys() >= set(lacks):
             return Answer(missing=tuple(lacks))  # all of them, or it would be one after another
         engine, fold = self._engine(task.spec, blobs), self._fold(task.fold, blobs)
-        engine.admit(task.configs)
+        engine.plan.admit(task.configs)
         waited = engine.compile_wait_s
         outcomes = _train(engine, task, fold)
         waited = engine.compile_wait_s - waited
@@ -200,21 +193,17 @@ def _engine_of(spec: Spec) -> "Engine":
 
     set_precision(spec.matmul_precision)
     devices = worker_devices()
-    found = (devices[0].platform, len(devices))
-    if found != (spec.platform, spec.num_devices):
+    plan, found = spec.plan, (devices[0].platform, len(devices))
+    if found != (plan.platform, plan.num_devices):
         raise RunError(
             f"the worker, {process.name()}, computes on {found[1]} × "
-            f"{found[0]}, the others on {spec.num_devices} × {spec.platform}: a run's workers must "
+            f"{found[0]}, the others on {plan.num_devices} × {plan.platform}: a run's workers must "
             "be of one kind"
         )
     return Engine(
-        spec.sweep,
-        FAMILIES[spec.layout.name],
-        spec.sizes,
-        spec.num_runs,
-        devices=devices,
-        **spec.options,
-    )
+        plan.sweep, FAMILIES[plan.layout.name], plan.sizes, plan.num_runs, devices=devices,
+        chunk_size=plan.chunk_size, mode=plan.mode, configs=plan.configs,
+    )  # fmt: skip
 
 
 def _train(engine: "Engine", task: Task, fold: FoldArrays) -> tuple[Outcome, ...]:

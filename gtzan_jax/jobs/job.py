@@ -1,10 +1,12 @@
 """What a run of a sweep is to do, and where: put together from what the user gave."""
 
-import functools
+import contextlib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.checks import Problems
@@ -13,10 +15,9 @@ from gtzan_jax.jobs.options import SweepOptions
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.rundir.history import members_of
 from gtzan_jax.rundir.manifest import Manifest, Parts, Split
 from gtzan_jax.sound.spectrograms import load_spectrograms
-from gtzan_jax.space.config import Member
+from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.optuna_search import import_optuna
 from gtzan_jax.space.overrides import as_overrides, contradictions
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
@@ -25,6 +26,8 @@ from gtzan_jax.tables.protocols import Division, divide
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import flag
+from gtzan_jax.trainer.trainer import Trainer
+from gtzan_jax.views import messages
 from gtzan_jax.views.progress import watch_songs
 
 
@@ -81,24 +84,18 @@ class Stopwatch:
 class Job:
     """What is to be done, and where."""
 
-    sweep: Sweep
+    sweep: Sweep  # without the configs that its search is yet to propose
     seeds: Sequence[int]
     division: Division
     data: str  # what the user called the table
     run: RunDir
     options: SweepOptions
     workplace: Workplace
-    clock: Stopwatch = field(repr=False)
 
     @property
     def table(self) -> FeatureTable:
         """The feature table."""
         return self.division.table
-
-    @functools.cached_property
-    def members(self) -> list[Member]:
-        """All members of the sweep."""
-        return members_of(self.sweep, len(self.division.folds), self.seeds)
 
     @property
     def num_runs(self) -> int:
@@ -106,23 +103,20 @@ class Job:
         return len(self.division.folds) * len(self.seeds)
 
     @property
-    def num_bytes(self) -> float:
-        """What the run directory takes on the disk, roughly and rather too much."""
-        members = self.sweep.num_configs * self.num_runs
-        numbers = members * self.sweep.epochs * len(METRICS)
-        predicted = members * self.division.sizes.num_judged
-        return 20e6 + 20.0 * numbers + 2.0 * predicted + 300.0 * self.sweep.num_configs
-
-    @property
     def resume(self) -> str:
-        """The command, or the call, that goes on with the run."""
+        """The command, or the call, that resumes the run."""
         if not self.options.is_command:
             return f"run_sweep with the same arguments and workdir={str(self.run.path)!r}"
         return f"{self.options.command_elsewhere} {flag('workdir', self.run.path)}"
 
+    def members_of(self, configs: Sequence[Config]) -> list[Member]:
+        """Returns the members of configs, in their order: folds, then seeds of each."""
+        folds = range(len(self.division.folds))
+        return [Member(c.id, fold, seed) for c in configs for fold in folds for seed in self.seeds]
 
-def make_job(options: SweepOptions, place: Workplace, clock: Stopwatch) -> Job:
-    """Puts a job together from what the user gave.
+
+def make_job(options: SweepOptions, place: Workplace) -> Job:
+    """Reads the sweep and the table, and divides it.
 
     Raises:
       InputError: a flag, the sweep file or the table cannot be used.
@@ -137,15 +131,34 @@ def make_job(options: SweepOptions, place: Workplace, clock: Stopwatch) -> Job:
     smallest = min(len(fold.train) for fold in division.folds)
     for batch_size in sweep.batch_sizes:
         if batch_size > smallest:
+            fitting = min(32, 1 << (smallest.bit_length() - 1))
             raise InputError(
                 f"batch_size {batch_size} is larger than the train part, {smallest} of "
-                f"{len(table.y)} tracks; --set=batch_size={_fitting(smallest)} makes it smaller"
+                f"{len(table.y)} tracks; --set=batch_size={fitting} makes it smaller"
             )
     count = options.num_seeds or sweep.num_seeds
     seeds = range(options.seed, options.seed + count)
     run = RunDir(options.workdir or directory.default_folder(sweep.name))
     name = table.source if isinstance(data, FeatureTable) else os.fspath(data)
-    return Job(sweep, seeds, division, name, run, options, place, clock)
+    job = Job(sweep, seeds, division, name, run, options, place)
+    try:
+        _check_places(job)
+    except InputError:
+        if not options.workdir:
+            run.path.rmdir()  # it was made for this run
+        raise
+    return job
+
+
+def _check_places(job: Job) -> None:
+    path, members = job.run.path, job.sweep.num_configs * job.num_runs
+    directory.check_place(path)
+    if not job.run.manifest_path.exists():  # roughly, and rather too much:
+        epochs, judged = job.sweep.epochs, job.division.sizes.num_judged
+        of_members = members * (20.0 * epochs * len(METRICS) + 2.0 * judged)
+        directory.check_folder(path, 20e6 + of_members + 300.0 * job.sweep.num_configs)
+    if job.options.profile:
+        directory.check_place(Path(job.options.profile), name="profile")
 
 
 def _table_of(sweep: Sweep, data: "str | os.PathLike[str] | FeatureTable") -> FeatureTable:
@@ -165,11 +178,6 @@ def _table_of(sweep: Sweep, data: "str | os.PathLike[str] | FeatureTable") -> Fe
     return data
 
 
-def _fitting(rows: int) -> int:
-    """Returns a batch size for a small train part: the largest power of two, 32 at most."""
-    return min(32, 1 << (rows.bit_length() - 1))
-
-
 def describe(job: Job) -> Manifest:
     """Returns what the manifest says of a run before it starts."""
     folds = [
@@ -187,3 +195,44 @@ def describe(job: Job) -> Manifest:
         ),
         matmul_precision=job.options.matmul_precision,
     )
+
+
+class Training:
+    """The trainer of a job, made when something is first to be trained. Use as a context manager.
+
+    Args:
+      job: what is to be trained.
+      manifest: gets a session then.
+      members_before: that are there already.
+    """
+
+    trainer: Trainer | None = None
+
+    def __init__(self, job: Job, manifest: Manifest, members_before: int) -> None:
+        self._job, self._manifest, self._before = job, manifest, members_before
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "Training":
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def begin(self, configs: Sequence[Config]) -> Trainer:
+        """Returns the trainer, which is for these configs if it has to be made."""
+        job, place = self._job, self._job.workplace
+        if self.trainer is None:
+            self.trainer = self._stack.enter_context(
+                place.trainer(
+                    job.sweep, job.division.sizes, job.num_runs,
+                    mode=job.options.batching, configs=configs,
+                )
+            )  # fmt: skip
+            self._manifest.sessions.append(
+                directory.describe_session(
+                    job.options.command, self._before, place.platform, place.devices
+                )
+            )
+            job.run.write_manifest(self._manifest)
+            messages.import_meanwhile("pandas", "gtzan_jax.views.overview")
+        return self.trainer

@@ -97,8 +97,8 @@ def retrain(
     from gtzan_jax.views import plots
 
     trained, params = train_networks(trainer, division, config_id, seeds, epochs)
-    config, table = trainer.config(config_id), division.table
-    model = TrainedModel.of(config, params[0], trainer.sweep, division, fold=0)
+    config, table = trainer.plan.config_of[config_id], division.table
+    model = TrainedModel.of(config, params[0], trainer.plan.sweep, division, fold=0)
     model, probabilities = calibrated(model, division, division.folds[0])
     tested, predicted, songs = [], [], []
     by_fold = trained.predicted.reshape(len(division.folds), len(seeds), -1)
@@ -154,12 +154,12 @@ def train_networks(
     members = [
         Member(config_id, fold, seed) for fold in range(len(division.folds)) for seed in seeds
     ]
-    results = list(trainer.run(trainer.repeats(members, epochs), division.arrays))
+    results = list(trainer.run(trainer.plan.repeats(members, epochs), division.arrays))
     history = History.of(members, results)
     if history.diverged.any():
         bad = ~np.isfinite(history.figures).all(axis=(0, 2))
         raise RunError(
-            f"the retraining of {trainer.config(config_id).name} diverged in epoch "
+            f"the retraining of {trainer.plan.config_of[config_id].name} diverged in epoch "
             f"{bad.argmax() + 1} of {epochs} ({history.diverged.sum()} of {len(members)} networks)"
             ": nothing of it is kept; take a lower learning rate or fewer epochs"
         )

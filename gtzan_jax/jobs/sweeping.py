@@ -3,8 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,32 +12,29 @@ import gtzan_jax
 from gtzan_jax import process
 from gtzan_jax.analysis import selection
 from gtzan_jax.backends.workplace import workplace
-from gtzan_jax.errors import InputError, Interrupted, PlaceLostError, RunError, described
+from gtzan_jax.errors import Interrupted, PlaceLostError, RunError, described
 from gtzan_jax.files import held, replaced_folder, write_csv
-from gtzan_jax.jobs import retraining, searching
-from gtzan_jax.jobs.job import Job, Stopwatch, check_contradictions, describe, make_job
+from gtzan_jax.jobs import retraining
+from gtzan_jax.jobs.job import Job, Stopwatch, Training, check_contradictions, describe, make_job
 from gtzan_jax.jobs.options import SweepOptions, takes
 from gtzan_jax.jobs.run import Run, read_run
+from gtzan_jax.jobs.searching import run_search
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import Manifest, Retraining
 from gtzan_jax.rundir.predictions import Part, Predictions, predictions_of
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, members_table, results_table
-from gtzan_jax.space.config import Config
 from gtzan_jax.space.search import config_epochs
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.tables.folds import unseen_genres
 from gtzan_jax.text import command_line, printable
-from gtzan_jax.trainer.platforms import profiled
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
 from gtzan_jax.views.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from gtzan_jax.jobs.retraining import Retrained
 
 
 @takes(SweepOptions)
@@ -64,113 +60,89 @@ def run_sweep(options: SweepOptions) -> Run:
     clock.lap("import")
     check_contradictions(options)
     workers = 0 if options.profile else options.workers
-    place = workplace(options.platform, options.matmul_precision, workers, options.scheduler)
-    with place:
-        job = make_job(options, place, clock)
-        try:
-            _check_places(job)
-        except InputError:
-            if options.workdir is None:
-                job.run.path.rmdir()  # it was made for this run
-            raise
-        problem = _begin(job)
+    with workplace(options.platform, options.matmul_precision, workers, options.scheduler) as place:
+        job = make_job(options, place)
+        _warn(job)
+        with _held(job):
+            manifest = directory.begin(job.run, describe(job), overwrite=options.overwrite)
+            store = _open_store(job)
+            clock.lap("load")
+            with Training(job, manifest, len(store)) as training:
+                sweep = run_search(job, manifest, store, training)
+                clock.lap("train")
+                if training.trainer:
+                    clock.move("train", "compile", training.trainer.compile_wait_s)
+                by_sampler = sweep.search.kind in SAMPLERS
+                history = store.history(job.members_of(sweep.configs), others=by_sampler)
+                results = _ranked(job, sweep, manifest, history)
+                clock.lap("write")
+                problem = _retrain_best(job, sweep, manifest, history, results, training)
+                clock.lap("retrain")
+            _write_events(job, sweep, manifest, history, results)
+            clock.lap("write")
+            _finish(job, manifest, results, training.trainer, clock)
     run = read_run(job.run.path)
     messages.print_summary(run, clock.seconds)
     if problem:
-        raise RunError(problem)
+        raise problem
     return run
 
 
-def _begin(job: Job) -> str:
-    """Says what there is to say beforehand, and works; returns what ``work`` does."""
+def _warn(job: Job) -> None:
     messages.warn_of_table(job.table)
     messages.warn_of_leak(job.division.protocol.leak)
     for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):
         messages.warn(sentence)
-    return _work_in_the_directory(job)
 
 
-def _work_in_the_directory(job: Job) -> str:
-    """Holds the run directory and works; whatever ends that early says how to go on."""
-    path = job.run.path
+@contextlib.contextmanager
+def _held(job: Job) -> Iterator[None]:
+    """Holds the run directory; whatever ends the run early says how to resume it."""
+    kept = "what is finished is kept"
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with held(path):
-            return work(job)
+        job.run.path.mkdir(parents=True, exist_ok=True)
+        with held(job.run.path):
+            yield
     except Interrupted as interrupted:
-        interrupted.hint = f"what is finished is kept; go on with\n  {printable(job.resume)}"
+        interrupted.hint = f"{kept}; go on with\n  {printable(job.resume)}"
         raise
     except PlaceLostError as lost:
         raise RunError(
-            f"{lost}; what is finished is kept, and once there is one again, this goes on: "
-            f"{job.resume}"
+            f"{lost}; {kept}, and once there is one again, this goes on: {job.resume}"
         ) from None
     except OSError as error:
         raise RunError(
-            f"{described(error)}; what is finished is kept, and once that is mended, this goes on: "
-            f"{job.resume}"
+            f"{described(error)}; {kept}, and once that is mended, this goes on: {job.resume}"
         ) from None
 
 
-def work(job: Job) -> str:
-    """Runs the phases that are not finished. The caller holds the lock.
-
-    Returns:
-      why the best config could not be retrained, or "".
-    """
-    run, clock = job.run, job.clock
-    manifest = directory.begin(run, describe(job), overwrite=job.options.overwrite)
-    store = ChunkStore(run.chunks, job.sweep.epochs, job.division.sizes.num_judged)
+def _open_store(job: Job) -> ChunkStore:
+    """Opens the store of finished chunks, and says what is there and what begins."""
+    run, sweep = job.run, job.sweep
+    store = ChunkStore(run.chunks, sweep.epochs, job.division.sizes.num_judged)
     for name in store.damaged:
         messages.warn(f"{run.chunks / name} is damaged; its members are trained anew")
-    place = job.workplace.place
-    messages.print_start(job.sweep, job.num_runs, place, job.table.source, run.path)
-    messages.print_trained(store.member_epochs, config_epochs(job.sweep) * job.num_runs)
+    messages.print_start(sweep, job.num_runs, job.workplace.place, job.table.source, run.path)
+    messages.print_trained(store.member_epochs, config_epochs(sweep) * job.num_runs)
     job.division.arrays  # noqa: B018 — refuses what cannot be standardised before training
-    clock.lap("load")
-    job, search = searching.begin(job, manifest, store)
-    with contextlib.ExitStack() as stack:
-        trainer = None
-        if search:
-            trainer = stack.enter_context(make_trainer(job, searching.configs_to_plan(job)))
-            _record_session(job, manifest, len(store))
-            messages.import_meanwhile("pandas", "gtzan_jax.views.overview")
-            with profiled(job.options.profile):
-                searching.train(trainer, job, store, search)
-            job = searching.end(job, manifest, search)
-            clock.lap("train")
-            clock.move("train", "compile", trainer.compile_wait_s)
-        history = store.history(job.members, others=job.sweep.search.kind in SAMPLERS)
-        results = write_tables(job, manifest, history)
-        problem = retrain(job, manifest, results, history, trainer)
-    write_events(job, manifest, results, history)
-    finish(job, manifest, results, trainer)
-    return problem
+    return store
 
 
-def make_trainer(job: Job, configs: Sequence[Config] | None = None) -> Trainer:
-    """Returns what trains a job's sweep."""
-    return job.workplace.trainer(
-        job.sweep, job.division.sizes, job.num_runs, mode=job.options.batching, configs=configs
-    )
-
-
-def write_tables(job: Job, manifest: Manifest, history: History) -> "pd.DataFrame":
-    """Writes the tables and the predictions unless all are whole, and returns the results."""
-    run, sweep = job.run, job.sweep
-    if any(run.damaged(manifest, name) for name in directory.TABLES):
-        select_on = job.division.protocol.select_on
-        parts: dict[Part, None] = dict.fromkeys((select_on, "test"))
-        predictions = {part: predictions_of(sweep, history, job.division, part) for part in parts}
-        results, manifest.detectable = mark_indistinguishable(
-            results_table(sweep, history, job.table.is_chunked), sweep, predictions[select_on]
-        )
-        members = members_table(sweep, history, job.table.is_chunked)
-        results, members = (frame.assign(**job.division.marks) for frame in (results, members))
-        run.write_tables(results, members, history.frames(job.division.metrics), predictions)
-        run.record(manifest, *directory.TABLES)
-    job.clock.lap("write")
-    return run.read_results()
+def _ranked(job: Job, sweep: Sweep, manifest: Manifest, history: History) -> "pd.DataFrame":
+    """Returns the results; writes the tables and the predictions unless all are whole."""
+    run = job.run
+    if not any(run.damaged(manifest, name) for name in directory.TABLES):
+        return run.read_results()
+    select_on, is_chunked = job.division.protocol.select_on, job.table.is_chunked
+    parts: dict[Part, None] = dict.fromkeys((select_on, "test"))
+    predictions = {part: predictions_of(sweep, history, job.division, part) for part in parts}
+    ranked = results_table(sweep, history, is_chunked)
+    results, manifest.detectable = mark_indistinguishable(ranked, sweep, predictions[select_on])
+    members = members_table(sweep, history, is_chunked)
+    results, members = (frame.assign(**job.division.marks) for frame in (results, members))
+    run.write_tables(results, members, history.frames(job.division.metrics), predictions)
+    run.record(manifest, *directory.TABLES)
+    return results
 
 
 def mark_indistinguishable(
@@ -199,45 +171,61 @@ def mark_indistinguishable(
     return marked, detectable if math.isfinite(detectable) else None
 
 
-def retrain(
+def _retrain_best(
     job: Job,
+    sweep: Sweep,
     manifest: Manifest,
-    results: "pd.DataFrame",
     history: History,
-    trainer: Trainer | None,
-) -> str:
-    """Retrains the best config, and the reference, and writes the overview, unless all are there.
+    results: "pd.DataFrame",
+    training: Training,
+) -> RunError | None:
+    """Retrains the best config and the reference, and writes the overview, unless all are there.
 
     What was retrained otherwise, for other epochs or by an older version, is not replaced.
 
     Returns:
-      why the best config could not be retrained, or "".
+      why the best config could not be retrained, which ends no run early.
     """
-    run, epochs, problem = job.run, job.options.retrain_epochs, ""
+    from gtzan_jax.views import overview
+
+    run, options, division = job.run, job.options, job.division
     best = results["config_id"].iloc[0]
-    seeds = retraining.seeds_of(job.seeds[0], job.options.retrain_seeds, len(job.division.folds))
-    wanted = retraining.describe(
-        job.division, best, seeds, max(1, epochs), manifest.matmul_precision
-    )
-    reference = _reference(job, best)
+    reference = _reference(sweep, best)
     names = ["best", *(["reference"] if reference else [])]
-    there, retrained = manifest.retraining, None
+    seeds = retraining.seeds_of(job.seeds[0], options.retrain_seeds, len(division.folds))
+    epochs, precision = options.retrain_epochs, manifest.matmul_precision
+    wanted = retraining.describe(division, best, seeds, max(1, epochs), precision)
+    there, problem, retrained = manifest.retraining, None, None
     is_there = there is not None and not any(run.damaged(manifest, name) for name in names)
     stays = is_there and there != wanted
     if epochs and there and stays:
         _say_that_it_stays(job, there)
-    if run.damaged(manifest, "overview") or (epochs and not is_there):
-        if epochs and results["diverged"].iloc[0]:
-            problem = "all configs diverged: there is none to retrain; lower the learning rates"
-        elif epochs and not stays:
-            if not trainer:  # else the session is in the list already
-                _record_session(job, manifest, len(history.members))
-            retrained, problem = _retrain(job, best, reference, seeds, trainer)
-        job.clock.lap("retrain")
-        write_overview(job, results, history, retrained)
-        if retrained:
+    if not run.damaged(manifest, "overview") and (is_there or not epochs):
+        return None
+    if epochs and not stays:
+        try:
+            if results["diverged"].iloc[0]:
+                raise RunError(
+                    "all configs diverged: there is none to retrain; lower the learning rates"
+                )
+            ids = [best, *([reference] if reference else [])]
+            trainer = training.begin([sweep.configs[sweep.places[i]] for i in ids])
+            retrained = retraining.retrain(trainer, division, best, seeds, epochs)
+            if reference:
+                other, _ = retraining.train_networks(trainer, division, reference, seeds, epochs)
+            retraining.save(retrained, run.best)
+            if reference:
+                with replaced_folder(run.reference) as folder:
+                    frame = retraining.history_frame(other, division.metrics)
+                    write_csv(folder / "history.csv", frame)
             manifest.retraining = wanted
-        run.record(manifest, "overview", *(names if retrained else []))
+        except PlaceLostError:
+            raise
+        except RunError as failure:
+            problem, retrained = failure, None
+    with replaced_folder(run.overview) as folder:
+        overview.write(folder, sweep, division, results, history, retrained)
+    run.record(manifest, "overview", *(names if retrained else []))
     return problem
 
 
@@ -253,93 +241,47 @@ def _say_that_it_stays(job: Job, there: Retraining) -> None:
     )
 
 
-def _reference(job: Job, best: str) -> str | None:
+def _reference(sweep: Sweep, best: str) -> str | None:
     """Returns the id of the config to retrain besides the best one; None if there is none."""
-    reference = job.sweep.reference
+    reference = sweep.reference
     if reference is None or reference.id == best:
         return None
-    if reference.id not in job.sweep.places:
+    if reference.id not in sweep.places:
         messages.warn("the sweep's reference config is not in its grid: it is not retrained")
         return None
     return reference.id
 
 
-def _retrain(
-    job: Job, best: str, reference: str | None, seeds: Sequence[int], trainer: Trainer | None
-) -> "tuple[Retrained | None, str]":
-    """Retrains configs and writes them; returns the best and "", or None and why there is none."""
-    ids, epochs = [best, *([reference] if reference else [])], job.options.retrain_epochs
-    configs = [job.sweep.configs[job.sweep.places[config_id]] for config_id in ids]
-    with contextlib.ExitStack() as stack:
-        trainer = trainer or stack.enter_context(make_trainer(job, configs))
-        try:
-            retrained = retraining.retrain(trainer, job.division, best, seeds, epochs)
-            if reference:
-                other, _ = retraining.train_networks(
-                    trainer, job.division, reference, seeds, epochs
-                )
-        except PlaceLostError:
-            raise
-        except RunError as failure:
-            return None, str(failure)
-    retraining.save(retrained, job.run.best)
-    if reference:
-        frame = retraining.history_frame(other, job.division.metrics)
-        with replaced_folder(job.run.reference) as folder:
-            write_csv(folder / "history.csv", frame)
-    return retrained, ""
-
-
-def write_overview(
-    job: Job, results: "pd.DataFrame", history: History, retrained: "Retrained | None"
+def _write_events(
+    job: Job, sweep: Sweep, manifest: Manifest, history: History, results: "pd.DataFrame"
 ) -> None:
-    """Writes the log directory to look at first."""
-    from gtzan_jax.views import overview
-
-    with replaced_folder(job.run.overview) as folder:
-        overview.write(folder, job.sweep, job.division, results, history, retrained)
-
-
-def write_events(job: Job, manifest: Manifest, results: "pd.DataFrame", history: History) -> None:
     """Writes every run for TensorBoard, unless that is done."""
-    if job.run.damaged(manifest, "tensorboard"):
-        from gtzan_jax.views import tensorboard
+    if not job.run.damaged(manifest, "tensorboard"):
+        return
+    from gtzan_jax.views import tensorboard
 
-        if len(history.members) > tensorboard.MAX_RUNS:
-            print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
-        with replaced_folder(job.run.tensorboard) as folder:
-            order = results["config_id"].to_list()
-            tensorboard.write_runs(folder, job.sweep, history, order, job.table.is_chunked)
-        job.run.record(manifest, "tensorboard")
-    job.clock.lap("write")
+    if len(history.members) > tensorboard.MAX_RUNS:
+        print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
+    with replaced_folder(job.run.tensorboard) as folder:
+        order = results["config_id"].to_list()
+        tensorboard.write_runs(folder, sweep, history, order, job.table.is_chunked)
+    job.run.record(manifest, "tensorboard")
 
 
-def finish(job: Job, manifest: Manifest, results: "pd.DataFrame", trainer: Trainer | None) -> None:
+def _finish(
+    job: Job,
+    manifest: Manifest,
+    results: "pd.DataFrame",
+    trainer: Trainer | None,
+    clock: Stopwatch,
+) -> None:
     """Records that all is done, and what it took."""
     if manifest.status == "finished" and not trainer:
         return
-    seconds = job.clock.seconds
-    manifest.status = "finished"
-    manifest.timings_s = seconds | {"total": sum(seconds.values())}
-    manifest.programs_compiled = trainer.num_programs if trainer else 0
     mine = process.peak_rss_bytes()
+    manifest.status = "finished"
+    manifest.timings_s = clock.seconds | {"total": sum(clock.seconds.values())}
+    manifest.programs_compiled = trainer.num_programs if trainer else 0
     manifest.peak_rss_bytes = mine and mine + (trainer.peak_rss_bytes if trainer else 0)
     manifest.diverged = int(np.count_nonzero(results["diverged"]))
-    job.run.write_manifest(manifest)
-
-
-def _check_places(job: Job) -> None:
-    path = job.run.path
-    directory.check_place(path)
-    if not job.run.manifest_path.exists():
-        directory.check_folder(path, job.num_bytes)
-    if job.options.profile:
-        directory.check_place(Path(job.options.profile), name="profile")
-
-
-def _record_session(job: Job, manifest: Manifest, members_before: int) -> None:
-    session = directory.describe_session(
-        job.options.command, members_before, job.workplace.platform, job.workplace.devices
-    )
-    manifest.sessions.append(session)
     job.run.write_manifest(manifest)

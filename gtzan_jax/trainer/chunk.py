@@ -105,7 +105,7 @@ class Trained:
 def waves(chunks: Sequence[Chunk], stops_early: bool) -> Iterator[list[Chunk]]:
     """Yields chunks that are trained together: several where members may stop early.
 
-    See ``repacking``. Members whose parameters are kept are not repacked.
+    See ``engine``, which does not repack members whose parameters are kept.
     """
     key = lambda c: (c.bucket, c.fold, c.seed, c.keep)  # noqa: E731
     for _, alike in itertools.groupby(chunks, key=key):

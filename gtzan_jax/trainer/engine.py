@@ -1,65 +1,57 @@
-"""Many members at once: buckets of configs, chunks of them, all local devices.
+"""Trains chunks in this process, on all local devices.
 
-The configs of a bucket share a compiled program. It trains a *chunk* of them, whose member
-axis is split over the devices; a bucket is as many calls as it has chunks. Programs are
-compiled on other threads while those that are ready train.
+The member axis of a chunk is split over the devices; the next chunk trains while the caller looks
+at the last one. Where members may stop early, those that have stopped leave between calls, and the
+others are packed into fewer chunks, so that a stopped member costs nothing from the next call on.
 """
 
-import os
-import time
+import dataclasses
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, NamedTuple
 
 import jax
-from absl import logging
+import numpy as np
 
-from gtzan_jax.errors import InputError
-from gtzan_jax.models.family import Family
-from gtzan_jax.space.axes import FAMILIES
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.models.family import Family, Tree
+from gtzan_jax.space.config import Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer import planner, repacking
-from gtzan_jax.trainer.calls import Calls, InFlight
-from gtzan_jax.trainer.chunk import Chunk, ProgramKey, Trained
-from gtzan_jax.trainer.member import Hyperparameters, State, Static, hyperparameters
-from gtzan_jax.trainer.planner import rounded_up
-from gtzan_jax.trainer.programs import (
-    Devices,
-    Program,
-    RandomNumbers,
-    compile_drawing,
-    compile_training,
-    drawn_sizes,
-    everywhere,
-    shapes_of,
-    stack,
-)
+from gtzan_jax.trainer.chunk import Chunk, Trained, waves
+from gtzan_jax.trainer.drawing import Devices, Seeds, by_member, everywhere, stack
+from gtzan_jax.trainer.member import State
+from gtzan_jax.trainer.plan import Plan
+from gtzan_jax.trainer.programs import Programs
 from gtzan_jax.trainer.trainer import Trainer
 
-T = TypeVar("T")
 
-_COMPILE_THREADS = min(4, os.cpu_count() or 1)
+class _Part(NamedTuple):
+    """Result of one sequence of calls: of a chunk, or of a part of one that did not fit."""
+
+    state: State  # on the devices
+    histories: list[jax.Array]  # (members, epochs of a call, metrics) for each call
+    predicted: jax.Array  # (members, num_judged) uint8
+
+
+class _InFlight(NamedTuple):
+    """A chunk that the devices are at."""
+
+    chunk: Chunk
+    chunk_size: int  # of the program that it was begun with
+    parts: list[_Part] | None  # None where memory did not suffice
 
 
 class Engine(Trainer):
-    """Trains members of a sweep in this process.
-
-    Compiling starts with the construction, on other threads: it needs the sizes of the folds
-    only. Use as a context manager.
+    """Trains members of a sweep in this process; compiles on other threads.
 
     Args:
       sweep: the sweep.
       family: its kind of model.
       sizes: of the folds.
       num_runs: members of each config that there will be, folds × seeds; helps to plan.
-      devices: where to train; the member axis is split over them. Default: all.
-      chunk_size: members of a chunk, rounded up to a multiple of the number of devices.
-        Default: by platform and width.
-      mode: which configs share a program, a name from ``planner.MODES``.
-      configs: those of the sweep that are to be trained. Default: all.
+      devices: over which the members are split. Default: all.
+      options: ``chunk_size``, ``mode`` and ``configs`` of :class:`Plan`.
     """
 
     def __init__(
@@ -70,40 +62,17 @@ class Engine(Trainer):
         num_runs: int = 1,
         *,
         devices: Sequence[jax.Device] | None = None,
-        chunk_size: int | None = None,
-        mode: str = "auto",
-        configs: Sequence[Config] | None = None,
+        **options: Any,
     ) -> None:
         self.devices: Devices = tuple(devices or jax.devices())
-        super().__init__(
-            sweep,
-            family,
-            sizes,
-            num_runs,
-            platform=self.devices[0].platform,
-            num_devices=len(self.devices),
-            chunk_size=chunk_size,
-            mode=mode,
-            configs=configs,
-        )
+        platform, count = self.devices[0].platform, len(self.devices)
+        super().__init__(Plan(sweep, family, sizes, num_runs, platform, count, **options))
         self.family = family
-        self.drawn = drawn_sizes(
-            family,
-            planner.widest(bucket.structure for bucket in self.buckets),
-            sizes,
-            sorted({bucket.batch_size for bucket in self.buckets}),
-            sweep.epochs,
-            sweep.parts,
-        )
-        self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
-        self._random: dict[int, Future[RandomNumbers]] = {}  # by members with seeds of their own
-        self._programs: dict[ProgramKey, Future[Program]] = {}
+        self.programs = Programs(self.plan, family, self.devices)
         self._placed: dict[int, tuple[FoldArrays, FoldArrays]] = {}
-        self._draw(0)
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        # After an error nobody waits for programs that nobody needs.
-        self._pool.shutdown(wait=error is None, cancel_futures=True)
+        self.programs.shutdown(wait=error is None)
 
     @property
     def place(self) -> str:
@@ -113,7 +82,12 @@ class Engine(Trainer):
     @property
     def num_compiled(self) -> int:
         """Programs that are ready."""
-        return len({key.bucket for key, program in self._programs.items() if program.done()})
+        return len(self.programs.ready)
+
+    @property
+    def compile_wait_s(self) -> float:
+        """Seconds for which training waited for programs."""
+        return self.programs.wait_s
 
     def run(
         self,
@@ -122,9 +96,11 @@ class Engine(Trainer):
         states: Mapping[Member, State] | None = None,
     ) -> Iterator[Trained]:
         """Trains chunks, see :meth:`Trainer.run`; where members may stop early, repacked."""
-        if self.sweep.stops_early and not any(chunk.keep == "params" for chunk in chunks):
-            return repacking.train(self, chunks, folds)
-        return self.call(chunks, folds, states)
+        if not self.plan.sweep.stops_early or any(chunk.keep == "params" for chunk in chunks):
+            yield from self.call(chunks, folds, states)
+            return
+        for wave in waves(chunks, stops_early=True):
+            yield from self._repacked(wave, folds)
 
     def call(
         self,
@@ -132,29 +108,16 @@ class Engine(Trainer):
         folds: Sequence[FoldArrays],
         states: Mapping[Member, State] | None = None,
     ) -> Iterator[Trained]:
-        """Trains chunks as they are, and yields each when it is done.
-
-        The next chunk trains while the caller looks at the last one.
-
-        Args:
-          chunks: from :meth:`chunks`.
-          folds: of the protocol.
-          states: that the members of chunks go on from whose first epoch is not 0.
-
-        Raises:
-          InputError: not even one member a device fits into memory.
-        """
+        """Trains chunks as they are; see :meth:`Trainer.run`."""
         for key in dict.fromkeys(chunk.program for chunk in chunks):
-            if key not in self._programs:
-                self._prepare(key, key.size)
-        calls = Calls(self, folds, states or {})
-        in_flight: deque[InFlight] = deque()
+            self.programs.prepare(key)
+        in_flight: deque[_InFlight] = deque()
         for chunk in chunks:
-            in_flight.append(calls.begin(chunk))
+            in_flight.append(self._begin(chunk, folds, states or {}))
             if len(in_flight) > 1:
-                yield calls.finish(in_flight.popleft())
+                yield self._finish(in_flight.popleft(), folds, states or {})
         while in_flight:
-            yield calls.finish(in_flight.popleft())
+            yield self._finish(in_flight.popleft(), folds, states or {})
 
     def placed(self, fold: FoldArrays) -> FoldArrays:
         """Returns a fold on the devices, the same arrays for the same fold."""
@@ -166,72 +129,136 @@ class Engine(Trainer):
         """Takes a fold off the devices."""
         self._placed.pop(id(fold), None)
 
-    def hyperparameters(self, config_ids: Sequence[str]) -> Hyperparameters:
-        """Stacks the hyperparameters of configs."""
-        found = {
-            i: hyperparameters(self.family, self._configs[i], self.sweep, self.sizes)
-            for i in config_ids
-        }
-        return stack([found[i] for i in config_ids])
+    def _begin(
+        self, chunk: Chunk, folds: Sequence[FoldArrays], states: Mapping[Member, State]
+    ) -> _InFlight:
+        """Sets the devices to work on a chunk, in parts if its program has become smaller."""
+        size, members = self.programs.get(chunk.program)[0].chunk_size, chunk.members
+        try:
+            parts = [
+                self._call(chunk, members[start : start + size], folds[chunk.fold], states)
+                for start in range(0, len(members), size)
+            ]
+        except jax.errors.JaxRuntimeError as error:
+            _raise_unless_memory(error)
+            return _InFlight(chunk, size, None)
+        return _InFlight(chunk, size, parts)
 
-    def program(self, key: ProgramKey) -> Program:
-        """Waits for a program of chunks that are run."""
-        return self._wait(self._programs[key])
+    def _finish(
+        self, in_flight: _InFlight, folds: Sequence[FoldArrays], states: Mapping[Member, State]
+    ) -> Trained:
+        """Waits for a chunk; one that did not fit into memory is tried again in halves."""
+        while True:
+            try:
+                if in_flight.parts is not None:
+                    return self._trained(in_flight.chunk, in_flight.parts)
+            except jax.errors.JaxRuntimeError as error:
+                _raise_unless_memory(error)
+            self.programs.halve(in_flight.chunk.program, in_flight.chunk_size)
+            in_flight = self._begin(in_flight.chunk, folds, states)
 
-    def numbers(self, own_seeds: int = 0) -> RandomNumbers:
-        """Waits for the programs that draw, of members with seeds of their own for so many."""
-        return self._wait(self._draw(own_seeds))
+    def _call(
+        self,
+        chunk: Chunk,
+        members: Sequence[Member],
+        fold: FoldArrays,
+        states: Mapping[Member, State],
+    ) -> _Part:
+        """Trains members of a chunk, call after call, and does not wait for the devices."""
+        program, numbers = self.programs.get(chunk.program)
+        members = [*members, *[members[-1]] * (program.chunk_size - len(members))]
+        own = chunk.program.own_seeds
+        seeds: Seeds = tuple(member.seed for member in members) if own else chunk.seed
+        hyper = self.programs.hyperparameters([member.config_id for member in members])
+        if chunk.first_epoch:
+            state = by_member(stack([states[member] for member in members]), self.devices)
+        else:
+            state = program.start(hyper, numbers.initial(seeds, chunk.fold))
+        fold, histories = self.placed(fold), []
+        for first in range(chunk.first_epoch, chunk.epochs, numbers.epochs):
+            drawn = numbers.draws(fold, seeds, first)
+            left = np.int32(min(numbers.epochs, chunk.epochs - first))
+            state, history, predicted = program.train(hyper, state, drawn, left, fold)
+            histories.append(history)
+            more = first + numbers.epochs < chunk.epochs
+            if more and state.stopping and np.asarray(state.stopping.stopped).all():
+                break  # this waits for the devices, where nobody is repacked
+        return _Part(state, histories, predicted)
 
-    def halve(self, key: ProgramKey, chunk_size: int) -> None:
-        """Replaces a program by one for half of the members that did not fit.
+    def _trained(self, chunk: Chunk, parts: Sequence[_Part]) -> Trained:
+        """Waits for the devices, and brings the result to the host."""
+        epochs, count = chunk.epochs - chunk.first_epoch, len(chunk.members)
+        history = np.concatenate([_joined(part.histories, epochs) for part in parts])
+        predicted = np.concatenate([np.asarray(part.predicted) for part in parts])
+        last = best = np.full(count, chunk.epochs, np.int32)
+        if self.plan.sweep.stops_early:
+            stopping = [part.state.stopping for part in parts]
+            ends = [(np.asarray(s.epochs), np.asarray(s.best)) for s in stopping if s]
+            last, best = np.concatenate(ends, axis=1)[:, :count]
+        trained = Trained(chunk, history[:count], predicted[:count], last, best)
+        if chunk.keep == "states":
+            states = [state for part in parts for state in _each(part.state)]
+            return dataclasses.replace(trained, states=states[:count])
+        if chunk.keep == "params":
+            kept = [params for part in parts for params in _each(part.state.kept)]
+            configs = [self.plan.config_of[config_id] for config_id in chunk.config_ids]
+            params = [self.family.kept(p, c) for p, c in zip(kept, configs, strict=False)]
+            return dataclasses.replace(trained, params=params)
+        return trained
 
-        Does nothing where that has been done for another chunk in flight.
+    def _repacked(self, wave: Sequence[Chunk], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
+        """Trains chunks that share a program and random numbers, from epoch 0 on."""
+        epochs, call = wave[0].epochs, self.programs.call_epochs
+        # History, predicted, last and best of each member so far.
+        ended: dict[Member, tuple[np.ndarray, np.ndarray, int, int]] = {}
+        pieces = [
+            dataclasses.replace(chunk, epochs=min(call, epochs), keep="states") for chunk in wave
+        ]
+        states: dict[Member, State] = {}
+        while pieces:
+            first, until = pieces[0].first_epoch, pieces[0].epochs
+            left: dict[Member, State] = {}
+            for trained in self.call(pieces, folds, states):
+                for place, member in enumerate(trained.chunk.members):
+                    begun = np.zeros((epochs, len(METRICS)), np.float32)
+                    history = ended[member][0] if first else begun
+                    history[first:until] = trained.history[place]
+                    ended[member] = (
+                        history, trained.predicted[place], trained.last[place], trained.best[place]
+                    )  # fmt: skip
+                    state = trained.states[place]
+                    if not state.stopping.stopped:
+                        left[member] = state
+            states, end = left, min(until + call, epochs)
+            pieces = []
+            if until < epochs:
+                pieces = self.plan.chunks(states, until, end, keep="states")
+        for chunk in wave:
+            results = zip(*(ended[member] for member in chunk.members), strict=True)
+            history, predicted, last, best = map(np.array, results)
+            yield Trained(chunk, history, predicted, last, best)
 
-        Raises:
-          InputError: there is one member on each device already.
-        """
-        if self.program(key).chunk_size < chunk_size:
-            return
-        if chunk_size <= len(self.devices):
-            widths = "-".join(map(str, self.buckets[key.bucket].structure))
-            raise InputError(
-                f"out of memory: not even one network of {widths} fits on each device; take larger "
-                f"{FAMILIES[self.family.name]} out of the sweep, or use a device with more memory"
-            )
-        logging.warning("out of memory with %d networks at a time: trying half as many", chunk_size)
-        self._prepare(key, -(-chunk_size // 2))
 
-    def _prepare(self, key: ProgramKey, members: int) -> None:
-        """Has a program compiled for so many members, and what draws for it."""
-        self._programs[key] = self._pool.submit(self.compile, key, members)
-        self._draw(rounded_up(members, len(self.devices)) if key.own_seeds else 0)
+def _joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:
+    """Waits for the devices; returns (members, epochs, metrics) float32 history.
 
-    def _draw(self, own_seeds: int) -> "Future[RandomNumbers]":
-        if own_seeds not in self._random:
-            self._random[own_seeds] = self._pool.submit(self._compile_drawing, own_seeds)
-        return self._random[own_seeds]
+    Args:
+      histories: of calls one after another, the last of which may have epochs not trained.
+      epochs: to return, 0 where all members had stopped before.
+    """
+    together: np.ndarray = np.concatenate([np.asarray(part) for part in histories], axis=1)
+    left = max(0, epochs - together.shape[1])
+    return np.pad(together[:, :epochs], [(0, 0), (0, left), (0, 0)])
 
-    def _compile_drawing(self, own_seeds: int) -> RandomNumbers:
-        drawing = compile_drawing(self.drawn, self.devices, own_seeds)
-        calls = -(-self.sweep.epochs // drawing.epochs)
-        return RandomNumbers(drawing, 0 if own_seeds else calls)  # no others share those
 
-    def compile(self, key: ProgramKey, members: int) -> Program:
-        """Compiles a program for so many members, see ``programs.compile_training``."""
-        bucket = self.buckets[key.bucket]
-        example = self.hyperparameters([self._order[bucket.places[0]]])
-        return compile_training(
-            Static(self.family, bucket.structure, bucket.batch_size, self.sweep.loss),
-            self.drawn,
-            shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
-            rounded_up(members, len(self.devices)),
-            self.devices,
-            key.own_seeds,
-            jax.config.values["jax_default_matmul_precision"],
-        )
+def _each(tree: Tree) -> list[Tree]:
+    """Brings what members have to the host, and takes it apart."""
+    host: Tree = jax.tree.map(np.asarray, tree)
+    count = len(jax.tree.leaves(host)[0])
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(count)]
 
-    def _wait(self, future: "Future[T]") -> T:
-        started = time.perf_counter()
-        result = future.result()
-        self.compile_wait_s += time.perf_counter() - started
-        return result
+
+def _raise_unless_memory(error: jax.errors.JaxRuntimeError) -> None:
+    """Raises an error of a device again, unless its memory did not suffice."""
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        raise error

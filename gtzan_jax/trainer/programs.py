@@ -1,68 +1,51 @@
-"""The compiled programs: what draws random numbers, starts a chunk of members and trains it."""
+"""The compiled programs, which start a chunk of members and train it."""
 
 import functools
-from collections.abc import Callable, Sequence, Set
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from absl import logging
+from jax.sharding import NamedSharding
 
+from gtzan_jax.errors import InputError
 from gtzan_jax.models.family import Array, Family, Tree
-from gtzan_jax.models.layout import Structure
+from gtzan_jax.space.axes import FAMILIES
 from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer import draws
+from gtzan_jax.trainer import planner
+from gtzan_jax.trainer.chunk import ProgramKey
+from gtzan_jax.trainer.drawing import (
+    BY_MEMBER,
+    EVERYWHERE,
+    Devices,
+    Drawn,
+    RandomNumbers,
+    compile_drawing,
+    drawing_functions,
+    drawn_sizes,
+    mesh_of,
+    stack,
+)
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.member import (
     Hyperparameters,
     Outcome,
     State,
     Static,
+    hyperparameters,
     make_train,
-    positions,
     start,
 )
+from gtzan_jax.trainer.plan import Plan
 
 T = TypeVar("T")
-Devices = tuple[jax.Device, ...]
 
-Seeds = int | tuple[int, ...]
-"""One for all members, or one for each."""
-
-_BY_MEMBER, _EVERYWHERE = PartitionSpec("member"), PartitionSpec()
-
-# Epochs of a call, at most, and bytes of their random numbers. A longer training is several
-# calls of the same program, between which nothing leaves the device.
-_EPOCHS, _DRAWN_BYTES = 10, 64e6
-
-_DRAWN_PARTS = frozenset({"input_noise", "mixup"})  # optional computations with draws of their own
-
-
-class Drawn(NamedTuple):
-    """The sizes of the random numbers that all programs of an engine share."""
-
-    family: Family
-    structure: Structure  # as wide as the widest program
-    sizes: Sizes
-    positions: int  # rows of an epoch's batches together, at the largest batch size
-    epochs: int  # of a call
-    parts: frozenset[str]  # of _DRAWN_PARTS
-
-
-_Extras = tuple[jax.Array | None, jax.Array | None]  # of ``Draws``: inputs and mixup
-Noise = tuple[Tree, jax.Array | None, jax.Array | None]
-"""``Draws`` but for the order."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What draws random numbers: programs, or functions on the host."""
-
-    initial: Callable[[Array, Array], Tree]  # (seed, fold)
-    noise: Callable[[Array, Array], Noise]  # (seed, first epoch)
-    order: Callable[[Array, Array, Array, Array], jax.Array]  # (row, weight, seed, first epoch)
-    epochs: int
+_COMPILE_THREADS = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
@@ -75,92 +58,6 @@ class Program:
     start: Callable[[Hyperparameters, Tree], State]
     train: Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]
     chunk_size: int
-
-
-def drawn_sizes(
-    family: Family,
-    structure: Structure,
-    sizes: Sizes,
-    batch_sizes: Sequence[int],
-    epochs: int,
-    parts: Set[str] = frozenset(),
-) -> Drawn:
-    """Returns what is drawn for a training, with calls of nearly equal numbers of epochs.
-
-    Args:
-      family: the kind of model.
-      structure: as wide as the widest program.
-      sizes: of the folds.
-      batch_sizes: that occur.
-      epochs: of the whole training.
-      parts: the optional computations that the sweep has.
-    """
-    most_rows = max(positions(sizes.num_train, size) for size in batch_sizes)
-    # Dropout takes two random bytes for each row and unit, noise four for each feature.
-    row_bytes = 2 * sum(structure) + 4 * sizes.num_features * ("input_noise" in parts)
-    most = max(1, min(_EPOCHS, int(_DRAWN_BYTES // (most_rows * row_bytes))))
-    of_a_call = -(-epochs // -(-epochs // most))
-    return Drawn(family, structure, sizes, most_rows, of_a_call, _DRAWN_PARTS & parts)
-
-
-@functools.cache
-def compile_drawing(drawn: Drawn, devices: Devices, own_seeds: int = 0) -> Drawing:
-    """Compiles the programs that draw; once in a process for the same arguments.
-
-    On a CPU the host draws what it can draw to the bit in NumPy: XLA would take ten times as long
-    to compile the programs as they take to run.
-
-    Args:
-      drawn: the sizes.
-      devices: all of them get the same numbers, unless members have seeds of their own.
-      own_seeds: 0, or members with a seed each; the programs then take (members,) uint32 seeds,
-        and what they return has a first axis, which is split over the devices.
-    """
-    # Random bits are long straight code: XLA's CPU compiler takes three times as long to
-    # optimise it fully, for a program that runs for milliseconds.
-    on_cpu = devices[0].platform == "cpu"
-    options = {"xla_backend_optimization_level": 1} if on_cpu else None
-    number = np.uint32(0)
-    seed = np.zeros(own_seeds, np.uint32) if own_seeds else number
-    row, weight = (np.zeros(drawn.sizes.num_train, kind) for kind in (np.uint32, np.float32))
-    sharding = NamedSharding(mesh_of(devices), _BY_MEMBER if own_seeds else _EVERYWHERE)
-
-    def compiled(draw: Callable[..., Tree], *arguments: Array) -> Callable[..., Tree]:
-        if own_seeds:
-            axes = [0 if argument is seed else None for argument in arguments]
-            draw = jax.shard_map(
-                jax.vmap(draw, in_axes=axes),
-                mesh=mesh_of(devices),
-                in_specs=tuple(_EVERYWHERE if axis is None else _BY_MEMBER for axis in axes),
-                out_specs=_BY_MEMBER,
-                check_vma=False,
-            )
-        jitted = jax.jit(draw, out_shardings=sharding, compiler_options=options)
-        return jitted.lower(*arguments).compile()
-
-    def on_host(draw: Callable[..., Tree], *examples: Array) -> Callable[..., Tree]:
-        def placed(*arguments: Array) -> Tree:
-            if not own_seeds:
-                return jax.device_put(draw(*arguments), sharding)
-            [place] = (i for i, example in enumerate(examples) if example is seed)
-            by_seed = (
-                draw(*arguments[:place], own, *arguments[place + 1 :])
-                for own in np.asarray(arguments[place])
-            )
-            return jax.device_put(stack(list(by_seed)), sharding)
-
-        return placed
-
-    prepared = on_host if on_cpu else compiled
-    initial, noise, order, extras = _drawing_functions(drawn)
-    draw_noise = prepared(noise, seed, number)
-    draw_extras = compiled(extras, seed, number) if drawn.parts else lambda *_: (None, None)
-    return Drawing(
-        prepared(initial, seed, number),
-        lambda seed, first: (draw_noise(seed, first), *draw_extras(seed, first)),
-        prepared(order, row, weight, seed, number),
-        drawn.epochs,
-    )
 
 
 @functools.cache
@@ -194,7 +91,7 @@ def compile_training(
     hyper = by_members(example)
     fold = _fold_shapes(drawn.sizes)
     number = np.uint32(0)
-    initial, noise, order, extras = _drawing_functions(drawn)
+    initial, noise, order, extras = drawing_functions(drawn)
     kernels = jax.eval_shape(initial, number, number)
     numbers = Draws(
         jax.eval_shape(order, fold.row, fold.train_weight, number, number),
@@ -203,16 +100,16 @@ def compile_training(
     )
     if own_seeds:
         kernels, numbers = by_members((kernels, numbers))
-    axis, placed = (0, _BY_MEMBER) if own_seeds else (None, _EVERYWHERE)
+    axis, placed = (0, BY_MEMBER) if own_seeds else (None, EVERYWHERE)
     # Members do not talk to each other: shard_map leaves the compiler no room to think so.
     shard = functools.partial(
-        jax.shard_map, mesh=mesh_of(devices), out_specs=_BY_MEMBER, check_vma=False
+        jax.shard_map, mesh=mesh_of(devices), out_specs=BY_MEMBER, check_vma=False
     )
     begin = shard(
         jax.vmap(functools.partial(start, static), in_axes=(0, axis)),
-        in_specs=(_BY_MEMBER, placed),
+        in_specs=(BY_MEMBER, placed),
     )
-    specs = (_BY_MEMBER, _BY_MEMBER, placed, _EVERYWHERE, _EVERYWHERE)
+    specs = (BY_MEMBER, BY_MEMBER, placed, EVERYWHERE, EVERYWHERE)
     train = shard(
         _many(make_train(static), own_seeds, static.family.trains_singly(devices[0].platform)),
         in_specs=specs,
@@ -236,69 +133,124 @@ def compile_training(
     return Program(jax.jit(begin).lower(hyper, kernels).compile(), compiled, chunk_size)
 
 
-class RandomNumbers:
-    """Draws random numbers on the devices, and keeps the last for members that share them.
+class Programs:
+    """The programs of a plan, compiled on other threads while those that are ready train.
 
     Args:
-      drawing: the programs.
-      kept: calls whose numbers are kept, such as those of a whole training; 0 where members have
-        seeds of their own.
+      plan: of the training.
+      family: its kind of model.
+      devices: that members are laid out over.
     """
 
-    def __init__(self, drawing: Drawing, kept: int) -> None:
-        self.epochs = drawing.epochs
-        self._drawing = drawing
-        self.initial = functools.lru_cache(min(kept, 1))(
-            lambda seed, fold: drawing.initial(np.asarray(seed, np.uint32), np.uint32(fold))
+    def __init__(self, plan: Plan, family: Family, devices: Devices) -> None:
+        self.wait_s = 0.0  # for which training waited for programs
+        self._plan, self._family, self._devices = plan, family, devices
+        self._drawn = drawn_sizes(
+            family,
+            planner.widest(bucket.structure for bucket in plan.buckets),
+            plan.sizes,
+            sorted({bucket.batch_size for bucket in plan.buckets}),
+            plan.sweep.epochs,
+            plan.sweep.parts,
         )
-        self._noise = functools.lru_cache(kept)(
-            lambda seed, first: drawing.noise(np.asarray(seed, np.uint32), np.uint32(first))
+        self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
+        self._random: dict[int, Future[RandomNumbers]] = {}  # by members with seeds of their own
+        self._programs: dict[ProgramKey, Future[Program]] = {}
+        self._draw(0)  # needs the sizes of the folds only, and is the same for all programs
+
+    def shutdown(self, wait: bool) -> None:
+        """Ends compiling; without waiting, what has not begun is left."""
+        self._pool.shutdown(wait=wait, cancel_futures=not wait)
+
+    @property
+    def ready(self) -> set[int]:
+        """The buckets that have a program."""
+        return {key.bucket for key, program in self._programs.items() if program.done()}
+
+    @property
+    def call_epochs(self) -> int:
+        """Epochs of a call, at most."""
+        return self._drawn.epochs
+
+    def prepare(self, key: ProgramKey) -> None:
+        """Has a program compiled unless it is there."""
+        if key not in self._programs:
+            self._compile(key, key.size)
+
+    def get(self, key: ProgramKey) -> tuple[Program, RandomNumbers]:
+        """Waits for a program that has been prepared, and for what draws for it."""
+        started = time.perf_counter()
+        program = self._programs[key].result()
+        numbers = self.numbers(program.chunk_size if key.own_seeds else 0)
+        self.wait_s += time.perf_counter() - started
+        return program, numbers
+
+    def numbers(self, own_seeds: int = 0) -> RandomNumbers:
+        """Waits for what draws, for members with seeds of their own for so many of them."""
+        return self._draw(own_seeds).result()
+
+    def halve(self, key: ProgramKey, chunk_size: int) -> None:
+        """Replaces a program by one for half of the members that did not fit.
+
+        Does nothing where that has been done for another chunk in flight.
+
+        Raises:
+          InputError: there is one member on each device already.
+        """
+        if self.get(key)[0].chunk_size < chunk_size:
+            return
+        if chunk_size <= len(self._devices):
+            widths = "-".join(map(str, self._plan.buckets[key.bucket].structure))
+            raise InputError(
+                f"out of memory: not even one network of {widths} fits on each device; take larger "
+                f"{FAMILIES[self._family.name]} out of the sweep, or use a device with more memory"
+            )
+        logging.warning("out of memory with %d networks at a time: trying half as many", chunk_size)
+        self._compile(key, -(-chunk_size // 2))
+
+    def hyperparameters(self, config_ids: Sequence[str]) -> Hyperparameters:
+        """Stacks the hyperparameters of configs."""
+        plan = self._plan
+        found = {
+            i: hyperparameters(self._family, plan.config_of[i], plan.sweep, plan.sizes)
+            for i in config_ids
+        }
+        return stack([found[i] for i in config_ids])
+
+    def _draw(self, own_seeds: int) -> "Future[RandomNumbers]":
+        def compiled() -> RandomNumbers:
+            drawing = compile_drawing(self._drawn, self._devices, own_seeds)
+            calls = -(-self._plan.sweep.epochs // drawing.epochs)
+            return RandomNumbers(drawing, 0 if own_seeds else calls)  # no others share those
+
+        if own_seeds not in self._random:
+            self._random[own_seeds] = self._pool.submit(compiled)
+        return self._random[own_seeds]
+
+    def _compile(self, key: ProgramKey, members: int) -> None:
+        """Has a program compiled for so many members, and what draws for it."""
+        size = planner.rounded_up(members, len(self._devices))
+        self._programs[key] = self._pool.submit(self._compiled, key, size)
+        self._draw(size if key.own_seeds else 0)
+
+    def _compiled(self, key: ProgramKey, size: int) -> Program:
+        bucket = self._plan.buckets[key.bucket]
+        example = self.hyperparameters([list(self._plan.config_of)[bucket.places[0]]])
+        return compile_training(
+            Static(self._family, bucket.structure, bucket.batch_size, self._plan.sweep.loss),
+            self._drawn,
+            shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
+            size,
+            self._devices,
+            key.own_seeds,
+            jax.config.values["jax_default_matmul_precision"],
         )
-        self._orders = functools.lru_cache(kept)(self._order)
-        self._fold: FoldArrays | None = None
-
-    def draws(self, fold: FoldArrays, seed: Seeds, first: int) -> Draws:
-        """Returns the numbers of the epochs from ``first`` on, for a fold on the devices."""
-        if fold is not self._fold:  # arrays cannot be keys of a cache
-            self._orders.cache_clear()
-            self._fold = fold
-        return Draws(self._orders(seed, first), *self._noise(seed, first))
-
-    def _order(self, seed: Seeds, first: int) -> jax.Array:
-        if self._fold is None:
-            raise AssertionError("the fold is set before its order is asked for")
-        row, weight = self._fold.row, self._fold.train_weight
-        return self._drawing.order(row, weight, np.asarray(seed, np.uint32), np.uint32(first))
 
 
 def shapes_of(tree: T) -> T:
     """Returns the shapes and types of a tree's arrays, which are hashable, in their place."""
     shapes: T = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
     return shapes
-
-
-def stack(trees: Sequence[T]) -> T:
-    """Stacks trees of arrays of the same shapes along a new first axis."""
-    stacked: T = jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
-    return stacked
-
-
-@functools.cache
-def mesh_of(devices: Devices) -> Mesh:
-    """Returns the devices in a row, along which members are laid out."""
-    return Mesh(np.array(devices), ("member",))
-
-
-def everywhere(fold: FoldArrays, devices: Devices) -> FoldArrays:
-    """Puts the same arrays on all devices."""
-    placed: FoldArrays = jax.device_put(fold, NamedSharding(mesh_of(devices), _EVERYWHERE))
-    return placed
-
-
-def by_member(tree: T, devices: Devices) -> T:
-    """Lays what members have, first axis, out over the devices."""
-    placed: T = jax.device_put(tree, NamedSharding(mesh_of(devices), _BY_MEMBER))
-    return placed
 
 
 def _many(
@@ -318,37 +270,6 @@ def _many(
         return outcome
 
     return one_by_one
-
-
-def _drawing_functions(
-    drawn: Drawn,
-) -> tuple[
-    Callable[[Array, Array], Tree],
-    Callable[[Array, Array], Tree],
-    Callable[[Array, Array, Array, Array], Tree],
-    Callable[[Array, Array], _Extras],
-]:
-    """Returns what draws initial weights, noise, orders and extras, as functions of arrays only."""
-    family, structure, rows, epochs = drawn.family, drawn.structure, drawn.positions, drawn.epochs
-
-    def initial(seed: Array, fold: Array) -> Tree:
-        return draws.draw_initial(family, structure, drawn.sizes, seed, fold)
-
-    def noise(seed: Array, first: Array) -> Tree:
-        return draws.draw_noise(family, structure, rows, epochs, seed, first)
-
-    def order(row: Array, weight: Array, seed: Array, first: Array) -> Tree:
-        return draws.draw_order(row, weight, epochs, seed, first)
-
-    def extras(seed: Array, first: Array) -> _Extras:
-        inputs = mixup = None
-        if "input_noise" in drawn.parts:
-            inputs = draws.draw_inputs(drawn.sizes.num_features, rows, epochs, seed, first)
-        if "mixup" in drawn.parts:  # no more steps than rows
-            mixup = draws.draw_mixup(rows, epochs, seed, first)
-        return inputs, mixup
-
-    return initial, noise, order, extras
 
 
 def _fold_shapes(sizes: Sizes) -> FoldArrays:

@@ -350,7 +350,7 @@ def results_of(pool):
     with Crew(pool, "float32", SWEEP, MlpLayout(), SIZES, **options) as crew:
         return {
             member: history.tobytes()
-            for trained in crew.run(crew.chunks(MEMBERS), FOLDS)
+            for trained in crew.run(crew.plan.chunks(MEMBERS), FOLDS)
             for member, history in zip(trained.chunk.members, trained.history, strict=True)
         }
 

@@ -64,7 +64,7 @@ def crew_of(count=2, sweep=SWEEP, pool=None, **options):
 def results_of(trainer, members=MEMBERS, **options):
     """Returns what members have come to, as bytes, from a trainer's run."""
     found = {}
-    for trained in trainer.run(trainer.chunks(members), FOLDS, **options):
+    for trained in trainer.run(trainer.plan.chunks(members), FOLDS, **options):
         parts = (trained.history, trained.predicted, trained.last, trained.best)
         for member, *values in zip(trained.chunk.members, *parts, strict=True):
             found[member] = b"".join(np.asarray(value).tobytes() for value in values)
@@ -99,8 +99,8 @@ def test_workers_train_as_this_process_does():
         crew_of(2) as crew,
         Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine,
     ):
-        chunks = crew.chunks(MEMBERS)
-        assert chunks == engine.chunks(MEMBERS)
+        chunks = crew.plan.chunks(MEMBERS)
+        assert chunks == engine.plan.chunks(MEMBERS)
         theirs = {trained.chunk: trained for trained in crew.run(chunks, FOLDS)}
         for mine in engine.run(chunks, FOLDS):
             np.testing.assert_allclose(theirs[mine.chunk].history, mine.history, rtol=1e-5)
@@ -112,9 +112,9 @@ def test_members_that_may_stop_early_are_repacked_by_workers(count):
     sweep = make_sweep(epochs=12, axes=axes, protocol="holdout")
     members = members_of(sweep, 1, [0])
     with Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], chunk_size=4) as engine:
-        mine = {t.chunk: t for t in engine.run(engine.chunks(members), FOLDS)}
+        mine = {t.chunk: t for t in engine.run(engine.plan.chunks(members), FOLDS)}
     with crew_of(count, sweep, mode="auto") as crew:
-        theirs = list(crew.run(crew.chunks(members), FOLDS))
+        theirs = list(crew.run(crew.plan.chunks(members), FOLDS))
     assert len(theirs) == len(mine) == 6
     for trained in theirs:
         np.testing.assert_array_equal(trained.last, mine[trained.chunk].last)
@@ -125,10 +125,10 @@ def test_members_that_may_stop_early_are_repacked_by_workers(count):
 
 def test_members_go_on_from_states_of_other_workers(undisturbed):
     with crew_of(2) as crew:
-        begun = list(crew.run(crew.chunks(MEMBERS, 0, 1, keep="states"), FOLDS))
+        begun = list(crew.run(crew.plan.chunks(MEMBERS, 0, 1, keep="states"), FOLDS))
     states = {m: s for t in begun for m, s in zip(t.chunk.members, t.states, strict=True)}
     with crew_of(1) as crew:
-        rest = list(crew.run(crew.chunks(MEMBERS, 1, 3), FOLDS, states))
+        rest = list(crew.run(crew.plan.chunks(MEMBERS, 1, 3), FOLDS, states))
     histories = {}
     for trained in [*begun, *rest]:
         for member, history in zip(trained.chunk.members, trained.history, strict=True):
@@ -145,7 +145,8 @@ def test_workers_repeat_a_config_as_this_process_does():
 
     def repeated(trainer):
         return {
-            trained.chunk: trained for trained in trainer.run(trainer.repeats(wanted, 2), FOLDS)
+            trained.chunk: trained
+            for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
         }
 
     with crew_of(2) as crew:
@@ -164,8 +165,8 @@ def test_workers_repeat_a_config_as_this_process_does():
 def test_configs_that_come_later_reach_the_workers(undisturbed):
     widest = Config.of(**{**SWEEP.configs[-1], "num_units1": 14, "num_units2": 7})
     with crew_of(2, configs=[widest], mode="auto") as crew:
-        crew.admit(SWEEP.configs)
-        chunks = crew.chunks(MEMBERS, packed=True)
+        crew.plan.admit(SWEEP.configs)
+        chunks = crew.plan.chunks(MEMBERS, packed=True)
         got = {
             m: h
             for t in crew.run(chunks, FOLDS)
@@ -467,7 +468,7 @@ def test_a_task_that_two_have_done_at_once_counts_once(undisturbed):
     )
     with crew_of(pool=pool) as crew:
         crew._late = lambda running: next((h.item for h in running.values()), None)
-        numbers = [m for t in crew.run(crew.chunks(MEMBERS), FOLDS) for m in t.chunk.members]
+        numbers = [m for t in crew.run(crew.plan.chunks(MEMBERS), FOLDS) for m in t.chunk.members]
     assert sorted(numbers) == sorted(undisturbed)
 
 
@@ -554,7 +555,7 @@ def test_a_chunk_that_costs_three_workers_ends_the_run_with_its_name():
             RunError, match=r"Chunk\(.*has cost 3 workers, the last was ended by SIGABRT"
         ),
     ):
-        found += crew.run(crew.chunks(MEMBERS), FOLDS)  # keeps what came before the error
+        found += crew.run(crew.plan.chunks(MEMBERS), FOLDS)  # keeps what came before the error
     assert pool.ended == 3
 
 

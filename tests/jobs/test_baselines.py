@@ -359,7 +359,7 @@ def trained_alone(table, fold, place, configs, epochs):
     arrays = [arrays_of(table, fold, sizes)] * (place + 1)
     with Engine(SWEEP, MlpFamily(), sizes) as engine:
         members = [[Member(c.id, place, seed) for seed in (3, 4)] for c in configs]
-        return [next(engine.run(engine.repeats(two, epochs), arrays)) for two in members]
+        return [next(engine.run(engine.plan.repeats(two, epochs), arrays)) for two in members]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from made_songs import write_songs
 import gtzan_jax
 from gtzan_jax import InputError
 from gtzan_jax.jobs import sweeping
+from gtzan_jax.jobs.job import Training
 from gtzan_jax.models.hearing import SPECTROGRAMS
 from gtzan_jax.rundir.finished import read_finished, table_of
 from gtzan_jax.rundir.model_files import load_model, save_model
@@ -67,7 +68,7 @@ def test_every_config_is_ranked(run):
 def test_a_finished_run_is_read_and_trains_nothing(run, monkeypatch):
     assert repr(gtzan_jax.read_run(run.run.path)) == repr(run)
     monkeypatch.setattr(sweeping, "workplace", this_process)
-    monkeypatch.setattr(sweeping, "make_trainer", None)
+    monkeypatch.setattr(Training, "begin", None)
     again = gtzan_jax.run_sweep(SWEEP, TABLE, run.run.path, retrain_epochs=6, retrain_seeds=2)
     pd.testing.assert_frame_equal(again.results, run.results)
 

@@ -14,6 +14,7 @@ import gtzan_jax
 from gtzan_jax import InputError, load_model, read_run
 from gtzan_jax.files import digest
 from gtzan_jax.jobs import retraining, sweeping
+from gtzan_jax.jobs.job import Training
 from gtzan_jax.jobs.options import RetrainOptions
 from gtzan_jax.jobs.retraining import retrain_run
 from gtzan_jax.rundir.directory import RunDir
@@ -75,7 +76,7 @@ def quick(monkeypatch, whole):
 @pytest.fixture
 def never(monkeypatch):
     monkeypatch.setattr(retraining, "retrain", None)
-    monkeypatch.setattr(sweeping, "make_trainer", None)
+    monkeypatch.setattr(Training, "begin", None)
 
 
 def test_the_sweeps_best_stays(whole):

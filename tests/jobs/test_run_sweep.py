@@ -20,6 +20,7 @@ import gtzan_jax
 from gtzan_jax import InputError, RunError
 from gtzan_jax.analysis.selection import compare_with_best
 from gtzan_jax.jobs import sweeping
+from gtzan_jax.jobs.job import Training
 from gtzan_jax.jobs.options import RetrainOptions
 from gtzan_jax.jobs.retraining import retrain_run
 from gtzan_jax.rundir.directory import RunDir
@@ -88,7 +89,7 @@ def test_a_run_that_was_read_is_the_same(smoke):
 
 def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
     run, folder = smoke
-    monkeypatch.setattr(sweeping, "make_trainer", None)
+    monkeypatch.setattr(Training, "begin", None)
     before = (folder / "manifest.json").read_bytes()
     again = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
     assert "48 of 48 member-epochs are already trained" in capsys.readouterr().out
@@ -152,7 +153,7 @@ def test_what_fails_says_how_to_go_on(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device", "somewhere")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweeping, "write_tables", fail)
+        patch.setattr(sweeping, "_ranked", fail)
         with pytest.raises(RunError) as error:
             gtzan_jax.run_sweep(make_sweep(), make_table(), tmp_path / "run", retrain_epochs=0)
     folder = str(tmp_path / "run")

@@ -12,6 +12,7 @@ import gtzan_jax
 from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.errors import InputError
 from gtzan_jax.jobs import searching, sweeping
+from gtzan_jax.jobs.job import Training
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.space.search import config_epochs
@@ -148,7 +149,7 @@ def test_states_that_do_not_fit_cost_time_and_change_nothing(tmp_path, monkeypat
 
 
 def test_a_finished_search_trains_nothing(halved, monkeypatch, capsys):
-    monkeypatch.setattr(sweeping, "make_trainer", None)
+    monkeypatch.setattr(Training, "begin", None)
     run(sweep_of(HALVING), halved.run.path)
     assert "48 of 48 member-epochs are already trained" in capsys.readouterr().out
 

@@ -195,7 +195,7 @@ def sweep():
 
 def run(trainer, sweep, seeds=(7,), folds=FOLDS):
     with trainer:
-        chunks = trainer.chunks(members_of(sweep, 2, seeds))
+        chunks = trainer.plan.chunks(members_of(sweep, 2, seeds))
         return {
             member: history
             for trained in trainer.run(chunks, folds)
@@ -238,8 +238,12 @@ def test_members_that_train_singly_are_chunks_of_their_own(sweep, monkeypatch, s
     """Else a few members would keep one of many workers busy."""
     monkeypatch.setattr(CnnFamily, "trains_singly", lambda *_: singly)
     with Engine(sweep, FAMILY, SIZES, devices=jax.devices()[:1]) as engine:
-        sizes = {len(chunk.config_ids) for chunk in engine.chunks(members_of(sweep, 2, [0, 1]))}
-        repeats = engine.repeats([Member(sweep.configs[0].id, 0, seed) for seed in range(6)], 2)
+        sizes = {
+            len(chunk.config_ids) for chunk in engine.plan.chunks(members_of(sweep, 2, [0, 1]))
+        }
+        repeats = engine.plan.repeats(
+            [Member(sweep.configs[0].id, 0, seed) for seed in range(6)], 2
+        )
     assert sizes == ({1} if singly else {8})
     assert {len(chunk.members) for chunk in repeats} == ({1} if singly else {6})
 
@@ -261,7 +265,7 @@ def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
 def test_seeds_are_repeated_as_they_are_swept(sweep, together):
     config = sweep.configs[5]
     with Engine(sweep, FAMILY, SIZES) as engine:
-        repeats = engine.repeats([Member(config.id, 1, seed) for seed in (7, 8)], EPOCHS)
+        repeats = engine.plan.repeats([Member(config.id, 1, seed) for seed in (7, 8)], EPOCHS)
         trained = next(engine.run(repeats, FOLDS))
     [swept] = [h for m, h in together.items() if m.config_id == config.id and m.fold == 1]
     np.testing.assert_allclose(trained.history[0], swept, rtol=2e-3)
@@ -272,5 +276,7 @@ def test_seeds_are_repeated_as_they_are_swept(sweep, together):
 def test_it_learns():
     sweep = make_cnn_sweep(epochs=20, optimizer=["adam"], learning_rate=[0.003])
     with Engine(sweep, FAMILY, sizes_of(TABLE, [WHOLE])) as engine:
-        [trained] = engine.run(engine.chunks(members_of(sweep, 1, [0])), make_arrays(TABLE, WHOLE))
+        [trained] = engine.run(
+            engine.plan.chunks(members_of(sweep, 1, [0])), make_arrays(TABLE, WHOLE)
+        )
     assert trained.history[0, -1, METRICS.index("test_accuracy")] >= 0.75

@@ -14,11 +14,11 @@ from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.tables.folds import Sizes, sizes_of
 from gtzan_jax.tables.protocols import divide
-from gtzan_jax.trainer import engine as engine_module
-from gtzan_jax.trainer import programs
+from gtzan_jax.trainer import drawing, programs
 from gtzan_jax.trainer.chunk import ProgramKey
+from gtzan_jax.trainer.drawing import everywhere
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.programs import Program, everywhere
+from gtzan_jax.trainer.programs import Program
 
 FAMILY = MlpFamily()
 TABLE = make_table(num_features=9)
@@ -33,7 +33,7 @@ FOLDS = make_arrays(TABLE, WHOLE, SMALL)
 def run(sweep, members=None, folds=FOLDS, sizes=SIZES, **options):
     """Returns histories (epochs, metrics) by member from a run of the engine."""
     with Engine(sweep, FAMILY, sizes, **options) as engine:
-        chunks = engine.chunks(members_of(sweep, 2, [7]) if members is None else members)
+        chunks = engine.plan.chunks(members_of(sweep, 2, [7]) if members is None else members)
         return {
             member: history
             for trained in engine.run(chunks, folds)
@@ -88,7 +88,7 @@ def test_numbers_do_not_depend_on_the_padding(sweep, together, mode):
 
 
 def test_numbers_do_not_depend_on_the_epochs_of_a_call(sweep, together, monkeypatch):
-    monkeypatch.setattr(programs, "_EPOCHS", 2)  # two calls, of two epochs and of one
+    monkeypatch.setattr(drawing, "_EPOCHS", 2)  # two calls, of two epochs and of one
     assert_equal(run(sweep), together)
 
 
@@ -156,13 +156,13 @@ def alone_and_in_company(division, epochs, expect):
     for member in members:
         configs = [config for config in sweep.configs if config.id == member.config_id]
         with Engine(sweep, FAMILY, division.sizes, configs=configs, **options) as engine:
-            [trained] = engine.run(engine.chunks([member]), division.arrays)
+            [trained] = engine.run(engine.plan.chunks([member]), division.arrays)
             alone += [trained.history[0]]
             assert trained.history.shape[0] == 1
     options |= {"mode": "padded", "chunk_size": 12}
     with Engine(sweep, FAMILY, division.sizes, **options) as engine:
-        [trained] = engine.run(engine.chunks(members), division.arrays)
-        assert (len(trained.history), engine.buckets[0].structure) == (12, (128, 128, 128))
+        [trained] = engine.run(engine.plan.chunks(members), division.arrays)
+        assert (len(trained.history), engine.plan.buckets[0].structure) == (12, (128, 128, 128))
         expected = [expect(engine, division, member) for member in members]
     company = [trained.history[trained.chunk.members.index(member)] for member in members]
     return np.array(alone), np.array(company), expected
@@ -170,8 +170,8 @@ def alone_and_in_company(division, epochs, expect):
 
 def numpy_history(engine, division, member):
     """Trains a member in NumPy on the numbers that its seed draws."""
-    [fold], [arrays], numbers = division.folds, division.arrays, engine.numbers()
-    config, count = engine.config(member.config_id), len(fold.train)
+    [fold], [arrays], numbers = division.folds, division.arrays, engine.programs.numbers()
+    config, count = engine.plan.config_of[member.config_id], len(fold.train)
     scales = initial_scales(config, division.sizes.num_features, division.sizes.num_classes)
     layers = [
         (np.asarray(kernel) * scale, np.zeros(kernel.shape[1]))
@@ -188,7 +188,7 @@ def numpy_history(engine, division, member):
     ]
     _, history = numpy_mlp.train(
         layers, batches, bits, config.dropout, 0.2,
-        (config["optimizer"], engine.sweep.learning_rate_of(config)),
+        (config["optimizer"], engine.plan.sweep.learning_rate_of(config)),
         (arrays.x_train, arrays.y_train), (arrays.x_eval, arrays.y_eval),
     )  # fmt: skip
     return history
@@ -229,7 +229,9 @@ def test_a_real_member_has_nearly_the_same_numbers_after_a_retraining(real_divis
 def test_programs_of_another_precision_are_others(sweep):
     def program():
         with engine_of(sweep, mode="padded") as engine:
-            return engine.compile(ProgramKey(0, False, 4), 4)
+            key = ProgramKey(0, False, 4)
+            engine.programs.prepare(key)
+            return engine.programs.get(key)[0]
 
     mine = program()
     assert program() is mine
@@ -286,7 +288,7 @@ def engine_of(sweep, **options):
 def test_chunks_cover_every_member_once(sweep):
     members = members_of(sweep, 2, [0, 1])
     with engine_of(sweep, chunk_size=4, mode="shape") as engine:
-        chunks = engine.chunks(members)
+        chunks = engine.plan.chunks(members)
         assert [t.chunk for t in engine.run(chunks[:1], FOLDS)] == chunks[:1]
     assert [len(chunk.config_ids) for chunk in chunks] == [4, 2] * 8
     assert sorted(m for chunk in chunks for m in chunk.members) == sorted(members)
@@ -294,8 +296,8 @@ def test_chunks_cover_every_member_once(sweep):
     assert [(c.seed, c.fold) for c in chunks[::4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     for chunk in chunks:
         assert (chunk.first_epoch, chunk.epochs) == (0, 3)
-        bucket = engine.buckets[chunk.bucket]
-        configs = [engine.config(config_id) for config_id in chunk.config_ids]
+        bucket = engine.plan.buckets[chunk.bucket]
+        configs = [engine.plan.config_of[config_id] for config_id in chunk.config_ids]
         assert bucket.structure == tuple(np.max([c.units for c in configs], axis=0))
         assert {sweep.places[c.id] for c in configs} <= set(bucket.places)
 
@@ -303,21 +305,21 @@ def test_chunks_cover_every_member_once(sweep):
 def test_chunks_are_the_same_whether_members_are_missing_or_not(sweep):
     members = members_of(sweep, 2, [0, 1])
     with engine_of(sweep, chunk_size=4, mode="shape") as engine:
-        whole = engine.chunks(members)
-        assert engine.chunks(members[::-1]) == whole
+        whole = engine.plan.chunks(members)
+        assert engine.plan.chunks(members[::-1]) == whole
         for wanted in (members[5:6], members[::7], members[30:], []):
-            chunks = engine.chunks(wanted)
+            chunks = engine.plan.chunks(wanted)
             assert chunks == [chunk for chunk in whole if set(chunk.members) & set(wanted)]
 
 
 def test_packed_chunks_hold_what_is_wanted_and_nothing_else(sweep):
     members = members_of(sweep, 2, [0, 1])[1::3]  # a third of each chunk
     with engine_of(sweep, chunk_size=4, mode="padded") as engine:
-        chunks = engine.chunks(members, packed=True)
-        assert engine.chunks(members, 1, 3) == [
+        chunks = engine.plan.chunks(members, packed=True)
+        assert engine.plan.chunks(members, 1, 3) == [
             dataclasses.replace(chunk, first_epoch=1) for chunk in chunks
         ]
-        whole = engine.chunks(members)
+        whole = engine.plan.chunks(members)
     assert sorted(member for chunk in chunks for member in chunk.members) == sorted(members)
     assert [len(chunk.config_ids) for chunk in chunks] == [4] * 4
     assert len(whole) == 12
@@ -327,9 +329,9 @@ def test_configs_that_come_later_train_as_if_they_had_been_there(sweep, together
     widest = Config.of(**{**sweep.configs[-1], "num_units1": 14, "num_units2": 7})
     searched = dataclasses.replace(sweep, search=SearchSettings("tpe", 12))
     with engine_of(searched, chunk_size=4, configs=[widest]) as engine:
-        engine.admit(sweep.configs)
-        engine.admit(sweep.configs)
-        chunks = engine.chunks(members_of(sweep, 2, [7]), packed=True)
+        engine.plan.admit(sweep.configs)
+        engine.plan.admit(sweep.configs)
+        chunks = engine.plan.chunks(members_of(sweep, 2, [7]), packed=True)
         assert [len(chunk.config_ids) for chunk in chunks] == [4] * 6
         got = {
             member: history
@@ -339,7 +341,7 @@ def test_configs_that_come_later_train_as_if_they_had_been_there(sweep, together
         assert len(got) == 24
         assert_equal(got, together)
         with pytest.raises(ValueError, match="no bucket is wide enough"):
-            engine.admit([Config.of(**{**widest, "num_units1": 15})])
+            engine.plan.admit([Config.of(**{**widest, "num_units1": 15})])
 
 
 def test_programs_are_the_same_whichever_batch_of_a_search_comes_first():
@@ -350,8 +352,8 @@ def test_programs_are_the_same_whichever_batch_of_a_search_comes_first():
     sizes = []
     for first in (configs[:1], configs[:5]):
         with engine_of(sweep, configs=[widest], chunk_size=4) as engine:
-            engine.admit(configs)
-            chunks = engine.chunks([Member(c.id, 0, 0) for c in first], packed=True)
+            engine.plan.admit(configs)
+            chunks = engine.plan.chunks([Member(c.id, 0, 0) for c in first], packed=True)
             sizes.append(chunks[0].size)
     assert sizes == [4, 4]
 
@@ -370,7 +372,7 @@ def test_a_resumed_run_gives_the_same_bytes(sweep):
 def test_epochs_of_chunks_can_be_chosen(sweep, together):
     members = members_of(sweep, 1, [7])
     with engine_of(sweep) as engine:
-        [chunk] = engine.chunks(members, epochs=2)
+        [chunk] = engine.plan.chunks(members, epochs=2)
         [trained] = engine.run([chunk], FOLDS)
     assert trained.history.shape == (12, 2, len(METRICS))
     for member, history in zip(chunk.members, trained.history, strict=True):
@@ -378,7 +380,7 @@ def test_epochs_of_chunks_can_be_chosen(sweep, together):
 
 
 def test_more_runs_are_worth_more_programs(sweep, monkeypatch):
-    monkeypatch.setattr(Engine, "compile", lambda *_: None)
+    monkeypatch.setattr(programs, "compile_drawing", lambda *_: None)
     with engine_of(sweep, num_runs=1) as once, engine_of(sweep, num_runs=10**7) as often:
         assert (once.num_programs, often.num_programs) == (1, 2)
 
@@ -390,7 +392,7 @@ def test_more_runs_are_worth_more_programs(sweep, monkeypatch):
 def test_going_on_from_a_state_equals_training_in_one_go(sweep, together, chunk_size):
     members = members_of(sweep, 2, [7])
     with engine_of(sweep, chunk_size=chunk_size) as engine:
-        first = list(engine.run(engine.chunks(members, 0, 1, keep="states"), FOLDS))
+        first = list(engine.run(engine.plan.chunks(members, 0, 1, keep="states"), FOLDS))
         states = {
             member: state
             for trained in first
@@ -398,8 +400,8 @@ def test_going_on_from_a_state_equals_training_in_one_go(sweep, together, chunk_
         }
         assert set(states) == set(members)
         assert all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(states))
-        rest = list(engine.run(engine.chunks(members, 1, 3, keep="states"), FOLDS, states))
-        whole = list(engine.run(engine.chunks(members, keep="states"), FOLDS))
+        rest = list(engine.run(engine.plan.chunks(members, 1, 3, keep="states"), FOLDS, states))
+        whole = list(engine.run(engine.plan.chunks(members, keep="states"), FOLDS))
     for begun, trained, expected in zip(first, rest, whole, strict=True):
         assert (trained.chunk.first_epoch, trained.chunk.epochs) == (1, 3)
         history = np.concatenate([begun.history, trained.history], axis=1)
@@ -413,7 +415,7 @@ def test_going_on_from_a_state_equals_training_in_one_go(sweep, together, chunk_
 
 def test_states_stay_on_the_devices_unless_asked_for(sweep):
     with engine_of(sweep) as engine:
-        [trained] = engine.run(engine.chunks(members_of(sweep, 1, [7])), FOLDS)
+        [trained] = engine.run(engine.plan.chunks(members_of(sweep, 1, [7])), FOLDS)
     assert len(trained.states) == 0
 
 
@@ -425,7 +427,7 @@ def test_states_stay_on_the_devices_unless_asked_for(sweep):
 def test_repeats_train_as_members_of_a_sweep_do(sweep, together, place, seeds, epochs):
     config = sweep.configs[place]
     with engine_of(sweep) as engine:
-        repeats = engine.repeats([Member(config.id, 1, seed) for seed in seeds], epochs)
+        repeats = engine.plan.repeats([Member(config.id, 1, seed) for seed in seeds], epochs)
         [trained] = engine.run(repeats, FOLDS)
     assert trained.chunk.program.own_seeds == (len(seeds) > 1)
     for seed, history, params in zip(seeds, trained.history, trained.params, strict=True):
@@ -443,9 +445,9 @@ def test_repeats_train_as_members_of_a_sweep_do(sweep, together, place, seeds, e
 def test_weights_and_predictions_are_those_of_the_last_epoch(sweep):
     config = sweep.configs[4]
     with engine_of(sweep) as engine:
-        repeats = engine.repeats([Member(config.id, 0, seed) for seed in (7, 8)], 3)
+        repeats = engine.plan.repeats([Member(config.id, 0, seed) for seed in (7, 8)], 3)
         [repeated] = engine.run(repeats, FOLDS)
-        [chunk] = engine.chunks([Member(config.id, 0, 7)], keep="states")
+        [chunk] = engine.plan.chunks([Member(config.id, 0, 7)], keep="states")
         [trained] = engine.run([chunk], FOLDS)
     place = chunk.config_ids.index(config.id)
     expected = FAMILY.kept(trained.states[place].params, config)
@@ -458,7 +460,7 @@ def test_weights_and_predictions_are_those_of_the_last_epoch(sweep):
 def test_predictions_are_those_of_the_last_epoch(sweep, epochs):
     # Accuracies of the histories, recounted; the small fold has rows of padding at the end.
     with engine_of(sweep, chunk_size=5) as engine:
-        chunks = engine.chunks(members_of(sweep, 2, [7]), epochs=epochs)
+        chunks = engine.plan.chunks(members_of(sweep, 2, [7]), epochs=epochs)
         for trained in engine.run(chunks, FOLDS):
             arrays = FOLDS[trained.chunk.fold]
             right = trained.predicted == arrays.y_eval
@@ -474,7 +476,7 @@ def test_predictions_are_those_of_the_last_epoch(sweep, epochs):
 
 def test_each_fold_has_initial_weights_of_its_own(sweep):
     with engine_of(sweep) as engine:
-        numbers = engine.numbers()
+        numbers = engine.programs.numbers()
         one, other, again = (numbers.initial(3, fold) for fold in (0, 1, 0))
         for kernel, different, same in zip(one, other, again, strict=True):
             np.testing.assert_array_equal(kernel, same)
@@ -500,7 +502,7 @@ def simulate_memory_for(most, monkeypatch):
 
         return Program(program.start, train, program.chunk_size)
 
-    monkeypatch.setattr(engine_module, "compile_training", compile_limited)
+    monkeypatch.setattr(programs, "compile_training", compile_limited)
     return tried
 
 
@@ -521,7 +523,7 @@ def test_repeats_that_do_not_fit_are_tried_in_halves(sweep, together, monkeypatc
     tried = simulate_memory_for(3, monkeypatch)
     members = [Member(sweep.configs[2].id, 0, seed) for seed in (3, 4, 5, 6, 7)]
     with engine_of(sweep, chunk_size=12, devices=jax.devices()[:1]) as engine:
-        [trained] = engine.run(engine.repeats(members, 3), FOLDS)
+        [trained] = engine.run(engine.plan.repeats(members, 3), FOLDS)
     assert set(tried) == {5, 3}
     np.testing.assert_allclose(trained.history[-1], together[members[-1]], rtol=1e-5)
 
@@ -529,11 +531,11 @@ def test_repeats_that_do_not_fit_are_tried_in_halves(sweep, together, monkeypatc
 def test_members_that_go_on_are_tried_in_halves(sweep, together, monkeypatch):
     members = members_of(sweep, 1, [7])
     with engine_of(sweep) as engine:
-        [begun] = engine.run(engine.chunks(members, 0, 2, keep="states"), FOLDS)
+        [begun] = engine.run(engine.plan.chunks(members, 0, 2, keep="states"), FOLDS)
     states = dict(zip(begun.chunk.members, begun.states, strict=True))
     simulate_memory_for(8, monkeypatch)
     with engine_of(sweep, chunk_size=12) as engine:
-        [rest] = engine.run(engine.chunks(members, 2), FOLDS, states)
+        [rest] = engine.run(engine.plan.chunks(members, 2), FOLDS, states)
     for member, history in zip(rest.chunk.members, rest.history, strict=True):
         np.testing.assert_allclose(history, together[member][2:], rtol=1e-5)
 
@@ -548,7 +550,7 @@ def test_other_failures_of_a_device_are_not_hidden(sweep, monkeypatch):
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: the device is gone")
 
-    monkeypatch.setattr(engine_module, "compile_training", lambda *_: Program(fail, fail, 12))
+    monkeypatch.setattr(programs, "compile_training", lambda *_: Program(fail, fail, 12))
     with pytest.raises(jax.errors.JaxRuntimeError, match="gone"):
         run(sweep)
 
@@ -558,20 +560,20 @@ def test_other_failures_of_a_device_are_not_hidden(sweep, monkeypatch):
 
 def test_calls_have_nearly_equal_numbers_of_epochs():
     def epochs(count, sizes=SIZES, structure=(12, 6, 5)):
-        return programs.drawn_sizes(FAMILY, structure, sizes, [16, 32], count).epochs
+        return drawing.drawn_sizes(FAMILY, structure, sizes, [16, 32], count).epochs
 
     assert [epochs(count) for count in (1, 3, 10, 11, 20, 50, 51)] == [1, 3, 10, 6, 10, 10, 9]
     # Fewer where their noise is large.
     assert epochs(20, Sizes(10_000, 10, 9, 4), (1000,)) == 3
     assert epochs(20, Sizes(1_000_000, 10, 9, 4), (1000,)) == 1
-    drawn = programs.drawn_sizes(FAMILY, (12,), SIZES, [16, 32, 50], 3)
+    drawn = drawing.drawn_sizes(FAMILY, (12,), SIZES, [16, 32, 50], 3)
     assert drawn.positions == 100  # two batches of 50; 70 rows are less than 3 of 32
 
 
 def test_an_engine_names_itself(sweep):
     with engine_of(sweep) as engine:
         assert repr(engine) == "Engine('tiny', 12 configs, 1 program, 2 cpu devices)"
-        assert isinstance(engine.config(sweep.configs[0].id), Config)
+        assert isinstance(engine.plan.config_of[sweep.configs[0].id], Config)
 
 
 # Programs. Last, since counting empties the caches.
@@ -583,7 +585,7 @@ def compiled():
     names = []
     record = lambda name, *_, **__: names.append(name)  # noqa: E731
     programs.compile_training.cache_clear()
-    programs.compile_drawing.cache_clear()
+    drawing.compile_drawing.cache_clear()
     jax.monitoring.register_event_duration_secs_listener(record)
     yield lambda: names.count("/jax/core/compile/backend_compile_duration")
     jax.monitoring.unregister_event_duration_listener(record)
@@ -601,7 +603,7 @@ def test_nothing_is_compiled_for_a_fold_a_seed_or_a_rate(sweep, compiled):
         # Seeds of one config start and train with programs of their own, the same for any config.
         for place, seeds in ((3, [1, 2]), (5, [3, 4])):
             members = [Member(sweep.configs[place].id, 1, seed) for seed in seeds]
-            list(engine.run(engine.repeats(members, 8), FOLDS))
+            list(engine.run(engine.plan.repeats(members, 8), FOLDS))
     assert compiled() == 4
     # Nor for a learning rate that is an axis.
     axes = {"learning_rate": [0.1, 0.01], "num_units1": [12], "optimizer": ["adam"]}
@@ -616,21 +618,21 @@ def test_each_batch_size_is_a_program(compiled):
     axes = {"batch_size": [24, 32], "optimizer": ["adam"]}
     two_sizes = make_sweep(batch_size=None, axes=axes)
     with engine_of(two_sizes, mode="padded") as engine:
-        chunks = engine.chunks(members_of(two_sizes, 2, [0]))
+        chunks = engine.plan.chunks(members_of(two_sizes, 2, [0]))
         assert len(list(engine.run(chunks, FOLDS))) == 4
         assert engine.num_programs == engine.num_compiled == 2
     assert compiled() == 2 * 2
-    assert {bucket.batch_size for bucket in engine.buckets} == {24, 32}
+    assert {bucket.batch_size for bucket in engine.plan.buckets} == {24, 32}
     for chunk in chunks:
-        sizes = {engine.config(config_id)["batch_size"] for config_id in chunk.config_ids}
-        assert sizes == {engine.buckets[chunk.bucket].batch_size}
+        sizes = {engine.plan.config_of[config_id]["batch_size"] for config_id in chunk.config_ids}
+        assert sizes == {engine.plan.buckets[chunk.bucket].batch_size}
 
 
 def test_a_program_that_one_run_did_not_need_is_there_for_the_next(monkeypatch):
-    monkeypatch.setattr(engine_module, "_COMPILE_THREADS", 1)
+    monkeypatch.setattr(programs, "_COMPILE_THREADS", 1)
     wide = make_sweep(epochs=1, axes={"num_units1": [3, 4], "optimizer": ["sgd"]})
     members = members_of(wide, 1, [0])
     with engine_of(wide, mode="shape") as engine:
-        first, second = engine.chunks(members)
+        first, second = engine.plan.chunks(members)
         for chunk in (first, second):
             assert [trained.chunk for trained in engine.run([chunk], FOLDS)] == [chunk]

@@ -17,6 +17,7 @@ from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.tables.folds import arrays_of, sizes_of
 from gtzan_jax.tables.protocols import folds_of
+from gtzan_jax.trainer.drawing import everywhere
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.member import (
@@ -30,7 +31,6 @@ from gtzan_jax.trainer.member import (
     start,
 )
 from gtzan_jax.trainer.optimizers import optimizer
-from gtzan_jax.trainer.programs import everywhere
 
 FAMILY = MlpFamily()
 UNITS = (12, 10, 8)
@@ -146,12 +146,12 @@ def test_an_engine_equals_keras():
     ]
     assert len(members) == 4
     with Engine(sweep, FAMILY, SIZES) as engine:
-        numbers = engine.numbers()
-        for trained in engine.run(engine.chunks(members), folds):
+        numbers = engine.programs.numbers()
+        for trained in engine.run(engine.plan.chunks(members), folds):
             for member, history in zip(trained.chunk.members, trained.history, strict=True):
                 if member not in members:
                     continue
-                chosen, fold = engine.config(member.config_id), folds[member.fold]
+                chosen, fold = engine.plan.config_of[member.config_id], folds[member.fold]
                 hyper = hyperparameters(FAMILY, chosen, sweep, SIZES)
                 params = FAMILY.init(hyper.model, numbers.initial(seed, member.fold), chosen.units)
                 order = numbers.draws(everywhere(fold, engine.devices), seed, 0).order

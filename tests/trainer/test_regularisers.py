@@ -11,8 +11,8 @@ from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import draws
+from gtzan_jax.trainer.drawing import everywhere
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.programs import everywhere
 from gtzan_jax.trainer.regularisers import (
     Regularisers,
     constrained,
@@ -171,8 +171,8 @@ def test_padding_is_exact(name):
 
 def test_what_no_config_uses_is_not_in_the_program():
     with Engine(make_sweep(), FAMILY, SIZES) as engine:
-        numbers = engine.hyperparameters([engine.sweep.configs[0].id])
-        drawn = engine.numbers().draws(everywhere(FOLDS[0], engine.devices), 0, 0)
+        numbers = engine.programs.hyperparameters([engine.plan.sweep.configs[0].id])
+        drawn = engine.programs.numbers().draws(everywhere(FOLDS[0], engine.devices), 0, 0)
     assert numbers.regularisers == Regularisers()
     assert len(jax.tree.leaves(numbers)) == 4 + 9  # of the MLP, and of the first three optimizers
     assert drawn.inputs is drawn.mixup is None
@@ -194,7 +194,7 @@ def histories(sweep, configs, seed=7, **options):
         members = [Member(config.id, 0, seed) for config in configs]
         return {
             config_id: history
-            for trained in engine.run(engine.chunks(members), FOLDS)
+            for trained in engine.run(engine.plan.chunks(members), FOLDS)
             for config_id, history in zip(trained.chunk.config_ids, trained.history, strict=True)
         }
 
@@ -230,6 +230,6 @@ def test_members_with_seeds_of_their_own_have_the_same_numbers():
     expected = histories(sweep, configs, seed=8)
     with Engine(sweep, FAMILY, SIZES, configs=configs, mode="padded") as engine:
         for config in configs:
-            repeats = engine.repeats([Member(config.id, 0, seed) for seed in (7, 8)], 2)
+            repeats = engine.plan.repeats([Member(config.id, 0, seed) for seed in (7, 8)], 2)
             [trained] = engine.run(repeats, FOLDS)
             np.testing.assert_allclose(trained.history[1], expected[config.id], rtol=2e-5)

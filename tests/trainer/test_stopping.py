@@ -11,7 +11,7 @@ from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import sizes_of
-from gtzan_jax.trainer import chunk, programs
+from gtzan_jax.trainer import chunk, drawing
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.stopping import after_epoch, begin
 
@@ -97,9 +97,9 @@ def engine_of(sweep):
 def results_of(sweep, train=Engine.call):
     """Returns what each member has come to: history, predicted, last and best, by values."""
     with engine_of(sweep) as engine:
-        chunks = engine.chunks(members_of(sweep, 1, [SEED]))
+        chunks = engine.plan.chunks(members_of(sweep, 1, [SEED]))
         return {
-            tuple(engine.config(config_id).values()): tuple(np.array(part) for part in parts)
+            tuple(engine.plan.config_of[config_id].values()): tuple(map(np.array, parts))
             for trained in train(engine, chunks, FOLDS)
             for config_id, *parts in zip(
                 trained.chunk.config_ids, trained.history, trained.predicted,
@@ -111,7 +111,7 @@ def results_of(sweep, train=Engine.call):
 @pytest.fixture(scope="module", autouse=True)
 def short_calls():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(programs, "_EPOCHS", 3)
+        patch.setattr(drawing, "_EPOCHS", 3)
         patch.setattr(chunk, "_WAVE", 2)
         yield
 
@@ -153,11 +153,11 @@ def test_predictions_and_weights_are_those_of_the_best_epoch(stopping):
     [config] = [c for c in sweep.configs if tuple(c.values()) == values]
     with engine_of(sweep) as engine:
         wanted = [Member(config.id, 0, seed) for seed in (SEED, SEED + 1)]
-        [repeated] = engine.run(engine.repeats(wanted, EPOCHS), FOLDS)
+        [repeated] = engine.run(engine.plan.repeats(wanted, EPOCHS), FOLDS)
     short = sweep_with(None, int(best))
     [same] = [c for c in short.configs if tuple(c.values()) == values[:-1]]
     with engine_of(short) as engine:
-        repeats = engine.repeats([Member(same.id, 0, SEED)], int(best))
+        repeats = engine.plan.repeats([Member(same.id, 0, SEED)], int(best))
         [expected] = engine.run(repeats, FOLDS)
     assert (repeated.last[0], repeated.best[0]) == (last, best)
     assert not repeated.history[0, last:].any()

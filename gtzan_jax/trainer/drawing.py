@@ -1,0 +1,233 @@
+"""The random numbers of a training, on the devices: what draws them, and keeps the last."""
+
+import functools
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gtzan_jax.models.family import Array, Family, Tree
+from gtzan_jax.models.layout import Structure
+from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.trainer import draws
+from gtzan_jax.trainer.draws import Draws
+from gtzan_jax.trainer.member import positions
+
+T = TypeVar("T")
+Devices = tuple[jax.Device, ...]
+
+Seeds = int | tuple[int, ...]
+"""One for all members, or one for each."""
+
+BY_MEMBER, EVERYWHERE = PartitionSpec("member"), PartitionSpec()
+
+# Epochs of a call, at most, and bytes of their random numbers. A longer training is several
+# calls of the same program, between which nothing leaves the device.
+_EPOCHS, _DRAWN_BYTES = 10, 64e6
+
+_DRAWN_PARTS = frozenset({"input_noise", "mixup"})  # optional computations with draws of their own
+
+
+class Drawn(NamedTuple):
+    """The sizes of the random numbers that all programs of an engine share."""
+
+    family: Family
+    structure: Structure  # as wide as the widest program
+    sizes: Sizes
+    positions: int  # rows of an epoch's batches together, at the largest batch size
+    epochs: int  # of a call
+    parts: frozenset[str]  # of _DRAWN_PARTS
+
+
+_Extras = tuple[jax.Array | None, jax.Array | None]  # of ``Draws``: inputs and mixup
+Noise = tuple[Tree, jax.Array | None, jax.Array | None]
+"""``Draws`` but for the order."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What draws random numbers: programs, or functions on the host."""
+
+    initial: Callable[[Array, Array], Tree]  # (seed, fold)
+    noise: Callable[[Array, Array], Noise]  # (seed, first epoch)
+    order: Callable[[Array, Array, Array, Array], jax.Array]  # (row, weight, seed, first epoch)
+    epochs: int
+
+
+def drawn_sizes(
+    family: Family,
+    structure: Structure,
+    sizes: Sizes,
+    batch_sizes: Sequence[int],
+    epochs: int,
+    parts: Set[str] = frozenset(),
+) -> Drawn:
+    """Returns what is drawn for a training, with calls of nearly equal numbers of epochs.
+
+    Args:
+      family: the kind of model.
+      structure: as wide as the widest program.
+      sizes: of the folds.
+      batch_sizes: that occur.
+      epochs: of the whole training.
+      parts: the optional computations that the sweep has.
+    """
+    most_rows = max(positions(sizes.num_train, size) for size in batch_sizes)
+    # Dropout takes two random bytes for each row and unit, noise four for each feature.
+    row_bytes = 2 * sum(structure) + 4 * sizes.num_features * ("input_noise" in parts)
+    most = max(1, min(_EPOCHS, int(_DRAWN_BYTES // (most_rows * row_bytes))))
+    of_a_call = -(-epochs // -(-epochs // most))
+    return Drawn(family, structure, sizes, most_rows, of_a_call, _DRAWN_PARTS & parts)
+
+
+@functools.cache
+def compile_drawing(drawn: Drawn, devices: Devices, own_seeds: int = 0) -> Drawing:
+    """Compiles the programs that draw; once in a process for the same arguments.
+
+    On a CPU the host draws what it can draw to the bit in NumPy: XLA would take ten times as long
+    to compile the programs as they take to run.
+
+    Args:
+      drawn: the sizes.
+      devices: all of them get the same numbers, unless members have seeds of their own.
+      own_seeds: 0, or members with a seed each; the programs then take (members,) uint32 seeds,
+        and what they return has a first axis, which is split over the devices.
+    """
+    # Random bits are long straight code: XLA's CPU compiler takes three times as long to
+    # optimise it fully, for a program that runs for milliseconds.
+    on_cpu = devices[0].platform == "cpu"
+    options = {"xla_backend_optimization_level": 1} if on_cpu else None
+    number = np.uint32(0)
+    seed = np.zeros(own_seeds, np.uint32) if own_seeds else number
+    row, weight = (np.zeros(drawn.sizes.num_train, kind) for kind in (np.uint32, np.float32))
+    sharding = NamedSharding(mesh_of(devices), BY_MEMBER if own_seeds else EVERYWHERE)
+
+    def compiled(draw: Callable[..., Tree], *arguments: Array) -> Callable[..., Tree]:
+        if own_seeds:
+            axes = [0 if argument is seed else None for argument in arguments]
+            draw = jax.shard_map(
+                jax.vmap(draw, in_axes=axes),
+                mesh=mesh_of(devices),
+                in_specs=tuple(EVERYWHERE if axis is None else BY_MEMBER for axis in axes),
+                out_specs=BY_MEMBER,
+                check_vma=False,
+            )
+        jitted = jax.jit(draw, out_shardings=sharding, compiler_options=options)
+        return jitted.lower(*arguments).compile()
+
+    def on_host(draw: Callable[..., Tree], *examples: Array) -> Callable[..., Tree]:
+        def placed(*arguments: Array) -> Tree:
+            if not own_seeds:
+                return jax.device_put(draw(*arguments), sharding)
+            [place] = (i for i, example in enumerate(examples) if example is seed)
+            by_seed = (
+                draw(*arguments[:place], own, *arguments[place + 1 :])
+                for own in np.asarray(arguments[place])
+            )
+            return jax.device_put(stack(list(by_seed)), sharding)
+
+        return placed
+
+    prepared = on_host if on_cpu else compiled
+    initial, noise, order, extras = drawing_functions(drawn)
+    draw_noise = prepared(noise, seed, number)
+    draw_extras = compiled(extras, seed, number) if drawn.parts else lambda *_: (None, None)
+    return Drawing(
+        prepared(initial, seed, number),
+        lambda seed, first: (draw_noise(seed, first), *draw_extras(seed, first)),
+        prepared(order, row, weight, seed, number),
+        drawn.epochs,
+    )
+
+
+class RandomNumbers:
+    """Draws random numbers on the devices, and keeps the last for members that share them.
+
+    Args:
+      drawing: the programs.
+      kept: calls whose numbers are kept, such as those of a whole training; 0 where members have
+        seeds of their own.
+    """
+
+    def __init__(self, drawing: Drawing, kept: int) -> None:
+        self.epochs = drawing.epochs
+        self._drawing = drawing
+        self.initial = functools.lru_cache(min(kept, 1))(
+            lambda seed, fold: drawing.initial(np.asarray(seed, np.uint32), np.uint32(fold))
+        )
+        self._noise = functools.lru_cache(kept)(
+            lambda seed, first: drawing.noise(np.asarray(seed, np.uint32), np.uint32(first))
+        )
+        self._orders = functools.lru_cache(kept)(self._order)
+        self._fold: FoldArrays | None = None
+
+    def draws(self, fold: FoldArrays, seed: Seeds, first: int) -> Draws:
+        """Returns the numbers of the epochs from ``first`` on, for a fold on the devices."""
+        if fold is not self._fold:  # arrays cannot be keys of a cache
+            self._orders.cache_clear()
+            self._fold = fold
+        return Draws(self._orders(seed, first), *self._noise(seed, first))
+
+    def _order(self, seed: Seeds, first: int) -> jax.Array:
+        if self._fold is None:
+            raise AssertionError("the fold is set before its order is asked for")
+        row, weight = self._fold.row, self._fold.train_weight
+        return self._drawing.order(row, weight, np.asarray(seed, np.uint32), np.uint32(first))
+
+
+@functools.cache
+def mesh_of(devices: Devices) -> Mesh:
+    """Returns the devices in a row, along which members are laid out."""
+    return Mesh(np.array(devices), ("member",))
+
+
+def everywhere(fold: FoldArrays, devices: Devices) -> FoldArrays:
+    """Puts the same arrays on all devices."""
+    placed: FoldArrays = jax.device_put(fold, NamedSharding(mesh_of(devices), EVERYWHERE))
+    return placed
+
+
+def by_member(tree: T, devices: Devices) -> T:
+    """Lays what members have, first axis, out over the devices."""
+    placed: T = jax.device_put(tree, NamedSharding(mesh_of(devices), BY_MEMBER))
+    return placed
+
+
+def stack(trees: Sequence[T]) -> T:
+    """Stacks trees of arrays of the same shapes along a new first axis."""
+    stacked: T = jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+    return stacked
+
+
+def drawing_functions(
+    drawn: Drawn,
+) -> tuple[
+    Callable[[Array, Array], Tree],
+    Callable[[Array, Array], Tree],
+    Callable[[Array, Array, Array, Array], Tree],
+    Callable[[Array, Array], _Extras],
+]:
+    """Returns what draws initial weights, noise, orders and extras, as functions of arrays only."""
+    family, structure, rows, epochs = drawn.family, drawn.structure, drawn.positions, drawn.epochs
+
+    def initial(seed: Array, fold: Array) -> Tree:
+        return draws.draw_initial(family, structure, drawn.sizes, seed, fold)
+
+    def noise(seed: Array, first: Array) -> Tree:
+        return draws.draw_noise(family, structure, rows, epochs, seed, first)
+
+    def order(row: Array, weight: Array, seed: Array, first: Array) -> Tree:
+        return draws.draw_order(row, weight, epochs, seed, first)
+
+    def extras(seed: Array, first: Array) -> _Extras:
+        inputs = mixup = None
+        if "input_noise" in drawn.parts:
+            inputs = draws.draw_inputs(drawn.sizes.num_features, rows, epochs, seed, first)
+        if "mixup" in drawn.parts:  # no more steps than rows
+            mixup = draws.draw_mixup(rows, epochs, seed, first)
+        return inputs, mixup
+
+    return initial, noise, order, extras
