@@ -130,12 +130,12 @@ def _choose(
     trainer: Trainer, division: Division, sizes: Sizes, seed: int, done: Callable[[int], None]
 ) -> list[Choice]:
     """Trains every config on the train part of every fold, and chooses on the validation part."""
-    sweep, count = trainer.sweep, len(division.folds)
+    sweep, count = trainer.plan.sweep, len(division.folds)
     shape = (count, sweep.num_configs, sweep.num_seeds, sweep.epochs, len(METRICS))
     figures = np.full(shape, np.nan, np.float32)
     arrays = [arrays_of(division.table, _tried(fold), sizes) for fold in division.folds]
     members = members_of(sweep, count, range(seed, seed + sweep.num_seeds))
-    for trained in trainer.run(trainer.chunks(members), arrays):
+    for trained in trainer.run(trainer.plan.chunks(members), arrays):
         chunk = trained.chunk
         places = [sweep.places[config_id] for config_id in chunk.config_ids]
         figures[chunk.fold, places, chunk.seed - seed] = trained.history
@@ -160,7 +160,7 @@ def _retrain(
     chunks = [
         chunk
         for members, choice in zip(wanted, choices, strict=True)
-        for chunk in trainer.repeats(members, choice.epochs)
+        for chunk in trainer.plan.repeats(members, choice.epochs)
     ]
     results: list[list[Trained]] = [[] for _ in choices]
     for trained in trainer.run(chunks, arrays):
@@ -174,7 +174,7 @@ def _retrain(
             )
         pairs = ((t.chunk.members, t.params) for t in of_fold)
         params = next(of[m.index(members[0])] for m, of in pairs if members[0] in m)
-        model = TrainedModel.of(config, params, trainer.sweep, seen, place)
+        model = TrainedModel.of(config, params, trainer.plan.sweep, seen, place)
         yield Winner(choices[place], networks, NetworkClassifier(model))
 
 
