@@ -26,7 +26,7 @@ from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import SavedRetraining, table_of
 from gtzan_jax.rundir.history import History
-from gtzan_jax.rundir.manifest import FOLDER_NAME, Manifest, Retraining, Session, as_dict
+from gtzan_jax.rundir.manifest import FOLDER_NAME, Manifest, Retraining, as_dict
 from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import judged_rows
@@ -48,28 +48,21 @@ _BEST = "best"  # the sweep's own, in no request's reach
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """A config that was retrained on every fold with several seeds.
+    """A config that was retrained on every fold with several seeds: what its folder shows.
 
     Attributes:
       model: of the first fold and the first seed, a rule that looks at no figure.
-      history: one row an epoch of a network: fold, seed, epoch, whether its weights are kept, and
-        the protocol's metrics.
-      confusion: (genres, genres) int, rows true, columns predicted, of all networks' test parts.
-      scores: one row a genre: precision, recall, f1, tracks; of all networks together. leak, too,
-        where the protocol has one.
-      probabilities: of the model's, one row a song, see ``calibrating.calibrated``.
-      songs: one row a test song of a fold: fold, song (a track of it), genre, group (see
-        ``groups_of``), right (share of the fold's networks that tell its genre).
-      figures: by file name without its ending.
+      frames: the CSV files by their stems: ``history``, one row an epoch of a network (fold, seed,
+        epoch, whether its weights are kept, the protocol's metrics); ``confusion``, genres × genres
+        (rows true, columns predicted) of all networks' test parts; ``scores`` of those, one row a
+        genre; ``calibration`` of the model, see ``calibrating.calibrated``; ``songs``, one row a
+        test song of a fold (right: the share of the fold's networks that tell its genre).
+      figures: the PNG files by their stems.
     """
 
     model: TrainedModel
-    history: "pd.DataFrame" = field(repr=False)
-    confusion: np.ndarray = field(repr=False)
-    scores: "pd.DataFrame" = field(repr=False)
-    probabilities: "pd.DataFrame" = field(repr=False)
-    songs: "pd.DataFrame" = field(repr=False)
-    figures: "dict[str, Figure]" = field(repr=False)
+    frames: "Mapping[str, pd.DataFrame]" = field(repr=False)
+    figures: "Mapping[str, Figure]" = field(repr=False)
 
     def __repr__(self) -> str:
         networks = len(self.history.groupby(["fold", "seed"]))
@@ -77,6 +70,11 @@ class Retrained:
         return (
             f"Retrained({self.model!r}, {counted(networks, 'network')}, {counted(epochs, 'epoch')})"
         )
+
+    @property
+    def history(self) -> "pd.DataFrame":
+        """One row an epoch of a network."""
+        return self.frames["history"]
 
 
 def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
@@ -93,51 +91,42 @@ def retrain(
       RunError: a network diverged.
     """
     import pandas as pd
-
-    from gtzan_jax.views import plots
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     trained, params = train_networks(trainer, division, config_id, seeds, epochs)
     config, table = trainer.plan.config_of[config_id], division.table
     model = TrainedModel.of(config, params[0], trainer.plan.sweep, division, fold=0)
     model, probabilities = calibrated(model, division, division.folds[0])
-    tested, predicted, songs = [], [], []
+    genres, groups = np.array(table.genres), groups_of(table)
+    true, predicted, songs = [], [], []
     by_fold = trained.predicted.reshape(len(division.folds), len(seeds), -1)
     for place, (fold, every) in enumerate(zip(division.folds, by_fold, strict=True)):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
         found = every[:, start:][:, : len(rows)]
-        tested += [rows] * len(seeds)
+        true.append(np.tile(table.y[rows], len(seeds)))
         predicted.append(found.ravel())
-        songs.append(_songs(division, place, rows, found))
-    confusion, scores = _judge(
-        table.y[np.concatenate(tested)], np.concatenate(predicted), table.genres
-    )
-    if division.protocol.leak:
-        scores["leak"] = division.protocol.leak
-    history = history_frame(trained, division.metrics)
-    note = division.caption
-    figures = _figures(history, confusion, model, note)
-    few = " Too few songs to tell." if model.calibration and model.calibration.doubt else ""
-    title = f"Are its probabilities calibrated?{few}"
-    figures["reliability"] = plots.reliability(probabilities, title, note)
-    each = pd.concat(songs, ignore_index=True)
-    return Retrained(model, history, confusion, scores, probabilities, each, figures)
-
-
-def _songs(
-    division: Division, fold: int, rows: np.ndarray, predicted: np.ndarray
-) -> "pd.DataFrame":
-    """Returns the rows of ``Retrained.songs`` of a fold. predicted: (networks, songs)."""
-    import pandas as pd
-
-    table = division.table
-    columns = {
-        "fold": fold,
-        "song": [table.tracks[row] for row in rows],
-        "genre": np.array(table.genres)[table.y[rows]],
-        "group": groups_of(table)[rows],
-        "right": (predicted == table.y[rows]).mean(axis=0),
+        columns = {
+            "fold": place,
+            "song": [table.tracks[row] for row in rows],
+            "genre": genres[table.y[rows]],
+            "group": groups[rows],
+            "right": (found == table.y[rows]).mean(axis=0),
+        }
+        songs.append(pd.DataFrame(columns))
+    answers, labels = (np.concatenate(true), np.concatenate(predicted)), np.arange(len(genres))
+    confusion = confusion_matrix(*answers, labels=labels)
+    scores = precision_recall_fscore_support(*answers, labels=labels, zero_division=0)
+    names = ("precision", "recall", "f1", "tracks")
+    frames = {
+        "history": history_frame(trained, division.metrics),
+        "scores": pd.DataFrame({"genre": genres} | dict(zip(names, scores, strict=True))),
+        "confusion": pd.DataFrame(confusion, columns=list(model.genres)),
+        "calibration": probabilities,
+        "songs": pd.concat(songs, ignore_index=True).assign(**division.marks),
     }
-    return pd.DataFrame(columns | division.marks)
+    if division.protocol.leak:
+        frames["scores"]["leak"] = division.protocol.leak
+    return Retrained(model, frames, _figures(frames, confusion, model, division.caption))
 
 
 def train_networks(
@@ -181,22 +170,12 @@ def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
 
 
 def save(result: Retrained, folder: Path) -> None:
-    """Writes the model, its history, scores and figures into a folder, in the place of another."""
-    import pandas as pd
-
+    """Writes the model, its tables and figures into a folder, in the place of another."""
     from gtzan_jax.views import plots
 
-    confusion = pd.DataFrame(result.confusion, columns=list(result.model.genres))
-    frames = {
-        "history": result.history,
-        "scores": result.scores,
-        "confusion": confusion,
-        "calibration": result.probabilities,
-        "songs": result.songs,
-    }
     with replaced_folder(folder) as aside:
         save_model(result.model, aside)
-        for name, frame in frames.items():
+        for name, frame in result.frames.items():
             write_csv(aside / f"{name}.csv", frame)
         for name, figure in result.figures.items():
             write_atomically(aside / f"{name}.png", plots.image_of(figure))
@@ -229,7 +208,18 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
     session = directory.describe_session(
         request.command, found.accuracy.size, place.platform, place.devices
     )
-    _keep(found.run, name, result, wanted, session, request.overwrite)
+    run = found.run
+    with held(run.path):
+        manifest = run.read_manifest()
+        _is_there(run, manifest, name, wanted, request.overwrite)  # another may have been quicker
+        if manifest.retrainings.pop(name, None):  # what is half replaced must not be listed
+            run.write_manifest(manifest)
+        run.retrained.mkdir(exist_ok=True)
+        remove_temporaries(run.retrained)
+        save(result, run.retrained / name)
+        manifest.retrainings[name] = wanted
+        manifest.sessions.append(session)
+        run.record(manifest, f"retrained/{name}")
     return _saved(read_run(request.workdir), name)
 
 
@@ -311,28 +301,6 @@ def _is_there(
     return not run.damaged(manifest, f"retrained/{name}")
 
 
-def _keep(
-    run: RunDir,
-    name: str,
-    result: Retrained,
-    about: Retraining,
-    session: Session,
-    overwrite: bool,
-) -> None:
-    """Writes a retraining and records it; the sweep's own results stay as they are."""
-    with held(run.path):
-        manifest = run.read_manifest()
-        _is_there(run, manifest, name, about, overwrite)  # another process may have been quicker
-        if manifest.retrainings.pop(name, None):  # what is half replaced must not be listed
-            run.write_manifest(manifest)
-        run.retrained.mkdir(exist_ok=True)
-        remove_temporaries(run.retrained)
-        save(result, run.retrained / name)
-        manifest.retrainings[name] = about
-        manifest.sessions.append(session)
-        run.record(manifest, f"retrained/{name}")
-
-
 def describe(
     division: Division,
     config_id: str,
@@ -351,28 +319,18 @@ def describe(
     )
 
 
-def _judge(
-    true: np.ndarray, predicted: np.ndarray, genres: Sequence[str]
-) -> "tuple[np.ndarray, pd.DataFrame]":
-    import pandas as pd
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    labels = np.arange(len(genres))
-    columns = precision_recall_fscore_support(true, predicted, labels=labels, zero_division=0)
-    names = ("precision", "recall", "f1", "tracks")
-    scores = pd.DataFrame({"genre": genres, **dict(zip(names, columns, strict=True))})
-    return confusion_matrix(true, predicted, labels=labels), scores
-
-
 def _figures(
-    history: "pd.DataFrame", confusion: np.ndarray, model: TrainedModel, note: str
+    frames: "Mapping[str, pd.DataFrame]", confusion: np.ndarray, model: TrainedModel, note: str
 ) -> "dict[str, Figure]":
     from gtzan_jax.views import plots
 
     title = f"Retraining {' '.join(by_stem(model.config).values())}"
     figures = {
-        quantity: plots.training_curves(history, quantity, f"{title}: {quantity}", note)
+        quantity: plots.training_curves(frames["history"], quantity, f"{title}: {quantity}", note)
         for quantity in ("accuracy", "loss")
     }
     figures["confusion_matrix"] = plots.confusion_matrix(confusion, model.genres, note)
+    few = " Too few songs to tell." if model.calibration and model.calibration.doubt else ""
+    title = f"Are its probabilities calibrated?{few}"
+    figures["reliability"] = plots.reliability(frames["calibration"], title, note)
     return figures

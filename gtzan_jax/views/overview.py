@@ -1,6 +1,7 @@
 """The log directory to look at first in TensorBoard: the best, means, figures, texts."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,7 +32,7 @@ class Retrained(Protocol):
         """One row an epoch of a network."""
 
     @property
-    def figures(self) -> "dict[str, Figure]":
+    def figures(self) -> "Mapping[str, Figure]":
         """By tag."""
 
 
