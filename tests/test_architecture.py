@@ -38,8 +38,8 @@ def room_of(module):
 
 
 @functools.cache
-def imported_by(path):
-    """Returns all modules that a file imports, wherever in it, but for types."""
+def imported_by(path, for_types):
+    """Returns all modules that a file imports, wherever in it, for types only, too, or not."""
     tree, found = ast.parse(path.read_text(encoding="utf-8")), []
     typing_only = {
         id(node)
@@ -48,7 +48,7 @@ def imported_by(path):
         for node in ast.walk(test)
     }
     for node in ast.walk(tree):
-        if id(node) in typing_only:
+        if id(node) in typing_only and not for_types:
             continue
         if isinstance(node, ast.ImportFrom) and node.module:
             found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
@@ -57,9 +57,9 @@ def imported_by(path):
     return found
 
 
-def imports(path, package):
+def imports(path, package, for_types=False):
     """Returns the modules of a package that a file imports."""
-    return [n for n in imported_by(path) if n == package or n.startswith(f"{package}.")]
+    return [n for n in imported_by(path, for_types) if n == package or n.startswith(f"{package}.")]
 
 
 def module_name(path):
@@ -70,7 +70,7 @@ def test_imports_point_only_upwards():
     downwards = [
         f"{module_name(path)} imports {imported}"
         for path in MODULES
-        for imported in imports(path, "gtzan_jax")
+        for imported in imports(path, "gtzan_jax", for_types=True)
         if (inner := imported.removeprefix("gtzan_jax").lstrip("."))
         and ROOMS.index(room_of(inner)) > ROOMS.index(room_of(module_name(path)))
     ]
