@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -84,61 +85,35 @@ def drawn_sizes(
 
 
 @functools.cache
-def compile_drawing(drawn: Drawn, devices: Devices, own_seeds: int = 0) -> Drawing:
+def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
     """Compiles the programs that draw; once in a process for the same arguments.
 
     On a CPU the host draws what it can draw to the bit in NumPy: XLA would take ten times as long
     to compile the programs as they take to run.
-
-    Args:
-      drawn: the sizes.
-      devices: all of them get the same numbers, unless members have seeds of their own.
-      own_seeds: 0, or members with a seed each; the programs then take (members,) uint32 seeds,
-        and what they return has a first axis, which is split over the devices.
     """
     # Random bits are long straight code: XLA's CPU compiler takes three times as long to
     # optimise it fully, for a program that runs for milliseconds.
     on_cpu = devices[0].platform == "cpu"
     options = {"xla_backend_optimization_level": 1} if on_cpu else None
     number = np.uint32(0)
-    seed = np.zeros(own_seeds, np.uint32) if own_seeds else number
     row, weight = (np.zeros(drawn.sizes.num_train, kind) for kind in (np.uint32, np.float32))
-    sharding = NamedSharding(mesh_of(devices), BY_MEMBER if own_seeds else EVERYWHERE)
+    sharding = NamedSharding(mesh_of(devices), EVERYWHERE)
 
     def compiled(draw: Callable[..., Tree], *arguments: Array) -> Callable[..., Tree]:
-        if own_seeds:
-            axes = [0 if argument is seed else None for argument in arguments]
-            draw = jax.shard_map(
-                jax.vmap(draw, in_axes=axes),
-                mesh=mesh_of(devices),
-                in_specs=tuple(EVERYWHERE if axis is None else BY_MEMBER for axis in axes),
-                out_specs=BY_MEMBER,
-                check_vma=False,
-            )
         jitted = jax.jit(draw, out_shardings=sharding, compiler_options=options)
         return jitted.lower(*arguments).compile()
 
-    def on_host(draw: Callable[..., Tree], *examples: Array) -> Callable[..., Tree]:
-        def placed(*arguments: Array) -> Tree:
-            if not own_seeds:
-                return jax.device_put(draw(*arguments), sharding)
-            [place] = (i for i, example in enumerate(examples) if example is seed)
-            by_seed = (
-                draw(*arguments[:place], own, *arguments[place + 1 :])
-                for own in np.asarray(arguments[place])
-            )
-            return jax.device_put(stack(list(by_seed)), sharding)
-
-        return placed
+    def on_host(draw: Callable[..., Tree], *_: Array) -> Callable[..., Tree]:
+        return lambda *arguments: jax.device_put(draw(*arguments), sharding)
 
     prepared = on_host if on_cpu else compiled
     initial, noise, order, extras = drawing_functions(drawn)
-    draw_noise = prepared(noise, seed, number)
-    draw_extras = compiled(extras, seed, number) if drawn.parts else lambda *_: (None, None)
+    draw_noise = prepared(noise, number, number)
+    draw_extras = compiled(extras, number, number) if drawn.parts else lambda *_: (None, None)
     return Drawing(
-        prepared(initial, seed, number),
+        prepared(initial, number, number),
         lambda seed, first: (draw_noise(seed, first), *draw_extras(seed, first)),
-        prepared(order, row, weight, seed, number),
+        prepared(order, row, weight, number, number),
         drawn.epochs,
     )
 
@@ -148,34 +123,49 @@ class RandomNumbers:
 
     Args:
       drawing: the programs.
-      kept: calls whose numbers are kept, such as those of a whole training; 0 where members have
-        seeds of their own.
+      devices: that all get the numbers of a seed; those of several seeds are split over them.
+      kept: calls whose numbers are kept, such as those of a whole training.
     """
 
-    def __init__(self, drawing: Drawing, kept: int) -> None:
+    def __init__(self, drawing: Drawing, devices: Devices, kept: int) -> None:
         self.epochs = drawing.epochs
-        self._drawing = drawing
-        self.initial = functools.lru_cache(min(kept, 1))(
-            lambda seed, fold: drawing.initial(np.asarray(seed, np.uint32), np.uint32(fold))
+        self._drawing, self._devices = drawing, devices
+        self._initial = functools.lru_cache(1)(
+            lambda seed, fold: drawing.initial(np.uint32(seed), np.uint32(fold))
         )
         self._noise = functools.lru_cache(kept)(
-            lambda seed, first: drawing.noise(np.asarray(seed, np.uint32), np.uint32(first))
+            lambda seed, first: drawing.noise(np.uint32(seed), np.uint32(first))
         )
         self._orders = functools.lru_cache(kept)(self._order)
         self._fold: FoldArrays | None = None
 
-    def draws(self, fold: FoldArrays, seed: Seeds, first: int) -> Draws:
+    def initial(self, seeds: Seeds, fold: int) -> Tree:
+        """Returns the numbers of initial weights."""
+        return self._by_seed(lambda seed: self._initial(seed, fold), seeds)
+
+    def draws(self, fold: FoldArrays, seeds: Seeds, first: int) -> Draws:
         """Returns the numbers of the epochs from ``first`` on, for a fold on the devices."""
         if fold is not self._fold:  # arrays cannot be keys of a cache
             self._orders.cache_clear()
             self._fold = fold
-        return Draws(self._orders(seed, first), *self._noise(seed, first))
+        return self._by_seed(
+            lambda seed: Draws(self._orders(seed, first), *self._noise(seed, first)), seeds
+        )
 
-    def _order(self, seed: Seeds, first: int) -> jax.Array:
+    def _by_seed(self, draw: Callable[[int], T], seeds: Seeds) -> T:
+        """Returns the numbers of a seed, or those of several along a new first axis."""
+        if isinstance(seeds, int):
+            return draw(seeds)
+        drawn = {seed: draw(seed) for seed in seeds}
+        pile = np.stack if self._devices[0].platform == "cpu" else jnp.stack  # compiles nothing
+        together: T = jax.tree.map(lambda *parts: pile(parts), *(drawn[seed] for seed in seeds))
+        return by_member(together, self._devices)
+
+    def _order(self, seed: int, first: int) -> jax.Array:
         if self._fold is None:
             raise AssertionError("the fold is set before its order is asked for")
         row, weight = self._fold.row, self._fold.train_weight
-        return self._drawing.order(row, weight, np.asarray(seed, np.uint32), np.uint32(first))
+        return self._drawing.order(row, weight, np.uint32(seed), np.uint32(first))
 
 
 @functools.cache

@@ -133,7 +133,7 @@ class Engine(Trainer):
         self, chunk: Chunk, folds: Sequence[FoldArrays], states: Mapping[Member, State]
     ) -> _InFlight:
         """Sets the devices to work on a chunk, in parts if its program has become smaller."""
-        size, members = self.programs.get(chunk.program)[0].chunk_size, chunk.members
+        size, members = self.programs.get(chunk.program).chunk_size, chunk.members
         try:
             parts = [
                 self._call(chunk, members[start : start + size], folds[chunk.fold], states)
@@ -165,7 +165,7 @@ class Engine(Trainer):
         states: Mapping[Member, State],
     ) -> _Part:
         """Trains members of a chunk, call after call, and does not wait for the devices."""
-        program, numbers = self.programs.get(chunk.program)
+        program, numbers = self.programs.get(chunk.program), self.programs.numbers()
         members = [*members, *[members[-1]] * (program.chunk_size - len(members))]
         own = chunk.program.own_seeds
         seeds: Seeds = tuple(member.seed for member in members) if own else chunk.seed

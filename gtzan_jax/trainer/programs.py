@@ -154,9 +154,8 @@ class Programs:
             plan.sweep.parts,
         )
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
-        self._random: dict[int, Future[RandomNumbers]] = {}  # by members with seeds of their own
         self._programs: dict[ProgramKey, Future[Program]] = {}
-        self._draw(0)  # needs the sizes of the folds only, and is the same for all programs
+        self._numbers = self._pool.submit(self._compile_drawing)  # the same for all programs
 
     def shutdown(self, wait: bool) -> None:
         """Ends compiling; without waiting, what has not begun is left."""
@@ -177,17 +176,13 @@ class Programs:
         if key not in self._programs:
             self._compile(key, key.size)
 
-    def get(self, key: ProgramKey) -> tuple[Program, RandomNumbers]:
-        """Waits for a program that has been prepared, and for what draws for it."""
-        started = time.perf_counter()
-        program = self._programs[key].result()
-        numbers = self.numbers(program.chunk_size if key.own_seeds else 0)
-        self.wait_s += time.perf_counter() - started
-        return program, numbers
+    def get(self, key: ProgramKey) -> Program:
+        """Waits for a program that has been prepared."""
+        return self._wait(self._programs[key])
 
-    def numbers(self, own_seeds: int = 0) -> RandomNumbers:
-        """Waits for what draws, for members with seeds of their own for so many of them."""
-        return self._draw(own_seeds).result()
+    def numbers(self) -> RandomNumbers:
+        """Waits for the programs that draw."""
+        return self._wait(self._numbers)
 
     def halve(self, key: ProgramKey, chunk_size: int) -> None:
         """Replaces a program by one for half of the members that did not fit.
@@ -197,7 +192,7 @@ class Programs:
         Raises:
           InputError: there is one member on each device already.
         """
-        if self.get(key)[0].chunk_size < chunk_size:
+        if self.get(key).chunk_size < chunk_size:
             return
         if chunk_size <= len(self._devices):
             widths = "-".join(map(str, self._plan.buckets[key.bucket].structure))
@@ -217,21 +212,19 @@ class Programs:
         }
         return stack([found[i] for i in config_ids])
 
-    def _draw(self, own_seeds: int) -> "Future[RandomNumbers]":
-        def compiled() -> RandomNumbers:
-            drawing = compile_drawing(self._drawn, self._devices, own_seeds)
-            calls = -(-self._plan.sweep.epochs // drawing.epochs)
-            return RandomNumbers(drawing, 0 if own_seeds else calls)  # no others share those
+    def _wait(self, future: "Future[T]") -> T:
+        started = time.perf_counter()
+        result = future.result()
+        self.wait_s += time.perf_counter() - started
+        return result
 
-        if own_seeds not in self._random:
-            self._random[own_seeds] = self._pool.submit(compiled)
-        return self._random[own_seeds]
+    def _compile_drawing(self) -> RandomNumbers:
+        drawing = compile_drawing(self._drawn, self._devices)
+        return RandomNumbers(drawing, self._devices, -(-self._plan.sweep.epochs // drawing.epochs))
 
     def _compile(self, key: ProgramKey, members: int) -> None:
-        """Has a program compiled for so many members, and what draws for it."""
         size = planner.rounded_up(members, len(self._devices))
         self._programs[key] = self._pool.submit(self._compiled, key, size)
-        self._draw(size if key.own_seeds else 0)
 
     def _compiled(self, key: ProgramKey, size: int) -> Program:
         bucket = self._plan.buckets[key.bucket]

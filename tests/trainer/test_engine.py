@@ -231,7 +231,7 @@ def test_programs_of_another_precision_are_others(sweep):
         with engine_of(sweep, mode="padded") as engine:
             key = ProgramKey(0, False, 4)
             engine.programs.prepare(key)
-            return engine.programs.get(key)[0]
+            return engine.programs.get(key)
 
     mine = program()
     assert program() is mine
