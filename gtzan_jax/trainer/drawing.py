@@ -43,9 +43,8 @@ class Drawn(NamedTuple):
     parts: frozenset[str]  # of _DRAWN_PARTS
 
 
+_Noise = tuple[Tree, jax.Array | None, jax.Array | None]  # ``Draws`` but for the order
 _Extras = tuple[jax.Array | None, jax.Array | None]  # of ``Draws``: inputs and mixup
-Noise = tuple[Tree, jax.Array | None, jax.Array | None]
-"""``Draws`` but for the order."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Drawing:
     """What draws random numbers: programs, or functions on the host."""
 
     initial: Callable[[Array, Array], Tree]  # (seed, fold)
-    noise: Callable[[Array, Array], Noise]  # (seed, first epoch)
+    noise: Callable[[Array, Array], _Noise]  # (seed, first epoch)
     order: Callable[[Array, Array, Array, Array], jax.Array]  # (row, weight, seed, first epoch)
     epochs: int
 
@@ -66,16 +65,7 @@ def drawn_sizes(
     epochs: int,
     parts: Set[str] = frozenset(),
 ) -> Drawn:
-    """Returns what is drawn for a training, with calls of nearly equal numbers of epochs.
-
-    Args:
-      family: the kind of model.
-      structure: as wide as the widest program.
-      sizes: of the folds.
-      batch_sizes: that occur.
-      epochs: of the whole training.
-      parts: the optional computations that the sweep has.
-    """
+    """Returns what is drawn for a training of so many epochs, in calls of nearly equal numbers."""
     most_rows = max(positions(sizes.num_train, size) for size in batch_sizes)
     # Dropout takes two random bytes for each row and unit, noise four for each feature.
     row_bytes = 2 * sum(structure) + 4 * sizes.num_features * ("input_noise" in parts)

@@ -45,15 +45,9 @@ def draw_initial(
 def draw_noise(
     family: Family, structure: Structure, positions: int, epochs: int, seed: Array, first: Array
 ) -> Tree:
-    """Draws the noise of some epochs.
+    """Draws the noise of some epochs, from ``first`` on, which is () uint32 as the seed is.
 
-    Args:
-      family: the kind of model.
-      structure: for which there is to be noise.
-      positions: rows that an epoch's batches have together.
-      epochs: how many.
-      seed: () uint32.
-      first: () uint32, the first of the epochs, from 0.
+    Positions are the rows that an epoch's batches have together.
     """
 
     def one(epoch: Array) -> Tree:
@@ -93,9 +87,9 @@ def draw_order(row: Array, weight: Array, epochs: int, seed: Array, first: Array
     Args:
       row: (num_train,) uint32 names of the rows.
       weight: (num_train,) float32, 0 where a row is padding.
-      epochs: how many.
+      epochs: how many, from ``first`` on.
       seed: () uint32.
-      first: () uint32, the first of the epochs, from 0.
+      first: () uint32.
 
     Returns:
       (epochs, num_train) int32 indices into the train arrays.

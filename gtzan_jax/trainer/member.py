@@ -109,19 +109,11 @@ def hyperparameters(family: Family, config: Config, sweep: Sweep, sizes: Sizes) 
 
 
 def losses(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
-    """Returns the loss of every row.
+    """Returns (batch,) float32 losses of logits (batch, classes) for labels (batch,) int32.
 
     ``cross_entropy`` is -log softmax(logits)[label]. ``softmax_twice`` takes the softmax of
     the logits for logits once more, which a softmax layer followed by a loss that expects
     logits amounts to; with ten classes it cannot fall below log(1 + 9/e) = 1.461.
-
-    Args:
-      logits: (batch, classes) float32.
-      labels: (batch,) int32.
-      loss: a name from ``metrics.LOSSES``.
-
-    Returns:
-      (batch,) float32.
     """
     # Not the variant for integer labels: its gradient scatters, row after row on a CPU.
     return _cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]), loss)
@@ -149,16 +141,13 @@ def positions(num_train: int, batch_size: int) -> int:
 def make_train(
     static: Static,
 ) -> Callable[[Hyperparameters, State, Draws, jax.Array, FoldArrays], Outcome]:
-    """Makes the function that trains one member for some epochs.
+    """Returns ``train(hyper, state, draws, epochs, fold) -> Outcome``, pure.
 
-    Returns:
-      ``train(hyper, state, draws, epochs, fold) -> Outcome``, pure. Of the epochs that there
-      are draws for, the first ``epochs`` () int32 are trained. ``history`` is in the order of
-      ``METRICS``, and 0 for parts without rows. Train figures are Keras's: averaged over the
-      rows of the epoch while the weights change, dropout on. The others are taken at the end of the
-      epoch, dropout off. The last, partial batch of an epoch is kept, as Keras keeps it; a
-      batch without rows, as smaller folds have, is not run. A member that has stopped early
-      stays as it is.
+    Of the epochs that there are draws for, it trains the first ``epochs`` () int32. Metrics are 0
+    for parts without rows. Train metrics are Keras's: averaged over the rows of the epoch while the
+    weights change, dropout on; the others are taken at the end of the epoch, dropout off. The last,
+    partial batch of an epoch is kept, as by Keras; a batch without rows, as smaller folds have, is
+    not run. A member that has stopped early stays as it is.
     """
 
     def train(
@@ -325,10 +314,7 @@ def _evaluate(
 def _vote(logits: jax.Array, weight: jax.Array, fold: FoldArrays) -> jax.Array:
     """Returns (num_songs,) uint8: the class of the largest mean log-probability of the chunks.
 
-    Args:
-      logits: (num_eval, classes) float32.
-      weight: (num_eval,) float32, 1 where a row counts.
-      fold: the fold.
+    Of logits (num_eval, classes) float32; the weight (num_eval,) is 1 where a row counts.
     """
     votes = jax.nn.log_softmax(logits) * weight[:, None]
     return _classes(jax.ops.segment_sum(votes, fold.song_eval, fold.y_song.shape[0]))

@@ -73,11 +73,11 @@ def compile_training(
     """Compiles the training of a chunk of members; once in a process for the same arguments.
 
     Args:
-      static: what all members of the chunk have in common.
-      drawn: the random numbers that they share.
+      static: what all members have in common.
+      drawn: the sizes of the random numbers.
       example: shapes of one member's hyperparameters, see :func:`shapes_of`.
-      chunk_size: members; a multiple of the number of devices.
-      devices: over which the member axis is split.
+      chunk_size: members; a multiple of the number of devices, over which they are split.
+      devices: where to train.
       own_seeds: whether each member has random numbers of its own, instead of the same for all.
       matmul_precision: of products, as JAX names it; None for its default.
     """
