@@ -24,7 +24,7 @@ from gtzan_jax.jobs import sweeping
 from gtzan_jax.jobs.job import Training
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.trainer import chunk, trainer
+from gtzan_jax.trainer import chunk, plan
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import COSTS
 
@@ -49,7 +49,7 @@ def in_process(tmp_path_factory):
     costs = {"cpu": COSTS["cpu"]._replace(chunk=1)}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chunks, "_COLLECT_S", -1.0)
-        patch.setattr(trainer, "COSTS", costs)
+        patch.setattr(plan, "COSTS", costs)
         patch.setattr(sweeping, "workplace", this_process)
         patch.setattr(Figure, "savefig", save_nothing)
         patch.setattr(FigureCanvasAgg, "print_png", save_nothing)
@@ -190,10 +190,10 @@ sys.path[:0] = {paths!r}
 import test_resume
 test_resume.Figure.savefig = test_resume.FigureCanvasAgg.print_png = test_resume.save_nothing
 from gtzan_jax.rundir import chunks
-from gtzan_jax.trainer import chunk, trainer
+from gtzan_jax.trainer import chunk, plan
 from gtzan_jax.trainer.planner import COSTS
 chunks._COLLECT_S = -1.0
-trainer.COSTS = {{"cpu": COSTS["cpu"]._replace(chunk=2)}}
+plan.COSTS = {{"cpu": COSTS["cpu"]._replace(chunk=2)}}
 class Patch:
     setattr = staticmethod(setattr)
 steps = test_resume.end_at({number}, Patch, lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -16,7 +16,7 @@ from gtzan_jax.jobs.job import Training
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.space.search import config_epochs
-from gtzan_jax.trainer import trainer
+from gtzan_jax.trainer import plan
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import COSTS
 from gtzan_jax.views.sections.selection import winner_of
@@ -38,7 +38,7 @@ def small_chunks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeping, "workplace", this_process)
         patch.setattr(chunks, "_COLLECT_S", -1.0)
-        patch.setattr(trainer, "COSTS", {"cpu": COSTS["cpu"]._replace(chunk=2)})
+        patch.setattr(plan, "COSTS", {"cpu": COSTS["cpu"]._replace(chunk=2)})
         yield
 
 
