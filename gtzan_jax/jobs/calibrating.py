@@ -1,7 +1,6 @@
 """Fits a trained model's temperature on its validation part, and measures what errors are left."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,69 +37,47 @@ def calibrated(
     """
     import pandas as pd
 
+    table, genres, groups = division.table, np.array(model.genres), groups_of(division.table)
     parts = {"validation": fold.validation, "test": fold.test}
     logs = {
-        part: np.asarray(model.song_log_probabilities(division.table, rows), np.float64)
+        part: np.asarray(model.song_log_probabilities(table, rows), np.float64)
         for part, rows in parts.items()
         if len(rows)
     }
-    judged = {part: judged_rows(division.table, parts[part]) for part in logs}
+    judged = {part: judged_rows(table, parts[part]) for part in logs}
     temperature = None
     if "validation" in logs:
-        y = division.table.y[judged["validation"]]
-        temperature = fit_temperature(logs["validation"], y)
-        if len(y) < FEWEST:
+        temperature = fit_temperature(logs["validation"], table.y[judged["validation"]])
+        if len(judged["validation"]) < FEWEST:
             temperature = max(1.0, temperature)
-    frames = {
-        part: _songs(model, division, judged[part], found, temperature)
-        for part, found in logs.items()
-    }
-    songs = pd.concat(frames.values(), keys=frames.keys(), names=["part"])
-    songs = songs.reset_index("part").reset_index(drop=True).assign(**division.marks)
-    held = _held(frames)
+    held, frames = {}, []
+    for part, found in logs.items():
+        rows, first, places = judged[part], found.argmax(axis=1), np.arange(len(found))
+        right, after = table.y[rows] == first, None
+        shown = before = np.exp(found[places, first])
+        if temperature is not None:
+            shown = after = np.exp(tempered(found, temperature)[places, first])
+        held[part] = Held(
+            len(rows),
+            float(right.mean()),
+            calibration_error(before, right),
+            None if after is None else calibration_error(after, right),
+            *error_of_chance(shown, right, groups[rows]),
+        )
+        columns = {
+            "part": part,
+            "song": [table.tracks[row] for row in rows],
+            "genre": genres[table.y[rows]],
+            "predicted": genres[first],
+            "probability": before,
+            "calibrated": np.nan if after is None else after,
+            "group": groups[rows],
+        }
+        frames.append(pd.DataFrame(columns))
+    songs = pd.concat(frames, ignore_index=True).assign(**division.marks)
     calibration = Calibration(
         temperature=temperature, bins=BINS, validation=held.get("validation"), test=held["test"]
     )
     if calibration.doubt:
         songs["doubt"] = calibration.doubt
     return dataclasses.replace(model, calibration=calibration), songs
-
-
-def _songs(
-    model: TrainedModel,
-    division: Division,
-    rows: np.ndarray,
-    logs: np.ndarray,
-    temperature: float | None,
-) -> "pd.DataFrame":
-    """Returns one row a song; rows: its first in the table, logs: (songs, genres)."""
-    import pandas as pd
-
-    first, table, genres = logs.argmax(axis=1), division.table, np.array(model.genres)
-    places = np.arange(len(rows))
-    after = np.nan if temperature is None else np.exp(tempered(logs, temperature)[places, first])
-    return pd.DataFrame(
-        {
-            "song": [table.tracks[row] for row in rows],
-            "genre": genres[table.y[rows]],
-            "predicted": genres[first],
-            "probability": np.exp(logs[places, first]),
-            "calibrated": after,
-            "group": groups_of(table)[rows],
-        }
-    )
-
-
-def _held(songs: "Mapping[str, pd.DataFrame]") -> dict[str, Held]:
-    """Returns how far probabilities hold on each part."""
-    held = {}
-    for part, frame in songs.items():
-        right = (frame["genre"] == frame["predicted"]).to_numpy()
-        shown = frame["probability"].to_numpy()
-        error, after = calibration_error(shown, right), None
-        if frame["calibrated"].notna().all():
-            shown = frame["calibrated"].to_numpy()
-            after = calibration_error(shown, right)
-        chance = error_of_chance(shown, right, frame["group"].to_numpy())
-        held[part] = Held(len(frame), float(right.mean()), error, after, *chance)
-    return held
