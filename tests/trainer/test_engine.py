@@ -5,13 +5,13 @@ import numpy as np
 import numpy_mlp
 import pytest
 from conftest import make_arrays, make_fold, make_sweep, make_table
-from gtzan_jax.space.settings import SearchSettings
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily, initial_scales
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.sweep import SearchSettings
 from gtzan_jax.tables.folds import Sizes, sizes_of
 from gtzan_jax.tables.protocols import divide
 from gtzan_jax.trainer import drawing, programs
