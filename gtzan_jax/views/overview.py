@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+_TEST = METRICS.index("test_accuracy")
 _TOP = 10
 _TABLE = 20
 
@@ -64,11 +65,15 @@ def write(
     if means:
         runs["mean/NAME=VALUE"] = "mean over all configurations with that value"
     figures = {
-        "best_ten": plots.top_curves(
-            [curve[:, METRICS.index("test_accuracy")] for curve in curves], names, note
-        ),
-        **_effects_figure(sweep, history, note),
+        "best_ten": plots.top_curves([curve[:, _TEST] for curve in curves], names, note),
     }
+    places = np.argsort([sweep.places[config_id] for config_id in history.config_ids])
+    accuracy = history.by_config(history.kept[:, _TEST].astype(np.float64))[places]
+    accuracy[history.configs_diverged[places]] = np.nan
+    num_folds = len({member.fold for member in history.members})
+    if found := effects_of(accuracy.reshape(len(accuracy), num_folds, -1), sweep):
+        title = "Effect of each value on test accuracy"
+        figures["effects"] = effects_figure(found, sweep, title, note)
     if retrained:
         mean = mean_curves_of_networks(retrained.history).reindex(columns=list(METRICS))
         tensorboard.write_curves(folder / "retrained", mean.to_numpy(), metrics)
@@ -95,18 +100,6 @@ def results_text(results: "pd.DataFrame", sweep: Sweep) -> Table:
         rows.append([str(row["rank"]), *figures, ", ".join(by_stem(config).values())])
     heads = [metric.replace("_", " ") for metric in metrics]
     return Table(["rank", *heads, ", ".join(by_stem(sweep.configs[0]))], rows)
-
-
-def _effects_figure(sweep: Sweep, history: History, note: str) -> "dict[str, Figure]":
-    """Draws what each value does, by its tag; nothing where there is nothing to compare."""
-    places = [sweep.places[config_id] for config_id in history.config_ids]
-    test = history.kept[:, METRICS.index("test_accuracy")].astype(np.float64)
-    accuracy = history.by_config(test)[np.argsort(places)]
-    accuracy[history.configs_diverged[np.argsort(places)]] = np.nan
-    num_folds = len({member.fold for member in history.members})
-    found = effects_of(accuracy.reshape(len(accuracy), num_folds, -1), sweep)
-    title = "Effect of each value on test accuracy"
-    return {"effects": effects_figure(found, sweep, title, note)} if found else {}
 
 
 def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:

@@ -43,7 +43,7 @@ class Table:
     @classmethod
     def by_column(cls, columns: Mapping[str, Iterable[str]]) -> "Table":
         """Lays texts out that are given by column."""
-        return cls(list(columns), list(zip(*columns.values(), strict=True)))
+        return cls(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
 
     @property
     def numeric(self) -> list[bool]:

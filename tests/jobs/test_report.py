@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from commands import command
+from commands import command, run_here
 from conftest import make_sweep, slow
 from finished_runs import (
     EVIL,
@@ -112,7 +112,7 @@ def test_the_page_needs_nothing_else(report):
     images = [attrs for tag, attrs in page.tags if tag == "img"]
     assert all(attrs["alt"] for attrs in images)
     kinds = Counter(attrs["src"].partition(";")[0] for attrs in images)
-    assert kinds == {"data:image/svg+xml": 9, "data:image/png": 1}
+    assert kinds == {"data:image/svg+xml": 10, "data:image/png": 1}
 
 
 def test_references_within_the_page_lead_to_one_place_each(report):
@@ -157,6 +157,7 @@ def test_the_answers_say_how_sure_they_are(report):
     assert "Bars: 95 % intervals over the seeds" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("protocol", ["assignment", "holdout", "artist_folds"])
 def test_how_a_number_was_come_by_stands_beside_it(protocol, tmp_path):
     sweep = make_sweep(protocol=protocol)
@@ -205,6 +206,7 @@ def test_no_mistakes_are_no_rows():
     assert confused_pairs(np.eye(2, dtype=int), ("a", "b")).rows == []
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("counts", [np.ones((2, 10)), np.full((10, 10), np.nan)])
 def test_a_confusion_matrix_that_is_none_is_refused(tmp_path, counts):
     path = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
@@ -217,6 +219,7 @@ def test_a_confusion_matrix_that_is_none_is_refused(tmp_path, counts):
 LAST = "seed 0 after the last epoch, a rule that looks at no figure"
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("kept", "ends", "rule", "lowest"),
     [
@@ -266,6 +269,7 @@ def test_a_retraining_that_stops_early_is_told_by_the_epochs_kept(
     assert ("from epoch 3 on of those still in training" in text) is (ends == [2, 4])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_only_configs_that_were_given_all_epochs_are_drawn(tmp_path):
     sweep = make_sweep(search={"kind": "halving"}, epochs=4, protocol="holdout")
     history = random_history(sweep)
@@ -279,6 +283,7 @@ def test_only_configs_that_were_given_all_epochs_are_drawn(tmp_path):
     assert "Those given all epochs by pairs of values" in words_of(report.html)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_epochs_of_configs_that_stop_early_are_in_the_table(tmp_path):
     sweep = make_sweep(protocol="holdout", axes={"patience": [1]})
     run = read_finished(write_run(tmp_path / "run", sweep, random_history(sweep, 2)))
@@ -305,6 +310,7 @@ def test_the_discussion_has_its_figures(report):
     assert "700 tracks" in words_of(report.html)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_further_runs_are_asked_about_the_claims(report, folder, tmp_path):
     twice = make_sweep(loss="softmax_twice")
     other = read_finished(write_run(tmp_path / "twice", twice, random_history(twice)))
@@ -327,6 +333,7 @@ LAYERS = dict.fromkeys(["num_units2", "num_units3", "dropout2", "dropout3"])
 RATES = {"learning_rate": [0.1, 1e-05], "batch_size": [16, 32], "optimizer": ["adam"]}
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     "layers", [LAYERS, slow({"num_units4": [4], "dropout4": [0.0, 0.5]})], ids=["one", "four"]
 )
@@ -355,6 +362,7 @@ def test_a_sweep_of_other_axes_has_a_report_without_claims(layers, tmp_path):
     assert f"{weights:,} weights" in words_of(report.html)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("protocol", ["holdout", slow("kfold")])
 def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
     sweep = make_sweep(protocol=protocol, num_folds=3)
@@ -414,6 +422,7 @@ def test_names_from_the_table_stay_text(hostile):
     assert "a|b`*[x](y)&amp;" in page.cells
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_diverged_configs_are_left_out_and_said_so(tmp_path):
     history = random_history(SWEEP)
     history.figures[3] = np.nan
@@ -449,7 +458,8 @@ def test_what_cannot_be_compared_is_said_so(tmp_path, case):
     assert "The sweep retrained no model" in words_of(report.html)
 
 
-def test_a_table_that_is_not_at_hand_is_said_so(folder, tmp_path):
+@pytest.mark.usefixtures("undrawn")
+def test_a_table_that_is_not_at_hand_is_said_so(folder, tmp_path, monkeypatch, capsys):
     data = msgspec.structs.replace(
         read_finished(folder).manifest.data, source="a.csv", sha256="0" * 64, repeats=[["a", "b"]]
     )
@@ -457,9 +467,9 @@ def test_a_table_that_is_not_at_hand_is_said_so(folder, tmp_path):
     shutil.copytree(folder / "best", path / "best")
     text = words_of(build(read_finished(path)).html)
     assert text.count("--data=PATH") == 2  # claims, limits
-    done = command("report", "run", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "--data=PATH" in done.stdout
+    monkeypatch.chdir(tmp_path)
+    assert run_here("report", "run") == 0
+    assert "--data=PATH" in capsys.readouterr().out
 
 
 def test_every_session_is_told(tmp_path):
@@ -477,6 +487,7 @@ def test_every_session_is_told(tmp_path):
 ONE = {"assignment": (0.6, 0.7)}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_all_baselines_of_the_table_are_in_the_report_by_protocol(tmp_path):
     """Newest a protocol; folders of other tables, and those left out where some are named."""
     run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
@@ -507,6 +518,7 @@ def test_all_baselines_of_the_table_are_in_the_report_by_protocol(tmp_path):
     assert "baselines-new" not in text
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("first", "second"), [(100, 200), (200, 100)])
 def test_of_baselines_with_one_protocol_the_newest_count_in_any_order(first, second, tmp_path):
     run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
@@ -521,6 +533,7 @@ def test_of_baselines_with_one_protocol_the_newest_count_in_any_order(first, sec
     )  # all are from one
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_baselines_are_those_of_the_same_table(folder, tmp_path):
     run = read_finished(folder)
     assert find_baselines(run, []) == [folder.parent / "baselines-1"]
@@ -569,33 +582,32 @@ def test_saving_writes_the_page(report, tmp_path):
 
 @pytest.mark.parametrize(
     ("flags", "written"),
-    [([], "run/report"), (["--output=new/page.html", "--data=sample"], "new/page")],
+    [([], "run/report.html"), (["--output=new/page.html", "--data=sample"], "new/page.html")],
 )
 def test_the_command_writes_where_it_says(tmp_path, flags, written):
     write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
     done = command("report", "run", *flags, folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    path = Path(written)
-    assert f"report in {path.with_suffix('.html')}" in done.stdout
-    assert (tmp_path / path.with_suffix(".html")).is_file()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"report in {Path(written)}" in done.stdout
+    assert (tmp_path / written).is_file()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "RUNDIR is missing"),
+        ([], "is missing"),
         (["nowhere"], "nowhere is not a run directory"),
         (["{run}", "--baselines=nowhere"], "no baselines.json"),
         (["{run}", "--output=report.pdf"], "ends in .html"),
         (["{run}", "--platfrom=cpu"], "Unknown command line flag 'platfrom'"),
     ],
 )
-def test_mistakes_get_one_line_and_exit_code_2(folder, tmp_path, arguments, message):
-    given = [argument.format(run=folder) for argument in arguments]
-    done = command("report", *given, folder=tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+def test_mistakes_get_one_line_and_exit_code_2(
+    folder, tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert run_here("report", *(argument.format(run=folder) for argument in arguments)) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("error: ")
     assert message in line
     assert not list(tmp_path.iterdir())

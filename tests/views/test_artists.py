@@ -223,7 +223,7 @@ def test_the_command_that_is_missing_can_be_pasted(source, data, expected, tmp_p
 
 def test_an_interval_is_told_where_there_is_one(tmp_path):
     _, text = first_screen(write(tmp_path / "run", accuracy=1.0))
-    assert "**1.00** **songs of artists that were trained on** Under assignment" in text
+    assert "**1.00** **new songs, whoever they are by** Under assignment" in text
 
 
 def test_a_single_configuration_was_not_chosen(tmp_path):

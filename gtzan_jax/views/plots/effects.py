@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 24
 _MOST_NAMES = 5  # values of a row that are all named
+_LETTER = 0.02  # the width of a letter, as a share of the axis's
 _MARK = "#2F8FCB"  # of a config: visible on light and on dark
 _TICKS = 0.34  # half the height of a config's mark; rows are 1 apart
 _LARGEST = 40.0  # inches of a figure's side
@@ -43,12 +44,10 @@ def value_effects(
     figure = new_figure(WIDTH, height, title, note)
     axes = figure.subplots()
     axes.axvline(0, color=GREY, linewidth=0.8)
-    letters = 0
+    reach = 0.1
     for place, name in enumerate(names):
         rows = effects[effects["hyperparameter"] == name].dropna(subset="effect")
-        letters = max(letters, _draw_values(axes, place, rows.sort_values("effect", kind="stable")))
-    axes.margins(x=0.15 + 0.045 * letters)  # room for the names beside the dots
-    reach = max(0.1, *np.abs(axes.get_xlim()))
+        reach = max(reach, _draw_values(axes, place, rows.sort_values("effect", kind="stable")))
     axes.set_xlim(-reach, reach)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.6)
@@ -76,8 +75,8 @@ def _share(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
-def _draw_values(axes: Axes, place: int, rows: "pd.DataFrame") -> int:
-    """Draws a hyperparameter's values and names them; returns the letters of the longest at an end.
+def _draw_values(axes: Axes, place: int, rows: "pd.DataFrame") -> float:
+    """Draws a hyperparameter's values and names them; returns how far the axis must reach.
 
     The first and the last are named beside their dots or intervals, those between above, as long as
     there is room.
@@ -89,13 +88,15 @@ def _draw_values(axes: Axes, place: int, rows: "pd.DataFrame") -> int:
     axes.plot(found[:, 0], row, "o", color=TRAIN, markersize=5.5)
     names = [value_label(value) for value in rows["value"]]
     style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 9}
-    axes.annotate(names[0], (np.nanmin(found[0]), place), (-7, 0), ha="right", **style)
+    ends = float(np.nanmin(found[0])), float(np.nanmax(found[-1]))
+    axes.annotate(names[0], (ends[0], place), (-7, 0), ha="right", **style)
     if len(names) > 1:
-        axes.annotate(names[-1], (np.nanmax(found[-1]), place), (7, 0), ha="left", **style)
+        axes.annotate(names[-1], (ends[1], place), (7, 0), ha="left", **style)
     if len(names) <= _MOST_NAMES:
         for name, (effect, *_) in zip(names[1:-1], found[1:-1], strict=True):
             axes.annotate(name, (effect, place), (0, 8.5), ha="center", **style)
-    return max(len(names[0]), len(names[-1]))
+    room = [2 * _LETTER * (len(name) + 4) for name in (names[0], names[-1])]
+    return max(abs(end) / max(1 - share, 0.3) for end, share in zip(ends, room, strict=True))
 
 
 @styled()

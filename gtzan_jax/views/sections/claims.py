@@ -53,7 +53,7 @@ def claims_section(
     files = "from its files" + (" and the feature table" if not missing else "")
     text = [
         paragraph(
-            f"Every figure of a run is computed {files}; the rule says when the claim counts as "
+            f"Every figure of a run is computed {files}; the rules say when a claim counts as "
             "compatible with it.",
             f"Claims about the features are undecided: {missing}." if missing else "",
             "On the sample every claim is undecided." if run.is_sample else "",

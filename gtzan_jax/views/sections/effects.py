@@ -235,13 +235,13 @@ def effects_section(run: FinishedRun, found: Effects | None) -> Section:
         "The spread of the pairs, from the 10th to the 90th percentile, is what the other "
         "hyperparameters change, and no interval; “better in” is the share of pairs that it wins."
     )
-    tables = {
-        "Effects and accuracy by value": (
-            [paragraph(rates)] if rates else [], [_values_table(spread, found.values, units)]
-        ),
-        "Mean differences between two values": ([compared], [_differences_table(pairs, units)]),
-    }  # fmt: skip
-    parts = [Section(t, words, tables=ts, folded=True) for t, (words, ts) in tables.items()]
+    values = _values_table(spread, found.values, units)
+    words = [paragraph(rates)] if rates else []
+    differences = [_differences_table(pairs, units)]
+    parts = [
+        Section("Effects and accuracy by value", words, tables=[values], folded=True),
+        Section("Mean differences between two values", [compared], tables=differences, folded=True),
+    ]
     if found.parts:
         parts.append(_shares_part(run, found, found.parts, units))
     return Section(title, text, [distributions], parts=parts, name="effects")

@@ -1,6 +1,5 @@
 """The section on the retrained networks."""
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -38,6 +37,8 @@ class Retrained:
       kept: means of the networks at the epochs kept.
       is_best: whether their config is the sweep's best.
       same_protocol: whether the sweep's protocol divides their songs.
+      counts: (genres, genres) predictions by true genre; None where no file has them.
+      confused: which genre was taken for which; likewise.
     """
 
     def __init__(self, run: FinishedRun) -> None:
@@ -59,12 +60,8 @@ class Retrained:
         self.when = f"after {counted(self.about.epochs, 'epoch')}"
         if self.stopped_early:
             self.when = f"at the {epochs} kept by early stopping"
-
-    @functools.cached_property
-    def confused(self) -> Table | None:
-        """Which genre was taken for which; None where no file has it."""
-        counts = _confusion(self.run)
-        return None if counts is None else confused_pairs(counts, self.run.manifest.data.genres)
+        self.counts = _confusion(run)
+        self.confused = None if self.counts is None else confused_pairs(self.counts, data.genres)
 
 
 def retrained_of(run: FinishedRun) -> Retrained | None:
@@ -155,12 +152,9 @@ def _figures(found: Retrained, note: str) -> list[Markup]:
                f"{name.capitalize()} of the parts by epoch", caption)
         for name, caption in captions.items()
     ]  # fmt: skip
-    counts = _confusion(found.run)
-    if counts is not None and found.confused is not None:
-        drawn, alt = (
-            plots.confusion_matrix(counts, genres, note, ""),
-            "Confusion matrix of the test part",
-        )
+    if found.counts is not None and found.confused is not None:
+        drawn = plots.confusion_matrix(found.counts, genres, note, "")
+        alt = "Confusion matrix of the test part"
         figures.append(figure("confusion_matrix", drawn, alt, most_confused(found.confused)))
     return figures
 
@@ -196,11 +190,17 @@ def _endings_table(found: Retrained) -> Table:
     rules = {"early stopping's" if found.stopped_early else "the last": found.last}
     if found.chosen:
         rules["best on the validation part"] = found.chosen
-    rows = [
-        [rule, str(len(e.epochs)), _span(e.epochs), plus_minus(e.mean, e.deviation)]
-        for rule, e in rules.items()
-    ]
-    return Table(("epoch", "networks", "which", "test accuracy, mean ± deviation"), rows)
+    spans = (sorted({e.epochs.min(), e.epochs.max()}) for e in rules.values())
+    return Table.by_column(
+        {
+            "epoch": rules,
+            "networks": [str(len(e.epochs)) for e in rules.values()],
+            "which": [" to ".join(map(str, span)) for span in spans],
+            "test accuracy, mean ± deviation": [
+                plus_minus(e.mean, e.deviation) for e in rules.values()
+            ],
+        }
+    )
 
 
 def loss_sentence(means: "pd.DataFrame", longest: int) -> str:
@@ -222,11 +222,6 @@ def loss_sentence(means: "pd.DataFrame", longest: int) -> str:
         if overconfident
         else "where accuracy is lower, too."
     )
-
-
-def _span(epochs: np.ndarray) -> str:
-    low, high = epochs.min(), epochs.max()
-    return f"{low} to {high}" if low < high else str(low)
 
 
 def _confusion(run: FinishedRun) -> np.ndarray | None:

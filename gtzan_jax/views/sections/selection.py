@@ -97,8 +97,10 @@ def best_part(run: FinishedRun, winner: Winner | None) -> Section:
         found = [strong(f"It is distinguishable from {others}") + f", at 95 % on {tracks}."]
     else:
         found = ["It is the only one."]
-    stems = by_stem(run.config())
-    config = ", ".join(f"{stem} {_plain(stem, value)}" for stem, value in stems.items())
+    config = ", ".join(  # without the prefixes that tell values in a config's name
+        f"{stem} {value.removeprefix(AXES[stem].prefix) if stem in AXES else value}"
+        for stem, value in by_stem(run.config()).items()
+    )
     text = [paragraph(code(config)), paragraph(*found)]
     return Section("The best configuration", text, name="best")
 
@@ -231,11 +233,6 @@ def _to_the_end(run: FinishedRun) -> np.ndarray:
 
 def _considered(run: FinishedRun) -> int:
     return int(np.sum(_to_the_end(run) & ~run.results["diverged"]))
-
-
-def _plain(stem: str, value: str) -> str:
-    """Returns a value without the prefix that tells it in a config's name."""
-    return value.removeprefix(AXES[stem].prefix) if stem in AXES else value
 
 
 def _validation(run: FinishedRun) -> np.ndarray:
