@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 
 from gtzan_jax import Run, run_sweep
 from gtzan_jax.analysis.classical import vote_hits
-from gtzan_jax.tables.protocols import folds_of
+from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.text import Table
@@ -47,7 +47,7 @@ def best(run: Run) -> tuple[float, float]:
 def classical(table: FeatureTable, protocol: str, model: object) -> tuple[float, float]:
     """Returns a model's accuracy by chunk and by song, on the test rows of all folds together."""
     chunks, songs = [], []
-    for fold in folds_of(table, protocol, 0, 5):
+    for fold in divide(table, protocol, 0, 5).folds:
         train = np.concatenate([fold.train, fold.validation])
         fitted = make_pipeline(StandardScaler(), model).fit(table.x[train], table.y[train])
         x, y = table.x[fold.test], table.y[fold.test]

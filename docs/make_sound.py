@@ -37,7 +37,7 @@ from gtzan_jax.sound import features, mel, spectrogram_cache, spectrograms, synt
 from gtzan_jax.sound.files import SAMPLE_RATE, read, songs_in
 from gtzan_jax.sound.summary import summary_of
 from gtzan_jax.tables.folds import Fold
-from gtzan_jax.tables.protocols import folds_of
+from gtzan_jax.tables.protocols import divide
 from gtzan_jax.tables.schema import FEATURES, FeatureTable
 from gtzan_jax.views.text import Table
 
@@ -185,7 +185,7 @@ def linear_hits(
 def difficulty_block() -> str:
     """Returns how many made-up songs are told by what does and does not see the order of frames."""
     table = spectrograms.load_spectrograms("sounds")
-    folds, moments = folds_of(table, "kfold", 0, FOLDS), summary_of(table).x
+    folds, moments = divide(table, "kfold", 0, FOLDS).folds, summary_of(table).x
     axes = {"filters": FILTERS, "dropout": 0.0, "time_mask": 0, "time_shift": 0}
     changes = ["protocol=kfold", f"num_folds={FOLDS}", f"epochs={EPOCHS}"]
     changes += [f"axes.{axis}=[{value}]" for axis, value in axes.items()]

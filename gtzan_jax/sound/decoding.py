@@ -2,8 +2,8 @@
 
 import importlib
 import io
-import mmap
 import re
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
@@ -46,7 +46,8 @@ _MP3_ENDINGS = (".mp3", ".mp2", ".mpga")
 _MAX_CHANNELS = 32
 _RATES_HZ = (2_000, 192_000)  # the least and the most; an 8-bit telephone has 8,000
 _BLOCK = 2**20  # values that are decoded at once
-_MOST_IN_MEMORY = 2**29  # bytes
+_MOST_READ = 2**26  # bytes of a file; a larger one is mapped
+_MOST_IN_MEMORY = 2**29  # bytes of an MP3, or of a part of a joined file
 _UNKNOWN_LENGTH = 2**62  # frames: libsndfile's for a FLAC that was written to a pipe
 _PROMISE = re.compile(  # in libsndfile's log, bytes
     r"^ *(?:data|Data Size|Data length|SSND|BODY|riff|Riff size) *:? (\d+) \(?should be (\d+)",
@@ -87,8 +88,9 @@ def decode(path: Path) -> list[tuple[int, NDArray[np.float32]]]:
     """
     try:
         with path.open("rb") as file:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return _decode_streams(path, file, content)
+            if path.stat().st_size <= _MOST_READ:
+                return _decode_streams(path, file, file.read())
+            return _decode_streams(path, file, mmap(file.fileno(), 0, access=ACCESS_COPY))
     except InputError:
         raise
     except (ValueError, IndexError) as error:  # a damaged file shall cost itself alone

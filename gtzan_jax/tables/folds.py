@@ -7,7 +7,6 @@ Songs are *judged*. Where a song has several rows, chunks of it, they vote.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.intp]  # indices into a feature table
 
 
-@dataclass(frozen=True, eq=False)
-class Fold:
+class Fold(NamedTuple):
     """The rows of each part, in the order in which the protocol drew them."""
 
     train: Rows

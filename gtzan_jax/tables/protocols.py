@@ -134,10 +134,18 @@ class Division:
 
 @checks.known_names
 def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> Division:
-    """Divides a table by a protocol; see :func:`folds_of`.
+    """Divides a table's songs, and with them its rows.
+
+    Args:
+      table: the feature table.
+      protocol: a name from ``PROTOCOLS``.
+      split_seed: 0 to 2³² - 1; another seed gives other folds.
+      num_folds: of protocols that have a choice.
 
     Raises:
-      InputError: an argument is of another type or impossible, or ``folds_of`` raises it.
+      InputError: an argument is of another type or impossible, a part would be empty, the table is
+        not GTZAN's and the protocol goes by a list of GTZAN's tracks, or it has no chunks, and
+        those are divided.
       TypeError: a parameter is unknown.
     """
     problems = Problems()
@@ -146,54 +154,29 @@ def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) 
     problems.check(checks.Whole(0, 2**32 - 1), split_seed, "split_seed")
     problems.check(checks.Whole(1, 1000), num_folds, "num_folds")
     problems.raise_any()
-    folds = folds_of(table, protocol, split_seed, num_folds)
-    goes_by = PROTOCOLS[protocol].goes_by
-    left_out = lists.left_out(table.by_song, goes_by) if goes_by else ()
-    return Division(table, PROTOCOLS[protocol], split_seed, tuple(folds), left_out)
+    chosen, songs = PROTOCOLS[protocol], table.by_song
+    if chosen.leak and not table.is_chunked:
+        raise InputError(
+            f"{table.source}: {protocol} shows what dividing chunks does, and this table has a row "
+            "a song; give a table of chunks, such as --data=sample3, or take another protocol"
+        )
+    if chosen.goes_by:
+        lists.check_known(songs, chosen.goes_by)
+    left_out = lists.left_out(songs, chosen.goes_by) if chosen.goes_by else ()
+    folds = chosen.divide(table if chosen.leak else songs, split_seed, num_folds)
+    if not chosen.leak:
+        ends = np.cumsum(np.bincount(table.songs))
+        rows_of = np.split(np.argsort(table.songs, kind="stable"), ends[:-1])
+        folds = [
+            Fold(*(np.concatenate([ends[:0], *(rows_of[song] for song in part)]) for part in fold))
+            for fold in folds
+        ]
+    return Division(table, chosen, split_seed, tuple(folds), left_out)
 
 
 def split_note(protocol: str, split_seed: int, num_folds: int) -> str:
     """Returns how songs are divided, in a few words for figures."""
     return PROTOCOLS[protocol].summary.format(num_folds=num_folds, split_seed=split_seed)
-
-
-def folds_of(table: FeatureTable, name: str, split_seed: int, num_folds: int) -> list[Fold]:
-    """Divides a table's songs, and with them its rows.
-
-    Args:
-      table: the feature table.
-      name: of a protocol.
-      split_seed: 0 to 2³² - 1; another seed gives other folds.
-      num_folds: of protocols that have a choice.
-
-    Raises:
-      InputError: the seed is out of range, a part would be empty, the table is not GTZAN's and
-        the protocol goes by a list of GTZAN's tracks, or it has no chunks, and those are divided.
-    """
-    if not 0 <= split_seed < 2**32:
-        raise InputError(f"split seed {split_seed} is not between 0 and {2**32 - 1}")
-    protocol = PROTOCOLS[name]
-    if protocol.leak:
-        if table.is_chunked:
-            return protocol.divide(table, split_seed, num_folds)
-        raise InputError(
-            f"{table.source}: {name} shows what dividing chunks does, and this table has a row a "
-            "song; give a table of chunks, such as --data=sample3, or take another protocol"
-        )
-    songs = table.by_song
-    if protocol.goes_by:
-        lists.check_known(songs, protocol.goes_by)
-    ends = np.cumsum(np.bincount(table.songs))
-    rows_of = np.split(np.argsort(table.songs, kind="stable"), ends[:-1])
-    return [
-        Fold(
-            *(
-                np.concatenate([rows_of[song] for song in part] or [ends[:0]])
-                for part in (fold.train, fold.validation, fold.test)
-            )
-        )
-        for fold in protocol.divide(songs, split_seed, num_folds)
-    ]
 
 
 def groups_of(table: FeatureTable) -> NDArray[np.int32]:

@@ -5,10 +5,10 @@ renames a repeated column nor shifts a row that is too long, and is there at onc
 pandas takes half a second on the way to a command's first program.
 """
 
-import contextlib
 import csv
 import hashlib
 import io
+import math
 import os
 import re
 import unicodedata
@@ -311,10 +311,10 @@ def _numbers(cells: _Cells, at: _At) -> NDArray[np.float64]:
 
 def _number(cell: str) -> float:
     # float() takes more than a CSV means: 1_000, and the digits of other scripts.
-    with contextlib.suppress(ValueError):
-        if "_" not in cell and cell.isascii():
-            return float(cell)
-    return float("nan")
+    try:
+        return float(cell) if "_" not in cell and cell.isascii() else math.nan
+    except ValueError:
+        return math.nan
 
 
 def equal_rows(x: NDArray[np.floating[Any]]) -> tuple[tuple[int, ...], ...]:

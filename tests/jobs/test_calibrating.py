@@ -65,7 +65,7 @@ def test_the_temperature_is_fitted_on_the_songs_of_the_validation_part_alone(tab
     np.testing.assert_allclose(mine["calibrated"], cooled.max(axis=1), rtol=1e-4)
 
     # What the test part is has no say in the temperature.
-    elsewhere = dataclasses.replace(fold, test=fold.test[: len(fold.test) // 2])
+    elsewhere = fold._replace(test=fold.test[: len(fold.test) // 2])
     again, _ = calibrated(bare, division, elsewhere)
     assert again.calibration.temperature == found.temperature
 

@@ -67,11 +67,14 @@ def test_every_format_comes_back(tmp_path, name, options, error):
     np.testing.assert_allclose(found[inner], samples[inner], atol=error)
 
 
-def test_a_long_file_is_decoded_in_blocks(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("limit", "value"), [("_BLOCK", 1000), ("_MOST_READ", 1000)])
+def test_a_long_file_is_decoded_in_blocks_and_a_large_one_mapped(
+    tmp_path, monkeypatch, limit, value
+):
     samples = noise(20_000).reshape(10_000, 2)
     path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
     whole = read(path)
-    monkeypatch.setattr(module, "_BLOCK", 1000)
+    monkeypatch.setattr(module, limit, value)
     np.testing.assert_array_equal(read(path), whole)
 
 

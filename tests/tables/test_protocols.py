@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.tables.lists import look_up, read_list
-from gtzan_jax.tables.protocols import PROTOCOLS, divide, folds_of, groups_of, split_note
+from gtzan_jax.tables.protocols import PROTOCOLS, divide, groups_of, split_note
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.splits import random_split
 
@@ -46,7 +46,7 @@ def parts_of(fold):
 @pytest.mark.parametrize("tracks", [20, 143, 1000])
 def test_the_assignment_splits_as_scikit_learn_does(tracks, seed):
     table = make_table(num_tracks=tracks, num_features=3)
-    [fold] = folds_of(table, "assignment", seed, num_folds=5)
+    [fold] = divide(table, "assignment", seed, num_folds=5).folds
     # The assignment split the rows themselves, not their numbers.
     x_train, x_test, y_train, y_test = train_test_split(
         table.x, table.y, test_size=0.3, random_state=seed
@@ -63,7 +63,7 @@ def test_the_assignment_splits_as_scikit_learn_does(tracks, seed):
 def test_every_fold_uses_every_track_that_counts_once(sample, name, seed):
     goes_by = PROTOCOLS[name].goes_by
     counts = [entry is not None for entry in look_up(sample, goes_by)] if goes_by else [True] * 1000
-    for fold in folds_of(sample, name, seed, 5):
+    for fold in divide(sample, name, seed, 5).folds:
         assert sorted(np.concatenate(parts_of(fold))) == list(np.flatnonzero(counts))
         assert {part.dtype.kind for part in parts_of(fold)} == {"i"}
 
@@ -71,7 +71,7 @@ def test_every_fold_uses_every_track_that_counts_once(sample, name, seed):
 @pytest.mark.parametrize(("name", "num_folds"), STRATIFIED)
 @pytest.mark.parametrize("seed", range(5))
 def test_parts_are_stratified(name, num_folds, seed):
-    for fold in folds_of(TABLE, name, seed, num_folds):
+    for fold in divide(TABLE, name, seed, num_folds).folds:
         test_share = 0.2 if name == "holdout" else 1 / num_folds
         for genre in range(4):
             total = np.sum(TABLE.y == genre)
@@ -85,7 +85,7 @@ def test_parts_are_stratified(name, num_folds, seed):
 
 def test_holdout_is_60_20_20():
     table = make_table(num_tracks=1000, num_genres=10, num_features=1)
-    [fold] = folds_of(table, "holdout", 3, 5)
+    [fold] = divide(table, "holdout", 3, 5).folds
     assert [len(part) for part in parts_of(fold)] == [600, 200, 200]
     for part, count in zip(parts_of(fold), (60, 20, 20), strict=True):
         assert np.bincount(table.y[part]).tolist() == [count] * 10
@@ -93,11 +93,11 @@ def test_holdout_is_60_20_20():
 
 @pytest.mark.parametrize("num_folds", [2, 5, 7])
 def test_kfold_tests_every_track_once(num_folds):
-    folds = folds_of(TABLE, "kfold", 0, num_folds)
+    folds = divide(TABLE, "kfold", 0, num_folds).folds
     assert len(folds) == num_folds
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(143))
     table = make_table(num_tracks=1000, num_genres=10, num_features=1)
-    for fold in folds_of(table, "kfold", 0, 5):
+    for fold in divide(table, "kfold", 0, 5).folds:
         assert [len(part) for part in parts_of(fold)] == [640, 160, 200]
 
 
@@ -105,13 +105,13 @@ def test_what_does_not_divide_evenly_is_not_one_parts_gain():
     # 13 tracks of each of 40 genres into five folds: 104 each, were it even.
     table = make_table(num_tracks=520, num_genres=40, num_features=1)
     for seed in range(3):
-        sizes = [len(fold.test) for fold in folds_of(table, "kfold", seed, 5)]
+        sizes = [len(fold.test) for fold in divide(table, "kfold", seed, 5).folds]
         assert max(sizes) - min(sizes) < 25  # 40, if each genre began with the same fold
 
 
 @pytest.mark.parametrize("name", ON_SONGS)
 def test_the_split_seed_alone_decides_what_no_list_does(sample, name):
-    first, again, other = (folds_of(sample, name, seed, 5) for seed in (4, 4, 5))
+    first, again, other = (divide(sample, name, seed, 5).folds for seed in (4, 4, 5))
     for fold, same, different in zip(first, again, other, strict=True):
         for part, equal in zip(parts_of(fold), parts_of(same), strict=True):
             np.testing.assert_array_equal(part, equal)
@@ -123,15 +123,17 @@ def test_the_split_seed_alone_decides_what_no_list_does(sample, name):
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_out_of_range_is_refused(seed):
-    with pytest.raises(InputError, match=f"split seed {seed} is not between 0 and 4294967295"):
-        folds_of(TABLE, "assignment", seed, 5)
+    with pytest.raises(
+        InputError, match=f"split_seed must be a whole number from 0 to 4,294,967,295, not {seed}"
+    ):
+        divide(TABLE, "assignment", seed, 5)
 
 
 def test_too_few_tracks_for_the_folds_are_refused():
     table = make_table(num_tracks=27, num_genres=4, num_features=1)  # 6 tracks of the smallest
-    assert len(folds_of(table, "kfold", 0, 6)) == 6
+    assert len(divide(table, "kfold", 0, 6).folds) == 6
     with pytest.raises(InputError, match=r"7 folds.*smallest has 6; take --num_folds=6 or fewer"):
-        folds_of(table, "kfold", 0, 7)
+        divide(table, "kfold", 0, 7)
 
 
 @pytest.mark.parametrize("name", ["holdout", "kfold"])
@@ -139,12 +141,12 @@ def test_a_part_without_tracks_is_refused(name):
     table = make_table(num_tracks=2, num_genres=1, num_features=1)
     for seed in range(5):
         with pytest.raises(InputError, match="part of a fold would be empty: 2 tracks are too few"):
-            folds_of(table, name, seed, 2)
+            divide(table, name, seed, 2)
 
 
 def test_what_a_protocol_ranks_by_is_measured(sample):
     for name in ON_SONGS:
-        [*_, fold] = folds_of(sample, name, 0, 5)
+        [*_, fold] = divide(sample, name, 0, 5).folds
         assert len(getattr(fold, PROTOCOLS[name].select_on)) > 0
     on_test = [protocol.name for protocol in PROTOCOLS.values() if protocol.select_on == "test"]
     assert on_test == ["assignment", "leaky_chunks"]
@@ -185,7 +187,7 @@ REPEATED = with_repeats(TABLE, (0, 4), (8, 140), (1, 2), (3, 7, 11, 15), (6, 10,
 @pytest.mark.parametrize(("name", "num_folds"), STRATIFIED)
 @pytest.mark.parametrize("seed", range(5))
 def test_exact_repeats_are_on_one_side(name, num_folds, seed):
-    for fold in folds_of(REPEATED, name, seed, num_folds):
+    for fold in divide(REPEATED, name, seed, num_folds).folds:
         assert sorted(np.concatenate(parts_of(fold))) == list(range(143))
         for group in REPEATED.repeats:
             assert sum(bool(set(group) & set(part)) for part in parts_of(fold)) == 1
@@ -203,7 +205,7 @@ def test_exact_repeats_are_on_one_side(name, num_folds, seed):
 def test_the_real_tables_repeats_are_on_one_side(real_table_path, name):
     table = load_table(real_table_path)
     for seed in range(3):
-        for fold in folds_of(table, name, seed, 5):
+        for fold in divide(table, name, seed, 5).folds:
             for group in table.repeats:
                 assert sum(bool(set(group) & set(part)) for part in parts_of(fold)) <= 1
 
@@ -229,7 +231,7 @@ def test_groups_are_the_connected_rows(sample):
 
 
 def test_the_fault_filtered_parts_are_the_lists(sample):
-    [fold] = folds_of(sample, "fault_filtered", 0, 5)
+    [fold] = divide(sample, "fault_filtered", 0, 5).folds
     listed = look_up(sample, "fault_filtered")
     for name, part in zip(("train", "validation", "test"), parts_of(fold), strict=True):
         assert {listed[row].part for row in part} == {name}
@@ -248,7 +250,7 @@ def test_one_artist_alone_is_known_in_two_fault_filtered_parts():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_artist_is_in_two_parts_of_artist_folds(sample, seed):
-    folds = folds_of(sample, "artist_folds", seed, 5)
+    folds = divide(sample, "artist_folds", seed, 5).folds
     listed = look_up(sample, "artist_folds")
     assert [len(fold.test) for fold in folds] == [315, 316, 317]
     for number, fold in zip("123", folds, strict=True):
@@ -266,9 +268,9 @@ def test_no_artist_is_in_two_parts_of_artist_folds(sample, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_artist_kfold_divides_the_same_tracks_anew_and_keeps_artists_apart(sample, seed):
-    folds = folds_of(sample, "artist_kfold", seed, 5)
+    folds = divide(sample, "artist_kfold", seed, 5).folds
     groups, divisions = groups_of(sample), np.arange(9).reshape(3, 3)
-    published = np.concatenate([f.test for f in folds_of(sample, "artist_folds", seed, 5)])
+    published = np.concatenate([f.test for f in divide(sample, "artist_folds", seed, 5).folds])
     for places in divisions:
         tested = np.concatenate([folds[place].test for place in places])
         assert sorted(tested) == sorted(published)
@@ -285,16 +287,16 @@ def test_artist_kfold_divides_the_same_tracks_anew_and_keeps_artists_apart(sampl
 def test_validation_parts_have_artists_of_one_song_as_often_as_all_parts(sample):
     groups = groups_of(sample)
     alone = (np.bincount(groups) == 1)[groups]
-    rows = [f.validation for s in range(20) for f in folds_of(sample, "artist_kfold", s, 5)]
+    rows = [f.validation for s in range(20) for f in divide(sample, "artist_kfold", s, 5).folds]
     shares = [alone[part].mean() for part in rows]
     assert np.mean(shares) == pytest.approx(343 / 948, abs=0.03)  # 180 parts of deviation 0.1
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_mixed_artists_are_the_same_tracks_in_random_folds(sample, seed):
-    folds = folds_of(sample, "mixed_artists", seed, 5)
+    folds = divide(sample, "mixed_artists", seed, 5).folds
     tested = np.concatenate([fold.test for fold in folds])
-    apart = np.concatenate([fold.test for fold in folds_of(sample, "artist_folds", seed, 5)])
+    apart = np.concatenate([fold.test for fold in divide(sample, "artist_folds", seed, 5).folds])
     assert len(folds) == 3
     assert sorted(tested) == sorted(apart)
     groups = groups_of(sample)
@@ -317,7 +319,7 @@ def test_a_table_without_the_tracks_of_a_part_is_refused(sample):
     tracks = tuple(np.array(sample.tracks)[rows])
     table = replace(sample, x=sample.x[rows], y=sample.y[rows], tracks=tracks)
     with pytest.raises(InputError, match="test part of a fold would be empty: 631 tracks"):
-        folds_of(table, "artist_folds", 0, 5)
+        divide(table, "artist_folds", 0, 5)
 
 
 # On the real table, beside what scikit-learn gave with the published lists (3 folds of each kind,
@@ -355,7 +357,7 @@ MODELS = {
 def accuracy(table, protocol, model):
     """Returns the share of all tested tracks that is right."""
     right = []
-    for fold in folds_of(table, protocol, 0, 5):
+    for fold in divide(table, protocol, 0, 5).folds:
         rows = np.concatenate([fold.train, fold.validation])
         fitted = make_pipeline(StandardScaler(), clone(model)).fit(table.x[rows], table.y[rows])
         right.append(fitted.predict(table.x[fold.test]) == table.y[fold.test])
@@ -393,7 +395,7 @@ def chunks():
 def test_chunks_go_where_their_songs_go(sample, chunks, name, seed):
     # The sample's songs have the same numbers in both tables.
     for of_chunks, of_songs in zip(
-        folds_of(chunks, name, seed, 3), folds_of(sample, name, seed, 3), strict=True
+        divide(chunks, name, seed, 3).folds, divide(sample, name, seed, 3).folds, strict=True
     ):
         for rows, songs in zip(parts_of(of_chunks), parts_of(of_songs), strict=True):
             np.testing.assert_array_equal(pd.unique(chunks.songs[rows]), songs)
@@ -415,13 +417,13 @@ def test_songs_with_equal_chunks_are_on_one_side():
     tied = {int(CHUNKS.songs[row]) for row in (0, 50, 120)}
     assert len(tied) == 3
     for seed in range(5):
-        for fold in folds_of(twins, "kfold", seed, 4):
+        for fold in divide(twins, "kfold", seed, 4).folds:
             sides = [tied <= set(CHUNKS.songs[part]) for part in parts_of(fold)]
             assert sum(sides) == 1
 
 
 def test_the_leak_has_chunks_of_one_song_on_both_sides(chunks):
-    [fold] = folds_of(chunks, "leaky_chunks", 3, 5)
+    [fold] = divide(chunks, "leaky_chunks", 3, 5).folds
     train, test = train_test_split(np.arange(9990), test_size=0.3, random_state=3)
     np.testing.assert_array_equal(fold.train, train)
     np.testing.assert_array_equal(fold.test, test)
@@ -436,13 +438,13 @@ def test_the_leak_has_chunks_of_one_song_on_both_sides(chunks):
 
 def test_the_leak_is_refused_where_there_are_no_chunks(sample):
     with pytest.raises(InputError, match=r"sample: leaky_chunks .* a row a song; give .*sample3"):
-        folds_of(sample, "leaky_chunks", 0, 5)
+        divide(sample, "leaky_chunks", 0, 5)
 
 
 def test_the_leak_is_worth_ten_points_and_more_on_the_sample(chunks):
     # As the notebooks that read 0.8 with it: five neighbours, accuracy by chunk.
     def accuracy(name):
-        [fold, *_] = folds_of(chunks, name, 0, 5)
+        [fold, *_] = divide(chunks, name, 0, 5).folds
         model = make_pipeline(StandardScaler(), KNeighborsClassifier())
         return model.fit(chunks.x[fold.train], chunks.y[fold.train]).score(
             chunks.x[fold.test], chunks.y[fold.test]

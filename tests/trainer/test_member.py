@@ -16,7 +16,7 @@ from gtzan_jax.models.layout import layer_names
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.tables.folds import arrays_of, sizes_of
-from gtzan_jax.tables.protocols import folds_of
+from gtzan_jax.tables.protocols import divide
 from gtzan_jax.trainer.drawing import everywhere
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
@@ -276,7 +276,7 @@ def test_the_validation_part_is_measured_and_not_trained_on():
 @pytest.mark.parametrize("protocol", ["holdout", "leaky_chunks"])
 def test_the_chunks_of_a_song_vote_by_part(protocol, loss):
     table = make_chunks(60, num_features=9)
-    [fold] = folds_of(table, protocol, 0, 5)
+    [fold] = divide(table, protocol, 0, 5).folds
     sizes = sizes_of(table, [fold])
     # Padded: other folds may have more rows and songs.
     sizes = sizes._replace(num_eval=sizes.num_eval + 3, num_songs=sizes.num_songs + 2)
@@ -307,7 +307,7 @@ def test_the_chunks_of_a_song_vote_by_part(protocol, loss):
 
 def test_a_trainings_chunk_figures_stand_behind_the_others():
     table = make_chunks(60, num_features=9)
-    [fold] = folds_of(table, "holdout", 0, 5)
+    [fold] = divide(table, "holdout", 0, 5).folds
     of_chunks, history = train(config(), 2, fold=arrays_of(table, fold, sizes_of(table, [fold])))
     renamed = dataclasses.replace(table, tracks=tuple(map(str, range(len(table.y)))))
     assert not renamed.is_chunked
