@@ -65,8 +65,10 @@ def download_sound() -> Path:
 
 def _download(fetch: Callable[[], T], seconds: float) -> T:
     """Returns ``fetch()``, or raises InputError."""
-    try:
-        _within(PROBE_SECONDS, _probe)
+    import requests
+
+    try:  # any answer at all will do; the proxies of the environment are honoured
+        _within(PROBE_SECONDS, lambda: requests.head(PROBE_URL, timeout=PROBE_SECONDS))
     except Exception as error:
         raise InputError(f"Kaggle is out of reach ({type(error).__name__})") from error
     try:
@@ -76,13 +78,6 @@ def _download(fetch: Callable[[], T], seconds: float) -> T:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         reason = reason if len(reason) <= 150 else f"{reason[:149]}…"
         raise InputError(f"the download from Kaggle failed ({printable(reason)})") from error
-
-
-def _probe() -> None:
-    import requests
-
-    # Any answer at all will do; the proxies of the environment are honoured.
-    requests.head(PROBE_URL, timeout=PROBE_SECONDS)
 
 
 def _fetch(path: str) -> bytes:
