@@ -24,7 +24,7 @@ _PACKAGES = (
     "optuna",
 )
 
-_COMPUTING = ("jax", "jaxlib", "flax", "optax", "numpy")
+_COMPUTING = ("jax", "jaxlib", "flax", "optax", "numpy", "dask", "distributed")
 _CODE = ("*.py", "tables/*.py", "space/*.py", "models/*.py", "trainer/*.py", "backends/*.py")
 
 

@@ -62,7 +62,7 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpic
 ALLOWED = {
     # What this process and its workers say to each other; never a file.
     "backends/cluster.py": "pickle", "backends/crew.py": "pickle",
-    "workers.py": "pickle", "backends/work.py": "pickle",
+    "backends/processes.py": "pickle", "backends/work.py": "pickle", "workers.py": "pickle",
     "trainer/platforms.py": "joblib",  # which counts cores
     "sound/spectrograms.py": "joblib",  # likewise
 }  # fmt: skip

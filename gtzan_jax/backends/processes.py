@@ -3,19 +3,27 @@
 import atexit
 import contextlib
 import functools
-import math
+import itertools
 import os
+import pickle
 import warnings
-from collections.abc import Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 
+from gtzan_jax import process
 from gtzan_jax.backends import work
-from gtzan_jax.backends.work import Host
-from gtzan_jax.errors import RunError
+from gtzan_jax.backends.work import Answer, Host, Task
+from gtzan_jax.errors import RunError, WorkerLostError, WorkerStartError
+from gtzan_jax.trainer.chunk import ProgramKey
 from gtzan_jax.trainer.platforms import free_bytes, own_cores, usable_cores
 from gtzan_jax.workers import Process
 
 _EARLY = 4  # processes that start at once
 _BYTES = 600e6  # of memory that a process takes, or more on a table of chunks
+_TRIES = 3  # of a task, and of starting a process
+
+_Waiting = dict[ProgramKey, deque[int]]  # places of tasks
 
 
 class Processes:
@@ -25,51 +33,115 @@ class Processes:
       count: how many. Default: as many as there are cores.
     """
 
-    depth = 1
-    patience_s = math.inf
-    strikes = 3  # processes that a task may cost: nobody takes a core of this machine back
     host = Host("cpu", ("cpu",))
 
     def __init__(self, count: int | None = None) -> None:
         cores = own_cores() if count is None or count == usable_cores() else []
         count = count or _default_count()
         at = cores if len(cores) == count else [None] * count
-        self._processes = {f"process {i}": _process(i, core) for i, core in enumerate(at)}
+        self.processes = [_process(number, core) for number, core in enumerate(at)]
+        self._known: dict[Process, tuple[str, ...]] = {}  # digests; of idle processes
+        self._compiled: defaultdict[Process, set[ProgramKey]] = defaultdict(set)
         # Those that there is work for in any case import JAX while the table is read.
-        for process in list(self._processes.values())[:_EARLY]:
-            with contextlib.suppress(OSError):  # told when it is asked for work
-                process.start()
+        for each in self.processes[:_EARLY]:
+            with contextlib.suppress(OSError):  # reported when it is asked for work
+                each.start()
 
     @property
     def place(self) -> str:
-        """What is at work, in words."""
-        count = len(self._processes)
+        """The processes in words."""
+        count = len(self.processes)
         return f"{count} worker process{'es' * (count > 1)}"
 
     @property
     def devices(self) -> list[str]:
         """What a manifest calls the processes."""
-        return [f"{name} ({process.where})" for name, process in self._processes.items()]
+        return [f"process {i} ({each.where})" for i, each in enumerate(self.processes)]
 
-    def slots(self) -> Mapping[str, Process]:
-        """Returns the processes; those that are handed nothing are not started."""
-        return self._processes
-
-    def explained(self, error: BaseException) -> Exception:
-        """Returns the error: processes fail with what is fit to be read."""
-        if isinstance(error, Exception):
-            return error
-        return RunError(f"a worker process failed: {error!r}")
-
-    def stop(self) -> None:
-        """Ends the processes, which start anew when they are asked for the next time."""
-        for process in self._processes.values():
-            process.leave()
-        for process in self._processes.values():
-            process.end()
+    def run(
+        self, tasks: Sequence[Task], blobs: Mapping[str, bytes]
+    ) -> Generator[tuple[int, Answer]]:
+        """Has tasks done, see ``crew.Pool``; each at most three times."""
+        programs = [task.chunks[0].program for task in tasks]
+        waiting: _Waiting = {}
+        for place, program in enumerate(programs):
+            waiting.setdefault(program, deque()).append(place)
+        idle, running = list(self.processes), dict[Future[Answer], tuple[Process, int]]()
+        lost, unstarted = Counter[int](), 0
+        try:
+            while waiting or running:
+                while idle and waiting:
+                    worker = idle.pop(0)
+                    place = self._take(worker, waiting)
+                    running[self._begin(worker, tasks[place], blobs)] = worker, place
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    worker, place = running.pop(future)
+                    idle.append(worker)
+                    try:
+                        answer = future.result()
+                    except WorkerLostError as error:
+                        self._compiled.pop(worker, None)
+                        if isinstance(error, WorkerStartError):  # no fault of the task
+                            unstarted += 1
+                        else:
+                            lost[place] += 1
+                        _give_up(tasks[place], lost[place], unstarted, error)
+                        waiting.setdefault(tasks[place].chunks[0].program, deque()).appendleft(
+                            place
+                        )
+                        continue
+                    unstarted = 0
+                    self._known[worker] = answer.known
+                    yield place, answer
+        finally:
+            if running:  # the caller has gone, or a task has failed; calls start them anew
+                self._known.clear()
+                self._compiled.clear()
+                for each in self.processes:
+                    each.leave()
+                for each in self.processes:
+                    each.end()
 
     def close(self) -> None:
         """Keeps the processes: a notebook's next sweep finds them and their programs."""
+
+    def _begin(self, worker: Process, task: Task, blobs: Mapping[str, bytes]) -> "Future[Answer]":
+        known = self._known.pop(worker, ())
+        lacks = (None if d in known else blobs[d] for d in (task.spec, task.fold))
+        pickled = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        return worker.submit(work.work, process.computing(), pickled, *lacks)
+
+    def _take(self, worker: Process, waiting: _Waiting) -> int:
+        """Returns the next task for a process: of the programs that it has compiled, if any.
+
+        Else of the one with the most tasks to each process that has it: a program takes seconds to
+        compile, so that each process compiles as few as it can.
+        """
+        own = waiting.keys() & self._compiled[worker]
+        owners = Counter(itertools.chain.from_iterable(self._compiled.values()))
+        if own:
+            program = min(own, key=lambda p: waiting[p][0])
+        else:
+            program = max(waiting, key=lambda p: len(waiting[p]) / (owners[p] or 0.1))
+        self._compiled[worker].add(program)
+        place = waiting[program].popleft()
+        if not waiting[program]:
+            del waiting[program]
+        return place
+
+
+def _give_up(task: Task, lost: int, unstarted: int, error: WorkerLostError) -> None:
+    """Raises RunError if a task has cost too many processes, or too many fail to start."""
+    if unstarted == _TRIES:
+        raise RunError(
+            f"{unstarted} workers in a row failed to start, the last: {error}; what is finished is "
+            "kept"
+        )
+    if lost == _TRIES:
+        raise RunError(
+            f"{task.chunks[0]!r} has cost {lost} workers, the last {error}; what is finished is "
+            "kept"
+        )
 
 
 def _default_count() -> int:

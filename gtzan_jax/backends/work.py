@@ -1,13 +1,10 @@
-"""What a worker does: any process that has JAX, on this machine or another.
+"""The work of a worker: any process that has JAX, on this machine or another.
 
-A *task* is a chunk or a wave of chunks: what to train, and the digests of what that
-needs to know, the *spec* of the trainer and a fold. Who is handed a task without knowing these
-answers what is missing, and is handed them with the task: data travel once to a worker, whoever
-it is and whenever it came. What a task comes to does not depend on who does it.
+A *task* names chunks, and by digest what it takes to train them: the *spec* of the trainer and a
+fold, which travel once to each worker. The result does not depend on who computes it.
 """
 
 import pickle
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,11 +23,11 @@ if TYPE_CHECKING:  # imports JAX
     from gtzan_jax.trainer.engine import Engine
 
 # Of folds that a worker remembers: hundreds of songs' features, dozens of their chunks'.
-_REMEMBERED_BYTES = 128e6
+REMEMBERED_BYTES = 128e6
 
 
 class Host(NamedTuple):
-    """What a worker computes on."""
+    """The devices of a worker."""
 
     platform: str
     devices: tuple[str, ...]
@@ -43,7 +40,7 @@ class Host(NamedTuple):
 
 @dataclass(frozen=True)
 class Spec:
-    """What an engine is made of, and where it is to be."""
+    """The arguments of an engine."""
 
     plan: Plan
     matmul_precision: str
@@ -51,25 +48,25 @@ class Spec:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained.
+    """Chunks to train.
 
     Attributes:
       spec: digest of a pickled :class:`Spec`.
       fold: digest of pickled ``FoldArrays``.
-      chunks: of one fold, which are trained together.
+      chunks: of one fold and one program, which are trained together.
       configs: those of the members that the spec does not know.
-      states: what members go on from, as an earlier answer gave them.
+      states: from which members resume, as an earlier answer gave them.
     """
 
     spec: str
     fold: str
-    chunks: tuple[Chunk, ...] = ()
+    chunks: tuple[Chunk, ...]
     configs: tuple[Config, ...] = ()
     states: Mapping[Member, bytes] | None = field(default=None, repr=False)
 
 
 class Outcome(NamedTuple):
-    """What training a chunk has come to; see ``chunk.Trained``."""
+    """The result of training a chunk; see ``chunk.Trained``."""
 
     history: np.ndarray
     predicted: np.ndarray
@@ -80,12 +77,13 @@ class Outcome(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a worker answers."""
+    """The result of a task."""
 
-    outcomes: tuple[Outcome, ...] = ()  # of the chunks
-    missing: tuple[str, ...] = ()  # digests; nothing was done
-    compile_s: float = 0.0  # seconds that the task waited for programs
-    peak_rss_bytes: int = 0  # of the process, so far
+    outcomes: tuple[Outcome, ...]  # of the chunks
+    known: tuple[str, ...]  # digests that the worker remembers
+    worker: str
+    compile_s: float  # seconds that the task waited for programs
+    peak_rss_bytes: int  # of the worker's process, so far
 
 
 def prepare() -> None:
@@ -97,86 +95,81 @@ def prepare() -> None:
     import gtzan_jax.trainer.engine  # noqa: F401
 
 
-def greet(wanted: Mapping[str, str]) -> Host:
-    """Returns what this process computes on; see :func:`work`."""
+def host_for(wanted: Mapping[str, str]) -> Host:
+    """Returns the devices of this process.
+
+    Args:
+      wanted: versions of the process that it is to work for, from ``process.computing``.
+
+    Raises:
+      RunError: this process has other versions; the message names each.
+    """
     from gtzan_jax.trainer.platforms import worker_devices
 
-    check_versions(wanted)
+    _check_versions(wanted)
     devices = worker_devices()
     return Host(devices[0].platform, tuple(map(str, devices)))
 
 
-def check_versions(wanted: Mapping[str, str]) -> None:
-    """Refuses to work for a process with other versions.
-
-    Raises:
-      RunError: they differ; the message names each.
-    """
+def _check_versions(wanted: Mapping[str, str]) -> None:
     who = f"the worker, {process.name()},"
     if different := process.mismatch(who, process.computing(), wanted):
         raise RunError(different)
 
 
-def work(wanted: Mapping[str, str], pickled: bytes, blobs: Mapping[str, bytes]) -> Answer:
-    """Does a task.
+def work(
+    wanted: Mapping[str, str], pickled: bytes, spec: bytes | None, fold: bytes | None
+) -> Answer:
+    """Trains what a task names.
 
     Args:
-      wanted: versions of the process that asks, from ``process.computing``.
+      wanted: as in :func:`host_for`.
       pickled: a :class:`Task`; opened only where the versions agree.
-      blobs: pickled specs and folds by digest, some that this process said it lacked.
+      spec: pickled; None if this process remembers it.
+      fold: likewise.
 
     Raises:
-      RunError: this process has other versions, or computes on something else.
+      RunError: this process has other versions.
     """
-    check_versions(wanted)
-    # A cluster's worker may have several threads, and JAX wants the whole device.
-    with _desk.lock, backend.pinned():
-        return _desk.work(pickle.loads(pickled), blobs)  # noqa: S301 — from who gives orders here
+    _check_versions(wanted)
+    with backend.pinned():
+        return _desk.work(pickle.loads(pickled), spec, fold)  # noqa: S301 — from who gives orders
 
 
 class _Desk:
-    """What this process remembers from task to task."""
+    """What this process remembers from task to task: an engine and folds, by digest."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self._spec: tuple[str, Spec, Engine] | None = None
+        self._engine: tuple[str, Engine] | None = None
         self._folds: dict[str, FoldArrays] = {}
 
-    def work(self, task: Task, blobs: Mapping[str, bytes]) -> Answer:
-        lacks = self._lacks(task)
-        if not blobs.keys() >= set(lacks):
-            return Answer(missing=tuple(lacks))  # all of them, or it would be one after another
-        engine, fold = self._engine(task.spec, blobs), self._fold(task.fold, blobs)
+    def work(self, task: Task, spec: bytes | None, fold: bytes | None) -> Answer:
+        if spec and (self._engine is None or self._engine[0] != task.spec):
+            if self._engine:
+                self._engine[1].__exit__(None, None, None)
+            self._engine = None
+            self._engine = task.spec, _engine_of(pickle.loads(spec))  # noqa: S301 — as the task
+        if self._engine is None or self._engine[0] != task.spec:
+            raise AssertionError("this worker was not handed the spec of its task")
+        engine = self._engine[1]
+        if fold and task.fold not in self._folds:
+            self._remember(task.fold, pickle.loads(fold), engine)  # noqa: S301 — as the task
         engine.plan.admit(task.configs)
         waited = engine.compile_wait_s
-        outcomes = _train(engine, task, fold)
-        waited = engine.compile_wait_s - waited
-        peak = process.peak_rss_bytes() or 0
-        return Answer(outcomes, compile_s=waited, peak_rss_bytes=peak)
+        outcomes = _train(engine, task, self._folds[task.fold])
+        return Answer(
+            outcomes,
+            known=(task.spec, *self._folds),
+            worker=process.name(),
+            compile_s=engine.compile_wait_s - waited,
+            peak_rss_bytes=process.peak_rss_bytes() or 0,
+        )
 
-    def _lacks(self, task: Task) -> list[str]:
-        known = {self._spec[0] if self._spec else None, *self._folds}
-        return [digest for digest in (task.spec, task.fold) if digest not in known]
-
-    def _engine(self, digest: str, blobs: Mapping[str, bytes]) -> "Engine":
-        if self._spec is None or self._spec[0] != digest:
-            if self._spec:
-                self._spec[2].__exit__(None, None, None)
-            self._spec = None
-            spec: Spec = pickle.loads(blobs[digest])  # noqa: S301 — as the task
-            self._spec = digest, spec, _engine_of(spec)
-        return self._spec[2]
-
-    def _fold(self, digest: str, blobs: Mapping[str, bytes]) -> FoldArrays:
-        if digest not in self._folds:
-            fold: FoldArrays = pickle.loads(blobs[digest])  # noqa: S301 — as the task
-            room = _REMEMBERED_BYTES - _num_bytes(fold)
-            while self._folds and sum(map(_num_bytes, self._folds.values())) > room:
-                forgotten = self._folds.pop(next(iter(self._folds)))
-                if self._spec:
-                    self._spec[2].forget(forgotten)
-            self._folds[digest] = fold
-        return self._folds[digest]
+    def _remember(self, digest: str, fold: FoldArrays, engine: "Engine") -> None:
+        room = REMEMBERED_BYTES - _num_bytes(fold)
+        while self._folds and sum(map(_num_bytes, self._folds.values())) > room:
+            engine.forget(self._folds.pop(next(iter(self._folds))))
+        self._folds[digest] = fold
 
 
 _desk = _Desk()
@@ -192,16 +185,9 @@ def _engine_of(spec: Spec) -> "Engine":
     from gtzan_jax.trainer.platforms import set_precision, worker_devices
 
     set_precision(spec.matmul_precision)
-    devices = worker_devices()
-    plan, found = spec.plan, (devices[0].platform, len(devices))
-    if found != (plan.platform, plan.num_devices):
-        raise RunError(
-            f"the worker, {process.name()}, computes on {found[1]} × "
-            f"{found[0]}, the others on {plan.num_devices} × {plan.platform}: a run's workers must "
-            "be of one kind"
-        )
+    plan = spec.plan
     return Engine(
-        plan.sweep, FAMILIES[plan.layout.name], plan.sizes, plan.num_runs, devices=devices,
+        plan.sweep, FAMILIES[plan.layout.name], plan.sizes, plan.num_runs, devices=worker_devices(),
         chunk_size=plan.chunk_size, mode=plan.mode, configs=plan.configs,
     )  # fmt: skip
 

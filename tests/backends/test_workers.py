@@ -1,23 +1,19 @@
 """Worker processes, and what they train, against this process's own engine and each other."""
 
 import itertools
-import math
 import operator
 import os
 import pickle
 import random
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
-from collections import Counter, defaultdict
+from collections import Counter
 from concurrent.futures import Future
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -25,12 +21,10 @@ import pytest
 from conftest import make_arrays, make_fold, make_sweep, make_table
 
 from gtzan_jax import cli, process
-from gtzan_jax.backends import crew as crew_module
 from gtzan_jax.backends import processes as processes_module
 from gtzan_jax.backends import work
-from gtzan_jax.backends.crew import Crew, _Handed
+from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
-from gtzan_jax.backends.waiting import Item, Waiting
 from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.metrics import METRICS
@@ -145,8 +139,7 @@ def test_workers_repeat_a_config_as_this_process_does():
 
     def repeated(trainer):
         return {
-            trained.chunk: trained
-            for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
+            trained.chunk: trained for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
         }
 
     with crew_of(2) as crew:
@@ -177,26 +170,6 @@ def test_configs_that_come_later_reach_the_workers(undisturbed):
         np.testing.assert_allclose(history, history_in(undisturbed[member]), rtol=1e-5)
 
 
-def test_a_worker_gets_what_it_has_compiled_and_then_what_others_have_most_of():
-    task = work.Task("", "")
-    items = [Item(n, program, task, "") for n, program in enumerate("acbaabb")]
-    waiting = Waiting(items)
-    compiled = defaultdict(set, first={"a", "c"}, second={"b"})
-
-    def take(slot):
-        item = waiting.take(slot, compiled)
-        compiled[slot].add(item.program)
-        return item.number
-
-    # Its own in their order, so that seeds follow each other.
-    assert [take("first") for _ in range(4)] == [0, 1, 3, 4]
-    # What comes back is the next of its program; who has nothing compiled helps where most is left.
-    waiting.put_back(items[4])
-    assert [take("third"), take("third"), take("second")] == [2, 5, 6]
-    assert take("second") == 4
-    assert not waiting
-
-
 # Processes.
 
 
@@ -205,8 +178,8 @@ def test_each_process_has_a_core_of_its_own_and_a_device():
     cores = platforms.own_cores()
     assert len(cores) == platforms.usable_cores() > 1
     pool = Processes()
-    slots = list(pool.slots().values())
-    hosts = [slot.submit(work.greet, process.computing()).result() for slot in slots]
+    slots = pool.processes
+    hosts = [slot.submit(work.host_for, process.computing()).result() for slot in slots]
     assert [(host.platform, len(host.devices)) for host in hosts] == [("cpu", 1)] * len(cores)
     assert [os.sched_getaffinity(slot.pid) for slot in slots] == [{core} for core in cores]
     for slot in slots:  # and every thread of it, XLA's and NumPy's among them
@@ -221,7 +194,7 @@ def test_which_cores_a_part_of_them_is_the_system_chooses(monkeypatch, usable, c
     if usable:  # a container's share of the cores' time
         monkeypatch.setattr(platforms, "usable_cores", lambda: usable)
         monkeypatch.setattr(processes_module, "usable_cores", lambda: usable)
-    [slot] = Processes(count).slots().values()
+    [slot] = Processes(count).processes
     assert os.sched_getaffinity(slot.submit(os.getpid).result()) == os.sched_getaffinity(0)
 
 
@@ -230,18 +203,18 @@ def test_there_are_no_more_processes_than_memory_for_them(monkeypatch):
     monkeypatch.setattr(processes_module, "usable_cores", lambda: 64)
     monkeypatch.setattr(processes_module, "free_bytes", lambda: 2e9)
     with pytest.warns(UserWarning, match=r"2.0 GB of memory are free: 3 of 64 cores get a worker"):
-        assert len(Processes().slots()) == 3
+        assert len(Processes().processes) == 3
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="systems that fork")
 def test_a_forked_child_has_processes_of_its_own():
-    mine = Processes(1).slots()["process 0"].submit(os.getpid).result()
+    mine = Processes(1).processes[0].submit(os.getpid).result()
     theirs, end = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX warns of threads: this process has it
         child = os.fork()
     if child == 0:
-        pid = Processes(1).slots()["process 0"].submit(os.getpid).result(20)
+        pid = Processes(1).processes[0].submit(os.getpid).result(20)
         os.write(end, str(pid).encode())
         os._exit(0)
     os.close(end)
@@ -251,7 +224,7 @@ def test_a_forked_child_has_processes_of_its_own():
 
 
 def test_processes_are_found_again():
-    assert dict(Processes(2).slots()) == dict(Processes(2).slots())
+    assert Processes(2).processes == Processes(2).processes
 
 
 def test_a_process_that_is_lost_is_told_and_started_anew():
@@ -339,21 +312,8 @@ def test_where_workers_fail_to_start_a_run_ends_soon_and_blames_no_chunk(monkeyp
     with crew_of(pool=pool) as crew, pytest.raises(RunError, match=ending):
         results_of(crew)
     assert 3 <= len(starts) <= 4
-    for slot in pool.slots().values():
+    for slot in pool.processes:
         slot.shutdown()
-
-
-def test_workers_that_fail_to_start_beside_others_cost_no_chunk(undisturbed):
-    desk = work._Desk()
-
-    def fails(*_):
-        raise WorkerStartError("was ended by SIGKILL")
-
-    def works(_, pickled, blobs):
-        return desk.work(pickle.loads(pickled), blobs)
-
-    with crew_of(pool=Scripted([works], [fails, fails, works])) as crew:
-        assert sorted(results_of(crew)) == sorted(undisturbed)
 
 
 @pytest.mark.parametrize(("here", "there"), [("1", "3"), ("0", "0")])
@@ -383,6 +343,7 @@ def test_errors_come_back_in_one_line(capfd):
 # What ends a worker.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_workers_cost_nothing_but_time(seed, undisturbed):
     """Two at random moments: a third could be at the same chunk, which ends a run."""
@@ -391,7 +352,7 @@ def test_killed_workers_cost_nothing_but_time(seed, undisturbed):
 
     def kill():
         while len(killed) < 2 and not stop.wait(random.uniform(0.1, 1.0)):
-            pids = [slot.pid for slot in pool.slots().values() if slot.pid]
+            pids = [slot.pid for slot in pool.processes if slot.pid]
             if pids:
                 killed.append(random.choice(pids))
                 os.kill(killed[-1], signal.SIGKILL)
@@ -407,288 +368,106 @@ def test_killed_workers_cost_nothing_but_time(seed, undisturbed):
             killer.join()
 
 
-class Scripted:
-    """A pool that answers in this process, as a test says; each of its slots is a list."""
+class Fake:
+    """A worker in this process; ``ends`` returns the error with which it is lost at a task, if any.
 
-    depth, patience_s, strikes = 1, math.inf, 3
-    host, place, devices = Processes.host, "scripted", ()
-
-    def __init__(self, *scripts):
-        self._slots = {str(i): _Script(script) for i, script in enumerate(scripts)}
-
-    def slots(self):
-        return self._slots
-
-    def explained(self, error):
-        return error
-
-    def stop(self):
-        pass
-
-
-class _Script(list):
-    """Functions of a desk and the arguments of a call, one for each call, the last for the rest."""
-
-    def submit(self, _, wanted, pickled, blobs):
-        future = Future()
-        try:
-            future.set_result((self.pop(0) if len(self) > 1 else self[0])(wanted, pickled, blobs))
-        except RunError as error:
-            future.set_exception(error)
-        return future
-
-
-def test_a_worker_that_was_lost_before_it_knew_anything_costs_no_endless_questions(undisturbed):
-    """The next one lacks more than the last one did: all of it must come with one answer."""
-    desks = [work._Desk(), work._Desk()]
-    asked = []
-
-    def at(desk):
-        def call(_, pickled, blobs):
-            asked.append(blobs)
-            assert len(asked) < 48, "asked without end"
-            return desks[desk].work(pickle.loads(pickled), blobs)
-
-        return call
-
-    def lost(*_):
-        raise WorkerLostError("was ended by a test")
-
-    calls = [*[at(0)] * 30, lost, at(1)]  # in the midst of the second fold
-    with crew_of(pool=Scripted(calls)) as crew:
-        got = results_of(crew)
-    assert sorted(got) == sorted(undisturbed)
-
-
-def test_a_task_that_two_have_done_at_once_counts_once(undisturbed):
-    desk = work._Desk()
-    pool = Scripted(
-        [lambda _, pickled, blobs: desk.work(pickle.loads(pickled), blobs)] * 2,
-        [lambda _, pickled, blobs: desk.work(pickle.loads(pickled), blobs)] * 2,
-    )
-    with crew_of(pool=pool) as crew:
-        crew._late = lambda running: next((h.item for h in running.values()), None)
-        numbers = [m for t in crew.run(crew.plan.chunks(MEMBERS), FOLDS) for m in t.chunk.members]
-    assert sorted(numbers) == sorted(undisturbed)
-
-
-def test_what_is_late_others_do_at_once_and_again_where_they_are_late_too(monkeypatch):
-    now = 0.0
-    monkeypatch.setattr(crew_module, "time", SimpleNamespace(monotonic=lambda: now))
-    pool = Scripted([])
-    pool.patience_s = 10.0
-    items = [Item(number, "program", work.Task("", ""), "") for number in range(2)]
-    with crew_of(pool=pool) as crew:
-        crew._compiled["other"].add("program")
-        running = {Future(): _Handed("still", item, 0.0) for item in items}
-        now = 1000.0
-        assert crew._late(running) is None  # nobody knows how long a task takes
-        now = 5.0
-        crew._take_note(_Handed("other", items[0], 0.0), work.Answer())
-        now = 20.0
-        assert crew._late(running) is None
-        now = 21.0  # more than twice the five seconds and ten
-        for item in items:
-            assert crew._late(running) is item
-            running[Future()] = _Handed("other", item, now)
-        assert crew._late(running) is None
-        now = 25.0  # the other has taken four
-        crew._take_note(_Handed("other", items[0], 21.0), work.Answer())
-        assert crew._longest_s == 5.0
-        now = 61.0
-        assert crew._late(running) is None
-        now = 62.0  # two are at it, for twice as long
-        assert crew._late(running) is items[0]
-
-
-def test_a_worker_forgets_folds_of_which_there_are_too_many(monkeypatch, undisturbed):
-    monkeypatch.setattr(work, "_REMEMBERED_BYTES", 1.0)
-    desk = work._Desk()
-    pool = Scripted([lambda _, pickled, blobs: desk.work(pickle.loads(pickled), blobs)])
-    with crew_of(pool=pool) as crew:
-        assert sorted(results_of(crew)) == sorted(undisturbed)
-    assert len(desk._folds) == len(desk._spec[2]._placed) == 1
-
-
-class Poisoned:
-    """A pool whose processes end when they are handed a task with some member."""
-
-    depth, host, place, devices = 1, Processes.host, "poisoned", ()
-    patience_s, strikes = Processes.patience_s, Processes.strikes
-
-    def __init__(self, member):
-        self._pool, self._poison = Processes(2), member
-        self.ended = 0
-
-    def slots(self):
-        return {name: _Taster(self, slot) for name, slot in self._pool.slots().items()}
-
-    def explained(self, error):
-        return self._pool.explained(error)
-
-    def stop(self):
-        self._pool.stop()
-
-
-def _members(piece):
-    return [Member(config_id, piece.fold, piece.seed) for config_id in piece.config_ids]
-
-
-class _Taster:
-    def __init__(self, pool, slot):
-        self._pool, self._slot = pool, slot
-
-    def submit(self, function, wanted, pickled, blobs):
-        task = pickle.loads(pickled)
-        if any(self._pool._poison in _members(piece) for piece in task.pieces):
-            self._pool.ended += 1
-            return self._slot.submit(os.abort)
-        return self._slot.submit(function, wanted, pickled, blobs)
-
-
-def test_a_chunk_that_costs_three_workers_ends_the_run_with_its_name():
-    pool = Poisoned(MEMBERS[5])
-    found = []
-    with (
-        crew_of(pool=pool) as crew,
-        pytest.raises(
-            RunError, match=r"Chunk\(.*has cost 3 workers, the last was ended by SIGABRT"
-        ),
-    ):
-        found += crew.run(crew.plan.chunks(MEMBERS), FOLDS)  # keeps what came before the error
-    assert pool.ended == 3
-
-
-class Mortal:
-    """A pool of four that answers in this process, each time it is asked who is there.
-
-    Args:
-      costs: how many workers a task costs before it is done. A worker is lost with all that it has
-        in hand, an answer that it has given before included.
-      bad: whether a machine is bad: its worker is lost at whatever it does, and joins again.
+    It answers when the pool waits for it, so that all are handed a task before.
     """
 
-    depth, patience_s, strikes = 2, math.inf, 10
-    host, place, devices = Processes.host, "mortal", ()
+    def __init__(self, ends=lambda _: None):
+        self._ends, self._desk, self.seen = ends, work._Desk(), []
 
-    def __init__(self, costs, bad=False):
-        self._costs, self._desk = costs, work._Desk()
-        self._bad = {0} if bad else set()
-        self._names = itertools.count()
-        self._slots = {next(self._names): _Mortal() for _ in range(4)}
-        self.lost_at = Counter()
+    def submit(self, _function, _wanted, pickled, spec, fold):
+        task, future = pickle.loads(pickled), Future()
+        self.seen.append((task, spec is not None, fold is not None))
+        if error := self._ends(task):
+            self._desk = work._Desk()
+            future.set_exception(error)
+        else:
+            future.set_result(self._desk.work(task, spec, fold))
+        return future
 
-    def slots(self):
-        for name, slot in [pair for pair in self._slots.items() if pair[1]]:
-            futures, tasks, blobs = zip(*slot, strict=True)
-            ends = next(
-                (t for t in tasks if name in self._bad or self.lost_at[t.pieces] < self._costs(t)),
-                None,
-            )
-            if ends is None:
-                slot.pop(0)
-                futures[0].set_result(self._desk.work(tasks[0], blobs[0]))
-            else:
-                self.lost_at[ends.pieces] += 1
-                for future in futures:
-                    future.set_exception(WorkerLostError("left"))
-                del self._slots[name]
-                joined = next(self._names)
-                self._slots[joined] = _Mortal()
-                self._bad |= {joined} if name in self._bad else set()
-        return self._slots
-
-    def explained(self, error):
-        return error
-
-    def stop(self):
+    def start(self):
         pass
 
+    leave = end = start
 
-class _Mortal(list):
-    def submit(self, _function, _wanted, pickled, blobs):
-        future = Future()
-        self.append((future, pickle.loads(pickled), blobs))
-        return future
+
+@pytest.fixture
+def pool_of(monkeypatch):
+    """Makes pools of such workers."""
+
+    def make(*fakes):
+        monkeypatch.setattr(processes_module, "_process", lambda number, _: fakes[number])
+        return Processes(len(fakes))
+
+    return make
 
 
 def is_poison(task):
-    return MEMBERS[5] in _members(task.pieces[0])
+    return MEMBERS[5] in task.chunks[0].members
 
 
-def by_chance(task, salt=0):
-    """Draws how many workers are lost at a task."""
-    return random.Random(f"{salt} {task.pieces}").choices([0, 1, 2], [2, 1, 1])[0]
+def test_workers_that_are_lost_by_chance_cost_no_more_than_time(pool_of):
+    dice, lost = random.Random(0), Counter()
+
+    def ends(task):
+        if lost[task.chunks] < 2 and dice.random() < 0.5:
+            lost[task.chunks] += 1
+            return WorkerLostError("left")
+        return None
+
+    with crew_of(pool=pool_of(*(Fake(ends) for _ in range(3)))) as crew:
+        found = results_of(crew)
+    with crew_of(pool=pool_of(Fake())) as healthy:
+        assert found == results_of(healthy)
+    assert lost.total() >= 6
 
 
-@pytest.mark.parametrize("salt", range(3))
-def test_workers_that_are_lost_by_chance_cost_no_more_than_time(salt):
-    pool = Mortal(lambda task: by_chance(task, salt))
-    with crew_of(pool=pool) as crew, crew_of(pool=Mortal(lambda _: 0)) as healthy:
-        assert results_of(crew) == results_of(healthy)
-    assert pool.lost_at.total() >= 6
-
-
-def test_a_machine_that_ends_its_workers_is_not_taken_for_a_chunk():
-    pool = Mortal(lambda _: 0, bad=True)
-    with crew_of(pool=pool) as crew, crew_of(pool=Mortal(lambda _: 0)) as healthy:
-        assert results_of(crew) == results_of(healthy)
-    assert pool.lost_at.total() >= 3
-
-
-@pytest.mark.parametrize(("others", "most"), [(lambda _: 0, 3), (by_chance, 10)])
-def test_a_chunk_that_costs_workers_is_found_among_others(others, most):
-    pool = Mortal(lambda task: math.inf if is_poison(task) else others(task))
-    with crew_of(pool=pool) as crew, pytest.raises(RunError, match="has cost") as raised:
+def test_a_chunk_that_costs_three_workers_ends_the_run_with_its_name(pool_of):
+    fakes = [Fake(lambda t: WorkerLostError("was lost") if is_poison(t) else None)] * 2
+    ending = r"^Chunk\(4 members of fold 0, seed 0, .*has cost 3 workers, the last was lost; what"
+    with crew_of(pool=pool_of(*fakes)) as crew, pytest.raises(RunError, match=ending):
         results_of(crew)
-    ((pieces, lost),) = pool.lost_at.most_common(1)
-    assert 3 <= lost <= most
-    assert MEMBERS[5] in _members(pieces[0])
-    name = f"{len(pieces[0].config_ids)} members of fold 0, seed {MEMBERS[5].seed}"
-    assert re.match(rf"Chunk\({name}.* has cost {lost} workers, the last left", str(raised.value))
+    assert sum(is_poison(task) for task, *_ in fakes[0].seen) == 3
 
 
-def test_where_most_are_lost_with_others_a_chunk_may_cost_ten():
-    item = Item(0, "program", work.Task("", ""), "it")
-    with crew_of(pool=Mortal(None)) as crew:
-        for count in range(1, 11):
-            crew._losses._count, crew._losses._in_a_row = 2 * count, 0
-            assert item.strikes == count - 1
-            ending = pytest.raises(RunError, match=r"^it has cost 10 ")
-            with ending if count == 10 else nullcontext():
-                crew._lose("a", WorkerLostError("left"), Waiting([]), {
-                    Future(): _Handed("a", item, 0.0)
-                })  # fmt: skip
+def test_workers_that_fail_to_start_beside_others_cost_no_chunk(pool_of, undisturbed):
+    errors = [WorkerStartError("no room")] * 2
+    fails = Fake(lambda _: errors.pop() if errors else None)
+    with crew_of(pool=pool_of(Fake(), fails)) as crew:
+        assert sorted(results_of(crew)) == sorted(undisturbed)
+    assert not errors
 
 
-def test_where_all_chunks_cost_workers_a_run_ends_soon():
-    pool = Mortal(lambda _: math.inf)
-    ending = r"^14 workers were lost and nothing got done meanwhile, the last left, with Chunk\("
-    with crew_of(pool=pool) as crew, pytest.raises(RunError, match=ending):
+def test_a_worker_is_handed_spec_and_folds_once_unless_it_is_lost(pool_of):
+    errors = [WorkerLostError("left")]
+    fake = Fake(lambda t: errors.pop() if t.chunks[0].fold == 1 and errors else None)
+    with crew_of(pool=pool_of(fake)) as crew:
         results_of(crew)
-    assert pool.lost_at.total() <= 17  # the last with three others
+    handed = [flags for _, *flags in fake.seen]
+    assert [spec for spec, _ in handed].count(True) == 2
+    assert [fold for _, fold in handed].count(True) == 4  # one is lost, and all are handed anew
 
 
-def test_what_a_lost_worker_had_in_hand_comes_next_and_alone():
-    items = [Item(number, "program", work.Task("", ""), "") for number in range(8)]
-    running = {Future(): _Handed(slot, i, 0.0) for i, slot in zip(items, "aaaba", strict=False)}
-    running[Future()] = _Handed("b", items[4], 0.0)  # another does it, too
-    next(iter(running)).set_result(work.Answer())  # which nobody has looked at yet
-    waiting = Waiting(items[5:])
-    pool = Mortal(None)
-    with crew_of(pool=pool) as crew:
-        crew._lose("a", WorkerLostError("left"), waiting, running)
-        assert [item.strikes for item in items] == [0, 1, 1, 0, 1, 0, 0, 0]
-        assert [handed.item.number for handed in running.values()] == [0, 3, 4]
-        crew._losses._survivors = {"b", "c"}
-        pool._slots = {"a new one": _Mortal(), "b": _Mortal(), "c": _Mortal()}
-        pool.slots = lambda: pool._slots
-        crew._hand_out(waiting, running)
-        handed = [(h.slot, h.item.number) for h in running.values()][3:]
-        assert handed == [("a new one", 5), ("c", 1)]  # who joins after a loss gets no suspect
-        running = {f: h for f, h in running.items() if h.slot != "b"}
-        crew._hand_out(waiting, running)
-        assert [(h.slot, h.item.number) for h in running.values()][3:] == [("b", 2)]
+def test_a_worker_keeps_to_the_programs_that_it_has_compiled(pool_of):
+    fakes = [Fake(), Fake()]
+    with crew_of(pool=pool_of(*fakes)) as crew:
+        results_of(crew)
+    assert all(fake.seen for fake in fakes)
+    for fake in fakes:
+        programs = [task.chunks[0].program for task, *_ in fake.seen]
+        assert len(set(programs)) <= 3 < len(programs)
+        seeds = [task.chunks[0].seed for task, *_ in fake.seen]
+        assert sum(a != b for a, b in itertools.pairwise(seeds)) <= 2  # numbers are drawn once
+
+
+def test_a_worker_forgets_folds_of_which_there_are_too_many(monkeypatch, pool_of, undisturbed):
+    monkeypatch.setattr(work, "REMEMBERED_BYTES", 1.0)
+    fake = Fake()
+    with crew_of(pool=pool_of(fake)) as crew:
+        assert sorted(results_of(crew)) == sorted(undisturbed)
+    assert len(fake._desk._folds) == len(fake._desk._engine[1]._placed) == 1
 
 
 def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
@@ -699,18 +478,7 @@ def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
         match=r"^version mismatch: the worker, process .*, has gtzan_jax .*, client 0.0 "
         r"\(code 1234\); jax .*, client 0.1; install the same versions$",
     ):
-        work.work(wanted, b"", {})
-
-
-def test_workers_of_another_kind_are_refused():
-    pool = Processes(1)
-    other = type("Other", (), {
-        "depth": 1, "patience_s": 1.0, "strikes": 3, "place": "",
-        "host": work.Host("cpu", ("a", "b")),
-        "slots": pool.slots, "explained": pool.explained, "stop": pool.stop, "devices": (),
-    })()  # fmt: skip
-    with crew_of(pool=other) as crew, pytest.raises(RunError, match="must be of one kind"):
-        results_of(crew)
+        work.work(wanted, b"", None, None)
 
 
 # A command and its processes.
