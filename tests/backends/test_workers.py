@@ -425,11 +425,14 @@ def test_workers_that_are_lost_by_chance_cost_no_more_than_time(pool_of):
 
 
 def test_a_chunk_that_costs_three_workers_ends_the_run_with_its_name(pool_of):
-    fakes = [Fake(lambda t: WorkerLostError("was lost") if is_poison(t) else None)] * 2
+    def ends(task):
+        return WorkerLostError("was lost") if is_poison(task) else None
+
+    fakes = [Fake(ends), Fake(ends)]
     ending = r"^Chunk\(4 members of fold 0, seed 0, .*has cost 3 workers, the last was lost; what"
     with crew_of(pool=pool_of(*fakes)) as crew, pytest.raises(RunError, match=ending):
         results_of(crew)
-    assert sum(is_poison(task) for task, *_ in fakes[0].seen) == 3
+    assert sum(is_poison(task) for fake in fakes for task, *_ in fake.seen) == 3
 
 
 def test_workers_that_fail_to_start_beside_others_cost_no_chunk(pool_of, undisturbed):
