@@ -224,7 +224,8 @@ async def _greeted(client: "Client", address: str) -> Host | str:
         return answer
     if isinstance(answer, InputError | RunError):
         return f"{address}: {answer}"
-    why = f"{type(answer).__name__}: {answer}".splitlines()[0]
+    kind = "" if type(answer) is Exception else f"{type(answer).__name__}: "  # its text names it
+    why = f"{kind}{answer}".splitlines()[0]
     no_package = f"No module named '{__package__.partition('.')[0]}'" in why
     remedy = "install gtzan_jax there" if no_package else "its log may say more"
     return f"{address} cannot work for this process ({why}): {remedy}"

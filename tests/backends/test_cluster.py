@@ -259,12 +259,12 @@ UNFIT = {
     ),
     "none": (
         meets("raise ModuleNotFoundError(f'No module named {name!r}')", "gtzan_jax"),
-        r"cannot work for this process \(ModuleNotFoundError: No module named 'gtzan_jax'\): "
+        r"cannot work for this process \(ModuleNotFoundError\(\"No module named 'gtzan_jax'\"\)\): "
         r"install gtzan_jax there",
     ),
     "unpickling": (
         meets("raise ImportError('cannot import name x')"),
-        r"cannot work for this process \(ImportError: cannot import name x\)",
+        r"cannot work for this process \(ImportError\('cannot import name x'\)\)",
     ),
 }
 
