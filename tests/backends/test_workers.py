@@ -139,7 +139,8 @@ def test_workers_repeat_a_config_as_this_process_does():
 
     def repeated(trainer):
         return {
-            trained.chunk: trained for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
+            trained.chunk: trained
+            for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
         }
 
     with crew_of(2) as crew:
