@@ -70,19 +70,16 @@ def plan(
     compile_s: float,
     mode: str = "auto",
 ) -> list[Bucket]:
-    """Decides which configs share a program.
+    """Returns buckets that hold each config once, in the order of their first config.
 
     Args:
       groups: from :func:`groups_of`.
       layout: of their kind of model.
-      seconds: what training a config takes in a program of some structure, in device-seconds.
-      compile_s: what compiling a program takes, likewise.
+      seconds: device-seconds to train a config in a program of some structure.
+      compile_s: device-seconds to compile a program.
       mode: ``shape`` gives each structure a program of its own, ``padded`` one to all of a
         batch size and kind, ``auto`` merges as long as less compiling outweighs the zeros
         multiplied.
-
-    Returns:
-      buckets that hold each config once, in the order of their first config.
     """
     alike: dict[Hashable, list[Bucket]] = {}
     for (batch_size, structure), places in groups.items():
