@@ -10,6 +10,7 @@ import sys
 import pytest
 from conftest import make_sweep, make_table
 from finished_runs import random_history, write_run
+from pages import words_of
 from test_console import end, start
 
 from gtzan_jax.jobs.options import SweepOptions
@@ -55,7 +56,7 @@ def test_the_command_that_goes_on_has_the_flags_that_it_needs(place):
 def test_a_report_names_commands_for_its_own_run(tmp_path):
     table = make_table()
     folder = write_run(tmp_path / ODD, make_sweep(), random_history(make_sweep()), table)
-    found = build(read_finished(folder)).markdown
+    found = words_of(build(read_finished(folder)).html)
     (command,) = re.findall(r"`(python -m gtzan_jax\.retrain [^`]*)` trains one", found)
     assert shlex.split(command)[3] == f"--workdir={folder}"
 

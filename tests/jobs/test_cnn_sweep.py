@@ -10,6 +10,7 @@ import pytest
 from commands import ask_for_groups, served
 from conftest import make_cnn_sweep, make_sweep, make_table, this_process
 from made_songs import write_songs
+from pages import lines_of
 
 import gtzan_jax
 from gtzan_jax import InputError
@@ -100,7 +101,7 @@ def test_tensorboard_has_each_run_with_its_hyperparameters(run):
 
 
 def test_the_report_tells_of_a_network_on_spectrograms(run):
-    text = run.report().with_suffix(".md").read_text()
+    text = lines_of(run.report().read_text())
     model = load_model(run.run.path)
     assert f"{model.num_weights:,}" in text
     assert "blocks" in text

@@ -276,7 +276,7 @@ def test_the_best_model_is_scored_on_its_folds_test_part(divided):
 
 def test_the_report_and_the_overview_know_the_protocol(divided):
     protocol, _, run, _ = divided
-    page = gtzan_jax.read_run(run).report().with_suffix(".md").read_text()
+    page = gtzan_jax.read_run(run).report().read_text()
     assert protocol in page
     overview = b"".join(path.read_bytes() for path in (run / "overview").rglob("events*"))
     assert b"validation_accuracy" in overview
