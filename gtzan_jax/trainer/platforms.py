@@ -58,7 +58,8 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
     if name == "cpu":
         jax.config.update("jax_platforms", "cpu")
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        _update_before_start("jax_num_cpu_devices", usable_cores())
+        with contextlib.suppress(RuntimeError):  # in a notebook JAX may have started
+            jax.config.update("jax_num_cpu_devices", usable_cores())
     set_precision(matmul_precision)
     _enable_compilation_cache(cache_dir() / "xla")
     devices = _devices()
@@ -209,14 +210,6 @@ def _devices() -> "list[jax.Device]":
             f"JAX cannot start{f' with JAX_PLATFORMS={wanted}' if wanted else ''}: {reason}; unset "
             "JAX_PLATFORMS, or take --platform=cpu"
         ) from None
-
-
-def _update_before_start(option: str, value: int) -> None:
-    import jax
-
-    # In a notebook JAX may have started: then its devices stay as they are.
-    with contextlib.suppress(RuntimeError):
-        jax.config.update(option, value)
 
 
 def _enable_compilation_cache(folder: Path) -> None:
