@@ -168,7 +168,7 @@ def _opened(path: Path, source: BinaryIO) -> "soundfile.SoundFile":
         reason = f"it has no RIFF header ({reason})"
     elif reason == _UNKNOWN_FORMAT and suffix in NOT_DECODED:
         reason = f"{suffix[1:].upper()} is not decoded here"
-    if reason != _UNKNOWN_FORMAT:
+    if _UNKNOWN_FORMAT not in reason:
         reason += "; convert it, as ffmpeg -i OLD NEW.flac does"
     raise SoundError(f"no sound that can be read: {reason}")
 
