@@ -190,7 +190,6 @@ def _pair(
         places = [[of.index(seed) for seed in common] for of in (seeds, others)]
         by_run = np.array([its[c][:, places[1]] - mine[c][:, places[0]] for c in shared])
     of_pairs = mean_difference(by_run, other.protocol.num_divisions)
-    low = of_pairs.get("low", np.nan)
     # Not defined where all configs of a run are equally good.
     ordered = len(shared) > 1 and bool(np.ptp(x)) and bool(np.ptp(y))
     return {
@@ -198,12 +197,10 @@ def _pair(
         "matched": len(shared),
         "out_of": min(len(mine), len(its)),
         "paired_runs": by_run[0].size if common else 0,
-        "difference": of_pairs.get("difference", np.nan),
-        "low": low,
-        "high": of_pairs.get("high", np.nan),
-        "interval_over": (units_of(*by_run.shape[1:]) or "") if np.isfinite(low) else "",
-        "configs_p10": of_pairs.get("p10", np.nan),
-        "configs_p90": of_pairs.get("p90", np.nan),
+        **{name: of_pairs[name] for name in ("difference", "low", "high")},
+        "interval_over": units_of(*by_run.shape[1:]) if np.isfinite(of_pairs["low"]) else "",
+        "configs_p10": of_pairs["p10"],
+        "configs_p90": of_pairs["p90"],
         "rank_correlation": float(stats.spearmanr(x, y).statistic) if ordered else np.nan,
         "same_best": bool(shared) and int(x.argmax()) == int(y.argmax()),
     }

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 _NOTHING = 1e-18
 
 _FEWEST_BEST = 10
+_PAIRED = ("difference", "p10", "p90", "wins", "losses", "low", "high", "p_value")
 
 Axes = Mapping[str, Sequence[Any]]
 """Every axis of the grid with its values, in the order of the grid."""
@@ -169,8 +170,7 @@ def paired_differences(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1)
                 {"hyperparameter": name, "value": values[value], "baseline": values[baseline]}
                 | mean_difference(_sound(by_run), num_divisions)
             )
-    columns = ["hyperparameter", "value", "baseline", "pairs", "difference", "p10", "p90"]
-    return _frame(rows, [*columns, "wins", "losses", "low", "high", "p_value"])
+    return _frame(rows, ["hyperparameter", "value", "baseline", "pairs", *_PAIRED])
 
 
 def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, float]:
@@ -181,21 +181,17 @@ def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, flo
       num_divisions: as for :func:`decompose`.
 
     Returns:
-      pairs, and unless there are none: difference, p10, p90, wins, losses, low, high, p_value, as
-      columns of :func:`paired_differences`.
+      pairs, difference, p10, p90, wins, losses, low, high, p_value, as columns of
+      :func:`paired_differences`; NaN, but for pairs, where there is none.
     """
+    if not len(by_run):
+        return {"pairs": 0} | dict.fromkeys(_PAIRED, math.nan)
     # Rounded, so that differences that cancel over the runs count as none.
     differences = np.round(by_run.mean(axis=(1, 2)), 9)
-    row: dict[str, float] = {"pairs": len(differences)}
-    if not len(differences):
-        return row  # the rest is NaN
-    row["difference"] = float(differences.mean())
-    row["p10"], row["p90"] = np.percentile(differences, (10, 90)).tolist()
-    row["wins"] = float((differences > 0).mean())
-    row["losses"] = float((differences < 0).mean())
-    by_unit, overlap = _by_unit(by_run.mean(axis=0), num_divisions)
-    test = t_test(by_unit, overlap)
-    return row | {"low": test.low, "high": test.high, "p_value": test.p_value}
+    test = t_test(*_by_unit(by_run.mean(axis=0), num_divisions))
+    found = differences.mean(), *np.percentile(differences, (10, 90))
+    found += (differences > 0).mean(), (differences < 0).mean(), *test[1:]
+    return {"pairs": len(differences)} | dict(zip(_PAIRED, map(float, found), strict=True))
 
 
 def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "pd.DataFrame":
@@ -243,17 +239,16 @@ def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
     Raises:
       ValueError: a config of the grid is missing.
     """
+    import pandas as pd
+
     grid = _grid(accuracy.mean(axis=(1, 2)), axes)
-    rows = []
+    names = {"25%": "q1", "50%": "median", "75%": "q3"}
+    rows: list[dict[str, Any]] = []
     for axis, (name, values) in enumerate(axes.items()):
         for value, means in zip(values, np.moveaxis(grid, axis, 0), strict=True):
-            means = means[np.isfinite(means)]
-            row = {"hyperparameter": name, "value": value, "configs": means.size}
-            quartiles = np.percentile(means, (0, 25, 50, 75, 100)) if means.size else [math.nan] * 5
-            row["mean"] = means.mean() if means.size else math.nan
-            row["std"] = means.std(ddof=1) if means.size > 1 else math.nan
-            row |= dict(zip(("min", "q1", "median", "q3", "max"), quartiles, strict=True))
-            rows.append(row)
+            found = pd.Series(means.ravel()).describe().rename(names)
+            row = {"hyperparameter": name, "value": value, "configs": int(found.pop("count"))}
+            rows.append(row | found.to_dict())
     return _frame(rows)
 
 

@@ -64,14 +64,10 @@ def _draw_protocols(
     color: str,
     face: str,
 ) -> Legend:
-    """Draws protocols that are of one kind, side by side in each row; returns their legend.
+    """Draws protocols of one kind, side by side in each row; returns their legend.
 
-    Args:
-      axes: where to.
-      shown: by protocol, accuracy, low and high of each row.
-      markers: by protocol.
-      color: of all.
-      face: colour of the markers' inside; filled ones are on the left.
+    The frames have accuracy, low and high of each row. Filled markers have their legend on the
+    left.
     """
     drawn = []
     for place, (name, table) in enumerate(shown.items()):
@@ -115,15 +111,7 @@ def _name_rows(axes: Axes, models: list[str], ours: str, heads: int) -> None:
 def feature_importance(
     importance: "pd.DataFrame", other: str, ours: str, note: str, top: int = 20
 ) -> Figure:
-    """Draws the permutation importance of the features for two models, side by side.
-
-    Args:
-      importance: from ``classical.importance_table``.
-      other: the name of the other model.
-      ours: the name of our model.
-      note: the source of the data.
-      top: how many features, the most important first.
-    """
+    """Draws the table of ``classical.importance_table`` for the models other and ours."""
     shown = importance.head(top)
     title = f"Permutation importance: the {len(shown)} most important of {len(importance)} features"
     figure = new_figure(9.0, 1.8 + 0.27 * len(shown), title, note)

@@ -51,12 +51,7 @@ def unit(feature: str) -> str:
 
 @styled()
 def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
-    """Draws which features rise and fall together.
-
-    Args:
-      matrix: from ``exploration.correlations``.
-      note: the source of the data.
-    """
+    """Draws the matrix of ``exploration.correlations``."""
     title = f"Pearson correlation of the {len(matrix)} features that are means"
     figure = new_figure(9.0, 8.4, title, note, dpi=160)  # the numbers in the cells are small
     axes = figure.subplots()
@@ -80,13 +75,7 @@ def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
 
 @styled()
 def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Figure:
-    """Draws the spread of one feature in every genre.
-
-    Args:
-      table: the feature table.
-      feature: its name.
-      caption: a second line for the title, such as how well it tells genres apart.
-    """
+    """Draws the spread of one feature in every genre; the caption is a second line of the title."""
     title = f"{feature} by genre" + (f"\n{caption}" if caption else "")
     width = min(max(8.0, 0.35 * len(table.genres) + 1.5), 40.0)
     boxes = "box: quartiles; whiskers: up to 1.5 quartile ranges"
@@ -105,12 +94,7 @@ def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Fi
 
 @styled()
 def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
-    """Draws every feature by genre on one page, the most telling first.
-
-    Args:
-      table: the feature table.
-      ranking: from ``exploration.rank_features``.
-    """
+    """Draws every feature by genre on one page, in the order of ``exploration.rank_features``."""
     rows = math.ceil((len(ranking) + 1) / _SHEET_COLUMNS)  # one place is the legend's
     title = (
         f"{len(ranking)} features by genre, in the order of how well each alone tells genres "
@@ -141,13 +125,7 @@ def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
 
 @styled()
 def pca_scatter(pca: Pca, table: FeatureTable, dimensions: int) -> Figure:
-    """Draws the tracks in the plane or space of the first principal components, by genre.
-
-    Args:
-      pca: from ``exploration.pca``.
-      table: the table that it was made from.
-      dimensions: 2 or 3; with that many components at least.
-    """
+    """Draws the tracks of a table in the first 2 or 3 dimensions of its PCA, by genre."""
     title = (
         f"{len(table.y):,} tracks by genre: PCA of {len(pca.features)} features, {_scaling(pca)}"
     )
@@ -175,12 +153,7 @@ def pca_scatter(pca: Pca, table: FeatureTable, dimensions: int) -> Figure:
 
 @styled()
 def pca_loadings(pca: Pca, note: str) -> Figure:
-    """Draws the features that weigh most in each principal component.
-
-    Args:
-      pca: from ``exploration.pca``.
-      note: the source of the data.
-    """
+    """Draws the largest loadings of each component of ``exploration.pca``."""
     title = f"PCA, {_scaling(pca)}: the {_TOP} largest loadings of each component"
     figure = new_figure(10.0, 4.4, title, note)
     panels = figure.subplots(1, len(pca.loadings), sharex=True, squeeze=False)[0]
