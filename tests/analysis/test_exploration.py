@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import digamma
-from scipy.stats import f_oneway
 from sklearn.preprocessing import minmax_scale
 
 from gtzan_jax.analysis import exploration
@@ -57,14 +56,6 @@ def test_pairs_are_ordered_by_size_whatever_the_sign(sample):
 def test_the_pair_that_the_assignment_names_is_negative(real):
     matrix = exploration.correlations(real)
     assert matrix.loc["mfcc2_mean", "spectral_centroid_mean"] == pytest.approx(-0.9402, abs=5e-5)
-
-
-def test_anova_is_that_of_scipy(sample):
-    ranking = exploration.rank_features(sample).set_index("feature")
-    for column, feature in enumerate(FEATURES):
-        groups = [sample.x[sample.y == genre, column] for genre in range(len(sample.genres))]
-        expected = f_oneway(*(group.astype(np.float64) for group in groups)).statistic
-        assert ranking.loc[feature, "anova_f"] == pytest.approx(expected, rel=1e-9)
 
 
 def f_by_hand(x, y):
