@@ -248,7 +248,7 @@ def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
         for value, means in zip(values, np.moveaxis(grid, axis, 0), strict=True):
             found = pd.Series(means.ravel()).describe().rename(names)
             row = {"hyperparameter": name, "value": value, "configs": int(found.pop("count"))}
-            rows.append(row | found.to_dict())
+            rows.append(row | {str(key): figure for key, figure in found.items()})
     return _frame(rows)
 
 
