@@ -26,7 +26,7 @@ from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
 from gtzan_jax.backends.work import Task
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.layout import MlpLayout
+from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.history import members_of
@@ -232,7 +232,7 @@ def plan(repeats: int, seeds: int) -> Plan:
     sweep = load_sweep("large", ["epochs=10", f"axes.learning_rate={rates}"])
     division = divide(table, sweep.protocol, 0, sweep.num_folds)
     pool = _Nobody()
-    crew = Crew(pool, "float32", sweep, MlpLayout(), division.sizes, seeds, configs=sweep.configs)
+    crew = Crew(pool, "float32", sweep, MlpFamily(), division.sizes, seeds, configs=sweep.configs)
     list(crew.run(crew.plan.chunks(members_of(sweep, 1, range(seeds))), division.arrays))
     seconds = time.perf_counter() - begun
     held = (process.peak_rss_bytes() or 0) - before

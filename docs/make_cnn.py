@@ -28,9 +28,9 @@ import pandas as pd
 from jax import lax
 from pages import fill
 
-from gtzan_jax.models import cnn
+from gtzan_jax.models import networks
+from gtzan_jax.models.cnn import CnnFamily
 from gtzan_jax.models.layers import Activation
-from gtzan_jax.models.layout import CnnLayout
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
@@ -79,7 +79,7 @@ def _default(value: Any) -> str:
 
 
 def shifted(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
-    """Convolves as ``cnn.convolve``, as a sum of a product for each place of the kernel."""
+    """Convolves as ``networks.convolve``, as a sum of a product for each place of the kernel."""
     side, (height, width) = kernel.shape[0], x.shape[1:3]
     padded = jnp.pad(x, ((0, 0), (side // 2,) * 2, (side // 2,) * 2, (0, 0)))
     return sum(
@@ -99,7 +99,7 @@ def columns_of_rows(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.
 
 
 def window_pooled(x: jax.Array) -> jax.Array:
-    """Pools as ``cnn._pooled``, by XLA's operation for it."""
+    """Pools as ``networks.pooled``, by XLA's operation for it."""
     window = (1, 2, 2, 1)
     return lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")
 
@@ -111,7 +111,7 @@ class Way(NamedTuple):
     batching: str  # alone, lax.map or vmap
     members: int
     convolve: Callable[..., jax.Array]
-    pooled: Callable[[jax.Array], jax.Array] = cnn._pooled
+    pooled: Callable[[jax.Array], jax.Array] = networks.pooled
     loop: bool = True
 
 
@@ -121,14 +121,14 @@ WAYS = (
     Way(XLA, "alone", 1, lax.conv_general_dilated),
     Way(XLA, "`lax.map`", 4, lax.conv_general_dilated),
     Way(XLA, "`vmap`: grouped", 4, lax.conv_general_dilated),
-    Way(COLUMNS, "alone", 1, cnn.convolve),
-    Way(COLUMNS, "`lax.map`", 4, cnn.convolve),
-    Way(COLUMNS, "`lax.map`", 8, cnn.convolve),
-    Way(COLUMNS, "`vmap`", 4, cnn.convolve),
-    Way(COLUMNS, "`vmap`", 8, cnn.convolve),
+    Way(COLUMNS, "alone", 1, networks.convolve),
+    Way(COLUMNS, "`lax.map`", 4, networks.convolve),
+    Way(COLUMNS, "`lax.map`", 8, networks.convolve),
+    Way(COLUMNS, "`vmap`", 4, networks.convolve),
+    Way(COLUMNS, "`vmap`", 8, networks.convolve),
     Way("sum of shifted products", "`lax.map`", 4, shifted),
     Way("sum of products, columns of one row", "`lax.map`", 4, columns_of_rows),
-    Way("columns, XLA's pooling", "`lax.map`", 4, cnn.convolve, window_pooled),
+    Way("columns, XLA's pooling", "`lax.map`", 4, networks.convolve, window_pooled),
 )
 
 
@@ -151,7 +151,7 @@ def step_seconds(way: Way) -> float:
     random = np.random.default_rng(0)
     x = random.normal(size=(BATCH, BANDS, FRAMES, 1)).astype(np.float32)
     labels = random.integers(0, CLASSES, BATCH)
-    model = cnn.CNN(WIDTHS, KERNEL, CLASSES)
+    model = networks.CNN(WIDTHS, KERNEL, CLASSES)
     relu = Activation.of("relu", 0.0, frozenset())
 
     def loss(params: Any) -> jax.Array:
@@ -170,7 +170,7 @@ def step_seconds(way: Way) -> float:
             return train(steps, jax.tree.map(lambda leaf: leaf[0], params))
         return many(partial(train, steps))(params)
 
-    with patch.multiple(cnn, convolve=way.convolve, _pooled=way.pooled):
+    with patch.multiple(networks, convolve=way.convolve, pooled=way.pooled):
         first = model.init(jax.random.key(0), x, relu)["params"]
         params = jax.tree.map(lambda leaf: jnp.stack([leaf] * way.members), first)
         program = jax.jit(of_members).lower(params, np.int32(1)).compile()
@@ -236,11 +236,11 @@ def engine_rate(table: FeatureTable, fold: Fold, filters: int, augmented: bool) 
     sizes = sizes_of(table, [fold])
     arrays = [arrays_of(table, fold, sizes)]
     members = members_of(sweep, 1, range(MEMBERS))
-    with Engine(sweep, cnn.CnnFamily(), sizes, chunk_size=1) as engine:
+    with Engine(sweep, CnnFamily(), sizes, chunk_size=1) as engine:
         chunks = engine.plan.chunks(members)
         seconds = least(lambda: list(engine.run(chunks, arrays)), 1 + REPEATS) / MEMBERS
-    layout = CnnLayout()
-    flops = layout.flops(layout.structure(sweep.configs[0]), sizes)
+    family = CnnFamily()
+    flops = family.flops(family.structure(sweep.configs[0]), sizes)
     return Rate(filters, augmented, seconds, flops)
 
 
@@ -301,8 +301,8 @@ def hours_block(found: list[Rate]) -> str:
 
 def epoch_flops(config: Any, sizes: Sizes) -> float:
     """Returns the operations of one epoch of a config, without padding."""
-    layout = CnnLayout()
-    return layout.flops(layout.structure(config), sizes)
+    family = CnnFamily()
+    return family.flops(family.structure(config), sizes)
 
 
 # ----------------------------------------------------------------------------------------- smoke

@@ -19,11 +19,11 @@ import numpy as np
 from pages import fill
 from scipy.signal import lfilter, resample_poly
 
+from gtzan_jax.inference.distribution import UNLIKE, Distribution
+from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.jobs.calibrating import calibrated
 from gtzan_jax.jobs.retraining import train_networks
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.models.reach import UNLIKE, Reach
-from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.sound.features import chunks_of, features_of
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES, log_mel
@@ -136,9 +136,9 @@ def alarms_table(table: FeatureTable) -> Table:
         counts = np.zeros(3, int)
         for fold in divide(table, protocol, 0, 5).folds:
             train, test = (table.x[rows].astype(np.float64) for rows in (fold.train, fold.test))
-            reach = Reach.of(table.x[fold.train], table.songs[fold.train], table.features)
+            known = Distribution.of(table.x[fold.train], table.songs[fold.train], table.features)
             far = [
-                reach.distance(z[None]) > reach.percentiles[UNLIKE] for z in reach.deviations(test)
+                known.distance(z[None]) > known.percentiles[UNLIKE] for z in known.deviations(test)
             ]
             limit = np.percentile(plain_distances(train, train), UNLIKE)
             counts += (len(test), sum(far), int((plain_distances(train, test) > limit).sum()))
@@ -187,19 +187,19 @@ def sounds_table(table: FeatureTable, folder: Path) -> Table:
     """Returns what is said of sounds by a model of the fault-filtered train part."""
     (fold,) = divide(table, "fault_filtered", 0, 1).folds
     train = table.x[fold.train].astype(np.float64)
-    reach = Reach.of(table.x[fold.train], table.songs[fold.train], table.features)
+    known = Distribution.of(table.x[fold.train], table.songs[fold.train], table.features)
     limit = np.percentile(plain_distances(train, train), UNLIKE)
     rows = []
     for name, samples in sounds(folder).items():
         made = features_of(samples)[None]
-        z = reach.deviations(made)
-        distance = reach.distance(z)
+        z = known.deviations(made)
+        distance = known.distance(z)
         place = int(np.abs(z[0]).argmax())
         rows.append(
             [
                 name,
                 f"{distance:.1f}",
-                "unlike" if distance > reach.percentiles[UNLIKE] else "",
+                "unlike" if distance > known.percentiles[UNLIKE] else "",
                 f"{table.features[place]} {z[0, place]:+.1f}".replace("-", "−"),
                 "unlike" if plain_distances(train, made)[0] > limit else "",
             ]
@@ -226,9 +226,9 @@ def copies_table(table: FeatureTable, folder: Path) -> Table:
     songs = {path.stem: read(path) for path in sorted(folder.rglob("*.*"))}
     chunks = np.concatenate([_bands(samples) for samples in songs.values()])
     names = summarised(BAND_NAMES, np.zeros((1, BANDS, FRAMES)))[0]
-    reaches = [
-        Reach.of(table.x, table.songs, table.features),
-        Reach.of(chunks, np.arange(len(chunks), dtype=np.int32), names),
+    both = [
+        Distribution.of(table.x, table.songs, table.features),
+        Distribution.of(chunks, np.arange(len(chunks), dtype=np.int32), names),
     ]
     tracks = [track.removesuffix(".wav") for track in table.tracks]
     rows = []
@@ -237,10 +237,10 @@ def copies_table(table: FeatureTable, folder: Path) -> Table:
         for stem, samples in songs.items():
             copy = _written(change(samples), suffix, options)
             made = [features_of(copy)[None], _bands(copy)]
-            z, bands = (r.deviations(m) for r, m in zip(reaches, made, strict=True))
-            own = reaches[0].deviations(table.x[tracks.index(stem)][None].astype(np.float64))
+            z, bands = (r.deviations(m) for r, m in zip(both, made, strict=True))
+            own = both[0].deviations(table.x[tracks.index(stem)][None].astype(np.float64))
             distances.append(float(np.median(np.abs(z - own))))
-            known.append((reaches[0].knows(z), reaches[1].knows(bands)))
+            known.append((both[0].knows(z), both[1].knows(bands)))
         shares = [f"{100 * share:.0f}" for share in np.mean(known, axis=0)]
         spread = (f"{np.median(distances):.3f}", f"{np.max(distances):.3f}")
         rows.append([name, *spread, *shares])

@@ -29,13 +29,14 @@ replace_unusable_home()  # libraries look for one on import
 if TYPE_CHECKING:
     from gtzan_jax.errors import InputError as InputError
     from gtzan_jax.errors import RunError as RunError
+    from gtzan_jax.inference.model import TrainedModel as TrainedModel
+    from gtzan_jax.inference.model_files import load_model as load_model
+    from gtzan_jax.inference.prediction import Explanation as Explanation
+    from gtzan_jax.inference.prediction import Prediction as Prediction
     from gtzan_jax.jobs.run import Run as Run
     from gtzan_jax.jobs.run import read_run as read_run
     from gtzan_jax.jobs.sweeping import run_sweep as run_sweep
-    from gtzan_jax.models.prediction import Explanation as Explanation
-    from gtzan_jax.models.prediction import Prediction as Prediction
-    from gtzan_jax.models.trained import TrainedModel as TrainedModel
-    from gtzan_jax.rundir.model_files import load_model as load_model
+    from gtzan_jax.models.family import register_family as register_family
     from gtzan_jax.space.config import Config as Config
     from gtzan_jax.space.sweep import Sweep as Sweep
     from gtzan_jax.space.sweep_file import load_sweep as load_sweep
@@ -49,19 +50,20 @@ _HOMES = {
     "Config": "space.config",
     "Division": "tables.protocols",
     "Engine": "trainer.engine",
-    "Explanation": "models.prediction",
+    "Explanation": "inference.prediction",
     "FeatureTable": "tables.schema",
     "InputError": "errors",
-    "Prediction": "models.prediction",
+    "Prediction": "inference.prediction",
     "Run": "jobs.run",
     "RunError": "errors",
     "Sweep": "space.sweep",
-    "TrainedModel": "models.trained",
+    "TrainedModel": "inference.model",
     "divide": "tables.protocols",
-    "load_model": "rundir.model_files",
+    "load_model": "inference.model_files",
     "load_sweep": "space.sweep_file",
     "load_table": "tables.sources",
     "read_run": "jobs.run",
+    "register_family": "models.family",
     "run_sweep": "jobs.sweeping",
 }
 

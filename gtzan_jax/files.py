@@ -4,14 +4,16 @@ import contextlib
 import hashlib
 import json
 import os
+import reprlib
 import shutil
 import socket
-import stat
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.text import printable
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 # What is being written has a name that begins and ends like this.
 _TEMPORARY = (".", ".tmp")
 _LOCK = ".lock"
+
+Kind = tuple[str, tuple[int, ...]]
+"""Type of an array, as safetensors call it (F32, U8), and shape."""
 
 
 def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
@@ -121,8 +126,9 @@ def is_empty(folder: Path) -> bool:
 def refuse_links(folder: Path) -> None:
     """Checks that a folder holds nothing but files and folders, at any depth.
 
-    A link in a folder that a stranger made may lead anywhere, and a pipe may never end. The
-    folder itself may be a link, and need not be there.
+    The guard where a run directory is opened: a link in a folder that a stranger made may lead
+    anywhere, a pipe may never end, and a lock that is a hard link would be written over. The folder
+    itself may be a link, and need not be there.
 
     Raises:
       InputError: there is something else, or a folder cannot be looked into.
@@ -132,23 +138,23 @@ def refuse_links(folder: Path) -> None:
         try:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
+                    is_file = entry.is_file(follow_symlinks=False)
+                    if entry.name == _LOCK:
+                        is_file = is_file and entry.stat().st_nlink == 1
+                    elif entry.is_dir(follow_symlinks=False):
                         folders.append(entry.path)
-                    elif not entry.is_file(follow_symlinks=False):
-                        raise _foreign(entry.path)
+                        continue
+                    if not is_file:
+                        raise InputError(
+                            f"{printable(entry.path)} is a link or no plain file; a run directory "
+                            "must hold the files themselves: remove it"
+                        )
         except FileNotFoundError:  # another process removes what it was writing
             continue
         except OSError as error:
             raise InputError(
                 f"{printable(error.filename)}: cannot be looked into: {error.strerror}"
             ) from None
-
-
-def _foreign(path: str | Path) -> InputError:
-    return InputError(
-        f"{printable(path)} is a link or no plain file; a run directory must hold the files "
-        "themselves: remove it"
-    )
 
 
 def digest(path: Path) -> str:
@@ -160,6 +166,70 @@ def digest(path: Path) -> str:
     for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
         name = file_path.relative_to(path).as_posix()
         whole.update(f"{name}\0{digest(file_path)}\n".encode())
+    return whole.hexdigest()
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+    """Writes arrays as safetensors whose metadata hold a document, sealed with them.
+
+    Args:
+      path: the file.
+      arrays: by name.
+      about: the document, with a ``format``.
+    """
+    from safetensors.numpy import save
+
+    document = {**about, "checksum": _checksum(arrays, about)}
+    whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    write_atomically(path, save(whole, {"about": json.dumps(document, allow_nan=False)}))
+
+
+def load_arrays(
+    path: Path, number: int, expected: Callable[[dict[str, Any]], Mapping[str, Kind]]
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Reads what :func:`save_arrays` wrote; nothing of it is read before its size is known.
+
+    Args:
+      path: the file.
+      number: of the format.
+      expected: returns type and shape of each array that a document implies. May raise ValueError,
+        KeyError, TypeError or OverflowError.
+
+    Raises:
+      ValueError: the file is of another format, damaged, or edited; on one line.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            if about.get("format") != number:
+                found = about.get("format", "of an older version")
+                raise ValueError(f"format {reprlib.repr(found)}, and this version reads {number}")
+            wanted = expected(about)
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            kinds = {n: (s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
+            for name in sorted({*kinds, *wanted}):
+                if kinds.get(name) != wanted.get(name):
+                    raise ValueError(f"{name} is {kinds.get(name)}, not {wanted.get(name)}")
+            arrays = {name: file.get_tensor(name) for name in wanted}
+        if about.pop("checksum") != _checksum(arrays, about):
+            raise ValueError("its checksum does not fit: it is damaged, or edited")
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+        SafetensorError,
+    ) as error:  # fmt: skip
+        reason = printable(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        raise ValueError(f"{path.name} cannot be used ({reason[:200]})") from None
+    return arrays, about
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str:
+    whole = hashlib.sha256(json.dumps(about, sort_keys=True, allow_nan=False).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        whole.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        whole.update(np.ascontiguousarray(array).tobytes())
     return whole.hexdigest()
 
 
@@ -187,7 +257,8 @@ def held(folder: Path) -> Iterator[None]:
     from filelock import lock_descriptor
 
     refuse_links(folder)
-    handle = _open_lock(folder / _LOCK)
+    # Not O_TRUNC: the holder's name stays until the lock is held.
+    handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     try:
         try:
             taken = lock_descriptor(handle, blocking=False)
@@ -209,27 +280,6 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _open_lock(path: Path) -> int:
-    """Opens a lock file, or makes it, where it is a file of its own.
-
-    filelock's own opening leaves hard links in, whose other name is a file of the user's.
-    """
-    flags = os.O_RDWR | os.O_CREAT  # not O_TRUNC: the holder's name stays until the lock is held
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC"):
-        flags |= getattr(os, name, 0)
-    try:
-        handle = os.open(path, flags, 0o666)
-    except OSError:
-        if path.is_symlink() or path.is_dir():
-            raise _foreign(path) from None
-        raise
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        os.close(handle)
-        raise _foreign(path)
-    return handle
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,13 +14,13 @@ import pandas as pd
 from conftest import make_history
 from csv_edits import sample_frame
 
-from gtzan_jax.files import digest, sealed, write_csv
+from gtzan_jax.files import digest, save_arrays, sealed, write_csv
+from gtzan_jax.inference.calibration import Calibration, Held
+from gtzan_jax.inference.distribution import Distribution
+from gtzan_jax.inference.front_end import FrontEnd
+from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.metrics import CHUNK_METRICS, METRICS
-from gtzan_jax.models.calibration import Calibration, Held
-from gtzan_jax.models.hearing import Hearing
-from gtzan_jax.models.layout import layer_names
-from gtzan_jax.models.reach import Reach
-from gtzan_jax.models.trained import TrainedModel
+from gtzan_jax.models.mlp import layer_names
 from gtzan_jax.rundir.directory import TABLES, RunDir, describe_data
 from gtzan_jax.rundir.history import History, members_of
 from gtzan_jax.rundir.manifest import Manifest, Parts, Retraining, Session, Split
@@ -156,6 +156,20 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object] = dic
     path.write_text(json.dumps(sealed(document)))
 
 
+def edit_arrays(
+    path: Path, change: Callable[[dict[str, np.ndarray], dict[str, Any]], object]
+) -> None:
+    """Changes arrays and their description in place, as a stranger can who mends the checksum."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        about = json.loads(file.metadata()["about"])
+    del about["checksum"]
+    change(arrays, about)
+    save_arrays(path, arrays, about)
+
+
 def flip(path: Path) -> None:
     """Changes one bit in the middle of a file."""
     content = bytearray(path.read_bytes())
@@ -195,9 +209,9 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
         scale=random.uniform(0.5, 2.0, size=len(table.features)),
         slope=0.2,
         data="test",
-        hearing=Hearing.of_rows(table.samples, table.is_chunked),
+        front_end=FrontEnd.of_rows(table.samples, table.is_chunked),
         protocol="holdout",
-        reach=Reach.of(table.x, table.songs, table.features),
+        distribution=Distribution.of(table.x, table.songs, table.features),
         calibration=Calibration(
             temperature=None,
             bins=10,

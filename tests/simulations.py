@@ -26,7 +26,7 @@ from gtzan_jax.analysis.selection import (
     difference_interval,
     selected_on_test,
 )
-from gtzan_jax.models.calibration import tempered
+from gtzan_jax.inference.calibration import tempered
 
 # How many artists have how many of the 948 tracks of the artist folds.
 ARTISTS = {

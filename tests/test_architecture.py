@@ -10,8 +10,8 @@ PACKAGE = ROOT / "gtzan_jax"
 
 # In the order in which data flows: a room may import from itself and from those before it.
 ROOMS = (
-    "base", "tables", "sound", "space", "models", "trainer", "backends", "rundir", "analysis",
-    "assignment", "views", "jobs", "commands",
+    "base", "tables", "sound", "space", "models", "trainer", "backends", "inference", "rundir",
+    "analysis", "assignment", "views", "jobs", "commands",
 )  # fmt: skip
 BASE = (
     "checks",
@@ -24,7 +24,7 @@ BASE = (
     "text",
     "workers",
 )
-JAX_ROOMS = ("models", "trainer")
+JAX_ROOMS = ("models", "trainer", "inference")
 
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 

@@ -11,9 +11,9 @@ from finished_runs import random_history, write_run
 
 import gtzan_jax
 from gtzan_jax import InputError
+from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.jobs import sweeping
 from gtzan_jax.jobs.options import SweepOptions
-from gtzan_jax.models.trained import TrainedModel
 
 FUNCTIONS = [n for n in gtzan_jax.__all__ if inspect.isfunction(getattr(gtzan_jax, n))]
 SIGNATURE = inspect.signature(gtzan_jax.run_sweep).parameters
@@ -24,7 +24,8 @@ def test_the_public_names_are_listed_and_there_is_nothing_else():
     assert dir(gtzan_jax) == sorted(gtzan_jax.__all__)
     assert {"run_sweep", "load_sweep", "divide", "InputError"} <= set(dir(gtzan_jax))
     assert set(FUNCTIONS) == {
-        "divide", "load_model", "load_sweep", "load_table", "read_run", "run_sweep",
+        "divide", "load_model", "load_sweep", "load_table", "read_run", "register_family",
+        "run_sweep",
     }  # fmt: skip
 
 

@@ -26,10 +26,10 @@ from gtzan_jax import (
 )
 from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.analysis.exploration import pca
+from gtzan_jax.inference.front_end import Span
+from gtzan_jax.inference.prediction import Part, Unlike
 from gtzan_jax.jobs.reporting import Report
-from gtzan_jax.models.hearing import Span
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.models.prediction import Part, Unlike
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.space.config import Member
 from gtzan_jax.trainer.engine import Chunk, Trained

@@ -2,19 +2,15 @@
 
 import ast
 import dataclasses
-import hashlib
 import io
 import json
 import os
-import random
-import shutil
 import stat
-import struct
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
-import numpy as np
 import pytest
 import requests
 from commands import command
@@ -22,7 +18,6 @@ from conftest import make_sweep
 from finished_runs import (
     edit_manifest,
     random_history,
-    random_model,
     write_baselines,
     write_run,
 )
@@ -30,30 +25,27 @@ from requests.adapters import HTTPAdapter
 
 from gtzan_jax import cli, console
 from gtzan_jax.analysis.between_runs import compare
-from gtzan_jax.errors import InputError, RunError
+from gtzan_jax.errors import InputError
 from gtzan_jax.files import digest, sealed
 from gtzan_jax.jobs.comparing import markdown
 from gtzan_jax.jobs.reporting import build, save
-from gtzan_jax.metrics import METRICS
 from gtzan_jax.resources import PACKAGE
-from gtzan_jax.rundir.chunks import ChunkStore
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
-from gtzan_jax.rundir.model_files import load_model, save_model
-from gtzan_jax.space.config import Member
+from gtzan_jax.rundir.manifest import decode, sweep_of
 from gtzan_jax.tables import kaggle, sources
 from gtzan_jax.tables.sample import sample_text
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.validation import parse_table, sha256_of
 from gtzan_jax.text import printable
 from gtzan_jax.trainer import platforms
-from gtzan_jax.trainer.chunk import Chunk, Trained
 from gtzan_jax.views import classical, messages
 
 SWEEP = make_sweep()
 IDS = [config.id for config in SWEEP.configs]
 RETRAINING = {
-    "epochs": 1, "config_id": IDS[0], "fold": 0, "seed": 0, "matmul_precision": "float32",
+    "epochs": 1, "config_id": IDS[0], "protocol": "assignment", "num_folds": 1, "seeds": [0],
+    "matmul_precision": "float32",
 }  # fmt: skip
 
 # ------------------------------------------------------------------------------------ the source
@@ -191,118 +183,6 @@ def test_a_cache_that_is_no_folder_is_ignored(tmp_path, settings_of, make):
     assert not settings_of(tmp_path / "xla")
 
 
-# ------------------------------------------------------------------------------------- model files
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory):
-    """The folder of a model, which has learnt nothing."""
-    folder = tmp_path_factory.mktemp("model")
-    save_model(random_model(SWEEP.configs[0], load_table("sample")), folder)
-    load_model(folder)
-    return folder
-
-
-def loads_or_tells(folder):
-    """Loads a model, or returns the one line that says why not."""
-    problem = ""
-    try:
-        load_model(folder)
-    except InputError as error:
-        problem = str(error)
-    assert problem.isprintable()
-    return problem
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
-def test_a_damaged_model_is_refused_in_one_line(model_folder, tmp_path, name):
-    shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
-    whole, damage = (tmp_path / name).read_bytes(), random.Random(0)
-    for _ in range(200):
-        content = bytearray(whole)
-        if damage.random() < 0.3:
-            del content[damage.randrange(len(content)) :]
-        else:
-            content[damage.randrange(len(content))] ^= 1 << damage.randrange(8)
-        (tmp_path / name).write_bytes(content)
-        if not loads_or_tells(tmp_path):  # a space for another, say
-            assert json.loads(content) == json.loads(whole)
-    (tmp_path / name).write_bytes(b"")
-    assert str(tmp_path) in loads_or_tells(tmp_path)
-
-
-def safetensors_header(header):
-    return struct.pack("<Q", len(header)) + header
-
-
-def tensor(dtype, shape, offsets):
-    described = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
-    return json.dumps({"hidden1.bias": described}).encode()
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("model.json", b"[" * 100_000),
-        ("model.json", b"[]"),
-        ("model.json", b"null"),
-        ("model.json", b'{"format": 4, "slope": NaN}'),
-        ("model.json", b'{"format": 3}'),
-        ("model.safetensors", b"\x80\x04cos\nsystem\n."),
-        ("model.safetensors", b"\xff" * 7 + b"\x7f{}"),
-        ("model.safetensors", safetensors_header(b"[" * 2_000)),
-        ("model.safetensors", safetensors_header(tensor("F32", [2**63, 2**63], [0, 0]))),
-        ("model.safetensors", safetensors_header(tensor("F32", [-1], [0, 4]))),
-        ("model.safetensors", safetensors_header(tensor("F32", [3], [2**64, 12]))),
-        ("model.safetensors", safetensors_header(tensor("BF16", [0], [0, 0]))),
-        ("model.safetensors", safetensors_header(b'{"\\u001b[2J":null}')),
-    ],
-)
-def test_a_hostile_model_is_refused_in_one_line(model_folder, tmp_path, name, content):
-    shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
-    (tmp_path / name).write_bytes(content)
-    if name == "model.safetensors":
-        seal_model(tmp_path, {"weights_sha256": digest(tmp_path / name)})
-    assert str(tmp_path) in loads_or_tells(tmp_path)
-
-
-def seal_model(folder, changes):
-    """Changes what describes a model and seals it again, as a stranger can."""
-    described = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps(sealed(described | changes)))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"mean": [0.0]},
-        {"scale": [[1.0]]},
-        {"scale": [0.0] * 57},
-        {"slope": "steep"},
-        {"genres": ["a"]},
-        {"features": "tempo"},
-        {"config": {}},
-        {"config": 3},
-        {"config": dict(SWEEP.configs[0]) | {"num_units1": 10**12}},
-        {"config": dict(SWEEP.configs[0]) | {"num_units1": -1}},
-        {"config": dict(SWEEP.configs[0]) | {"activation": "evil"}},
-        {"config": dict(SWEEP.configs[0]) | {"evil": 1}},
-        {"config": dict(SWEEP.configs[0]) | {"num_units4": 8}},
-        {"config": dict(SWEEP.configs[0]) | {"num_units6": 8}},
-        {"config": {"activation": "relu"}},
-        {"slope": 10**400},
-        {"mean": [10**400] * 57},
-        {"genres": []},
-        {"genres": list(range(10))},
-        {"weights_sha256": None},
-    ],
-)
-def test_a_model_whose_parts_do_not_fit_is_refused(model_folder, tmp_path, changes):
-    shutil.copytree(model_folder, tmp_path, dirs_exist_ok=True)
-    seal_model(tmp_path, changes)
-    assert str(tmp_path) in loads_or_tells(tmp_path)
-
-
 # --------------------------------------------------------------------------------- run directories
 
 
@@ -411,23 +291,24 @@ def test_baselines_with_links_are_refused_or_passed_over(folder, tmp_path):
         classical.find_baselines(read_finished(folder), [str(beside)])
 
 
-@pytest.mark.parametrize("name", ["0x.chunk", "1\x1b[2J.chunk"])
-def test_only_numbers_name_chunks(tmp_path, name):
-    (tmp_path / name).write_text("")
-    store = ChunkStore(tmp_path, 2, 3)
-    assert not store.damaged
-    chunk = Chunk(0, 1, (Member(IDS[0], 0, 0),), 0, 2)
-    store.add(
-        Trained(
-            chunk,
-            np.zeros((1, 2, len(METRICS)), np.float32),
-            np.zeros((1, 3), np.uint8),
-            *np.ones((2, 1), np.int32),
-            [],
-        )
-    )
-    store.flush()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "000001.chunk"])
+@pytest.fixture(scope="module")
+def document(tmp_path_factory):
+    """The manifest of a run, as it stands in the file."""
+    folder = tmp_path_factory.mktemp("document")
+    write_run(folder / "run", SWEEP, random_history(SWEEP))
+    return (folder / "run" / "manifest.json").read_text()
+
+
+def assert_refused(content):
+    with pytest.raises(InputError, match=r"manifest\.json") as error:
+        sweep_of(decode(content, Path("manifest.json")), Path("manifest.json"))
+    assert error.value.args[0].isprintable()
+
+
+def test_a_manifest_that_is_not_hostile_is_taken(document):
+    changed = json.loads(document) | {"retraining": RETRAINING}
+    manifest = decode(json.dumps(sealed(changed)).encode(), Path("manifest.json"))
+    assert sweep_of(manifest, Path("manifest.json")).configs == SWEEP.configs
 
 
 @pytest.mark.parametrize(
@@ -478,7 +359,12 @@ def test_only_numbers_name_chunks(tmp_path, name):
         lambda m: m.update(retraining=RETRAINING | {"config_id": 0}),
         lambda m: m.update(retraining=RETRAINING | {"config_id": "../../etc"}),
         lambda m: m.update(retraining=RETRAINING | {"config_id": f"{IDS[0]}\n"}),
-        lambda m: m.update(retraining=RETRAINING | {"fold": -1}),
+        lambda m: m.update(retraining=RETRAINING | {"num_folds": -1}),
+        lambda m: m.update(retraining=RETRAINING | {"fold": 0}),
+        *(
+            lambda m, depth=depth: m["sweep"].update(axes=json.loads("[" * depth + "]" * depth))
+            for depth in (300, 900)
+        ),
         lambda m: m.update(sessions=3),
         lambda m: m.update(sessions=[3]),
         lambda m: m["sessions"][0].update(devices=[1]),
@@ -489,24 +375,19 @@ def test_only_numbers_name_chunks(tmp_path, name):
         lambda m: m.update({"\udcff": 1}),
     ],
 )
-def test_a_manifest_of_other_types_is_refused_in_one_line(folder, change):
-    edit_manifest(folder, change)
-    with pytest.raises(InputError, match=r"manifest\.json") as error:
-        build(read_finished(folder))
-    assert error.value.args[0].isprintable()
+def test_a_manifest_of_other_types_is_refused_in_one_line(document, change):
+    changed = json.loads(document)
+    change(changed)
+    assert_refused(json.dumps(sealed(changed)).encode())
 
 
 NUMBERS = ["NaN", "1e999", "-Infinity", "1" + 5000 * "0", "-" + 400 * "9", "0.1e-9999999"]
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_number_that_is_none_is_refused(folder, number):
-    text = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(text.replace("12.3", number))
-    assert number in (folder / "manifest.json").read_text()
-    with pytest.raises(InputError, match=r"manifest\.json") as error:
-        RunDir(folder).read_manifest()
-    assert error.value.args[0].isprintable()
+def test_a_number_that_is_none_is_refused(document, number):
+    assert "12.3" in document
+    assert_refused(document.replace("12.3", number).encode())
 
 
 @pytest.mark.parametrize(
@@ -514,20 +395,8 @@ def test_a_number_that_is_none_is_refused(folder, number):
     [b"[" * 100_000, b'{"data": ' * 5_000, b'{"a": "\xff"}', b"\xff\xfe", b"\x00", b"null", b""],
     ids=["arrays", "objects", "no UTF-8", "half of UTF-16", "NUL", "null", "nothing"],
 )
-def test_what_is_no_manifest_is_refused(folder, content):
-    (folder / "manifest.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"manifest\.json") as error:
-        RunDir(folder).read_manifest()
-    assert error.value.args[0].isprintable()
-
-
-def test_a_sealed_manifest_nested_deep_is_refused(folder):
-    for depth in (300, 900):
-        nested = json.loads("[" * depth + "]" * depth)
-        edit_manifest(folder, lambda m, nested=nested: m["sweep"].update(axes=nested))
-        with pytest.raises(InputError, match=r"manifest\.json") as error:
-            read_finished(folder)
-        assert error.value.args[0].isprintable()
+def test_what_is_no_manifest_is_refused(content):
+    assert_refused(content)
 
 
 @pytest.mark.slow
@@ -550,77 +419,6 @@ def test_a_strangers_command_is_not_recommended(folder):
         read_finished(folder)
     assert "evil.example" not in str(error.value)
     assert str(error.value).isprintable()
-
-
-CHUNK = {
-    "fold": 0, "seed": 0, "first_epoch": 0, "epochs": 2, "config_ids": IDS[:1],
-    "last": [2], "best": [2],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "described",
-    [
-        None,
-        3,
-        {},
-        {"chunks": None},
-        {"chunks": 3},
-        {"chunks": [None]},
-        {"chunks": [[]]},
-        {"chunks": [{}]},
-        {"chunks": []},
-        {"chunks": [{key: CHUNK[key] for key in CHUNK if key != "seed"}]},
-        {"chunks": [CHUNK | {"more": 1}]},
-        {"chunks": [CHUNK, CHUNK]},
-        *(
-            {"chunks": [CHUNK | change]}
-            for change in (
-                {"fold": 1}, {"fold": -1}, {"fold": "a"}, {"fold": True}, {"fold": 0.0},
-                {"seed": 1}, {"seed": -1}, {"seed": 10**30}, {"seed": []}, {"seed": None},
-                {"config_ids": None}, {"config_ids": 3}, {"config_ids": []}, {"config_ids": [0]},
-                {"config_ids": ["c00000000000"]}, {"config_ids": IDS[0]}, {"config_ids": [[]]},
-                {"config_ids": IDS[:2]}, {"config_ids": {IDS[0]: 1}}, {"config_ids": [None]},
-                {"epochs": 0}, {"epochs": -1}, {"epochs": 10**400}, {"epochs": "2"},
-                {"first_epoch": -1}, {"first_epoch": 2}, {"first_epoch": 1, "epochs": 3},
-                {"first_epoch": 10**30, "epochs": 10**30 + 2}, {"first_epoch": 0.0},
-            )
-        ),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_hostile_chunk_is_taken_for_damaged(tmp_path, described):
-    if isinstance(described, dict):
-        described = {"evaluated": 3} | described
-    assert_taken_for_damaged(tmp_path, json.dumps(described).encode())
-
-
-@pytest.mark.parametrize(
-    "header", [b"[" * 100_000, b"\xff", b"", b'{"chunks": [' + b"9" * 5_000 + b"]}"]
-)
-def test_a_chunk_whose_header_is_no_json_is_taken_for_damaged(tmp_path, header):
-    assert_taken_for_damaged(tmp_path, header)
-
-
-def assert_taken_for_damaged(folder, header):
-    store = store_of(folder, header)
-    if not store.damaged:
-        with pytest.raises(RunError, match="damaged"):
-            store.history([Member(config_id, 0, 0) for config_id in IDS])
-
-
-def store_of(folder, header):
-    """Returns a store with one file: one member, two epochs, three predictions."""
-    content = header + b"\n" + bytes(2 * len(METRICS) * 4 + 3)
-    checksum = hashlib.sha256(content).hexdigest().encode()
-    (folder / "000001.chunk").write_bytes(checksum + b"\n" + content)
-    return ChunkStore(folder, 2, 3)
-
-
-def test_a_chunk_that_is_not_hostile_is_taken(tmp_path):
-    store = store_of(tmp_path, json.dumps({"evaluated": 3, "chunks": [CHUNK]}).encode())
-    assert (len(store), store.damaged) == (1, [])
-    assert not store.history([Member(IDS[0], 0, 0)]).figures.any()
 
 
 # -------------------------------------------------------------------------------------- the report

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gtzan_jax.models.calibration import tempered
+from gtzan_jax.inference.calibration import tempered
 
 if TYPE_CHECKING:
     import pandas as pd

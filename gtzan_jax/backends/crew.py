@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gtzan_jax.backends.work import Answer, Host, Spec, Task
-from gtzan_jax.models.layout import Layout
+from gtzan_jax.models.family import Family
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
@@ -68,13 +68,13 @@ class Crew(Trainer):
         pool: Pool,
         matmul_precision: str,
         sweep: Sweep,
-        layout: Layout,
+        family: Family,
         sizes: Sizes,
         num_runs: int = 1,
         **options: Any,
     ) -> None:
         platform, count = pool.host.platform, len(pool.host.devices)
-        super().__init__(Plan(sweep, layout, sizes, num_runs, platform, count, **options))
+        super().__init__(Plan(sweep, family, sizes, num_runs, platform, count, **options))
         self._pool = pool
         self._planned = frozenset(self.plan.config_of)
         self._blobs: dict[str, bytes] = {}

@@ -180,14 +180,13 @@ def _num_bytes(fold: FoldArrays) -> int:
 
 
 def _engine_of(spec: Spec) -> "Engine":
-    from gtzan_jax.models.families import FAMILIES
     from gtzan_jax.trainer.engine import Engine
     from gtzan_jax.trainer.platforms import set_precision, worker_devices
 
     set_precision(spec.matmul_precision)
     plan = spec.plan
     return Engine(
-        plan.sweep, FAMILIES[plan.layout.name], plan.sizes, plan.num_runs, devices=worker_devices(),
+        plan.sweep, plan.family, plan.sizes, plan.num_runs, devices=worker_devices(),
         chunk_size=plan.chunk_size, mode=plan.mode, configs=plan.configs,
     )  # fmt: skip
 

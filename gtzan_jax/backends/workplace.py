@@ -8,7 +8,7 @@ from typing import Any
 from gtzan_jax.backends.crew import Crew, Pool
 from gtzan_jax.errors import InputError
 from gtzan_jax.models import backend
-from gtzan_jax.models.layout import LAYOUTS
+from gtzan_jax.models.family import FAMILIES
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Sizes
@@ -71,7 +71,6 @@ class Here(Workplace):
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
         """Returns an engine, which has begun to compile."""
-        from gtzan_jax.models.families import FAMILIES
         from gtzan_jax.trainer.engine import Engine
 
         return Engine(sweep, FAMILIES[sweep.family], sizes, num_runs, **options)
@@ -104,7 +103,7 @@ class Elsewhere(Workplace):
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
         """Returns a crew."""
         pool, precision = self._pool, self._matmul_precision
-        return Crew(pool, precision, sweep, LAYOUTS[sweep.family], sizes, num_runs, **options)
+        return Crew(pool, precision, sweep, FAMILIES[sweep.family], sizes, num_runs, **options)
 
 
 def workplace(

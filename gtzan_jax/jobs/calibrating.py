@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gtzan_jax.analysis.calibration import BINS, calibration_error, error_of_chance, fit_temperature
-from gtzan_jax.models.calibration import FEWEST, Calibration, Held, tempered
-from gtzan_jax.models.trained import TrainedModel
+from gtzan_jax.inference.calibration import FEWEST, Calibration, Held, tempered
+from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.tables.folds import Fold, judged_rows
 from gtzan_jax.tables.protocols import Division, groups_of
 

@@ -16,8 +16,8 @@ import numpy as np
 from gtzan_jax.analysis.classical import Outcome
 from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.errors import InputError, RunError
+from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.history import History, members_of
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import Sweep

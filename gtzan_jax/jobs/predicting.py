@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.files import write_atomically
+from gtzan_jax.inference.model import TrainedModel
+from gtzan_jax.inference.model_files import load_model
 from gtzan_jax.jobs.options import PredictOptions
-from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir.directory import check_place
-from gtzan_jax.rundir.model_files import load_model
 from gtzan_jax.sound.files import left_out, songs_in
 from gtzan_jax.text import flag, printable
 from gtzan_jax.trainer.platforms import select_platform

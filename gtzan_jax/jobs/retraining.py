@@ -18,16 +18,16 @@ from gtzan_jax.files import (
     write_atomically,
     write_csv,
 )
+from gtzan_jax.inference.model import TrainedModel
+from gtzan_jax.inference.model_files import NAME, save_model
 from gtzan_jax.jobs.calibrating import calibrated
 from gtzan_jax.jobs.options import RetrainOptions
 from gtzan_jax.jobs.run import Run, read_run
-from gtzan_jax.models.trained import TrainedModel
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import SavedRetraining, table_of
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import FOLDER_NAME, Manifest, Retraining, as_dict
-from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide, groups_of
@@ -286,7 +286,7 @@ def _is_there(
     if overwrite or not folder.exists():
         return False
     if there is None:
-        if is_empty(folder) or (folder / "model.json").exists():  # left where a process was killed
+        if is_empty(folder) or (folder / NAME).exists():  # left where a process was killed
             return False
         raise InputError(
             f"{folder} is not empty, and the manifest does not list it: choose another --name, or "

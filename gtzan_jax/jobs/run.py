@@ -8,7 +8,7 @@ from gtzan_jax import checks
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 
 if TYPE_CHECKING:
-    from gtzan_jax.models.trained import TrainedModel
+    from gtzan_jax.inference.model import TrainedModel
 
 
 class Run(FinishedRun):
@@ -21,7 +21,7 @@ class Run(FinishedRun):
         Raises:
           InputError: the run has none, or its files are damaged.
         """
-        from gtzan_jax.rundir.model_files import load_model
+        from gtzan_jax.inference.model_files import load_model
 
         return load_model(self.run.path)
 

@@ -1,4 +1,4 @@
-"""What kinds of model are made of: activation, inverted dropout, initial weights.
+"""Parts of the families: activation, inverted dropout, initial weights, votes.
 
 Everything works on one member, and may be traced: callers batch with ``vmap``. Every activation is
 0 at 0, so that units of padding stay 0.
@@ -12,16 +12,23 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 from jax.typing import DTypeLike
 
 from gtzan_jax.models import threefry
-from gtzan_jax.models.family import Array, Key
+
+Array = jax.Array | np.ndarray | np.number[Any]  # on a device or the host
+
+Key = jax.Array | np.ndarray
+"""A random key: JAX's, in a program, or its (2,) uint32 words, for numbers drawn on the host with
+``models.threefry``, which are the same."""
+
+Tree = Any  # nested containers of arrays, which JAX maps over
+Drawn = jax.Array | np.ndarray  # in a program, or on the host
 
 # Random numbers for units are drawn in blocks of this many, each block from a key of its
 # own, so that a wider layer begins with the numbers of a narrower one.
 BLOCK = 64
-
-Drawn = jax.Array | np.ndarray  # in a program, or on the host
 
 NORMAL = frozenset({"he_normal", "glorot_normal", "lecun_normal"})
 _TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1) without what is beyond two deviations
@@ -63,13 +70,10 @@ class Activation(NamedTuple):
 
 
 def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
-    """Draws random bits for the units of each hidden layer.
+    """Draws random bits for the units of each hidden layer: (positions, width) uint16, uniform.
 
     A unit's bits depend on its layer, its place in it and the position, not on how many units
     or positions there are.
-
-    Returns:
-      for each hidden layer (positions, width) uint16, uniform.
     """
     blocks = [-(-width // BLOCK) for width in widths]
     names = [layer << 16 | block for layer, n in enumerate(blocks) for block in range(n)]
@@ -98,18 +102,16 @@ def draw_uniform(key: Key, names: Sequence[int]) -> Drawn:
     return (steps + 0.5) / 2.0**22 - 1.0
 
 
+def key_words(key: Key) -> Array:
+    """Returns the (2,) uint32 words of a random key."""
+    return key if isinstance(key, np.ndarray) else jnp.asarray(jax.random.key_data(key))
+
+
 def dropout_factors(bits: jax.Array, rate: Array | float) -> jax.Array:
-    """Turns random bits into the factors of inverted dropout, as in Keras.
+    """Turns uint16 bits into the factors of inverted dropout, 0 or 1 / (1 - rate), as in Keras.
 
-    A unit is dropped where its bits, read as a fraction, are below ``rate``; kept ones are
-    divided by ``1 - rate``. The rate is thereby rounded to a multiple of 2**-16.
-
-    Args:
-      bits: uint16 of any shape.
-      rate: () float32 in [0, 1); may be traced.
-
-    Returns:
-      float32 of the shape of ``bits``: 0 or 1 / (1 - rate).
+    A unit is dropped where its bits, read as a fraction, are below ``rate``, which is thereby
+    rounded to a multiple of 2**-16.
     """
     threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 65536.0).astype(jnp.uint16)
     return jnp.where(bits >= threshold, 1.0 / (1.0 - rate), 0.0).astype(jnp.float32)
@@ -141,20 +143,17 @@ def truncated_normal(uniform: jax.Array) -> jax.Array:
 def voted(logits: jax.Array, songs: jax.Array, num_songs: int) -> jax.Array:
     """Returns (songs, classes) means of the log-probabilities of each song's rows.
 
-    Args:
-      logits: (rows, classes) float32.
-      songs: (rows,) int32, the number of each row's song.
-      num_songs: that there are.
+    Songs are (rows,) int32, the number of each row's song.
     """
     rows = jax.ops.segment_sum(jnp.ones_like(songs, jnp.float32), songs, num_songs)
     votes = jax.ops.segment_sum(jax.nn.log_softmax(logits), songs, num_songs)
     return jnp.asarray(votes / rows[:, None])
 
 
-def nested(params: Mapping[str, jax.Array]) -> dict[str, dict[str, jax.Array]]:
-    """Returns parameters by layer and part, from names such as ``logits.kernel``."""
-    layers: dict[str, dict[str, jax.Array]] = {}
-    for name, array in params.items():
-        layer, _, part = name.partition(".")
-        layers.setdefault(layer, {})[part] = array
-    return layers
+def unpadded(params: Tree, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Returns parameters of given shapes by name on the host, see ``Family.shapes``."""
+    arrays = traverse_util.flatten_dict(params, sep=".")  # type: ignore[no-untyped-call]
+    return {
+        name: np.asarray(arrays[name])[tuple(slice(size) for size in shape)]
+        for name, shape in shapes.items()
+    }

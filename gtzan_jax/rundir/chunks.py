@@ -1,23 +1,21 @@
 """Finished chunks on the disk: what a sweep that was interrupted need not train again.
 
-A file holds some chunks: a line with the SHA-256 of all that follows, a line of JSON with the
-chunks and the last and the best epoch of their members, their histories as little-endian float32,
-and a byte for each member and row to evaluate, the predicted class. It is written aside, flushed
-and renamed, so that a chunk is whole or not there.
+A file holds some chunks, see ``files.save_arrays``: a header of each, the histories of all members
+one after another, float32, the class that each predicts for each row to evaluate, a byte, and the
+last and the best epoch of each. It is whole or not there.
 """
 
-import hashlib
-import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from gtzan_jax.errors import RunError
-from gtzan_jax.files import remove_temporaries, write_atomically
+from gtzan_jax.files import Kind, load_arrays, remove_temporaries, save_arrays
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.config import Member
@@ -27,17 +25,33 @@ from gtzan_jax.trainer.chunk import Trained
 # take a tenth as long as training a chunk.
 _COLLECT_S = 0.5
 
+_FORMAT = 1
 
-class _Header(NamedTuple):
-    """What a file says of one of its chunks."""
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
-    fold: int
-    seed: int
-    first_epoch: int
-    epochs: int
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A chunk of a file."""
+
+    fold: Count
+    seed: Count
+    first_epoch: Count
+    epochs: Count
     config_ids: tuple[str, ...]
-    last: tuple[int, ...]  # epoch of each member, from 1
-    best: tuple[int, ...]
+
+    @property
+    def members(self) -> list[Member]:
+        return [Member(config_id, self.fold, self.seed) for config_id in self.config_ids]
+
+
+class _Part(NamedTuple):
+    """A chunk that was read."""
+
+    header: _Header
+    history: np.ndarray  # (members, epochs, metrics) float32
+    predicted: np.ndarray  # (members, evaluated) uint8
+    last: np.ndarray  # (members,) int32 epoch, from 1
+    best: np.ndarray
 
 
 class ChunkStore:
@@ -63,7 +77,7 @@ class ChunkStore:
         remove_temporaries(folder)
         for path in self._files():
             try:
-                self._note(self._read(path)[0])
+                self._note([part.header for part in self._read(path)])
             except ValueError:
                 self.damaged.append(path.name)
                 path.unlink()
@@ -93,17 +107,18 @@ class ChunkStore:
         if written:
             number = max((int(path.stem) for path in self._files()), default=0) + 1
             headers = [
-                _Header(
-                    c.fold, c.seed, c.first_epoch, c.epochs, c.config_ids,
-                    tuple(trained.last.tolist()), tuple(trained.best.tolist()),
-                )
-                for trained in written
-                for c in [trained.chunk]
-            ]  # fmt: skip
-            payload = [trained.history.astype("<f4").tobytes() for trained in written]
-            payload += [trained.predicted.astype(np.uint8).tobytes() for trained in written]
-            content = _encode(headers, self._evaluated, b"".join(payload))
-            write_atomically(self._folder / f"{number:06d}.chunk", content)
+                _Header(c.fold, c.seed, c.first_epoch, c.epochs, c.config_ids)
+                for c in (trained.chunk for trained in written)
+            ]
+            histories = [each.history.reshape(-1, len(METRICS)) for each in written]
+            arrays: dict[str, np.ndarray] = {
+                "history": np.concatenate(histories).astype(np.float32),
+                "predicted": np.concatenate([t.predicted for t in written]).astype(np.uint8),
+                "last": np.concatenate([t.last for t in written]).astype(np.int32),
+                "best": np.concatenate([t.best for t in written]).astype(np.int32),
+            }
+            about = {"format": _FORMAT, "chunks": msgspec.to_builtins(headers)}
+            save_arrays(self._folder / f"{number:06d}.chunk", arrays, about)
             self._note(headers)
         self._flushed = time.monotonic()
         return written
@@ -126,23 +141,19 @@ class ChunkStore:
         places = {member: place for place, member in enumerate(members)}
         missing = np.ones(shape[:2], bool)
         for path in self._files():
-            headers, histories, classes = self._read_again(path)
-            start = 0
-            for header, part in zip(headers, _split(headers, histories), strict=True):
-                rows = np.array([places.get(member, -1) for member in _members(header)], int)
+            for header, history, classes, ends, bests in self._read_again(path):
+                rows = np.array([places.get(member, -1) for member in header.members], int)
                 known = rows >= 0
                 if not (known.all() or others) or header.epochs > self._epochs:
                     raise RunError(f"{path} is damaged: it has members of another sweep")
                 epochs = slice(header.first_epoch, header.epochs)
-                figures[rows[known], epochs] = part[known]
+                figures[rows[known], epochs] = history[known]
                 missing[rows[known], epochs] = False
                 # Later than what there is, of a member that was trained twice, too.
                 later = known & (header.epochs > reached[rows])
                 new = rows[later]
-                predicted[new] = classes[start : start + len(rows)][later]
-                reached[new] = header.epochs
-                last[new], best[new] = np.array(header.last)[later], np.array(header.best)[later]
-                start += len(rows)
+                predicted[new], reached[new] = classes[later], header.epochs
+                last[new], best[new] = ends[later], bests[later]
         incomplete = (missing & (np.arange(self._epochs) < reached[:, None])).any(axis=1)
         incomplete |= reached == 0
         if incomplete.any():
@@ -161,17 +172,16 @@ class ChunkStore:
         """
         found: dict[Member, np.ndarray] = {}
         for path in self._files():
-            headers, histories, _ = self._read_again(path)
-            for header, part in zip(headers, _split(headers, histories), strict=True):
+            for header, history, _, _, best in self._read_again(path):
                 if header.epochs == epochs:
-                    places = np.array(header.best) - 1 - header.first_epoch
-                    kept = part[np.arange(len(part)), np.maximum(places, 0)]
-                    found.update(zip(_members(header), kept, strict=True))
+                    places = np.maximum(best - 1 - header.first_epoch, 0)
+                    kept = history[np.arange(len(history)), places]
+                    found.update(zip(header.members, kept, strict=True))
         return np.array([found[member] for member in members])
 
-    def _read_again(self, path: Path) -> tuple[list[_Header], np.ndarray, np.ndarray]:
+    def _read_again(self, path: Path) -> list[_Part]:
         try:
-            return self._read(path)
+            return list(self._read(path))
         except ValueError:
             raise RunError(f"{path} has been damaged; the same command mends it") from None
 
@@ -180,28 +190,31 @@ class ChunkStore:
         with tempfile.TemporaryFile(dir=self._folder) as file:
             return np.memmap(file, kind, "w+", shape=shape)
 
-    def _read(self, path: Path) -> tuple[list[_Header], np.ndarray, np.ndarray]:
-        """Reads a file; raises ValueError where it is not as this store writes it.
+    def _read(self, path: Path) -> Iterator[_Part]:
+        """Yields the chunks of a file; raises ValueError where this store does not write such."""
+        arrays, about = load_arrays(path, _FORMAT, self._expected)
+        start = row = 0
+        for header in _headers(about):
+            count, epochs = len(header.config_ids), header.epochs - header.first_epoch
+            history = arrays["history"][row : row + count * epochs]
+            places = slice(start, start + count)
+            best, last = arrays["best"][places], arrays["last"][places]
+            if not ((best >= 1) & (best <= last) & (last <= header.epochs)).all():
+                raise ValueError("the best or the last epoch of a member is impossible")
+            figures = history.reshape(count, epochs, len(METRICS))
+            yield _Part(header, figures, arrays["predicted"][places], last, best)
+            start, row = start + count, row + count * epochs
 
-        Returns:
-          the chunks; (epochs of all their members, metrics) float32; (members, evaluated) uint8.
-        """
-        checksum, _, content = path.read_bytes().partition(b"\n")
-        if hashlib.sha256(content).hexdigest().encode() != checksum:
-            raise ValueError("damaged")
-        line, _, payload = content.partition(b"\n")
-        try:
-            described = json.loads(line)
-            headers = [_checked(chunk) for chunk in described["chunks"]]
-            evaluated = described["evaluated"]
-        except (TypeError, KeyError, RecursionError, OverflowError):
-            raise ValueError("not what this program writes") from None
-        rows, members = sum(map(_rows, headers)), sum(len(h.config_ids) for h in headers)
-        end = 4 * rows * len(METRICS)
-        if evaluated != self._evaluated or len(payload) != end + members * self._evaluated:
-            raise ValueError("damaged, or of another table")
-        figures = np.frombuffer(payload[:end], "<f4").reshape(-1, len(METRICS))
-        return headers, figures, np.frombuffer(payload[end:], np.uint8).reshape(members, -1)
+    def _expected(self, about: dict[str, Any]) -> Mapping[str, Kind]:
+        headers = _headers(about)
+        members = sum(len(h.config_ids) for h in headers)
+        rows = sum(len(h.config_ids) * (h.epochs - h.first_epoch) for h in headers)
+        return {
+            "history": ("F32", (rows, len(METRICS))),
+            "predicted": ("U8", (members, self._evaluated)),
+            "last": ("I32", (members,)),
+            "best": ("I32", (members,)),
+        }
 
     def _files(self) -> list[Path]:
         found = self._folder.glob("[0-9]*.chunk")
@@ -209,47 +222,12 @@ class ChunkStore:
 
     def _note(self, headers: Iterable[_Header]) -> None:
         for header in headers:
-            for member in _members(header):
+            for member in header.members:
                 self._ends.setdefault(member, set()).add(header.epochs)
 
 
-def _members(header: _Header) -> list[Member]:
-    return [Member(config_id, header.fold, header.seed) for config_id in header.config_ids]
-
-
-def _encode(headers: Sequence[_Header], evaluated: int, payload: bytes) -> bytes:
-    chunks = [header._asdict() for header in headers]
-    content = json.dumps({"evaluated": evaluated, "chunks": chunks}).encode() + b"\n" + payload
-    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
-
-
-def _checked(chunk: dict[str, object]) -> _Header:
-    header = _Header(**chunk)  # type: ignore[arg-type]
-    numbers = (header.fold, header.seed, header.first_epoch, header.epochs)
-    if not all(type(number) is int for number in numbers):
-        raise TypeError("a number of a chunk is no whole number")
-    if not 0 <= header.first_epoch < header.epochs or header.fold < 0:
-        raise ValueError("epochs or fold of a chunk are impossible")
-    for name, kind in (("config_ids", str), ("last", int), ("best", int)):
-        values = chunk[name]
-        if not isinstance(values, list) or not all(type(value) is kind for value in values):
-            raise TypeError(f"{name} of a chunk is no list of {kind.__name__}")
-    ids, last, best = tuple(header.config_ids), tuple(header.last), tuple(header.best)
-    if not len(ids) == len(last) == len(best):
-        raise ValueError("a chunk has not one last and one best epoch for each config")
-    if not all(1 <= b <= end <= header.epochs for b, end in zip(best, last, strict=True)):
-        raise ValueError("the best or the last epoch of a member is impossible")
-    return header._replace(config_ids=ids, last=last, best=best)
-
-
-def _rows(header: _Header) -> int:
-    return len(header.config_ids) * (header.epochs - header.first_epoch)
-
-
-def _split(headers: Sequence[_Header], figures: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields the history (members, epochs, metrics) of each chunk."""
-    start = 0
-    for header in headers:
-        end = start + _rows(header)
-        yield figures[start:end].reshape(len(header.config_ids), -1, len(METRICS))
-        start = end
+def _headers(about: Mapping[str, Any]) -> list[_Header]:
+    headers = msgspec.convert(about["chunks"], list[_Header])
+    if not headers or not all(h.config_ids and h.first_epoch < h.epochs for h in headers):
+        raise ValueError("a chunk has no members, or no epochs")
+    return headers

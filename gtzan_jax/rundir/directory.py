@@ -82,7 +82,7 @@ class RunDir:
         write_atomically(self.manifest_path, encode(manifest))
 
     def read_manifest(self) -> Manifest:
-        """Reads what was run.
+        """Reads the manifest.
 
         Raises:
           InputError: this is not a run directory, a link is in it, or the manifest cannot be used.
@@ -100,13 +100,10 @@ class RunDir:
         return decode(content, self.manifest_path)
 
     def record(self, manifest: Manifest, *names: str) -> None:
-        """Writes the manifest with the checksums of files and folders that are finished.
+        """Adds checksums of finished files and folders to the manifest, and writes it.
 
-        Args:
-          manifest: changed in place.
-          names: of files and folders in the run directory; of the files in ``best``,
-            ``reference`` and the folders in ``retrained`` each gets a checksum, of those in other
-            folders all get one together.
+        Each file in ``best``, ``reference`` and the folders in ``retrained`` has a checksum; the
+        files in other folders have one together.
         """
         for name in names:
             for old in _of(name, manifest.sha256):
@@ -201,11 +198,7 @@ def _of(name: str, keys: Iterable[str]) -> list[str]:
 
 
 def default_folder(name: str) -> Path:
-    """Makes runs/<name>-<UTC time>, with a number behind it where another process has made that.
-
-    Raises:
-      InputError: it cannot be made.
-    """
+    """Makes runs/<name>-<UTC time>, with a number behind it where that is there already."""
     first = Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
     check_place(first)
     _make(first.parent, exist_ok=True)
@@ -219,14 +212,10 @@ def default_folder(name: str) -> Path:
 
 
 def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
-    """Checks, without making it, that a folder for a command's output can be made.
-
-    Args:
-      path: the folder.
-      needed_bytes: that will be written into it.
+    """Checks that a folder for a command's output can be made.
 
     Raises:
-      InputError: there is a file, or a folder that holds something, or no space.
+      InputError: there is a file, a folder that holds something, or no space for the bytes.
     """
     if path.is_dir() and not is_empty(path):
         raise InputError(
@@ -238,15 +227,10 @@ def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
 def check_place(
     path: str | os.PathLike[str], needed_bytes: float = 0.0, name: str = "workdir"
 ) -> None:
-    """Checks that one may write to a folder, or make it where it is not there yet.
-
-    Args:
-      path: the folder.
-      needed_bytes: that will be written into it.
-      name: of the flag that gave it, for messages.
+    """Checks that a folder can be written to, or made; ``name`` is that of the flag.
 
     Raises:
-      InputError: one may not, or there is too little space.
+      InputError: it cannot, or there is too little space for the bytes.
     """
     path = Path(path)
     # os.path.exists, since a name that is too long is no error to it.
@@ -286,19 +270,18 @@ def _make(path: Path, exist_ok: bool) -> None:
 
 
 def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
-    """Begins a run, or goes on with the same one, and writes the manifest. Hold the folder.
+    """Begins a run, or resumes the same one, and writes the manifest. Hold the folder.
 
     Args:
       run: its folder is there.
-      request: what a manifest says of a run before it starts. What ``_identity`` returns of it
-        must be equal in the run that is there.
-      overwrite: whether to remove another run that is there.
+      request: the manifest of a run before it starts.
+      overwrite: whether to remove another run.
 
     Returns:
-      the manifest: the request, or that of the run that is there.
+      the request, or the manifest of the same run.
 
     Raises:
-      InputError: another run is there.
+      InputError: another run is there: one of another ``_identity``.
     """
     remove_temporaries(run.path)
     manifest = request
@@ -321,10 +304,10 @@ def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
 
 
 def _identity(manifest: Manifest) -> dict[str, Any]:
-    """Returns what makes a run another one if it differs: all that its figures depend on.
+    """Returns the settings that figures depend on.
 
-    Devices, versions and ``--batching`` change them by no more than float32's rounding, so a run
-    may go on with others, and the sessions tell of it.
+    Devices, versions and ``--batching`` change them by no more than float32's rounding, so that a
+    run may be resumed with others.
     """
     document = as_dict(manifest)
     identity = {key: document[key] for key in ("sweep", "seeds", "split", "matmul_precision")}
@@ -341,7 +324,7 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
 
 
 def describe_data(table: FeatureTable, given: str) -> Data:
-    """Returns what a manifest says of the feature table that ``--data=given`` gave."""
+    """Returns the manifest's entry of a feature table, from ``--data=given``."""
     return Data(
         flag=given,
         source=table.source,
@@ -357,14 +340,7 @@ def describe_data(table: FeatureTable, given: str) -> Data:
 def describe_session(
     command: str, members_before: int, platform: str, devices: Sequence[str]
 ) -> Session:
-    """Returns what a manifest says of this process.
-
-    Args:
-      command: that started it.
-      members_before: of the run that were trained before it.
-      platform: what computes.
-      devices: the names of its devices, or workers.
-    """
+    """Returns the manifest's entry of this process, which a command started."""
     return Session(
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=command,

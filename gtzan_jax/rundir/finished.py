@@ -1,4 +1,4 @@
-"""A finished run directory, read and checked: what reports and comparisons work on."""
+"""A finished run directory, read and checked."""
 
 import functools
 import os
@@ -26,7 +26,7 @@ from gtzan_jax.text import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gtzan_jax.models.trained import TrainedModel
+    from gtzan_jax.inference.model import TrainedModel
 
 
 _NETWORK_COLUMNS = ["fold", "seed", "epoch", "kept", *PROTOCOLS["assignment"].metrics]
@@ -52,16 +52,10 @@ class SavedRetraining:
     def songs(self) -> "pd.DataFrame | None":
         """One row a test song of a fold, with the share of the networks that tell its genre.
 
-        None where a version before 0.8 wrote the retraining.
-
         Raises:
           InputError: songs.csv cannot be used.
         """
-        path = self.path / "songs.csv"
-        try:
-            return _read_optional(path, ["group", "right"])
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be used: {error}") from None
+        return _read_optional(self.path / "songs.csv", ["group", "right"])
 
     @property
     def model(self) -> "TrainedModel":
@@ -70,7 +64,7 @@ class SavedRetraining:
         Raises:
           InputError: its files are damaged.
         """
-        from gtzan_jax.rundir.model_files import load_model
+        from gtzan_jax.inference.model_files import load_model
 
         return load_model(self.path)
 
@@ -135,15 +129,6 @@ class FinishedRun:
         return self.results[self.results[INDISTINGUISHABLE]]
 
     @property
-    def mean_accuracy(self) -> np.ndarray:
-        """(configs,) float64, the mean over folds and seeds; NaN where diverged.
-
-        It is rounded, so that equal sums in another order of seeds stay equal.
-        """
-        mean: np.ndarray = np.round(self.accuracy.mean(axis=1), 7)
-        return mean
-
-    @property
     def accuracy_by_fold(self) -> np.ndarray:
         """(configs, folds, seeds) float64, the accuracy by what a run is."""
         return self.accuracy.reshape(len(self.accuracy), len(self.manifest.split.folds), -1)
@@ -172,17 +157,10 @@ class FinishedRun:
         path = self.run.predictions_path
         return load_predictions(path, self.sweep.num_configs, len(self.manifest.seeds))
 
-    @functools.cached_property
+    @property
     def compared_on(self) -> Part:
-        """The part whose songs tell which configs are indistinguishable from the best.
-
-        It is the part that ranks them, and before 0.8 it was the test part.
-
-        Raises:
-          InputError: the file cannot be used.
-        """
-        part = self.protocol.select_on
-        return "test" if rows_of(self.run.predictions_path, part) is None else part
+        """The part whose songs rank, and tell which configs are indistinguishable from the best."""
+        return self.protocol.select_on
 
     @functools.cached_property
     def num_compared_on(self) -> int:
@@ -191,8 +169,7 @@ class FinishedRun:
         Raises:
           InputError: the file cannot be used.
         """
-        rows = rows_of(self.run.predictions_path, self.compared_on)
-        return 0 if rows is None else len(np.unique(rows))
+        return len(np.unique(rows_of(self.run.predictions_path, self.compared_on)))
 
     @functools.cached_property
     def retrainings(self) -> dict[str, SavedRetraining]:
@@ -220,10 +197,7 @@ class FinishedRun:
                     f"{self.run.path / damaged} is missing or damaged: its checksum is not the "
                     f"manifest's; give the command that made it again, or remove {folder}"
                 )
-            try:
-                history = _read_optional(folder / "history.csv", _NETWORK_COLUMNS)
-            except (OSError, ValueError) as error:
-                raise InputError(f"{folder}: history.csv cannot be used ({error})") from None
+            history = _read_optional(folder / "history.csv", _NETWORK_COLUMNS)
         if about is None or history is None:
             return None
         config = self.sweep.configs[self.sweep.places[about.config_id]]
@@ -293,13 +267,9 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
 
 
 def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, str]:
-    """Loads the feature table that a run was trained on.
+    """Loads the feature table of a run from ``data``, as for ``load_table``, or a usual place.
 
     No path in the manifest is opened and nothing is downloaded: a stranger may have written it.
-
-    Args:
-      run: the run.
-      data: where the table is, as for ``load_table``; None looks where tables lie by default.
 
     Returns:
       the table and "", or None and why it is not at hand.
@@ -335,9 +305,7 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
 def _checked_results(
     results: "pd.DataFrame", sweep: Sweep, metrics: tuple[str, ...]
 ) -> "pd.DataFrame":
-    results = results.rename(columns={"as_good_as_best": INDISTINGUISHABLE})  # before 0.7
-    needed = ["rank", *sweep.axes, *metrics]
-    needed += [INDISTINGUISHABLE, "diverged", "config_id"]
+    needed = ["rank", *sweep.axes, *metrics, INDISTINGUISHABLE, "diverged", "config_id"]
     missing = [column for column in needed if column not in results]
     if missing:
         raise ValueError(f"results.csv has no column {missing[0]}")
@@ -369,13 +337,17 @@ def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sw
 
 
 def _read_optional(path: Path, columns: list[str]) -> "pd.DataFrame | None":
+    """Reads a table; None where it is not there. Raises InputError where it cannot be used."""
     import pandas as pd
 
     if not path.is_file():
         return None
-    frame = pd.read_csv(path)
-    missing = [column for column in columns if column not in frame]
-    if missing or frame.empty:
-        raise ValueError(f"{path.name} has no {missing[0] if missing else 'rows'}")
-    frame[columns].drop(columns="genre", errors="ignore").astype(np.float64)  # raises likewise
+    try:
+        frame = pd.read_csv(path)
+        missing = [column for column in columns if column not in frame]
+        if missing or frame.empty:
+            raise ValueError(f"has no {missing[0] if missing else 'rows'}")
+        frame[columns].drop(columns="genre", errors="ignore").astype(np.float64)  # raises likewise
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be used: {' '.join(str(error).split())}") from None
     return frame

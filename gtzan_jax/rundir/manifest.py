@@ -1,8 +1,7 @@
-"""The manifest of a run directory: its schema, how it is read and how it is written.
+"""The manifest of a run directory: its schema, reading and writing.
 
-A manifest may come from a stranger, so every reader gets it as a :class:`Manifest`, whose types
-and bounds have been checked. In the file stand besides a format number and the SHA-256 of all
-the rest.
+A manifest may come from a stranger: reading checks types and bounds. The file has a format number
+and the SHA-256 of all the rest besides.
 """
 
 import json
@@ -18,9 +17,10 @@ from gtzan_jax.files import is_sealed, sealed
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables.schema import SAMPLES, rows_note
+from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
-FORMAT = 6
+FORMAT = 7
 """Raised where an older manifest cannot be read any more, which is refused. The first had none."""
 
 _LONGEST = 200  # letters of a reason: it may quote the file
@@ -121,7 +121,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What was run, on what, with what, and how long it took."""
+    """A run: sweep, data, splits, sessions, times, and checksums of its files."""
 
     status: Literal["running", "finished"]
     resume: str  # the command that goes on with the run
@@ -150,11 +150,7 @@ def encode(manifest: Manifest) -> str:
 
 
 def decode(content: bytes, where: Path) -> Manifest:
-    """Reads the content of manifest.json.
-
-    Args:
-      content: of the file.
-      where: its path, for messages.
+    """Reads the content of manifest.json; ``where`` is its path.
 
     Raises:
       InputError: it is damaged, of another format, or not what a sweep writes.
@@ -215,6 +211,5 @@ def environment(sessions: Sequence[Session]) -> Mapping[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """Returns what went wrong on one line; a stranger's file may be quoted in it."""
-    text = f"{error}"[:_LONGEST]
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    """Returns an error on one line; it may quote a stranger's file."""
+    return printable(f"{error}"[:_LONGEST])

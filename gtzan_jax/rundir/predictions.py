@@ -1,8 +1,6 @@
-"""Predictions: what every member says of every song of a part after its best epoch, a byte each.
+"""Predictions: the class of every song of a part by every member after its best epoch, a byte each.
 
-Where songs have several rows they vote, and a row here is a song of the part.
-
-They are kept so that songs can be resampled later, and configs compared song by song.
+Songs can be resampled by them, and configs compared song by song. The rows of a song vote.
 """
 
 from collections.abc import Mapping
@@ -64,14 +62,7 @@ class Predictions:
 def predictions_of(
     sweep: Sweep, history: History, division: Division, part: Part = "test"
 ) -> Predictions:
-    """Picks the rows of a part out of what all members of a sweep predicted.
-
-    Args:
-      sweep: the sweep.
-      history: of all its members, as ``members_of`` lists them.
-      division: the folds.
-      part: of each fold; not empty.
-    """
+    """Returns the predictions of a part, which is not empty, by all members of a sweep."""
     folds, table = division.folds, division.table
     every = history.predicted.reshape(sweep.num_configs, len(folds), -1, division.sizes.num_judged)
     rows = [judged_rows(table, getattr(fold, part)) for fold in folds]
@@ -102,12 +93,12 @@ def save_predictions(parts: Mapping[Part, Predictions], path: Path) -> None:
 
 
 def _key(part: Part, name: str) -> str:
-    """Returns the name of an array in the file; the first versions wrote those of the test part."""
+    """Returns the name of an array in the file."""
     return name if part == "test" else f"{part}_{name}"
 
 
-def rows_of(path: Path, part: Part) -> np.ndarray | None:
-    """Reads the rows of a part; None where a version before 0.8 wrote the test part alone.
+def rows_of(path: Path, part: Part) -> np.ndarray:
+    """Reads the rows of a part.
 
     Raises:
       InputError: the file cannot be used.
@@ -116,8 +107,7 @@ def rows_of(path: Path, part: Part) -> np.ndarray | None:
 
     try:
         with safe_open(path, "numpy") as file:
-            key, names = _key(part, "row"), file.keys()
-            rows: np.ndarray | None = file.get_tensor(key) if key in names else None
+            rows: np.ndarray = file.get_tensor(_key(part, "row"))
             return rows
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be used ({error})") from None
@@ -126,16 +116,10 @@ def rows_of(path: Path, part: Part) -> np.ndarray | None:
 def load_predictions(
     path: Path, num_configs: int, num_seeds: int, part: Part = "test"
 ) -> Predictions:
-    """Reads the predictions of a part.
-
-    Args:
-      path: of the file.
-      num_configs: that there must be.
-      num_seeds: likewise.
-      part: the part.
+    """Reads the predictions of a part by so many configs and seeds.
 
     Raises:
-      InputError: the file is not there, or not what a sweep writes.
+      InputError: the file is not there, or does not fit.
     """
     from safetensors import SafetensorError, safe_open
 

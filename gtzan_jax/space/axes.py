@@ -49,7 +49,7 @@ class Axis:
         instead, where there is no such layer, or where it depends on another axis.
       prefix: of the value in a config's name.
       plain: values that take no computation of their own; None where none does.
-      families: the kinds of model that have it.
+      families: the kinds of model that have it; empty for all.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Axis:
     default: Any = None
     prefix: str = ""
     plain: tuple[Any, ...] | None = None
-    families: tuple[str, ...] = tuple(FAMILIES)
+    families: tuple[str, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -157,4 +157,6 @@ def family_of(names: Container[str]) -> str:
 
 def axes_of(family: str) -> tuple[str, ...]:
     """Returns the names of the axes that a kind of model has."""
-    return tuple(name for name, axis in AXES.items() if family in axis.families)
+    return tuple(
+        name for name, axis in AXES.items() if not axis.families or family in axis.families
+    )

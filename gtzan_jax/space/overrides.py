@@ -11,7 +11,7 @@ from typing import Any
 
 from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.space.axes import AXES, family_of
+from gtzan_jax.space.axes import AXES, axes_of, family_of
 from gtzan_jax.space.sweep import SEARCHES
 from gtzan_jax.text import printable
 
@@ -117,7 +117,7 @@ def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None
         return
     family = family_of(axes)
     layers = [n for n in _axes(key) if n == key or f"num_units{n.removeprefix(key)}" in axes]
-    for name in [n for n in layers if family in AXES[n].families] or [key]:
+    for name in [n for n in layers if n in axes_of(family)] or [key]:
         axes[name] = [value] if is_one else value
 
 

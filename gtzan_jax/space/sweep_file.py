@@ -198,10 +198,9 @@ def _axes(table: Any, where: str, problems: Problems) -> Choices:
         )
     elif not isinstance(table, Mapping):
         problems.found.append(f"{where}'axes' must be a table, as in [axes]")
-    elif all(axis in table for axis in FAMILIES.values()):
+    elif len(first := [axis for axis in FAMILIES.values() if axis in table]) > 1:
         problems.found.append(
-            f"{where}[axes] has {' and '.join(FAMILIES.values())}, of different kinds of model; "
-            "a sweep has one"
+            f"{where}[axes] has {' and '.join(first)}, of different kinds of model; a sweep has one"
         )
     else:
         family = family_of(table)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gtzan_jax.models.family import Array, Family, Tree
-from gtzan_jax.models.layout import Structure
+from gtzan_jax.models.family import Family, Structure
+from gtzan_jax.models.layers import Array, Tree
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.draws import Draws

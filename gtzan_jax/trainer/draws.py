@@ -18,8 +18,8 @@ import numpy as np
 from jax import lax
 
 from gtzan_jax.models import threefry
-from gtzan_jax.models.family import Array, Family, Key, Tree
-from gtzan_jax.models.layout import Structure
+from gtzan_jax.models.family import Family, Structure
+from gtzan_jax.models.layers import Array, Key, Tree
 from gtzan_jax.tables.folds import Sizes
 
 # Purposes, with room for the number of an epoch or of a fold.

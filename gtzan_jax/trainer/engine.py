@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.family import Family, Tree
+from gtzan_jax.models.family import Family
+from gtzan_jax.models.layers import Tree, unpadded
 from gtzan_jax.space.config import Member
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
@@ -202,7 +203,9 @@ class Engine(Trainer):
         if chunk.keep == "params":
             kept = [params for part in parts for params in _each(part.state.kept)]
             configs = [self.plan.config_of[config_id] for config_id in chunk.config_ids]
-            params = [self.family.kept(p, c) for p, c in zip(kept, configs, strict=False)]
+            of, sizes = self.family.shapes, self.plan.sizes
+            shapes = [of(config, sizes.num_features, sizes.num_classes) for config in configs]
+            params = [unpadded(p, each) for p, each in zip(kept, shapes, strict=False)]
             return dataclasses.replace(trained, params=params)
         return trained
 

@@ -15,8 +15,8 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.family import Array, Family, Tree
-from gtzan_jax.models.layout import Structure
+from gtzan_jax.models.family import Family, Structure
+from gtzan_jax.models.layers import Array, Tree
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
@@ -94,7 +94,7 @@ class Batch(NamedTuple):
 def hyperparameters(family: Family, config: Config, sweep: Sweep, sizes: Sizes) -> Hyperparameters:
     """Returns the numbers that stand for a config in a program."""
     return Hyperparameters(
-        family.traced(config, sweep, sizes),
+        family.traced(config, sizes, sweep.slope_of(config), sweep.parts),
         coefficients(
             config.setting("optimizer"),
             sweep.learning_rate_of(config),

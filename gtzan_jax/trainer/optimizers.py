@@ -36,7 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gtzan_jax.models.family import Array
+from gtzan_jax.models.layers import Array
 
 _LION_SHARE = 0.9  # of the old momentum in Lion's direction
 _SCHEDULE = 0.96  # base of Nadam's momentum schedule

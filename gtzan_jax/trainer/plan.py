@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gtzan_jax.models.layout import Layout
+from gtzan_jax.models.family import Family
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.tables.folds import Sizes
@@ -26,7 +26,7 @@ class Plan:
 
     Attributes:
       sweep: the sweep.
-      layout: of its kind of model.
+      family: of its kind of model.
       sizes: of the folds.
       num_runs: members of each config that there will be, folds × seeds; helps to plan.
       platform: a name from ``planner.COSTS``.
@@ -38,7 +38,7 @@ class Plan:
     """
 
     sweep: Sweep
-    layout: Layout
+    family: Family
     sizes: Sizes
     num_runs: int = 1
     platform: str = "cpu"
@@ -66,11 +66,11 @@ class Plan:
         """The configs that share a program, one bucket for each."""
 
         def seconds(structure: tuple[int, ...]) -> float:
-            flops = self.layout.flops(structure, self.sizes) * self.sweep.epochs
+            flops = self.family.flops(structure, self.sizes) * self.sweep.epochs
             return self.num_runs * flops / self._costs.flops
 
-        groups = planner.groups_of(list(self.config_of.values()), self.sweep, self.layout)
-        return planner.plan(groups, self.layout, seconds, self._costs.compile_s, self.mode)
+        groups = planner.groups_of(list(self.config_of.values()), self.sweep, self.family)
+        return planner.plan(groups, self.family, seconds, self._costs.compile_s, self.mode)
 
     @functools.cached_property
     def bucket_of(self) -> dict[str, int]:
@@ -90,14 +90,14 @@ class Plan:
         """
         for config in configs:
             if config.id not in self.bucket_of:
-                size, structure = self.sweep.batch_size_of(config), self.layout.structure(config)
-                bucket = planner.narrowest(self.buckets, self.layout, size, structure)
+                size, structure = self.sweep.batch_size_of(config), self.family.structure(config)
+                bucket = planner.narrowest(self.buckets, self.family, size, structure)
                 self.bucket_of[config.id] = self.buckets.index(bucket)
                 self.config_of[config.id] = config
 
     def state_bytes(self, bucket: int) -> int:
         """Returns about what a member's state takes, and rather too much; padding included."""
-        return self.layout.member_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
+        return self.family.member_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
 
     def chunks(
         self,
@@ -168,9 +168,9 @@ class Plan:
         Where they train one after another all the same, one a device, so that a few members keep
         many workers busy.
         """
-        each = self.layout.member_bytes(bucket.structure, self.sizes, bucket.batch_size)
+        each = self.family.member_bytes(bucket.structure, self.sizes, bucket.batch_size)
         fitting = planner.chunk_size(each, self._costs)
-        singly = self.layout.trains_singly(self.platform)
+        singly = self.family.trains_singly(self.platform)
         return self.chunk_size or (1 if singly else fitting) * self.num_devices
 
     def _cut(self, members: Sequence[T], most: int) -> list[tuple[T, ...]]:

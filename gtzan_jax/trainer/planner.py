@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from gtzan_jax.models.layout import Layout, Structure
+from gtzan_jax.models.family import Family, Structure
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 
@@ -54,18 +54,18 @@ Groups = Mapping[tuple[int, tuple[int, ...]], Sequence[int]]
 """Places of configs by batch size and structure."""
 
 
-def groups_of(configs: Sequence[Config], sweep: Sweep, layout: Layout) -> Groups:
+def groups_of(configs: Sequence[Config], sweep: Sweep, family: Family) -> Groups:
     """Returns the places of the configs of every batch size and structure."""
     groups: dict[tuple[int, Structure], list[int]] = {}
     for place, config in enumerate(configs):
-        key = (sweep.batch_size_of(config), layout.structure(config))
+        key = (sweep.batch_size_of(config), family.structure(config))
         groups.setdefault(key, []).append(place)
     return groups
 
 
 def plan(
     groups: Groups,
-    layout: Layout,
+    family: Family,
     seconds: Callable[[Structure], float],
     compile_s: float,
     mode: str = "auto",
@@ -74,7 +74,7 @@ def plan(
 
     Args:
       groups: from :func:`groups_of`.
-      layout: of their kind of model.
+      family: of their kind of model.
       seconds: device-seconds to train a config in a program of some structure.
       compile_s: device-seconds to compile a program.
       mode: ``shape`` gives each structure a program of its own, ``padded`` one to all of a
@@ -84,7 +84,7 @@ def plan(
     alike: dict[Hashable, list[Bucket]] = {}
     for (batch_size, structure), places in groups.items():
         bucket = Bucket(batch_size, structure, tuple(places))
-        alike.setdefault((batch_size, layout.kind(structure)), []).append(bucket)
+        alike.setdefault((batch_size, family.kind(structure)), []).append(bucket)
     planned: list[Bucket] = []
     for buckets in alike.values():
         if mode == "padded":
@@ -102,18 +102,18 @@ def chunk_size(member_bytes: int, costs: Costs) -> int:
 
 
 def narrowest(
-    buckets: Sequence[Bucket], layout: Layout, batch_size: int, structure: Structure
+    buckets: Sequence[Bucket], family: Family, batch_size: int, structure: Structure
 ) -> Bucket:
     """Returns the narrowest bucket of a batch size that a structure fits into.
 
     Raises:
       ValueError: there is none.
     """
-    kind = layout.kind(structure)
+    kind = family.kind(structure)
     fitting = [
         bucket
         for bucket in buckets
-        if (bucket.batch_size, layout.kind(bucket.structure)) == (batch_size, kind)
+        if (bucket.batch_size, family.kind(bucket.structure)) == (batch_size, kind)
         and widest([bucket.structure, structure]) == bucket.structure
     ]
     if not fitting:

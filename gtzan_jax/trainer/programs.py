@@ -14,7 +14,8 @@ from absl import logging
 from jax.sharding import NamedSharding
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.models.family import Array, Family, Tree
+from gtzan_jax.models.family import Family
+from gtzan_jax.models.layers import Array, Tree
 from gtzan_jax.space.axes import FAMILIES
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import planner

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gtzan_jax.models.family import Array, Tree
+from gtzan_jax.models.layers import Array, Tree
 from gtzan_jax.space.config import Config
 
 _EPSILON = 1e-7  # keras.backend.epsilon(), in MaxNorm's divisor

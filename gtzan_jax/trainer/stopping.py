@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gtzan_jax.models.family import Array, Tree
+from gtzan_jax.models.layers import Array, Tree
 
 
 class Stopping(NamedTuple):

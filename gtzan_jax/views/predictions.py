@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gtzan_jax.models.calibration import FEWEST, Calibration, against_chance
-from gtzan_jax.models.prediction import Explanation, Prediction, Unlike
-from gtzan_jax.models.trained import TrainedModel
+from gtzan_jax.inference.calibration import FEWEST, Calibration, against_chance
+from gtzan_jax.inference.model import TrainedModel
+from gtzan_jax.inference.prediction import Explanation, Prediction, Unlike
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES
@@ -44,7 +44,7 @@ def head(model: TrainedModel, run: str) -> str:
         f"{printable(run)}: {model.config.name}",
         f"trained on {printable(data)}"
         + (f", protocol {printable(model.protocol)}" if model.protocol else "")
-        + f"; hears {model.hearing.samples / SAMPLE_RATE:.1f} s at a time",
+        + f"; windows of {model.front_end.samples / SAMPLE_RATE:.1f} s",
         *_trust(model.calibration, model.protocol),
     ]
     return "\n".join(line for text in lines for line in _wrapped(text, "  "))
@@ -182,7 +182,7 @@ def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[s
             "is_synthetic": model.data in SAMPLES,
             "protocol": model.protocol,
             "genres": list(model.genres),
-            "window_seconds": round(model.hearing.samples / SAMPLE_RATE, 3),
+            "window_seconds": round(model.front_end.samples / SAMPLE_RATE, 3),
             "calibration": _calibration(model.calibration),
         },
         "songs": [

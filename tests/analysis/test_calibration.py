@@ -10,7 +10,7 @@ from gtzan_jax.analysis.calibration import (
     error_of_chance,
     fit_temperature,
 )
-from gtzan_jax.models.calibration import tempered
+from gtzan_jax.inference.calibration import tempered
 
 
 def drawn(songs, classes=4, scale=2.0, seed=0):

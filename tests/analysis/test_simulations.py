@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 from simulations import EXPERIMENTS, calibration_of_few, error_rate, winner_bias
 
-from gtzan_jax.models.calibration import FEWEST
+from gtzan_jax.inference.calibration import FEWEST
 
 PROMISED = [name for name, each in EXPERIMENTS.items() if each.nominal is not None]
 

@@ -21,7 +21,7 @@ from gtzan_jax.backends.cluster import Cluster
 from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
 from gtzan_jax.errors import InputError, RunError
-from gtzan_jax.models.layout import MlpLayout
+from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.tables.folds import sizes_of
 
@@ -333,7 +333,7 @@ MEMBERS = members_of(SWEEP, 2, range(8))
 def results_of(pool):
     """Returns what members have come to, as bytes."""
     options = {"chunk_size": 4, "mode": "shape"}
-    with Crew(pool, "float32", SWEEP, MlpLayout(), SIZES, **options) as crew:
+    with Crew(pool, "float32", SWEEP, MlpFamily(), SIZES, **options) as crew:
         return {
             member: history.tobytes()
             for trained in crew.run(crew.plan.chunks(MEMBERS), FOLDS)

@@ -28,7 +28,6 @@ from gtzan_jax.backends.processes import Processes
 from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.models.layout import MlpLayout
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Config, Member
@@ -52,7 +51,7 @@ MEMBERS = members_of(SWEEP, 2, [0, 7])
 
 def crew_of(count=2, sweep=SWEEP, pool=None, **options):
     options = {"chunk_size": 4, "mode": "shape"} | options
-    return Crew(pool or Processes(count), "float32", sweep, MlpLayout(), SIZES, **options)
+    return Crew(pool or Processes(count), "float32", sweep, MlpFamily(), SIZES, **options)
 
 
 def results_of(trainer, members=MEMBERS, **options):

@@ -14,14 +14,14 @@ from finished_runs import random_model
 
 from gtzan_jax import load_model, load_table
 from gtzan_jax.errors import InputError
+from gtzan_jax.inference.distribution import Distribution
+from gtzan_jax.inference.front_end import FrontEnd
+from gtzan_jax.inference.model_files import save_model
 from gtzan_jax.jobs import predicting
 from gtzan_jax.jobs.options import PredictOptions
 from gtzan_jax.jobs.predicting import predict_songs
 from gtzan_jax.jobs.retraining import retrain
-from gtzan_jax.models.hearing import Hearing
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.models.reach import Reach
-from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.sound.features import chunks_of, features_of
 from gtzan_jax.sound.files import read
 from gtzan_jax.space.sweep_file import parse_sweep
@@ -49,8 +49,8 @@ def songs(tmp_path_factory):
 
 def model_of(**changes):
     model = dataclasses.replace(random_model(make_sweep().configs[3], SAMPLE), data="real.csv")
-    chunks = Hearing.of_rows(66_149, is_chunked=True)
-    return dataclasses.replace(model, **{"hearing": chunks, "protocol": "assignment"} | changes)
+    chunks = FrontEnd.of_rows(66_149, is_chunked=True)
+    return dataclasses.replace(model, **{"front_end": chunks, "protocol": "assignment"} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def run(tmp_path_factory, songs):
     folder = tmp_path_factory.mktemp("run")
     known = np.array([features_of(chunk) for chunk in chunks_of(read(songs / "blues.00000.wav"))])
     x = np.concatenate([known, SAMPLE.x]).astype(np.float32)
-    reach = Reach.of(x, np.arange(len(x), dtype=np.int32), SAMPLE.features)
-    save_model(model_of(reach=reach), folder / "best")
+    distribution = Distribution.of(x, np.arange(len(x), dtype=np.int32), SAMPLE.features)
+    save_model(model_of(distribution=distribution), folder / "best")
     return folder
 
 

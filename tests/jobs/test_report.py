@@ -33,10 +33,10 @@ from pages import lines_of, words_of
 from gtzan_jax.analysis import effects
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
+from gtzan_jax.inference.model_files import load_model
 from gtzan_jax.jobs.reporting import build, save, write_report
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
-from gtzan_jax.rundir.model_files import load_model
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.classical import find_baselines

@@ -9,10 +9,11 @@ from conftest import make_cnn_sweep, slow
 from scipy import signal, stats
 from test_mlp import keras_weights, products
 
-from gtzan_jax.models import cnn
-from gtzan_jax.models.cnn import Augmentation, CnnFamily, augmented, convolve
-from gtzan_jax.models.families import FAMILIES
-from gtzan_jax.models.layout import LAYOUTS, num_weights
+from gtzan_jax.models import networks
+from gtzan_jax.models.cnn import CnnFamily
+from gtzan_jax.models.family import num_weights
+from gtzan_jax.models.layers import unpadded
+from gtzan_jax.models.networks import Augmentation, augmented, convolve
 from gtzan_jax.space.axes import INITIALIZERS
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import Sizes
@@ -22,10 +23,14 @@ FAMILY = CnnFamily()
 SIZES = Sizes(num_train=40, num_eval=70, num_features=16, num_classes=4, frames=17)
 
 
+def traced_of(config, sweep):
+    return FAMILY.traced(config, SIZES, sweep.slope_of(config), sweep.parts)
+
+
 def started(structure, sweep=None, config=None):
     """Returns the traced numbers and initial parameters of a config in a program."""
     sweep = sweep or make_cnn_sweep()
-    traced = FAMILY.traced(config or sweep.configs[0], sweep, SIZES)
+    traced = traced_of(config or sweep.configs[0], sweep)
     return traced, FAMILY.init(traced, FAMILY.draw_initial(KEY, structure, SIZES), structure)
 
 
@@ -58,7 +63,7 @@ def test_pooling_leaves_the_last_odd_row_and_column_out():
         [[x[n, i : i + 2, j : j + 2].max((0, 1)) for j in range(0, 6, 2)] for i in range(0, 4, 2)]
         for n in range(2)
     ]
-    np.testing.assert_array_equal(cnn._pooled(jnp.asarray(x)), expected)
+    np.testing.assert_array_equal(networks.pooled(jnp.asarray(x)), expected)
 
 
 # Padding, and what is drawn.
@@ -145,12 +150,13 @@ def test_padding_is_zero_and_exact(structure):
         jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(loss)(params))
         for params in (padded, plain)
     )
-    kept, wanted = (FAMILY.kept(params, config) for params in (stepped, expected))
-    assert {name: array.shape for name, array in kept.items()} == FAMILY.shapes(config, 16, 4)
+    shapes = FAMILY.shapes(config, 16, 4)
+    kept, wanted = (unpadded(params, shapes) for params in (stepped, expected))
+    assert {name: array.shape for name, array in kept.items()} == shapes
     for name, array in kept.items():
         np.testing.assert_allclose(array, wanted[name], rtol=1e-4, atol=1e-6)
     changed = jax.tree.map(lambda a, b: np.count_nonzero(a != b), stepped, padded)
-    most = {name: np.prod(shape) for name, shape in FAMILY.shapes(config, 16, 4).items()}
+    most = {name: np.prod(shape) for name, shape in shapes.items()}
     for layer, parts in changed.items():
         for part, count in parts.items():
             assert count <= most[f"{layer}.{part}"]
@@ -162,24 +168,17 @@ def test_padding_is_zero_and_exact(structure):
 @pytest.mark.parametrize("structure", [(3, 8), (3, 8, 16, 32), (5, 16, 32)])
 def test_operations_are_those_of_the_traced_products(structure):
     traced, params = started(structure, make_cnn_sweep(filters=[structure[1]]))
-    network = functools.partial(FAMILY._network, params, traced.activation)
+    network = functools.partial(networks.cnn, params, traced.activation)
 
     def total(params, rows):
         x = jnp.ones((rows, SIZES.num_features, SIZES.frames))
-        return FAMILY._network(params, traced.activation, x).sum()
+        return networks.cnn(params, traced.activation, x).sum()
 
     assert network(jnp.ones((1, 16, 17))).shape == (1, 4)
     train = jax.make_jaxpr(jax.grad(total), static_argnums=1)(params, SIZES.num_train)
     evaluated = jax.make_jaxpr(total, static_argnums=1)(params, SIZES.num_eval)
     expected = products(train.jaxpr) + products(evaluated.jaxpr)
     assert FAMILY.flops(structure, SIZES) == pytest.approx(expected)
-
-
-def test_layouts_are_the_families():
-    assert LAYOUTS.keys() == FAMILIES.keys()
-    for name, family in FAMILIES.items():
-        assert isinstance(family, type(LAYOUTS[name]))
-        assert family.name == name
 
 
 def test_weights_are_counted():
@@ -208,7 +207,7 @@ def test_a_batch_takes_more_memory_than_the_weights():
 def test_rows_are_evaluated_some_at_a_time(rows):
     traced, params = started((3, 8, 16))
     x = np.random.default_rng(0).normal(size=(rows, 16, 17)).astype(np.float32)
-    at_once = FAMILY._network(params, traced.activation, x)
+    at_once = networks.cnn(params, traced.activation, x)
     got = FAMILY.apply(params, jnp.asarray(x), traced, None)
     np.testing.assert_allclose(got, at_once, rtol=1e-4, atol=1e-5)
 
@@ -246,8 +245,8 @@ def test_an_augmentation_of_nothing_changes_nothing(parts):
 
 def test_only_what_a_sweep_has_is_computed():
     plain = make_cnn_sweep()
-    assert FAMILY.traced(plain.configs[0], plain, SIZES).augmentation == Augmentation()
+    assert traced_of(plain.configs[0], plain).augmentation == Augmentation()
     some = make_cnn_sweep(time_mask=[0, 4])
-    limits = [FAMILY.traced(config, some, SIZES).augmentation for config in some.configs]
+    limits = [traced_of(config, some).augmentation for config in some.configs]
     assert [each.time_mask for each in limits] == [0, 4]
     assert {(each.frequency_mask, each.time_shift) for each in limits} == {(None, None)}

@@ -8,17 +8,9 @@ import pytest
 from conftest import make_sweep
 from scipy import stats
 
-from gtzan_jax.models.mlp import (
-    MLP,
-    Activation,
-    MlpFamily,
-    dropout_factors,
-    initial_kernels,
-    initial_params,
-    initial_scales,
-    layer_names,
-    noise_bits,
-)
+from gtzan_jax.models.layers import Activation, dropout_factors, noise_bits, unpadded
+from gtzan_jax.models.mlp import MlpFamily, Traced, initial_scales, layer_names
+from gtzan_jax.models.networks import MLP
 from gtzan_jax.space.axes import INITIALIZERS
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import Sizes
@@ -26,6 +18,12 @@ from gtzan_jax.tables.folds import Sizes
 KEY = jax.random.key(0)
 FAMILY = MlpFamily()
 SIZES = Sizes(num_train=700, num_eval=300, num_features=57, num_classes=10)
+
+
+def sizes_of(widths):
+    return SIZES._replace(num_features=widths[0], num_classes=widths[-1])
+
+
 DEPTHS = [(9,), (9, 7), (9, 7, 4), (9, 7, 4, 8, 3, 6)]
 
 
@@ -34,7 +32,7 @@ compiled = functools.partial(
     jax.jit, static_argnums=(1, 2), compiler_options={"xla_backend_optimization_level": 1}
 )
 draw_kernels, draw_bits = (
-    compiled(lambda key, sizes, _: initial_kernels(key, sizes)),
+    compiled(lambda key, sizes, _: FAMILY.draw_initial(key, sizes[1:-1], sizes_of(sizes))),
     compiled(noise_bits),
 )
 
@@ -49,7 +47,8 @@ def drawn_params(sizes, scales=None, units=None, normal=None):
     units = np.asarray(units or sizes[1:-1], np.int32)
     scales = np.asarray(scales or [1.0] * (len(sizes) - 1), np.float32)
     kernels = [np.asarray(kernel) for kernel in kernels_of(sizes)]
-    return initial_params(kernels, scales, units, sizes[1:-1], normal)
+    numbers = Traced(scales, units, dropout=np.zeros(0), activation=None, normal=normal)
+    return FAMILY.init(numbers, kernels, sizes[1:-1])
 
 
 def random_params(sizes):
@@ -71,7 +70,8 @@ def config(units, **values):
 
 
 def traced(chosen, sizes=SIZES):
-    return FAMILY.traced(chosen, make_sweep(), sizes)
+    sweep = make_sweep()
+    return FAMILY.traced(chosen, sizes, sweep.slope_of(chosen), sweep.parts)
 
 
 @pytest.mark.parametrize("units", DEPTHS)
@@ -204,7 +204,7 @@ def test_layers_blocks_and_keys_draw_different_numbers():
 def test_padding_changes_no_weight_and_is_zero(units):
     small = drawn_params((6, *units, 4))
     padded = drawn_params((6, *(width + 3 + 60 * (width == 7) for width in units), 4), units=units)
-    kept = FAMILY.kept(padded, config(units))
+    kept = unpadded(padded, FAMILY.shapes(config(units), 6, 4))
     assert list(kept) == [
         f"{name}.{part}" for name in layer_names(len(units)) for part in ("kernel", "bias")
     ]

@@ -1,10 +1,8 @@
-import hashlib
-import json
-
 import numpy as np
 import pytest
 
 from gtzan_jax.errors import RunError
+from gtzan_jax.files import save_arrays
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir import chunks
 from gtzan_jax.rundir.chunks import ChunkStore
@@ -149,9 +147,11 @@ def test_a_chunk_that_is_written_twice_counts_once(tmp_path, store):
 @pytest.mark.usefixtures("store")
 def test_a_member_takes_four_bytes_a_figure_and_one_a_row(tmp_path):
     for path in tmp_path.glob("*.chunk"):
-        checksum, header, figures = path.read_bytes().split(b"\n", 2)
-        assert (len(checksum), len(figures)) == (64, 2 * EPOCHS * 4 * len(METRICS) + 2 * EVALUATED)
-        assert len(header) < 170 + 2 * 16
+        content = path.read_bytes()
+        header = 8 + int.from_bytes(content[:8], "little")
+        figures = 2 * EPOCHS * 4 * len(METRICS) + 2 * EVALUATED + 2 * 2 * 4
+        assert len(content) - header == figures
+        assert header < 600
 
 
 def test_members_that_are_missing_are_told(store):
@@ -185,7 +185,7 @@ def test_files_of_another_table_are_not_taken(tmp_path):
     assert len(ChunkStore(tmp_path, EPOCHS, EVALUATED + 1)) == 0
 
 
-@pytest.mark.parametrize("place", [0, 30, 64, 70, 100, -1])
+@pytest.mark.parametrize("place", [0, 30, 64, 70, 100, 450, 500, -1])
 def test_any_flipped_bit_is_recognised(tmp_path, store, place):
     path = tmp_path / "000003.chunk"
     content = bytearray(path.read_bytes())
@@ -207,75 +207,80 @@ def test_a_truncated_file_is_recognised(tmp_path, size):
     assert ChunkStore(tmp_path, EPOCHS, EVALUATED).damaged == ["000006.chunk"]
 
 
-CHUNK = {
-    "fold": 0, "seed": 4, "first_epoch": 0, "epochs": 3, "config_ids": [IDS[0]],
-    "last": [3], "best": [2],
-}  # fmt: skip
+CHUNK = {"fold": 0, "seed": 4, "first_epoch": 0, "epochs": 3, "config_ids": [IDS[0]]}
 
 
-def write_with_checksum(path, header, payload):
-    content = header + b"\n" + payload
-    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+def write(folder, about, **changes):
+    """Writes a file of one member, three epochs and five predictions."""
+    arrays = {"history": FIGURES[0], "predicted": PREDICTED[:1]}
+    arrays |= {"last": np.array([3], "i4"), "best": np.array([2], "i4")}
+    save_arrays(folder / "000001.chunk", arrays | changes, about)
+    return ChunkStore(folder, EPOCHS, EVALUATED)
+
+
+def test_what_this_program_writes_is_taken(tmp_path):
+    store = write(tmp_path, {"format": 1, "chunks": [CHUNK]})
+    assert (len(store), store.damaged) == (1, [])
+    np.testing.assert_array_equal(store.history(MEMBERS[:1]).figures, FIGURES[:1])
 
 
 @pytest.mark.parametrize(
-    "chunk",
+    "chunks",
     [
-        {"fold": -1},
-        {"fold": 0.0},
-        {"fold": True},
-        {"seed": "4"},
-        {"seed": None},
-        {"first_epoch": 3},
-        {"first_epoch": -1},
-        {"epochs": 0},
-        {"epochs": 4},  # the payload has three
-        {"epochs": 10**30},
-        {"config_ids": [1]},
-        {"config_ids": 5},
-        {"config_ids": []},
-        {"config_ids": IDS[:2]},
-        {"last": [4]},
-        {"last": 3},
-        {"last": [3, 3]},
-        {"best": [0]},
-        {"best": [4]},
-        {"best": [2.0]},
-        {"best": []},
-        {"other": 1},
+        None, 3, [], [None], [[]], [{}], [CHUNK, CHUNK],
+        [{key: CHUNK[key] for key in CHUNK if key != "seed"}],
+        *(
+            [CHUNK | change]
+            for change in (
+                {"fold": -1}, {"fold": 0.5}, {"fold": True}, {"fold": "a"}, {"fold": []},
+                {"seed": "4"}, {"seed": None}, {"seed": 10**30}, {"seed": -1},
+                {"first_epoch": 3}, {"first_epoch": -1}, {"first_epoch": 0.5},
+                {"first_epoch": 10**30, "epochs": 10**30 + 3}, {"epochs": 0}, {"epochs": "3"},
+                {"epochs": 4}, {"epochs": 10**400}, {"config_ids": [1]}, {"config_ids": 5},
+                {"config_ids": []}, {"config_ids": IDS[:2]}, {"config_ids": IDS[0]},
+                {"config_ids": [None]}, {"config_ids": {IDS[0]: 1}}, {"other": 1},
+            )
+        ),
     ],
     ids=repr,
-)
-def test_what_this_program_does_not_write_is_damaged(tmp_path, chunk):
-    path = tmp_path / "000001.chunk"
-    payload = FIGURES[0].tobytes() + PREDICTED[0].tobytes()
-    header = {"evaluated": EVALUATED, "chunks": [CHUNK]}
-    write_with_checksum(path, json.dumps(header).encode(), payload)
-    assert len(ChunkStore(tmp_path, EPOCHS, EVALUATED)) == 1
-    header["chunks"] = [CHUNK | chunk]
-    write_with_checksum(path, json.dumps(header).encode(), payload)
-    store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
+)  # fmt: skip
+def test_a_hostile_chunk_is_damaged(tmp_path, chunks):
+    store = write(tmp_path, {"format": 1, "chunks": chunks})
     assert (len(store), store.damaged) == (0, ["000001.chunk"])
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("name", "array"),
     [
-        b"",
-        b"[]",
-        b"{}",
-        b'{"chunks": 3}',
-        b'{"chunks": [[]]}',
-        b"[" * 100_000,
-        b"5",
-        b"\xff",
-        b'{"chunks": []}',
-        b'{"evaluated": "5", "chunks": []}',
+        ("last", np.array([4], "i4")),
+        ("last", np.array([3, 3], "i4")),
+        ("last", np.array([3.0], "f4")),
+        ("best", np.array([0], "i4")),
+        ("best", np.array([4], "i4")),
+        ("best", np.zeros(0, "i4")),
+        ("history", FIGURES[0, :2]),
+        ("predicted", PREDICTED[:2]),
+        ("more", PREDICTED[:2]),
     ],
 )
-def test_a_header_of_another_kind_is_damaged(tmp_path, header):
-    write_with_checksum(tmp_path / "000001.chunk", header, FIGURES[0].tobytes())
-    assert ChunkStore(tmp_path, EPOCHS, EVALUATED).damaged == ["000001.chunk"]
+def test_arrays_of_another_kind_are_damaged(tmp_path, name, array):
+    store = write(tmp_path, {"format": 1, "chunks": [CHUNK]}, **{name: array})
+    assert (len(store), store.damaged) == (0, ["000001.chunk"])
+
+
+@pytest.mark.parametrize("about", [{"format": 0, "chunks": [CHUNK]}, {"chunks": [CHUNK]}, {}])
+def test_a_file_of_another_format_is_trained_anew(tmp_path, about):
+    assert write(tmp_path, about).damaged == ["000001.chunk"]
+
+
+@pytest.mark.parametrize("name", ["0x.chunk", "1\x1b[2J.chunk"])
+def test_only_numbers_name_chunks(tmp_path, name):
+    (tmp_path / name).write_text("")
+    store = ChunkStore(tmp_path, EPOCHS, EVALUATED)
+    assert not store.damaged
+    store.add(parts()[0])
+    store.flush()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "000001.chunk"])
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
-from gtzan_jax.models.layout import layer_names
+from gtzan_jax.models.mlp import layer_names
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import FoldArrays
 

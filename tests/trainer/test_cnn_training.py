@@ -13,7 +13,6 @@ from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.cnn import CnnFamily
-from gtzan_jax.models.layout import CnnLayout
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import sizes_of
@@ -253,7 +252,7 @@ def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
     for workers in (1, 2):
         pool = Processes(workers)
         try:
-            crews.append(run(Crew(pool, "float32", sweep, CnnLayout(), SIZES), sweep))
+            crews.append(run(Crew(pool, "float32", sweep, CnnFamily(), SIZES), sweep))
         finally:
             pool.close()
     assert_equal(crews[0], together, rtol=2e-3)

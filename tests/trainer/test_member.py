@@ -12,8 +12,7 @@ from keras_mlp import keras_history
 from scipy.special import log_softmax
 
 from gtzan_jax.metrics import LOSSES, METRICS
-from gtzan_jax.models.layout import layer_names
-from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.models.mlp import MlpFamily, layer_names
 from gtzan_jax.space.config import Config, Member
 from gtzan_jax.tables.folds import arrays_of, sizes_of
 from gtzan_jax.tables.protocols import divide

@@ -10,10 +10,10 @@ from pages import said, words_of
 from gtzan_jax.analysis.calibration import error_of_chance
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
+from gtzan_jax.inference.calibration import Calibration, Held
+from gtzan_jax.inference.model_files import save_model
 from gtzan_jax.jobs.reporting import build
-from gtzan_jax.models.calibration import Calibration, Held
 from gtzan_jax.rundir.finished import read_finished
-from gtzan_jax.rundir.model_files import save_model
 from gtzan_jax.views.sections.calibration import calibration_part
 
 pytestmark = pytest.mark.usefixtures("undrawn")

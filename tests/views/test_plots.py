@@ -10,8 +10,8 @@ from matplotlib.colors import to_hex
 from matplotlib.legend import Legend
 
 from gtzan_jax.analysis import exploration
-from gtzan_jax.models.hearing import Span
-from gtzan_jax.models.prediction import Prediction
+from gtzan_jax.inference.front_end import Span
+from gtzan_jax.inference.prediction import Prediction
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.tables.schema import FEATURES
 from gtzan_jax.tables.sources import load_table

@@ -6,9 +6,9 @@ import pytest
 from conftest import make_sweep, make_table
 from finished_runs import random_model
 
-from gtzan_jax.models.calibration import Calibration, Held
-from gtzan_jax.models.hearing import Span
-from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
+from gtzan_jax.inference.calibration import Calibration, Held
+from gtzan_jax.inference.front_end import Span
+from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.views import predictions
 from gtzan_jax.views.predictions import Answer
 

@@ -24,7 +24,7 @@ from test_plots import (
 )
 
 from gtzan_jax.analysis import exploration
-from gtzan_jax.models.prediction import Explanation
+from gtzan_jax.inference.prediction import Explanation
 from gtzan_jax.resources import PACKAGE
 from gtzan_jax.views import plots, tensorboard
 from gtzan_jax.views.sections.section import figure as in_page

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gtzan_jax.models.prediction import Explanation, Prediction
+from gtzan_jax.inference.prediction import Explanation, Prediction
 from gtzan_jax.sound.mel import band_frequencies
 from gtzan_jax.text import counted
 from gtzan_jax.views.plots.style import GREY, genre_colours, new_figure, short_name, styled, tidy

@@ -5,9 +5,9 @@ import pandas as pd
 
 from gtzan_jax.analysis.calibration import BINS, calibration_error, error_of_chance
 from gtzan_jax.errors import InputError
-from gtzan_jax.models.calibration import against_chance
+from gtzan_jax.inference.calibration import against_chance
+from gtzan_jax.inference.model_files import load_model
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.rundir.model_files import load_model
 from gtzan_jax.text import command_line
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
 from gtzan_jax.views.text import NOTHING, Table, percent, points

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.errors import InputError
-from gtzan_jax.models.layout import num_weights
+from gtzan_jax.models.family import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import PROTOCOLS, split_note
 from gtzan_jax.tables.schema import data_note

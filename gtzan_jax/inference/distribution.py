@@ -1,9 +1,8 @@
-"""Where the training songs of a model lie, how far out a song is, and whether it is one of them."""
+"""The distribution of a model's training songs, and how far out of it another song is."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass, field
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,40 +18,36 @@ SAME = 0.1
 docs/predicting.md has how far copies of a song lie from it, and how far the nearest other songs do.
 """
 
-Numbers = Annotated[list[float], msgspec.Meta(min_length=1)]
-
 UNLIKE = 99
-"""The percentile of training songs beyond which a song is called unlike them."""
+"""The percentile of training songs beyond which a song is out of distribution."""
 
 
-class Reach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the training songs lie, one number a feature, and how far from there.
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """The training songs of a model: mean and deviation of each feature, and their distances.
 
     Variances are measured by their logarithms: over songs they are skewed, so that as they are a
     variance of nothing, silence, is within two deviations of the mean.
 
     Attributes:
-      mean: of each feature, or of its logarithm, over the training rows.
-      deviation: likewise, above 0.
-      is_log: for each feature whether its logarithm is meant.
-      percentiles: the 101 from 0 to 100 of the distances of training songs.
-      rows: the fingerprints of the training rows, (rows, features) int8: deviations in steps of a
-        thirty-second, up to four. None where they are too many, or a model is older.
+      mean: (features,) float64, of each feature, or of its logarithm, over the training rows.
+      deviation: (features,) float64, likewise, above 0.
+      is_log: (features,) bool, whether the logarithm is meant.
+      percentiles: (101,) float64, from 0 to 100, of the distances of training songs.
+      rows: (rows, features) int8, the fingerprints of the training rows: deviations in steps of a
+        thirty-second, up to four. None where they are too many.
     """
 
-    mean: Numbers
-    deviation: Numbers
-    is_log: list[bool]
-    percentiles: Annotated[list[float], msgspec.Meta(min_length=101, max_length=101)]
-    rows: bytes | None = None
-
-    def __repr__(self) -> str:
-        return f"Reach({len(self.mean)} features, distances up to {self.percentiles[-1]:.2f})"
+    mean: NDArray[np.float64] = field(repr=False)
+    deviation: NDArray[np.float64] = field(repr=False)
+    is_log: NDArray[np.bool_] = field(repr=False)
+    percentiles: NDArray[np.float64] = field(repr=False)
+    rows: NDArray[np.int8] | None = field(repr=False)
 
     @classmethod
     def of(
         cls, x: NDArray[np.float32], songs: NDArray[np.int32], features: Sequence[str]
-    ) -> "Reach":
+    ) -> "Distribution":
         """Measures training rows.
 
         Args:
@@ -60,23 +55,17 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
           songs: (rows,) the number of each row's song.
           features: their names; those that end in ``_var`` are variances.
         """
-        lowest = x.min(axis=0).tolist()
-        is_log = [f.endswith("_var") and low > 0 for f, low in zip(features, lowest, strict=True)]
+        is_log = np.array([name.endswith("_var") for name in features]) & (x.min(axis=0) > 0)
         values = _measured(x, is_log)
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         deviation[deviation <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
-        place = {"mean": mean.tolist(), "deviation": deviation.tolist(), "is_log": is_log}
         deviations = (values - mean) / deviation
-        rows = _fingerprints(deviations)
-        squares = (deviations**2).mean(axis=1)
         number = np.unique(songs, return_inverse=True)[1]
-        distances = np.sqrt(np.bincount(number, squares) / np.bincount(number))
-        percentiles = np.percentile(distances, np.arange(101)).tolist()
-        return cls(
-            **place,
-            percentiles=percentiles,
-            rows=rows.tobytes() if rows.nbytes <= _MOST_BYTES else None,
-        )
+        squares = np.bincount(number, (deviations**2).mean(axis=1))
+        percentiles = np.percentile(np.sqrt(squares / np.bincount(number)), np.arange(101))
+        rows = _fingerprints(deviations)
+        kept = rows if rows.nbytes <= _MOST_BYTES else None
+        return cls(mean, deviation, is_log, percentiles, kept)
 
     def deviations(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns (rows, features) how many deviations above the mean each number is."""
@@ -102,11 +91,10 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """
         if self.rows is None:
             return None
-        rows = np.frombuffer(self.rows, np.int8).reshape(-1, len(self.mean)).astype(np.float32)
-        varies = np.ptp(rows, axis=0) > 0
+        varies = (self.rows != self.rows[0]).any(axis=0)
         if varies.sum() < _FEWEST:
             return None
-        rows = rows[:, varies]
+        rows = self.rows[:, varies].astype(np.float32)
         windows = _fingerprints(deviations)[:, varies].astype(np.float32)
         least = [np.median(np.abs(rows - window), axis=1).min() for window in windows]
         return bool(np.median(least) <= SAME * _STEPS)
@@ -116,7 +104,7 @@ def _fingerprints(deviations: NDArray[np.float64]) -> NDArray[np.int8]:
     return np.rint(_STEPS * deviations).clip(-127, 127).astype(np.int8)
 
 
-def _measured(x: NDArray[np.floating], is_log: Sequence[bool]) -> NDArray[np.float64]:
+def _measured(x: NDArray[np.floating], is_log: NDArray[np.bool_]) -> NDArray[np.float64]:
     values = np.array(x, np.float64)
     values[:, is_log] = np.log(np.maximum(values[:, is_log], _LEAST))
     return values

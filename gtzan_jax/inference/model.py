@@ -1,4 +1,4 @@
-"""A trained model: what it takes to use it again, and its predictions."""
+"""A trained model: scaler, network and genres, and its predictions."""
 
 import functools
 import os
@@ -13,22 +13,24 @@ from numpy.typing import NDArray
 from gtzan_jax import checks
 from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError, SoundError
-from gtzan_jax.models.calibration import Calibration, tempered
-from gtzan_jax.models.hearing import SPECTROGRAMS, WHOLE_SONGS, Hearing, Span
-from gtzan_jax.models.prediction import Explanation, Part, Prediction, Unlike
-from gtzan_jax.models.reach import UNLIKE, Reach
+from gtzan_jax.inference.calibration import Calibration, tempered
+from gtzan_jax.inference.distribution import UNLIKE, Distribution
+from gtzan_jax.inference.front_end import SPECTROGRAMS, WHOLE_SONGS, FrontEnd, Span
+from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.mel import BAND_NAMES
 from gtzan_jax.sound.summary import summarised
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.folds import Scaler, scaler_of, songs_of, standardised
+from gtzan_jax.tables.folds import Scaler, Sizes, scaler_of, songs_of, standardised
 from gtzan_jax.tables.protocols import Division
 from gtzan_jax.tables.schema import FEATURES, FeatureTable
 from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from gtzan_jax.inference.network import Network
 
 _FARTHEST = 3  # features that a song's distance is explained by
 _LEFT_OUT = 0.05  # seconds at a song's end that are worth a word
@@ -39,17 +41,17 @@ class TrainedModel:
     """A network with the scaler in front of it and the genres behind it.
 
     Attributes:
-      params: by name, float32, see ``layout.Layout.shapes``.
+      params: by name, float32, see ``Family.shapes``.
       features: names of the features, in the order of the input; of bands, for spectrograms.
       genres: names of the classes, in the order of the output.
       mean: (features,) float64, subtracted from the features.
       scale: (features,) float64, by which the difference is divided.
       slope: of the activation for negative inputs, where it is ReLU or leaky ReLU.
-      data: what the model was trained on; ``sample`` for the synthetic table.
-      hearing: what of a song goes into it.
+      data: the source of its table; ``sample`` for the synthetic one.
+      front_end: makes its inputs of sound.
       protocol: how the songs were divided; "" where that is not known.
-      reach: where the songs of its train part lie; None where that is not known.
-      calibration: how far its probabilities hold; None where that was not measured.
+      distribution: of the songs of its train part; None where that is not known.
+      calibration: temperature and errors; None where they were not measured.
     """
 
     config: Config
@@ -60,9 +62,9 @@ class TrainedModel:
     scale: np.ndarray
     slope: float
     data: str
-    hearing: Hearing = WHOLE_SONGS
+    front_end: FrontEnd = WHOLE_SONGS
     protocol: str = ""
-    reach: Reach | None = None
+    distribution: Distribution | None = None
     calibration: Calibration | None = None
 
     @classmethod
@@ -76,22 +78,21 @@ class TrainedModel:
     ) -> "TrainedModel":
         """Puts a model together from what a member was trained with."""
         table, train = division.table, division.folds[fold].train
-        mean, scale = scaler_of(table, division.folds[fold])
-        slope = sweep.slope_of(config)
         names, summary = summarised(table.features, table.x[train])
         return cls(
-            config, params, table.features, table.genres, mean, scale, slope, table.source,
-            hearing=SPECTROGRAMS
+            config, params, table.features, table.genres, *scaler_of(table, division.folds[fold]),
+            slope=sweep.slope_of(config),
+            data=table.source,
+            front_end=SPECTROGRAMS
             if table.is_spectrogram
-            else Hearing.of_rows(table.samples, table.is_chunked),
+            else FrontEnd.of_rows(table.samples, table.is_chunked),
             protocol=division.protocol.name,
-            reach=Reach.of(summary, table.songs[train], names),
+            distribution=Distribution.of(summary, table.songs[train], names),
         )  # fmt: skip
 
     def __repr__(self) -> str:
-        few = (
-            ", calibration on too few songs" if self.calibration and self.calibration.doubt else ""
-        )
+        doubt = self.calibration and self.calibration.doubt
+        few = ", calibration on too few songs" if doubt else ""
         return (
             f"TrainedModel({self.config.name}, {self.num_weights:,} weights, "
             f"{len(self.genres)} genres, data {reprlib.repr(self.data)}{few})"
@@ -104,7 +105,7 @@ class TrainedModel:
 
     @property
     def temperature(self) -> float:
-        """What log-probabilities of songs are divided by; 1 where none was fitted, or believed."""
+        """The divisor of songs' log-probabilities; 1 where none was fitted, or believed."""
         return (self.calibration and self.calibration.temperature) or 1.0
 
     @property
@@ -125,10 +126,9 @@ class TrainedModel:
         """Returns (songs, genres) float32 probabilities, calibrated where the model is.
 
         Args:
-          table: a feature table, or a DataFrame that has the model's features by name. In a
-            feature table of chunks those of a song vote: its probabilities are in proportion to
-            the exponential of their mean log-probability. They stand in the order of
-            ``table.by_song``. Each row of a frame is a song of its own.
+          table: a feature table, or a DataFrame that has the model's features by name, each row a
+            song. The segments of a song vote: its probabilities are in proportion to the
+            exponential of their mean log-probability, in the order of ``table.by_song``.
 
         Raises:
           InputError: a feature is missing or not a finite number, or it is no table.
@@ -155,9 +155,7 @@ class TrainedModel:
     def predict_file(
         self, path: "str | os.PathLike[str]", hop_seconds: float | None = None
     ) -> Prediction:
-        """Says which genre a sound file is of.
-
-        Windows of the model's length vote by their mean log-probability.
+        """Predicts the genre of a sound file by the mean log-probability of its windows.
 
         Args:
           path: of the file.
@@ -175,10 +173,10 @@ class TrainedModel:
         problems.raise_any()
         samples = read(path)
         hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))
-        spans = self.hearing.spans(len(samples), hop)
+        spans = self.front_end.spans(len(samples), hop)
         columns = self._columns
         try:
-            made = self.hearing.inputs(samples, spans)[:, columns]
+            made = self.front_end.inputs(samples, spans)[:, columns]
         except SoundError as error:
             raise SoundError(f"{printable(path)}: {error}") from None
         x = self._scaled(made)
@@ -202,19 +200,20 @@ class TrainedModel:
         )
 
     def explain(self, prediction: Prediction) -> Explanation:
-        """Says which features speak for and against a prediction's first genre.
+        """Attributes a prediction's first genre to the features.
 
-        What is explained is the logarithm of its probability, not its logit: adding one function to
-        all logits changes no probability, so that a logit alone means nothing.
+        The logarithm of its probability, not its logit: adding one function to all logits changes
+        no probability, so that a logit alone means nothing.
 
         Raises:
           InputError: it is no prediction.
         """
         checks.instance(prediction, "prediction", Prediction)
-        from gtzan_jax.models.applied import song_attributions
+        from gtzan_jax.inference.network import song_attributions
 
         genre = prediction.genres[0]
-        found = song_attributions(self, prediction.inputs, self.genres.index(genre))
+        label = self.genres.index(genre)
+        found = song_attributions(self._network, prediction.inputs, label, self.temperature)
         values = found.values.sum(axis=(0, *range(2, found.values.ndim)))
         order = np.argsort(-values, kind="stable")
         parts = tuple(Part(self.features[place], float(values[place])) for place in order)
@@ -223,18 +222,16 @@ class TrainedModel:
     def log_probabilities(
         self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
     ) -> np.ndarray:
-        """Returns (rows, genres) float32 logarithms of probabilities, or those of voted songs.
-
-        Nothing is calibrated here.
+        """Returns (rows, genres) float32 log-probabilities, or those of voted songs, uncalibrated.
 
         Args:
           x: (rows, …), standardised.
           songs: (rows,) int32 numbers of songs whose rows vote; None for rows by themselves.
           num_songs: that there are.
         """
-        from gtzan_jax.models import applied  # imports JAX, which saving does not need
+        from gtzan_jax.inference import network  # imports JAX, which saving does not need
 
-        return applied.log_probabilities(self, x, songs, num_songs)
+        return network.log_probabilities(self._network, x, songs, num_songs)
 
     def song_log_probabilities(self, table: FeatureTable, rows: np.ndarray) -> np.ndarray:
         """Returns (songs, genres) of some rows' songs, in the order of their first rows."""
@@ -243,51 +240,54 @@ class TrainedModel:
         return self.log_probabilities(x, number, int(number.max()) + 1)
 
     @functools.cached_property
+    def _network(self) -> "Network":
+        from gtzan_jax.inference.network import Network
+
+        sizes = Sizes(0, 0, len(self.features), len(self.genres))
+        return Network.of(self.config, self.params, self.slope, sizes)
+
+    @functools.cached_property
     def _columns(self) -> list[int]:
         """The places of the model's features among those that are made from sound."""
-        made = BAND_NAMES if self.hearing.kind == "spectrogram" else FEATURES
+        made = BAND_NAMES if self.front_end.kind == "spectrogram" else FEATURES
         for feature in self.features:
             if feature not in made:
                 raise InputError(f"the model's feature {feature!r} is not made from sound here")
         return [made.index(feature) for feature in self.features]
 
     def _unlike(self, made: NDArray[np.float64]) -> Unlike | None:
-        """Returns how far a song is from those that were trained on. made: (windows, …)."""
-        if self.reach is None:
+        """Returns the out-of-distribution score of a song. made: (windows, …)."""
+        known = self.distribution
+        if known is None:
             return None
         names, summary = summarised(self.features, made)
-        deviations = self.reach.deviations(summary.astype(np.float64))
-        distance, mean = self.reach.distance(deviations), deviations.mean(axis=0)
+        deviations = known.deviations(summary.astype(np.float64))
+        distance, mean = known.distance(deviations), deviations.mean(axis=0)
         order = np.argsort(-np.abs(mean), kind="stable")[:_FARTHEST]
         farthest = tuple(Part(names[place], float(mean[place])) for place in order)
-        percentile = self.reach.percentile(distance)
-        return Unlike(distance, percentile, self.reach.percentiles[UNLIKE], farthest)
+        limit = float(known.percentiles[UNLIKE])
+        return Unlike(distance, known.percentile(distance), limit, farthest)
 
     def _is_known(
         self, samples: NDArray[np.float32], made: NDArray[np.float64], hop: int | None
     ) -> bool | None:
-        """Returns whether a song is one of those that were trained on, by what it sounds like.
-
-        Args:
-          samples: of the song.
-          made: (windows, …) what was made of its windows.
-          hop: from one window to the next; None for windows side by side, as training rows are.
-        """
-        if self.reach is None:
+        """Returns whether a song was in the training set, by its inputs, made: (windows, …)."""
+        if self.distribution is None:
             return None
-        if hop is not None:
-            made = self.hearing.inputs(samples, self.hearing.spans(len(samples)))[:, self._columns]
+        if hop is not None:  # training rows are of windows side by side
+            spans = self.front_end.spans(len(samples))
+            made = self.front_end.inputs(samples, spans)[:, self._columns]
         names, summary = summarised(self.features, made)
         rows = summary.astype(np.float64)
-        if self.hearing.step is None:  # a training row is a whole song, of any length
+        if self.front_end.step is None:  # a training row is a whole song, of any length
             rows = _whole(names, rows)
-        return self.reach.knows(self.reach.deviations(rows))
+        return self.distribution.knows(self.distribution.deviations(rows))
 
     def _notes(self, num_samples: int, spans: Sequence[Span]) -> list[str]:
-        """Returns sentences on what was heard of a song that is not as long as windows are."""
-        window, seconds = self.hearing.samples / SAMPLE_RATE, num_samples / SAMPLE_RATE
+        """Returns sentences on a song that is not as long as windows are."""
+        window, seconds = self.front_end.samples / SAMPLE_RATE, num_samples / SAMPLE_RATE
         left, notes = seconds - spans[-1].end / SAMPLE_RATE, []
-        shortest = 2 / 3 if self.hearing.step is None else 1
+        shortest = 2 / 3 if self.front_end.step is None else 1
         if seconds < shortest * window:
             notes.append(
                 f"it lasts {seconds:.1f} s, and the model was trained on {window:.1f} s at a time"

@@ -1,4 +1,4 @@
-"""What is known of a model's probabilities: its temperature, and how far they hold."""
+"""The calibration of a model's probabilities: temperature and errors."""
 
 from typing import Annotated, NamedTuple
 
@@ -13,19 +13,19 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Held(NamedTuple):
-    """How far probabilities hold on a part; errors are expected calibration errors, 0 to 1."""
+    """Errors of probabilities on a part: expected calibration errors, 0 to 1."""
 
     songs: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
     accuracy: Share
     error: Share
     calibrated_error: Share | None  # with the temperature; None without
-    # What the last error would be by chance alone; None in older models.
+    # The last error by chance alone.
     chance_error: Share | None = None  # on average
     chance_limit: Share | None = None  # 95th percentile
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How far a model's probabilities hold, and what they are divided by to hold better.
+    """The temperature of a model, and the errors of its probabilities.
 
     Attributes:
       temperature: by which log-probabilities of songs are divided, then normalised; None where the
@@ -44,12 +44,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def stays_at_one(self) -> bool:
-        """Whether too few songs asked for a temperature below 1, which they are not believed."""
+        """Whether too few songs asked for a temperature below 1."""
         return self.temperature == 1
 
     @property
     def doubt(self) -> str:
-        """A sentence on what was measured on too few songs; "" where there were enough."""
+        """A sentence on measurements on too few songs; "" where there were enough."""
         few = []
         if self.temperature and self.validation and self.validation.songs < FEWEST:
             stays = ", below 1 and therefore left at 1" if self.stays_at_one else ""

@@ -11,9 +11,9 @@ from finished_runs import random_model
 from scipy.signal import resample_poly
 from threadpoolctl import threadpool_limits
 
-from gtzan_jax.models.hearing import SPECTROGRAMS, Hearing
-from gtzan_jax.models.reach import Reach
-from gtzan_jax.models.trained import TrainedModel
+from gtzan_jax.inference.distribution import Distribution
+from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd
+from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.sound.features import chunks_of, features_of
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.mel import BAND_NAMES, log_mel
@@ -41,13 +41,15 @@ def model_of(kind):
     number = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p) for p in parts])
     model = dataclasses.replace(
         random_model(make_sweep().configs[3], make_table()),
-        reach=Reach.of(summary.astype(np.float32), number, names),
+        distribution=Distribution.of(summary.astype(np.float32), number, names),
     )
     if kind == "spectrograms":
         bands = {"features": BAND_NAMES, "mean": np.zeros(64), "scale": np.ones(64)}
-        return dataclasses.replace(model, hearing=SPECTROGRAMS, **bands)
+        return dataclasses.replace(model, front_end=SPECTROGRAMS, **bands)
     samples = len(SONGS[0]) if kind == "songs" else 66_149
-    return dataclasses.replace(model, hearing=Hearing.of_rows(samples, is_chunked=kind == "chunks"))
+    return dataclasses.replace(
+        model, front_end=FrontEnd.of_rows(samples, is_chunked=kind == "chunks")
+    )
 
 
 @pytest.fixture(scope="module", params=["songs", "chunks", "spectrograms"])
@@ -116,5 +118,6 @@ def test_a_song_of_several_windows_is_known_as_a_whole(tmp_path):
 def test_a_model_that_keeps_no_rows_does_not_know(tmp_path, model):
     soundfile.write(tmp_path / "a.wav", SONGS[4], SAMPLE_RATE)
     assert (
-        dataclasses.replace(model, reach=None).predict_file(tmp_path / "a.wav").trained_on is None
+        dataclasses.replace(model, distribution=None).predict_file(tmp_path / "a.wav").trained_on
+        is None
     )

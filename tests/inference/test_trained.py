@@ -9,10 +9,11 @@ from scipy import special
 
 from gtzan_jax import TrainedModel, divide, load_model
 from gtzan_jax.errors import InputError
-from gtzan_jax.models import hearing, trained
-from gtzan_jax.models.calibration import Calibration, Held
-from gtzan_jax.models.reach import Reach
-from gtzan_jax.rundir.model_files import save_model
+from gtzan_jax.inference import front_end
+from gtzan_jax.inference import model as module
+from gtzan_jax.inference.calibration import Calibration, Held
+from gtzan_jax.inference.distribution import Distribution
+from gtzan_jax.inference.model_files import save_model
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import scaler_of
 from gtzan_jax.tables.schema import FEATURES
@@ -30,7 +31,7 @@ def model():
 @pytest.fixture(scope="module")
 def bare(model):
     """The model without what it need not know of its training."""
-    return dataclasses.replace(model, reach=None, calibration=None)
+    return dataclasses.replace(model, distribution=None, calibration=None)
 
 
 def frame_of(rows):
@@ -121,13 +122,13 @@ def test_a_temperature_is_in_the_probabilities_of_songs(model, table):
 def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
     random = np.random.default_rng(0)
     samples, made = np.zeros(200_000, np.float32), random.normal(size=(3, len(FEATURES)))
-    monkeypatch.setattr(trained, "read", lambda _: samples)
+    monkeypatch.setattr(module, "read", lambda _: samples)
     windows = iter(made)
-    monkeypatch.setitem(hearing.INPUTS, "features", lambda _: next(windows))
+    monkeypatch.setattr(front_end, "features_of", lambda _: next(windows))
     chunked = dataclasses.replace(
         calibrated(model, 2.0),
-        hearing=hearing.Hearing.of_rows(66_149, is_chunked=True),
-        reach=Reach.of(TABLE.x, TABLE.songs, TABLE.features),
+        front_end=front_end.FrontEnd.of_rows(66_149, is_chunked=True),
+        distribution=Distribution.of(TABLE.x, TABLE.songs, TABLE.features),
     )
     found = chunked.predict_file("songs/Blues.00000.WAV")
     by_window = by_hand(model, made)
@@ -143,7 +144,7 @@ def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
     np.testing.assert_allclose(found.times[:, 0], [0, 3, 6])
     assert found.notes == ("its last 0.1 s, less than a window, are left out",)
     assert len(found.unlike.farthest) == 3
-    z = chunked.reach.deviations(made).mean(axis=0)
+    z = chunked.distribution.deviations(made).mean(axis=0)
     assert found.unlike.farthest[0].value == pytest.approx(z[np.abs(z).argmax()])
 
     explained = chunked.explain(found)
@@ -167,16 +168,16 @@ def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
     ],
 )
 def test_what_was_heard_of_a_song_is_told(bare, monkeypatch, is_chunked, seconds, note):
-    monkeypatch.setattr(trained, "read", lambda _: np.zeros(round(seconds * 22_050), np.float32))
-    monkeypatch.setitem(hearing.INPUTS, "features", lambda _: np.zeros(len(FEATURES)))
-    heard = hearing.Hearing.of_rows(0, is_chunked)
-    found = dataclasses.replace(bare, hearing=heard).predict_file("x.wav")
+    monkeypatch.setattr(module, "read", lambda _: np.zeros(round(seconds * 22_050), np.float32))
+    monkeypatch.setattr(front_end, "features_of", lambda _: np.zeros(len(FEATURES)))
+    heard = front_end.FrontEnd.of_rows(0, is_chunked)
+    found = dataclasses.replace(bare, front_end=heard).predict_file("x.wav")
     assert found.notes == ((note,) if note else ())
     assert (found.unlike, found.trained_on) == (None, None)
 
 
 def test_a_feature_that_is_not_made_from_sound_is_told(model, monkeypatch):
-    monkeypatch.setattr(trained, "read", lambda _: np.zeros(66_150, np.float32))
+    monkeypatch.setattr(module, "read", lambda _: np.zeros(66_150, np.float32))
     other = dataclasses.replace(model, features=("loudness", *model.features[1:]))
     with pytest.raises(InputError, match="'loudness' is not made from sound"):
         other.predict_file("x.wav")
@@ -201,9 +202,10 @@ def test_a_model_is_put_together_from_what_a_member_was_trained_with(model, conf
     made = TrainedModel.of(config, model.params, SWEEP, division, 1)
     assert (made.features, made.genres, made.data) == (TABLE.features, TABLE.genres, "made.csv")
     assert made.protocol == "kfold"
-    assert made.reach == Reach.of(
-        TABLE.x[division.folds[1].train], division.folds[1].train.astype(np.int32), FEATURES
-    )
+    train = division.folds[1].train
+    expected = Distribution.of(TABLE.x[train], train.astype(np.int32), FEATURES)
+    for name, array in vars(expected).items():
+        np.testing.assert_array_equal(getattr(made.distribution, name), array)
     scaler = scaler_of(TABLE, division.folds[1])
     np.testing.assert_array_equal([made.mean, made.scale], [*scaler])
     assert not np.array_equal(made.mean, scaler_of(TABLE, division.folds[0]).mean)

@@ -3,11 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
-from gtzan_jax.models import hearing
-from gtzan_jax.models.hearing import WHOLE_SONGS, Hearing
+from gtzan_jax.inference import front_end
+from gtzan_jax.inference.front_end import WHOLE_SONGS, FrontEnd
 from gtzan_jax.sound.features import chunks_of
 
-CHUNKS = Hearing.of_rows(66_149, is_chunked=True)
+CHUNKS = FrontEnd.of_rows(66_149, is_chunked=True)
 RATE = 22_050
 
 
@@ -38,7 +38,7 @@ def test_a_song_is_divided_into_equal_parts_of_about_the_models_length(seconds, 
 
 @pytest.mark.parametrize("length", [*range(660_000, 675_809, 3_952)])
 def test_every_length_of_gtzans_songs_is_heard_whole(length):
-    assert WHOLE_SONGS.spans(length) == [hearing.Span(0, length)]
+    assert WHOLE_SONGS.spans(length) == [front_end.Span(0, length)]
 
 
 @pytest.mark.parametrize("heard", [CHUNKS, WHOLE_SONGS])
@@ -55,7 +55,7 @@ def test_a_hop_makes_windows_overlap(heard, seconds):
 
 
 def test_a_song_shorter_than_a_chunk_is_one():
-    assert CHUNKS.spans(1_000) == [hearing.Span(0, 1_000)]
+    assert CHUNKS.spans(1_000) == [front_end.Span(0, 1_000)]
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_a_song_shorter_than_a_chunk_is_one():
     ],
 )
 def test_a_model_hears_as_its_table_was_made(samples, is_chunked, expected):
-    heard = Hearing.of_rows(samples, is_chunked)
+    heard = FrontEnd.of_rows(samples, is_chunked)
     assert (heard.samples, heard.step) == expected
 
 
 def test_each_window_becomes_an_input(monkeypatch):
-    monkeypatch.setitem(hearing.INPUTS, "features", lambda window: np.array([window.sum(), 1.0]))
+    monkeypatch.setattr(front_end, "features_of", lambda window: np.array([window.sum(), 1.0]))
     song = np.arange(10, dtype=np.float32)
-    made = WHOLE_SONGS.inputs(song, [hearing.Span(0, 4), hearing.Span(4, 10)])
+    made = WHOLE_SONGS.inputs(song, [front_end.Span(0, 4), front_end.Span(4, 10)])
     np.testing.assert_array_equal(made, [[6, 1], [39, 1]])

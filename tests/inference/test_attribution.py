@@ -1,5 +1,4 @@
 import itertools
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from gtzan_jax.models import applied
-from gtzan_jax.models.attribution import integrated_gradients
+from gtzan_jax.inference import network as network_module
+from gtzan_jax.inference.attribution import integrated_gradients
+from gtzan_jax.inference.network import Network
 from gtzan_jax.space.config import Config
+from gtzan_jax.tables.folds import Sizes
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(3, 5)).astype(np.float32)
@@ -62,11 +63,9 @@ def network(widths=(5, 30, 20, 4), seed=1, scale=2.0):
 
 
 def song_attributions(params, x, activation, slope, label, temperature):
-    model = SimpleNamespace(
-        config=Config.of(num_units1=1, activation=activation),
-        params=params, slope=slope, temperature=temperature,
-    )  # fmt: skip
-    return applied.song_attributions(model, x, label)
+    config = Config.of(num_units1=1, activation=activation)
+    made = Network.of(config, params, slope, Sizes(0, 0, x.shape[1], 2))
+    return network_module.song_attributions(made, x, label, temperature)
 
 
 def logits_of(params, x, slope):

@@ -1,4 +1,4 @@
-"""What a model says of a sound file, and why."""
+"""The prediction of a sound file, and its explanation."""
 
 import reprlib
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gtzan_jax.models.hearing import Span
+from gtzan_jax.inference.front_end import Span
 from gtzan_jax.sound.files import SAMPLE_RATE
 
 
@@ -21,7 +21,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Unlike:
-    """How far a song lies from the songs that a model was trained on.
+    """The out-of-distribution score of a song.
 
     Attributes:
       distance: root of the mean square deviation, over windows and features.
@@ -43,7 +43,7 @@ class Unlike:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of a song.
+    """The prediction of a song.
 
     Attributes:
       path: of the file.
@@ -53,11 +53,10 @@ class Prediction:
       is_calibrated: whether a temperature that was fitted on songs of a validation part is in them.
       spans: the windows, in samples at 22,050 Hz.
       by_window: (windows, genres) float64 probabilities of each window, genres in the same order.
-      unlike: None where the model does not know of its training songs.
-      trained_on: whether the song was in the training set, by what it sounds like; None where the
-        model does not know.
-      notes: sentences on what was heard of the song.
-      inputs: (windows, …) float32, what went into the network.
+      unlike: None where the model has no distribution of its training songs.
+      trained_on: whether the song was in the training set, by its sound; None likewise.
+      notes: sentences on the windows.
+      inputs: (windows, …) float32, of the network.
     """
 
     path: str
@@ -87,14 +86,14 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Which features speak for and against a song's first genre, by integrated gradients.
+    """Attributions of a song's first genre to the features, by integrated gradients.
 
     Attributes:
-      genre: that is spoken of.
+      genre: the first.
       parts: every feature and its attribution in nats, the largest first; of all windows together.
       output: the logarithm of the genre's probability.
       baseline: that of a song of average features. Parts sum up to the difference.
-      gap: what their sum is off by.
+      gap: the error of their sum.
       values: (windows, …) the attributions of all numbers that went into the network.
     """
 

@@ -20,7 +20,7 @@ MOST_PIECES = 512
 
 
 class Attributions(NamedTuple):
-    """What integrated gradients came to."""
+    """Attributions of an output to an input."""
 
     values: NDArray[np.float64]  # of the input's shape
     output: float  # F(x)
@@ -28,7 +28,7 @@ class Attributions(NamedTuple):
 
     @property
     def gap(self) -> float:
-        """How far the sum of the values is from F(x) − F(x′)."""
+        """The sum of the values less F(x) − F(x′)."""
         return float(self.values.sum() - (self.output - self.baseline))
 
 
@@ -42,15 +42,15 @@ def integrated_gradients(
 ) -> Attributions:
     """Integrates the gradients of a function on the straight way from a baseline to an input.
 
-    A network of rectified units has gradients that jump. What a piece of the path adds up to is
-    known, though, F at its end less F at its start, so that a piece whose sum is off is halved,
-    until all of them together are as exact as wanted, or there are as many as may be.
+    Gradients of rectified units jump. The sum of a piece of the path is known, though, F at its end
+    less F at its start, so that a piece whose sum is off is halved, until all together are as exact
+    as the tolerance, or there are ``most_pieces``.
 
     Args:
       function: F, of an array of the input's shape; returns () float32.
       x: float32 of any shape.
       baseline: of the same shape.
-      tolerance: the largest gap that is wanted.
+      tolerance: the largest gap.
       nodes_at_once: points whose gradients are held in memory together.
       most_pieces: of the path.
     """
@@ -59,8 +59,6 @@ def integrated_gradients(
 
     @jax.jit
     def piece(start: jax.Array, width: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Returns the gradients' integral over a piece, and F at its ends."""
-
         def weighted(point: tuple[jax.Array, jax.Array]) -> jax.Array:
             share, weight = point
             gradient: jax.Array = jax.grad(function)(origin + share * way)

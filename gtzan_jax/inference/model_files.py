@@ -1,0 +1,164 @@
+"""The file of a trained model, safetensors: arrays, and a description in the metadata.
+
+Nothing in it is executed, and no more of it is read than a model may have.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from gtzan_jax import checks
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import Kind, load_arrays, refuse_links, save_arrays
+from gtzan_jax.inference.calibration import Calibration
+from gtzan_jax.inference.distribution import Distribution
+from gtzan_jax.inference.front_end import FrontEnd
+from gtzan_jax.inference.model import TrainedModel
+from gtzan_jax.models.family import FAMILIES
+from gtzan_jax.space.sweep_file import parse_config
+from gtzan_jax.text import command_line, printable
+
+NAME = "model.safetensors"
+
+_FORMAT = 7
+_MOST_ROWS = 2**21  # fingerprints
+
+Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+
+class _About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The description of a model; arrays stand beside it."""
+
+    format: int
+    data: str
+    config: dict[str, Any]
+    slope: float
+    genres: Names
+    features: Names
+    front_end: FrontEnd
+    protocol: str
+    calibration: Calibration | None
+    rows: Annotated[int, msgspec.Meta(ge=0, le=_MOST_ROWS)] | None  # of the distribution
+    checksum: str = ""
+
+
+def save_model(model: TrainedModel, folder: Path) -> None:
+    """Writes ``model.safetensors``."""
+    known = model.distribution
+    about = _About(
+        format=_FORMAT,
+        data=model.data,
+        config=dict(model.config),
+        slope=model.slope,
+        genres=model.genres,
+        features=model.features,
+        front_end=model.front_end,
+        protocol=model.protocol,
+        calibration=model.calibration,
+        rows=None if known is None else 0 if known.rows is None else len(known.rows),
+    )
+    arrays = {f"network.{name}": array for name, array in model.params.items()}
+    arrays |= {"scaler.mean": model.mean, "scaler.scale": model.scale}
+    if known:
+        parts = {f"distribution.{name}": array for name, array in vars(known).items()}
+        arrays |= {name: array for name, array in parts.items() if array is not None}
+    description = msgspec.to_builtins(about)
+    del description["checksum"]
+    folder.mkdir(parents=True, exist_ok=True)
+    save_arrays(folder / NAME, arrays, description)
+
+
+@checks.known_names
+def load_model(path: str | os.PathLike[str]) -> TrainedModel:
+    """Reads a trained model.
+
+    Args:
+      path: a run directory, whose ``best`` is read, or a folder with a model inside it, such as
+        ``retrained/rank2``.
+
+    Raises:
+      InputError: there is no model, its file is damaged or of an older version, or ``path`` is no
+        path.
+      TypeError: a parameter is unknown.
+    """
+    folder = Path(checks.path(path, "path"))
+    if not (folder / NAME).is_file():
+        folder = folder / "best"
+    if not (folder / NAME).is_file():
+        raise InputError(f"{path}: no trained model there; {_remedy(Path(path))}")
+    refuse_links(Path(path))
+    try:
+        arrays, description = load_arrays(folder / NAME, _FORMAT, _expected)
+        return _assemble(msgspec.convert(description, _About), arrays)
+    except ValueError as error:
+        raise InputError(
+            printable(f"{folder}: {error}; retrain it with this version, or copy it again")
+        ) from None
+
+
+def _remedy(path: Path) -> str:
+    """Returns where there is a model, or how to make one."""
+    patterns = ("retrained/*", "*")  # of a run directory, and of its folder retrained
+    found = [p.parent for each in patterns for p in sorted(path.glob(f"{each}/{NAME}"))]
+    if found:
+        return f"give one of {', '.join(map(str, found))}"
+    if (path / "manifest.json").is_file():
+        return f"{command_line('retrain', [f'--workdir={path}'])} makes one of a finished run"
+    return "give a run directory, or a folder with a model inside it, such as its best/"
+
+
+def _expected(description: dict[str, Any]) -> Mapping[str, Kind]:
+    """Returns types and shapes of a model's arrays."""
+    about = msgspec.convert(description, _About)
+    config = parse_config(about.config, "config")
+    width, wide = len(about.features), len(about.features) * (1 + (config.family == "cnn"))
+    shapes = FAMILIES[config.family].shapes(config, width, len(about.genres))
+    kinds: dict[str, Kind] = {f"network.{name}": ("F32", shape) for name, shape in shapes.items()}
+    kinds |= dict.fromkeys(("scaler.mean", "scaler.scale"), ("F64", (width,)))
+    if about.rows is not None:
+        kinds |= dict.fromkeys(("distribution.mean", "distribution.deviation"), ("F64", (wide,)))
+        kinds["distribution.is_log"] = ("BOOL", (wide,))
+        kinds["distribution.percentiles"] = ("F64", (101,))
+    if about.rows:
+        kinds["distribution.rows"] = ("I8", (about.rows, wide))
+    return kinds
+
+
+def _assemble(about: _About, arrays: Mapping[str, np.ndarray]) -> TrainedModel:
+    """Checks the values, and puts the model together."""
+    config = parse_config(about.config, "config")
+    parts: dict[str, dict[str, Any]] = {"network": {}, "scaler": {}, "distribution": {"rows": None}}
+    for name, array in arrays.items():
+        room, _, rest = name.partition(".")
+        parts[room][rest] = array
+        if room != "network" and array.dtype == np.float64 and not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+    distribution = Distribution(**parts["distribution"]) if about.rows is not None else None
+    positive = [parts["scaler"]["scale"], *([distribution.deviation] if distribution else [])]
+    if not all((each > 0).all() for each in positive):
+        raise ValueError("a scale or a deviation is not above 0")
+    if distribution and (np.diff(distribution.percentiles) < 0).any():
+        raise ValueError("the percentiles of the distribution do not ascend")
+    for names in (about.features, about.genres):
+        if len(set(names)) < len(names):
+            raise ValueError("features or genres have a name twice")
+    if (about.front_end.kind == "spectrogram") != (config.family == "cnn"):
+        raise ValueError(f"a {config.family} has no front end of kind {about.front_end.kind}")
+    return TrainedModel(
+        config,
+        parts["network"],
+        about.features,
+        about.genres,
+        mean=parts["scaler"]["mean"],
+        scale=parts["scaler"]["scale"],
+        slope=about.slope,
+        data=about.data,
+        front_end=about.front_end,
+        protocol=about.protocol,
+        distribution=distribution,
+        calibration=about.calibration,
+    )
