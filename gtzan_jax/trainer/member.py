@@ -282,6 +282,7 @@ def _perturbed(
     if r.mixup is not None and batch.mixup is not None:
         share = regularisers.mixup_share(r.mixup, batch.mixup)
         others = regularisers.partners(batch.y, batch.weight)
+        x = x.astype(jnp.float32)  # differences of spectrograms' float16 lose digits, or overflow
         x = x + (1.0 - share) * (regularisers.partners(x, batch.weight) - x)
     if r.input_noise is not None and batch.inputs is not None:
         x = x + r.input_noise * batch.inputs

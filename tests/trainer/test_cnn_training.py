@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_arrays, make_cnn_sweep, make_fold, slow
+from scipy import stats
 from test_engine import assert_equal
 
 from gtzan_jax.backends.crew import Crew
@@ -86,20 +87,33 @@ def test_a_number_beyond_float16_is_the_largest_that_there_is():
 # Against Keras.
 
 
+def limits(keras, config, axes):
+    """Returns what a layer's kernel, whose filters' weights lie along so many axes, is kept by."""
+    most, norm = config.setting("weight_limit"), config.setting("max_norm")
+
+    def constraint(kernel):
+        kernel = keras.ops.clip(kernel, -most, most) if most else kernel
+        return keras.constraints.MaxNorm(norm, axis=list(range(axes)))(kernel) if norm else kernel
+
+    regulariser = keras.regularizers.L2(config.setting("l2"))
+    return {"kernel_regularizer": regulariser, "kernel_constraint": constraint}
+
+
 def keras_model(keras, config, params):
     """Returns a model of spectrograms and of dropout's factors, with known weights."""
     spectrogram = keras.Input((BANDS, FRAMES, 1))
     x, factors = spectrogram, []
     side, *widths = FAMILY.structure(config)
     for width in widths:
-        x = keras.layers.Conv2D(width, side, padding="same")(x)
+        x = keras.layers.Conv2D(width, side, padding="same", **limits(keras, config, 3))(x)
         x = keras.layers.GroupNormalization(groups=width // 8)(x)
         x = keras.layers.Activation(config.setting("activation"))(x)
         x = keras.layers.MaxPooling2D()(x)
         factors.append(keras.Input((1, 1, width)))
         x = keras.layers.Multiply()([x, factors[-1]])
     x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model([spectrogram, *factors], keras.layers.Dense(CLASSES)(x))
+    logits = keras.layers.Dense(CLASSES, **limits(keras, config, 1))(x)
+    model = keras.Model([spectrogram, *factors], logits)
     blocks = range(1, len(widths) + 1)
     parts = (("conv", "kernel"), ("conv", "bias"), ("norm", "scale"), ("norm", "bias"))
     names = [(f"{layer}{block}", part) for block in blocks for layer, part in parts]
@@ -107,7 +121,9 @@ def keras_model(keras, config, params):
     model.set_weights([np.asarray(params[layer][part]) for layer, part in names])
     rate = {"adam": 0.01, "sgd": 0.05, "rmsprop": 0.002, "adamw": 0.01}[config["optimizer"]]
     optimizer = {"class_name": config["optimizer"], "config": {"learning_rate": rate}}
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=config.setting("label_smoothing")
+    )
     model.compile(keras.optimizers.get(optimizer), loss, run_eagerly=True)
     return model
 
@@ -131,7 +147,8 @@ CONFIGS = {
     "dropout": {"optimizer": ["sgd"], "dropout": [0.4], "blocks": [2]},
     "augmented": {
         "optimizer": ["rmsprop"], "frequency_mask": [4], "time_mask": [5], "time_shift": [6],
-        "blocks": [1],
+        "blocks": [1], "mixup": [0.4], "l2": [0.01], "max_norm": [1.0], "weight_limit": [0.4],
+        "label_smoothing": [0.1],
     },
     "wide kernel": {"optimizer": ["adamw"], "kernel": [5], "activation": ["elu"], "blocks": [2],
                     "filters": [16]},
@@ -151,7 +168,10 @@ def test_equals_keras(name):
     hyper = hyperparameters(FAMILY, config, sweep, SIZES)
     static = Static(FAMILY, structure, BATCH, sweep.loss)
     state = start(static, hyper, draws.draw_initial(FAMILY, structure, SIZES, seed, zero))
-    outcome = jax.jit(make_train(static))(hyper, state, Draws(order, noise), EPOCHS, fold)
+    mixed = "mixup" in config
+    uniform = draws.draw_mixup(rows, EPOCHS, seed, zero) if mixed else None
+    drawn = Draws(order, noise, mixup=uniform)
+    outcome = jax.jit(make_train(static))(hyper, state, drawn, EPOCHS, fold)
 
     count, rate = int(fold.train_weight.sum()), np.float32(config.setting("dropout"))
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
@@ -161,13 +181,18 @@ def test_equals_keras(name):
                 at = slice(first, min(first + BATCH, count))
                 chosen = order[epoch, at]
                 x = fold.x_train[chosen].astype(np.float32)
+                y = np.eye(CLASSES, dtype=np.float32)[fold.y_train[chosen]]
+                if mixed:
+                    of_step = np.float64(uniform[epoch, first // BATCH])
+                    share = np.float32(stats.beta.ppf(of_step, *[config["mixup"]] * 2))
+                    x, y = (share * a + (1 - share) * np.roll(a, -1, axis=0) for a in (x, y))
                 x = slow_augmentation(x, config, noise.augment[epoch, at])
                 factors = [
                     (bits[epoch, at] >= round(float(rate) * 65536)).astype(np.float32) / (1 - rate)
                     for bits in noise.channels
                 ]
                 inputs = [x[..., None], *(f[:, None, None] for f in factors)]
-                model.train_on_batch(inputs, fold.y_train[chosen])
+                model.train_on_batch(inputs, y)
         ones = [np.ones((len(fold.y_eval), 1, 1, w), np.float32) for w in structure[1:]]
         logits = np.asarray(model([fold.x_eval.astype(np.float32)[..., None], *ones]))
         log_probabilities = np.asarray(jax.nn.log_softmax(logits))
