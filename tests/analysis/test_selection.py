@@ -126,6 +126,26 @@ def test_of_seeds_what_differs_from_track_to_track_is_taken_off(random, monkeypa
     correct = four_groups(means[:, None] + noise)
     expected = stats.norm.ppf(0.95) * stats.sem(means[0] - means[1])
     assert compare_with_best(correct, FOUR).detectable == pytest.approx(expected, rel=0.01)
+    # A shift as a whole besides, of which such noise explains half: Σ noise² / 4² = Σ shift² / 2.
+    shifts = np.array([-0.03, 0.01, 0.02])
+    noise = noise[1] * np.sqrt(8 * np.square(shifts).sum() / np.square(noise[1]).sum())
+    correct = np.stack([np.zeros((3, 4)), shifts[:, None] + noise])
+    correct = four_groups(0.6 + correct + np.array([[0.2], [-0.1], [0.0]]))  # of both alike
+    correct[1] -= 0.001
+    expected = stats.t(2).ppf(0.95) * stats.sem(shifts) * np.sqrt(0.5)
+    assert compare_with_best(correct, FOUR).detectable == pytest.approx(expected, rel=0.02)
+
+
+def test_what_is_detectable_is_that_of_configs_near_the_best(monkeypatch):
+    """A hopeless one, whose hits vary more, is no measure of it."""
+    monkeypatch.setattr(selection, "_DRAWS", 200_000)
+    means = np.array([[0.5, 0.6, 0.7, 0.8], [0.47, 0.6, 0.66, 0.8], [0.1, 0.0, 0.1, 0.0]])
+    near = compare_with_best(four_groups(means[:2, None]), FOUR)
+    found = compare_with_best(four_groups(means[:, None]), FOUR)
+    assert found.detectable == pytest.approx(near.detectable, rel=0.02)
+    assert found.indistinguishable.tolist() == [True, near.indistinguishable[1], False]
+    alone = compare_with_best(four_groups(means[[0, 2], None]), FOUR)
+    assert alone.detectable > 1.5 * near.detectable  # none is near: that of all others
 
 
 def alike(correct, group):
@@ -235,6 +255,8 @@ def test_bias_is_corrected_as_in_a_plain_loop(random):
     assert found["apparent"].iloc[0] == pytest.approx(hits.mean(), abs=0.002)
     error = np.std(scores) * np.sqrt(1 / 400 + 1 / 1000)
     assert found["held_out"].iloc[-1] == pytest.approx(np.mean(scores), abs=3 * error)
+    ends = np.percentile(scores, (2.5, 97.5))
+    np.testing.assert_allclose(found[["low", "high"]].iloc[-1], ends, atol=np.ptp(ends) / 10)
     np.testing.assert_allclose(found["optimism"], found["apparent"] - found["held_out"])
     assert found["optimism"].is_monotonic_increasing
 

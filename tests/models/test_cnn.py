@@ -133,6 +133,17 @@ def test_the_host_draws_what_a_program_draws():
     jax.tree.map(np.testing.assert_array_equal, (drawn, noise), expected)
 
 
+def test_what_pads_a_start_is_zero():
+    """From padded filters, too: what l2 adds up has no padding."""
+    sweep = make_cnn_sweep(filters=[8], blocks=[2], initializer=["he_normal"])
+    narrow, wide = (started(structure, sweep)[1] for structure in ((3, 8, 16), (3, 16, 24)))
+    for layer in ("conv1", "conv2", "logits"):
+        kernel, padded = (np.asarray(params[layer]["kernel"]) for params in (narrow, wide))
+        inside = tuple(slice(size) for size in kernel.shape)
+        np.testing.assert_array_equal(padded[inside], kernel)
+        assert np.count_nonzero(padded) == np.count_nonzero(kernel) == kernel.size
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("structure", [(3, 16, 24, 32), (3, 8, 16, 32)])
 def test_padding_is_zero_and_exact(structure):

@@ -126,6 +126,8 @@ def test_a_damaged_rung_that_is_trained_again_stands_behind_a_later_one(tmp_path
         np.testing.assert_array_equal(getattr(history, name), getattr(whole, name))
     expected = FIGURES[np.arange(len(MEMBERS)), np.minimum(LAST, 2)[:, None].min(1) - 1]
     np.testing.assert_array_equal(again.figures(MEMBERS, 2), expected)
+    # The best epoch of all is in the chunk before: the last chunk has its own first.
+    np.testing.assert_array_equal(again.figures(MEMBERS, EPOCHS), FIGURES[:, 2])
 
 
 @pytest.mark.usefixtures("at_once")

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -94,6 +96,17 @@ def test_diverged_configs_rank_last(protocol, metric, bad):
     table = results_table(SWEEPS[protocol], history)
     assert order_of(table)[-1] == 5
     assert table["diverged"].to_list() == [False] * 11 + [True]
+
+
+def test_what_a_search_gave_up_ranks_before_what_diverged_the_later_the_better():
+    history, sweep = random_history(), SWEEPS["holdout"]
+    history.figures[:, :, PLACE["validation_accuracy"]] = np.arange(12)[:, None] / 20
+    history.figures[11, 0, PLACE["train_loss"]] = np.nan  # the best one, trained to the end
+    reached = np.where(np.isin(np.arange(12), [8, 9, 10]), 1, 2).astype(np.int32)
+    history = dataclasses.replace(history, reached=reached, last=reached, best=reached)
+    table = results_table(sweep, history)
+    assert order_of(table) == [7, 6, 5, 4, 3, 2, 1, 0, 10, 9, 8, 11]
+    assert table["epochs_given"].to_list() == [2] * 8 + [1] * 3 + [2]
 
 
 @pytest.mark.parametrize("runs", [(1, 3), (3, 1), (2, 2)])

@@ -115,3 +115,10 @@ def test_parts_that_a_sweep_has_no_use_for_are_none():
     numbers = coefficients("nadam", 0.1, momentum=0.9, nesterov=True, weight_decay=0.1)
     assert numbers.nesterov is numbers.lion is numbers.weight_decay is None
     assert optimizer(numbers).init(jnp.zeros(3)).product is None
+
+
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "adamw", "nadam", "lion"])
+def test_momentum_is_of_sgd_only(name):
+    """A grid has it with every optimizer: the others do not look at it."""
+    assert rule(name) == rule(name, momentum=0.9, nesterov=True)
+    assert rule("sgd") != rule("sgd", momentum=0.9) != rule("sgd", momentum=0.9, nesterov=True)
