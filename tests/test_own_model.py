@@ -1,12 +1,16 @@
-"""Families of one's own."""
+"""The code of docs/own_model.md, as it stands there."""
 
+import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import this_process
 
 import gtzan_jax
-from gtzan_jax.models.family import FAMILIES
+from gtzan_jax.jobs import sweeping
+from gtzan_jax.models.family import FAMILIES, num_weights
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space import axes
 
@@ -23,6 +27,30 @@ def registries():
         registry.clear()
         registry.update(content)
     sys.modules.pop("residual", None)
+
+
+@pytest.mark.usefixtures("registries")
+def test_the_page_on_an_own_model_runs(tmp_path, monkeypatch, capsys):
+    blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    (_, family), (kind, sweep), (_, script) = blocks
+    assert kind == "toml"
+    (tmp_path / "residual.py").write_text(family)
+    (tmp_path / "residual.toml").write_text(sweep)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sweeping, "workplace", this_process)
+    exec(script, {})
+    run, model = gtzan_jax.read_run("runs/residual"), gtzan_jax.load_model("runs/residual")
+    assert (run.sweep.family, len(run.results)) == ("residual", 8)
+    assert run.results["validation_accuracy"].is_monotonic_decreasing
+    assert np.isfinite(run.history.filter(like="loss")).all(axis=None)
+    assert model.num_weights == num_weights(run.config(1), 57, 10)
+    last = run.retrained.iloc[-1]
+    table = gtzan_jax.load_table("sample")
+    test = gtzan_jax.divide(table, "holdout", 0, 1).folds[0].test
+    right = model.predict(table)[test] == np.array(table.genres)[table.y[test]]
+    assert right.mean() == pytest.approx(last["test_accuracy"])
+    assert str(model) in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("registries")

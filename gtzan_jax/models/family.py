@@ -102,7 +102,7 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (MlpFamily(), C
 
 
 def register_family(family: Family, axes: Sequence[Axis]) -> None:
-    """Adds a kind of model with hyperparameters of its own.
+    """Adds a kind of model with hyperparameters of its own; see docs/own_model.md.
 
     Args:
       family: its name is new.
