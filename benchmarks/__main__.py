@@ -39,7 +39,7 @@ class Options:
         False,
         checks.yes_or_no,
         f"Measure {', '.join(QUICK)} once, in less than two minutes, and compare with what is "
-        "recorded; writes nothing unless --name is given.",
+        "recorded; writes nothing unless --name is options.",
     )
     repeats: int = option(3, Whole(1, 1000), "Rounds; each measures every row.")
     only: str = option("", checks.text, f"Rows to measure, with commas, of {', '.join(ROWS)}.")
@@ -126,37 +126,39 @@ def measure_round(names: Iterable[str], context: Context, first: bool) -> dict[s
     return {name: found for name, found in measured.items() if found}
 
 
-def main(given: Options) -> int:
+def main(options: Options) -> int:
     """Measures, round by round, and reports.
 
     Returns:
       1 if a row failed in every round, else 0: however slow.
     """
-    names, missing = present(chosen_rows(given))
+    names, missing = present(chosen_rows(options))
     for line in missing:
         print(f"skipped: {line}")
     if busy := machine.busy():
         print(f"warning: {busy}; a quiet one tells more", file=sys.stderr)
-    table = load_table(given.data)
+    table = load_table(options.data)
     messages.warn_of_table(table)
-    before: report.Record = recorded(given.out) if given.quick else {"rounds": []}
+    before: report.Record = recorded(options.out) if options.quick else {"rounds": []}
     rounds: list[dict[str, Measurement]] = []
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as scratch:
-        context = Context(csv_of(table, Path(scratch)), Path(scratch), given.platform, given.quick)
+        context = Context(
+            csv_of(table, Path(scratch)), Path(scratch), options.platform, options.quick
+        )
         context.chosen |= report.variants(before["rounds"])
-        for number in range(1 if given.quick else given.repeats):
+        for number in range(1 if options.quick else options.repeats):
             print(f"round {number + 1}", flush=True)
             rounds.append(measure_round(names, context, number == 0))
             record = record_and_write(
-                given,
+                options,
                 rounds,
-                platform=given.platform,
+                platform=options.platform,
                 data=table.note("random 70:30 split, seed 0"),
                 missing=missing,
                 busy=busy,
             )
     print(f"\n{report.markdown(record)}")
-    if given.quick:
+    if options.quick:
         print("\n".join(report.comparison(record, before)))
     return int(not all(name in record["rows"] for name in names))
 

@@ -73,29 +73,30 @@ def parse(options: type[OptionsT], argv: Sequence[str]) -> OptionsT:
         console.fail(f"{error}; --help lists the flags", USAGE_ERROR)
     except SystemExit:  # absl ends --help as a failure
         sys.exit(0)
-    values: dict[str, Any] = {}
     fields = dataclasses.fields(options)  # type: ignore[arg-type]
-    missing = []
-    for each in fields:
-        about, name = each.metadata, each.metadata.get("flag", each.name)
-        if "argument" in about:
-            takes_all = about["argument"].endswith("…")
-            values[each.name] = rest if takes_all else rest[0] if rest else None
-            missing += [each] * (not rest and each.default is dataclasses.MISSING)
-            rest = [] if takes_all else rest[1:]
-        elif name:
-            values[each.name] = flags.FLAGS[name].value
-        elif each.name == "command":
-            values[each.name] = command_line(Path(argv[0]).stem, argv[1:])
-        for short in about.get("shorts", ()):
-            if flags.FLAGS[short].present:
-                values[each.name] = [*values[each.name], f"{short}={flags.FLAGS[short].value}"]
-    called = " ".join(f.metadata["argument"] for f in fields if "argument" in f.metadata)
-    if missing:
+    arguments = [each for each in fields if "argument" in each.metadata]
+    needed = [each for each in arguments if each.default is dataclasses.MISSING]
+    called = " ".join(each.metadata["argument"] for each in needed)
+    if len(rest) < len(needed):
         console.fail(f"{called} is missing; --help says what to give", USAGE_ERROR)
+    values: dict[str, Any] = {}
+    for each in arguments:
+        if each.metadata["argument"].endswith("…"):
+            values[each.name], rest = rest, []
+        else:
+            values[each.name] = rest.pop(0)
     if rest:
         remedy = f"give one {called}" if called else "flags begin with --, and --help lists them"
         console.fail(f"unexpected argument '{rest[0]}'; {remedy}", USAGE_ERROR)
+    for each in fields:
+        name = each.metadata.get("flag", each.name)
+        if name and each not in arguments:
+            values[each.name] = flags.FLAGS[name].value
+        elif each.name == "command":
+            values["command"] = command_line(Path(argv[0]).stem, argv[1:])
+        for short in each.metadata.get("shorts", ()):
+            if flags.FLAGS[short].present:
+                values[each.name] = [*values[each.name], f"{short}={flags.FLAGS[short].value}"]
     return options(**values)
 
 

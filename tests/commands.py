@@ -39,17 +39,25 @@ def command(module: str, *flags: str, folder: Path) -> "subprocess.CompletedProc
     )
 
 
-def parsed(name: str, *argv: str) -> tuple[Callable[[Any], int | None], Any]:
-    """Returns the main function of a command, and the options that some arguments give."""
-    main = importlib.import_module(f"gtzan_jax.{name}").main
+@contextlib.contextmanager
+def defined(module: str) -> Iterator[tuple[Callable[[Any], int | None], type, set[str]]]:
+    """Defines the flags of a command; yields its main function, options and names of flags."""
+    main = importlib.import_module(module).main
     options = typing.get_type_hints(main)["options"]
     before = set(flags.FLAGS)
     cli.define_flags(options)
+    own = set(flags.FLAGS) - before
     try:
-        return main, cli.parse(options, [name, *argv])
+        yield main, options, own
     finally:
-        for flag in set(flags.FLAGS) - before:
+        for flag in own:
             delattr(flags.FLAGS, flag)
+
+
+def parsed(name: str, *argv: str) -> tuple[Callable[[Any], int | None], Any]:
+    """Returns the main function of a command, and the options that some arguments give."""
+    with defined(f"gtzan_jax.{name}") as (main, options, _):
+        return main, cli.parse(options, [name, *argv])
 
 
 def run_here(name: str, *argv: str) -> int:

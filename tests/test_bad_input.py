@@ -527,16 +527,12 @@ BAD_SWEEPS = {
         ["bad.toml: axes.learning_rate must be a number from 1e-12"],
     ),
     "epochs as text": (value("epochs", '"two"'), ["epochs must be a whole number", "'two'"]),
-    "epochs as a fraction": (value("epochs", "2.5"), ["epochs must be a whole number", "2.5"]),
     "epochs as a date": (value("epochs", "2024-01-01"), ["epochs must be a whole number"]),
-    "epochs true": (value("epochs", "true"), ["epochs must be a whole number", "True"]),
-    "epochs 0": (value("epochs", "0"), ["bad.toml: epochs must be a whole number from 1", "0"]),
     "a batch of 0": (value("batch_size", "0"), ["batch_size must be a whole number from 1"]),
     "a batch larger than the train part": (
         value("batch_size", "701"),
         ["batch_size 701 is larger than the train part, 700 of 1000 tracks", "--set=batch_size="],
     ),
-    "no seeds": (lines(("epochs", "epochs = 2\nnum_seeds = 0")), ["num_seeds must be a whole"]),
     "an unknown loss": (
         value("loss", '"cross-entropy"'),
         ["bad.toml: loss: no 'cross-entropy' (did you mean 'cross_entropy'?)"],
@@ -546,10 +542,6 @@ BAD_SWEEPS = {
     "an axis that is text": (value("optimizer", '"adam"'), [f"axes.optimizer {LIST} 'adam'"]),
     "an empty axis": (value("num_units1", "[]"), [f"bad.toml: axes.num_units1 {LIST} []"]),
     "a list in an axis": (value("num_units1", "[[16]]"), [f"axes.num_units1 {UNITS} [16]"]),
-    "a width of 0": (value("num_units1", "[0]"), [f"bad.toml: axes.num_units1 {UNITS} 0"]),
-    "a width of -1": (value("num_units1", "[-1]"), [f"bad.toml: axes.num_units1 {UNITS} -1"]),
-    "a width of a billion": (value("num_units1", "[1000000000]"), [f"{UNITS} 1000000000"]),
-    "a width of 16.0": (value("num_units1", "[16.0]"), [f"axes.num_units1 {UNITS} 16.0"]),
     "a width twice": (value("num_units1", "[16, 16]"), ["axes.num_units1 holds a value twice: 16"]),
     "an optimizer twice": (
         value("optimizer", '["sgd", "sgd"]'),
@@ -559,31 +551,15 @@ BAD_SWEEPS = {
         value("dropout1", "[0.1, 0.10000001]"),
         ["axes.dropout1 holds a value twice: 0.1, as 0.10000001 and 0.1; leave one of them"],
     ),
-    "a dropout of 1": (value("dropout1", "[1.0]"), ["axes.dropout1 must be at most 0.99, not 1.0"]),
-    "a dropout of NaN": (value("dropout1", "[nan]"), ["axes.dropout1 must be a number", "nan"]),
-    "a dropout below 0": (value("dropout1", "[-0.1]"), ["axes.dropout1 must be a number", "-0.1"]),
-    "a dropout as text": (value("dropout1", '["0.1"]'), ["axes.dropout1 must be a number", "'0.1"]),
     "an unknown optimizer": (
         value("optimizer", '["adamax"]'),
         ["axes.optimizer: no 'adamax' (did you mean 'adam'?); it must be one of adam, sgd, rms"],
-    ),
-    "an unknown activation": (
-        value("activation", '["selu"]'),
-        ["axes.activation: no 'selu'", "relu, leaky_relu"],
     ),
     "an unknown initializer": (
         value("initializer", '["glorot_unifrom"]'),
         ["axes.initializer: no 'glorot_unifrom' (did you mean 'glorot_uniform'?)"],
     ),
-    "an optimizer in capitals": (
-        value("optimizer", '["Adam"]'),
-        ["axes.optimizer: no 'Adam' (did you mean 'adam'?)"],
-    ),
-    "an optimizer that is a number": (value("optimizer", "[1]"), ["axes.optimizer: no 1; it must"]),
     "a learning rate of 0": (value("adam", "0.0"), ["learning_rates.adam must be a number from"]),
-    "a learning rate of NaN": (value("adam", "nan"), ["learning_rates.adam must be", "not nan"]),
-    "a learning rate below 0": (value("adam", "-0.1"), ["learning_rates.adam must be", "not -0.1"]),
-    "a learning rate without end": (value("adam", "inf"), ["learning_rates.adam must be", "inf"]),
     "learning rates that are no table": (
         lambda text: text.replace("[learning_rates]", "[other]"),
         ["bad.toml: unknown key 'other'"],
@@ -765,8 +741,6 @@ def test_overwriting_without_a_folder_is_refused(folder, capsys):
 # ------------------------------------------------------------------------- processes of their own
 
 COMMANDS = {
-    "a bad table": (["--data=bad.csv"], ["no feature table 'bad.csv'"]),
-    "a bad sweep": (["--data=sample", "--sweep=smok"], ["no sweep 'smok' (did you mean 'smoke'?)"]),
     "a bad flag": (["--data=sample", "--sed=1"], ["Unknown command line flag 'sed'"]),
     "a platform that is not there": (
         ["--data=sample", "--platform=tpu"],

@@ -3,6 +3,9 @@ import subprocess
 import sys
 
 import pytest
+from commands import parsed, run_here
+
+from gtzan_jax.jobs.options import PredictOptions, RetrainOptions
 
 COMMAND = """
 import sys, time
@@ -35,19 +38,51 @@ def start(main):
     )
 
 
+def test_an_error_is_a_line_and_a_code():
+    process = start("failing(RunError('all diverged'))")
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (1, "error: all diverged\n")
+
+
 @pytest.mark.parametrize(
-    ("main", "code", "message"),
+    ("name", "arguments", "message"),
     [
-        ("failing(InputError('no such file'))", 2, "error: no such file\n"),
-        ("failing(RunError('all diverged'))", 1, "error: all diverged\n"),
-        ("0", 0, ""),
-        ("None", 0, ""),
+        ("sweep", ["--set=epoch=3"], "sweeps/assignment.toml with --set: unknown key 'epoch'"),
+        ("sweep", ["--protocol=leave_one_out"], "one of <assignment|holdout|kfold|artist_kfold|"),
+        ("sweep", ["smoke"], "unexpected argument 'smoke'; flags begin with --"),
+        ("retrain", ["--workdir=nowhere"], "not a run directory"),
+        ("retrain", [], "--workdir"),
+        ("retrain", ["--workdir=a", "--rank=0"], "--rank=0: 0 is not an integer in the range [1, "),
+        ("predict", ["run"], "RUN SONG … is missing; --help says what to give"),
+        ("predict", ["run", "a.wav", "--hop_seconds=0"], "--hop_seconds=0"),
+        ("compare", ["a"], "RUN_A RUN_B … is missing"),
+        ("report", [], "RUNDIR is missing"),
+        ("extract", [], "FOLDER is missing"),
+        ("extract", ["a", "--chunk_seconds=5"], "should be one of <3>"),
+        ("eda", ["--datta=sample"], "Did you mean: data"),
+        ("baselines", ["--workers=-1"], "--workers=-1"),
     ],
 )
-def test_errors_are_one_line_and_a_code(main, code, message):
-    process = start(main)
-    _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (code, message)
+def test_mistakes_are_one_line(tmp_path, monkeypatch, capsys, name, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert run_here(name, *arguments) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_arguments_and_flags_become_options():
+    _, given = parsed("predict", "run", "a.wav", "--json", "folder", "--hop_seconds=1.5")
+    assert given == PredictOptions("run", ["a.wav", "folder"], hop_seconds=1.5, json=True)
+    _, given = parsed("report", "run")
+    assert (given.run, given.others, given.baselines) == ("run", [], [])
+    _, given = parsed("sweep", "--set=epochs=3", "--optimizer=adam,sgd", "--nooverwrite")
+    assert given.overrides == ["epochs=3", "optimizer=adam,sgd"]
+    words = "--set=epochs=3 --optimizer=adam,sgd --nooverwrite"
+    assert given.command == f"python -m gtzan_jax.sweep {words}"
+    _, given = parsed("retrain", "--workdir=run", "--rank=2")
+    assert given == RetrainOptions("run", rank=2, command=given.command)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

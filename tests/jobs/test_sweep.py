@@ -231,41 +231,6 @@ def test_a_genre_that_cannot_be_learnt_is_told_of(tmp_path):
     assert RunDir(tmp_path / "run").read_manifest().status == "finished"
 
 
-@pytest.mark.parametrize(
-    ("module", "flags", "message"),
-    [
-        ("sweep", ["--platform=gpu"], "JAX finds no GPU here, only cpu"),
-        ("sweep", ["--platform=abacus"], "should be one of <auto|cpu|gpu|tpu>"),
-        ("sweep", ["--swep=smoke"], "Did you mean: sweep"),
-        ("sweep", ["--sweep=smok"], "did you mean 'smoke'?"),
-        ("sweep", ["smoke"], "unexpected argument 'smoke'"),
-        ("sweep", ["--data=nowhere.csv"], "nowhere.csv"),
-        ("sweep", ["--num_seeds=0"], "num_seeds"),
-        ("sweep", ["--set=batch_size=900"], "larger than the train part, 700 of 1000 tracks"),
-        ("sweep", ["--set=epoch=3"], "sweeps/assignment.toml with --set: unknown key 'epoch'"),
-        (
-            "sweep",
-            ["--protocol=leave_one_out"],
-            "should be one of <assignment|holdout|kfold|artist_kfold|fault_",
-        ),
-        ("sweep", ["--protocol=kfold", "--num_folds=1"], "not an integer in the range [2, 1000]"),
-        ("sweep", ["--protocol=kfold", "--num_folds=101"], "--num_folds=100 or fewer"),
-        ("sweep", ["--split_seed=4294967296"], "split_seed"),
-        ("retrain", ["--workdir=nowhere"], "not a run directory"),
-        ("retrain", [], "--workdir"),
-    ],
-)
-def test_mistakes_get_one_line_and_exit_code_2(tmp_path, module, flags, message):
-    if module == "sweep" and not any(flag.startswith("--data") for flag in flags):
-        flags = ["--data=sample", *flags]
-    done = command(module, *flags, folder=tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("data", "low", "high"), [("real", 0.67, 0.75), ("sample", 0.6, 0.9)])
 def test_the_assignment(tmp_path, request, data, low, high):
