@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import make_arrays, make_fold, make_table
 
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.tables.folds import Sizes
+from gtzan_jax.trainer.drawing import RandomNumbers, compile_drawing, drawn_sizes
 from gtzan_jax.trainer.draws import draw_initial, draw_noise, draw_order
 
 FAMILY = MlpFamily()
@@ -140,3 +142,30 @@ def test_the_host_draws_what_programs_draw(seed, number):
             assert isinstance(one, np.ndarray)
             assert one.dtype == other.dtype
             np.testing.assert_array_equal(one, other)
+
+
+def test_a_training_of_several_calls_has_the_numbers_of_one():
+    """Calls are about equally long, and each begins with the epoch after the last one's."""
+    parts, devices = {"mixup", "input_noise"}, tuple(jax.devices()[:1])
+    sizes = Sizes(20, 10, 3, 4)
+    drawn = drawn_sizes(FAMILY, (5,), sizes, [8, 16], 11, parts)
+    assert (drawn.epochs, drawn.positions) == (6, 32)  # 6 and 5, not 10 and 1
+    drawing = compile_drawing(drawn._replace(epochs=2), devices)
+    numbers = RandomNumbers(drawing, devices, 2)
+    [one] = make_arrays(make_table(30, num_features=3), make_fold(range(20), test=range(20, 30)))
+    other = one._replace(row=one.row[::-1].copy())
+    first, second = numbers.draws(one, 3, 0), numbers.draws(one, 3, 1)
+    assert len(jax.tree.leaves(first)) == 4
+    for now, later in zip(*map(jax.tree.leaves, (first, second)), strict=True):
+        np.testing.assert_array_equal(now[1], later[0])
+        assert (np.asarray(now[0]) != np.asarray(later[0])).any()
+    both = numbers.draws(one, (4, 3), 0)
+    jax.tree.map(lambda of_seeds, own: np.testing.assert_array_equal(of_seeds[1], own), both, first)
+    # Of another fold, and of this one again.
+    turned = 19 - np.asarray(numbers.draws(other, 3, 0).order)
+    np.testing.assert_array_equal(turned, first.order)
+    np.testing.assert_array_equal(numbers.draws(one, 3, 0).order, first.order)
+    weights = [np.asarray(numbers.initial(3, fold)[0]) for fold in (0, 1)]
+    expected = draw_initial(FAMILY, (5,), sizes, np.uint32(3), np.uint32(1))[0]
+    np.testing.assert_array_equal(weights[1], expected)
+    assert not np.isin(*weights).any()

@@ -15,6 +15,7 @@ from gtzan_jax.trainer.planner import (
     chunk_size,
     even_chunks,
     groups_of,
+    narrowest,
     plan,
     rounded_up,
     widest,
@@ -119,6 +120,17 @@ def test_chunks_are_even_and_complete(count, most, multiple):
     sizes = [len(chunk) for chunk in chunks]
     assert max(sizes) <= max(most, multiple) + multiple - 1
     assert max(sizes[:-1], default=0) % multiple == 0
+
+
+def test_the_narrowest_bucket_that_is_wide_enough_is_taken():
+    structures = [(32, (16, 16)), (32, (12, 9)), (16, (9, 9)), (32, (9, 9, 9))]
+    buckets = [Bucket(size, widths, (place,)) for place, (size, widths) in enumerate(structures)]
+    assert narrowest(buckets, FAMILY, 32, (9, 9)) == buckets[1]
+    assert narrowest(buckets, FAMILY, 32, (13, 9)) == buckets[0]
+    assert narrowest(buckets, FAMILY, 16, (9, 9)) == buckets[2]
+    for size, widths in ((16, (9, 10)), (32, (9, 9, 10)), (32, (9,))):
+        with pytest.raises(ValueError, match="no bucket is wide enough"):
+            narrowest(buckets, FAMILY, size, widths)
 
 
 def test_widths_and_multiples():
