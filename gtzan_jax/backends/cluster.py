@@ -7,6 +7,7 @@ keeps the run directory; see docs/clusters.md.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -93,14 +94,18 @@ class Cluster:
                 if future in running:
                     place = running.pop(future)
                     yield place, self._answer(future, tasks[place])
+        except OSError:  # a connection to the scheduler has broken
+            raise self._gone() from None
         finally:
             if running and self._client.status == "running":
-                self._client.cancel(list(running))
+                with contextlib.suppress(OSError):
+                    self._client.cancel(list(running))
 
     def close(self) -> None:
         """Leaves the cluster."""
         if self._client.status == "running":  # else it would look for its scheduler, loudly
-            self._client.close()
+            with contextlib.suppress(OSError):
+                self._client.close()
 
     def _begin(self, task: Task, blobs: Mapping[str, bytes]) -> Any:
         """Submits a task; all that the scheduler opens of it is Python's own."""

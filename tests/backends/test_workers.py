@@ -429,7 +429,7 @@ def test_a_chunk_that_costs_three_workers_ends_the_run_with_its_name(pool_of):
         return WorkerLostError("was lost") if is_poison(task) else None
 
     fakes = [Fake(ends), Fake(ends)]
-    ending = r"^Chunk\(4 members of fold 0, seed 0, .*has cost 3 workers, the last was lost; what"
+    ending = r"^Chunk\(3 members of fold 0, seed 7, .*has cost 3 workers, the last was lost; what"
     with crew_of(pool=pool_of(*fakes)) as crew, pytest.raises(RunError, match=ending):
         results_of(crew)
     assert sum(is_poison(task) for fake in fakes for task, *_ in fake.seen) == 3
