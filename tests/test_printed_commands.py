@@ -10,7 +10,7 @@ import sys
 import pytest
 from conftest import make_sweep, make_table
 from finished_runs import random_history, write_run
-from pages import words_of
+from report_words import words_of
 from test_console import end, start
 
 from gtzan_jax.jobs.options import SweepOptions

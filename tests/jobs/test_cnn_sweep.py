@@ -9,7 +9,7 @@ import pytest
 from commands import ask_for_groups, served
 from conftest import make_cnn_sweep, make_sweep, make_table, this_process
 from made_songs import write_songs
-from pages import lines_of
+from report_words import lines_of
 
 import gtzan_jax
 from gtzan_jax import InputError

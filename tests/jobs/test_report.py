@@ -28,7 +28,7 @@ from finished_runs import (
     write_run,
 )
 from matplotlib.figure import Figure
-from pages import lines_of, words_of
+from report_words import lines_of, words_of
 
 from gtzan_jax.analysis import effects
 from gtzan_jax.errors import InputError

@@ -8,7 +8,7 @@ import pytest
 from conftest import this_process
 from finished_runs import edit_manifest, flip
 from matplotlib.figure import Figure
-from pages import lines_of, words_of
+from report_words import lines_of, words_of
 from test_resume import Killed, end_at, kill
 
 import gtzan_jax

@@ -13,7 +13,7 @@ import pytest
 from commands import ask_for_groups, command, served
 from conftest import ROOT, make_document, make_sweep, make_table, slow, this_process
 from csv_edits import sample_frame, small_text
-from pages import words_of
+from report_words import words_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax

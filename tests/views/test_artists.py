@@ -16,7 +16,7 @@ from finished_runs import (
     write_networks,
     write_run,
 )
-from pages import said
+from report_words import said
 
 from gtzan_jax.analysis import selection
 from gtzan_jax.rundir.directory import RunDir

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import make_sweep, make_table
 from finished_runs import random_history, random_model, write_best_history, write_run
-from pages import said, words_of
+from report_words import said, words_of
 
 from gtzan_jax.analysis.calibration import error_of_chance
 from gtzan_jax.errors import InputError

@@ -15,7 +15,7 @@ from finished_runs import (
     write_best_history,
     write_run,
 )
-from pages import said
+from report_words import said
 
 from gtzan_jax.analysis import effects, selection
 from gtzan_jax.errors import InputError

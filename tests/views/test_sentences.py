@@ -13,7 +13,7 @@ from finished_runs import (
     write_confusion,
     write_run,
 )
-from pages import words_of
+from report_words import words_of
 
 from gtzan_jax.analysis import endings
 from gtzan_jax.jobs.reporting import build
