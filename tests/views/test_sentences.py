@@ -74,15 +74,6 @@ def test_indistinguishable_is_not_said_to_be_equally_good(tmp_path, alike, sente
         assert (said in text) == (len(results) > 1)
 
 
-def test_a_run_of_an_older_version_has_its_column_under_the_older_name(tmp_path):
-    folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
-    run = RunDir(folder)
-    older = run.read_results().rename(columns={INDISTINGUISHABLE: "as_good_as_best"})
-    older.to_csv(run.results_path, index=False, lineterminator="\n")
-    run.record(run.read_manifest(), "results.csv")
-    assert read_finished(folder).results[INDISTINGUISHABLE].sum() == 3
-
-
 def with_validation(lead):
     """Returns a history whose config 0 is best by validation, by so much more than on test."""
     sweep = make_sweep(protocol="holdout")
