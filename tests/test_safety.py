@@ -120,11 +120,12 @@ def settings_of(monkeypatch):
     """Returns what enables the cache in a folder and gives the settings that JAX got."""
 
     def enable(folder):
-        settings = {}
+        settings, ours = {}, jax.config.values["jax_compilation_cache_dir"]
+        jax.config.update("jax_compilation_cache_dir", None)
         with monkeypatch.context() as patch:
             patch.setattr(jax.config, "update", settings.__setitem__)
-            patch.setitem(jax.config.values, "jax_compilation_cache_dir", None)
             platforms._enable_compilation_cache(folder)
+        jax.config.update("jax_compilation_cache_dir", ours)
         return settings
 
     return enable
