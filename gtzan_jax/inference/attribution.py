@@ -1,8 +1,7 @@
-"""Integrated gradients: which inputs speak for an output, as a sum that adds up.
+"""Integrated gradients (Sundararajan, Taly, Yan, ICML 2017).
 
-Sundararajan, Taly, Yan, "Axiomatic Attribution for Deep Networks", ICML 2017: the attribution of
-input i is (xᵢ − x′ᵢ) · ∫₀¹ ∂F/∂xᵢ(x′ + t (x − x′)) dt for a baseline x′. Over all inputs these sum
-up to F(x) − F(x′), which the paper calls completeness.
+The attribution of input i is (xᵢ − x′ᵢ) · ∫₀¹ ∂F/∂xᵢ(x′ + t (x − x′)) dt for a baseline x′. Over
+all inputs these sum up to F(x) − F(x′).
 """
 
 from collections.abc import Callable
@@ -14,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 NODES = 32
-"""Of Gauss and Legendre's rule on each piece of the path."""
+"""Of the Gauss-Legendre rule on each piece of the path."""
 MOST_PIECES = 512
-"""Of the path, unless said otherwise."""
 
 
 class Attributions(NamedTuple):
@@ -40,19 +38,12 @@ def integrated_gradients(
     nodes_at_once: int = NODES,
     most_pieces: int = MOST_PIECES,
 ) -> Attributions:
-    """Integrates the gradients of a function on the straight way from a baseline to an input.
+    """Integrates the gradients of a function on the straight path from a baseline to an input.
 
-    Gradients of rectified units jump. The sum of a piece of the path is known, though, F at its end
-    less F at its start, so that a piece whose sum is off is halved, until all together are as exact
-    as the tolerance, or there are ``most_pieces``.
+    Gradients of rectified units jump: a piece of the path is halved while its sum differs from F at
+    its end less F at its start, up to ``most_pieces``, until the gap is below the tolerance.
 
-    Args:
-      function: F, of an array of the input's shape; returns () float32.
-      x: float32 of any shape.
-      baseline: of the same shape.
-      tolerance: the largest gap.
-      nodes_at_once: points whose gradients are held in memory together.
-      most_pieces: of the path.
+    F maps an array of the input's shape to () float32. ``nodes_at_once`` limits the memory.
     """
     places, weights = np.polynomial.legendre.leggauss(NODES)
     origin, way = jnp.asarray(baseline), jnp.asarray(x - baseline)

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 100
-"""Songs below which a temperature, or an error, is mostly chance; see docs/statistics.md."""
+"""Songs that a temperature or an error needs; see docs/statistics.md."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Held(NamedTuple):
-    """Errors of probabilities on a part: expected calibration errors, 0 to 1."""
+    """Expected calibration errors on a part, 0 to 1."""
 
     songs: Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
     accuracy: Share
@@ -27,29 +27,23 @@ class Held(NamedTuple):
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The temperature of a model, and the errors of its probabilities.
 
-    Attributes:
-      temperature: by which log-probabilities of songs are divided, then normalised; None where the
-        protocol has no validation part to fit it on, 1 where fewer than ``FEWEST`` songs ask for
-        less: that the network is not sure enough is more often their chance than its fault.
-      bins: equally wide, of the errors.
-      validation: on the part that the temperature was fitted on, by which the config was chosen;
-        None where there is none.
-      test: on the part that neither has seen.
+    Log-probabilities of songs are divided by the temperature. It is None without a validation part,
+    and at least 1 if fitted on fewer than ``FEWEST`` songs, where less is mostly chance.
     """
 
     temperature: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None
-    bins: Annotated[int, msgspec.Meta(ge=1, le=1000)]
-    validation: Held | None
+    bins: Annotated[int, msgspec.Meta(ge=1, le=1000)]  # equally wide
+    validation: Held | None  # on which the temperature was fitted, and the config chosen
     test: Held
 
     @property
     def stays_at_one(self) -> bool:
-        """Whether too few songs asked for a temperature below 1."""
+        """Whether a temperature below 1 was fitted on too few songs."""
         return self.temperature == 1
 
     @property
     def doubt(self) -> str:
-        """A sentence on measurements on too few songs; "" where there were enough."""
+        """A sentence on measurements on too few songs, or ""."""
         few = []
         if self.temperature and self.validation and self.validation.songs < FEWEST:
             stays = ", below 1 and therefore left at 1" if self.stays_at_one else ""
@@ -60,7 +54,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def against_chance(error: float, mean: float, limit: float) -> str:
-    """Compares an error with what chance alone makes, its mean and 95th percentile; shares of 1."""
+    """Compares an error with the mean and 95th percentile by chance alone; all are shares of 1."""
     error, mean, limit = (round(100 * share, 1) for share in (error, mean, limit))
     verdict = "is compatible with exact probabilities" if error <= limit else "is more than chance"
     return (
@@ -70,10 +64,7 @@ def against_chance(error: float, mean: float, limit: float) -> str:
 
 
 def tempered(log_probabilities: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    """Returns log p / T, normalised, (…, classes): Guo et al. (2017), equation 9.
-
-    It keeps the order of the classes.
-    """
+    """Returns log p / T, normalised, (…, classes): Guo et al. (2017), equation 9."""
     from scipy.special import log_softmax
 
     return np.asarray(log_softmax(np.asarray(log_probabilities, np.float64) / temperature, axis=-1))

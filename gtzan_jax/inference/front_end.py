@@ -1,4 +1,4 @@
-"""The audio front end of a model: divides a song into windows and computes an input of each."""
+"""The audio front end of a model: divides a song into windows and computes their inputs."""
 
 import math
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from gtzan_jax.sound.features import CHUNK_SAMPLES, features_of
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.mel import log_mel
 
-_SONG = 661_794  # samples, where a table does not say: the commonest of GTZAN's
-_SHORTEST = SAMPLE_RATE // 2  # of windows, so that no song has more than a few thousand
+_SONG = 661_794  # samples by default: the commonest length of GTZAN
+_SHORTEST = SAMPLE_RATE // 2  # of windows, to limit their number
 
 Samples = Annotated[int, msgspec.Meta(ge=_SHORTEST, lt=2**31)]
 
@@ -31,10 +31,8 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
       kind: of the inputs.
       samples: of a window, at 22,050 Hz.
-      step: samples from the start of a window to that of the next, where windows have just this
-        length, as three-second segments have. None where a song is divided into parts of about
-        this length, all equally long: features that are means over time hardly depend on it, and a
-        song of one part is one window, as in a table.
+      step: samples between the starts of windows of exactly this length, as of segments. None if a
+        song is divided into equal parts of about this length, as one window in a table of songs.
     """
 
     kind: Literal["features", "spectrogram"] = "features"
@@ -43,24 +41,15 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def of_rows(cls, samples: int, is_chunked: bool) -> "FrontEnd":
-        """Returns the front end of a model of a table's rows.
-
-        Args:
-          samples: of a row; GTZAN's replace less than half a second, which is a made-up number.
-          is_chunked: whether the rows are segments of songs.
-        """
+        """Returns the front end of a table's rows; less than half a second is a made-up length."""
         known = samples if samples > _SHORTEST else CHUNK_SAMPLES if is_chunked else _SONG
         return cls(samples=known, step=known + 1 if is_chunked else None)
 
     def spans(self, num_samples: int, hop: int | None = None) -> list[Span]:
-        """Divides a song into windows, the first of which begins with the song.
+        """Divides a song into windows, at least one, with at most ``hop`` samples between starts.
 
         Segments are cut as by ``sound.features.chunks_of``: less than a step at the end is left
-        out. Else the last window ends with the song. A song that is shorter than a window is one.
-
-        Args:
-          num_samples: of the song, at least 1.
-          hop: samples from one start to the next, at most; None for windows side by side.
+        out. Else the last window ends with the song. By default windows are side by side.
         """
         if self.step is not None:
             length = min(self.samples, num_samples)
@@ -74,11 +63,9 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return [Span(int(start), int(start) + length) for start in starts]
 
     def inputs(self, samples: NDArray[np.float32], spans: Sequence[Span]) -> NDArray[np.float64]:
-        """Returns inputs of windows of a song: (windows, 57), or (windows, bands, frames) in dB.
+        """Returns inputs of windows: (windows, 57), or (windows, bands, frames) in dB.
 
-        Args:
-          samples: of the song, mono at 22,050 Hz.
-          spans: the windows; the samples of a spectrogram's are repeated until it is a segment.
+        The song is mono at 22,050 Hz; short windows are repeated for a spectrogram.
         """
         windows = [samples[span.start : span.end] for span in spans]
         if self.kind == "features":

@@ -1,6 +1,6 @@
 """The file of a trained model, safetensors: arrays, and a description in the metadata.
 
-Nothing in it is executed, and no more of it is read than a model may have.
+Nothing in it is executed, and its sizes are checked before it is read.
 """
 
 import os
@@ -23,7 +23,6 @@ from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.text import command_line, printable
 
 NAME = "model.safetensors"
-
 _FORMAT = 7
 _MOST_ROWS = 2**21  # fingerprints
 
@@ -31,7 +30,7 @@ Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
 class _About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The description of a model; arrays stand beside it."""
+    """The description of a model, in the metadata."""
 
     format: int
     data: str
@@ -74,15 +73,10 @@ def save_model(model: TrainedModel, folder: Path) -> None:
 
 @checks.known_names
 def load_model(path: str | os.PathLike[str]) -> TrainedModel:
-    """Reads a trained model.
-
-    Args:
-      path: a run directory, whose ``best`` is read, or a folder with a model inside it, such as
-        ``retrained/rank2``.
+    """Reads a trained model, of a folder such as ``retrained/rank2``, or of a run's ``best``.
 
     Raises:
-      InputError: there is no model, its file is damaged or of an older version, or ``path`` is no
-        path.
+      InputError: there is no model, or its file is damaged or of an older version.
       TypeError: a parameter is unknown.
     """
     folder = Path(checks.path(path, "path"))
@@ -101,7 +95,7 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
 
 
 def _remedy(path: Path) -> str:
-    """Returns where there is a model, or how to make one."""
+    """Returns the place of a model, or how to make one."""
     patterns = ("retrained/*", "*")  # of a run directory, and of its folder retrained
     found = [p.parent for each in patterns for p in sorted(path.glob(f"{each}/{NAME}"))]
     if found:
@@ -129,7 +123,7 @@ def _expected(description: dict[str, Any]) -> Mapping[str, Kind]:
 
 
 def _assemble(about: _About, arrays: Mapping[str, np.ndarray]) -> TrainedModel:
-    """Checks the values, and puts the model together."""
+    """Checks the values, and makes the model."""
     config = parse_config(about.config, "config")
     parts: dict[str, dict[str, Any]] = {"network": {}, "scaler": {}, "distribution": {"rows": None}}
     for name, array in arrays.items():

@@ -16,12 +16,12 @@ from gtzan_jax.models.layers import Tree, voted
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import Sizes
 
-_AT_ONCE = 1e6  # numbers whose gradients are held in memory together
-_NUMBERS = 5e5  # of the pieces of the path together, which bounds the time; ten at least
+_AT_ONCE = 1e6  # numbers whose gradients are in memory together
+_NUMBERS = 5e5  # of all pieces of the path, which limits the time
 
 
 class Network(NamedTuple):
-    """A trained network: the family, the parameters, and numbers for its config."""
+    """A trained network."""
 
     family: Family
     params: Mapping[str, Any]  # nested, float32
@@ -40,7 +40,7 @@ class Network(NamedTuple):
 
 @contextlib.contextmanager
 def _exactly() -> Iterator[None]:
-    """Pins the settings that figures depend on, whatever a notebook's are."""
+    """Pins the settings that figures depend on."""
     with backend.pinned(), jax.default_matmul_precision("float32"):
         yield
 
@@ -51,13 +51,8 @@ def log_probabilities(
 ) -> np.ndarray:
     """Returns log-probabilities, float32, (rows, classes) or (songs, classes).
 
-    Those of a song are the means of its rows', normalised.
-
-    Args:
-      network: the network.
-      x: (rows, …), standardised.
-      songs: (rows,) int32, the number of each row's song; None for rows by themselves.
-      num_songs: that there are.
+    Those of a song are the means of its rows', normalised. Rows (rows, …) are standardised; songs
+    are (rows,) int32.
     """
     family, params, traced = network
     return np.asarray(_log_probabilities(family, params, traced, x, songs, num_songs))
@@ -82,15 +77,9 @@ def song_attributions(
 ) -> Attributions:
     """Attributes the log-probability of a class, by the vote of a song's rows, to the inputs.
 
-    It is log softmax(m / T) of the class, where m is the mean of the rows' logits: the same as by
-    the mean of their log-probabilities, which differs by a constant. The baseline is 0 everywhere:
-    a song of rows that are the training rows' mean.
-
-    Args:
-      network: the network.
-      x: (rows, …) float32, standardised.
-      label: the class.
-      temperature: T.
+    It is log softmax(m / T) of the class, where m is the mean of the rows' logits, which differs
+    from the mean of their log-probabilities by a constant. Rows (rows, …) are standardised float32;
+    the baseline is 0, the training rows' mean.
     """
 
     def of_song(rows: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ from gtzan_jax.sound.files import SAMPLE_RATE
 
 
 class Part(NamedTuple):
-    """A number that belongs to a feature."""
+    """A number of a feature."""
 
     feature: str
     value: float
@@ -21,23 +21,16 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Unlike:
-    """The out-of-distribution score of a song.
+    """The out-of-distribution score of a song."""
 
-    Attributes:
-      distance: root of the mean square deviation, over windows and features.
-      percentile: of the training songs' distances that it is beyond.
-      limit: the distance beyond which a song is called unlike them.
-      farthest: features, and how many deviations they are above the mean, farthest first.
-    """
-
-    distance: float
-    percentile: int
-    limit: float
-    farthest: Sequence[Part]
+    distance: float  # root mean square deviation, over windows and features
+    percentile: int  # of the training songs' distances
+    limit: float  # the largest distance within the distribution
+    farthest: Sequence[Part]  # features in deviations above the mean, farthest first
 
     @property
     def is_unlike(self) -> bool:
-        """Whether the song is unlike nearly all songs that the model was trained on."""
+        """Whether the song is out of distribution."""
         return self.distance > self.limit
 
 
@@ -47,13 +40,13 @@ class Prediction:
 
     Attributes:
       path: of the file.
-      seconds: that the song lasts.
+      seconds: the length of the song.
       genres: the most probable first.
       probabilities: (genres,) float64 in that order.
-      is_calibrated: whether a temperature that was fitted on songs of a validation part is in them.
+      is_calibrated: whether they are calibrated.
       spans: the windows, in samples at 22,050 Hz.
       by_window: (windows, genres) float64 probabilities of each window, genres in the same order.
-      unlike: None where the model has no distribution of its training songs.
+      unlike: None if the model has no distribution of its training songs.
       trained_on: whether the song was in the training set, by its sound; None likewise.
       notes: sentences on the windows.
       inputs: (windows, …) float32, of the network.
@@ -80,7 +73,7 @@ class Prediction:
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """(windows, 2) where each begins and ends, in seconds."""
+        """(windows, 2) starts and ends, in seconds."""
         return np.array([(span.start, span.end) for span in self.spans]) / SAMPLE_RATE
 
 
@@ -94,7 +87,7 @@ class Explanation:
       output: the logarithm of the genre's probability.
       baseline: that of a song of average features. Parts sum up to the difference.
       gap: the error of their sum.
-      values: (windows, …) the attributions of all numbers that went into the network.
+      values: (windows, …), the attributions of all inputs of the network.
     """
 
     genre: str

@@ -1,4 +1,4 @@
-"""Fits a trained model's temperature on its validation part, and measures what errors are left."""
+"""Fits a trained model's temperature on its validation part, and measures calibration errors."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -18,22 +18,15 @@ if TYPE_CHECKING:
 def calibrated(
     model: TrainedModel, division: Division, fold: Fold
 ) -> "tuple[TrainedModel, pd.DataFrame]":
-    """Measures how far a model's probabilities hold, and adds that to it.
+    """Measures the calibration of a model on a fold, and adds it to the model.
 
-    The network was trained on the train part alone. The validation part chose the config, and the
-    epoch where it stops early, so that what is measured there flatters; the test part chose
-    neither, and is the estimate, unless the protocol ranks by it.
-
-    Args:
-      model: without a calibration.
-      division: what it was trained on.
-      fold: of it.
+    The validation part chose the config, and the epoch with early stopping: errors on it are too
+    low. The test part is the estimate, unless the protocol ranks by it.
 
     Returns:
       the model, and one row a song of the validation and test part: part, song (a track of it),
       genre, predicted, probability (of the predicted genre), calibrated (likewise, with the
-      temperature; NaN without), group (of songs by one artist), and doubt where there were too few
-      songs.
+      temperature; NaN without), group (of songs by one artist), and doubt if there are too few.
     """
     import pandas as pd
 

@@ -1,7 +1,4 @@
-"""Options of the commands: a dataclass each, of which flags, checks and help are made.
-
-A default of None leaves a value to the sweep, the finished run or the machine, as the help says.
-"""
+"""Options of the commands: a dataclass each, of which flags, checks and help are made."""
 
 import inspect
 import os
@@ -53,26 +50,21 @@ _SPLIT_SEED = "Seed of the division into parts."
 
 
 def option(default: Any, check: Check, text: str, **more: Any) -> Any:
-    """Returns the field of an option.
+    """Returns a dataclass field with the check and the help of an option.
 
-    Args:
-      default: of the option.
-      check: of a value that is given.
-      text: its help.
-      **more: ``flag``, the name of its flag where that is another one, or "" for none;
-        ``argument``, what help calls it where it has no name; ``shorts``, other flags that are
-        added to a list as ``key=value``.
+    Also ``flag``, a flag of another name, or "" for none; ``argument``, the name in the help of a
+    positional one; ``shorts``, flags that are added to a list as ``key=value``.
     """
     return field(default=default, metadata={"check": check, "help": text, **more})
 
 
 def argument(check: Check, text: str, name: str) -> Any:
-    """Returns the metadata of an argument that must be given, which has no flag."""
+    """Returns the metadata of a required positional argument."""
     return {"check": check, "help": text, "argument": name}
 
 
 def path_or(kind: type) -> Check:
-    """Returns a check for paths and objects of another type."""
+    """Returns a check for paths or objects of a type."""
     return lambda value, where: checks.path(value, where, kind)
 
 
@@ -181,13 +173,13 @@ class SweepOptions(TrainingOptions):
 
     @property
     def settings(self) -> dict[str, object]:
-        """The options that are laid over the sweep file."""
+        """The options that override the sweep file."""
         names = ("epochs", "batch_size", "loss", "protocol", "num_folds", "search")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     @property
     def command_elsewhere(self) -> str:
-        """The command without the flags that say where to write, however they are spelt."""
+        """The command without ``--workdir`` and ``--overwrite``."""
         kept, skip = [], False
         for word in shlex.split(self.command):
             name, equals, _ = word.lstrip("-").partition("=")
@@ -229,7 +221,7 @@ class RetrainOptions(TrainingOptions):
 
 @dataclass(frozen=True)
 class BaselinesOptions(TrainingOptions):
-    """What to compare with classical models, and how."""
+    """Options of the comparison with classical models."""
 
     data: str = option("auto", checks.text, DATA)
     workdir: str | None = option(
@@ -348,7 +340,7 @@ def check_options(options: Any) -> None:
     """Checks the type and range of every option.
 
     Raises:
-      InputError: some are impossible; the message names all of these.
+      InputError: names all that are impossible.
     """
     problems = Problems()
     for each in fields(options):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Run(FinishedRun):
-    """A finished run: see :class:`FinishedRun` for ``results``, ``history`` and the rest."""
+    """A finished run; see :class:`FinishedRun`."""
 
     @property
     def best(self) -> "TrainedModel":
@@ -37,8 +37,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """Reads a finished run directory; see ``rundir.finished.read_finished``.
 
     Raises:
-      InputError: it is none, the sweep did not finish, its files do not fit together, or ``path``
-        is no path.
+      InputError: it is no finished run directory, or its files do not fit together.
       TypeError: a parameter is unknown.
     """
     checks.path(path, "path")

@@ -1,8 +1,7 @@
-"""Searching: asks a search, trains and stores what is missing of its proposal, and tells it.
+"""Asks a search for configs, trains and stores the missing ones, and tells it their scores.
 
-Every process asks anew and tells what is on the disk, so that an interrupted sweep resumes where it
-was. What is not on the disk are the states from which members resume: those train again from epoch
-0, to the same numbers.
+A resumed process asks from the start and tells stored scores. States are not stored: members that
+resume train again from epoch 0, to the same numbers.
 """
 
 import contextlib
@@ -25,16 +24,11 @@ from gtzan_jax.trainer.platforms import profiled
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views.progress import SweepProgress
 
-# Of states on the host, at most; a member whose state did not fit is trained again from epoch 0.
-_STATE_BYTES = 2e9
+_STATE_BYTES = 2e9  # of states on the host, at most; members without one train from epoch 0
 
 
 def run_search(job: Job, manifest: Manifest, store: ChunkStore, training: Training) -> Sweep:
-    """Trains what the search proposes and the store lacks, showing progress.
-
-    Returns:
-      the sweep, with the configs that the search proposed, which are written.
-    """
+    """Trains proposed members that the store lacks. Returns the sweep with the proposed configs."""
     sweep, run, proposed = job.sweep, job.run, list[Config]()
     by_sampler = sweep.search.kind in SAMPLERS
     if by_sampler and not run.damaged(manifest, CONFIGS):
@@ -92,17 +86,15 @@ def _train(
     progress: SweepProgress,
     states: Mapping[Member, Any],
 ) -> tuple[dict[Member, np.ndarray], dict[Member, Any]]:
-    """Trains and stores the members of a proposal that are missing.
+    """Trains and stores the missing members of a proposal.
 
     Returns:
-      of each (metrics,) float32 at its best; and the states of those that may resume from them, as
-      long as there is room for them.
+      (metrics,) float32 of each after its best epoch, and as many states as there is room for.
     """
     plan, first, until = trainer.plan, proposal.first_epoch, proposal.epochs
     is_told = job.sweep.search.is_told
     anew = [member for member in missing if member not in states] if first else missing
-    # Where results decide, nobody trains who was not asked for: a slice may hold configs that are
-    # given up, or of another bracket.
+    # Where results decide, only wanted members: a slice may hold configs of another bracket.
     keep: Keep = "states" if until < job.sweep.epochs else "nothing"
     chunks = plan.chunks(anew, 0, until, packed=is_told, keep=keep)
     if first:
@@ -133,14 +125,9 @@ def _scores(
     members: Sequence[Member],
     figures: Mapping[Member, np.ndarray],
 ) -> dict[str, Score]:
-    """Returns how configs did on the part that is selected on, means over folds and seeds.
+    """Returns the means over folds and seeds on the part that is selected on.
 
-    Args:
-      sweep: the sweep.
-      store: of the members that were trained before.
-      proposal: with the configs.
-      members: theirs.
-      figures: of the members that have just been trained.
+    Figures are those of the members that have just been trained; the store has the others.
     """
     if not sweep.search.is_told:
         return {}

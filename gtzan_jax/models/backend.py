@@ -1,7 +1,6 @@
-"""JAX's settings in this process: those that figures depend on are fixed while we compute.
+"""Pins JAX's settings on which figures depend, whatever the environment or a notebook sets.
 
-They come from the environment (``JAX_ENABLE_X64=1``) or from a notebook. Whatever computes with JAX
-does so in :func:`pinned`; a notebook has its own settings again afterwards.
+All code that computes with JAX runs in :func:`pinned`.
 """
 
 import contextlib
@@ -28,7 +27,7 @@ PINNED: dict[str, object] = {
     "jax_exec_time_optimization_effort": 0.0,
     "jax_memory_fitting_effort": 0.0,
     "jax_memory_fitting_level": "O2",
-    # What stops a program that is sound, at a member that diverges, or where no cache can be kept.
+    # Checks that stop a correct program, at a member that diverges, or without a cache.
     "jax_debug_nans": False,
     "jax_debug_infs": False,
     "jax_debug_key_reuse": False,
@@ -46,17 +45,14 @@ PINNED: dict[str, object] = {
     "jax_raise_persistent_cache_errors": False,
 }
 
-_lock = threading.Lock()  # of what follows
-_depth = 0  # how often the settings are pinned, by all threads
+_lock = threading.Lock()  # of the following variables
+_depth = 0  # contexts in which the settings are pinned, of all threads
 _before: dict[str, object] = {}
 _prepare: Callable[[], object] | None = None
 
 
 def prepare_with(prepare: Callable[[], object] | None) -> None:
-    """Sets a function that chooses where this process computes, called before it first does.
-
-    A process whose workers train imports JAX late or never.
-    """
+    """Sets a function to call before this process first computes, which chooses the platform."""
     global _prepare
     _prepare = prepare
 

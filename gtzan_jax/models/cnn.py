@@ -1,8 +1,7 @@
 """The convolutional network: blocks of convolution, normalisation, activation, pooling, dropout.
 
-The sides of kernels, the number of blocks and the filters of a program are static; filters that pad
-a narrower network are 0 and stay 0, since the channels that are normalised together are all of the
-network, or all padding.
+Kernel side, blocks and filters are static. Filters of padding stay 0: groups of normalised channels
+are all padding, or none of it.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
     from gtzan_jax.models.layers import Activation, Array, Drawn, Key, Tree
     from gtzan_jax.models.networks import Augmentation
 
-# Names of what is drawn besides the blocks' kernels and channels.
+# Names of draws besides the blocks' kernels and channels.
 _LOGITS, _AUGMENT = MAX_BLOCKS, 255
 
 
 class Traced(NamedTuple):
-    """The numbers that stand for a config in a program."""
+    """The traced numbers of a config."""
 
     scales: Array  # (blocks + 1,) float32, of the initial weights
     filters: Array  # (blocks,) int32, without padding
@@ -80,11 +79,7 @@ class CnnFamily:
         return shapes | {"logits.kernel": last, "logits.bias": last[1:]}
 
     def member_bytes(self, structure: tuple[int, ...], sizes: Sizes, batch_size: int) -> int:
-        """Returns what the weights take, and what a step keeps for its gradients.
-
-        That is, of each block, the columns that the kernel is multiplied with, and some six arrays
-        of the size of its output.
-        """
+        """Returns the memory of weights, and of columns and six outputs of each block in a step."""
         kernel, *widths = structure
         pairs = zip(_areas(structure, sizes), itertools.pairwise((1, *widths)), strict=True)
         kept = sum(area * (kernel**2 * fan_in + 6 * width) for area, (fan_in, width) in pairs)
@@ -123,10 +118,7 @@ class CnnFamily:
         )
 
     def draw_initial(self, key: Key, structure: tuple[int, ...], sizes: Sizes) -> list[Drawn]:
-        """Draws kernels in (-1, 1).
-
-        A weight depends on its layer, its place from the kernel's middle, and the filters that it
-        leads from and to: wider and larger kernels have narrower ones in their middles.
+        """Draws kernels in (-1, 1); smaller and narrower ones are the middles of others.
 
         Returns:
           for each block (side, side, filters in, filters out), then (filters, classes), float32.
@@ -146,7 +138,7 @@ class CnnFamily:
         return Noise(noise_bits(key, structure[1:], positions), augment)
 
     def init(self, traced: Traced, drawn: Sequence[jax.Array], structure: tuple[int, ...]) -> Tree:
-        """Scales what was drawn; weights to and from filters of padding are 0."""
+        """Scales the drawn kernels; weights to and from filters of padding are 0."""
         import jax.numpy as jnp
 
         from gtzan_jax.models.layers import truncated_normal
@@ -172,10 +164,7 @@ class CnnFamily:
         return params | {"logits": {"kernel": kernel, "bias": bias}}
 
     def apply(self, params: Tree, x: jax.Array, traced: Traced, noise: Noise | None) -> jax.Array:
-        """Returns (batch, classes) logits of (batch, bands, frames) spectrograms of any type.
-
-        Without noise they are computed some rows at a time.
-        """
+        """Returns (batch, classes) logits of (batch, bands, frames); by blocks without noise."""
         from gtzan_jax.models import layers, networks
 
         network = functools.partial(networks.cnn, params, traced.activation)
@@ -190,13 +179,13 @@ class CnnFamily:
 
 
 def _areas(structure: tuple[int, ...], sizes: Sizes) -> list[int]:
-    """Returns bands × frames that each block convolves; pooling halves both."""
+    """Returns bands × frames of each block's input; pooling halves both."""
     blocks = range(len(structure) - 1)
     return [(sizes.num_features >> block) * (sizes.frames >> block) for block in blocks]
 
 
 def _weights(structure: tuple[int, ...], sizes: Sizes) -> list[int]:
-    """Returns how many weights each layer has, without biases."""
+    """Returns the weights of each layer, without biases."""
     kernel, *widths = structure
     pairs = itertools.pairwise((1, *widths))
     convolutions = [kernel**2 * fan_in * width for fan_in, width in pairs]

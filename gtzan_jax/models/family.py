@@ -1,7 +1,6 @@
-"""The protocol of a model family, so that the trainer can train many at once, and the registry.
+"""The protocol of a model family, and the registry. Imports no JAX.
 
-Imports no JAX: planning needs names, shapes and costs alone. A family's functions that compute are
-pure and work on one member, without a batch axis; callers use ``vmap``.
+A family's functions that compute are pure and work on one member; callers use ``vmap``.
 """
 
 import math
@@ -28,7 +27,7 @@ the widest in each place; the others are padded with zeros."""
 
 
 class Family(Protocol):
-    """A kind of model. Implementations are hashable: they are part of a program's key."""
+    """A kind of model. Implementations are hashable, as parts of a program's key."""
 
     @property
     def name(self) -> str:
@@ -40,7 +39,7 @@ class Family(Protocol):
         ...
 
     def kind(self, structure: Structure) -> Hashable:
-        """Returns what structures must have in common to share a program."""
+        """Returns a key that structures of one program have in common."""
         ...
 
     def shapes(
@@ -53,7 +52,7 @@ class Family(Protocol):
         ...
 
     def member_bytes(self, structure: Structure, sizes: Sizes, batch_size: int) -> int:
-        """Returns about how much memory a member takes while it trains."""
+        """Returns an estimate of the memory of a member that trains."""
         ...
 
     def flops(self, structure: Structure, sizes: Sizes) -> float:
@@ -65,25 +64,18 @@ class Family(Protocol):
         ...
 
     def traced(self, config: Config, sizes: Sizes, slope: float, parts: Set[str]) -> "Tree":
-        """Returns the numbers that stand for a config in a program: tuples of NumPy arrays.
+        """Returns the traced numbers of a config: tuples of NumPy arrays.
 
-        Args:
-          config: the config.
-          sizes: of the arrays.
-          slope: of the activation for negative inputs, where it is ReLU or leaky ReLU.
-          parts: the optional computations that the program has, see ``Sweep.parts``.
+        The slope is of (leaky) ReLU for negative inputs; for parts, see ``Sweep.parts``.
         """
         ...
 
     def draw_initial(self, key: "Key", structure: Structure, sizes: Sizes) -> "Tree":
-        """Draws numbers that initial weights are made of, once for all members that share a seed.
-
-        A wider structure begins with the numbers of a narrower one.
-        """
+        """Draws numbers for initial weights; a wider structure begins with those of a narrower."""
         ...
 
     def draw_noise(self, key: "Key", structure: Structure, positions: int) -> "Tree":
-        """Draws an epoch's noise: arrays (positions, …), a position for each row of a batch."""
+        """Draws an epoch's noise: arrays (positions, …), one for each row of all batches."""
         ...
 
     def init(self, traced: "Tree", drawn: "Tree", structure: Structure) -> "Tree":
@@ -93,7 +85,7 @@ class Family(Protocol):
     def apply(
         self, params: "Tree", x: "jax.Array", traced: "Tree", noise: "Tree | None"
     ) -> "jax.Array":
-        """Returns logits (rows, classes); ``noise`` is None where nothing is trained."""
+        """Returns logits (rows, classes); ``noise`` is None in evaluation."""
         ...
 
 
@@ -102,11 +94,7 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (MlpFamily(), C
 
 
 def register_family(family: Family, axes: Sequence[Axis]) -> None:
-    """Adds a kind of model with hyperparameters of its own; see docs/own_model.md.
-
-    Args:
-      family: its name is new.
-      axes: the hyperparameters that only it has; a sweep of the family has the first.
+    """Adds a model family with axes of its own, the first of which names it; see docs/own_model.md.
 
     Raises:
       InputError: a name is taken by another family.
@@ -121,6 +109,6 @@ def register_family(family: Family, axes: Sequence[Axis]) -> None:
 
 
 def num_weights(config: Config, num_features: int, num_classes: int) -> int:
-    """Returns how many numbers a config's training finds, biases included."""
+    """Returns the number of weights of a config, biases included."""
     shapes = FAMILIES[config.family].shapes(config, num_features, num_classes)
     return sum(map(math.prod, shapes.values()))

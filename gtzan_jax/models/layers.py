@@ -1,7 +1,6 @@
-"""Parts of the families: activation, inverted dropout, initial weights, votes.
+"""Parts of the families: activation, inverted dropout, initial weights, votes; of one member.
 
-Everything works on one member, and may be traced: callers batch with ``vmap``. Every activation is
-0 at 0, so that units of padding stay 0.
+Every activation is 0 at 0, so that units of padding stay 0.
 """
 
 import functools
@@ -20,26 +19,20 @@ from gtzan_jax.models import threefry
 Array = jax.Array | np.ndarray | np.number[Any]  # on a device or the host
 
 Key = jax.Array | np.ndarray
-"""A random key: JAX's, in a program, or its (2,) uint32 words, for numbers drawn on the host with
-``models.threefry``, which are the same."""
+"""JAX's, in a program, or its (2,) uint32 words, for ``models.threefry`` on the host."""
 
 Tree = Any  # nested containers of arrays, which JAX maps over
 Drawn = jax.Array | np.ndarray  # in a program, or on the host
 
-# Random numbers for units are drawn in blocks of this many, each block from a key of its
-# own, so that a wider layer begins with the numbers of a narrower one.
+# Units whose numbers have a common key: a wider layer begins with the numbers of a narrower one.
 BLOCK = 64
 
 NORMAL = frozenset({"he_normal", "glorot_normal", "lecun_normal"})
-_TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1) without what is beyond two deviations
+_TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1), truncated at two deviations
 
 
 class Activation(NamedTuple):
-    """The activation of the hidden layers, traced.
-
-    Leaky ReLU with a slope, unless one of the others is true. Those that a sweep has no use for are
-    None, and not computed.
-    """
+    """The traced activation: leaky ReLU unless another is true; None is not computed."""
 
     slope: Array | float  # () float32, of leaky ReLU for negative inputs; 0 is ReLU
     elu: Array | None = None  # () bool
@@ -49,7 +42,7 @@ class Activation(NamedTuple):
 
     @classmethod
     def of(cls, name: str, slope: float, parts: Set[str]) -> "Activation":
-        """Returns a named activation, as an array for each part of a sweep that is one."""
+        """Returns a named activation, with an array for each activation among the parts."""
         chosen: dict[str, Any] = {
             other: np.asarray(other == name) for other in cls._fields[1:] if other in parts
         }
@@ -70,11 +63,7 @@ class Activation(NamedTuple):
 
 
 def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
-    """Draws random bits for the units of each hidden layer: (positions, width) uint16, uniform.
-
-    A unit's bits depend on its layer, its place in it and the position, not on how many units
-    or positions there are.
-    """
+    """Draws (positions, width) uint16 for each hidden layer, independent of the other sizes."""
     blocks = [-(-width // BLOCK) for width in widths]
     names = [layer << 16 | block for layer, n in enumerate(blocks) for block in range(n)]
     drawn = draw(key, names, (positions, BLOCK), jnp.uint16)
@@ -85,10 +74,7 @@ def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
 
 
 def draw(key: Key, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike) -> Drawn:
-    """Draws (names, *shape) random bits, each name's from a key of its own.
-
-    One draw for all of them, since every separate one adds to the time to compile.
-    """
+    """Draws (names, *shape) random bits, each name's from a key of its own, at once."""
     if isinstance(key, np.ndarray):
         return threefry.bits(threefry.fold_in(key, names), shape, dtype)
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.asarray(names, jnp.uint32))
@@ -110,20 +96,18 @@ def key_words(key: Key) -> Array:
 def dropout_factors(bits: jax.Array, rate: Array | float) -> jax.Array:
     """Turns uint16 bits into the factors of inverted dropout, 0 or 1 / (1 - rate), as in Keras.
 
-    A unit is dropped where its bits, read as a fraction, are below ``rate``, which is thereby
-    rounded to a multiple of 2**-16.
+    A unit is dropped if its bits, as a fraction, are below the rate, rounded to 2**-16.
     """
     threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 65536.0).astype(jnp.uint16)
     return jnp.where(bits >= threshold, 1.0 / (1.0 - rate), 0.0).astype(jnp.float32)
 
 
 def initial_scale(initializer: str, fan_in: int, fan_out: int) -> float:
-    """Returns what a layer's draws, in (-1, 1) or truncated normal ones, are scaled by.
+    """Returns the factor of a layer's draws, which are in (-1, 1) or truncated normal.
 
-    For uniform initial weights that is their bound: ``random_uniform`` is Keras's U(±0.05), the
-    others are sqrt(3 v), with a variance v of 2 / (fan_in + fan_out) for glorot (Glorot and Bengio
-    2010), 2 / fan_in for he (He et al. 2015), 1 / fan_in for lecun (LeCun et al. 1998). For normal
-    ones it is sqrt(v), over the deviation that truncation leaves.
+    Uniform: 0.05 for Keras's ``random_uniform``, else sqrt(3 v) of a variance v of
+    2 / (fan_in + fan_out) for glorot (Glorot and Bengio 2010), 2 / fan_in for he (He et al. 2015),
+    1 / fan_in for lecun (LeCun et al. 1998). Normal: sqrt(v) over the deviation after truncation.
     """
     if initializer == "random_uniform":
         return 0.05
@@ -135,16 +119,13 @@ def initial_scale(initializer: str, fan_in: int, fan_out: int) -> float:
 
 
 def truncated_normal(uniform: jax.Array) -> jax.Array:
-    """Turns numbers uniform in (-1, 1) into those of N(0, 1), truncated at two deviations."""
+    """Maps numbers uniform in (-1, 1) to N(0, 1), truncated at two deviations."""
     inside = math.erf(math.sqrt(2))  # the probability of less than two deviations
     return math.sqrt(2) * jax.scipy.special.erfinv(inside * uniform)
 
 
 def voted(logits: jax.Array, songs: jax.Array, num_songs: int) -> jax.Array:
-    """Returns (songs, classes) means of the log-probabilities of each song's rows.
-
-    Songs are (rows,) int32, the number of each row's song.
-    """
+    """Returns (songs, classes) mean log-probabilities; songs: (rows,) int32, each row's song."""
     rows = jax.ops.segment_sum(jnp.ones_like(songs, jnp.float32), songs, num_songs)
     votes = jax.ops.segment_sum(jax.nn.log_softmax(logits), songs, num_songs)
     return jnp.asarray(votes / rows[:, None])

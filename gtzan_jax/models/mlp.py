@@ -1,8 +1,4 @@
-"""The multilayer perceptron: dense layers, inverted dropout, softmax outside.
-
-Only the layer widths are static: activation, dropout rates, distribution and scale of the initial
-weights are traced. Every activation is 0 at 0, so that units of padding stay 0.
-"""
+"""The multilayer perceptron: dense layers and inverted dropout. Only the widths are static."""
 
 from __future__ import annotations
 
@@ -26,7 +22,7 @@ STATE_BYTES = 5 * 4
 
 
 class Traced(NamedTuple):
-    """The numbers that stand for a config in a program."""
+    """The traced numbers of a config."""
 
     scales: Array  # (layers,) float32, of the initial weights
     units: Array  # (hidden layers,) int32, without padding
@@ -60,7 +56,7 @@ class MlpFamily:
         return shapes
 
     def member_bytes(self, structure: tuple[int, ...], sizes: Sizes, batch_size: int) -> int:  # noqa: ARG002
-        """Returns what the weights take, beside which rows are small."""
+        """Returns the memory of the weights, beside which rows are small."""
         return STATE_BYTES * sum(_weights(structure, sizes))
 
     def flops(self, structure: tuple[int, ...], sizes: Sizes) -> float:
@@ -86,14 +82,7 @@ class MlpFamily:
         )
 
     def draw_initial(self, key: Key, structure: tuple[int, ...], sizes: Sizes) -> list[Drawn]:
-        """Draws kernels in (-1, 1).
-
-        A weight depends on its layer, row and column, not on the sizes: the kernels of a wider
-        network begin with those of a narrower one.
-
-        Returns:
-          for each layer (fan_in, fan_out) float32.
-        """
+        """Draws kernels in (-1, 1), (fan_in, fan_out) float32; weights do not depend on sizes."""
         from gtzan_jax.models.layers import BLOCK, draw_uniform
 
         shapes = list(itertools.pairwise((sizes.num_features, *structure, sizes.num_classes)))
@@ -120,15 +109,10 @@ class MlpFamily:
     def init(
         self, traced: Traced, drawn: Sequence[jax.Array], structure: tuple[int, ...]
     ) -> Mapping[str, Mapping[str, jax.Array]]:
-        """Makes initial parameters from kernels in (-1, 1), at least as wide as the structure.
+        """Makes kernels (fan_in, fan_out) and zero biases (fan_out,) from kernels in (-1, 1).
 
-        One draw serves every initialiser and width: it is scaled, or first put through the normal
-        distribution's quantiles, so that configs that share a seed start from weights of the same
-        ranks. The weights to and from the columns that pad a hidden layer are zero and stay zero:
-        no gradient reaches them.
-
-        Returns:
-          for each layer its kernel (fan_in, fan_out) and its bias (fan_out,), zero, float32.
+        One draw serves every initialiser and width: it is cut, mapped to normal quantiles if need
+        be, and scaled. Weights to and from padding are 0 and stay 0: no gradient reaches them.
         """
         import jax.numpy as jnp
 
@@ -176,11 +160,10 @@ class MlpFamily:
 
 
 def flops_of(products: Sequence[int], sizes: Sizes) -> float:
-    """Returns the floating-point operations of an epoch, of products of a row with each layer.
+    """Returns the floating-point operations of an epoch, from the weights of each layer's product.
 
-    A product with a kernel of n weights takes 2n operations. A train row meets each kernel three
-    times (forward, gradient of the kernel, gradient of the layer's input, which the first layer
-    does not need), an evaluated row once.
+    2 for each weight and product: three for a train row (forward, gradients of kernel and input,
+    the latter not in the first layer), one for an evaluated row.
     """
     train, evaluated = 6.0 * sum(products) - 2.0 * products[0], 2.0 * sum(products)
     return sizes.num_train * train + sizes.num_eval * evaluated
@@ -192,11 +175,7 @@ def layer_names(num_hidden: int) -> list[str]:
 
 
 def initial_scales(config: Config, num_features: int, num_classes: int) -> tuple[float, ...]:
-    """Returns the scale of the draws of each dense layer; see ``layers.initial_scale``.
-
-    The hyperparameter is of the hidden layers; the output layer keeps glorot_uniform, Keras's
-    default.
-    """
+    """Returns ``layers.initial_scale`` by layer; the last is glorot_uniform, Keras's default."""
     from gtzan_jax.models.layers import initial_scale
 
     *hidden, last = itertools.pairwise((num_features, *config.units, num_classes))
@@ -205,6 +184,6 @@ def initial_scales(config: Config, num_features: int, num_classes: int) -> tuple
 
 
 def _weights(widths: Sequence[int], sizes: Sizes) -> list[int]:
-    """Returns how many weights each layer has, without biases."""
+    """Returns the weights of each layer, without biases."""
     units = (sizes.num_features, *widths, sizes.num_classes)
     return [fan_in * fan_out for fan_in, fan_out in itertools.pairwise(units)]

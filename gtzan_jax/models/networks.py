@@ -1,8 +1,6 @@
-"""The networks of the families in Flax. They work on one member; callers batch with ``vmap``.
+"""The networks of the families in Flax, of one member.
 
-A convolution is a product of columns, the neighbourhoods of every point laid out in rows, with the
-kernel as a matrix. XLA's own convolution is many times slower in the loops of a training on a CPU,
-by itself as well as grouped, which ``vmap`` makes of it; docs/cnn.md has the measurements.
+Convolutions are products of matrices: XLA's own are many times slower on a CPU, see docs/cnn.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,16 +14,15 @@ from jax import lax
 from gtzan_jax.models.layers import Activation, Array, Tree
 from gtzan_jax.space.axes import CHANNELS
 
-_ROWS = 32  # that are evaluated at a time: the columns of all would not fit into memory
+_ROWS = 32  # in evaluation: the columns of all would not fit into memory
 _EPSILON = 1e-3  # keras.layers.GroupNormalization's
 
 
 class Augmentation(NamedTuple):
     """Limits of the augmentation of train spectrograms; None where a sweep has none.
 
-    One mask of bands and one of frames (SpecAugment, Park et al. 2019), after a shift in time, in
-    which what leaves at one end comes in at the other. Widths are uniform from 0 to the given, and
-    shifts from minus the given to the given. Masks are 0, the train part's mean.
+    A circular shift in time, then one mask of bands and one of frames (SpecAugment, Park et al.
+    2019). Widths are uniform from 0 to the limit, shifts within ± the limit. Masks are 0, the mean.
     """
 
     frequency_mask: Array | None = None  # () int32 bands
@@ -43,10 +40,7 @@ class MLP(nn.Module):
     def __call__(
         self, x: jax.Array, activation: Activation, factors: Sequence[jax.Array] | None = None
     ) -> jax.Array:
-        """Returns (batch, classes) logits of (batch, features) float32.
-
-        Factors are of dropout, for each hidden layer (batch, width); None at test time.
-        """
+        """Returns (batch, classes); factors of dropout are (batch, width) for each hidden layer."""
         for layer, width in enumerate(self.widths):
             x = activation(nn.Dense(width, name=f"hidden{layer + 1}")(x))
             if factors is not None:
@@ -55,7 +49,7 @@ class MLP(nn.Module):
 
 
 class CNN(nn.Module):
-    """Blocks, the mean over the time and frequency that are left, and a dense layer."""
+    """Blocks, the mean over time and frequency, and a dense layer."""
 
     widths: Sequence[int]  # filters of each block
     kernel: int  # its side
@@ -84,13 +78,10 @@ class CNN(nn.Module):
 
 
 def convolve(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
-    """Convolves with stride 1 and zeros around, as a product of matrices.
+    """Convolves (batch, height, width, channels) with stride 1, padded with zeros.
 
-    Args:
-      x: (batch, height, width, channels).
-      kernel: (side, side, channels in, channels out), the side odd.
-      *_: further arguments by Flax: that stride and padding.
-      **__: likewise.
+    The kernel is (side, side, channels in, channels out), the side odd. Flax passes stride and
+    padding as further arguments.
     """
     side, (height, width) = kernel.shape[0], x.shape[1:3]
     edge = side // 2
@@ -107,10 +98,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
 
 
 def pooled(x: jax.Array) -> jax.Array:
-    """Returns the largest of each 2 × 2 points of (batch, height, width, channels).
-
-    The last of an odd number of rows or columns is left out.
-    """
+    """Returns maxima of 2 × 2 points of (batch, height, width, channels), without an odd last."""
     batch, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
@@ -122,7 +110,7 @@ def cnn(
     x: jax.Array,
     factors: Sequence[jax.Array] | None = None,
 ) -> jax.Array:
-    """Returns (rows, classes) logits of a CNN, of all (rows, bands, frames) at once."""
+    """Returns (rows, classes) logits of a CNN, of (rows, bands, frames)."""
     kernels = [params[f"conv{block}"]["kernel"] for block in range(1, len(params) // 2 + 1)]
     widths = tuple(kernel.shape[-1] for kernel in kernels)
     model = CNN(widths, kernels[0].shape[0], params["logits"]["bias"].shape[0])
@@ -140,7 +128,7 @@ def by_blocks(network: Callable[[jax.Array], Any], x: jax.Array) -> jax.Array:
 
 
 def augmented(x: jax.Array, augmentation: Augmentation, bits: Array) -> jax.Array:
-    """Shifts and masks spectrograms (batch, bands, frames), each by numbers of its own.
+    """Shifts and masks spectrograms (batch, bands, frames).
 
     Bits are (batch, 5) uint16: of the shift, then of width and start of each mask.
     """

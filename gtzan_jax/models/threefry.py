@@ -1,8 +1,6 @@
-"""JAX's random bits, drawn in NumPy: the same numbers, and nothing to compile.
+"""The random bits of ``jax.random`` in NumPy: Threefry-2x32, partitionable (Salmon et al. 2011).
 
-A key is what ``jax.random.key_data`` gives, (..., 2) uint32. The functions are those of
-``jax.random`` with its defaults, Threefry-2x32 with counters that can be partitioned (Salmon et al.
-2011).
+Keys are those of ``jax.random.key_data``, (..., 2) uint32.
 """
 
 import math
@@ -24,7 +22,7 @@ def key(seed: ArrayLike) -> Words:
 
 
 def fold_in(key: Words, data: ArrayLike) -> Words:
-    """Returns a key for each number of ``data``, (*data, 2), made of it and of one key (2,)."""
+    """Returns (*data, 2) keys, made of one key (2,) and each number of ``data``."""
     low = np.array(data, np.uint32)
     high = np.zeros_like(low)
     _threefry(key[0], key[1], high, low)
@@ -32,7 +30,7 @@ def fold_in(key: Words, data: ArrayLike) -> Words:
 
 
 def bits(keys: Words, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
-    """Returns (keys, *shape) random bits for keys (keys, 2), of 32 bits a number or fewer."""
+    """Returns (keys, *shape) random bits for keys (keys, 2), at most 32 bits each."""
     count = math.prod(shape)
     drawn = np.empty((len(keys), count), dtype)
     together = max(1, _BLOCK // max(1, count))

@@ -1,12 +1,7 @@
 """Random numbers, by keys that are made from names: (seed, purpose, epoch, layer, row, block).
 
-Never from a member's place in a batch: members that share a seed share order and noise, and those
-that share seed and fold their initial weights. Each fold has initial weights of its own, so that
-the spread over folds includes what they contribute.
-
-In a program, where they are traced, seeds lead to JAX's random numbers. Given as NumPy's numbers,
-they lead to the same numbers in NumPy, at once: on a CPU, that is as fast, and nothing is compiled.
-Inputs and mixup, which are not bits, are JAX's in either case.
+Members that share a seed share order and noise; those that share seed and fold, initial weights.
+Seeds that are traced lead to JAX's numbers; NumPy's, to the same bits in NumPy, uncompiled.
 """
 
 from collections.abc import Callable
@@ -38,17 +33,14 @@ class Draws(NamedTuple):
 def draw_initial(
     family: Family, structure: Structure, sizes: Sizes, seed: Array, fold: Array
 ) -> Tree:
-    """Draws what the initial weights of a seed and a fold are made of; both are () uint32."""
+    """Draws the numbers for initial weights, of a seed and a fold, () uint32."""
     return family.draw_initial(_key(seed, _WEIGHTS + fold), structure, sizes)
 
 
 def draw_noise(
     family: Family, structure: Structure, positions: int, epochs: int, seed: Array, first: Array
 ) -> Tree:
-    """Draws the noise of some epochs, from ``first`` on, which is () uint32 as the seed is.
-
-    Positions are the rows that an epoch's batches have together.
-    """
+    """Draws the noise of some epochs; seed and first epoch are () uint32, positions padded rows."""
 
     def one(epoch: Array) -> Tree:
         return family.draw_noise(_key(seed, _NOISE + epoch), structure, positions)
@@ -70,7 +62,7 @@ def draw_inputs(
 
 
 def draw_mixup(steps: int, epochs: int, seed: Array, first: Array) -> jax.Array:
-    """Draws where in its distribution each step's share of mixup lies, (epochs, steps) float32."""
+    """Draws the quantile of each step's share of mixup, (epochs, steps) float32."""
 
     def one(epoch: jax.Array) -> jax.Array:
         return jax.random.uniform(_key(jnp.asarray(seed), _MIXUP + epoch), (steps,))
@@ -81,15 +73,8 @@ def draw_mixup(steps: int, epochs: int, seed: Array, first: Array) -> jax.Array:
 def draw_order(row: Array, weight: Array, epochs: int, seed: Array, first: Array) -> Tree:
     """Shuffles the rows of a fold's train arrays for some epochs, padding last.
 
-    Rows are sorted by random numbers whose keys are the rows' names, so that two folds have
-    the rows that they share in the same order.
-
-    Args:
-      row: (num_train,) uint32 names of the rows.
-      weight: (num_train,) float32, 0 where a row is padding.
-      epochs: how many, from ``first`` on.
-      seed: () uint32.
-      first: () uint32.
+    Rows are sorted by random numbers whose keys are their names, (num_train,) uint32, so that folds
+    have common rows in the same order. Weights are (num_train,), 0 for padding.
 
     Returns:
       (epochs, num_train) int32 indices into the train arrays.

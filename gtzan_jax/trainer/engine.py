@@ -1,8 +1,7 @@
-"""Trains chunks in this process, on all local devices.
+"""Trains chunks in this process, with the member axis split over all local devices.
 
-The member axis of a chunk is split over the devices; the next chunk trains while the caller looks
-at the last one. Where members may stop early, those that have stopped leave between calls, and the
-others are packed into fewer chunks, so that a stopped member costs nothing from the next call on.
+Where members may stop early, those that have stopped leave between calls, and the others are packed
+into fewer chunks.
 """
 
 import dataclasses
@@ -36,23 +35,17 @@ class _Part(NamedTuple):
 
 
 class _InFlight(NamedTuple):
-    """A chunk that the devices are at."""
+    """A chunk that is training."""
 
     chunk: Chunk
     chunk_size: int  # of the program that it was begun with
-    parts: list[_Part] | None  # None where memory did not suffice
+    parts: list[_Part] | None  # None if memory did not suffice
 
 
 class Engine(Trainer):
-    """Trains members of a sweep in this process; compiles on other threads.
+    """Trains members of a sweep in this process, on all devices by default; compiles on threads.
 
-    Args:
-      sweep: the sweep.
-      family: its kind of model.
-      sizes: of the folds.
-      num_runs: members of each config that there will be, folds × seeds; helps to plan.
-      devices: over which the members are split. Default: all.
-      options: ``chunk_size``, ``mode`` and ``configs`` of :class:`Plan`.
+    Other arguments are those of :class:`Plan`.
     """
 
     def __init__(
@@ -82,7 +75,7 @@ class Engine(Trainer):
 
     @property
     def num_compiled(self) -> int:
-        """Programs that are ready."""
+        """Compiled programs."""
         return len(self.programs.ready)
 
     @property
@@ -127,13 +120,13 @@ class Engine(Trainer):
         return self._placed[id(fold)][1]
 
     def forget(self, fold: FoldArrays) -> None:
-        """Takes a fold off the devices."""
+        """Frees a fold on the devices."""
         self._placed.pop(id(fold), None)
 
     def _begin(
         self, chunk: Chunk, folds: Sequence[FoldArrays], states: Mapping[Member, State]
     ) -> _InFlight:
-        """Sets the devices to work on a chunk, in parts if its program has become smaller."""
+        """Starts training a chunk, in parts if its program has become smaller."""
         size, members = self.programs.get(chunk.program).chunk_size, chunk.members
         try:
             parts = [
@@ -148,7 +141,7 @@ class Engine(Trainer):
     def _finish(
         self, in_flight: _InFlight, folds: Sequence[FoldArrays], states: Mapping[Member, State]
     ) -> Trained:
-        """Waits for a chunk; one that did not fit into memory is tried again in halves."""
+        """Waits for a chunk; retries one that did not fit into memory in halves."""
         while True:
             try:
                 if in_flight.parts is not None:
@@ -165,7 +158,7 @@ class Engine(Trainer):
         fold: FoldArrays,
         states: Mapping[Member, State],
     ) -> _Part:
-        """Trains members of a chunk, call after call, and does not wait for the devices."""
+        """Trains members of a chunk, without waiting for the devices."""
         program, numbers = self.programs.get(chunk.program), self.programs.numbers()
         members = [*members, *[members[-1]] * (program.chunk_size - len(members))]
         own = chunk.program.own_seeds
@@ -183,11 +176,11 @@ class Engine(Trainer):
             histories.append(history)
             more = first + numbers.epochs < chunk.epochs
             if more and state.stopping and np.asarray(state.stopping.stopped).all():
-                break  # this waits for the devices, where nobody is repacked
+                break  # this waits for the devices; only without repacking
         return _Part(state, histories, predicted)
 
     def _trained(self, chunk: Chunk, parts: Sequence[_Part]) -> Trained:
-        """Waits for the devices, and brings the result to the host."""
+        """Waits for the devices, and copies the result to the host."""
         epochs, count = chunk.epochs - chunk.first_epoch, len(chunk.members)
         history = np.concatenate([_joined(part.histories, epochs) for part in parts])
         predicted = np.concatenate([np.asarray(part.predicted) for part in parts])
@@ -243,25 +236,19 @@ class Engine(Trainer):
 
 
 def _joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:
-    """Waits for the devices; returns (members, epochs, metrics) float32 history.
-
-    Args:
-      histories: of calls one after another, the last of which may have epochs not trained.
-      epochs: to return, 0 where all members had stopped before.
-    """
+    """Joins histories of calls to (members, epochs, metrics) float32, 0 after the last call."""
     together: np.ndarray = np.concatenate([np.asarray(part) for part in histories], axis=1)
     left = max(0, epochs - together.shape[1])
     return np.pad(together[:, :epochs], [(0, 0), (0, left), (0, 0)])
 
 
 def _each(tree: Tree) -> list[Tree]:
-    """Brings what members have to the host, and takes it apart."""
+    """Copies a tree to the host, and splits it into one for each member."""
     host: Tree = jax.tree.map(np.asarray, tree)
     count = len(jax.tree.leaves(host)[0])
     return [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(count)]
 
 
 def _raise_unless_memory(error: jax.errors.JaxRuntimeError) -> None:
-    """Raises an error of a device again, unless its memory did not suffice."""
     if "RESOURCE_EXHAUSTED" not in str(error):
         raise error

@@ -20,35 +20,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Lays members out as chunks.
-
-    A function of these values alone: not of how many workers there are, nor of what is compiled.
-
-    Attributes:
-      sweep: the sweep.
-      family: of its kind of model.
-      sizes: of the folds.
-      num_runs: members of each config that there will be, folds × seeds; helps to plan.
-      platform: a name from ``planner.COSTS``.
-      num_devices: that a chunk is split over.
-      chunk_size: members of a chunk, rounded up to a multiple of the number of devices.
-        Default: by platform and width.
-      mode: which configs share a program, a name from ``planner.MODES``.
-      configs: the configs of the sweep that are to be trained. Default: all.
-    """
+    """Divides members into chunks, as a function of these values alone."""
 
     sweep: Sweep
     family: Family
     sizes: Sizes
-    num_runs: int = 1
-    platform: str = "cpu"
-    num_devices: int = 1
-    chunk_size: int | None = None
-    mode: str = "auto"
-    configs: Sequence[Config] | None = None
+    num_runs: int = 1  # expected members of each config: folds × seeds
+    platform: str = "cpu"  # a name from ``planner.COSTS``
+    num_devices: int = 1  # of a chunk
+    chunk_size: int | None = None  # members, rounded up for the devices; default: by memory
+    mode: str = "auto"  # a name from ``planner.MODES``
+    configs: Sequence[Config] | None = None  # to train; default: the sweep's
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns the values alone: what follows from them takes more room than time."""
+        """Returns the fields; cached properties take more room than time."""
         state = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         return state | {"sweep": dataclasses.replace(self.sweep)}
 
@@ -58,12 +43,12 @@ class Plan:
 
     @functools.cached_property
     def config_of(self) -> dict[str, Config]:
-        """The configs by their ids, those last that were admitted later."""
+        """The configs by id, admitted ones last."""
         return {config.id: config for config in self.configs or self.sweep.configs}
 
     @functools.cached_property
     def buckets(self) -> list[Bucket]:
-        """The configs that share a program, one bucket for each."""
+        """The buckets of the configs that share a program."""
 
         def seconds(structure: tuple[int, ...]) -> float:
             flops = self.family.flops(structure, self.sizes) * self.sweep.epochs
@@ -83,7 +68,7 @@ class Plan:
         }
 
     def admit(self, configs: Sequence[Config]) -> None:
-        """Takes in configs that were not known before, into buckets that are wide enough.
+        """Adds new configs to the narrowest buckets that are wide enough.
 
         Raises:
           ValueError: no bucket is.
@@ -96,7 +81,7 @@ class Plan:
                 self.config_of[config.id] = config
 
     def state_bytes(self, bucket: int) -> int:
-        """Returns about what a member's state takes, and rather too much; padding included."""
+        """Returns an upper estimate of a member's state, padding included."""
         return self.family.member_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
 
     def chunks(
@@ -108,18 +93,10 @@ class Plan:
         packed: bool = False,
         keep: Keep = "nothing",
     ) -> list[Chunk]:
-        """Lays members out as chunks, those that share random numbers one after another.
+        """Divides members into chunks; those with the same random numbers are side by side.
 
-        A chunk is all configs of a bucket's slice, so that the same members have the same chunks
-        whether a run was interrupted or not; it is left out if none of them is wanted. Packed, and
-        later than from the first epoch on, only the members that are wanted fill the chunks.
-
-        Args:
-          members: which to train.
-          first_epoch: from which on; above 0 they need states to resume from.
-          epochs: at the end. Default: the sweep's.
-          packed: whether to leave out of the slices what is not wanted.
-          keep: what to return of the members.
+        A chunk has all configs of a bucket's slice, wanted or not, so that a resumed run has the
+        same chunks. Packed, or from a later epoch than 0, chunks have wanted members alone.
         """
         wanted: dict[tuple[int, int], set[str]] = {}
         for member in members:
@@ -134,14 +111,9 @@ class Plan:
         ]
 
     def repeats(self, members: Sequence[Member], epochs: int) -> list[Chunk]:
-        """Lays members out as chunks that keep the parameters, for a retraining.
+        """Divides members into chunks that keep parameters, for a retraining.
 
-        Seeds of one config on one fold train together. Their first epochs are those of a sweep
-        with the same fold and seeds, to float32 rounding.
-
-        Args:
-          members: in which those that differ in the seed alone stand together.
-          epochs: from 0 on, of each.
+        Those that differ in the seed alone must be side by side, and train together.
         """
         chunks = []
         for (config_id, _), group in itertools.groupby(members, key=lambda m: m[:2]):
@@ -152,10 +124,7 @@ class Plan:
         return chunks
 
     def _size(self, bucket: Bucket) -> int:
-        """Returns for how many members a bucket's program is: for a slice of its configs.
-
-        Where a search proposes configs, it is enough for any batch of them.
-        """
+        """Returns the size of a bucket's program: a slice of its configs, or a proposed batch."""
         most = self._most(bucket)
         largest = max(map(len, self._cut(bucket.places, most)))
         if self.sweep.search.kind in SAMPLERS:
@@ -163,11 +132,7 @@ class Plan:
         return largest
 
     def _most(self, bucket: Bucket) -> int:
-        """Returns how many members of a bucket a chunk may have.
-
-        Where they train one after another all the same, one a device, so that a few members keep
-        many workers busy.
-        """
+        """Returns the most members of a chunk: one a device if they train singly anyway."""
         each = self.family.member_bytes(bucket.structure, self.sizes, bucket.batch_size)
         fitting = planner.chunk_size(each, self._costs)
         singly = self.family.trains_singly(self.platform)

@@ -1,7 +1,4 @@
-"""Where JAX runs: platform, devices, precision and the compilation cache.
-
-JAX is imported inside functions, because commands name the platforms in their ``--help``.
-"""
+"""JAX's platform, devices, precision and compilation cache. Imports JAX only in functions."""
 
 import contextlib
 import functools
@@ -28,7 +25,7 @@ MATMUL_PRECISIONS: tuple[MatmulPrecision, ...] = get_args(MatmulPrecision)
 
 _EXTRAS = {"gpu": "cuda", "tpu": "tpu"}
 
-# Of XLA's, those that change no figure on a CPU, where these are the same everywhere.
+# XLA's flags that change no figure on a CPU.
 _FLAGS = (
     "--xla_force_host_platform_device_count", "--xla_cpu_multi_thread_eigen",
     "intra_op_parallelism_threads", "--xla_dump_", "--xla_gpu_", "--xla_tpu_",
@@ -36,22 +33,13 @@ _FLAGS = (
 
 
 def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "list[jax.Device]":
-    """Chooses where JAX computes, before it has touched a backend.
+    """Chooses JAX's platform, before it is initialised, and returns its devices.
 
-    Every CPU core becomes a JAX device, so that cores and accelerators take the same path.
-
-    Args:
-      name: a name from ``PLATFORMS``.
-      matmul_precision: a name from ``MATMUL_PRECISIONS``. By default an accelerator would round
-        the factors of float32 products to fewer bits (TF32 on a GPU, bfloat16 on a TPU), and
-        accuracies would drift between platforms.
-
-    Returns:
-      the devices of the platform.
+    Every CPU core becomes a device. By default an accelerator would round the factors of float32
+    products (to TF32 on a GPU, bfloat16 on a TPU).
 
     Raises:
-      InputError: the platform is not there; the message lists what is. Or a setting of the
-        environment cannot be used.
+      InputError: the platform is missing, or a setting of the environment cannot be used.
     """
     check_flags()
     jax = _imported()
@@ -75,11 +63,7 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
 
 
 def check_flags() -> None:
-    """Refuses flags of XLA's that may change figures, or end the process if XLA has no such flag.
-
-    Raises:
-      InputError: XLA_FLAGS has some.
-    """
+    """Raises InputError for flags in XLA_FLAGS that may change figures, or be unknown to XLA."""
     refused = [
         flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(_FLAGS)
     ]
@@ -90,33 +74,30 @@ def check_flags() -> None:
 
 
 def may_find_accelerator() -> bool:
-    """Tells, without importing JAX, whether it could find anything but a CPU here."""
+    """Tells, without importing JAX, whether it could find an accelerator."""
     wanted = os.environ.get("JAX_PLATFORMS")
     if wanted:
         return wanted != "cpu"
-    # Where JAX itself looks: plugins as packages or as entry points, and Google's library.
+    # As JAX does: plugins as packages or entry points, and Google's library.
     named = importlib.metadata.entry_points(group="jax_plugins")
     return bool(named) or any(map(importlib.util.find_spec, ("jax_plugins", "libtpu")))
 
 
 def usable_cores() -> int:
-    """Returns how many cores this process may keep busy, those of a container's share."""
+    """Returns the number of cores of this process, or of its container."""
     from joblib import cpu_count
 
     return int(cpu_count())
 
 
 def own_cores() -> list[int]:
-    """Returns the numbers of the usable cores; none where they are not told apart.
-
-    In a container that may use two of sixteen cores' time, say, which two is not for it to choose.
-    """
+    """Returns the numbers of the usable cores; [] in a container with a share of more cores."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return cores if len(cores) == usable_cores() else []
 
 
 def free_bytes() -> float:
-    """Returns how much memory this process may still take; infinite where nobody says."""
+    """Returns the free memory of the machine or the container; infinite if unknown."""
     free = [math.inf]
     with contextlib.suppress(OSError, ValueError):
         told = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()
@@ -133,11 +114,10 @@ def free_bytes() -> float:
 def worker_devices() -> "tuple[jax.Device, ...]":
     """Starts JAX in a worker: on a CPU with one device and one thread.
 
-    So that it takes no core from its neighbours, and its numbers do not depend on how many cores
-    there are: XLA divides sums among threads.
+    XLA divides sums among threads: figures would depend on the number of cores.
 
     Raises:
-      RunError: there is a CPU only, and JAX has begun as if there were more.
+      RunError: JAX started for an accelerator, and found none.
     """
     cpu_alone = not may_find_accelerator()
     if cpu_alone:
@@ -157,13 +137,13 @@ def worker_devices() -> "tuple[jax.Device, ...]":
 
 
 def precision() -> str | None:
-    """Returns how exactly products are computed."""
+    """Returns the precision of products."""
     found: str | None = _imported().config.values["jax_default_matmul_precision"]
     return found
 
 
 def set_precision(matmul_precision: str | None) -> None:
-    """Sets how exactly products are computed from now on."""
+    """Sets the precision of products."""
     import jax
 
     jax.config.update("jax_default_matmul_precision", matmul_precision)
@@ -171,7 +151,7 @@ def set_precision(matmul_precision: str | None) -> None:
 
 @contextlib.contextmanager
 def profiled(folder: "str | os.PathLike[str] | None") -> Iterator[None]:
-    """Writes the JAX profiler's trace of what is done meanwhile, if there is a folder for it.
+    """Writes the JAX profiler's trace of the context into a folder, if one is given.
 
     Raises:
       InputError: the folder cannot be made.
@@ -190,7 +170,6 @@ def profiled(folder: "str | os.PathLike[str] | None") -> Iterator[None]:
 
 
 def _imported() -> Any:
-    """Imports JAX, which reads its settings from the environment."""
     try:
         import jax
     except ValueError as error:
@@ -213,10 +192,7 @@ def _devices() -> "list[jax.Device]":
 
 
 def _enable_compilation_cache(folder: Path) -> None:
-    """Lets a later process find the programs that this one compiles.
-
-    Cached programs are machine code: the folder must be the user's and closed to others.
-    """
+    """Caches programs, which are machine code, in a folder that only the user can write to."""
     import jax
 
     if jax.config.values["jax_compilation_cache_dir"]:  # the user's own choice

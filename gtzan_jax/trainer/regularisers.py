@@ -1,4 +1,4 @@
-"""What is done against overfitting, besides dropout: pure functions of traced numbers.
+"""Regularisation besides dropout: pure functions of traced numbers.
 
     l2               adds l2 · Σ w² of the kernels to the loss that is differentiated
     max_norm         after each update, w ← w · min(‖w‖, c) / (‖w‖ + 1e-7) for the weights into
@@ -8,9 +8,8 @@
     label_smoothing  mixes the true class with all classes alike, share s
     mixup            mixes each row with the next one of its batch, λ from Beta(α, α), a λ a batch
 
-Losses that are reported know nothing of ``l2`` and ``label_smoothing``. With ``mixup`` they are
-those of mixed labels, and a row of which the network names the one label counts as a hit of the
-share that this label has.
+Reported losses leave out ``l2`` and ``label_smoothing``. With ``mixup`` they are those of mixed
+labels, and a hit counts as the share of the label that is predicted.
 
 Sources: ``keras.regularizers.L2``, ``keras.constraints.MaxNorm``, ``keras.layers.GaussianNoise``
 and ``CategoricalCrossentropy(label_smoothing=…)`` 3.15; Zhang et al. 2018 for mixup.
@@ -45,7 +44,7 @@ class Regularisers(NamedTuple):
 
 
 def regularisers(config: Config, parts: Set[str]) -> Regularisers:
-    """Returns the numbers that stand for a config in a program with the given parts."""
+    """Returns the numbers of a config in a program with the given parts."""
     numbers = {
         name: np.float32(config.setting(name))
         for name in Regularisers._fields
@@ -57,11 +56,8 @@ def regularisers(config: Config, parts: Set[str]) -> Regularisers:
 
 @functools.lru_cache(64)
 def mixup_quantiles(alpha: float) -> np.ndarray:
-    """Returns (quantiles,) float32 of λ's distribution, Beta(α, α); all 1 where α is 0: no mixing.
-
-    A program looks λ up here, since there is no inverse of the incomplete beta function in JAX.
-    """
-    from scipy.special import betaincinv  # not at the top: commands that only list need no SciPy
+    """Returns (quantiles,) float32 of λ's distribution, Beta(α, α); all 1, no mixing, if α is 0."""
+    from scipy.special import betaincinv  # JAX has none; commands that only list need no SciPy
 
     if alpha == 0.0:
         return np.ones(_QUANTILES, np.float32)
@@ -77,11 +73,9 @@ def mixup_share(quantiles: Array, uniform: jax.Array) -> jax.Array:
 
 
 def partners(rows: jax.Array, weight: jax.Array) -> jax.Array:
-    """Returns for each row of a batch the next one, for the last that is no padding the first.
+    """Returns the next row for each of a batch, (batch, …); for the last before padding, row 0.
 
-    Args:
-      rows: (batch, …), in random order, padding last.
-      weight: (batch,) float32, 0 for padding.
+    The weight, (batch,) float32, is 0 for padding, which is last.
     """
     last = jnp.sum((weight > 0).astype(jnp.int32)) - 1
     is_last = jnp.arange(rows.shape[0]) == last
@@ -90,14 +84,14 @@ def partners(rows: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def penalty(params: Tree, l2: Array) -> jax.Array:
-    """Returns what l2 adds to the loss, ()."""
+    """Returns the penalty of l2, ()."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     squares = [jnp.sum(leaf * leaf) for path, leaf in leaves if _is_kernel(path)]
     return jnp.asarray(l2 * sum(squares))
 
 
 def constrained(params: Tree, r: Regularisers) -> Tree:
-    """Returns parameters with kernels inside their limits, weight by weight, then unit by unit."""
+    """Limits kernels weight by weight, then unit by unit."""
 
     def kernel_of(path: Path, leaf: jax.Array) -> jax.Array:
         if not _is_kernel(path):

@@ -14,7 +14,7 @@ from gtzan_jax.models.layers import Array, Tree
 
 
 class Stopping(NamedTuple):
-    """What a member that may stop early carries from epoch to epoch."""
+    """The state of early stopping between epochs."""
 
     params: Tree  # of the best epoch; of the last one where patience is off
     loss: Array  # () float32, the validation loss of that epoch
@@ -25,19 +25,15 @@ class Stopping(NamedTuple):
 
 
 def begin(params: Tree) -> Stopping:
-    """Returns what there is to carry before the first epoch."""
+    """Returns the state before the first epoch."""
     zero = jnp.zeros((), jnp.int32)
     return Stopping(params, jnp.zeros((), jnp.float32), zero, zero, zero, jnp.zeros((), jnp.bool_))
 
 
 def after_epoch(before: Stopping, patience: Array, loss: jax.Array, params: Tree) -> Stopping:
-    """Takes in an epoch of a member that has not stopped.
+    """Returns the state after an epoch of a member that has not stopped.
 
-    Args:
-      before: as it was before the epoch.
-      patience: () int32, 0 is off.
-      loss: () float32 on the validation part after the epoch.
-      params: after the epoch.
+    Patience is () int32, 0 is off; the loss, () float32, that on the validation part.
     """
     patience = jnp.asarray(patience)
     off = patience == 0

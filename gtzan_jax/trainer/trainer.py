@@ -17,7 +17,7 @@ Self = TypeVar("Self", bound="Trainer")
 class Trainer(abc.ABC):
     """Trains the chunks of a plan. Use as a context manager."""
 
-    peak_rss_bytes: int = 0  # the most memory that other processes have held
+    peak_rss_bytes: int = 0  # of other processes
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -34,12 +34,12 @@ class Trainer(abc.ABC):
 
     @abc.abstractmethod
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        """Ends what is under way; after an error, at once."""
+        """Waits for work in progress; after an error, cancels it."""
 
     @property
     @abc.abstractmethod
     def place(self) -> str:
-        """Where members are trained, in words."""
+        """The place of training, in words."""
 
     @property
     def num_programs(self) -> int:
@@ -49,7 +49,7 @@ class Trainer(abc.ABC):
     @property
     @abc.abstractmethod
     def num_compiled(self) -> int:
-        """Those of them that are ready."""
+        """The number of compiled programs."""
 
     @property
     @abc.abstractmethod
@@ -63,14 +63,11 @@ class Trainer(abc.ABC):
         folds: Sequence[FoldArrays],
         states: Mapping[Member, Any] | None = None,
     ) -> Iterator[Trained]:
-        """Trains chunks, and yields each when it is done, in any order.
+        """Trains chunks, and yields the results in any order.
 
-        Args:
-          chunks: of the plan.
-          folds: of the protocol.
-          states: from which members resume whose first epoch is not 0, of a trainer of this kind.
+        Members whose first epoch is not 0 resume from states of a trainer of this class.
 
         Raises:
           InputError: not even one member a device fits into memory.
-          RunError: what trains has failed, for whatever reason.
+          RunError: training failed.
         """
