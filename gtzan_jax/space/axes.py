@@ -1,17 +1,4 @@
-"""The axes: every hyperparameter that a sweep may vary, how it is read, checked and shown.
-
-Whatever lists hyperparameters asks the sweep, and the sweep asks this registry. An axis reaches
-a compiled program in one of three ways (``Axis.kind``):
-
-    shape   widths of layers: configs share a program by zero padding
-    static  part of the program's key: one program for each value, at least
-    traced  a number that the program is given: one program for all values
-
-Static is what changes the shapes of arrays or the number of steps: the batch size, and a CNN's
-blocks and kernels. Everything else is traced, so that one program trains all its values together.
-What computes more than the plain network does is a *part* (``Axis.part``): programs have the parts
-that occur in their sweep, for all members, and leave the others out.
-"""
+"""The registry of axes: every hyperparameter that a sweep may vary, its checks and its defaults."""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -32,9 +19,9 @@ FAMILIES = {"mlp": "num_units1", "cnn": "filters"}
 MAX_LAYERS = 6
 MAX_UNITS = 8192
 MAX_BLOCKS = 5
+# Channels that a CNN normalises together. Filters are a multiple of it, so that those that pad a
+# narrower network are in groups of their own.
 CHANNELS = 8
-"""Channels of a CNN that are normalised together, and of which the number of filters is a
-multiple: filters that pad a narrower network are then in groups of their own."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +31,14 @@ class Axis:
     Attributes:
       check: returns a value of a sweep file in the axis's type; raises InputError with the given
         place where it is impossible.
-      kind: how it reaches a program, see the module.
-      default: of configs whose sweep does not have the axis; None where the sweep has a constant
-        instead, where there is no such layer, or where it depends on another axis.
+      kind: how it reaches a compiled program: ``shape``, the widths of layers, which share a
+        program by zero padding; ``static``, part of the program's key; ``traced``, a number passed
+        to it.
+      default: for configs without the axis; None where the sweep has a constant instead, where
+        there is no such layer, or where it depends on another axis.
       prefix: of the value in a config's name.
-      plain: values that take no computation of their own; None where none does.
+      plain: values that need no optional computation (a *part*, compiled only into programs of
+        sweeps that use it); None where none does.
       families: the kinds of model that have it; empty for all.
     """
 
@@ -67,13 +57,13 @@ class Axis:
         return self.name.rstrip("0123456789") if of_layers else self.name
 
     def show(self, value: Any) -> str:
-        """Returns a value as it stands in a config's name."""
+        """Returns a value as shown in a config's name."""
         if isinstance(value, bool):
             return self.prefix + str(value).lower()
         return self.prefix + (f"{value:g}" if isinstance(value, float) else str(value))
 
     def part(self, value: Any) -> str | None:
-        """Returns the name of the optional computation that a value takes; None for plain ones."""
+        """Returns the part that a value needs; None for plain values."""
         if self.plain is None or value in self.plain:
             return None
         return value if isinstance(value, str) else self.name
@@ -96,7 +86,7 @@ def kernel(value: Any, where: str) -> int:
 
 
 def rate(value: Any, where: str) -> float:
-    """Checks a share that is taken away, such as a dropout rate."""
+    """Checks a share that is removed, such as a dropout rate."""
     checked = Number(0.0, 1.0)(value, where)
     if checked > 0.99:
         raise InputError(f"{where} must be at most 0.99, not {shown(value)}: nothing would be left")
@@ -108,8 +98,6 @@ learning_rate = Number(1e-12, 1e6)
 
 _LAYERS = range(1, MAX_LAYERS + 1)
 _UNIFORM = ("glorot_uniform", "random_uniform", "he_uniform")
-
-
 _MLP, _CNN = ("mlp",), ("cnn",)
 _ZERO = (0.0,)
 
@@ -126,10 +114,10 @@ _ALL = (
     Axis("optimizer", Choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
     Axis("learning_rate", learning_rate, prefix="lr"),
     Axis("batch_size", batch_size, "static", prefix="b"),
-    # Of SGD: the other optimizers have moments of their own, and these two change nothing there.
+    # SGD's: without effect on the other optimizers, which have moments of their own.
     Axis("momentum", Number(0.0, 0.9999), default=0.0, prefix="mom"),
     Axis("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,)),
-    # Of any optimizer; where it is no axis, AdamW has Keras's 0.004, and the others none.
+    # Where it is no axis, AdamW has Keras's 0.004, and the others none.
     Axis("weight_decay", Number(0.0, 1e3), prefix="wd", plain=_ZERO),
     Axis("l2", Number(0.0, 1e3), default=0.0, prefix="l2-", plain=_ZERO),
     Axis("max_norm", Number(0.0, 1e6), default=0.0, prefix="norm", plain=_ZERO),  # 0: none
@@ -140,7 +128,7 @@ _ALL = (
     Axis("label_smoothing", rate, default=0.0, prefix="smooth", plain=_ZERO),
     Axis("mixup", Number(0.0, 100.0), default=0.0, prefix="mixup", plain=_ZERO),
     Axis("patience", Whole(0, 100_000), default=0, prefix="p", plain=_ZERO),  # 0: none
-    # Of the spectrograms that are trained on: at most so many bands or frames.
+    # The most bands or frames of a training spectrogram.
     Axis("frequency_mask", Whole(0, 32), default=0, prefix="fmask", plain=_ZERO, families=_CNN),
     Axis("time_mask", Whole(0, 32), default=0, prefix="tmask", plain=_ZERO, families=_CNN),
     Axis("time_shift", Whole(0, 32), default=0, prefix="shift", plain=_ZERO, families=_CNN),
@@ -151,7 +139,7 @@ AXES: dict[str, Axis] = {axis.name: axis for axis in _ALL}
 
 
 def family_of(names: Container[str]) -> str:
-    """Returns the kind of model that some axes are of."""
+    """Returns the kind of model that has the given axes."""
     return next((family for family, axis in FAMILIES.items() if axis in names), "mlp")
 
 

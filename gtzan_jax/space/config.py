@@ -13,13 +13,11 @@ from gtzan_jax.space.axes import AXES, family_of
 
 @dataclass(frozen=True, repr=False)
 class Config(Mapping[str, Any]):
-    """An immutable mapping of axis to value, in the registry's order of the axes.
-
-    What a config has no axis for is the axis's default, or a constant of its sweep.
+    """An immutable mapping of axis to value, in the registry's order.
 
     Attributes:
+      axes: names; any other axis has its default, or a constant of the sweep.
       values_: the values of ``axes``, hashable.
-      axes: their names.
     """
 
     axes: tuple[str, ...]
@@ -27,7 +25,7 @@ class Config(Mapping[str, Any]):
 
     @classmethod
     def of(cls, **values: Any) -> "Config":
-        """Returns a config of the given values, which are not checked."""
+        """Returns a config of the given values without checking them."""
         names = tuple(name for name in AXES if name in values)
         return cls(names, tuple(values[name] for name in names))
 
@@ -67,9 +65,9 @@ class Config(Mapping[str, Any]):
 
     @functools.cached_property
     def id(self) -> str:
-        """A ``c`` and eleven hexadecimal digits of the content's SHA-256: the config's identity.
+        """A ``c`` and eleven hexadecimal digits of the content's SHA-256.
 
-        The letter keeps whatever reads results.csv from taking an id for a number.
+        The letter keeps programs that read results.csv from parsing an id as a number.
         """
         text = json.dumps(dict(self), sort_keys=True)
         return f"c{hashlib.sha256(text.encode()).hexdigest()[:11]}"

@@ -1,4 +1,4 @@
-"""Optuna's samplers as a search, by ask and tell in batches; the study is kept in a file."""
+"""Optuna's samplers as a search, by ask and tell in batches."""
 
 import itertools
 import warnings
@@ -16,23 +16,21 @@ from gtzan_jax.space.sweep import Sweep
 if TYPE_CHECKING:
     from optuna import Trial
 
-_PATIENCE = 20  # proposals for each config of a batch, of which most may be known
+_PATIENCE = 20  # proposals for each config of a batch
 
 
 class OptunaSearch:
-    """Asks one of Optuna's samplers for configs, a batch at a time, and trains each to the end.
+    """Asks one of Optuna's samplers for batches of configs, each trained for all epochs.
 
-    A sampler proposes the next of a batch while the others are still training; TPE takes these for
-    bad, so that they are not all alike (a "constant liar"). Training is deterministic: a config
-    that is proposed again is not trained again, and does not count. Figures that diverged are told
-    as failures.
-
-    The search is a pure function of the sweep and of what it was told, for one version of Optuna.
+    A pure function of the sweep and the scores, for one version of Optuna. A sampler proposes the
+    next config of a batch without the scores of the others; TPE counts those as bad, so that they
+    differ (a "constant liar"). A config proposed again is neither trained nor counted again.
+    Diverged scores are told as failures.
 
     Args:
-      sweep: with one of ``settings.SAMPLERS``.
-      journal: where to keep the study, for ``optuna.load_study`` and ``optuna-dashboard``; what is
-        there is replaced. None keeps it in memory.
+      sweep: with one of ``SAMPLERS``.
+      journal: the file for the study, for ``optuna.load_study`` and ``optuna-dashboard``; replaced
+        if it exists. None keeps the study in memory.
 
     Raises:
       InputError: Optuna is not installed.
@@ -49,7 +47,7 @@ class OptunaSearch:
             if isinstance(choice, Range) or len(choice) > 1
         }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental, says each of the things used here
+            warnings.simplefilter("ignore")  # that the features used here are experimental
             self._study = optuna.create_study(
                 storage=None if journal is None else _storage(journal),
                 sampler=_sampler(sweep),
@@ -61,11 +59,11 @@ class OptunaSearch:
 
     @property
     def configs(self) -> tuple[Config, ...]:
-        """All configs that have been told of, in the order in which they were proposed."""
+        """All configs with a score, in the order of their proposals."""
         return tuple(self._told)
 
     def ask(self) -> Proposal | None:
-        """Returns the next batch; None where there are enough, or the sampler finds no others."""
+        """Returns the next batch; None after the last, or if the sampler finds no new config."""
         if not self._asked:
             search = self._sweep.search
             wanted = min(search.batch, (search.num_configs or 0) - len(self._told))
@@ -76,7 +74,7 @@ class OptunaSearch:
         return Proposal(tuple(self._asked), 0, self._sweep.epochs) if self._asked else None
 
     def tell(self, scores: Mapping[str, Score]) -> None:
-        """Takes in how the configs of the batch did."""
+        """Records the scores of the batch, by config id."""
         for config, trials in self._asked.items():
             self._told[config] = scores[config.id]
             for trial in trials:
@@ -106,9 +104,9 @@ class OptunaSearch:
 
 
 def widest_configs(sweep: Sweep) -> list[Config]:
-    """Returns configs into whose programs all fit that a search may propose.
+    """Returns configs whose programs fit every config that a search may propose.
 
-    These are the widest of every value of the axes that are part of a program's key.
+    They are the widest for each combination of static values.
     """
     values: dict[str, tuple[Any, ...]] = {}
     for name, choice in sweep.axes.items():
@@ -167,8 +165,8 @@ def _storage(journal: Path) -> Any:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    # The lock of a process that was killed would be waited for.
+    # Optuna would wait for the lock of a killed process.
     for path in (journal, journal.with_name(journal.name + ".lock")):
         path.unlink(missing_ok=True)
-    # Not Optuna's symbolic link for a lock: run directories have none.
+    # Optuna's default lock is a symbolic link, and run directories refuse links.
     return JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal))))

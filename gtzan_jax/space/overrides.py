@@ -1,4 +1,4 @@
-"""``key=value`` laid over a sweep file: by ``--set``, or by the name of an axis.
+"""``key=value`` overrides of a sweep file: by ``--set``, or by the name of an axis.
 
 An axis has a short name: ``optimizer=adam,sgd`` means ``axes.optimizer=["adam", "sgd"]``, and
 ``num_units=64,128`` or ``dropout=0.1,0.3`` the axis of every hidden layer.
@@ -18,10 +18,10 @@ from gtzan_jax.text import printable
 SHORT_NAMES = tuple(
     dict.fromkeys(name for axis in AXES.values() for name in (axis.stem, axis.name))
 )
-"""Names of axes, and of the axes of all layers: each is a flag of the main job."""
+"""Names of axes, and of the axes of all layers: each is a flag of the sweep command."""
 
 _KIND = "search.kind"
-_KEYS = {"search": _KIND}  # of named settings, where it is not their name
+_KEYS = {"search": _KIND}  # of settings whose key is not their name
 
 
 def as_overrides(settings: Mapping[str, object]) -> list[str]:
@@ -30,11 +30,11 @@ def as_overrides(settings: Mapping[str, object]) -> list[str]:
 
 
 def contradictions(overrides: Iterable[str], settings: Iterable[str] = ()) -> list[str]:
-    """Returns a sentence for each two that set the same.
+    """Returns a sentence for each pair that sets the same key.
 
     Args:
       overrides: ``key=value`` strings.
-      settings: names of flags that are given besides, such as ``epochs``.
+      settings: names of other flags that are given, such as ``epochs``.
     """
     given = [(f"--{name}", _KEYS.get(name, name)) for name in settings]
     for key in map(_key, overrides):
@@ -49,11 +49,9 @@ def contradictions(overrides: Iterable[str], settings: Iterable[str] = ()) -> li
 
 
 def lay_over(document: dict[str, Any], overrides: Sequence[str], problems: Problems) -> None:
-    """Lays overrides over a document, in place.
-
-    The kind of search goes first: it takes what another kind has out of the file. What depends on
-    the other axes goes last.
-    """
+    """Applies overrides to a document, in place."""
+    # The kind of search goes first, since it removes keys of other kinds from the file. Short names
+    # of several axes go last, since they depend on the other axes.
     for override in sorted(
         overrides, key=lambda each: (_key(each) != _KIND, len(_targets(_key(each))) > 1)
     ):
@@ -61,7 +59,7 @@ def lay_over(document: dict[str, Any], overrides: Sequence[str], problems: Probl
 
 
 def one_line(text: object) -> str:
-    """Returns a text without what would break a line, shortened to fit into a message."""
+    """Returns a text on one line, shortened to fit into a message."""
     line = " ".join(printable(text).split())
     return line if len(line) <= 120 else f"{line[:119]}…"
 
@@ -70,14 +68,9 @@ def _key(override: str) -> str:
     return override.partition("=")[0].strip()
 
 
-def _axes(key: str) -> list[str]:
-    """Returns the axes that a short name stands for."""
-    return [name for name, axis in AXES.items() if key in (name, axis.stem)]
-
-
 def _targets(key: str) -> set[str]:
     """Returns the keys of a document that an override may set."""
-    axes = {f"axes.{name}" for name in _axes(key)}
+    axes = {f"axes.{name}" for name, axis in AXES.items() if key in (name, axis.stem)}
     return axes | ({key} if key == "batch_size" else set()) or {key}
 
 
@@ -105,7 +98,7 @@ def _lay_over(document: dict[str, Any], override: str) -> None:
 
 
 def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None:
-    """Gives the axes of a short name their values; a single batch size is a constant, if it was."""
+    """Sets the axes of a short name; a single batch size that was a constant stays one."""
     axes = document.setdefault("axes", {})
     if not isinstance(axes, dict):
         raise InputError(f"{flag}: 'axes' is no table")
@@ -115,14 +108,17 @@ def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None
     if key == "batch_size" and "batch_size" not in axes and (is_one or len(value) == 1):
         document["batch_size"] = value if is_one else value[0]
         return
-    family = family_of(axes)
-    layers = [n for n in _axes(key) if n == key or f"num_units{n.removeprefix(key)}" in axes]
-    for name in [n for n in layers if n in axes_of(family)] or [key]:
+    names = [
+        name
+        for name in axes_of(family_of(axes))
+        if name == key or (AXES[name].stem == key and f"num_units{name.removeprefix(key)}" in axes)
+    ]
+    for name in names or [key]:
         axes[name] = [value] if is_one else value
 
 
 def _parsed(text: str, flag: str) -> Any:
-    """Returns a value written as in TOML; a bare word is a text."""
+    """Returns a value written as in TOML; a bare word is a string."""
     try:
         parsed = tomllib.loads(f"value = {text.strip()}")
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""Ranges of axes, and configs drawn from ranges and lists: the same draws on every machine."""
+"""Ranges of axes, and random draws of configs, the same on every machine."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,18 +10,18 @@ import numpy as np
 from gtzan_jax.errors import InputError
 from gtzan_jax.space.config import Config
 
-_DIGITS = 4  # significant ones of a drawn number: names of configs show six
-_ROWS = 1024  # that are drawn at a time
-_PATIENCE = 100  # draws for each config that is wanted; 1,000,000 from as many take 15
+_DIGITS = 4  # significant digits of a drawn number; names of configs show six
+_ROWS = 1024  # drawn at a time
+_PATIENCE = 100  # draws for each wanted config; all 1,000,000 of a grid take 15
 
 
 @dataclass(frozen=True)
 class Range:
-    """All numbers from one to another, both included; whole ones where the bounds are ``int``.
+    """All numbers between two bounds, both included; whole ones where the bounds are ``int``.
 
     Attributes:
       log: whether logarithms are drawn uniformly, not the numbers.
-      step: between the numbers, from the lower one on; None for any.
+      step: between the numbers, from the lower bound on; None for any.
     """
 
     low: float
@@ -35,27 +35,23 @@ class Range:
         return isinstance(self.low, int)
 
     def value(self, quantile: float) -> float:
-        """Returns the number below which a share of the draws lies.
+        """Returns the number at a quantile of the draws, from 0 to below 1.
 
-        Every whole number, and every one of a step, has an equal share; with ``log`` a whole
-        number k has that of the interval from k - ½ to k + ½.
-
-        Args:
-          quantile: from 0 up to 1, itself excluded.
+        Whole numbers, and multiples of a step, have equal shares; with ``log`` a whole number k has
+        that of the interval from k - ½ to k + ½.
         """
-        if self.step is not None:
-            steps = math.floor((self.high - self.low) / self.step * (1 + 1e-9))
-            return self.nearest(self.low + math.floor(quantile * (steps + 1)) * self.step)
+        step = 1 if self.step is None and self.is_whole and not self.log else self.step
+        if step is not None:
+            steps = math.floor((self.high - self.low) / step * (1 + 1e-9))
+            return self.nearest(self.low + math.floor(quantile * (steps + 1)) * step)
         if self.log:
             margin = 0.5 if self.is_whole else 0.0
             low, high = math.log(self.low - margin), math.log(self.high + margin)
             return self.nearest(math.exp(low + quantile * (high - low)))
-        if self.is_whole:
-            return self.nearest(self.low + math.floor(quantile * (self.high - self.low + 1)))
         return self.nearest(self.low + quantile * (self.high - self.low))
 
     def nearest(self, value: float) -> float:
-        """Returns a number as configs have it: whole, or of few digits, and within the bounds."""
+        """Returns the nearest value of a config: whole, or of few digits, and within the bounds."""
         rounded = round(value) if self.is_whole else float(f"{value:.{_DIGITS}g}")
         return min(max(rounded, self.low), self.high)
 
@@ -69,16 +65,14 @@ class Range:
 
 
 Choices = Mapping[str, tuple[Any, ...] | Range]
-"""What each axis may take: one of some values, or a number of a range."""
+"""The values of each axis: a list, or a range."""
 
 
 def draw(choices: Choices, count: int, seed: int, where: str) -> tuple[Config, ...]:
-    """Draws configs at random, all different.
-
-    The first configs of a longer draw are those of a shorter one.
+    """Draws distinct configs at random; a shorter draw is the beginning of a longer one.
 
     Raises:
-      InputError: there are not so many.
+      InputError: there are fewer configs than ``count``.
     """
     lists = [choice for choice in choices.values() if not isinstance(choice, Range)]
     most = math.prod(map(len, lists))
@@ -101,11 +95,8 @@ def draw(choices: Choices, count: int, seed: int, where: str) -> tuple[Config, .
 
 
 def _quantiles(width: int, seed: int) -> Iterator[list[float]]:
-    """Yields rows of uniform numbers from 0 up to 1, without end.
-
-    NumPy promises the bits of a generator to stay the same for ever, but not what a ``Generator``
-    makes of them.
-    """
+    """Yields rows of uniform numbers from 0 to below 1, without end."""
+    # NumPy keeps the bits of a generator the same for ever, but not the numbers of a ``Generator``.
     bits = np.random.Philox(seed)
     while True:
         raw = bits.random_raw(_ROWS * width).reshape(_ROWS, width)

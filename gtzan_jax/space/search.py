@@ -1,4 +1,4 @@
-"""Searches: what proposes configs and how long they train, and is told their results."""
+"""Searches: propose configs and numbers of epochs, and take in the scores."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from gtzan_jax.space.sweep import Sweep
 class Proposal:
     """Configs to train from one epoch to another, on every fold with every seed.
 
-    Those whose first epoch is not 0 go on from the states that they have reached.
+    From a first epoch other than 0, training resumes from the configs' states.
     """
 
     configs: Sequence[Config]
@@ -23,12 +23,12 @@ class Proposal:
 
     @property
     def config_epochs(self) -> int:
-        """What it costs: epochs of all configs, for one fold and seed."""
+        """The cost: epochs of all configs, for one fold and seed."""
         return len(self.configs) * (self.epochs - self.first_epoch)
 
 
 class Score(NamedTuple):
-    """How a config did on the part that is selected on, means over folds and seeds."""
+    """Mean accuracy and loss of a config over folds and seeds, on the part selected on."""
 
     accuracy: float
     loss: float
@@ -40,28 +40,28 @@ class Score(NamedTuple):
 
     @property
     def key(self) -> tuple[float, float]:
-        """Sorts the best first: by accuracy, ties by the loss, what diverged last."""
+        """The sort key, best first: by accuracy, ties by the loss, diverged scores last."""
         return (math.inf, math.inf) if self.diverged else (-self.accuracy, self.loss)
 
 
 class Search(Protocol):
-    """Asked for proposals until there is none; told how each config did after a proposal.
+    """Proposes configs until there are none left, and is told their scores after each proposal.
 
-    A search is a pure function of what it was told, so that a resumed sweep asks again and
-    tells what is on the disk.
+    A pure function of the scores, so that a resumed sweep repeats the proposals and tells the
+    scores on the disk.
     """
 
     def ask(self) -> Proposal | None:
-        """Returns what to train next, the same until it is told of; None at the end."""
+        """Returns the next proposal, the same until its scores are told; None at the end."""
         ...
 
     def tell(self, scores: Mapping[str, Score]) -> None:
-        """Takes in how the configs of the proposal did at its end, by their ids."""
+        """Records the scores at the end of the proposal, by config id."""
         ...
 
 
 class Grid:
-    """Every config of a sweep, for all its epochs, in one proposal: a grid, or random draws."""
+    """All configs of a sweep for all epochs, in one proposal: a grid, or random draws."""
 
     def __init__(self, sweep: Sweep) -> None:
         self._next: Proposal | None = Proposal(sweep.configs, 0, sweep.epochs)
@@ -80,9 +80,8 @@ class Halving:
     """Successive halving, and Hyperband's brackets of it.
 
     All configs of a bracket train to the end of its first rung, the best of them, one in η, to the
-    end of the next, and so on; ``SearchSettings.rungs`` says where rungs end. Bracket b of several
-    begins with rung b: should figures after few epochs mislead, a later bracket has not gone by
-    them. The configs are shared out so that the brackets cost about the same.
+    end of the next, and so on; see ``SearchSettings.rungs``. Bracket b begins with rung b, so that
+    later brackets are not misled by scores after few epochs. Brackets cost about the same.
 
     References:
       Jamieson, Talwalkar (2016), Non-stochastic best arm identification and hyperparameter
@@ -99,7 +98,7 @@ class Halving:
         return self._next
 
     def tell(self, scores: Mapping[str, Score]) -> None:
-        """Takes in how the configs of the rung did."""
+        """Records the scores of the rung."""
         try:
             self._next = self._proposals.send(scores)
         except StopIteration:
@@ -112,7 +111,7 @@ class Halving:
             left, first = list(configs), 0
             for end in ends:
                 scores = yield Proposal(tuple(left), first, end)
-                # Stable, so that of what is equal in both figures the first goes on.
+                # Stable: of equal scores the first is kept.
                 left.sort(key=lambda config, scores=scores: scores[config.id].key)  # type: ignore[misc]
                 left, first = left[: max(1, len(left) // eta)], end
 
@@ -121,7 +120,7 @@ def _brackets(sweep: Sweep) -> list[tuple[Sequence[Config], Sequence[int]]]:
     """Returns the configs of each bracket, and the ends of its rungs."""
     eta, ends = sweep.search.eta, sweep.search.rungs(sweep.epochs)
     several = [ends[bracket:] for bracket in range(sweep.search.brackets)]
-    # A config's epochs on average, over those that are left on the way.
+    # Mean epochs of a config of each bracket.
     costs = [
         sum((end - begin) / eta**k for k, (begin, end) in enumerate(itertools.pairwise((0, *e))))
         for e in several
@@ -134,11 +133,11 @@ def _brackets(sweep: Sweep) -> list[tuple[Sequence[Config], Sequence[int]]]:
 
 
 def config_epochs(sweep: Sweep) -> int:
-    """Returns what a search costs: epochs of all configs, for one fold and seed."""
+    """Returns the cost of a search: epochs of all configs, for one fold and seed."""
     if sweep.search.kind != "halving":
         return sweep.num_configs * sweep.epochs
     search, total = Halving(sweep), 0
-    while proposal := search.ask():  # what is told does not change how many go on
+    while proposal := search.ask():  # scores do not change how many are kept
         total += proposal.config_epochs
         search.tell({config.id: Score(0.0, 0.0) for config in proposal.configs})
     return total

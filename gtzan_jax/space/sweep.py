@@ -1,4 +1,4 @@
-"""A sweep: its axes and their values, and what stays constant in it."""
+"""A sweep: axes with their values, search settings, and constants."""
 
 import dataclasses
 import functools
@@ -16,8 +16,7 @@ from gtzan_jax.space.ranges import Range
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import counted
 
-SAMPLERS = ("tpe", "cma", "qmc")
-"""Searches that are Optuna's."""
+SAMPLERS = ("tpe", "cma", "qmc")  # Optuna's
 
 SEARCHES: dict[str, Sequence[str]] = {
     "grid": (),
@@ -37,12 +36,12 @@ class SearchSettings:
 
     Attributes:
       kind: a name from ``KINDS``.
-      num_configs: that are tried; None for all of a grid.
+      num_configs: to try; None for all of a grid.
       seed: of the draws.
-      eta: of halving: one config in so many goes on after each rung.
-      first_epochs: of halving: at the end of the first rung; each has ``eta`` times as many.
-      brackets: of halving: Hyperband's, of which each begins a rung later than the one before.
-      batch: of Optuna's samplers: configs that are asked for at a time.
+      eta: halving keeps one config in so many after each rung.
+      first_epochs: of the first rung of halving; each rung has ``eta`` times as many.
+      brackets: of Hyperband; each begins a rung later than the one before.
+      batch: configs that one of Optuna's samplers proposes at a time.
     """
 
     kind: str = "grid"
@@ -55,16 +54,16 @@ class SearchSettings:
 
     @property
     def is_told(self) -> bool:
-        """Whether what is trained depends on how configs did, and not on the sweep alone."""
+        """Whether later proposals depend on scores."""
         return self.kind not in ("grid", "one_at_a_time", "random")
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the table, with everything that the kind of search has."""
+        """Returns the table of a sweep file, with all keys of the kind of search."""
         plain = {"kind": self.kind} | {key: getattr(self, key) for key in SEARCHES[self.kind]}
         return {key: value for key, value in plain.items() if value is not None}
 
     def rungs(self, epochs: int) -> tuple[int, ...]:
-        """Returns the epochs at the end of each rung of halving; the last are all there are."""
+        """Returns the epochs at the end of each rung of halving, the last being ``epochs``."""
         ends = [self.first_epochs]
         while ends[-1] * self.eta <= epochs:
             ends.append(ends[-1] * self.eta)
@@ -73,23 +72,19 @@ class SearchSettings:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What can be tried, how it is searched, and the constants that all configs share.
+    """Axes, how they are searched, and the constants that all configs share.
 
     Attributes:
-      axes: values by axis, in the registry's order, those that were drawn where it is a range;
-        an MLP's number of hidden layers is that of ``num_units1``, ``num_units2`` and so on.
-      loss: ``cross_entropy``, or ``softmax_twice`` (softmax before a loss that expects
-        logits, which the published curves bear the mark of).
+      axes: values by axis, in the registry's order; drawn ones where the axis is a range.
+      loss: ``cross_entropy``, or ``softmax_twice`` (softmax before a loss that expects logits, as
+        the published curves suggest).
       leaky_slope: slope of leaky ReLU for negative inputs.
       learning_rates: step size of each optimizer; empty where ``learning_rate`` is an axis.
-      batch_size: rows of a batch; None where it is an axis. The last, partial batch of an
-        epoch is kept.
-      protocol: how songs are divided, a name from ``tables.protocols.PROTOCOLS``.
-      reference: a config to retrain besides the best one, for comparison with what is known of it.
-      search: how configs are chosen.
+      batch_size: rows; None where it is an axis. The last, partial batch of an epoch is kept.
+      protocol: a name from ``tables.protocols.PROTOCOLS``.
+      reference: a config to retrain besides the best one, for comparison with published figures.
       ranges: the axes that are ranges.
-      chosen: the configs that are tried, where these are not all of a grid; empty where they are
-        known only when the search has ended.
+      chosen: the configs to try, if not all of a grid; empty where only the search determines them.
     """
 
     name: str
@@ -113,12 +108,12 @@ class Sweep:
 
     @property
     def family(self) -> str:
-        """The kind of model, which its axes tell."""
+        """The kind of model."""
         return family_of(self.axes)
 
     @property
     def num_configs(self) -> int:
-        """Configs that are tried: points of the grid, or as many as the search asks for."""
+        """Number of configs to try."""
         if self.chosen is None:
             return math.prod(len(values) for values in self.axes.values())
         return len(self.chosen) or self.search.num_configs or 0
@@ -135,7 +130,7 @@ class Sweep:
 
     @functools.cached_property
     def configs(self) -> tuple[Config, ...]:
-        """Every config, in grid order (the last axis varies fastest) or as they were chosen."""
+        """Every config, in grid order (the last axis varies fastest) or as chosen."""
         if self.chosen is not None:
             return self.chosen
         names = tuple(self.axes)
@@ -143,7 +138,7 @@ class Sweep:
 
     @functools.cached_property
     def places(self) -> dict[str, int]:
-        """The place among ``configs`` of every config, by its id.
+        """Index in ``configs`` of every config, by its id.
 
         Raises:
           InputError: two configs share an id.
@@ -163,7 +158,7 @@ class Sweep:
         return "patience" in self.parts
 
     def check_protocol(self, protocol: str) -> None:
-        """Raises InputError where a config stops early and the protocol has no validation part."""
+        """Raises InputError if a config stops early and the protocol has no validation part."""
         if self.stops_early and PROTOCOLS[protocol].select_on != "validation":
             others = [name for name, p in PROTOCOLS.items() if p.select_on == "validation"]
             raise InputError(
@@ -182,7 +177,7 @@ class Sweep:
         return float(self.learning_rates[config.setting("optimizer")] if rate is None else rate)
 
     def weight_decay_of(self, config: Config) -> float:
-        """Returns the decoupled weight decay of a config; of AdamW Keras's, where it is no axis."""
+        """Returns the decoupled weight decay of a config; by default Keras's for AdamW."""
         decay = config.get("weight_decay")
         if decay is None:
             return 0.004 if config.setting("optimizer") == "adamw" else 0.0
@@ -190,7 +185,7 @@ class Sweep:
 
     @functools.cached_property
     def parts(self) -> frozenset[str]:
-        """The optional computations that a config or the reference takes, see ``Axis.part``."""
+        """The parts that a config or the reference needs, see ``Axis.part``."""
         values = [(name, value) for name, values in self.axes.items() for value in values]
         values += [(name, choices.high) for name, choices in self.ranges.items()]
         values += self.reference.items() if self.reference else ()
@@ -201,7 +196,7 @@ class Sweep:
         return self.leaky_slope if config.setting("activation") == "leaky_relu" else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain lists, numbers and strings: what the manifest records."""
+        """Returns the manifest's entry of plain lists, numbers and strings."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain["axes"] = {name: list(values) for name, values in self.axes.items()}
         plain["axes"] |= {name: choice.to_dict() for name, choice in self.ranges.items()}
@@ -214,6 +209,6 @@ class Sweep:
         return {key: value for key, value in plain.items() if value is not None}
 
     def choosing(self, configs: Sequence[Config]) -> "Sweep":
-        """Returns the sweep that tries these configs, with the values that they have of ranges."""
+        """Returns a sweep of the given configs, with their values of ranges."""
         drawn = {name: tuple(sorted({config[name] for config in configs})) for name in self.ranges}
         return dataclasses.replace(self, axes={**self.axes, **drawn}, chosen=tuple(configs))

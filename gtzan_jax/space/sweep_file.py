@@ -1,4 +1,4 @@
-"""Sweep files: TOML, found, read, laid over by ``--set``, and checked."""
+"""Sweep files: TOML, found, read, overridden by ``--set``, and checked."""
 
 import itertools
 import math
@@ -31,8 +31,7 @@ from gtzan_jax.space.sweep import KINDS, SAMPLERS, SEARCHES, SearchSettings, Swe
 from gtzan_jax.tables.protocols import PROTOCOLS
 
 MAX_CONFIGS = 1_000_000
-MAX_BYTES = 1_000_000
-"""Of a sweep file."""
+MAX_BYTES = 1_000_000  # of a sweep file
 
 CONSTANTS: dict[str, tuple[Check, Any]] = {
     "epochs": (Whole(1, 100_000), 10),
@@ -43,8 +42,8 @@ CONSTANTS: dict[str, tuple[Check, Any]] = {
     "protocol": (Choice(tuple(PROTOCOLS)), ""),
     "num_folds": (Whole(2, 1000), Sweep.num_folds),
 }
-"""Check and default of each constant; Keras's default where Keras has a useful one. That of the
-protocol is ``assignment``, or ``holdout`` for a search that needs a validation part."""
+"""Check and default of each constant; the protocol's is ``assignment``, or ``holdout`` for a search
+that needs a validation part."""
 
 _SEARCH = {
     "num_configs": Whole(1, MAX_CONFIGS),
@@ -57,7 +56,7 @@ _SEARCH = {
 
 
 def sweep_names() -> list[str]:
-    """Returns the names of the sweeps that come with the project."""
+    """Returns the names of the shipped sweeps."""
     return sorted(path.stem for path in resource("sweeps").glob("*.toml"))
 
 
@@ -67,15 +66,14 @@ def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = 
 
     Args:
       name_or_path: such as ``assignment`` or ``my/sweep.toml``.
-      overrides: ``key=value`` strings laid over the file, with a dot for tables, such as
-        ``epochs=20`` or ``axes.dropout1=[0.0, 0.5]``. Values are TOML; a bare word is
-        taken as a string. An axis has a short name, and its values commas between them:
-        ``optimizer=adam,sgd``, ``num_units1=64,128``; ``num_units`` and ``dropout`` are those of
-        all layers.
+      overrides: ``key=value`` strings that override the file, with a dot for tables, such as
+        ``epochs=20`` or ``axes.dropout1=[0.0, 0.5]``. Values are TOML or a bare word. An axis has a
+        short name, and commas between its values: ``optimizer=adam,sgd``; ``num_units`` and
+        ``dropout`` are those of all layers.
 
     Raises:
       InputError: the file cannot be found or parsed, a key is unknown, a value impossible, or an
-        argument of another type. The message names all that is wrong.
+        argument of another type. The message names all problems.
       TypeError: a parameter is unknown.
     """
     arguments = Problems()
@@ -89,7 +87,7 @@ def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = 
     problems = Problems()
     lay_over(document, overrides, problems)
     if problems.found:
-        problems.check(parse_sweep, document, path.stem, where)  # what else is wrong
+        problems.check(parse_sweep, document, path.stem, where)  # for further problems
         problems.raise_any()
     return parse_sweep(document, path.stem, where + (" with --set" if overrides else ""))
 
@@ -98,14 +96,14 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     """Checks a parsed TOML document and returns the sweep.
 
     Args:
-      document: the tables and values of the file, of which only ``axes`` must be there; see
-        ``CONSTANTS``. ``batch_size`` and ``learning_rates`` mean nothing where they are axes.
+      document: only ``axes`` is required; see ``CONSTANTS``. ``batch_size`` and ``learning_rates``
+        are ignored where they are axes.
       name: of the sweep.
-      where: what to call the document in an error.
+      where: the document's name in errors.
 
     Raises:
       InputError: a key is unknown, a value impossible, or there are no axes. The message names all
-        that is wrong.
+        problems.
     """
     problems = Problems(where)
     _check_keys(document, ("axes", *CONSTANTS, "learning_rates", "reference", "search"), problems)
@@ -117,7 +115,7 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
         for key, (check, default) in CONSTANTS.items()
         if key not in axes
     }
-    epochs = constants["epochs"] or 100_000  # where they are wrong, nothing else is for that
+    epochs = constants["epochs"] or 100_000  # wrong ones must cause no other problem
     search = _search(document.get("search"), epochs, choices, problems)
     rates = _rates(document.get("learning_rates", {}), axes, problems)
     reference = None
@@ -126,7 +124,7 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     problems.raise_any()
     constants["protocol"] = constants["protocol"] or ("holdout" if search.is_told else "assignment")
     if not PROTOCOLS[constants["protocol"]].takes_num_folds:
-        constants["num_folds"] = Sweep.num_folds  # no difference between two runs, then
+        constants["num_folds"] = Sweep.num_folds  # must not make two runs differ
     sweep = Sweep(
         name=name,
         axes=axes,
@@ -141,7 +139,7 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
 
 
 def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
-    """Returns a sweep with the configs that its search tries, as far as they are known."""
+    """Returns a sweep with the configs to try, as far as they are known."""
     search, problems = sweep.search, Problems(where)
     if search.is_told and PROTOCOLS[sweep.protocol].select_on == "test":
         problems.found.append(
@@ -177,7 +175,7 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
 
 
 def parse_config(document: Any, where: str) -> Config:
-    """Checks a value for each of some axes, as a sweep file's lists, and returns the config.
+    """Checks one value for each axis, and returns the config.
 
     Raises:
       InputError: an axis is unknown or missing, a value impossible.
@@ -191,7 +189,7 @@ def parse_config(document: Any, where: str) -> Config:
 
 
 def _axes(table: Any, where: str, problems: Problems) -> Choices:
-    """Returns the axes that are possible, in the registry's order; ``where`` precedes each name."""
+    """Returns the valid axes, in the registry's order; ``where`` precedes each name in errors."""
     if table is None:
         problems.found.append(
             f"{where}'axes' is missing: a table [axes], such as num_units1 = [64, 128]"
@@ -222,7 +220,7 @@ def _axes(table: Any, where: str, problems: Problems) -> Choices:
 
 
 def _axis(axis: Axis, values: Any, where: str) -> tuple[Any, ...] | Range:
-    """Checks the values of an axis, or the range that they are drawn from."""
+    """Checks the values of an axis, or its range."""
     if isinstance(values, dict):
         return parse_range(axis, values, where)
     if not isinstance(values, list) or not values:
@@ -273,7 +271,7 @@ def parse_range(axis: Axis, table: Mapping[str, Any], where: str) -> Range:
 
 
 def _check_momentum(choices: Choices) -> None:
-    """Refuses SGD's axes where they could not change anything."""
+    """Raises InputError where SGD's axes could not change anything."""
     axes = {n: (c.high,) if isinstance(c, Range) else c for n, c in choices.items()}
     optimizers = axes.get("optimizer", (AXES["optimizer"].default,))
     for name in ("momentum", "nesterov"):
@@ -284,12 +282,7 @@ def _check_momentum(choices: Choices) -> None:
 
 
 def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> SearchSettings:
-    """Checks the table of a search, and gives what it leaves out a default.
-
-    The default of ``num_configs`` is a quarter of the grid, at least 20 and at most 1,000, as
-    docs/search.md has measured; 100 where an axis is a range. That of ``eta`` is 2 where there are
-    less than three epochs for a rung after the first.
-    """
+    """Checks the table of a search and adds defaults."""
     if table is None:
         return SearchSettings()
     if not isinstance(table, Mapping):
@@ -311,10 +304,11 @@ def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> Se
     if None in given.values():
         return SearchSettings(kind)
     has_ranges = any(isinstance(choice, Range) for choice in choices.values())
+    # A quarter of the grid, from 20 to 1,000, as docs/search.md measured; 100 of ranges.
     if "num_configs" in keys and (kind != "halving" or has_ranges):
         most = math.prod(0 if isinstance(c, Range) else len(c) for c in choices.values())
         given.setdefault("num_configs", min(most, max(20, most // 4), 1000) or 100)
-    if kind == "halving":
+    if kind == "halving":  # eta is 2 where less than three epochs follow the first rung
         given.setdefault("eta", min(3, max(2, epochs // given.get("first_epochs", 1))))
         first, eta = given.get("first_epochs", 1), given["eta"]
         count = len(SearchSettings(kind, **given).rungs(epochs))
@@ -329,7 +323,7 @@ def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> Se
 
 
 def _rates(table: Any, axes: Mapping[str, tuple[Any, ...]], problems: Problems) -> dict[str, float]:
-    """Returns the learning rates that are given, and the default of what else the sweep uses."""
+    """Returns the given learning rates, and the defaults of the other optimizers in use."""
     if "learning_rate" in axes:
         return {}
     if not isinstance(table, Mapping):
@@ -352,7 +346,7 @@ def _check_keys(
     where: str = "",
     required: Sequence[str] = (),
 ) -> None:
-    """Checks that a table has no unknown key, and all that are required."""
+    """Checks that a table has all required keys and no unknown one."""
     if unknown := [key for key in keys if key not in known]:
         hints = [nearest(key, known) for key in unknown]
         listed = ", ".join(f"{shown(key)}{hint}" for key, hint in zip(unknown, hints, strict=True))
