@@ -1,4 +1,4 @@
-"""Decodes a sound file, and checks that its header, its bytes and its samples agree."""
+"""Decodes a sound file, and checks its header, bytes and samples against each other."""
 
 import importlib
 import io
@@ -37,15 +37,14 @@ NOT_DECODED = (
     ".m4a", ".m4b", ".mp4", ".aac", ".ac3", ".amr", ".ape", ".dff", ".dsf", ".mka", ".mpc", ".ra",
     ".spx", ".tta", ".webm", ".wma", ".wv",
 )  # fmt: skip
-"""Endings of the sound files that it does not: such files are reported, each as an error."""
+"""Endings of other sound files, which are reported as errors."""
 
-MAX_MINUTES = 20
-"""Longer files are refused: an hour's spectrograms take several GB."""
+MAX_MINUTES = 20  # an hour's spectrograms take several GB
 
 _MP3_ENDINGS = (".mp3", ".mp2", ".mpga")
 _MAX_CHANNELS = 32
-_RATES_HZ = (2_000, 192_000)  # the least and the most; an 8-bit telephone has 8,000
-_BLOCK = 2**20  # values that are decoded at once
+_RATES_HZ = (2_000, 192_000)
+_BLOCK = 2**20  # values decoded at once
 _MOST_READ = 2**26  # bytes of a file; a larger one is mapped
 _MOST_IN_MEMORY = 2**29  # bytes of an MP3, or of a part of a joined file
 _UNKNOWN_LENGTH = 2**62  # frames: libsndfile's for a FLAC that was written to a pipe
@@ -79,10 +78,10 @@ def decode(path: Path) -> list[tuple[int, NDArray[np.float32]]]:
     """Decodes a sound file.
 
     Returns:
-      the sample rate in Hz, and the mean of the channels, of each stream; mostly there is one.
+      sample rate in Hz and mean of the channels, for each stream of the file; mostly there is one.
 
     Raises:
-      SoundError: it is no sound, damaged, incomplete or unreasonable; gives the reason alone.
+      SoundError: it is no sound, damaged, incomplete or unreasonable; names the reason alone.
       OSError: it cannot be read.
       InputError: soundfile is not installed.
     """
@@ -93,7 +92,7 @@ def decode(path: Path) -> list[tuple[int, NDArray[np.float32]]]:
             return _decode_streams(path, file, mmap(file.fileno(), 0, access=ACCESS_COPY))
     except InputError:
         raise
-    except (ValueError, IndexError) as error:  # a damaged file shall cost itself alone
+    except (ValueError, IndexError) as error:  # from damaged files
         raise SoundError(f"damaged ({printable(error)}); {_ANEW}") from None
 
 
@@ -114,13 +113,13 @@ def _decode_streams(
         except SoundError as error:
             where = f"part {len(decoded) + 1} of joined files: " if len(streams) > 1 else ""
             raise SoundError(f"{where}{error}") from None
-        if stop:  # an MP3 goes on behind the length that it has
+        if stop:
             streams.insert(place + 1, Stream(stream.start + stop, stream.end, False))
     return decoded
 
 
 def _checked_size(end: int, start: int = 0) -> int:
-    """Returns the end of bytes that are to be in memory, if they are not too many."""
+    """Returns the end of a part, unless it is too large for memory."""
     if end - start > _MOST_IN_MEMORY:
         raise SoundError(f"{end - start:,} bytes of a joined file, or of an MP3; cut it")
     return end
@@ -132,11 +131,17 @@ def _decode(
     """Decodes a stream, whose bytes are both ``source`` and ``content``.
 
     Returns:
-      the sample rate in Hz, the mean of the channels, and the place in bytes where an MP3 goes on
-      behind its length; 0 where nothing does.
+      sample rate in Hz, mean of the channels, and the byte where an MP3 continues behind its stated
+      length; 0 where it does not.
     """
+    low, high = _RATES_HZ
     with _opened(path, source) as sound:
-        _check_header(sound)
+        if not low <= sound.samplerate <= high:
+            raise SoundError(
+                f"a sample rate of {sound.samplerate:,} Hz; it must be {low:,} to {high:,} Hz"
+            )
+        if not 1 <= sound.channels <= _MAX_CHANNELS:
+            raise SoundError(f"{sound.channels:,} channels, and at most {_MAX_CHANNELS} are read")
         if stream.has_length or sound.format != "MP3":
             if sound.frames >= _UNKNOWN_LENGTH:
                 raise SoundError(f"its header has no length; {_ANEW}")
@@ -146,7 +151,7 @@ def _decode(
             return sound.samplerate, samples, _check_end(sound, content, source.tell())
         if sound.subtype != "MPEG_LAYER_III":
             return sound.samplerate, _mono(sound), 0
-    # The length of such an MP3 is a guess by its first frame, and no more than that is decoded.
+    # libsndfile guesses the length of such an MP3 from its first frame, and decodes no more.
     _checked_size(len(content))
     with _opened(path, io.BytesIO(with_length(content))) as sound:
         return sound.samplerate, _mono(sound), 0
@@ -179,17 +184,6 @@ def _reason(error: Exception) -> str:
     return _UNKNOWN_FORMAT if "does not exist" in reason else reason
 
 
-def _check_header(sound: "soundfile.SoundFile") -> None:
-    """Refuses a header that no song has, before memory is taken for it."""
-    low, high = _RATES_HZ
-    if not low <= sound.samplerate <= high:
-        raise SoundError(
-            f"a sample rate of {sound.samplerate:,} Hz; it must be {low:,} to {high:,} Hz"
-        )
-    if not 1 <= sound.channels <= _MAX_CHANNELS:
-        raise SoundError(f"{sound.channels:,} channels, and at most {_MAX_CHANNELS} are read")
-
-
 def _check_minutes(seconds: float) -> None:
     if seconds > MAX_MINUTES * 60:
         raise SoundError(
@@ -198,7 +192,7 @@ def _check_minutes(seconds: float) -> None:
 
 
 def _mono(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
-    """Decodes a stream, a block after another: its header may promise more than there is."""
+    """Decodes a stream block by block: its header may promise more than there is."""
     blocks, frames = [], 0
     try:
         while len(block := sound.read(_BLOCK // sound.channels, dtype="float32", always_2d=True)):
@@ -215,13 +209,11 @@ def _mono(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
 
 
 def _check_whole(sound: "soundfile.SoundFile", frames: int) -> None:
-    """Refuses a stream that ends long before its header says so, or an MP3 behind it.
-
-    libsndfile takes what there is of a WAV or AIFF for its length, and notes the promised one.
-    """
+    """Raises SoundError for a stream much shorter than its header says, or a longer MP3."""
     if sound.format == "MP3" and frames > sound.frames:  # bytes that look like other frames
         raise SoundError(f"damaged: it has more samples than its header says; {_ANEW}")
     share = (frames + _MP3_FRAMES * (sound.format == "MP3")) / max(sound.frames, 1)
+    # For a WAV or AIFF libsndfile takes the actual length, and logs the promised one.
     noted = _PROMISE.search(sound.extra_info)
     if noted and int(noted[1]) < _NO_PROMISE:
         share = min(share, int(noted[2]) / int(noted[1]))
@@ -233,7 +225,7 @@ def _check_end(sound: "soundfile.SoundFile", content: Content, stop: int) -> int
     """Checks that a stream ends with its samples, and an Ogg with its last page.
 
     Returns:
-      the place where an MP3 goes on; 0 where nothing does.
+      the byte where an MP3 continues; 0 where it does not.
     """
     least = max(_LEAST_UNREAD, len(content) * (1 - _LEAST_SHARE))
     if sound.format == "MP3":

@@ -1,9 +1,7 @@
-"""The table's 57 features of a sound, as GTZAN's table was made.
+"""The table's 57 features of a sound, as the maker of GTZAN's table computed them.
 
-Two things are as they were in the maker's older librosa: spectrograms are padded by reflection, and
-the harmonic and the percussive waveform end with the last whole hop and have zeros behind it.
-Spectra are computed once, and medians row by row, which scipy does faster than in two dimensions;
-neither changes a bit. docs/sound.md has the effect of each.
+As in the maker's older librosa, spectrograms are padded by reflection, and the harmonic and the
+percussive waveform are zero behind the last whole hop. See docs/sound.md.
 """
 
 import warnings
@@ -19,13 +17,12 @@ from gtzan_jax.sound.files import SAMPLE_RATE
 CHUNK_SAMPLES = 66_149
 """Samples of a chunk of GTZAN's table of chunks: three seconds less one sample."""
 
-MIN_SAMPLES = 2_048
-"""Samples of a frame, without which there is no spectrum."""
+MIN_SAMPLES = 2_048  # of a frame
 
-_CHUNK_STEP = 66_150  # samples from one chunk's first to the next one's
-_LARGEST = 1e6  # of samples; powers of spectra must be float32
+_CHUNK_STEP = 66_150  # samples between the beginnings of chunks
+_LARGEST = 1e6  # sample; powers of spectra must be float32
 _NUM_MFCC = 20
-_KERNEL = 31  # frames, or bins, that a median is of
+_KERNEL = 31  # frames, or bins, of a median
 
 
 def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -35,11 +32,11 @@ def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
       samples: (samples,) float32 at ``SAMPLE_RATE``, at least ``MIN_SAMPLES``.
 
     Returns:
-      (57,) float64, in the order of ``tables.schema.FEATURES``: means and population variances
-      over time (of the chroma and each MFCC over its values), and the tempo in beats a minute.
+      (57,) float64, in the order of ``tables.schema.FEATURES``: means and population variances over
+      time (of the chroma and each MFCC over its values), and the tempo in beats a minute.
 
     Raises:
-      SoundError: the samples are too few or too large, or one is no number.
+      SoundError: the samples are too few or too large, or one is NaN.
       InputError: librosa is not installed.
     """
     if len(samples) < MIN_SAMPLES:
@@ -57,9 +54,8 @@ def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
 def chunks_of(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Cuts a sound into chunks of ``CHUNK_SAMPLES``, one each three seconds.
 
-    A chunk must end before the sound does, so that GTZAN's songs give ten, and those of at most
-    661,500 samples nine. A sound that is no longer than one chunk, or by a sample, is one chunk;
-    a shorter one gives none.
+    A chunk must end before the sound does, so that GTZAN's songs have ten, and those of at most
+    661,500 samples nine. A sound as long as a chunk, or longer by a sample, is one chunk.
     """
     count = (len(samples) - 1) // _CHUNK_STEP or int(len(samples) >= CHUNK_SAMPLES)
     starts = range(0, count * _CHUNK_STEP, _CHUNK_STEP)
@@ -93,10 +89,8 @@ def _series(samples: NDArray[np.float32]) -> tuple[list[Any], float, list[Any]]:
     return before, tempo, list(feature.mfcc(S=mel, n_mfcc=_NUM_MFCC))
 
 
-def _harmonic_and_percussive(
-    stft: NDArray[np.complex64], length: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns the two waveforms of ``librosa.effects.hpss``, with zeros behind the last whole hop.
+def _harmonic_and_percussive(stft: NDArray[np.complex64], length: int) -> list[NDArray[np.float32]]:
+    """Returns the waveforms of ``librosa.effects.hpss``, with zeros behind the last whole hop.
 
     Harmonic is a median over time, percussive one over frequency (Fitzgerald, 2010).
 
@@ -107,20 +101,19 @@ def _harmonic_and_percussive(
     librosa = audio_module("librosa")
     magnitude, phase = librosa.magphase(stft)
     lasting, sudden = _medians(magnitude), _medians(magnitude.T).T
-
-    def waveform(own: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    waveforms = []
+    for own, other in ((lasting, sudden), (sudden, lasting)):
         mask = librosa.util.softmask(own, other, power=2.0, split_zeros=True)
         part = librosa.istft(magnitude * mask * phase, dtype=np.float32)
-        padded: NDArray[np.float32] = librosa.util.fix_length(part, size=length)
-        return padded
-
-    return waveform(lasting, sudden), waveform(sudden, lasting)
+        waveforms.append(librosa.util.fix_length(part, size=length))
+    return waveforms
 
 
 def _medians(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the running median of each row, reflected at its ends."""
     from scipy.ndimage import median_filter  # not at the top: a sweep of a table needs none
 
+    # Row by row, which is faster than in two dimensions, and equal to the bit.
     return np.stack(
         [median_filter(row, _KERNEL, mode="reflect") for row in np.ascontiguousarray(rows)]
     )

@@ -1,4 +1,4 @@
-"""Sound files: which there are in a folder, and their samples."""
+"""Sound files: those of a folder, and their samples."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ from gtzan_jax.sound.decoding import DECODED, NOT_DECODED, audio_module, decode
 from gtzan_jax.text import printable
 
 SAMPLE_RATE = 22_050
-"""Samples a second, in Hz; other rates are resampled to it."""
+"""In Hz; other rates are resampled to it."""
 
 NO_GENRE = "unknown"
-"""The label of a song that lies in no genre's folder."""
+"""The label of a song outside any genre's folder."""
 
 GTZAN_NAME = re.compile(r"(?P<genre>[^.]+)\.\d{5}", re.ASCII)
-"""The name of a song of GTZAN, without the suffix: ``blues.00000``."""
+"""The name of a song of GTZAN without its ending: ``blues.00000``."""
 
 _MAX_BYTES = 2**32  # WAV's own bound
 _MOST_NAMED = 5  # endings
@@ -41,18 +41,25 @@ class Song:
 def songs_in(folder: str | os.PathLike[str]) -> list[Song]:
     """Finds the sound files of a folder, at any depth, sorted by name.
 
-    The genre of a song is the name of the folder's subfolder that it lies in, at any depth. A song
-    that is called as GTZAN's are, ``rock.00000.wav``, has the genre that it is called after, if it
-    lies in a folder of that name or in no subfolder at all. Any other song that lies in no
-    subfolder has the genre ``NO_GENRE``. Neither links nor what is hidden are followed.
+    The genre is the folder's subfolder that a song lies in, at any depth. A song named as GTZAN's
+    are, ``rock.00000.wav``, has the genre of its name, if it lies in a folder of that name or in no
+    subfolder. Any other song in no subfolder has the genre ``NO_GENRE``. Links and hidden files are
+    not followed.
 
     Raises:
-      InputError: the folder cannot be looked into, or holds no sound file.
+      InputError: the folder cannot be read, or holds no sound file.
     """
     root = Path(os.path.expanduser(folder))
     if not root.is_dir():
         raise InputError(f"{printable(folder)} is no folder; give one with sound files in it")
-    songs = [_song(root, path) for path in _files(root) if _is_sound(path)]
+    songs = []
+    for path in filter(_is_sound, _files(root)):
+        place, gtzan = path.relative_to(root), GTZAN_NAME.fullmatch(path.stem)
+        folders = place.parts[:-1]
+        if gtzan and (not folders or gtzan["genre"] in folders):
+            songs.append(Song(path, path.name, gtzan["genre"]))
+        else:
+            songs.append(Song(path, place.as_posix(), folders[0] if folders else NO_GENRE))
     if not songs:
         others = "".join(f"; {sentence}" for sentence in left_out(root))
         raise InputError(f"{printable(folder)} holds no sound file{others}")
@@ -60,7 +67,7 @@ def songs_in(folder: str | os.PathLike[str]) -> list[Song]:
 
 
 def left_out(folder: str | os.PathLike[str]) -> list[str]:
-    """Returns sentences on the files of a folder that ``songs_in`` leaves out, and empty genres."""
+    """Returns sentences on the files that ``songs_in`` leaves out, and on empty genres."""
     root = Path(os.path.expanduser(folder))
     files = list(_files(root))
     kinds = Counter(_kind(path) for path in files if not _is_sound(path)).items()
@@ -76,7 +83,7 @@ def left_out(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Yields the files of a folder, at any depth; neither hidden ones nor those behind links."""
+    """Yields the files of a folder, at any depth, without hidden ones and those behind links."""
 
     def fail(error: OSError) -> None:
         raise InputError(f"{printable(error.filename)}: cannot be looked into: {error.strerror}")
@@ -100,18 +107,9 @@ def _is_sound(path: Path) -> bool:
     return is_named and path.is_file() and not path.is_symlink()
 
 
-def _song(root: Path, path: Path) -> Song:
-    place = path.relative_to(root)
-    folders = place.parts[:-1]
-    gtzan = GTZAN_NAME.fullmatch(path.stem)
-    if gtzan and (not folders or gtzan["genre"] in folders):
-        return Song(path, path.name, gtzan["genre"])
-    return Song(path, place.as_posix(), folders[0] if folders else NO_GENRE)
-
-
 @contextlib.contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Has errors of a sound file name it, as SoundError."""
+    """Turns errors of a sound file into SoundError with its name."""
     try:
         yield
     except OSError as error:
@@ -133,20 +131,18 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     path = Path(os.path.expanduser(path))
     with named(path):
         _check(path)
-        return np.concatenate([_resampled(samples, rate) for rate, samples in decode(path)])
-
-
-def _resampled(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-    if rate == SAMPLE_RATE:
-        return samples
-    resampled: NDArray[np.float32] = audio_module("librosa").resample(
-        samples, orig_sr=rate, target_sr=SAMPLE_RATE
-    )
-    return resampled
+        return np.concatenate(
+            [
+                samples
+                if rate == SAMPLE_RATE
+                else audio_module("librosa").resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
+                for rate, samples in decode(path)
+            ]
+        )
 
 
 def digest_of(song: Song) -> str:
-    """Returns the SHA-256 of a song's file, if a table takes its name and the file may be read.
+    """Returns the SHA-256 of a song's file, if its name fits a table and the file may be read.
 
     Raises:
       SoundError: it may not; names the file and the reason.
@@ -163,7 +159,7 @@ def digest_of(song: Song) -> str:
 
 
 def _check(path: Path) -> None:
-    """Checks what can be said of a sound file without reading it."""
+    """Checks a sound file without reading it."""
     size = path.stat().st_size
     if not path.is_file():
         raise SoundError("it is no file")

@@ -1,4 +1,4 @@
-"""Songs that are done, beside the table that they are for: a line of JSON each."""
+"""Finished songs, kept beside the table: a line of JSON each."""
 
 import json
 from pathlib import Path
@@ -13,15 +13,15 @@ from gtzan_jax.text import printable
 class Kept:
     """Rows of songs by the checksums of their files.
 
-    A line holds its own checksum, so that half a line of a killed process counts for nothing, and
-    the versions that computed it: of other versions it counts for nothing either.
+    A line holds its own checksum and the versions that computed it. Lines cut by a killed process,
+    and those of other versions, are ignored.
 
     Args:
-      output: the table; the lines lie in a file of its name and ``.part``.
+      output: the table; the lines are in a file of its name with ``.part``.
       made_by: from ``rows.made_by``.
 
     Raises:
-      InputError: the place of the lines is taken by a folder, a link or a pipe.
+      InputError: a folder, a link or a pipe is in the place of the file.
     """
 
     def __init__(self, output: Path, made_by: str) -> None:
@@ -39,12 +39,12 @@ class Kept:
                 self._rows[str(document.get("file"))] = document.get("rows")
 
     def find(self, digest: str) -> Rows | None:
-        """Returns the rows of the file with a checksum, if it is done."""
+        """Returns the rows of the file with a checksum, if it is finished."""
         rows = self._rows.get(digest)
         return rows if _is_whole(rows) else None
 
     def add(self, digest: str, rows: Rows) -> None:
-        """Keeps rows: they are in the file when this returns."""
+        """Keeps rows; they are in the file when this returns."""
         document = sealed({"file": digest, "made_by": self._made_by, "rows": rows})
         line = json.dumps(document, allow_nan=False).encode() + b"\n"
         with named(self.path), self.path.open("ab+") as file:

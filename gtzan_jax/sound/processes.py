@@ -1,4 +1,4 @@
-"""Many sound files at once, each process at one: a file that ends its process costs only itself."""
+"""Computes with many sound files at once, in processes: a crash costs only its own file."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -15,15 +15,15 @@ T = TypeVar("T")
 def of_many(
     compute: Callable[[S], T], sounds: Iterable[S], workers: int
 ) -> Iterator[tuple[S, T | SoundError]]:
-    """Computes something of each of many sound files and yields it when it is there.
+    """Applies a function to many sound files, and yields results as they are finished.
 
     Args:
-      compute: is given a sound, and raises SoundError where it cannot be used.
-      sounds: paths, or what else messages can name by its text; taken when a process is idle.
+      compute: takes a sound, and raises SoundError where it cannot be used.
+      sounds: paths, or other objects whose text names them; consumed as processes become idle.
       workers: processes, with one thread each.
 
     Yields:
-      the sound, and what was computed or why it was not, in any order.
+      the sound, and its result or the reason why there is none, in any order.
 
     Raises:
       InputError: the packages that read sound are not installed.
@@ -49,7 +49,7 @@ def of_many(
 
 
 def _outcome(future: "Future[Any]", sound: object) -> Any:
-    """Returns the result of a file, or why there is none."""
+    """Returns the result of a file, or the reason why there is none."""
     try:
         return future.result()
     except SoundError as error:
@@ -60,5 +60,5 @@ def _outcome(future: "Future[Any]", sound: object) -> Any:
         raise OSError(f"a process cannot be started: {error}") from None
     except WorkerLostError as error:
         return SoundError(f"{printable(sound)}: its process {error}; is the file damaged?")
-    except RunError as error:  # a decoder may raise anything, and other files may do
+    except RunError as error:  # a decoder may raise anything
         return SoundError(f"{printable(sound)}: {printable(error)}")

@@ -15,7 +15,7 @@ from gtzan_jax.sound.features import chunks_of, features_of
 from gtzan_jax.sound.files import SAMPLE_RATE, Song, named, read
 
 Rows = list[list[float]]
-"""A row for a song, or for each of its chunks: its samples, and the 57 features."""
+"""A row for the song, or for each chunk: number of samples, and the 57 features."""
 
 _SONG = re.compile(r".+\.\d{5}", re.ASCII)  # as tables/schema.CHUNK knows a chunk's song
 _COMPUTING = ("librosa", "numba", "numpy", "scipy", "soundfile", "soxr")
@@ -53,9 +53,9 @@ def names_of(song: Song, count: int | None) -> list[str]:
 
     Args:
       song: the song.
-      count: its chunks, which are called ``blues.00000.0.wav`` and so on; a song that is called
-        otherwise gets five zeros, ``rock/song.00000.0.mp3``, so that a table knows its chunks.
-        None for a row of the whole song.
+      count: number of chunks, named ``blues.00000.0.wav`` and so on; five zeros are added to names
+        unlike GTZAN's, ``rock/song.00000.0.mp3``, so that a table recognises chunks. None for a row
+        of the whole song.
     """
     if count is None:
         return [song.name]
@@ -68,19 +68,14 @@ def names_of(song: Song, count: int | None) -> list[str]:
 def made_by(what: object) -> str:
     """Returns a checksum of all that rows and spectrograms depend on: versions, code, ``what``.
 
-    Args:
-      what: else they depend on, in a form that JSON has.
-
     Raises:
       InputError: a package that reads sound is not installed.
     """
-    parts = {"what": what, "packages": [_version(name) for name in _COMPUTING]}
+    try:
+        packages = [importlib.metadata.version(name) for name in _COMPUTING]
+    except importlib.metadata.PackageNotFoundError as error:
+        remedy = "pip install -e '.[audio]'"
+        raise InputError(f"sound needs the package {error.name}: {remedy}") from None
+    parts = {"what": what, "packages": packages}
     parts["code"] = [digest(Path(__file__).with_name(f"{name}.py")) for name in _CODE]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        raise InputError(f"sound needs the package {package}: pip install -e '.[audio]'") from None

@@ -1,7 +1,7 @@
-"""Spectrograms that have been computed, in the user's cache: a safetensors file a table.
+"""Spectrograms in the user's cache: a safetensors file a table, named ``<key>-<checksum>``.
 
-Its name is ``<key>-<checksum>``: the key, from ``rows.made_by``, is of the files and the code that
-it was made from; the checksum is the table's own, so that a report can find it without the sound.
+The key, from ``rows.made_by``, identifies the sound files and the code; the checksum is the
+table's, so that a report finds it without the sound.
 """
 
 import hashlib
@@ -30,11 +30,11 @@ def digest_of(table: FeatureTable) -> str:
 
 
 def load(key: str, source: str) -> tuple[FeatureTable, list[str]] | None:
-    """Returns a table of the cache, and why songs were left out of it; None where none is whole.
+    """Returns a table of the cache, and the reasons why songs were left out; None if there is none.
 
     Args:
       key: from ``rows.made_by``.
-      source: the table's source, for it does not matter where the songs lie.
+      source: of the table, since the cache does not depend on the place of the songs.
     """
     return next(_whole(f"{key[:16]}-*", "key", key, source), None)
 
@@ -46,7 +46,7 @@ def find(sha256: str, source: str) -> FeatureTable | None:
 
 
 def keep(key: str, table: FeatureTable, left_out: Sequence[str]) -> None:
-    """Keeps a table. A cache that cannot be written costs the time again, not the table now."""
+    """Writes a table to the cache, or warns if that cannot be written."""
     from safetensors.numpy import save
 
     document = {"key": key, "left_out": list(left_out)} | {
@@ -72,16 +72,13 @@ def _folder() -> Path:
 def _whole(
     pattern: str, name: str, value: str, source: str
 ) -> Iterator[tuple[FeatureTable, list[str]]]:
-    """Yields the whole tables of a pattern whose description has a value under a name.
-
-    They are read, rather than mapped: a mapped file that is cut short ends the process.
-    """
+    """Yields the undamaged tables of a pattern whose description has a value under a name."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as arrays_of
 
     for path in sorted(_folder().glob(f"{pattern}.safetensors")):
         try:
-            content = path.read_bytes()
+            content = path.read_bytes()  # not mapped: truncating a mapped file ends the process
             arrays, size = arrays_of(content), int.from_bytes(content[:8], "little")
             document = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["table"])
             if not is_sealed(document):

@@ -1,7 +1,6 @@
-"""Tables of spectrograms, a row for each chunk of three seconds.
+"""Tables of spectrograms, a row for each chunk of three seconds, computed once and then cached.
 
-From a folder of sound files, Kaggle's copy of GTZAN, or made-up songs. They are computed once, by a
-process a core, and then kept in the cache: see :mod:`gtzan_jax.sound.spectrogram_cache`.
+From a folder of sound files, Kaggle's copy of GTZAN, or synthetic songs.
 """
 
 import functools
@@ -31,14 +30,11 @@ from gtzan_jax.text import printable
 
 SOUND_NAMES = ("auto", "sounds", "sample", "kaggle")
 
+# Of GTZAN's sound, in the current folder or in the checkout.
 PLACES = (Path("data", "genres_original"), Path("data", "genres"))
-"""Where GTZAN's sound may lie in the current folder, or in the checkout."""
 
-SYNTHETIC_SONGS = 20
-"""Made-up songs of each genre."""
-SYNTHETIC_SECONDS = 9.1
-"""How long each is: three chunks, and one sample more at least."""
-
+SYNTHETIC_SONGS = 20  # of each genre
+SYNTHETIC_SECONDS = 9.1  # three chunks, and one sample more at least
 _SONGS_A_PROCESS = 25  # fewer are computed sooner than a process has started
 
 Chunks = NDArray[np.float16]  # (chunks, bands, frames), of one song
@@ -50,7 +46,7 @@ class _Sound:
     """A song that is not read yet."""
 
     song: files.Song
-    identity: str  # of all that its samples depend on, besides the code that reads sound
+    identity: str  # checksum of its samples' source
     read: Callable[[], NDArray[np.float32]]
 
     def __str__(self) -> str:
@@ -72,18 +68,18 @@ def load_spectrograms(
 
     Args:
       data: a folder of sound files, whose subfolders are the genres; ``sounds`` or ``sample``, the
-        made-up songs; ``kaggle``, Kaggle's copy of GTZAN; or ``auto``: the folder
+        synthetic songs; ``kaggle``, Kaggle's copy of GTZAN; or ``auto``: the folder
         ``data/genres_original`` or ``data/genres`` of the current folder or of the checkout, else
-        the made-up songs, of which ``notice`` then tells.
-      watch: is handed the songs as they come, and how many there will be, and hands them on, such
-        as a bar of progress. Not called where the cache has them.
+        the synthetic songs, with a ``notice``.
+      watch: gets the songs and their number, and yields the songs, such as a progress bar. Not
+        called where the cache has the table.
 
     Returns:
       a table whose ``x`` is (rows, bands, frames) float16 in dB; see ``mel.log_mel``.
 
     Raises:
-      InputError: there is no such folder, it has too little sound, Kaggle's cannot be had, or the
-        packages that read sound are not installed.
+      InputError: there is no such folder, it has too little sound, Kaggle's cannot be downloaded,
+        or the packages that read sound are not installed.
     """
     name = os.fspath(data)
     if name == "auto":
@@ -107,9 +103,9 @@ def find_spectrograms(sha256: str, source: str = "") -> FeatureTable | None:
     """Returns the spectrograms with a checksum, if the cache has them; reads no sound.
 
     Args:
-      sha256: the table's checksum, from a file that may be a stranger's.
-      source: the table's source. Made-up songs are made anew where the cache lacks them; those
-        that another processor made may differ in a last digit, and are not found.
+      sha256: the table's checksum, possibly from an untrusted file.
+      source: the table's source. Synthetic songs are made again where the cache lacks them; those
+        of another processor may differ in a last digit, and are not found.
     """
     found = spectrogram_cache.find(sha256, source)
     if found is None and source == "sounds":
@@ -144,15 +140,7 @@ def _synthetic_table(watch: Watch) -> FeatureTable:
 
 
 def _folder_table(folder: Path, source: str, watch: Watch) -> FeatureTable:
-    sounds, left_out = _sounds_in(folder)
-    for sentence in files.left_out(folder):
-        warnings.warn(sentence, stacklevel=2)
-    return _cached_table(sounds, left_out, source, watch)
-
-
-def _sounds_in(folder: Path) -> tuple[list[_Sound], list[str]]:
-    """Returns the songs that lie in a genre's folder, and why others are left out."""
-    sounds: dict[str, _Sound] = {}  # by the name that their chunks will have in common
+    sounds: dict[str, _Sound] = {}  # by the common part of their chunks' names
     left_out = []
     for song in sorted(files.songs_in(folder), key=lambda song: (song.name, song.path)):
         name = names_of(song, 1)[0].removesuffix(song.path.suffix)
@@ -167,7 +155,9 @@ def _sounds_in(folder: Path) -> tuple[list[_Sound], list[str]]:
             sounds[name] = _Sound(song, identity, functools.partial(files.read, song.path))
         except SoundError as error:
             left_out.append(str(error))
-    return list(sounds.values()), left_out
+    for sentence in files.left_out(folder):
+        warnings.warn(sentence, stacklevel=2)
+    return _cached_table(list(sounds.values()), left_out, source, watch)
 
 
 def _cached_table(
@@ -191,7 +181,7 @@ def _cached_table(
 def _computed_table(
     sounds: Sequence[_Sound], source: str, watch: Watch
 ) -> tuple[FeatureTable, list[str]]:
-    """Returns the table of the songs that can be used, and why the others cannot."""
+    """Returns the table of the usable songs, and the reasons against the others."""
     import joblib
 
     workers = min(joblib.cpu_count(), 1 + len(sounds) // _SONGS_A_PROCESS)
@@ -229,7 +219,7 @@ def _spectrograms(sound: _Sound) -> Chunks:
 
 
 def _check_labels(songs: Sequence[files.Song], source: str, left_out: Sequence[str]) -> None:
-    """Checks songs as those of a feature table are; others, left out, may be why they are few."""
+    """Checks songs like those of a feature table; an error also names a song left out."""
     others = f" ({len(left_out)} left out, such as {left_out[0]})" if left_out else ""
     labels, hint = [song.label for song in songs], f"{others}; a subfolder is a genre"
     check_labels(labels, printable(source), hint=hint)

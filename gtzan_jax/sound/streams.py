@@ -1,7 +1,7 @@
-"""Where streams of sound lie among the bytes of a file: behind tags, junk and other streams.
+"""Finds the streams of sound in a file: behind tags, junk and other streams.
 
-A file may be several, joined byte by byte, as ``cat a.mp3 b.mp3`` does. libsndfile decodes the
-first alone and reports no error, so that the streams are found here and decoded one after another.
+A file may be several, joined byte by byte, as by ``cat a.mp3 b.mp3``. libsndfile decodes only the
+first and reports no error.
 """
 
 import re
@@ -47,7 +47,7 @@ _TEXT_BYTES = 2**20  # that are looked at
 
 
 class Stream(NamedTuple):
-    """Where a stream lies in a file, in bytes, and whether it says how long it is."""
+    """The bytes of a stream in a file, and whether its header has a length."""
 
     start: int
     end: int
@@ -57,11 +57,11 @@ class Stream(NamedTuple):
 def streams_of(content: Content, is_mp3: bool) -> list[Stream]:
     """Finds the streams of a file.
 
-    Bytes in front of an MP3's first frame are left out: libsndfile would refuse the MP3 for them.
+    Bytes before an MP3's first frame are left out, since libsndfile would refuse the MP3.
 
     Args:
       content: all of the file.
-      is_mp3: whether it is called an MP3.
+      is_mp3: whether it is named an MP3.
     """
     first = behind_tags(content, 0)
     known = next((pattern for pattern in _BEGINNINGS if pattern.match(content, first)), None)
@@ -78,9 +78,9 @@ def streams_of(content: Content, is_mp3: bool) -> list[Stream]:
 
 
 def next_frame(content: Content, place: int) -> int | None:
-    """Returns where frames of MP3 begin, behind a place and its tags; None if there are none.
+    """Returns the beginning of the next frames of MP3 behind a place and its tags; None if none.
 
-    A tag's size may be wrong, and anything may lie in front of the frames.
+    A tag's size may be wrong, and anything may precede the frames.
     """
     places = (match.start() for match in _MP3_FRAME.finditer(content, place))
     tried = chain([behind_tags(content, place)], places)
@@ -88,11 +88,8 @@ def next_frame(content: Content, place: int) -> int | None:
 
 
 def _is_frame(content: Content, place: int) -> bool:
-    """Returns whether a frame of MP3 is at a place, and two more of its kind, or one and the end.
-
-    One alone is found by chance, once in 8,000 bytes.
-    """
-    kinds = set()
+    """Returns whether three frames of MP3 of one kind follow each other, or two and the end."""
+    kinds = set()  # of several frames: one alone occurs by chance, once in 8,000 bytes
     for count in range(3):
         head = content[place : place + 4]
         if count == 2 and not head:
@@ -106,7 +103,7 @@ def _is_frame(content: Content, place: int) -> bool:
 
 
 def frame_length(head: bytes) -> int:
-    """Returns how many bytes a frame of MP2 or MP3 has that begins so; 0 if none does."""
+    """Returns the bytes of the frame of MP2 or MP3 with the given head; 0 if it is none."""
     if len(head) < 4 or not _MP3_FRAME.match(head) or head[2] & 0x0C == 0x0C:
         return 0
     version = {3: 0, 2: 1, 0: 2}[head[1] >> 3 & 3]  # MPEG 1, 2 and 2.5
@@ -118,16 +115,16 @@ def frame_length(head: bytes) -> int:
 
 
 def with_length(content: Content) -> bytes:
-    """Returns the frames of an MP3 behind one that says that they are very many.
+    """Returns the frames of an MP3 behind a tag that promises very many.
 
-    Bytes between frames and behind them are left out: behind 1,024 of them the decoder gives up.
+    Bytes between and behind frames are left out: the decoder gives up after 1,024 of them.
     """
     place, frames = next_frame(content, 0), []
     while place is not None:
         length = frame_length(content[place : place + 4])
         frames.append(content[place : place + length])
         place = place + length if length else next_frame(content, place)
-    whole = b"".join(frames) or content[:]  # frames of a free bit rate do not say how long they are
+    whole = b"".join(frames) or content[:]  # frames of a free bit rate have no length
     mark, bits, mode = whole[1], whole[2], whole[3]
     is_mono, is_mpeg_1 = mode >> 6 == 3, mark & 8
     side = (17 if is_mono else 32) if is_mpeg_1 else (9 if is_mono else 17)
@@ -137,7 +134,7 @@ def with_length(content: Content) -> bytes:
 
 
 def behind_tags(content: Content, place: int) -> int:
-    """Returns where ID3 and APE tags end that begin at a place."""
+    """Returns the end of the ID3 and APE tags that begin at a place."""
     while True:
         head = content[place : place + 16]
         if head.startswith(b"ID3"):
@@ -151,7 +148,7 @@ def behind_tags(content: Content, place: int) -> int:
 
 
 def _before_tags(content: Content) -> int:
-    """Returns where ID3, APE and Lyrics3 tags begin that end a file."""
+    """Returns the beginning of the ID3, APE and Lyrics3 tags at the end of a file."""
     end = len(content)
     while end > 0:
         tail = content[max(0, end - 128) : end]
@@ -167,7 +164,7 @@ def _before_tags(content: Content) -> int:
 
 
 def unread(content: Content, place: int) -> int:
-    """Returns how many bytes behind a place may be sound: no tags, zeros, text or other chunks."""
+    """Returns the bytes behind a place that may be sound: no tags, zeros, text or other chunks."""
     place, end = behind_tags(content, place), _before_tags(content)
     chunk = content[place : place + 9].removeprefix(b"\0")[:8]  # chunks begin at even places
     sizes = (int.from_bytes(chunk[4:8], order) for order in ("little", "big"))
@@ -180,14 +177,14 @@ def unread(content: Content, place: int) -> int:
 
 
 def _is_text(content: bytes) -> bool:
-    """Returns whether nearly all of it is UTF-8 that can be printed."""
+    """Returns whether nearly all bytes are printable UTF-8."""
     text = content.decode("utf-8", "ignore")
     printed = "".join(letter for letter in text if letter.isprintable() or letter in "\t\r\n")
     return len(printed.encode()) > _TEXT_SHARE * len(content)
 
 
 def has_last_page(content: Content) -> bool:
-    """Returns whether the last page of an Ogg says that it is the last, and is whole."""
+    """Returns whether the last page of an Ogg is marked as the last, and whole."""
     last = content.rfind(b"OggS\0")
     page = content[last : last + 2**16]  # it has 65,307 bytes at most
     if last < 0 or len(page) < 27 or not page[5] & 4:

@@ -1,4 +1,4 @@
-"""Spectrograms boiled down to features of a row, for whatever takes a feature table."""
+"""Summaries of spectrograms, for models that take a feature table."""
 
 import os
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def summary_of(table: FeatureTable) -> FeatureTable:
 def summarised(
     features: Sequence[str], x: NDArray[np.floating[Any]]
 ) -> tuple[tuple[str, ...], NDArray[np.floating[Any]]]:
-    """Returns names and numbers (rows, features) of spectrograms; of features, just these.
+    """Returns names and numbers (rows, features) of the summary; feature tables are unchanged.
 
     Args:
       features: their names, or those of bands.
@@ -37,7 +37,7 @@ def summarised(
     if x.ndim == 2:
         return tuple(features), x
     names = tuple(f"{band}_{moment}" for band in features for moment in ("mean", "var"))
-    wide = [row.astype(np.float32) for row in x]  # one at a time: float16 is too coarse for sums
+    wide = [row.astype(np.float32) for row in x]  # one at a time, to save memory
     moments = [np.stack([row.mean(axis=1), row.var(axis=1)], axis=1).ravel() for row in wide]
     return names, np.stack(moments)
 
@@ -46,15 +46,14 @@ def load_features(data: str | os.PathLike[str] = "auto", watch: Watch = unwatche
     """Loads a feature table, or the summary of spectrograms where ``data`` is sound.
 
     Args:
-      data: as for ``load_table``; or ``sounds``, or a folder of sound files, as for
-        ``load_spectrograms``.
+      data: as for ``load_table``; or ``sounds``, or a folder of sound files.
       watch: as for ``load_spectrograms``.
 
     Raises:
       InputError: it cannot be loaded.
     """
     folder = Path(os.path.expanduser(data))
-    is_folder = folder.is_dir() and not (folder / "manifest.json").is_file()  # a run is no sound
+    is_folder = folder.is_dir() and not (folder / "manifest.json").is_file()
     if data == "sounds" or (is_folder and data not in DATA_NAMES):
         return summary_of(load_spectrograms(data, watch))
     return load_table(data)
