@@ -37,7 +37,7 @@ def summarised(
     if x.ndim == 2:
         return tuple(features), x
     names = tuple(f"{band}_{moment}" for band in features for moment in ("mean", "var"))
-    wide = [row.astype(np.float32) for row in x]  # one at a time, to save memory
+    wide = [row.astype(np.float32) for row in x]  # one at a time; float16 is too coarse
     moments = [np.stack([row.mean(axis=1), row.var(axis=1)], axis=1).ravel() for row in wide]
     return names, np.stack(moments)
 

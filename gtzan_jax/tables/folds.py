@@ -1,9 +1,6 @@
 """Folds: one division of a table into train, validation and test part, and its arrays.
 
-To a compiled program a fold is data: arrays whose sizes all folds of a protocol share,
-standardised by the fold's train rows, with weights that say which rows count where.
-
-Songs are *judged*. Where a song has several rows, chunks of it, they vote.
+Songs are *judged*: where a song has several rows, its chunks vote.
 """
 
 from collections.abc import Sequence
@@ -33,28 +30,28 @@ class Fold(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """All that compiling needs to know of a protocol's folds: the sizes of their arrays."""
+    """The sizes of arrays for all folds of a protocol: all that compiling needs to know of them."""
 
     num_train: int  # rows of the largest train part
     num_eval: int  # rows of the largest validation and test part together
     num_features: int
     num_classes: int
-    num_songs: int = 0  # of those parts, likewise; 0 where each row is a song of its own
-    frames: int = 0  # of a spectrogram, whose features are its bands; 0 where rows are numbers
+    num_songs: int = 0  # of those parts; 0 where each row is a song of its own
+    frames: int = 0  # of spectrograms; 0 of a table of features
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """The shape of what stands for a row: (features,), or (bands, frames)."""
+        """The shape of a row: (features,), or (bands, frames)."""
         return (self.num_features, self.frames) if self.frames else (self.num_features,)
 
     @property
     def row_type(self) -> "type[np.floating[Any]]":
-        """The type of its numbers: half of them would be too coarse for a table's features."""
+        """The type of a row; half precision is too coarse for a table's features."""
         return np.float16 if self.frames else np.float32
 
     @property
     def num_judged(self) -> int:
-        """Predictions of a member: of songs, where those have several rows."""
+        """Number of predictions of a member: one for each song."""
         return self.num_songs or self.num_eval
 
 
@@ -79,14 +76,14 @@ class FoldArrays(NamedTuple):
 
 
 class Scaler(NamedTuple):
-    """``(x - mean) / scale`` standardises; the statistics of a train part."""
+    """The statistics of a train part: ``(x - mean) / scale`` standardises."""
 
     mean: NDArray[np.float64]  # (features,)
     scale: NDArray[np.float64]  # (features,), the deviation; 1 where a feature is constant
 
 
 def unseen_genres(table: "FeatureTable", folds: Sequence[Fold]) -> list[str]:
-    """Returns a sentence for each fold whose train part has no track of some genre."""
+    """Returns a sentence for each fold whose train part lacks a genre."""
     return [
         f"no track of {', '.join(genres)} is in the train part of fold {place}: "
         "it cannot be learnt there"
@@ -96,7 +93,7 @@ def unseen_genres(table: "FeatureTable", folds: Sequence[Fold]) -> list[str]:
 
 
 def sizes_of(table: "FeatureTable", folds: Sequence[Fold]) -> Sizes:
-    """Returns the sizes that the arrays of all folds fit into."""
+    """Returns the sizes of arrays for all folds."""
     judged = [len(_judged(table, fold)[0]) for fold in folds]
     return Sizes(
         max(len(fold.train) for fold in folds),
@@ -123,18 +120,18 @@ def songs_of(songs: NDArray[np.int32]) -> tuple[Rows, Rows]:
 
 
 def judged_rows(table: "FeatureTable", rows: Rows) -> Rows:
-    """Returns the rows that stand for what is judged of a part: the first of each song in it."""
+    """Returns the first row of each song of a part."""
     return rows[songs_of(table.songs[rows])[0]]
 
 
 def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
-    """Returns the mean and deviation of each feature over a fold's train part.
+    """Returns the mean and deviation of each feature over a fold's train part, in float64.
 
-    Those of a band of spectrograms are over all frames. They are float64, since a float32 sum over
-    features as large as 10⁶ loses digits.
+    Those of a band of spectrograms are over all frames. A float32 sum over features as large as 10⁶
+    would lose digits.
     """
     x = table.x[fold.train]
-    if table.is_spectrogram:  # a band at a time: all of them in float64 are four times as much
+    if table.is_spectrogram:  # a band at a time, to save memory
         bands = [x[:, band].astype(np.float64) for band in range(x.shape[1])]
         mean, scale = np.array([b.mean() for b in bands]), np.array([b.std() for b in bands])
     else:
@@ -146,10 +143,7 @@ def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
 
 
 def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
-    """Lays a fold out in arrays of the given sizes.
-
-    Everything is scaled with the train part's numbers: those of the other parts must stay
-    unknown to what is trained.
+    """Lays a fold out in arrays of the given sizes, scaled with its train part's statistics.
 
     Raises:
       InputError: a scaled number is beyond float32.
@@ -177,7 +171,7 @@ def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
 
 
 def _judged(table: "FeatureTable", fold: Fold) -> tuple[Rows, NDArray[np.int32]]:
-    """Numbers the songs of both parts to evaluate: one that is in both is two.
+    """Numbers the songs of both parts to evaluate; one in both parts counts as two.
 
     Returns:
       (songs,) the place of each song's first row; (rows,) the number of each row's song.
@@ -191,13 +185,13 @@ def _judged(table: "FeatureTable", fold: Fold) -> tuple[Rows, NDArray[np.int32]]
 def standardised(x: NDArray[np.floating[Any]], scaler: Scaler) -> NDArray[np.float16]:
     """Returns (rows, bands, frames) spectrograms with each band standardised.
 
-    A number beyond float16, of a band that hardly varies in the train part, becomes the largest
-    that there is: an infinite one would make every logit of its row NaN.
+    Numbers beyond float16, of bands that hardly vary in the train part, are clipped: an infinite
+    one would make every logit of its row NaN.
     """
     mean, scale = (numbers.astype(np.float32)[:, None] for numbers in scaler)
     most = np.finfo(np.float16).max
     scaled = np.empty(x.shape, np.float16)
-    for row, spectrogram in enumerate(x):  # one at a time: all of them in float32 are twice as much
+    for row, spectrogram in enumerate(x):  # one at a time, to save memory
         wide = (spectrogram.astype(np.float32) - mean) / scale
         scaled[row] = np.clip(wide, -most, most)
     return scaled
@@ -218,5 +212,5 @@ def _scaled(table: "FeatureTable", rows: Rows, scaler: Scaler) -> NDArray[np.flo
 
 
 def _filled(array: NDArray, size: int) -> NDArray:  # type: ignore[type-arg]
-    """Returns an array whose first axis has been filled up with zeros."""
+    """Pads the first axis of an array with zeros."""
     return np.pad(array, [(0, size - len(array))] + [(0, 0)] * (array.ndim - 1))

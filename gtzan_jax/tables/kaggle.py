@@ -1,6 +1,6 @@
-"""The download of a feature table, or of the sound, from Kaggle, within bounds of time.
+"""Downloads a feature table, or the sound, from Kaggle, within a time limit.
 
-kagglehub is not imported before it is needed, because a command's start-up time counts.
+kagglehub is imported only when needed, because a command's start-up time counts.
 """
 
 import queue
@@ -18,25 +18,20 @@ HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 PATH = "Data/features_30_sec.csv"
 PATH_3 = "Data/features_3_sec.csv"
 SOUND_PATH = "Data/genres_original"
-SOUND_SIZE = "1.2 GB"
-"""Of the whole data set, which is what kagglehub downloads of a folder; then its spectrograms."""
+SOUND_SIZE = "1.2 GB"  # the whole data set, which is what kagglehub downloads for a folder
 
 PROBE_URL = "https://api.kaggle.com"
-PROBE_SECONDS = 4.0
-"""Kaggle must answer within this time, or counts as out of reach."""
-DOWNLOAD_SECONDS = 120.0
-"""The limit of a download of 1 or 11 MB, once Kaggle answers."""
-SOUND_SECONDS = 4 * 3600.0
-"""The same for the whole data set: 1 Mbit/s would take 2.7 hours."""
-MAX_BYTES = 20_000_000
-"""A larger file is not the table."""
+PROBE_SECONDS = 4.0  # in which Kaggle must answer
+DOWNLOAD_SECONDS = 120.0  # for 1 or 11 MB
+SOUND_SECONDS = 4 * 3600.0  # for the data set: 1 Mbit/s would take 2.7 hours
+MAX_BYTES = 20_000_000  # of a table
 
 
 def download(path: str = PATH) -> bytes:
     """Downloads ``PATH`` or ``PATH_3`` from Kaggle.
 
     Raises:
-        InputError: Kaggle is out of reach, refuses, stalls, or sends far too much.
+      InputError: Kaggle is out of reach, refuses, stalls, or sends far too much.
     """
     return _download(lambda: _fetch(path), DOWNLOAD_SECONDS)
 
@@ -45,10 +40,10 @@ def download_sound() -> Path:
     """Downloads the whole data set, unless kagglehub has it, and prints its size before.
 
     Returns:
-        the folder with a subfolder of sound files for each genre; a thousand songs.
+      the folder with a subfolder of sound files for each genre; a thousand songs.
 
     Raises:
-        InputError: Kaggle is out of reach, refuses or stalls, or the data set has no such folder.
+      InputError: Kaggle is out of reach, refuses or stalls, or the data set has no such folder.
     """
     print(
         f"GTZAN's sound from Kaggle: {SOUND_SIZE}, unless kagglehub has downloaded it before",
@@ -64,10 +59,10 @@ def download_sound() -> Path:
 
 
 def _download(fetch: Callable[[], T], seconds: float) -> T:
-    """Returns ``fetch()``, or raises InputError."""
+    """Returns ``fetch()``; turns any failure into InputError."""
     import requests
 
-    try:  # any answer at all will do; the proxies of the environment are honoured
+    try:  # any answer will do
         _within(PROBE_SECONDS, lambda: requests.head(PROBE_URL, timeout=PROBE_SECONDS))
     except Exception as error:
         raise InputError(f"Kaggle is out of reach ({type(error).__name__})") from error
@@ -100,11 +95,8 @@ def _fetch_all() -> Path:
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Returns ``call()``, or raises what it raises, or TimeoutError after ``seconds``.
-
-    Timeouts of sockets do not bound the look-up of a name, so the call gets a thread that may
-    be left behind.
-    """
+    """Returns ``call()``, or raises its error, or TimeoutError after ``seconds``."""
+    # Timeouts of sockets do not bound the look-up of a name, so the call gets a thread.
     results: queue.Queue[T | Exception] = queue.Queue()
 
     def run() -> None:

@@ -1,7 +1,4 @@
-"""Lists of GTZAN's tracks that others have published: in which part each is, and whose it is.
-
-They lie in ``data/`` and say where they are from. A track is known by its file's name.
-"""
+"""Published lists of GTZAN's tracks, in ``data/``: the part and the artist of each."""
 
 import csv
 import functools
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 FAULT_FILTERED = "fault_filtered"
 ARTIST_FOLDS = "artist_folds"
 
-_MIN_KNOWN = 0.1  # of a table's tracks; one that shares fewer with a list is no table of GTZAN
+_MIN_KNOWN = 0.1  # share of listed tracks in a table of GTZAN
 
 # blues.00012.wav, genres/blues/blues.00012.au, blues.00012.3.wav, and the sample's stand-in for it.
 _NAME = re.compile(r"(?:.*[/\\])?([a-z]+)\.(?:000|sample)(\d\d)(?:\.\d{1,2})?(?:\.[a-z]\w*)?")
@@ -40,7 +37,7 @@ def read_rows(name: str) -> list[dict[str, str]]:
 
 @functools.cache
 def read_list(name: str) -> dict[str, Listed]:
-    """Reads a shipped list: the part and the artist of each track, such as blues.00012."""
+    """Reads the part and the artist of each track of a list, such as blues.00012."""
     artists = [(row, tracks) for row in read_rows(name) for tracks in row["tracks"].split(";")]
     listed = {}
     for artist, (row, tracks) in enumerate(artists):
@@ -52,7 +49,7 @@ def read_list(name: str) -> dict[str, Listed]:
 
 
 def track_of(file_name: str) -> str | None:
-    """Returns the track of GTZAN that a file's name names, such as blues.00012; None if none.
+    """Returns GTZAN's track of a file name, such as blues.00012; None if there is none.
 
     Folder, ending and capitals do not matter, and a chunk stands for its track. The embedded
     sample's blues.sample12.wav takes the place of blues.00012.
@@ -68,16 +65,16 @@ def look_up(table: "FeatureTable", name: str) -> list[Listed | None]:
 
 
 def is_known(table: "FeatureTable", name: str) -> bool:
-    """Returns whether a table shares more than next to nothing with a list."""
+    """Returns whether a list has enough of a table's tracks."""
     found = look_up(table, name)
     return len(found) - found.count(None) >= _MIN_KNOWN * len(found)
 
 
 def check_known(table: "FeatureTable", name: str) -> None:
-    """Refuses a table that shares next to nothing with a list.
+    """Checks that a list has enough of a table's tracks.
 
     Raises:
-      InputError: fewer than one in ten of its tracks are listed.
+      InputError: fewer than one in ten are listed.
     """
     if not is_known(table, name):
         found = look_up(table, name)
@@ -90,7 +87,7 @@ def check_known(table: "FeatureTable", name: str) -> None:
 
 
 def left_out(table: "FeatureTable", name: str) -> tuple[str, ...]:
-    """Returns sentences on what a list and a table do not share, and on names that mislead."""
+    """Returns sentences on the differences of a list and a table, and on misleading names."""
     listed, tracks = read_list(name), [track_of(track) for track in table.tracks]
     genres = [table.genres[genre] for genre in table.y]
     unlisted = sum(track not in listed for track in tracks)

@@ -1,7 +1,7 @@
-"""Protocols: how songs are divided into folds, and what the figures of each mean.
+"""Protocols: ways to divide songs into folds, and the meaning of their figures.
 
-Songs are divided, whatever a table's rows are, and the chunks of a song follow it. One protocol
-divides chunks, to show what that does; see ``Protocol.leak``.
+The chunks of a song follow it, except under one protocol, which shows the effect; see
+``Protocol.leak``.
 """
 
 import functools
@@ -29,12 +29,12 @@ from gtzan_jax.tables.splits import (
 )
 from gtzan_jax.text import counted
 
-_ARTIST_FOLDS = ("1", "2", "3")  # as the list numbers them
-_HOLDOUT_TEST_SHARE = 0.2  # of the tracks
-_DIVISIONS = 3  # of artist_kfold; their accuracies deviate by a point, artists make three
+_ARTIST_FOLDS = ("1", "2", "3")  # in the list
+_HOLDOUT_TEST_SHARE = 0.2
+_DIVISIONS = 3  # of artist_kfold
 
 ARTISTS_APART = ("artist_kfold", "artist_folds", "fault_filtered")
-"""The protocols that test on artists that were not trained on, the one to trust first."""
+"""The protocols that test on unseen artists."""
 
 LEAK = "LEAK: chunks of one song are on both sides"
 
@@ -45,14 +45,13 @@ class Protocol:
 
     Attributes:
       divide: returns the folds of a table for a split seed and a number of folds.
-      summary: what it does, in a few words for figures; names the split seed where that matters.
-      select_on: the part by which configs are ranked, ``test`` or ``validation``.
-      note: the question that it answers, and what its numbers mean, for reports.
-      takes_num_folds: whether the number of folds is the user's choice.
-      num_divisions: times that it divides the songs, anew each time; each song is tested as often.
-      goes_by: the list of GTZAN's tracks that it goes by, if any; see ``lists``.
-      leak: what is wrong with its figures, if it divides rows where it should divide songs. All
-        that is shown of it says so, in red where there is colour.
+      summary: the division in a few words for figures; names the split seed where that matters.
+      select_on: the part by which configs are ranked.
+      note: the question that it answers, and the meaning of its figures, for reports.
+      takes_num_folds: whether the user chooses the number of folds.
+      num_divisions: how often it divides the songs anew, and tests each.
+      goes_by: its list of GTZAN's tracks, if any; see ``lists``.
+      leak: the defect of its figures, if it divides rows rather than songs, shown with all of them.
     """
 
     name: str
@@ -67,15 +66,11 @@ class Protocol:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The figures that it has on a table of songs; see :meth:`metrics_of`."""
+        """Names of its figures on a table of songs."""
         return self.metrics_of(is_chunked=False)
 
     def metrics_of(self, is_chunked: bool) -> tuple[str, ...]:
-        """Returns the figures that it has: those on the validation part where it selects on it.
-
-        Args:
-          is_chunked: whether the rows of the table are chunks of songs.
-        """
+        """Returns the names of its figures: of the validation part only if it selects on that."""
         unused = "validation" if self.select_on == "test" else " "
         hidden = () if is_chunked else CHUNK_METRICS
         return tuple(m for m in METRICS if not m.startswith(unused) and m not in hidden)
@@ -85,7 +80,7 @@ class Protocol:
 class Division:
     """A table that a protocol has divided, ready for the trainer.
 
-    ``left_out`` are sentences on what the table and the protocol's list do not share.
+    ``left_out`` are sentences on the differences of the table and the protocol's list.
     """
 
     table: FeatureTable
@@ -100,7 +95,7 @@ class Division:
 
     @functools.cached_property
     def sizes(self) -> Sizes:
-        """The sizes that the arrays of all folds fit into."""
+        """The sizes of arrays for all folds."""
         return sizes_of(self.table, self.folds)
 
     @functools.cached_property
@@ -110,7 +105,7 @@ class Division:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The figures that there are of its folds."""
+        """Names of the figures of its folds."""
         return self.protocol.metrics_of(self.table.is_chunked)
 
     @property
@@ -121,12 +116,12 @@ class Division:
 
     @property
     def note(self) -> str:
-        """The division of the songs, in a few words for figures."""
+        """The division in a few words for figures."""
         return split_note(self.protocol.name, self.split_seed, len(self.folds))
 
     @property
     def caption(self) -> str:
-        """The caption of figures: the source of the data, the rows that are divided, and how."""
+        """The caption of figures: the data's source, the number of divided rows, the division."""
         used = max(len(f.train) + len(f.validation) + len(f.test) for f in self.folds)
         rows = rows_note(len(self.table.y), self.table.num_songs, used)
         return data_note(self.table.source, rows, self.note)
@@ -139,13 +134,12 @@ def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) 
     Args:
       table: the feature table.
       protocol: a name from ``PROTOCOLS``.
-      split_seed: 0 to 2³² - 1; another seed gives other folds.
-      num_folds: of protocols that have a choice.
+      split_seed: 0 to 2³² - 1.
+      num_folds: ignored by protocols without a choice.
 
     Raises:
-      InputError: an argument is of another type or impossible, a part would be empty, the table is
-        not GTZAN's and the protocol goes by a list of GTZAN's tracks, or it has no chunks, and
-        those are divided.
+      InputError: an argument is of another type or impossible, a part would be empty, the
+        protocol's list knows few of the tracks, or it divides chunks and the table has none.
       TypeError: a parameter is unknown.
     """
     problems = Problems()
@@ -175,16 +169,15 @@ def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) 
 
 
 def split_note(protocol: str, split_seed: int, num_folds: int) -> str:
-    """Returns how songs are divided, in a few words for figures."""
+    """Returns the division in a few words for figures."""
     return PROTOCOLS[protocol].summary.format(num_folds=num_folds, split_seed=split_seed)
 
 
 def groups_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
-    Rows of one song are one group, and so are those whose features are exactly equal, and those
-    of one artist, where the list of artists knows the track. Every other song is a group of its
-    own. Songs of one artist are alike, so groups, not rows, are what resampling draws.
+    Rows of one song, with equal features, or of one listed artist are a group. Songs of one artist
+    are alike, so that resampling draws groups.
     """
     songs = table.by_song
     songs_of: dict[int, list[int]] = {}
@@ -195,12 +188,12 @@ def groups_of(table: FeatureTable) -> NDArray[np.int32]:
 
 
 def repeats_of(table: FeatureTable) -> NDArray[np.int32]:
-    """Returns the group of each row, where the rows of a song and exact repeats are a group."""
+    """Returns the group of each row: rows of one song, and with equal features."""
     return _merged(table.num_songs, table.by_song.repeats)[table.songs]
 
 
 def _merged(num_rows: int, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Numbers groups of rows: those that stand together, also by way of others, share a number."""
+    """Numbers groups of rows: overlapping groups become one."""
     first = np.arange(num_rows)
     for rows in together:
         first[np.isin(first, first[list(rows)])] = first[list(rows)].min()
@@ -235,7 +228,7 @@ def _mixed_artists(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold
 
 
 def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> list[Fold]:
-    """Divides some rows into stratified folds; a fifth of each train part is for validation."""
+    """Divides rows into stratified folds, with a fifth of each train part for validation."""
     y, groups, random, folds = table.y, repeats_of(table), np.random.RandomState(seed), []
     part = np.full(len(y), -1)
     part[rows] = np.floor(num_folds * deal(y[rows], groups[rows], random))
@@ -271,7 +264,7 @@ def _artist_kfold(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]
 def _of_artists(
     table: FeatureTable, listed: Mask, test: Mask, random: np.random.RandomState
 ) -> Fold:
-    """Holds a fifth of the other listed rows out for validation, of artists of its own."""
+    """Holds out a fifth of the other listed rows for validation, of artists of its own."""
     others, parts = np.flatnonzero(listed & ~test), round(1 / VALIDATION_SHARE)
     held = np.zeros(len(test), bool)
     held[others] = deal_groups(table.y[others], groups_of(table)[others], parts, random) == 0
@@ -279,7 +272,7 @@ def _of_artists(
 
 
 def _parts(table: FeatureTable, name: str) -> NDArray[np.str_]:
-    """Returns the part of each row by a list: (rows,), empty where the list has none."""
+    """Returns the part of each row in a list: (rows,), "" where the list has none."""
     return np.array([listed.part if listed else "" for listed in lists.look_up(table, name)])
 
 
@@ -376,4 +369,3 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
     )
 }
-"""Every protocol by its name."""

@@ -1,22 +1,15 @@
-"""The embedded samples: synthetic feature tables that stand in where the real ones are missing.
+"""The embedded samples: synthetic feature tables, of songs and of their chunks.
 
-No row of it is a track. Each genre is one Gaussian distribution, in transformed features (the
-logarithm of those that are always positive), whose mean and covariance are GTZAN's. They are
-kept in ``data/genre_statistics.csv``, which ``data/make_genre_statistics.py`` computes. The
-sample has the real table's columns, genres, scales and correlations, and about its difficulty,
-so every command runs on it. Figures from it say nothing about music.
+Each genre is one Gaussian distribution of transformed features (the logarithm of those that are
+always positive) with GTZAN's mean and covariance (``data/genre_statistics.csv``), so that the
+sample has the real table's columns, genres, scales, correlations, and about its difficulty. Its
+artists have as many songs as GTZAN's, and the lists' parts; songs of one artist are alike by the
+measured share of a genre's variance (``data/artist_share.csv``), one mean share for all features,
+so that the covariance stays. It has no exact repeats and no outliers.
 
-Its artists are made up, but have as many songs as GTZAN's, and the lists' parts: the sample's
-track 12 of a genre stands where GTZAN's track 12 does. Songs of one artist are alike, since the
-measured share of a genre's variance (``data/artist_share.csv``) lies between artists. It is one
-number for all features, their mean: with a number for each, the covariance could not stay what it
-is. Not in the sample: exact repeats, outliers, anything that is not Gaussian.
-
-The second sample has the chunks of three seconds that the same songs would be cut into: ten of
-each, nine of the last song of each genre, as many rows as the real table of chunks has. A song's
-transformed features are the means of its chunks'; how much its chunks differ is measured for each
-feature (``data/song_share_3_sec.csv``). The differences are correlated as the genre's songs are.
-The *_var features of chunks are smaller by one factor, since a chunk has less time to vary in.
+A song has ten chunks, the last one of each genre nine, as many as the real table of chunks. A
+song's transformed features are the means of its chunks', which differ by measured shares
+(``data/song_share_3_sec.csv``) and with the genre's correlations.
 """
 
 from collections.abc import Iterator
@@ -35,8 +28,7 @@ SEED = 0
 CHUNKS_PER_SONG = 10
 CHUNK_LENGTH = 66_149  # audio samples of each chunk of the real table
 CHUNK_SEED = 1
-_CHUNK_VARIANCE = 0.88
-"""The *_var features of chunks as a share of their song's; measured, 0.76 to 1.0 by feature."""
+_CHUNK_VARIANCE = 0.88  # *_var features as a share of their song's; measured, 0.76 to 1.0
 
 
 class GenreStatistics(NamedTuple):
@@ -50,7 +42,7 @@ class GenreStatistics(NamedTuple):
 
 
 def read_statistics() -> list[GenreStatistics]:
-    """Reads the shipped statistics, one entry a genre, genres in alphabetical order."""
+    """Reads the shipped statistics of each genre, in alphabetical order."""
     rows, statistics = read_rows("genre_statistics"), []
     for genre in sorted({row["genre"] for row in rows}):
         by_feature = {row["feature"]: row for row in rows if row["genre"] == genre}
@@ -75,7 +67,7 @@ def read_song_shares() -> NDArray[np.float64]:
     """Reads the shares of the variance of chunks within a genre that lie between songs.
 
     Returns:
-        (features,), measured on the chunks of 300 real songs of classical, jazz and rock.
+      (features,), measured on the chunks of 300 real songs of classical, jazz and rock.
     """
     shares = {row["feature"]: float(row["song_share"]) for row in read_rows("song_share_3_sec")}
     return np.array([shares[feature] for feature in FEATURES])
@@ -85,7 +77,7 @@ def sample_text() -> str:
     """Returns the sample as the text of a CSV with LF line ends, always the same.
 
     Six significant digits hide the last-bit differences between machines, and the stream of
-    RandomState is frozen, unlike that of NumPy's newer generators.
+    RandomState is frozen.
     """
     lines = [",".join(COLUMNS)]
     for statistics, names, noise in _songs():
@@ -100,11 +92,8 @@ def chunks_text() -> str:
     Let a chunk be m + e, with the share s of its variance v in m, the song's. The mean of n chunks
     has the variance v·(s + (1 − s)/n), which is that of songs, 1; so e has (1 − s)·v.
     """
-    random, lines, shares = (
-        np.random.RandomState(CHUNK_SEED),
-        [",".join(COLUMNS)],
-        read_song_shares(),
-    )
+    random, shares = np.random.RandomState(CHUNK_SEED), read_song_shares()
+    lines = [",".join(COLUMNS)]
     scale = np.sqrt((1 - shares) / (shares + (1 - shares) / CHUNKS_PER_SONG))
     shift = np.array([np.log(_CHUNK_VARIANCE) if f.endswith("_var") else 0.0 for f in FEATURES])
     for statistics, names, noise in _songs():
@@ -124,11 +113,8 @@ def chunks_text() -> str:
 
 def _songs() -> Iterator[tuple[GenreStatistics, list[str], NDArray[np.float64]]]:
     """Yields each genre with the names of its songs, and their (songs, features) normal numbers."""
-    random, share, listed = (
-        np.random.RandomState(SEED),
-        read_artist_share(),
-        read_list(ARTIST_FOLDS),
-    )
+    random, listed = np.random.RandomState(SEED), read_list(ARTIST_FOLDS)
+    share = read_artist_share()
     for statistics in read_statistics():
         names = [f"{statistics.genre}.sample{i:02d}" for i in range(TRACKS_PER_GENRE)]
         tracks = [track_of(name) or name for name in names]  # one that no list knows: an artist
@@ -140,7 +126,7 @@ def _songs() -> Iterator[tuple[GenreStatistics, list[str], NDArray[np.float64]]]
 def _lines(
     statistics: GenreStatistics, files: list[str], noise: NDArray[np.float64], length: int
 ) -> list[str]:
-    """Returns the rows of a genre: normal numbers with its correlations, (files, features)."""
+    """Returns the rows of a genre for correlated normal numbers, (files, features)."""
     values = statistics.mean + statistics.deviation * noise
     values[:, statistics.log] = np.exp(values[:, statistics.log])
     return [
@@ -154,16 +140,15 @@ def _noise(
 ) -> NDArray[np.float64]:
     """Draws (tracks, features) normal numbers of mean 0 and variance 1, alike within an artist.
 
-    z = √s · (aₖ − ā) / √(1 − Σₖ (nₖ/n)²) + √(1 − s) · e, where a is the artist's, e the song's,
-    s the share and nₖ the number of the artist's songs, of n. The mean ā over the
-    genre's songs is taken off, because the genre's mean is GTZAN's with these artists: what one
-    of them has more, the others have less. The root makes up for the variance that this costs.
+    z = √s · (aₖ − ā) / √(1 − Σₖ (nₖ/n)²) + √(1 − s) · e, where a is the artist's, e the song's, s
+    the share and nₖ the number of the artist's songs, of n. Without the mean ā over the genre's
+    songs the genre's mean stays GTZAN's; the root restores the variance.
 
     Args:
-        artists: (tracks,) the number of each track's artist.
-        share: of the variance, between artists.
-        num_features: independent numbers of each track.
-        random: source of the draws.
+      artists: (tracks,) the number of each track's artist.
+      share: of the variance, between artists.
+      num_features: independent numbers of each track.
+      random: source of the draws.
     """
     songs = random.standard_normal((len(artists), num_features))
     counts = np.bincount(artists)

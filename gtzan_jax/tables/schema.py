@@ -29,19 +29,18 @@ FILE_NAME = "features_30_sec.csv"
 FILE_NAME_3 = "features_3_sec.csv"
 
 SAMPLES = ("sample", "sample3", "sounds")
-"""The sources of the embedded synthetic tables: of songs, of their chunks, and of made-up sound."""
+"""Sources of synthetic tables: of songs, of their chunks, and of spectrograms."""
 
 CHUNK = re.compile(r"(?P<song>.+\.(?:\d{5}|sample\d\d))\.(?P<chunk>\d{1,3})(?:\.\w+)?", re.ASCII)
 """The name of a chunk: blues.00000.wav is a song, blues.00000.3.wav a chunk of it.
 
-Five digits before the chunk's number, or the sample's stand-in for them: years and versions, as in
-live.2020.3.wav, are no songs' numbers.
+Five digits, or the sample's stand-in for them, precede the chunk's number: live.2020.3.wav is none.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is one song, or a chunk of one.
+    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is a song, or a chunk of one.
 
     A table of spectrograms has a third axis, time, and its features are the bands.
     """
@@ -54,8 +53,8 @@ class FeatureTable:
     sha256: str  # of the CSV text with LF line ends and no byte-order mark, or of spectrograms
     source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path as given
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
-    notice: str = ""  # what to know before its figures are believed; "" if nothing
-    samples: int = 0  # audio samples that a row is of, the median; 0 if not known
+    notice: str = ""  # a warning about its figures
+    samples: int = 0  # median number of audio samples of a row; 0 if not known
 
     def __repr__(self) -> str:
         features = f"{len(self.features)} features"
@@ -68,12 +67,12 @@ class FeatureTable:
 
     @property
     def is_sample(self) -> bool:
-        """Whether this is an embedded synthetic sample."""
+        """Whether this is a synthetic table."""
         return self.source in SAMPLES
 
     @property
     def is_spectrogram(self) -> bool:
-        """Whether each row is a spectrogram, (bands, frames), rather than a list of features."""
+        """Whether each row is a spectrogram, (bands, frames)."""
         return self.x.ndim == 3
 
     @functools.cached_property
@@ -85,19 +84,19 @@ class FeatureTable:
 
     @property
     def num_songs(self) -> int:
-        """Songs that the rows are of."""
+        """Number of songs."""
         return int(self.songs.max()) + 1
 
     @property
     def is_chunked(self) -> bool:
-        """Whether songs have several rows: chunks of them."""
+        """Whether songs have several rows."""
         return self.num_songs < len(self.y)
 
     @functools.cached_property
     def by_song(self) -> "FeatureTable":
-        """The table with the first row of each song alone; itself where no song has more.
+        """The table with the first row of each song; itself where no song has more.
 
-        Songs that have exactly equal rows are its repeats.
+        Songs with exactly equal rows are its repeats.
         """
         if not self.is_chunked:
             return self
@@ -122,12 +121,12 @@ class FeatureTable:
 
 
 def rows_note(rows: int, songs: int, used: int | None = None) -> str:
-    """Returns what the rows of a table are and how many; used: how many a protocol divides."""
+    """Returns the number and kind of rows; ``used`` is the number that a protocol divides."""
     count = f"{rows:,}" if used in (None, rows) else f"{used:,} of {rows:,}"
     return f"{count} tracks" if rows == songs else f"{count} chunks of {songs:,} songs"
 
 
 def data_note(source: str, rows: str, split: str = "") -> str:
-    """Returns the caption of figures; see ``FeatureTable.note``. rows: from ``rows_note``."""
+    """Returns the caption of figures. rows: from ``rows_note``."""
     name = "SYNTHETIC sample, not GTZAN" if source in SAMPLES else Path(source).name
     return f"Data: {'; '.join(filter(None, (name, rows, split)))}"

@@ -1,4 +1,4 @@
-"""Where feature tables come from: a path, ``data/``, the cache, Kaggle, the sample."""
+"""Finds feature tables: a path, ``data/``, the cache, Kaggle, the sample."""
 
 import os
 from collections import Counter
@@ -22,8 +22,8 @@ DATA_NAMES = ("auto", "kaggle", "kaggle3", "sample", "sample3")
 
 _SAMPLES = {"sample": sample_text, "sample3": chunks_text}
 _FILES = {"kaggle": FILE_NAME, "kaggle3": FILE_NAME_3}
+# The shape of Kaggle's table of chunks, whose checksum is not known here.
 _CHUNKS, _SONGS_PER_GENRE, _GENRES = 9_990, 100, 10
-"""The shape of Kaggle's table of chunks, whose checksum is not known here."""
 
 
 @checks.known_names
@@ -31,19 +31,15 @@ def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
     """Loads the feature table.
 
     Args:
-        data: ``auto`` takes ``data/features_30_sec.csv`` of the current folder or of the
-            checkout, else the cached download, else downloads from Kaggle, and where that
-            cannot be had takes the embedded sample and says so in ``notice``. ``kaggle`` is the
-            cached or fresh download, ``sample`` the embedded sample; ``kaggle3`` and
-            ``sample3`` are the same songs in chunks of three seconds. Anything else is the path
-            of a CSV.
-
-    Returns:
-        The validated table.
+      data: ``auto`` takes ``data/features_30_sec.csv`` of the current folder or of the checkout,
+        else the cached download, else downloads from Kaggle, and if that fails takes the embedded
+        sample, with a ``notice``. ``kaggle`` is the cached or fresh download, ``sample`` the
+        embedded sample; ``kaggle3`` and ``sample3`` are the same songs in chunks of three seconds.
+        Anything else is the path of a CSV.
 
     Raises:
-        InputError: no such table, it cannot be downloaded, it is not valid, or ``data`` is no path.
-        TypeError: a parameter is unknown.
+      InputError: no such table, it cannot be downloaded, it is not valid, or ``data`` is no path.
+      TypeError: a parameter is unknown.
     """
     name = os.fspath(checks.path(data, "data"))
     if name == "auto":
@@ -71,13 +67,13 @@ def read_table(path: str | os.PathLike[str]) -> FeatureTable:
 
 
 def find_table(sha256: str, sample: str = "") -> FeatureTable | None:
-    """Returns the table with a checksum, if it lies where tables do; downloads nothing.
+    """Returns the table with a checksum, if it is in a known place; downloads nothing.
 
     Args:
-        sha256: the table's checksum, from a file that may be a stranger's.
-        sample: the embedded sample that it is, one of ``schema.SAMPLES`` (of which "sounds" is
-            no table of features: None); else ``data/`` of the current folder and of the checkout
-            are looked at, and the cached downloads.
+      sha256: the table's checksum, possibly from an untrusted file.
+      sample: the name of the embedded sample, one of ``schema.SAMPLES`` ("sounds" is no table of
+        features: None); else ``data/`` of the current folder and of the checkout, and the cached
+        downloads are searched.
     """
     if sample:
         table = load_table(sample) if sample in _SAMPLES else None
@@ -93,7 +89,7 @@ def find_table(sha256: str, sample: str = "") -> FeatureTable | None:
 
 
 def _places(name: str) -> list[Path]:
-    """Returns where a table may lie: in the current folder, in the checkout."""
+    """Returns the paths of a table in the current folder and in the checkout."""
     return [Path("data", name), PACKAGE.parent / "data" / name]
 
 
@@ -121,7 +117,7 @@ def _kaggle_table(name: str) -> FeatureTable:
         return _verified(read_text(cached, str(cached)), name)
     content = kaggle.download(kaggle.PATH if name == "kaggle" else kaggle.PATH_3)
     table = _verified(decode(content, "the download from Kaggle"), name)
-    with suppress(OSError):  # a cache that cannot be written costs another download
+    with suppress(OSError):
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(cached, content)
     return table

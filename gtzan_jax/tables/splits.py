@@ -1,6 +1,6 @@
-"""Splits: rows divided at random, and stratified by genre.
+"""Random splits of rows, stratified by genre.
 
-Rows that belong together, as exact repeats do, are a *group* and stay on one side.
+Rows that belong together, such as exact repeats, are a *group* and stay on one side.
 """
 
 import math
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from gtzan_jax.errors import InputError
 from gtzan_jax.tables.folds import Fold, Rows
 
-VALIDATION_SHARE = 0.2  # of the tracks that are not tested, and of all in the holdout
-_TEST_SHARE = 0.3  # of the tracks, in the assignment
+VALIDATION_SHARE = 0.2  # of the tracks that are not tested; of all in the holdout
+_TEST_SHARE = 0.3  # in the assignment
 
 Mask = NDArray[np.bool_]  # (rows,)
 
@@ -20,8 +20,7 @@ Mask = NDArray[np.bool_]  # (rows,)
 def random_split(num_rows: int, seed: int) -> Fold:
     """Splits rows 70:30 at random, not stratified, as the assignment did with scikit-learn.
 
-    It is ``sklearn.model_selection.train_test_split`` to the row, without the two seconds that
-    importing it takes.
+    Equal to ``sklearn.model_selection.train_test_split`` without the two seconds of its import.
     """
     num_test = math.ceil(_TEST_SHARE * num_rows)
     rows = np.random.RandomState(seed).permutation(num_rows)
@@ -34,12 +33,13 @@ def deal(
     """Deals out rows: returns (rows,) numbers in [0, 1), evenly spread within each genre.
 
     Rows whose number lies in an interval are a part, stratified but for the size of a group: the
-    rows of a group share a number. A group of several genres counts with its first row's. Each
-    genre starts at another place, so that a remainder is not the same part's gain in every genre.
+    rows of a group share a number. Each genre starts at a random place, so that remainders do not
+    all fall to the same part.
 
     Args:
       y: (rows,) genres.
-      groups: (rows,) the number of each row's group.
+      groups: (rows,) the number of each row's group; one of several genres counts with its first
+        row's.
       random: source of the draws.
     """
     first, group, size = _grouped(groups)
@@ -58,14 +58,12 @@ def deal_groups(
     """Deals whole groups, which may be large, into parts: returns (rows,) the number of the part.
 
     In each genre the largest group is dealt first, to the part with the fewest rows of the genre;
-    groups of one size are in random order, and so are parts that have as few. A part has each group
-    with probability 1 / ``num_parts``, whatever its size, and as many rows of each genre as groups
-    allow. scikit-learn's ``StratifiedGroupKFold`` deals alike; its order depends on its version.
+    ties are broken at random. A part has each group with probability 1 / ``num_parts``.
+    scikit-learn's ``StratifiedGroupKFold`` deals alike; its order depends on its version.
 
     Args:
       y: (rows,) genres.
-      groups: (rows,) the number of each row's group; one of several genres counts with its first
-        row's.
+      groups: as for ``deal``.
       num_parts: 2 or more.
       random: source of the draws.
     """

@@ -1,8 +1,7 @@
-"""Reads and validates a feature table: every column, row and value, with its place.
+"""Reads and validates a feature table, with the place of each problem.
 
-A CSV is read with the standard library: it knows the line that each value stands on, neither
-renames a repeated column nor shifts a row that is too long, and is there at once, where importing
-pandas takes half a second on the way to a command's first program.
+A CSV is read with the standard library: it knows the line of each value, neither renames a repeated
+column nor shifts a row that is too long, and importing pandas would delay the first program.
 """
 
 import csv
@@ -26,15 +25,14 @@ from gtzan_jax.tables.schema import CHUNK, COLUMNS, FEATURES, FeatureTable
 
 MIN_SONGS, MIN_SONGS_PER_GENRE = 20, 2
 MAX_GENRES = 256  # a prediction is kept in a byte
-MAX_ROWS = 10_000_000
-"""A CSV with so many rows is refused, unless GTZAN_JAX_MAX_ROWS allows more."""
+MAX_ROWS = 10_000_000  # unless GTZAN_JAX_MAX_ROWS allows more
 
-_BLOCK = 2**20  # bytes that are looked at a time, and more than any line of a CSV has
+_BLOCK = 2**20  # bytes read at a time, and more than any line of a CSV has
 _MOST_SAMPLES = 2**31 - 1  # of a row; a day of sound has fewer
-_MOST_LENGTHS = 1.5  # times the shortest chunk of a table the longest may last
-_JOINERS = str.maketrans("", "", " -_'")  # besides capitals, spellings of a genre may differ in
+_MOST_LENGTHS = 1.5  # the longest chunk of a table relative to the shortest
+_JOINERS = str.maketrans("", "", " -_'")  # ignored in genres
 
-# How files begin that come in the place of a CSV.
+# First bytes of other kinds of files.
 _OTHER_KINDS = {
     b"\x1f\x8b": "compressed with gzip; unpack it first",
     b"PK\x03\x04": "a zip archive or a spreadsheet; take the CSV out of it",
@@ -52,11 +50,11 @@ def read_text(path: Path, name: str) -> str:
     """Returns the text of a CSV with LF line ends and without a byte-order mark.
 
     Args:
-        path: where it is.
-        name: what to call it in messages.
+      path: of the file.
+      name: of the file in messages.
 
     Raises:
-        InputError: it is no file that can be read, too large, or of another kind.
+      InputError: it cannot be read, is too large, or of another kind.
     """
     try:
         if path.is_dir():
@@ -74,7 +72,7 @@ def read_text(path: Path, name: str) -> str:
 
 
 def _check_size(file: IO[bytes], name: str) -> None:
-    """Refuses a file that is too large to be read at once, and no CSV of any size."""
+    """Raises InputError if a file is too large to be read at once, or no CSV of any size."""
     most = os.environ.get("GTZAN_JAX_MAX_ROWS") or str(MAX_ROWS)
     if not re.fullmatch("[1-9][0-9]{0,17}", most):
         raise InputError(f"GTZAN_JAX_MAX_ROWS must be a whole number, not {shown(most)}")
@@ -93,7 +91,7 @@ def _check_size(file: IO[bytes], name: str) -> None:
 
 
 def decode(content: bytes, name: str) -> str:
-    """Like ``read_text``, for what has been read already."""
+    """Decodes the content of a CSV, see ``read_text``."""
     beginning = content[:1000].removeprefix(b"\xef\xbb\xbf").lstrip()
     for start, kind in _OTHER_KINDS.items():
         if beginning.startswith(start):
@@ -109,14 +107,13 @@ def parse_table(text: str, source: str) -> FeatureTable:
     """Validates the text of a CSV.
 
     Args:
-        text: 60 named columns in any order; at least 20 songs, of at least 2 genres with at
-            least 2 songs each; a row a song, or a row for each chunk of the songs, which all names
-            then tell, and of which none is there twice or far longer than others; unique file
-            names; finite numbers that fit into float32.
-        source: where the text is from, for messages and the table's ``source``.
+      text: 60 named columns in any order; at least 20 songs, of at least 2 genres with at least 2
+        songs each; a row a song, or a row for each chunk of the songs, as all names show, none
+        twice or far longer than others; unique file names; finite numbers that fit into float32.
+      source: for messages and the table's ``source``.
 
     Raises:
-        InputError: what is wrong, with the line (the header is line 1) and the column.
+      InputError: the problem, with the line (the header is line 1) and the column.
     """
     text = text.replace("\r\n", "\n")
     if "\0" in text:
@@ -216,7 +213,7 @@ def _texts(cells: _Cells, column: str, at: _At) -> list[str]:
 
 
 def _first_rows(tracks: list[str], labels: list[str], rows: list[str], at: _At) -> list[int]:
-    """Checks names, and which rows are chunks of one song; returns the first row of each song."""
+    """Checks names and chunks of songs; returns the first row of each song."""
     chunks = [CHUNK.fullmatch(track) for track in tracks]
     first: dict[str, int] = {}
     seen: dict[tuple[str, int], int] = {}
@@ -249,14 +246,14 @@ def check_labels(
     """Checks numbers and genres of songs.
 
     Args:
-        labels: the genre of each song.
-        source: where the songs are from.
-        places: the place of each label, for messages; without: the source.
-        hint: why there may be too few songs.
+      labels: the genre of each song.
+      source: of the songs.
+      places: the place of each label, for messages; without: the source.
+      hint: a reason for too few songs.
 
     Raises:
-        InputError: there are too few songs, too few or too many genres, few songs of one, or two
-            names of one.
+      InputError: there are too few songs, too few or too many genres, few songs of one, or two
+        spellings of one.
     """
     if len(labels) < MIN_SONGS:
         raise InputError(
@@ -287,7 +284,7 @@ def check_labels(
 
 
 def plain_genre(genre: str) -> str:
-    """Returns what is left of a genre's name without case, spaces and hyphens."""
+    """Returns a genre's name without case, spaces and hyphens."""
     return unicodedata.normalize("NFKC", genre).casefold().translate(_JOINERS)
 
 
@@ -318,7 +315,7 @@ def _number(cell: str) -> float:
 
 
 def equal_rows(x: NDArray[np.floating[Any]]) -> tuple[tuple[int, ...], ...]:
-    """Returns the groups of rows of a table's ``x`` that are exactly equal."""
+    """Returns the groups of exactly equal rows of a table's ``x``."""
     groups: dict[bytes, list[int]] = {}
     for i, row in enumerate(x + x.dtype.type(0)):  # -0 is equal to 0
         groups.setdefault(row.tobytes(), []).append(i)
