@@ -1,8 +1,4 @@
-"""Checks of what a user gave: each returns a value in its type, or raises InputError.
-
-A check takes the value and what to call it in an error. :class:`Problems` raises the errors of many
-checks as one.
-"""
+"""Checks of user input: each returns its value with a type, or raises InputError."""
 
 import functools
 import inspect
@@ -19,14 +15,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Check = Callable[[Any, str], Any]
 
-_SHOWN = 10  # problems of a message; of more, their number
+_SHOWN = 10  # problems in a message
 
 
 class Problems:
     """Collects the problems that checks find, to raise them as one error.
 
     Args:
-      where: what the problems are in, such as a file; "" for nothing.
+      where: the source of the problems, such as a file; "" for none.
     """
 
     def __init__(self, where: str = "") -> None:
@@ -56,7 +52,7 @@ class Problems:
 
 
 def known_names(function: Callable[P, T]) -> Callable[P, T]:
-    """Answers unknown keyword arguments of a function with the nearest parameters: a TypeError."""
+    """Has unknown keyword arguments raise a TypeError that names the nearest parameters."""
     names = tuple(inspect.signature(function).parameters)
 
     @functools.wraps(function)
@@ -158,7 +154,7 @@ def instance(value: Any, where: str, kind: type[T]) -> T:
 
 
 def shown(value: object) -> str:
-    """Returns a value as Python writes it, shortened to fit into a message."""
+    """Returns the shortened repr of a value, for messages."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 60
     try:

@@ -1,4 +1,4 @@
-"""The process of a command: flags from a dataclass of options, and errors in one line."""
+"""The process of a command: flags from a dataclass of options, and one-line errors."""
 
 import dataclasses
 import sys
@@ -18,15 +18,15 @@ from gtzan_jax.views import messages
 
 OptionsT = TypeVar("OptionsT")
 
-# The flags below belong to the command that asks for them: its --help lists its own ones only.
+# So that --help lists only the flags of the command.
 flags.disclaim_key_flags()
 
 
 def run(main: Callable[[OptionsT], int | None], options: type[OptionsT]) -> None:
     """Parses the flags and arguments of a command and runs it.
 
-    Exit code 2 for what the user can mend (flags, tables, sweep files), 1 for failures, both
-    told in one line; 130 and 143 for SIGINT and SIGTERM, 141 where nobody reads the output.
+    Exits with 2 for errors of the user (flags, tables, sweep files), 1 for failures, 130 and 143
+    for SIGINT and SIGTERM, 141 for a closed pipe.
 
     Args:
       main: the command; returns the exit code, or None for 0.
@@ -39,7 +39,7 @@ def run(main: Callable[[OptionsT], int | None], options: type[OptionsT]) -> None
 
 
 def define_flags(options: type) -> None:
-    """Defines a flag for each option of a dataclass that is no argument."""
+    """Defines a flag for each option that is no positional argument."""
     for each in dataclasses.fields(options):
         about = each.metadata
         name = about.get("flag", each.name)
@@ -61,12 +61,12 @@ def define_flags(options: type) -> None:
                 flags.DEFINE_multi_string(name, list(default), text)
             case _:
                 flags.DEFINE_string(name, default, text, required=required)
-        for short in about.get("shorts", ()):  # of another module: they take no lines in --help
+        for short in about.get("shorts", ()):  # of another module, so that --help omits them
             flags.DEFINE_string(short, None, f"Values of axes.{short}.", module_name=__name__)
 
 
 def parse(options: type[OptionsT], argv: Sequence[str]) -> OptionsT:
-    """Returns the options that a command line gives; ends the process where it is wrong."""
+    """Returns the options of a command line; ends the process if it is wrong."""
     try:
         rest = flags.FLAGS(argv)[1:]
     except flags.Error as error:
@@ -101,10 +101,10 @@ def parse(options: type[OptionsT], argv: Sequence[str]) -> OptionsT:
 
 
 def work(main: Callable[[OptionsT], int | None], options: OptionsT) -> int | None:
-    """Runs a command with its options, and returns its exit code."""
+    """Runs a command and returns its exit code."""
     warnings.showwarning = show_warning
     if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # JAX tells of every platform it does not find
+        logging.set_verbosity(logging.WARNING)  # JAX logs every missing platform
     try:
         with console.interruptible(), messages.each_warning_once():
             return main(options)

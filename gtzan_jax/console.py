@@ -1,9 +1,8 @@
 """The console of a command: output in any encoding, closed pipes, and signals.
 
-Signals are handled in three ways. While a command starts, and after its work, there is nothing to
-save: the process ends at once. During the work they raise ``Interrupted``, which lets go of files
-and says how to resume. During an import they wait for its end, since C extensions turn whatever is
-raised in them into errors of their own.
+At the start and the end of a command a signal ends the process at once. During the work it raises
+``Interrupted``, so that files are closed and the hint to resume is printed; during an import only
+afterwards, since C extensions turn exceptions into errors of their own.
 """
 
 import _thread
@@ -22,18 +21,18 @@ from gtzan_jax.text import printable
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _IMPORT = "<frozen importlib._bootstrap>"
-_AGAIN_S = 0.05  # between two looks at whether an import has ended
-_PIPE = 13  # SIGPIPE, of which other Unix tools die where nobody reads their output
+_AGAIN_S = 0.05  # until a signal during an import is raised again
+_PIPE = 13  # SIGPIPE
 
 FAILURE = 1
 USAGE_ERROR = 2
 
 
 def begin() -> None:
-    """Prepares the process of a command, as the first thing that it does."""
+    """Prepares the process of a command, before anything else."""
     for number in _SIGNALS:
-        signal.signal(number, _stop_at_once)
-    # Figures are drawn in a style of our own, and a broken matplotlibrc would end the command.
+        signal.signal(number, lambda got, _: stop(got))
+    # A broken matplotlibrc would end the command.
     os.environ["MATPLOTLIBRC"] = os.devnull
     os.environ.pop("MPLBACKEND", None)
     replace_unencodable()
@@ -42,7 +41,7 @@ def begin() -> None:
 
 
 def replace_unencodable() -> None:
-    """Has characters that the encoding of the output lacks replaced, instead of raising errors."""
+    """Replaces characters that the output's encoding lacks, instead of raising errors."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -50,7 +49,7 @@ def replace_unencodable() -> None:
 
 @contextlib.contextmanager
 def ended() -> Iterator[None]:
-    """Flushes the output at the end, and tells in a line what ends the process early."""
+    """Flushes the output at the end, and reports an early end of the process in one line."""
     try:
         try:
             yield
@@ -63,8 +62,8 @@ def ended() -> Iterator[None]:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Ends the process with a line on what is wrong."""
-    # Names from files may hold what breaks a line, or worse, means something to a terminal.
+    """Ends the process with an error message."""
+    # Names from files may hold escape sequences.
     print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
@@ -77,27 +76,26 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            if signal.getsignal(number) is _interrupt:  # else a second one is to end the process
+            if signal.getsignal(number) is _interrupt:  # else a second signal ends the process
                 signal.signal(number, handler)
 
 
 def stop(number: int, hint: str = "") -> NoReturn:
     """Ends the process as a signal does, without waiting for threads that compile.
 
-    Exit codes are those that a shell has for signals: 130, 143, and 141 for a closed pipe, which
-    is told nobody.
+    Exit codes are a shell's: 130, 143, and 141 for a closed pipe, which is not reported.
     """
     with contextlib.suppress(Interrupted, OSError):
         sys.stdout.flush()
     lines = [f"\nstopped by {signal.Signals(number).name}", *([hint] if hint else [])]
     if number != _PIPE:
-        with contextlib.suppress(OSError):  # not print: a signal may come in the middle of one
+        with contextlib.suppress(OSError):  # not print: a signal may interrupt one
             os.write(2, ("\n".join(lines) + "\n").encode(sys.stderr.encoding, "replace"))
     os._exit(128 + number)
 
 
 class _Guarded(io.TextIOWrapper):
-    """An output that ends the command where nobody reads it, and names itself where it fails."""
+    """An output that ends the command if it is closed, and is named in errors."""
 
     def write(self, text: str, /) -> int:
         with _guarding(self):
@@ -113,14 +111,14 @@ def _guarding(stream: _Guarded) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # what is left to flush
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # for the rest of the buffer
         if isinstance(error, BrokenPipeError):
             raise Interrupted(_PIPE) from None
         raise OSError(error.errno, error.strerror, stream.name.strip("<>")) from None
 
 
 def _guarded(stream: TextIO | None) -> TextIO:
-    if stream is None:  # it was closed by who started the command
+    if stream is None:
         return _Guarded(open(os.devnull, "wb"), "utf-8")
     if not isinstance(stream, io.TextIOWrapper) or isinstance(stream, _Guarded):
         return stream
@@ -133,13 +131,8 @@ def _guarded(stream: TextIO | None) -> TextIO:
     )
 
 
-def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    del frame
-    stop(number)
-
-
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Stops the command where it is; a second signal does so without any more ado."""
+    """Raises Interrupted; a second signal ends the process."""
     if importer := _importer(frame):
         if importer.f_globals.get("__name__") == "__main__":
             stop(number)  # the command has not begun to work
@@ -152,12 +145,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _again(number: int) -> None:
     time.sleep(_AGAIN_S)
-    if signal.getsignal(number) is _interrupt:  # else another one was in time
+    if signal.getsignal(number) is _interrupt:
         signal.raise_signal(number)
 
 
 def _importer(frame: FrameType | None) -> FrameType | None:
-    """Returns the frame whose import is under way, of several the outermost; None if none is."""
+    """Returns the outermost frame with an import under way; None if none is."""
     found = None
     while frame:
         if frame.f_code.co_filename == _IMPORT:

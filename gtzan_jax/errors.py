@@ -1,4 +1,4 @@
-"""What ends a command early: a mistake, a failure, a signal."""
+"""Errors and signals that end a command early."""
 
 from __future__ import annotations
 
@@ -8,43 +8,40 @@ from collections.abc import Iterable, Sequence
 class InputError(ValueError):
     """A table, flag or sweep file that cannot be used as it is.
 
-    The message is one line and names what to change. Commands print it without a
-    traceback and exit with code 2.
+    The message is one line and names the remedy. Commands exit with code 2.
 
     Attributes:
-      problems: the messages that it is put together from, where they are several.
+      problems: the single messages, where there are several.
     """
 
     problems: Sequence[str] = ()
 
 
 class SoundError(InputError):
-    """A sound file, or samples of one, that no features can be computed of. The others may do."""
+    """A sound file, or samples of one, that cannot be used."""
 
 
 class RunError(RuntimeError):
-    """Something went wrong that no other flag or table would have avoided.
+    """A failure that no other flag or table would have avoided.
 
-    The message is one line. Commands print it without a traceback and exit with code 1.
+    The message is one line. Commands exit with code 1.
     """
 
 
 class WorkerLostError(RunError):
-    """A worker ended while it was at work. The message says how."""
+    """A worker ended during its work. The message says how."""
 
 
 class WorkerStartError(WorkerLostError):
-    """A worker ended before it could take work. The message is its last line, or says how."""
+    """A worker ended during its start. The message is its last line, or says how."""
 
 
 class PlaceLostError(RunError):
-    """Where members are trained is gone. What is finished is kept; the same command goes on."""
+    """The workplace is lost. Finished work is kept; the same command resumes."""
 
 
 class Interrupted(BaseException):
-    """A signal asked the process to stop.
-
-    Like KeyboardInterrupt, not an Exception: nothing on the way takes it for an error.
+    """A signal asked the process to stop; no Exception, like KeyboardInterrupt.
 
     Args:
       signal: its number.
@@ -53,16 +50,16 @@ class Interrupted(BaseException):
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.signal = signal
-        self.hint = ""  # how to go on later, for the person who stopped it
+        self.hint = ""  # how to resume
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Returns `` (did you mean 'x'?)`` for the valid name nearest to ``name``, or ``''``.
 
-    Names of which it is a word are nearer than any other: ``seeds`` is meant for ``num_seeds``
-    rather than for ``seed``.
+    Names with it as a word are nearest: ``seeds`` is meant for ``num_seeds`` rather than for
+    ``seed``.
     """
-    from difflib import get_close_matches  # takes as long to import as all else that lists commands
+    from difflib import get_close_matches  # slow to import
 
     by_lower = {other.lower(): other for other in valid}
     with_it = [other for other in by_lower if "_" in other and name.lower() in other.split("_")]
@@ -71,6 +68,6 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 
 def described(error: OSError) -> str:
-    """Returns what the system says of an error, behind the file's name where it names one."""
+    """Returns the system's reason for an error, behind the file's name if there is one."""
     reason = error.strerror or str(error) or type(error).__name__
     return reason if error.filename is None else f"{error.filename}: {reason}"

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, and a folder for one process at a time."""
+"""Files and folders that are written whole or not at all, and locks of folders."""
 
 import contextlib
 import hashlib
@@ -21,32 +21,32 @@ from gtzan_jax.text import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-# What is being written has a name that begins and ends like this.
-_TEMPORARY = (".", ".tmp")
+_PREFIX, _SUFFIX = ".", ".tmp"  # of unfinished files and folders
 _LOCK = ".lock"
 
 Kind = tuple[str, tuple[int, ...]]
-"""Type of an array, as safetensors call it (F32, U8), and shape."""
+"""Type of an array in safetensors (F32, U8), and shape."""
 
 
 def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
-    """Writes a file beside its place and moves it there, on the disk: never half a file.
+    """Writes a file beside its place, flushes it to the disk and moves it there: never half a file.
 
     Args:
       path: the file; its folder must exist.
       content: all of it, or its parts one after another.
     """
     parts = [content] if isinstance(content, str | bytes) else content
-    prefix, suffix = _TEMPORARY
     with named(path):
-        handle, temporary = tempfile.mkstemp(suffix, f"{prefix}{path.name[:50]}.", path.parent)
+        handle, temporary = tempfile.mkstemp(_SUFFIX, f"{_PREFIX}{path.name[:50]}.", path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 for part in parts:
                     file.write(part.encode("utf-8") if isinstance(part, str) else part)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's files are for their owner only
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are for their owner only
             os.replace(temporary, path)
             _sync_folder(path.parent)
         except BaseException:
@@ -57,14 +57,11 @@ def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Has errors of the system name a file that is written, where they name none, or one aside.
-
-    A full disk is told by the writing, which knows no name.
-    """
+    """Has OSErrors name the given file where they name none, or its temporary one."""
     try:
         yield
     except OSError as error:
-        aside = error.filename is None or str(error.filename).endswith(_TEMPORARY[1])
+        aside = error.filename is None or str(error.filename).endswith(_SUFFIX)
         if not aside or error.errno is None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from None
@@ -88,9 +85,8 @@ def write_csv_parts(path: Path, parts: "Iterable[pd.DataFrame]") -> None:
 
 @contextlib.contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder to write into, which then takes the place of ``folder``."""
-    prefix, suffix = _TEMPORARY
-    aside = folder.with_name(f"{prefix}{folder.name}{suffix}")
+    """Yields an empty folder to write into, which then replaces ``folder``."""
+    aside = folder.with_name(f"{_PREFIX}{folder.name}{_SUFFIX}")
     shutil.rmtree(aside, ignore_errors=True)
     with named(folder):
         aside.mkdir()
@@ -105,9 +101,8 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Removes what a process that was killed had been writing. Hold the folder."""
-    prefix, suffix = _TEMPORARY
-    for path in folder.glob(f"{prefix}*{suffix}"):
+    """Removes the unfinished files of a killed process. Hold the folder."""
+    for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -115,10 +110,9 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def is_empty(folder: Path) -> bool:
-    """Tells whether a folder holds nothing but what an interrupted process left."""
-    prefix, suffix = _TEMPORARY
+    """Returns whether a folder holds only unfinished files and a lock."""
     return all(
-        path.name == _LOCK or (path.name.startswith(prefix) and path.name.endswith(suffix))
+        path.name == _LOCK or (path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX))
         for path in folder.iterdir()
     )
 
@@ -126,12 +120,11 @@ def is_empty(folder: Path) -> bool:
 def refuse_links(folder: Path) -> None:
     """Checks that a folder holds nothing but files and folders, at any depth.
 
-    The guard where a run directory is opened: a link in a folder that a stranger made may lead
-    anywhere, a pipe may never end, and a lock that is a hard link would be written over. The folder
-    itself may be a link, and need not be there.
+    In a stranger's run directory a link may lead anywhere, a pipe may never end, and a lock that is
+    a hard link would be overwritten. The folder itself may be a link, and need not exist.
 
     Raises:
-      InputError: there is something else, or a folder cannot be looked into.
+      InputError: there is something else, or a folder cannot be read.
     """
     folders = [os.fspath(folder)]
     while folders:
@@ -149,7 +142,7 @@ def refuse_links(folder: Path) -> None:
                             f"{printable(entry.path)} is a link or no plain file; a run directory "
                             "must hold the files themselves: remove it"
                         )
-        except FileNotFoundError:  # another process removes what it was writing
+        except FileNotFoundError:  # removed by another process
             continue
         except OSError as error:
             raise InputError(
@@ -170,7 +163,7 @@ def digest(path: Path) -> str:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
-    """Writes arrays as safetensors whose metadata hold a document, sealed with them.
+    """Writes arrays as safetensors, with a checked document as metadata.
 
     Args:
       path: the file.
@@ -187,13 +180,13 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str
 def load_arrays(
     path: Path, number: int, expected: Callable[[dict[str, Any]], Mapping[str, Kind]]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads what :func:`save_arrays` wrote; nothing of it is read before its size is known.
+    """Reads the file of :func:`save_arrays`, each array only after its size is checked.
 
     Args:
       path: the file.
       number: of the format.
-      expected: returns type and shape of each array that a document implies. May raise ValueError,
-        KeyError, TypeError or OverflowError.
+      expected: returns type and shape of each array for a document. May raise ValueError, KeyError,
+        TypeError or OverflowError.
 
     Raises:
       ValueError: the file is of another format, damaged, or edited; on one line.
@@ -234,25 +227,25 @@ def _checksum(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a document of JSON with the SHA-256 of the rest of it as its ``checksum``."""
+    """Returns a document of JSON with the SHA-256 of its other keys as its ``checksum``."""
     content = {key: value for key, value in document.items() if key != "checksum"}
     text = json.dumps(content, sort_keys=True, allow_nan=False)
     return content | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def is_sealed(document: Any) -> bool:
-    """Tells whether a document of JSON is as :func:`sealed` returned it."""
+    """Returns whether a document of JSON has the checksum of :func:`sealed`."""
     return isinstance(document, dict) and sealed(document) == document
 
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Keeps other processes from holding the same folder; a process that dies lets go.
+    """Locks a folder against other processes; the lock ends with the process.
 
-    Where the file system has no locks, as on some network disks, nothing is kept out.
+    Without effect where the file system has no locks, as on some network disks.
 
     Raises:
-      InputError: another process holds it; names its pid and host. Or a link is in the folder.
+      InputError: another process holds it; names its pid and host. Or the folder holds a link.
     """
     from filelock import lock_descriptor
 
@@ -290,9 +283,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

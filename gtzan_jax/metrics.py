@@ -1,4 +1,4 @@
-"""Names of the figures that training records, in the order of a history's last axis."""
+"""Names of the figures of training, in the order of a history's last axis."""
 
 METRICS = (
     "train_loss",
@@ -10,11 +10,9 @@ METRICS = (
     "validation_chunk_accuracy",
     "test_chunk_accuracy",
 )
-"""Accuracy on the validation and test part is the share of songs that are recognised. A song of
-several chunks is by its chunks together, and then there is the share of chunks as well. Losses are
-means over rows, and train figures are by row: no epoch has a song's chunks in one batch."""
+"""Validation and test accuracy are shares of songs, whose chunks vote; chunk accuracies are shares
+of chunks. Losses and train figures are by row, since a batch rarely has a whole song."""
 
-CHUNK_METRICS = METRICS[-2:]
-"""Those that only tables of chunks have."""
+CHUNK_METRICS = METRICS[-2:]  # only of tables of chunks
 
 LOSSES = ("cross_entropy", "softmax_twice")

@@ -1,4 +1,4 @@
-"""What a process is: its versions, its memory, and whether another one computes the same."""
+"""A process: its versions, its memory, and whether another one computes the same."""
 
 import contextlib
 import functools
@@ -13,33 +13,22 @@ import gtzan_jax
 from gtzan_jax.resources import PACKAGE
 
 _PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "tensorboardX",
-    "optuna",
-)
-
+    "jax", "jaxlib", "flax", "optax", "numpy", "pandas", "scikit-learn", "tensorboardX", "optuna",
+)  # fmt: skip
 _COMPUTING = ("jax", "jaxlib", "flax", "optax", "numpy", "dask", "distributed")
 _CODE = ("*.py", "tables/*.py", "space/*.py", "models/*.py", "trainer/*.py", "backends/*.py")
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that the figures depend on."""
+    """Returns the versions of Python and of the packages that figures depend on."""
     own = {"gtzan_jax": gtzan_jax.__version__}  # a checkout may be newer than its installation
     return {"python": platform.python_version()} | own | _installed(_PACKAGES)
 
 
 @functools.cache
 def computing() -> dict[str, str]:
-    """Returns what must be equal where one process trains for another.
-
-    The package's own code goes by its content: between two commits the version may be the same.
-    """
+    """Returns the versions that must be equal between workers and client."""
+    # The code's checksum, since the version may be the same for two commits.
     code = hashlib.sha256()
     for pattern in _CODE:
         for path in sorted(PACKAGE.glob(pattern)):
@@ -50,7 +39,7 @@ def computing() -> dict[str, str]:
 
 
 def mismatch(who: str, theirs: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """Returns a sentence on the versions that differ from the client's; "" where none does."""
+    """Returns a sentence on the versions that differ from the client's; "" if none does."""
     different = [
         f"{name} {theirs.get(name, 'none')}, client {wanted.get(name, 'none')}"
         for name in sorted({*theirs, *wanted})
@@ -62,7 +51,7 @@ def mismatch(who: str, theirs: Mapping[str, str], wanted: Mapping[str, str]) -> 
 
 
 def peak_rss_bytes() -> int | None:
-    """Returns the most memory that this process has held, in bytes; None on Windows."""
+    """Returns the peak memory of this process in bytes; None on Windows."""
     if sys.platform == "win32":
         return None
     import resource
@@ -72,7 +61,7 @@ def peak_rss_bytes() -> int | None:
 
 
 def name() -> str:
-    """Returns what to call this process among those of several machines."""
+    """Returns a name of this process among those of several machines."""
     return f"process {os.getpid()} on {platform.node()}"
 
 

@@ -1,4 +1,4 @@
-"""Where shipped files lie, and where downloads are kept."""
+"""Paths of shipped files and of the cache."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _FOLDERS = ("MPLCONFIGDIR", "NUMBA_CACHE_DIR", "KAGGLEHUB_CACHE", "KAGGLE_LOGGIN
 def resource(*parts: str) -> Path:
     """Returns the path of a shipped file or folder, such as ``resource("sweeps", "smoke.toml")``.
 
-    A wheel carries the top-level folders inside the package; in a checkout they lie beside it.
+    A wheel carries the top-level folders inside the package; in a checkout they are beside it.
 
     Raises:
-        FileNotFoundError: neither place has it.
+      FileNotFoundError: neither place has it.
     """
     for root in (PACKAGE, PACKAGE.parent):
         path = root.joinpath(*parts)
@@ -33,11 +33,10 @@ def cache_dir() -> Path:
 
 
 def replace_unusable_home() -> None:
-    """Points the environment to a temporary folder where home or cache cannot be written to.
+    """Points the environment to a temporary folder where home or cache is not writable.
 
-    As in a container whose user has no entry in /etc/passwd. Matplotlib, librosa, Numba and
-    kagglehub fail or warn there, some of them on import. The folder is removed when this process
-    ends, but not where a signal ends it; processes that it starts inherit the variables.
+    As in a container whose user has no entry in /etc/passwd: Matplotlib, librosa, Numba and
+    kagglehub fail or warn there. The folder is removed when this process ends, unless by a signal.
     """
     home = os.path.expanduser("~")  # stays "~" for an unknown user
     has_home = os.path.isabs(home)
@@ -50,7 +49,7 @@ def replace_unusable_home() -> None:
     try:
         folder = tempfile.mkdtemp(prefix="gtzan_jax-")
         atexit.register(_remove, folder, os.getpid())
-    except OSError:  # nothing at all can be written: a path that cannot exist
+    except OSError:  # nothing is writable
         folder = os.path.join(os.devnull, "none")
     if not has_cache:
         os.environ["XDG_CACHE_HOME"] = folder
@@ -61,7 +60,7 @@ def replace_unusable_home() -> None:
 
 
 def _is_writable(folder: str) -> bool:
-    """Tells whether a folder is writable, or can be made."""
+    """Returns whether a folder is writable, or can be made."""
     path = Path(folder)
     try:
         while not path.exists() and path != path.parent:

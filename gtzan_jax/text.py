@@ -1,20 +1,20 @@
-"""Text that others wrote, made fit to be shown, counted nouns, and commands to type."""
+"""Text for terminals: printable text, counted nouns, and commands to type."""
 
 import shlex
 from collections.abc import Iterable
 
 
 def printable(text: object) -> str:
-    """Returns a text as one line that means nothing to a terminal.
+    """Returns a text as one line without effect on a terminal.
 
-    What Python does not count as printable becomes a space: line ends, tabs, escape sequences,
-    and the characters that reorder or hide others.
+    Unprintable characters become spaces: line ends, tabs, escape sequences, and those that reorder
+    or hide others.
     """
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 
 def counted(count: int, noun: str) -> str:
-    """Returns a number and what it counts, such as ``1 seed`` or ``2 seeds``."""
+    """Returns a number and its noun, such as ``1 seed`` or ``2 seeds``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
@@ -24,7 +24,7 @@ def command_line(name: str, arguments: Iterable[object] = ()) -> str:
 
 
 def flag(name: str, value: object) -> str:
-    """Returns a flag as one would type it, quoted for a shell."""
+    """Returns a flag, quoted for a shell."""
     return shlex.quote(f"--{name}={value}")
 
 

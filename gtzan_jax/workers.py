@@ -1,13 +1,12 @@
 """A worker process: it calls functions for this one, one at a time, and is replaced if lost.
 
-``python -m gtzan_jax.workers CORE ERRORS PREPARE`` is such a process. It is pinned to CORE unless
-that is -1, sends its errors to the file descriptor ERRORS once it has started, or drops them at -1,
-and starts with a call of ``prepare`` of the module PREPARE, if there is one. It reads pickled calls
-from its standard input and writes results to its standard output. It ends with its input, so that
-it does not outlive this process, not even one that is killed.
+``python -m gtzan_jax.workers CORE ERRORS PREPARE`` is such a process: pinned to CORE unless -1;
+errors go to the file descriptor ERRORS once it has started, or nowhere at -1; PREPARE is a module
+whose ``prepare`` it calls first, if any. It reads pickled calls from its standard input, writes
+results to its standard output, and ends with its input, even if this process is killed.
 
-The standard library's pool of processes would import the caller's script again in each of them,
-which trains twice where a script has no guard, and breaks as a whole with one of them.
+Not the standard library's pool, which imports the caller's script again, so that one without a
+guard trains twice, and breaks as a whole with one process.
 """
 
 import contextlib
@@ -34,8 +33,8 @@ from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartE
 
 T = TypeVar("T")
 
-_PATIENCE_S = 5.0  # for a call under way when the input ends, such as writing to JAX's cache
-_ENDING_S = 2.0  # in which a process ends that has closed its pipes
+_PATIENCE_S = 5.0  # for the current call after the end of the input
+_ENDING_S = 2.0  # from closed pipes to the end of a process
 _THREADS = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
             "NUMBA_NUM_THREADS")  # fmt: skip
 
@@ -43,13 +42,13 @@ _THREADS = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS
 class Process:
     """A process that calls functions, with one thread each.
 
-    A call fails with :class:`WorkerLostError` where the process ends under it, and with
-    :class:`WorkerStartError` where the process ends before it can take the call.
+    A call fails with :class:`WorkerLostError` if the process ends during it, and with
+    :class:`WorkerStartError` if the process ends before it.
 
     Args:
       core: number of the core that it is pinned to; None for any.
       prepare: name of a module whose ``prepare`` is called when the process starts; "" for none.
-      is_quiet: whether to drop what it prints.
+      is_quiet: whether to drop its output.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class Process:
                 self._printed = printed
 
     def submit(self, fn: Callable[..., T], /, *args: Any) -> "Future[T]":
-        """Has the process call a function that it can import, after the calls before."""
+        """Has the process call an importable function after the calls before."""
         return self._caller.submit(self._call, functools.partial(fn, *args))
 
     def leave(self) -> None:
@@ -154,7 +153,7 @@ class Process:
         if popen is None or popen.stdin is None or popen.stdout is None:
             raise AssertionError("a process that was started has pipes")
         try:
-            pickle.dump(pickle.dumps(call), popen.stdin)  # what cannot be opened there is one piece
+            pickle.dump(pickle.dumps(call), popen.stdin)  # twice: calls may not unpickle there
             popen.stdin.flush()
             if self._printed is not None:
                 pickle.load(popen.stdout)  # noqa: S301 — from a process of our own
@@ -163,7 +162,7 @@ class Process:
             value, error, warned = pickle.load(popen.stdout)  # noqa: S301 — likewise
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
             raise self._loss(popen) from None
-        for sentence in warned:  # here, where those of several processes are one
+        for sentence in warned:
             warnings.warn(sentence, stacklevel=1)
         if error is not None:
             raise error
@@ -171,7 +170,7 @@ class Process:
         return result
 
     def _loss(self, popen: "subprocess.Popen[bytes]") -> WorkerLostError:
-        """Waits for the end of a process that does not answer; returns how it ended."""
+        """Waits for the end of a process that does not answer; returns its error."""
         try:
             popen.wait(_ENDING_S)
         except subprocess.TimeoutExpired:  # it has only closed its pipes
@@ -194,7 +193,7 @@ class Process:
             self._printed = None
 
     def _forget(self, popen: "subprocess.Popen[bytes]") -> None:
-        """Closes a process's pipes, which ends it, and lets another be started in its place."""
+        """Closes a process's pipes, which ends it, and allows another to be started."""
         for pipe in (popen.stdin, popen.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):  # what is left to flush reaches nobody
@@ -205,7 +204,7 @@ class Process:
 
 
 def _ending(code: int, is_starting: bool = False) -> str:
-    """Returns how a process ended, from its return code."""
+    """Returns a description of a return code."""
     if code >= 0:
         return f"ended with code {code}"
     if -code == signal.SIGKILL and not is_starting:
@@ -216,11 +215,11 @@ def _ending(code: int, is_starting: bool = False) -> str:
 
 
 def main(core: str, errors: str, prepare: str) -> None:
-    """Calls what it is asked to until the input ends."""
+    """Runs calls until the input ends."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     try:
-        os.dup2(2, 1)  # what a library prints must not get among the answers
+        os.dup2(2, 1)  # output of libraries must not mix with answers
     except OSError:  # there is no standard error
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     replace_unencodable()
@@ -233,7 +232,7 @@ def main(core: str, errors: str, prepare: str) -> None:
     if prepare:
         importlib.import_module(prepare).prepare()
         gc.collect()
-        gc.freeze()  # JAX's million objects stay: looking through them takes longest
+        gc.freeze()  # JAX's million objects, which are slow to scan
     _direct(int(errors))
     _send(None, answers)  # it has started
     while True:
@@ -242,8 +241,11 @@ def main(core: str, errors: str, prepare: str) -> None:
             os._exit(0)
         try:
             value = pickle.loads(call)()  # noqa: S301 — from the process that started us
-        except Exception as failure:
-            error = _to_travel(failure)
+        except (InputError, RunError) as failure:
+            error = failure
+        except Exception as failure:  # may not unpickle where JAX is not imported
+            traceback.print_exception(failure)
+            error = RunError(f"{type(failure).__name__}: {failure}")
         _send((value, error, tuple(warned)), answers)
         warned.clear()
 
@@ -257,7 +259,7 @@ def _send(value: object, answers: BinaryIO) -> None:
 
 
 def _direct(errors: int) -> None:
-    """Sends errors, and what is printed, to a file descriptor, those so far, too; -1 drops them."""
+    """Sends errors and output to a file descriptor, those so far, too; -1 drops them."""
     sys.stderr.flush()
     if errors >= 0:
         with open(2, "rb", closefd=False) as printed:
@@ -270,22 +272,14 @@ def _direct(errors: int) -> None:
 
 
 def _read(requests: BinaryIO, calls: "queue.SimpleQueue[bytes | None]") -> None:
-    """Reads calls; when they end, lets the one under way end, if it does so soon."""
+    """Reads calls; after their end gives the current one a few seconds."""
     while True:
         try:
             calls.put(pickle.load(requests))  # noqa: S301 — as the calls
-        except Exception:  # whatever it is, there is nobody to tell
+        except Exception:
             calls.put(None)
             time.sleep(_PATIENCE_S)
             os._exit(0)
-
-
-def _to_travel(error: Exception) -> Exception:
-    """Returns an error that can be unpickled where neither JAX nor its classes are imported."""
-    if isinstance(error, (InputError, RunError)):
-        return error
-    traceback.print_exception(error)
-    return RunError(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":
