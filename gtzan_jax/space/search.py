@@ -64,19 +64,26 @@ class Grid:
     """All configs of a sweep for all epochs, in one proposal: a grid, or random draws."""
 
     def __init__(self, sweep: Sweep) -> None:
-        self._next: Proposal | None = Proposal(sweep.configs, 0, sweep.epochs)
+        self._proposals = self._rungs(sweep)
+        self._next: Proposal | None = next(self._proposals)
 
     def ask(self) -> Proposal | None:
-        """Returns the whole grid; None when it has been trained."""
+        """Returns the next proposal; None after the last one."""
         return self._next
 
     def tell(self, scores: Mapping[str, Score]) -> None:
-        """Ignores the results: a grid does not depend on them."""
-        del scores
-        self._next = None
+        """Continues with the scores of the proposal."""
+        try:
+            self._next = self._proposals.send(scores)
+        except StopIteration:
+            self._next = None
+
+    @staticmethod
+    def _rungs(sweep: Sweep) -> Generator[Proposal, Mapping[str, Score], None]:
+        yield Proposal(sweep.configs, 0, sweep.epochs)
 
 
-class Halving:
+class Halving(Grid):
     """Successive halving, and Hyperband's brackets of it.
 
     All configs of a bracket train to the end of its first rung, the best of them, one in η, to the
@@ -89,47 +96,24 @@ class Halving:
       Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar (2018), Hyperband.
     """
 
-    def __init__(self, sweep: Sweep) -> None:
-        self._proposals = self._rungs(sweep)
-        self._next: Proposal | None = next(self._proposals)
-
-    def ask(self) -> Proposal | None:
-        """Returns the next rung; None after the last one."""
-        return self._next
-
-    def tell(self, scores: Mapping[str, Score]) -> None:
-        """Records the scores of the rung."""
-        try:
-            self._next = self._proposals.send(scores)
-        except StopIteration:
-            self._next = None
-
     @staticmethod
     def _rungs(sweep: Sweep) -> Generator[Proposal, Mapping[str, Score], None]:
-        eta = sweep.search.eta
-        for configs, ends in _brackets(sweep):
-            left, first = list(configs), 0
-            for end in ends:
+        eta, ends = sweep.search.eta, sweep.search.rungs(sweep.epochs)
+        brackets = [ends[bracket:] for bracket in range(sweep.search.brackets)]
+        costs = [  # mean epochs of a config of each bracket
+            sum((e - b) / eta**k for k, (b, e) in enumerate(itertools.pairwise((0, *rungs))))
+            for rungs in brackets
+        ]
+        whole = sum(1 / cost for cost in costs)
+        shares = [sum(1 / cost for cost in costs[:n]) / whole for n in range(len(costs) + 1)]
+        cuts = itertools.pairwise(round(share * sweep.num_configs) for share in shares)
+        for (start, stop), rungs in zip(cuts, brackets, strict=True):
+            left, first = list(sweep.configs[start:stop]), 0
+            for end in rungs if left else ():
                 scores = yield Proposal(tuple(left), first, end)
                 # Stable: of equal scores the first is kept.
                 left.sort(key=lambda config, scores=scores: scores[config.id].key)  # type: ignore[misc]
                 left, first = left[: max(1, len(left) // eta)], end
-
-
-def _brackets(sweep: Sweep) -> list[tuple[Sequence[Config], Sequence[int]]]:
-    """Returns the configs of each bracket, and the ends of its rungs."""
-    eta, ends = sweep.search.eta, sweep.search.rungs(sweep.epochs)
-    several = [ends[bracket:] for bracket in range(sweep.search.brackets)]
-    # Mean epochs of a config of each bracket.
-    costs = [
-        sum((end - begin) / eta**k for k, (begin, end) in enumerate(itertools.pairwise((0, *e))))
-        for e in several
-    ]
-    whole = sum(1 / cost for cost in costs)
-    shares = [sum(1 / cost for cost in costs[:count]) / whole for count in range(len(costs) + 1)]
-    cuts = [round(share * sweep.num_configs) for share in shares]
-    parts = [sweep.configs[start:stop] for start, stop in itertools.pairwise(cuts)]
-    return [(part, e) for part, e in zip(parts, several, strict=True) if part]
 
 
 def config_epochs(sweep: Sweep) -> int:

@@ -3,9 +3,9 @@
 kagglehub is imported only when needed, because a command's start-up time counts.
 """
 
-import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -97,19 +97,15 @@ def _fetch_all() -> Path:
 def _within(seconds: float, call: Callable[[], T]) -> T:
     """Returns ``call()``, or raises its error, or TimeoutError after ``seconds``."""
     # Timeouts of sockets do not bound the look-up of a name, so the call gets a thread.
-    results: queue.Queue[T | Exception] = queue.Queue()
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
-            results.put(call())
+            future.set_result(call())
         except Exception as error:
-            results.put(error)
+            future.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()
-    try:
-        result = results.get(timeout=seconds)
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {seconds:g} s") from None
-    if isinstance(result, Exception):
-        raise result
-    return result
+    if not wait([future], seconds).done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return future.result()
