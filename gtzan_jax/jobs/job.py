@@ -129,7 +129,7 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
     table = _table_of(sweep, data)
     division = divide(table, sweep.protocol, options.split_seed, sweep.num_folds)
     smallest = min(len(fold.train) for fold in division.folds)
-    for batch_size in sweep.batch_sizes:
+    for batch_size in sweep.axes.get("batch_size") or (sweep.batch_size or 1,):
         if batch_size > smallest:
             fitting = min(32, 1 << (smallest.bit_length() - 1))
             raise InputError(

@@ -166,11 +166,6 @@ class Sweep:
                 f"{protocol} has none; take one of {', '.join(others)}, or leave patience out"
             )
 
-    @property
-    def batch_sizes(self) -> tuple[int, ...]:
-        """Every batch size that occurs."""
-        return self.axes.get("batch_size") or (self.batch_size or 1,)
-
     def learning_rate_of(self, config: Config) -> float:
         """Returns the step size of a config."""
         rate = config.get("learning_rate")

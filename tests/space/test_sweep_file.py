@@ -62,7 +62,7 @@ def test_overrides_lie_over_the_file():
     assert sweep.learning_rates == {"adam": 0.001, "sgd": 0.1, "rmsprop": 0.001}
     assert (sweep.protocol, sweep.num_folds) == ("kfold", 3)
     assert sweep.configs[0].units == (64, 64, 64, 8)
-    assert sweep.batch_sizes == (16, 64)
+    assert sweep.axes["batch_size"] == (16, 64)
 
 
 def test_a_sweep_is_found_by_path(tmp_path):
@@ -85,7 +85,7 @@ def test_constants_stand_in_for_axes():
         assert sweep.learning_rate_of(config) == rates[config["optimizer"]]
         assert sweep.slope_of(config) == (0.2 if config["activation"] == "leaky_relu" else 0.0)
         assert sweep.batch_size_of(config) == 32
-    assert sweep.batch_sizes == (32,)
+    assert sweep.batch_size == 32
     assert list(sweep.varying) == ["num_units1", "activation", "optimizer"]
 
 
@@ -98,7 +98,7 @@ def test_learning_rate_and_batch_size_as_axes():
     for config in sweep.configs:
         assert sweep.learning_rate_of(config) == config["learning_rate"]
         assert sweep.batch_size_of(config) == config["batch_size"]
-    assert sweep.batch_sizes == (8, 16)
+    assert sweep.axes["batch_size"] == (8, 16)
     assert (sweep.batch_size, sweep.learning_rates) == (None, {})
 
 
