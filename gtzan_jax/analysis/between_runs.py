@@ -1,12 +1,6 @@
-"""Compares runs config by config.
+"""Compares runs config by config, paired by fold and seed where table and split are the same.
 
-Configs are matched by the values of the axes that all runs have. Where a run has further axes, its
-figure is the mean over the configs that differ in those alone.
-
-Two runs with the same table and split are paired by fold and seed: members that share a seed share
-initial weights, order of rows and dropout noise, so that both runs have that luck alike. It moves
-all configs of a seed together, so that intervals are over seeds or folds (see
-:mod:`gtzan_jax.analysis.effects`) and how the configs differ is shown as spread.
+Intervals are over seeds or folds, for the reason in :mod:`gtzan_jax.analysis.effects`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,23 +28,22 @@ class Comparison:
     """Several runs, side by side.
 
     Attributes:
-      axes: the axes that all runs have.
+      axes: the axes that all runs have. Configs are matched by them; where a run has further axes,
+        its accuracy is the mean over the configs that differ in those alone.
       runs: one row a run: run, data, is_sample, protocol, chosen_on (the part that configs are
-        ranked by), loss, epochs, configs, folds, seeds, best (its test accuracy), deviation (of
-        that over folds and seeds; NaN with one run), low, high (its 95 % interval over groups of
-        test tracks), best_config.
+        ranked by), loss, epochs, configs, folds, seeds, best (its test accuracy), deviation (over
+        folds and seeds), low, high (95 % interval over groups of test tracks), best_config.
       bests: each run's best config.
-      pairs: one row for each run but the first: run, differs (table, protocol or split, whichever
-        the first run has another of), matched (configs that both trained to the end), out_of
+      pairs: one row for each run but the first: run, differs (table, protocol or split, where it
+        differs from the first run's), matched (configs that both trained to the end), out_of
         (configs of the run that has fewer), paired_runs (folds × seeds that both have, on the same
         split), difference (mean test accuracy over those, else over all, less the first run's),
-        low, high (its 95 % interval), interval_over (seeds or folds; "" where there is no
-        interval, low and high are NaN then; where nothing is matched, these and the difference are
-        NaN), configs_p10, configs_p90 (percentiles of the configs' differences, each the mean over
-        runs: their spread, no interval), rank_correlation (Spearman's, of the configs' means),
-        same_best (whether both runs' best of the matched configs is the same).
-      configs: one row for each config that any two runs share: the common axes, and each
-        run's test accuracy; NaN where the run does not have the config or it diverged.
+        low, high (its 95 % interval), interval_over (seeds or folds; "" without an interval),
+        configs_p10, configs_p90 (percentiles of the configs' mean differences: their spread, no
+        interval), rank_correlation (Spearman's), same_best (of the matched configs). Missing
+        figures are NaN.
+      configs: one row for each config that any two runs share: the common axes, and each run's
+        test accuracy; NaN where the run does not have the config or it diverged.
       manifests: one row for each difference of the manifests, one column a run.
     """
 
@@ -102,10 +95,7 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
 
 
 def manifest_differences(names: Sequence[str], manifests: Sequence[Manifest]) -> "pd.DataFrame":
-    """Returns the differences of manifests: a row for each, with a column for each name.
-
-    Times, memory, commands and checksums are left out.
-    """
+    """Tabulates the differences of manifests but times, memory, commands and checksums."""
     import pandas as pd
 
     flat = [_flatten(as_dict(each)) | dict(environment(each.sessions)) for each in manifests]
@@ -118,7 +108,6 @@ def manifest_differences(names: Sequence[str], manifests: Sequence[Manifest]) ->
 
 
 def _flatten(manifest: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Returns a manifest's values as text, by their keys with dots between."""
     flat: dict[str, str] = {}
     for key, value in manifest.items():
         if isinstance(value, Mapping):
@@ -138,8 +127,7 @@ def _accuracies(run: FinishedRun, axes: Sequence[str]) -> dict[Config, np.ndarra
 
 
 def _mean(accuracy: np.ndarray) -> float:
-    """Returns the mean over runs, rounded, so that equal sums in another order stay equal."""
-    return round(float(accuracy.mean()), 7)
+    return round(float(accuracy.mean()), 7)  # equal sums in another order stay equal
 
 
 def _summary(name: str, run: FinishedRun) -> dict[str, Any]:
@@ -171,14 +159,11 @@ def _pair(
     other: FinishedRun,
     its: Mapping[Config, np.ndarray],
 ) -> dict[str, Any]:
-    """Compares a run with the first, given the (folds, seeds) test accuracies of their configs."""
+    """Compares a run with the first. mine, its: their (folds, seeds) accuracies by config."""
     from scipy import stats
 
-    found = {
-        "table": first.manifest.data.sha256 != other.manifest.data.sha256,
-        "protocol": first.sweep.protocol != other.sweep.protocol,
-    }
-    differing = [name for name, differs in found.items() if differs]
+    table = ["table"] * (first.manifest.data.sha256 != other.manifest.data.sha256)
+    differing = table + ["protocol"] * (first.sweep.protocol != other.sweep.protocol)
     if not differing and first.manifest.split != other.manifest.split:
         differing = ["split"]
     shared = [c for c in mine if c in its and all(np.isfinite(of[c]).all() for of in (mine, its))]

@@ -1,8 +1,8 @@
 """The temperature that calibrates probabilities, and the calibration error that is left.
 
-References: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017, for
-both; Bröcker and Smith, "Increasing the reliability of reliability diagrams", Weather and
-Forecasting 22 (2007), for what chance alone makes of a model without any error.
+References: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017;
+Bröcker and Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 22
+(2007), for the error of a calibrated model by chance.
 """
 
 from typing import TYPE_CHECKING
@@ -18,14 +18,11 @@ if TYPE_CHECKING:
 BINS = 10
 """Equally wide bins of the probability of the first class, in which both errors are taken."""
 
-_LOWEST, _HIGHEST = 0.05, 20.0  # temperatures; a part without any mistake asks for 0
 _DRAWS = 2000
 
 
 def fit_temperature(log_probabilities: NDArray[np.floating], y: NDArray[np.integer]) -> float:
     """Returns the temperature of the least mean negative log-likelihood, within 0.05 to 20.
-
-    The loss is convex in 1 / T, so that it has one minimum.
 
     Args:
       log_probabilities: (songs, classes), or logits.
@@ -35,23 +32,19 @@ def fit_temperature(log_probabilities: NDArray[np.floating], y: NDArray[np.integ
 
     rows = np.arange(len(y))
 
-    def loss(log_temperature: float) -> float:
+    def loss(log_temperature: float) -> float:  # convex in 1 / T: it has one minimum
         return float(-tempered(log_probabilities, np.exp(log_temperature))[rows, y].mean())
 
-    ends = (np.log(_LOWEST), np.log(_HIGHEST))
+    # A part without any mistake asks for 0.
+    ends = (np.log(0.05), np.log(20.0))
     found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
 
 
 def bins_of(probability: NDArray[np.floating], right: NDArray[np.bool_]) -> "pd.DataFrame":
-    """Puts songs into bins by the probability of their first genre.
+    """Bins songs by the probability of their first genre; arguments as for `error_of_chance`.
 
-    Args:
-      probability: (songs,) of it.
-      right: (songs,) whether it is the true one.
-
-    Returns:
-      one row a bin that has songs: low, high (included), songs, probability (mean), accuracy.
+    Returns one row a bin that has songs: low, high (included), songs, probability (mean), accuracy.
     """
     import pandas as pd
 
@@ -78,16 +71,14 @@ def error_of_chance(
     group: NDArray[np.integer],
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Returns the error that songs of these probabilities have where these are exact.
+    """Simulates the error that songs of these probabilities have by chance if these are exact.
 
-    Among a few songs a share differs from its probability by chance, and the error, a sum of
-    absolute differences, includes that. Each draw has each song right with its probability. Songs
-    of an artist are right or wrong together, which leaves fewer independent songs: they share
-    a draw as often as their likeness asks, and have draws of their own otherwise.
+    In each draw a song is right with its probability. Songs of an artist are right or wrong
+    together: they share a random number as often as their likeness asks.
 
     Args:
       probability: (songs,) of the first genre.
-      right: (songs,) whether it is the true one; only the likeness is taken from it.
+      right: (songs,) whether it is the true one; used for the likeness only.
       group: (songs,) number of the artist; all different where songs are independent.
       seed: of the draws.
 

@@ -1,14 +1,13 @@
 """Classical models under the protocols, and tables that compare any models.
 
-A setting of a model, such as an SVM's penalty, is chosen on the validation part of each fold; the
-model is then fitted to train and validation part together and predicts the test part. The same is
-done with our network in :mod:`gtzan_jax.jobs.nested`.
+:mod:`gtzan_jax.jobs.nested` chooses and refits our network in the same way.
 """
 
+import itertools
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from gtzan_jax.analysis.inference import corrected_t_test
 from gtzan_jax.analysis.selection import accuracy_interval
-from gtzan_jax.tables.folds import Fold, songs_of
+from gtzan_jax.tables.folds import Fold, judged_rows, songs_of
+from gtzan_jax.tables.protocols import Division, groups_of
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas and scikit-learn: not before they are needed
@@ -41,23 +41,16 @@ class Outcome:
     Attributes:
       hits: (tested,) float64 in [0, 1], of the songs of the test part in the order of their first
         rows; means over the seeds.
-      validation_accuracy: of the chosen settings, before the validation part is trained on.
-      settings: that were chosen.
-      fit_seconds: choosing and all seeds included.
-      predict_seconds: of one fitted model.
-      settings_tried: among which they were chosen.
-      seeds: fitted models whose hits are averaged; 1 where none draws random numbers.
-      chunk_accuracy: the share of the test rows that were recognised where those are chunks.
     """
 
     hits: np.ndarray = field(repr=False)
-    validation_accuracy: float
-    settings: Mapping[str, Any]
-    fit_seconds: float
-    predict_seconds: float
+    validation_accuracy: float  # of the chosen settings, before the validation part is trained on
+    settings: Mapping[str, Any]  # that were chosen
+    fit_seconds: float  # choosing and all seeds included
+    predict_seconds: float  # of one fitted model
     settings_tried: int
-    seeds: int
-    chunk_accuracy: float | None = None
+    seeds: int  # fitted models whose hits are averaged; 1 where none draws random numbers
+    chunk_accuracy: float | None = None  # share of the test chunks; None without chunks
 
     @property
     def accuracy(self) -> float:
@@ -73,9 +66,7 @@ class Outcome:
 def classical_models(seed: int) -> dict[str, Tuned]:
     """Returns scikit-learn's models by name, each a pipeline behind a scaler.
 
-    Settings are scikit-learn's own but for the grids, iterations to converge, more trees in the
-    forests, and smaller trees that see a part of the features in the boosting, which are quicker.
-    Of equally good settings the first is taken, scikit-learn's own where a grid has it.
+    Ties go to the first value of a grid, hence scikit-learn's default where a grid has it.
 
     Args:
       seed: the first of the models that draw random numbers.
@@ -136,9 +127,9 @@ def evaluate(
 ) -> Iterator[tuple[str, int, Outcome]]:
     """Chooses, fits and scores every model on every fold, and yields each when it is done.
 
-    Settings are chosen with the first seed; models that draw random numbers are then fitted with
-    each seed. The work is spread over processes, each with one thread, so that the seconds of
-    models can be compared.
+    Settings are chosen on the validation part with the first seed; the model is then fitted to
+    train and validation part with each seed, and predicts the test part. Each process has one
+    thread, so that the seconds of models can be compared.
 
     Args:
       models: such as from :func:`classical_models`, those that take long first.
@@ -200,8 +191,8 @@ def _evaluate(
 def vote_hits(model: Any, x: np.ndarray, y: np.ndarray, songs: np.ndarray) -> np.ndarray:
     """Returns (songs,) float64 whether the chunks of each song together are recognised.
 
-    The class of the largest mean probability wins, or, where a model has none, as an SVM, of the
-    largest mean decision value. Not of log-probabilities: those of trees are often of 0.
+    The class of the largest mean probability wins, of the largest mean decision value where a model
+    has no probabilities.
 
     Args:
       model: a fitted scikit-learn classifier.
@@ -209,6 +200,7 @@ def vote_hits(model: Any, x: np.ndarray, y: np.ndarray, songs: np.ndarray) -> np
       y: (rows,) classes.
       songs: (rows,) the number of each row's song.
     """
+    # Not log-probabilities: trees often give 0.
     proba = hasattr(model, "predict_proba")
     scores = model.predict_proba(x) if proba else model.decision_function(x)
     if scores.ndim == 1:  # of two classes, for the second
@@ -238,30 +230,49 @@ def _fit(estimator: Any, table: FeatureTable, fold: Fold) -> Any:
 
 
 def refit(
-    tuned: Tuned, table: FeatureTable, folds: Sequence[Fold], outcomes: Sequence[Outcome]
+    tuned: Tuned, table: FeatureTable, folds: Sequence[Fold], settings: Iterable[Mapping[str, Any]]
 ) -> list[Any]:
-    """Returns a model of the first seed as it was chosen and fitted on each fold."""
+    """Fits a model again on each fold, with the first seed and the settings chosen there."""
     with threadpool_limits(1):
-        return [
-            _fitted(tuned, outcome.settings, table, fold)
-            for fold, outcome in zip(folds, outcomes, strict=True)
-        ]
+        return [_fitted(tuned, s, table, f) for s, f in zip(settings, folds, strict=True)]
 
 
-class Judged(NamedTuple):
-    """Outcomes of models under a protocol, on the same folds."""
+def outcomes_table(
+    divisions: Sequence[Division], found: Mapping[tuple[str, int], Outcome], models: Sequence[str]
+) -> "pd.DataFrame":
+    """Tabulates outcomes, a row for each protocol, model and fold.
 
-    outcomes: Mapping[str, Sequence[Outcome]]  # by model, those of the folds in their order
-    group: np.ndarray  # (tested,) int, of the test rows of all folds, one fold after another
-    test_over_train: float  # rows tested per row that models are refitted to, mean of the folds
+    Args:
+      divisions: of a table.
+      found: by model and number of the fold, counted through all divisions.
+      models: their names.
 
-    def hits(self, model: str) -> np.ndarray:
-        """Returns (tested,) hits of a model, in the order of ``group``."""
-        return np.concatenate([outcome.hits for outcome in self.outcomes[model]])
+    Returns:
+      protocol, fold, model, accuracy, chosen (the settings as text), group ((tested,) int, of the
+      songs), test_over_train (rows tested per row that models are refitted to), and the fields of
+      :class:`Outcome`.
+    """
+    import pandas as pd
+
+    table, group = divisions[0].table, groups_of(divisions[0].table)
+    rows, first = [], 0
+    for division in divisions:
+        for model, (place, fold) in itertools.product(models, enumerate(division.folds)):
+            outcome = found[model, first + place]
+            row: dict[str, Any] = {"protocol": division.protocol.name, "fold": place}
+            row |= {"model": model, "accuracy": outcome.accuracy, "chosen": outcome.chosen}
+            row["group"] = group[judged_rows(table, fold.test)]
+            row["test_over_train"] = fold.test.size / (fold.train.size + fold.validation.size)
+            rows.append(row | vars(outcome))
+        first += len(division.folds)
+    return pd.DataFrame(rows)
 
 
-def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
+def scores_table(outcomes: "pd.DataFrame") -> "pd.DataFrame":
     """Tabulates the figures of every model under every protocol, the best of a protocol first.
+
+    Args:
+      outcomes: as from :func:`outcomes_table`.
 
     Returns:
       protocol, model, accuracy of the test songs of all folds together, low, high (its 95 %
@@ -271,29 +282,26 @@ def scores_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
       settings_tried and seeds (as in :class:`Outcome`), fit_seconds and predict_seconds (means
       of a fold); of a table of chunks also chunk_accuracy (mean of the folds).
     """
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for protocol, of_models in judged.items():
-        of_protocol = []
-        for model, outcomes in of_models.outcomes.items():
-            hits = of_models.hits(model)
-            low, high = accuracy_interval(hits, of_models.group)
-            row: dict[str, Any] = {"protocol": protocol, "model": model, "accuracy": hits.mean()}
-            row |= {"low": low, "high": high}
-            row["accuracy_std"] = pd.Series([o.accuracy for o in outcomes]).std()
-            row |= {"folds": len(outcomes), "tested": len(hits)}
-            row |= {"settings_tried": outcomes[0].settings_tried, "seeds": outcomes[0].seeds}
-            for name in ("fit_seconds", "predict_seconds", "chunk_accuracy"):
-                if getattr(outcomes[0], name) is not None:
-                    row[name] = np.mean([getattr(outcome, name) for outcome in outcomes])
-            of_protocol.append(row)
-        rows += sorted(of_protocol, key=lambda row: -row["accuracy"])
-    return pd.DataFrame(rows).round(7)
+    means = ["fit_seconds", "predict_seconds", "chunk_accuracy"]
+    means = [name for name in means if outcomes[name].notna().all()]
+    rows = []
+    for (protocol, model), folds in outcomes.groupby(["protocol", "model"], sort=False):
+        hits = np.concatenate([*folds["hits"]])
+        low, high = accuracy_interval(hits, np.concatenate([*folds["group"]]))
+        row = {"protocol": protocol, "model": model, "accuracy": hits.mean()}
+        row |= {"low": low, "high": high, "accuracy_std": folds["accuracy"].std()}
+        row |= {"folds": len(folds), "tested": len(hits)}
+        row |= dict(folds[["settings_tried", "seeds"]].iloc[0]) | dict(folds[means].mean())
+        rows.append(row)
+    return _by_protocol(sorted(rows, key=lambda row: -row["accuracy"]), outcomes)
 
 
-def comparison_table(judged: Mapping[str, Judged], ours: str) -> "pd.DataFrame":
+def comparison_table(outcomes: "pd.DataFrame", ours: str) -> "pd.DataFrame":
     """Compares our model with every other one under every protocol, track by track.
+
+    Args:
+      outcomes: as from :func:`outcomes_table`.
+      ours: the name of our model.
 
     Returns:
       protocol, model, difference (our accuracy minus the model's), low, high (95 % interval),
@@ -301,38 +309,27 @@ def comparison_table(judged: Mapping[str, Judged], ours: str) -> "pd.DataFrame":
       train parts; otherwise it is over groups, as in :func:`scores_table`, for these fitted models
       only); the strongest model of a protocol first.
     """
+    rows = []
+    for (protocol, model), other in outcomes.groupby(["protocol", "model"], sort=False):
+        if model == ours:
+            continue
+        mine = outcomes[(outcomes["protocol"] == protocol) & (outcomes["model"] == ours)]
+        by_fold = mine["accuracy"].to_numpy() - other["accuracy"].to_numpy()
+        _, low, high, _ = corrected_t_test(by_fold, float(other["test_over_train"].mean()))
+        differences = np.concatenate([*mine["hits"]]) - np.concatenate([*other["hits"]])
+        refitted = bool(np.isfinite(low))
+        if not refitted:
+            low, high = accuracy_interval(differences, np.concatenate([*other["group"]]))
+        row = {"protocol": protocol, "model": model, "difference": differences.mean()}
+        rows.append(row | {"low": low, "high": high, "with_refitting": refitted})
+    return _by_protocol(sorted(rows, key=lambda row: row["difference"]), outcomes)
+
+
+def _by_protocol(rows: Sequence[dict[str, Any]], outcomes: "pd.DataFrame") -> "pd.DataFrame":
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    for protocol, of_models in judged.items():
-        of_protocol = []
-        for model in of_models.outcomes:
-            if model != ours:
-                differences = of_models.hits(ours) - of_models.hits(model)
-                pairs = zip(of_models.outcomes[ours], of_models.outcomes[model], strict=True)
-                by_fold = np.array([mine.accuracy - other.accuracy for mine, other in pairs])
-                _, low, high, _ = corrected_t_test(by_fold, of_models.test_over_train)
-                refitted = bool(np.isfinite(low))
-                if not refitted:
-                    low, high = accuracy_interval(differences, of_models.group)
-                row = {"protocol": protocol, "model": model, "difference": differences.mean()}
-                of_protocol.append(row | {"low": low, "high": high, "with_refitting": refitted})
-        rows += sorted(of_protocol, key=lambda row: row["difference"])
-    return pd.DataFrame(rows).round(7)
-
-
-def folds_table(judged: Mapping[str, Judged]) -> "pd.DataFrame":
-    """Tabulates folds: protocol, fold, model, accuracy, validation_accuracy, chosen."""
-    import pandas as pd
-
-    columns = ["protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen"]
-    rows = [
-        (protocol, fold, model, outcome.accuracy, outcome.validation_accuracy, outcome.chosen)
-        for protocol, of_models in judged.items()
-        for model, outcomes in of_models.outcomes.items()
-        for fold, outcome in enumerate(outcomes)
-    ]
-    return pd.DataFrame(rows, columns=columns).round(7)
+    frame = pd.DataFrame(rows).set_index("protocol")
+    return frame.loc[outcomes["protocol"].unique()].reset_index().round(7)
 
 
 def permutation_drops(
@@ -349,7 +346,7 @@ def permutation_drops(
       fitted: for each fold an estimator that was fitted to its train part.
       table: the feature table.
       folds: of its rows.
-      seed: of the shuffles, the same for every model.
+      seed: of the shuffles.
       repeats: shuffles of each feature.
       done: called after each fold.
 
@@ -369,7 +366,7 @@ def permutation_drops(
         return np.asarray(found.importances_mean)
 
     # Threads: predictions spend their time outside Python, and new processes would import JAX.
-    # Each starts none of its own: several that wait for the same cores make it far slower.
+    # Each has one BLAS thread: more would compete for the same cores.
     rows = []
     pool = ThreadPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,))
     with threadpool_limits(1), pool:

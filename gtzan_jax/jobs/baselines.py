@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gtzan_jax import process
 from gtzan_jax.analysis import classical
-from gtzan_jax.analysis.classical import Judged, Outcome, Tuned
+from gtzan_jax.analysis.classical import Outcome, Tuned
 from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.backends.workplace import Workplace, workplace
 from gtzan_jax.files import write_atomically, write_csv
@@ -26,7 +24,7 @@ from gtzan_jax.sound.summary import load_features
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import judged_rows, unseen_genres
-from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Division, groups_of
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Division
 from gtzan_jax.text import printable
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import PartsProgress, watch_songs
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
 
 _TRIED, _RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
 _IMPORTANCE = "feature importance"
+_FOLDS = ("protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen")
 
 CHUNK_NOTE = (
     "The rows are chunks, and accuracy is of songs: the chunks of one vote, our networks' with the "
@@ -90,7 +89,7 @@ class Baselines:
     """Results of a comparison, and their folder."""
 
     scores: "pd.DataFrame" = field(repr=False)  # from classical.scores_table
-    folds: "pd.DataFrame" = field(repr=False)  # from classical.folds_table
+    folds: "pd.DataFrame" = field(repr=False)  # from classical.outcomes_table
     comparison: "pd.DataFrame" = field(repr=False)  # from classical.comparison_table
     importance: "pd.DataFrame" = field(repr=False)  # from classical.importance_table
     importance_of: str  # the protocol under which it was measured
@@ -161,43 +160,27 @@ def compare_models(
         for model, number, outcome in outcomes:
             found[model, number] = outcome
             progress.take(model)
-        judged = judge(divisions, found, [OURS, *models])
-        of_folds, name = classical.folds_table(judged), last.protocol.name
-        best = best_classical(of_folds)[name]
-        fitted = classical.refit(models[best], table, last.folds, judged[name].outcomes[best])
+        tabulated = classical.outcomes_table(divisions, found, [OURS, *models])
+        name = last.protocol.name
+        best = best_classical(tabulated)[name]
         first = sum(len(d.folds) for d in divisions[: divisions.index(last)])
-        networks = [winner.classifier for winner in winners[first : first + len(last.folds)]]
+        numbers = range(first, first + len(last.folds))
+        settings = [found[best, number].settings for number in numbers]
+        fitted = classical.refit(models[best], table, last.folds, settings)
+        networks = [winners[number].classifier for number in numbers]
         done = functools.partial(progress.take, _IMPORTANCE)
         drops = [
             classical.permutation_drops(estimators, table, last.folds, request.seed, done=done)
             for estimators in (fitted, networks)
         ]
-    importance = classical.importance_table(table.features, *drops)
-    comparison = classical.comparison_table(judged, OURS)
-    return Baselines(classical.scores_table(judged), of_folds, comparison, importance, name, folder)
-
-
-def judge(
-    divisions: Sequence[Division], found: Mapping[tuple[str, int], Outcome], models: Sequence[str]
-) -> dict[str, Judged]:
-    """Puts the outcomes of every protocol together, with the groups of its test rows.
-
-    Args:
-      divisions: of a table.
-      found: by model and number of the fold, those of the divisions one after another.
-      models: their names.
-    """
-    table, group = divisions[0].table, groups_of(divisions[0].table)
-    judged, first = {}, 0
-    for division in divisions:
-        folds = division.folds
-        numbers = range(first, first := first + len(folds))
-        judged[division.protocol.name] = Judged(
-            {model: [found[model, number] for number in numbers] for model in models},
-            group[np.concatenate([judged_rows(table, fold.test) for fold in folds])],
-            float(np.mean([f.test.size / (f.train.size + f.validation.size) for f in folds])),
-        )
-    return judged
+    return Baselines(
+        scores=classical.scores_table(tabulated),
+        folds=tabulated[list(_FOLDS)].round(7),
+        comparison=classical.comparison_table(tabulated, OURS),
+        importance=classical.importance_table(table.features, *drops),
+        importance_of=name,
+        folder=folder,
+    )
 
 
 def best_classical(folds: "pd.DataFrame") -> dict[str, str]:

@@ -14,12 +14,10 @@ from sklearn.preprocessing import StandardScaler
 
 from gtzan_jax import divide, load_table
 from gtzan_jax.analysis.classical import (
-    Judged,
     Outcome,
     classical_models,
     comparison_table,
     evaluate,
-    folds_table,
     permutation_drops,
     refit,
     scores_table,
@@ -120,7 +118,7 @@ def test_scrambled_labels_leave_chance(table, folds):
 def test_what_was_chosen_is_fitted_again(table, folds):
     models = some_models(["SVM (RBF)"])
     (outcomes,) = outcomes_of(models, table, folds).values()
-    again = refit(models["SVM (RBF)"], table, folds, outcomes)
+    again = refit(models["SVM (RBF)"], table, folds, [each.settings for each in outcomes])
     for fold, model, outcome in zip(folds, again, outcomes, strict=True):
         hits = model.predict(table.x[fold.test].astype(float)) == table.y[fold.test]
         np.testing.assert_array_equal(hits, outcome.hits)
@@ -128,27 +126,35 @@ def test_what_was_chosen_is_fitted_again(table, folds):
     assert outcomes[0].chosen == f"C={settings['svc__C']}, gamma={settings['svc__gamma']}"
 
 
-def outcome(*hits, settings=None):
-    return Outcome(np.array(hits, float), 0.5, settings or {}, 1.0 + len(hits), 0.5, 12, 5)
+def outcome(*hits):
+    return Outcome(np.array(hits, float), 0.5, {}, 1.0 + len(hits), 0.5, 12, 5)
+
+
+def tabulated(protocol, by_model, group, test_over_train=0.5):
+    """Returns the rows of outcomes. group: of the songs of all folds, one after another."""
+    return pd.DataFrame([
+        {"protocol": protocol, "model": model, "accuracy": of_fold.accuracy, "group": groups}
+        | {"test_over_train": test_over_train} | vars(of_fold)
+        for model, of_folds in by_model.items()
+        for of_fold, groups in zip(
+            of_folds, np.split(group, np.cumsum([len(o.hits) for o in of_folds])[:-1]), strict=True
+        )
+    ])  # fmt: skip
 
 
 GROUP = np.array([0, 0, 1, 2, 3, 3])
-JUDGED = {
-    "folded": Judged(
-        {
-            "worse": [outcome(0, 0, 1, 0), outcome(1, 0)],
-            "ours": [outcome(0.6, 1, 1, 1), outcome(0.2, 1)],
-            "better": [outcome(1, 1, 1, 1, settings={"svc__C": 3.0, "svc__tol": 1}), outcome(0, 1)],
-        },
-        GROUP,
-        0.5,
-    ),
-    "alone": Judged({"worse": [outcome(0, 1, 0)], "ours": [outcome(1, 1, 0)]}, GROUP[:3], 0.5),
-}
+OUTCOMES = pd.concat([
+    tabulated("folded", {
+        "worse": [outcome(0, 0, 1, 0), outcome(1, 0)],
+        "ours": [outcome(0.6, 1, 1, 1), outcome(0.2, 1)],
+        "better": [outcome(1, 1, 1, 1), outcome(0, 1)],
+    }, GROUP),
+    tabulated("alone", {"worse": [outcome(0, 1, 0)], "ours": [outcome(1, 1, 0)]}, GROUP[:3]),
+])  # fmt: skip
 
 
 def test_scores_are_pooled_over_the_test_tracks():
-    table = scores_table(JUDGED)
+    table = scores_table(OUTCOMES)
     assert list(table.columns) == [
         "protocol", "model", "accuracy", "low", "high", "accuracy_std", "folds", "tested",
         "settings_tried", "seeds", "fit_seconds", "predict_seconds",
@@ -166,7 +172,7 @@ def test_scores_are_pooled_over_the_test_tracks():
 
 
 def test_differences_are_paired_by_track():
-    table = comparison_table(JUDGED, "ours")
+    table = comparison_table(OUTCOMES, "ours")
     assert list(table.columns) == [
         "protocol", "model", "difference", "low", "high", "with_refitting",
     ]  # fmt: skip
@@ -187,27 +193,15 @@ def test_with_five_folds_or_more_differences_include_refitting(divisions):
     hits[0, :, :12] = 1
     group = np.concatenate([np.arange(100) // 3] * divisions)
     outcomes = {name: [outcome(*h) for h in of] for name, of in zip("ab", hits, strict=True)}
-    [row] = comparison_table({"p": Judged(outcomes, group, test_over_train)}, "a").itertuples()
+    [row] = comparison_table(tabulated("p", outcomes, group, test_over_train), "a").itertuples()
     by_fold = (hits[0] - hits[1]).mean(axis=1)
     error = math.sqrt((1 / folds + test_over_train) * by_fold.var(ddof=1))
     expected = scipy.stats.t(folds - 1, by_fold.mean(), error).interval(0.95)
     np.testing.assert_allclose((row.low, row.high), expected, atol=1e-6)
     assert row.with_refitting
     four = {name: of_folds[:4] for name, of_folds in outcomes.items()}
-    [row] = comparison_table({"p": Judged(four, group[:80], test_over_train)}, "a").itertuples()
+    [row] = comparison_table(tabulated("p", four, group[:80], 1 / 4), "a").itertuples()
     assert not row.with_refitting
-
-
-def test_folds_say_what_was_chosen():
-    table = folds_table(JUDGED)
-    assert list(table.columns) == [
-        "protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen",
-    ]  # fmt: skip
-    chosen = table[table["model"] == "better"]
-    assert list(chosen["chosen"]) == ["C=3.0, tol=1", ""]
-    assert list(chosen["fold"]) == [0, 1]
-    assert list(chosen["accuracy"]) == [1.0, 0.5]
-    assert (table["validation_accuracy"] == 0.5).all()
 
 
 class ByOneFeature:
@@ -270,7 +264,7 @@ def test_the_chunks_of_a_song_vote(name, num_genres):
     [fold] = divide(table, "holdout", 0, 5).folds
     models = some_models([name])
     [outcome] = outcomes_of(models, table, [fold])[name]
-    [fitted] = refit(models[name], table, [fold], [outcome])
+    [fitted] = refit(models[name], table, [fold], [outcome.settings])
     x = table.x[fold.test].astype(np.float64)
     scores = fitted.predict_proba(x) if name == "LDA" else fitted.decision_function(x)
     if scores.ndim == 1:
@@ -282,6 +276,6 @@ def test_the_chunks_of_a_song_vote(name, num_genres):
     by_chunk = accuracy_score(table.y[fold.test], fitted.predict(x))
     assert outcome.chunk_accuracy == pytest.approx(by_chunk)
     groups = groups_of(table)[judged_rows(table, fold.test)]
-    scores = scores_table({"holdout": Judged({name: [outcome]}, groups, 0.25)})
+    scores = scores_table(tabulated("holdout", {name: [outcome]}, groups))
     assert scores["chunk_accuracy"].tolist() == pytest.approx([by_chunk], abs=1e-7)
     assert scores["tested"].tolist() == [len(right)]

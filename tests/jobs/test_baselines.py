@@ -27,7 +27,7 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
-from gtzan_jax.tables.protocols import ARTISTS_APART, LEAK, PROTOCOLS, Division, repeats_of
+from gtzan_jax.tables.protocols import ARTISTS_APART, LEAK, PROTOCOLS, Division, groups_of, repeats_of
 from gtzan_jax.tables.sample import chunks_text
 from gtzan_jax.tables.validation import parse_table
 
@@ -427,9 +427,32 @@ def test_a_protocol_does_not_depend_on_the_others(division, fitted):
     assert choice.validation_accuracy == pytest.approx(fitted[0].choice.validation_accuracy)
 
 
-def test_the_overlap_of_folds_counts_what_models_are_refitted_to(division):
-    found = baselines.judge([division], {}, [])["kfold"].test_over_train
-    assert found == pytest.approx((30 / 70 + 35 / 65) / 2)
+def test_outcomes_stand_by_protocol_model_and_fold(division):
+    divisions = [division, dataclasses.replace(division, protocol=PROTOCOLS["mixed_artists"])]
+    found = {
+        (model, number): classical.Outcome(
+            np.full(30 + 5 * (number % 2), share),
+            0.5,
+            {"svc__C": number, "svc__tol": 1},
+            1,
+            1,
+            2,
+            1,
+        )
+        for model, share in (("a", 0.25), ("b", 0.75))
+        for number in range(4)
+    }
+    table = classical.outcomes_table(divisions, found, ["b", "a"])
+    assert list(table["protocol"]) == ["kfold"] * 4 + ["mixed_artists"] * 4
+    assert list(table["model"]) == ["b", "b", "a", "a"] * 2
+    assert list(table["accuracy"]) == [0.75, 0.75, 0.25, 0.25] * 2
+    assert list(table["fold"]) == [0, 1] * 4
+    assert list(table["chosen"]) == [f"C={number}, tol=1" for number in (0, 1, 0, 1, 2, 3, 2, 3)]
+    # Models are refitted to train and validation part.
+    np.testing.assert_allclose(table["test_over_train"], [30 / 70, 35 / 65] * 4)
+    group = groups_of(division.table)
+    for of_fold, fold in zip(table["group"], division.folds * 4, strict=True):
+        np.testing.assert_array_equal(of_fold, group[fold.test])
 
 
 def made_up(accuracy, loss):
