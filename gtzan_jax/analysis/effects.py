@@ -1,29 +1,16 @@
-"""Which hyperparameter matters: the accuracy of a complete grid taken apart, exactly.
+"""Which hyperparameter matters: the variance of a complete grid's accuracy, decomposed.
 
 On a complete, balanced grid the accuracy f of a config is a sum of orthogonal parts,
 
     f(x) = m + Σᵢ fᵢ(xᵢ) + Σᵢ<ⱼ fᵢⱼ(xᵢ, xⱼ) + …,
 
 where fᵢ is the mean over all else, less m; fᵢⱼ the mean over all else, less m, fᵢ and fⱼ. Their
-variances add up to the variance of f, so that each part has a share in it. No surrogate model
-is needed: the grid holds every value.
+variances add up to the variance of f.
 
-Runs, one for each fold and seed, are one more axis. What they shift in all configs alike is the
-runs' share; how an effect differs from run to run is noise. Members of one run share their tracks
-and their random numbers, so that the noise of an effect is its own: it does not average out over
-the configs of one run, and each effect is tested against how it varies itself, as in an analysis
-of repeated measures. For the same reason two configs are compared pair by pair, run by run, and
-intervals come from runs only: the pairs of one run are no sample, and how they differ is shown as
-spread.
-
-What intervals and tests are over, see :func:`units_of`:
-
-- five folds or more: the folds, each the mean over its seeds, with Nadeau and Bengio's variance,
-  since the train parts of folds overlap. They say what other songs and seeds would change. Seeds
-  are taken for drawn anew in each fold.
-- several seeds and fewer folds: the seeds, each the mean over the folds. They say what other seeds
-  would change, on these folds; other songs would change more.
-- one seed and fewer folds: nothing. One run cannot tell.
+Runs, one for each fold and seed, are one more axis. Members of one run share tracks and random
+numbers, so the noise of an effect does not average out over the configs of a run: each effect is
+tested against its own variation from run to run (repeated measures), and intervals are over runs,
+never over the pairs of one run. See docs/statistics.md for the scope of each figure.
 
 References:
   Bouckaert, Frank (2004), Evaluating the replicability of significance tests for comparing
@@ -46,10 +33,7 @@ from gtzan_jax.analysis.inference import FEWEST_SPLITS, holm, sphericity_free_f_
 if TYPE_CHECKING:
     import pandas as pd
 
-# One track more in one of a million configs is a variance far above this.
-_NOTHING = 1e-18
-
-_FEWEST_BEST = 10
+_NOTHING = 1e-18  # far below the variance of one track more in one of a million configs
 _PAIRED = ("difference", "p10", "p90", "wins", "losses", "low", "high", "p_value")
 
 Axes = Mapping[str, Sequence[Any]]
@@ -58,37 +42,32 @@ Axes = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """The variance of the members' accuracy, by where it comes from. Shares add up to 1.
+    """The variance of the members' accuracy by source. Shares add up to 1.
 
     Attributes:
       terms: a row for each axis that varies and for each pair of them, largest share first in
-        either kind: term, order (1 or 2), df (degrees of freedom), share, noise_share (what noise
-        alone would give it on average), p_value (F test of the effect against its noise, without
-        the assumption of sphericity) and p_holm (that, among all terms). The last three are NaN
-        where :func:`units_of` has nothing to tell noise by.
-      higher: share of everything between three axes and more.
-      runs: share of what a run shifts in all configs alike.
-      noise: share of what runs shift in one config and not in another.
-      variance: of the members' accuracy, the whole of which these are shares.
+        either kind: term, order (1 or 2), df (degrees of freedom), share, noise_share (expected by
+        noise alone), p_value (:func:`~gtzan_jax.analysis.inference.sphericity_free_f_test`) and
+        p_holm (that, among all terms). The last three are NaN where :func:`units_of` is None.
     """
 
     terms: "pd.DataFrame" = field(repr=False)
-    higher: float
-    runs: float
-    noise: float
-    variance: float
+    higher: float  # share of the interactions of three axes and more
+    runs: float  # share of a run's shift of all configs
+    noise: float  # share of the shifts that differ from config to config
+    variance: float  # of the members' accuracy
 
 
 def decompose(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> Decomposition:
-    """Takes the variance of a complete grid's accuracy apart.
+    """Decomposes the variance of a complete grid's accuracy.
 
     Args:
       accuracy: (configs, folds, seeds) test accuracy in grid order, all finite.
       axes: of the grid.
-      num_divisions: of the songs that the folds are of; each has as many folds.
+      num_divisions: repeated divisions of the songs; each has as many folds.
 
     Raises:
-      ValueError: a config or a figure is missing, so the grid is not complete.
+      ValueError: a config or a figure is missing.
     """
     import pandas as pd
 
@@ -126,16 +105,14 @@ def near_best(accuracy: np.ndarray, axes: Axes) -> tuple[np.ndarray, dict[str, t
     """Restricts a complete grid to the values that occur among its best configs.
 
     These are the tenth with the largest mean accuracy, 10 at least, and those equal to the last.
+    Returns the accuracy of the complete grid of these values, in grid order, and its axes.
 
     Args:
       accuracy: (configs, folds, seeds) test accuracy in grid order, all finite.
       axes: of the grid.
-
-    Returns:
-      the accuracy of the complete grid of these values, in grid order, and its axes.
     """
     means = accuracy.mean(axis=(1, 2)).round(9)  # equal ones are equal
-    last = np.sort(means)[-max(_FEWEST_BEST, math.ceil(len(means) / 10)) :][0]
+    last = np.sort(means)[-max(10, math.ceil(len(means) / 10)) :][0]
     places = np.argwhere(_grid(means >= last, axes))
     kept = [np.unique(column) for column in places.T]
     values = {name: tuple(axes[name][i] for i in of) for name, of in zip(axes, kept, strict=True)}
@@ -152,10 +129,10 @@ def paired_differences(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1)
 
     Returns:
       one row for every two values of an axis: hyperparameter, value, baseline, pairs; difference
-      (accuracy of value less that of baseline, mean over the pairs and runs); of the pairs, each
-      the mean over the runs, p10 and p90 (percentiles of their differences), wins and losses
-      (shares in which value is better, worse); low, high and p_value (95 % interval and t test of
-      the mean difference over the units of :func:`units_of`; NaN where there is none).
+      (accuracy of value less that of baseline, mean over the pairs and runs); of the pairs' mean
+      differences p10 and p90 (percentiles), wins and losses (shares in which value is better,
+      worse); low, high and p_value (95 % interval and t test of the mean difference over the units
+      of :func:`units_of`; NaN without units).
 
     Raises:
       ValueError: a config of the grid is missing.
@@ -174,15 +151,11 @@ def paired_differences(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1)
 
 
 def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, float]:
-    """Sums up the differences of pairs of configs over runs.
+    """Summarises differences of pairs of configs as in :func:`paired_differences`; NaN of no pairs.
 
     Args:
       by_run: (pairs, folds, seeds), all finite.
       num_divisions: as for :func:`decompose`.
-
-    Returns:
-      pairs, difference, p10, p90, wins, losses, low, high, p_value, as columns of
-      :func:`paired_differences`; NaN, but for pairs, where there is none.
     """
     if not len(by_run):
         return {"pairs": 0} | dict.fromkeys(_PAIRED, math.nan)
@@ -195,7 +168,7 @@ def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, flo
 
 
 def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "pd.DataFrame":
-    """Tells how far the configs of each value are above or below the mean of all.
+    """Compares the mean accuracy of the configs of each value with that of all.
 
     Args:
       accuracy: (configs, folds, seeds) test accuracy in grid order; configs with NaN are left
@@ -205,8 +178,7 @@ def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "
 
     Returns:
       one row a value: hyperparameter, value, effect (mean accuracy of its configs, less that of
-      all), low and high (95 % interval over the units of :func:`units_of`; NaN where there is
-      none).
+      all), low and high (95 % interval over the units of :func:`units_of`; NaN without units).
 
     Raises:
       ValueError: a config of the grid is missing.
@@ -225,16 +197,14 @@ def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "
 
 
 def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
-    """Describes the accuracy of the configs by the value of each axis.
+    """Describes the configs' mean accuracies by the value of each axis.
 
     Args:
-      accuracy: (configs, folds, seeds) test accuracy in grid order; configs with NaN are left
-        out.
+      accuracy: (configs, folds, seeds) in grid order; configs with NaN are left out.
       axes: of the grid.
 
     Returns:
-      one row a value: hyperparameter, value, configs, mean, std, min, q1, median, q3, max of
-      the configs' means over the runs.
+      one row a value: hyperparameter, value, configs, mean, std, min, q1, median, q3, max.
 
     Raises:
       ValueError: a config of the grid is missing.
@@ -253,7 +223,7 @@ def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
 
 
 def _frame(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> "pd.DataFrame":
-    """Returns a table in which values of axes stay what they are: 8 beside 0.2 becomes no 8.0."""
+    """Returns a table in which values of axes keep their types: 8 beside 0.2 becomes no 8.0."""
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=columns)
@@ -264,26 +234,27 @@ def _frame(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> 
 
 
 def units_of(num_folds: int, num_seeds: int) -> Literal["folds", "seeds"] | None:
-    """Returns what intervals and tests of effects are over; None where there is none."""
+    """Returns the units of intervals and tests of effects: folds (each the mean over its seeds).
+
+    With fewer than five folds the seeds (each the mean over the folds), which show nothing of other
+    songs; None with one seed.
+    """
     if num_folds >= FEWEST_SPLITS:
         return "folds"
     return "seeds" if num_seeds > 1 else None
 
 
 def _by_unit(by_run: np.ndarray, num_divisions: int) -> tuple[np.ndarray, float]:
-    """Returns (…, units) figures of (…, folds, seeds), and how much the units overlap.
-
-    The k folds of a division part the songs, so that Nadeau and Bengio's ratio of test to train is
-    1/(k - 1), whatever the number of divisions (Bouckaert and Frank).
-    """
+    """Returns (…, units) figures of (…, folds, seeds), and the overlap as for :func:`t_test`."""
     num_folds, num_seeds = by_run.shape[-2:]
     if units_of(num_folds, num_seeds) == "folds":
+        # Nadeau and Bengio's test/train of k folds, of repeated divisions too (Bouckaert, Frank).
         return by_run.mean(axis=-1), 1 / (num_folds // num_divisions - 1)
     return by_run.mean(axis=-2), 0.0
 
 
 def _sound(by_run: np.ndarray) -> np.ndarray:
-    """Returns those of (configs, folds, seeds) figures that are finite in all runs."""
+    """Returns the configs, (configs, folds, seeds), that are finite in all runs."""
     found: np.ndarray = by_run[np.isfinite(by_run).all(axis=(1, 2))]
     return found
 
@@ -301,13 +272,8 @@ def _grid(accuracy: np.ndarray, axes: Axes) -> np.ndarray:
 def _effects(by_unit: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...], np.ndarray, int]]:
     """Yields names, effects and degrees of freedom of each varying axis and pair.
 
-    Args:
-      by_unit: (configs, units) accuracy in grid order, less each unit's mean.
-      axes: of the grid.
-
-    Yields:
-      the effects have the dimensions of the grid, of length 1 where they do not vary, and one
-      for the units.
+    by_unit is (configs, units), less each unit's mean. The effects have the dimensions of the grid,
+    of length 1 where they do not vary, and one for the units.
     """
     grid = _grid(by_unit, axes)
     varying = [(axis, name) for axis, name in enumerate(axes) if len(axes[name]) > 1]
@@ -326,5 +292,5 @@ def _effects(by_unit: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...],
 
 
 def _over(part: float, whole: float) -> float:
-    """Returns a share; that of nothing (or of rounding errors) is not defined."""
+    """Returns a share; NaN of nothing, or of rounding errors."""
     return float(part / whole) if whole > _NOTHING else math.nan

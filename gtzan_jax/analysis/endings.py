@@ -12,23 +12,15 @@ if TYPE_CHECKING:
 
 
 class Ending(NamedTuple):
-    """Test accuracy of a retraining's networks at some epoch.
-
-    Attributes:
-      mean: over the networks, a fold and a seed each.
-      deviation: over the networks (n - 1); NaN of one network.
-      epochs: (networks,) int, the epoch of each.
-    """
+    """Test accuracy of a retraining's networks, one a fold and seed, at some epoch."""
 
     mean: float
-    deviation: float
-    epochs: np.ndarray
+    deviation: float  # n - 1; NaN of one network
+    epochs: np.ndarray  # (networks,) int
 
 
 def kept_epoch(history: "pd.DataFrame") -> Ending:
     """Returns the test accuracy after the epoch whose weights are kept.
-
-    That is the last one, or where a config stops early that of the lowest validation loss.
 
     Args:
       history: one row an epoch of a network, as ``best/history.csv``.
@@ -37,20 +29,18 @@ def kept_epoch(history: "pd.DataFrame") -> Ending:
 
 
 def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
-    """Returns the test accuracy at the epoch at which each network is best on its validation part.
+    """Returns the test accuracy at each network's first epoch of the best validation accuracy.
 
-    Of epochs that are equally good the first counts. None where there is no validation part.
+    None without a validation part.
     """
-    if "validation_accuracy" not in history:
-        return None
-    return _ending(history, "validation_accuracy")
+    return _ending(history, "validation_accuracy") if "validation_accuracy" in history else None
 
 
 def over_songs(songs: "pd.DataFrame | None") -> tuple[float, float]:
     """Returns the 95 % interval of the test accuracy over songs, for these networks.
 
     Args:
-      songs: a row a test song, as ``SavedRetraining.songs``; of None NaN is returned.
+      songs: a row a test song, as ``SavedRetraining.songs``; NaN of None.
     """
     if songs is None:
         return math.nan, math.nan
@@ -58,17 +48,17 @@ def over_songs(songs: "pd.DataFrame | None") -> tuple[float, float]:
 
 
 def stopped_early(history: "pd.DataFrame", num_epochs: int) -> bool:
-    """Returns whether some network keeps the weights of an epoch before the last of so many."""
+    """Returns whether a network keeps the weights of an epoch before the last."""
     return bool((kept_epoch(history).epochs < num_epochs).any())
 
 
 def common_epochs(history: "pd.DataFrame") -> int:
-    """Returns the epochs that every network was trained."""
+    """Returns the number of epochs that every network was trained for."""
     return int(history.groupby(["fold", "seed"])["epoch"].max().min())
 
 
 def mean_curves(history: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns the mean of each metric over the networks that were trained, indexed by epoch."""
+    """Returns the mean of each metric over the networks, by epoch."""
     return history.drop(columns=["fold", "seed", "kept"]).groupby("epoch").mean()
 
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:  # pandas takes half a second to import: not before it is need
 SCALINGS = ("min-max", "standard")
 
 EXTREME = 10.0
-"""A feature is extreme if a value lies further from the quartiles, in quartile ranges."""
+"""Distance of a value from the quartiles, in quartile ranges, beyond which a feature is extreme."""
 
 _FAR = 3.0  # Tukey's outer fence, in quartile ranges
-_TEMPO_CENTRE = 120.0  # BPM; where the tempo estimator of the features (librosa's) expects it
+_TEMPO_CENTRE = 120.0  # BPM; the prior of librosa's estimator
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +60,8 @@ def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
 def rank_features(table: FeatureTable) -> "pd.DataFrame":
     """Orders the features by how well each alone separates the genres.
 
-    ANOVA's F compares the genres' means; the mutual information also sees differences in
-    spread and shape, but is an estimate from near neighbours. A feature's place is the mean of
-    its places by the two; ties go to the higher F.
+    A feature's place is the mean of its places by ANOVA's F, which compares the genres' means, and
+    by the mutual information, an estimate from near neighbours; ties go to the higher F.
 
     Returns:
       one row a feature, the best first: rank, feature, anova_f, anova_rank,
@@ -75,7 +74,7 @@ def rank_features(table: FeatureTable) -> "pd.DataFrame":
     x = scaled(table, "standard")[:, varying]
     anova, information = np.zeros(len(varying)), np.zeros(len(varying))
     if varying.any():
-        # F is infinite where every genre has one value of its own: that is no mistake.
+        # F is infinite where every genre has one value of its own.
         with np.errstate(divide="ignore", invalid="ignore"):
             anova[varying] = np.nan_to_num(f_classif(x, table.y)[0], posinf=np.inf)
         information[varying] = mutual_info_classif(x, table.y, random_state=0)
@@ -92,12 +91,11 @@ def rank_features(table: FeatureTable) -> "pd.DataFrame":
 def scaled(table: FeatureTable, scaling: str) -> np.ndarray:
     """Scales every feature over all tracks: for looking at the table, not for training.
 
+    Returns (tracks, features) float64; a constant feature becomes 0.
+
     Args:
       table: the feature table.
       scaling: ``min-max`` (to 0…1) or ``standard`` (mean 0, deviation 1).
-
-    Returns:
-      (tracks, features) float64; a constant feature becomes 0.
 
     Raises:
       InputError: there is no such scaling.
@@ -165,13 +163,7 @@ def ratios_frame(pcas: Iterable[Pca]) -> "pd.DataFrame":
 
 
 def data_quality(table: FeatureTable) -> dict[str, Any]:
-    """Lists doubtful data, for JSON.
-
-    Returns:
-      where the table is from, its rows and songs, rows by genre, exact repeats by name
-      and whether their genres differ, constant features, extreme features, and, where the
-      table has tempi, how they lie around the 120 BPM that their estimator expects.
-    """
+    """Lists doubtful data, for JSON: exact repeats, constant and extreme features, tempi."""
     counts = np.bincount(table.y, minlength=len(table.genres)).tolist()
     constant = np.flatnonzero(_constant(table))
     return {
@@ -197,17 +189,17 @@ def data_quality(table: FeatureTable) -> dict[str, Any]:
 
 
 def _constant(table: FeatureTable) -> np.ndarray:
-    """Returns (features,) bool: whether a feature has one value only."""
+    """Returns (features,) bool."""
     return np.asarray((table.x == table.x[0]).all(axis=0))
 
 
 def _places(figures: "pd.Series[float]") -> "pd.Series[int]":
-    """Returns each figure's place from 1, the largest first; equal ones share their last."""
+    """Returns places from 1, the largest first; ties share their last."""
     return figures.rank(ascending=False, method="max").astype(int)
 
 
 def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
-    """Returns the features with a value far outside the quartiles, the furthest first."""
+    """Lists the features with a value far outside the quartiles, the furthest first."""
     x = table.x.astype(np.float64)
     lower, upper = np.quantile(x, [0.25, 0.75], axis=0)
     outside = np.maximum(np.maximum(lower - x, x - upper), 0.0)
@@ -232,11 +224,7 @@ def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
 
 
 def _tempo(table: FeatureTable) -> dict[str, Any]:
-    """Counts tempi, and tracks by octave around 120 BPM.
-
-    An estimator that errs takes half or double the tempo. It gives few distinct values, since
-    a beat lasts a whole number of analysis frames.
-    """
+    """Counts tempi, and tracks by octave around 120 BPM: estimators err by octaves."""
     tempo = table.x[:, table.features.index("tempo")].astype(np.float64)
     edges = _TEMPO_CENTRE * np.array([2**-0.5, 2**0.5])
     counts = np.bincount(np.digitize(tempo, edges), minlength=3).tolist()

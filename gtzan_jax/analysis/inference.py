@@ -1,8 +1,4 @@
-"""Tests and intervals of a mean, for the few values that runs are: seeds, or folds.
-
-None is given where the values leave no estimate of their variance: a single value, or values that
-are all equal, which tell nothing of how others would differ.
-"""
+"""Tests and intervals of a mean over a few seeds or folds; NaN without an estimate of variance."""
 
 import math
 from collections.abc import Sequence
@@ -13,15 +9,14 @@ import numpy as np
 CONFIDENCE = 0.95
 
 FEWEST_SPLITS = 5
-"""Splits or folds that an interval over them needs. Fewer say too little of their deviation, in
-which the correction for their overlap trusts."""
+"""Splits or folds that an interval over them needs."""
 
 _NOTHING = 1e-9  # a deviation of accuracies that is a rounding error
 
 
 def quantile(freedom: float) -> float:
-    """Returns the 97.5 % point of Student's t; scipy.stats takes long to import."""
-    from scipy import special
+    """Returns the 97.5 % point of Student's t."""
+    from scipy import special  # scipy.stats takes long to import
 
     return float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
@@ -29,7 +24,7 @@ def quantile(freedom: float) -> float:
 class PairedTest(NamedTuple):
     """A mean difference, its 95 % interval, and the p-value of the hypothesis that it is 0.
 
-    Interval and p-value are NaN where the differences leave no estimate of their variance.
+    Interval and p-value are NaN of one difference, and of equal ones.
     """
 
     difference: float
@@ -41,12 +36,11 @@ class PairedTest(NamedTuple):
 def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
     """Tests whether a mean difference is 0, by Student's t.
 
-    The variance of the mean of n differences is taken for (1/n + overlap) s², s² their sample
-    variance, with n - 1 degrees of freedom.
+    The mean of n differences has the variance (1/n + overlap) s², s² their sample variance.
 
     Args:
       differences: (n,) differences of two accuracies, one for each seed, split or fold.
-      overlap: what two splits share, see :func:`corrected_t_test`; 0 for independent values.
+      overlap: test/train of splits, see :func:`corrected_t_test`; 0 for independent values.
     """
     count = len(differences)
     mean = float(np.mean(differences)) if count else math.nan
@@ -64,16 +58,12 @@ def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
 def corrected_t_test(differences: np.ndarray, test_over_train: float) -> PairedTest:
     """Tests whether a mean difference over splits whose train parts overlap is 0.
 
-    Such splits share most of their train tracks, so the differences vary less than those of
-    independent experiments would. Nadeau and Bengio put (1/n + test/train) s² in place of s²/n for
-    the variance of the mean.
+    Nadeau and Bengio's variance of the mean is (1/n + test/train) s² in place of s²/n. No interval
+    and p-value with fewer than :data:`FEWEST_SPLITS` splits.
 
     Args:
       differences: (splits,) differences of two models' accuracies.
       test_over_train: tracks of the test part per track of the train part.
-
-    Returns:
-      without interval and p-value where there are fewer than :data:`FEWEST_SPLITS`.
 
     References:
       Nadeau and Bengio, Inference for the Generalization Error, Machine Learning 52 (2003).
@@ -87,17 +77,12 @@ def corrected_t_test(differences: np.ndarray, test_over_train: float) -> PairedT
 def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -> float:
     """Tests whether mean effects are all 0, whatever the covariance of the effects.
 
-    The F test of repeated measures takes contrasts of the effects for equally noisy and
-    independent (sphericity). Greenhouse and Geisser multiply its degrees of freedom by
-
-        ε = tr(S)² / (df tr(S²)),
-
-    S the covariance of the effects: 1 for a sphere, 1/df where one contrast has all the noise.
+    The degrees of freedom of the F test of repeated measures are multiplied by Greenhouse and
+    Geisser's ε = tr(S)² / (df tr(S²)), S the covariance of the effects.
 
     Args:
-      effects: (cells, n) effects of a term in each of n seeds or folds, which sum to 0 over the
-        term's values.
-      df: dimensions that such effects have.
+      effects: (cells, n) effects of a term in each of n seeds or folds.
+      df: of the term.
       overlap: as for :func:`t_test`.
 
     Returns:
@@ -122,7 +107,7 @@ def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Returns p-values that allow for the number of tests; NaN stays, and is not counted.
+    """Returns p-values adjusted for the number of tests; NaN stays, and is not counted.
 
     References:
       Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979).

@@ -1,8 +1,7 @@
-"""What choosing among configs does to figures: a set in place of a winner, and its optimism.
+"""Effects of choosing among configs: the set of the indistinguishable, and a winner's optimism.
 
-Everything here resamples groups of tracks, since songs of one artist are alike. Models, train parts
-and seeds are taken as they are. Where the tracks are by artists that were trained on, intervals are
-for other songs of such artists; for other artists only where a protocol keeps these apart.
+All intervals are over groups of tracks, since songs of one artist are alike; see docs/statistics.md
+for the scope of each.
 
 References:
   Hsu (1984), Constrained simultaneous confidence intervals for multiple comparisons with the
@@ -15,7 +14,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,7 +30,7 @@ METHOD = (
 )
 
 FEWEST_SEEDS = 3
-"""Seeds that it takes to see what a seed does to a config on all tracks alike."""
+"""Seeds needed to estimate how a seed shifts a config on all tracks."""
 
 _DRAWS = 1000
 _HOPELESS = 3.5  # standard errors behind the first
@@ -39,21 +38,16 @@ _NOTHING = 1e-12  # a sum of squares of hits that is a rounding error
 
 
 def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Returns the 95 % interval of a mean over tracks of which those of a group are alike.
+    """Returns the 95 % interval of a mean over tracks in groups, for fixed models.
 
-    The sums of residuals of groups are independent, which gives a cluster-robust variance; t has
-    (Σn²)² / Σn⁴ - 1 degrees of freedom, n the sizes of groups, as if the songs of a group were one
-    (Satterthwaite).
+    The variance is cluster-robust; t has (Σn²)² / Σn⁴ - 1 degrees of freedom, n the sizes of groups
+    (Satterthwaite). Shifts of all tracks by a seed are not included. NaN where all tracks are
+    equal, or of one group.
 
     Args:
       hits: (tested,) whether each track was classified correctly, or the share of the seeds that
         did so; for two models on the same tracks the differences of these.
       group: (tested,) the number of each track's group.
-
-    Returns:
-      low, high: what other tracks of such groups would change, with these models. They include
-      what seeds change track by track, but nothing that a seed does to all tracks alike. NaN
-      where all tracks are equal, or of one group.
     """
     return _student(float(hits.mean()), *_over_groups(hits, group))
 
@@ -61,18 +55,13 @@ def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float
 def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     """Returns the 95 % interval of a difference of two models, for artists and seeds.
 
-    The variance of the mean is that over groups, as in :func:`accuracy_interval`, and that over
-    seeds added up, with Welch and Satterthwaite's degrees of freedom. What seeds change track by
-    track is in both, so the interval is rather too wide.
+    The variances over groups, as in :func:`accuracy_interval`, and over seeds are added up, with
+    Welch and Satterthwaite's degrees of freedom. Both include the noise of a seed on single tracks,
+    so the interval is rather too wide. NaN with one seed, and where nothing differs.
 
     Args:
-      differences: (seeds, tested) whether the one model classified each track correctly less
-        whether the other one did, paired by seed.
+      differences: (seeds, tested) hits of one model less those of the other, paired by seed.
       group: (tested,) the number of each track's group.
-
-    Returns:
-      low, high: what other tracks of such groups and other seeds would change, with these train
-      parts; NaN with one seed, and where nothing differs.
     """
     num_seeds = len(differences)
     variance, freedom = _over_groups(differences.mean(axis=0), group)
@@ -85,7 +74,7 @@ def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[flo
 
 
 def _over_groups(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Returns the variance over groups of a mean, and its degrees of freedom; NaN as there."""
+    """Returns the variance of a mean over groups, and its degrees of freedom."""
     places = np.unique(group, return_inverse=True)[1]
     sizes = np.bincount(places).astype(np.float64)
     squares = float(np.square(np.bincount(places, hits - hits.mean())).sum())
@@ -97,18 +86,17 @@ def _over_groups(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
 
 
 def _student(mean: float, variance: float, freedom: float) -> tuple[float, float]:
-    """Returns the interval of a mean by Student's t; NaN where there is no variance."""
     reach = quantile(freedom) * math.sqrt(variance)
     return mean - reach, mean + reach
 
 
 class Comparison(NamedTuple):
-    """Which configs are indistinguishable from the best, and how large a difference shows.
+    """The configs that are indistinguishable from the best, and the detectable difference.
 
     Attributes:
       indistinguishable: (configs,) bool.
-      detectable: accuracy by which a config must be behind the best to be told from it, the median
-        over those near it, if any; NaN where nothing can be told.
+      detectable: accuracy by which a config must be behind the best to be distinguishable, median
+        over those near it; NaN where none is.
     """
 
     indistinguishable: np.ndarray
@@ -118,18 +106,16 @@ class Comparison(NamedTuple):
 def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
     """Finds the configs that are statistically indistinguishable from the best, at 95 %.
 
-    The truly best one is among them with 95 % confidence. Not that they are equally good: a few
-    tracks cannot show differences of several points.
-
-    A config i stays if its distance from the first, max m - mᵢ, is no larger than the 95 % point
-    of maxⱼ(Δⱼ - Δᵢ), where Δ is drawn as the errors of the mean accuracies m vary,
+    The truly best one is among them with 95 % confidence. A config i stays if its distance from
+    the first, max m - mᵢ, is no larger than the 95 % point of maxⱼ(Δⱼ - Δᵢ), where Δ is drawn as
+    the errors of the mean accuracies m vary,
 
         Δ = Σ_g ξ_g R_g + Σ_s ζ_s r_s,
 
-    with ξ and ζ random: R_g are the residuals of all configs summed up over group g, r_s how
-    seed s shifts them on all tracks alike. What seeds change track by track is in R; r has such
-    noise, too, and is scaled down by the share that it has in r. With S seeds ζ has the tails of
-    t with S - 1 degrees of freedom. Configs far behind the first leave the maximum.
+    with ξ and ζ random: R_g are the residuals of all configs summed up over group g, r_s the shift
+    of all tracks by seed s, scaled down by the share of single tracks' noise in it, since that is
+    in R. With S seeds ζ has the tails of t with S - 1 degrees of freedom. Configs far behind the
+    first leave the maximum.
 
     Args:
       correct: (configs, seeds, tested) whether the members classified the tracks of a part of all
@@ -137,8 +123,8 @@ def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
       group: (tested,) the number of each track's group.
 
     Returns:
-      the configs, with fewer than :data:`FEWEST_SEEDS` seeds for these seeds, and always for these
-      folds. Of one group only, nothing can be told: every config.
+      the configs, for these folds, and with fewer than :data:`FEWEST_SEEDS` seeds for these seeds.
+      Of one group every config.
     """
     random = np.random.default_rng(0)
     num_seeds, num_tested = correct.shape[1:]
@@ -146,7 +132,7 @@ def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
     sums = np.stack([_by_group(correct[:, seed], group) for seed in range(num_seeds)], axis=1)
     hits = sums.sum(axis=(1, 2))  # whole numbers, so that equal configs stay equal
     sizes = _by_group(np.ones(num_tested), group)
-    if len(sizes) < 2:  # nothing to tell by how much a figure varies
+    if len(sizes) < 2:  # no estimate of the variance
         return Comparison(np.ones(len(correct), bool), math.nan)
     by_group, shares = sums / num_tested, sizes / num_tested
     mean = by_group.mean(axis=1)
@@ -156,7 +142,10 @@ def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
     if num_seeds >= FEWEST_SEEDS:
         errors += _seeds_errors(by_group, shares, random)
     behind = (hits.max() - hits) / (num_seeds * num_tested)
-    hopeful = behind <= _HOPELESS * _distance_errors(errors, errors[:, behind == 0])
+    firsts = errors[:, behind == 0]  # more than one if tied
+    squares = np.square(errors).mean(axis=0)[:, None] + np.square(firsts).mean(axis=0)
+    squares -= 2 * (errors.T @ firsts / len(errors))  # (configs, firsts), of the distance
+    hopeful = behind <= _HOPELESS * np.sqrt(np.maximum(squares, 0).max(axis=1))
     reach = errors[:, hopeful].max(axis=1, keepdims=True) - errors
     place = math.ceil(CONFIDENCE * _DRAWS) - 1
     limits = np.partition(reach, place, axis=0)[place]
@@ -165,32 +154,16 @@ def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
     return Comparison(behind <= limits, float(np.median(near)) if len(near) else math.nan)
 
 
-def _distance_errors(errors: np.ndarray, firsts: np.ndarray) -> np.ndarray:
-    """Returns (configs,) standard errors of the distance from the first, the largest of ties.
-
-    Args:
-      errors: (draws, configs).
-      firsts: (draws, firsts) those of the best, more than one if tied.
-    """
-    products = errors.T @ firsts / len(errors)
-    squares = np.square(errors).mean(axis=0)[:, None] + np.square(firsts).mean(axis=0)
-    found: np.ndarray = np.sqrt(np.maximum(squares - 2 * products, 0).max(axis=1))
-    return found
-
-
 def _seeds_errors(
     by_group: np.ndarray, shares: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Draws what seeds shift on all tracks alike. Returns (draws, configs).
+    """Draws (draws, configs) shifts of all tracks by seeds.
 
-    Args:
-      by_group: (configs, seeds, groups) hits, as shares of all tracks.
-      shares: (groups,) of all tracks.
-      random: is drawn from.
+    by_group is (configs, seeds, groups) hits, shares is (groups,), both as shares of all tracks.
     """
     num_seeds = by_group.shape[1]
     change = by_group - by_group.mean(axis=1, keepdims=True)
-    change -= change.mean(axis=0)  # what a seed does to all configs alike tells none apart
+    change -= change.mean(axis=0)  # without the shift that all configs of a seed share
     shifts = change.sum(axis=2)  # (configs, seeds)
     noise = np.square(change - shifts[..., None] * shares).sum()
     total = float(np.square(shifts).sum())
@@ -203,7 +176,7 @@ def _seeds_errors(
 
 
 def scope(num_folds: int, seeds: Sequence[int]) -> str:
-    """Returns sentences on what :func:`compare_with_best` does not include."""
+    """Returns sentences on the scope of :func:`compare_with_best`."""
     folds = "these train parts" if num_folds > 1 else "this train part"
     if len(seeds) >= FEWEST_SEEDS:
         return f"It allows for other songs and other seeds, with {folds}."
@@ -216,10 +189,10 @@ def scope(num_folds: int, seeds: Sequence[int]) -> str:
 
 
 def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
-    """Measures how much better than it is a winner looks that was chosen on the test part.
+    """Measures the optimism of the accuracy of a winner that was chosen on the test part.
 
-    Bootstrap bias correction: of each of 1,000 resamples of groups the winner is chosen in the
-    resample, and scored on the groups that are not in it. Each time the n configs are drawn anew.
+    Bootstrap bias correction (Tsamardinos et al.): in each of 1,000 resamples of groups a winner is
+    chosen among n random configs, and scored on the groups that are not in the resample.
 
     Args:
       correct: (configs, seeds, tested), as for :func:`compare_with_best`.
@@ -227,10 +200,9 @@ def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
 
     Returns:
       one row for each n of 1, 3, 10, … and all configs: configs (n), apparent (accuracy of the
-      winner on the tracks that it was chosen on, mean over choices of n), held_out (that of
-      winners on tracks that had no say), optimism (their difference), low and high (2.5th and
-      97.5th percentile of held_out over the resamples, the interval of Tsamardinos et al.; NaN
-      where all are equal).
+      winner on all tracks, mean over choices of n), held_out (that on tracks out of the resample),
+      optimism (their difference), low and high (2.5th and 97.5th percentile of held_out over the
+      resamples; NaN where all are equal).
     """
     sums = _by_group(correct.mean(axis=1), group)
     sizes = _by_group(np.ones(len(group)), group)
@@ -250,19 +222,18 @@ def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
 
 
 def selected_on_validation(validation: np.ndarray, test: np.ndarray) -> "pd.DataFrame":
-    """Measures how much better than it is a winner looks on the part that it was chosen on.
+    """Measures the optimism of the accuracy on the validation part that a winner was chosen on.
 
-    Each fold chooses its own winner, by the mean over its seeds, since the validation part of a
-    fold is tested on in others.
+    Each fold chooses its own winner, by the mean over its seeds: its validation part is tested on
+    in other folds.
 
     Args:
       validation: (configs, folds, seeds) accuracy, without diverged configs.
       test: likewise.
 
     Returns:
-      as :func:`selected_on_test`, but for low and high: apparent is the winners' validation
-      accuracy, held_out their test accuracy, both means over the folds and over 1,000 choices of n
-      configs.
+      as :func:`selected_on_test`; apparent is the winners' validation accuracy, held_out their test
+      accuracy, both means over the folds and over 1,000 choices of n configs.
     """
     chosen_by, scored = validation.mean(axis=2), test.mean(axis=2)  # (configs, folds)
     folds = np.arange(chosen_by.shape[1])
@@ -283,7 +254,8 @@ def _curve(
     """Averages apparent and held-out accuracies over draws of 1, 3, 10, … configs."""
     import pandas as pd
 
-    sizes = list(_sizes(num_configs))
+    powers = [10**place for place in range(len(str(num_configs)))]
+    sizes = [n for power in powers for n in (power, 3 * power) if n < num_configs] + [num_configs]
     found = np.full((max(draws, 1), len(sizes), 2), math.nan)  # no draws: one group of tracks
     for draw in range(draws):
         order = random.permutation(num_configs)
@@ -297,17 +269,7 @@ def _curve(
     return frame
 
 
-def _sizes(num_configs: int) -> Iterator[int]:
-    """Yields 1, 3, 10, 30, … below a number, and it."""
-    powers = (10**place for place in range(len(str(num_configs))))
-    yield from (n for power in powers for n in (power, 3 * power) if n < num_configs)
-    yield num_configs
-
-
 def _by_group(hits: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Returns (…, groups) float32 sums of (…, tested) hits; BLAS is the quickest to add up."""
-    numbers, places = np.unique(group, return_inverse=True)
-    belongs = np.zeros((len(group), len(numbers)), np.float32)
-    belongs[np.arange(len(group)), places] = 1
-    sums: np.ndarray = hits.astype(np.float32) @ belongs
+    """Returns (…, groups) float32 sums of (…, tested) hits, by BLAS, the fastest."""
+    sums: np.ndarray = hits.astype(np.float32) @ (group[:, None] == np.unique(group)).astype("f4")
     return sums

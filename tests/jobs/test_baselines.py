@@ -27,7 +27,14 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Member
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
-from gtzan_jax.tables.protocols import ARTISTS_APART, LEAK, PROTOCOLS, Division, groups_of, repeats_of
+from gtzan_jax.tables.protocols import (
+    ARTISTS_APART,
+    LEAK,
+    PROTOCOLS,
+    Division,
+    groups_of,
+    repeats_of,
+)
 from gtzan_jax.tables.sample import chunks_text
 from gtzan_jax.tables.validation import parse_table
 
