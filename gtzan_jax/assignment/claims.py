@@ -63,21 +63,15 @@ __all__ = ["NOTES", "Claim", "concern", "departure", "judge", "softmax_twice_flo
 
 
 class Found(NamedTuple):
-    """A run's figure beside a claim.
+    """A run's figure beside a claim."""
 
-    Attributes:
-      measured: the figure, or why there is none.
-      compatible: whether the claim is compatible with the run; None where undecided.
-      also: what else would be compatible.
-    """
-
-    measured: str
-    compatible: bool | None = None
-    also: str = ""
+    measured: str  # the figure, or why there is none
+    compatible: bool | None = None  # None where undecided
+    also: str = ""  # other figures that would be compatible
 
 
 class Claim(NamedTuple):
-    """A sentence of the assignment with its published figure, beside a run's, as :class:`Found`."""
+    """A sentence of the assignment with its published figure, beside :class:`Found`."""
 
     sentence: str
     published: str
@@ -87,14 +81,14 @@ class Claim(NamedTuple):
 
 
 def concern(sweep: Sweep) -> bool:
-    """Returns whether the claims are about a sweep's axes, divided as the assignment divided."""
+    """Returns whether a sweep has the assignment's axes and protocol."""
     theirs = load_sweep("assignment")
     same_axes = set(sweep.axes) == set(theirs.axes)
     return sweep.is_grid and sweep.protocol == theirs.protocol and same_axes
 
 
 def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
-    """Returns every claim, in the order of the assignment, always the same number of them.
+    """Returns every claim, in the order of the assignment.
 
     Args:
       run: of a sweep that the claims concern.
@@ -108,14 +102,11 @@ def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
         others = _other_table(table.is_sample)
     found = [_unless(others, each) for each in features_found(table)]
     found += [_unless(reason, each) for each in (*ranking_found(run), *retraining_found(run))]
-    return [
-        Claim(sentence, figure, each.measured, each.compatible, each.also)
-        for (sentence, figure), each in zip(published.CLAIMS, found, strict=True)
-    ]
+    return [Claim(*claim, *each) for claim, each in zip(published.CLAIMS, found, strict=True)]
 
 
 def departure(run: FinishedRun) -> str:
-    """Returns in what a run is not the assignment; "" where it is. The order of values is free."""
+    """Returns a difference between a run and the assignment; "" if none. Values in any order."""
     ours, theirs = run.sweep, load_sweep("assignment")
     if run.manifest.data.sha256 != KAGGLE_SHA256:
         return _other_table(run.is_sample)
@@ -135,14 +126,13 @@ def _other_table(is_sample: bool) -> str:
 
 
 def _unless(reason: str, found: Found) -> Found:
-    """Returns a finding without its verdict where there is a reason for that."""
     if not reason:
         return found
     return Found(found.measured + (f" ({reason})" if found.compatible is not None else ""))
 
 
 def features_found(table: FeatureTable | None) -> list[Found]:
-    """Returns the findings about the features' components and correlation."""
+    """Compares the features' components and correlation."""
     if table is None:
         return [Found("the feature table is not at hand")] * 2
     try:
@@ -160,7 +150,7 @@ def features_found(table: FeatureTable | None) -> list[Found]:
 
 
 def ranking_found(run: FinishedRun) -> list[Found]:
-    """Returns the findings about the ranking of the 768 configs."""
+    """Compares the ranking of the 768 configs."""
     top, slope = published.TOP, f"; slope {run.sweep.leaky_slope:g}"
     leaky = _count(run, "activation", ("leaky_relu",), top, top // 2 + 1)
     return [
@@ -193,7 +183,7 @@ def _count(run: FinishedRun, name: str, values: tuple[str, ...], top: int, neede
 
 
 def consistent_effects(run: FinishedRun) -> Found:
-    """Tests whether one width or dropout rate is better than another again and again."""
+    """Tests whether one width or dropout rate is consistently better than another."""
     names = [n for n in run.sweep.varying if n not in ("activation", "initializer", "optimizer")]
     if len(names) < 6:
         return Found("needs a sweep that varies all widths and dropout rates")
@@ -217,7 +207,6 @@ def consistent_effects(run: FinishedRun) -> Found:
 
 
 def _rank_of_best(run: FinishedRun) -> Found:
-    """Returns the rank of the published best, and whether it is in the set of the best."""
     rows = run.results[run.results["config_id"] == published.published_best().id]
     if not len(rows):
         return Found("the sweep does not have this configuration")
@@ -238,11 +227,10 @@ def _rank_of_best(run: FinishedRun) -> Found:
 
 
 def _best_accuracy(run: FinishedRun) -> Found:
-    """Compares the best accuracy of each seed: a maximum of 768 is no mean of 300 tracks."""
     sound = np.isfinite(run.accuracy).all(axis=1)
     if not sound.any():
         return Found("every configuration diverged")
-    ours = run.accuracy[sound].max(axis=0)
+    ours = run.accuracy[sound].max(axis=0)  # of each seed
     error = error_of_best(run.predictions.correct[sound])
     reach, compatible = agreement(published.BEST_ACCURACY, ours, error)
     ends = max(ours.mean() - reach, 0.0), min(ours.mean() + reach, 1.0)
@@ -250,16 +238,12 @@ def _best_accuracy(run: FinishedRun) -> Found:
 
 
 def _needed(compatible: bool | None, run: FinishedRun) -> str:
-    """Returns the seeds that a verdict would need, where there is none."""
     count = run.accuracy.shape[1]
     return "" if compatible is not None else f" (needs ≥ {FEWEST} seeds; the run has {count})"
 
 
 def retraining_found(run: FinishedRun) -> list[Found]:
-    """Returns the findings about the retraining of the published best, whatever ours is.
-
-    Its networks are the run's reference, or the retraining of this config with the most epochs.
-    """
+    """Compares the networks of the published best: the reference, or those of most epochs."""
     theirs, epochs = published.published_best().id, published.EPOCHS
     frames = [
         (saved.about.epochs, saved.history)
@@ -294,7 +278,6 @@ def retraining_found(run: FinishedRun) -> list[Found]:
 
 
 def _highest(theirs: float, curves: np.ndarray, tracks: int) -> Found:
-    """Compares the highest accuracy of some epochs with the same of our networks."""
     ours = curves.max(axis=1)
 
     def compatible(figure: float) -> bool | None:
@@ -310,7 +293,6 @@ def _highest(theirs: float, curves: np.ndarray, tracks: int) -> Found:
 
 
 def _plateau(curves: np.ndarray) -> Found:
-    """Compares the epoch from which on the test accuracy is as high as in the end."""
     levels = curves[:, -_TAIL:].mean(axis=1)
     errors = np.sqrt(levels * (1 - levels) / published.TEST_TRACKS)
     below = curves < (levels - errors)[:, None]
@@ -325,8 +307,8 @@ def _plateau(curves: np.ndarray) -> Found:
 def _loss_level(curves: np.ndarray, loss: str) -> Found:
     """Compares the level of the test loss, and tests whether it is level.
 
-    The outer softmax sees numbers in [0, 1], so that a track's loss of softmax twice lies between
-    the floor and 1 above it, and its variance is at most (mean - floor) (floor + 1 - mean).
+    With softmax twice a track's loss lies within 1 above the floor, so that its variance is at most
+    (mean - floor) (floor + 1 - mean).
     """
     levels, lowest = curves[:, -_TAIL:].mean(axis=1), curves.min(axis=1)
     rise, distance = levels - lowest, abs(published.LOSS_LEVEL - levels.mean())
@@ -346,8 +328,8 @@ def _loss_level(curves: np.ndarray, loss: str) -> Found:
 
 
 def _would_be(low: float, high: float, digits: int = 3) -> str:
-    """Returns which figures would be compatible: those of a range, rounded inwards."""
     unit = 10**digits
+    # Rounded inwards.
     low, high = math.ceil(unit * low - 1e-6) / unit, math.floor(unit * high + 1e-6) / unit
     return f"anything from {low:.{digits}f} to {high:.{digits}f} would be compatible"
 
@@ -357,12 +339,11 @@ def _epochs(epochs: np.ndarray) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """Returns a range of whole numbers, or the one number that it is."""
+    """Returns a range of whole numbers, or the only one."""
     return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
 
 
 def _mean(values: np.ndarray, of: str) -> str:
-    """Returns mean and deviation over seeds or networks, or the figure where it is one."""
     if len(values) == 1:
         return f"{values[0]:.3f}"
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} over {len(values)} {of}"

@@ -12,7 +12,7 @@ TOP = 100  # of the 768 configs, of which the common values are named
 BEST_ACCURACY = 0.71667
 
 LEAKY_SLOPES = (0.2, 0.3)
-"""What "LeakyReLU" can mean: Keras's string "leaky_relu", and its layer's default."""
+"""Slopes of "LeakyReLU": Keras's string "leaky_relu", and its layer's default."""
 
 EPOCHS = 50  # of the retraining
 FIRST_EPOCH = {"train": 0.4386, "test": 0.4633}

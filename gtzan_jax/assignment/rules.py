@@ -28,19 +28,15 @@ class Agreement(NamedTuple):
 def agreement(theirs: float, ours: np.ndarray, error: float = 0.0, slack: float = 0.0) -> Agreement:
     """Tests whether a published figure is in the 95 % prediction interval of ours.
 
-    The published figure less the mean of ours has the variance s² (1 + 1/n) + 2 error²: s² that of
-    the seeds, and the tracks of the published split and of ours each have their share. Student's t
-    is taken for the seeds and the normal quantile for the tracks.
+    The published figure less the mean of ours has the variance s² (1 + 1/n) + 2 error²: s² of the
+    seeds, by Student's t, and the error of the tracks on either split, by the normal quantile. With
+    fewer than ``FEWEST`` seeds s² is left out, and a larger difference has no verdict.
 
     Args:
       theirs: one seed's figure, on another split.
       ours: (n,) a figure for each seed, on one split.
       error: standard error of a figure by the choice of its tracks.
       slack: allowance for a figure that is published with "about".
-
-    Returns:
-      without a verdict where only the seeds' share, unknown for fewer than ``FEWEST``, could make
-      the two agree; the reach is that of the tracks then.
     """
     distance, count = abs(theirs - float(ours.mean())), len(ours)
     reach = slack + _NORMAL * math.sqrt(2) * error
@@ -54,8 +50,7 @@ def agreement(theirs: float, ours: np.ndarray, error: float = 0.0, slack: float 
 def error_of_best(correct: np.ndarray) -> float:
     """Returns the standard error of the best accuracy of all configs by the choice of test tracks.
 
-    Tracks are resampled, and the best is taken anew in each sample: the deviation of its mean over
-    the seeds. Tracks and not artists, since another random split has the same artists.
+    A bootstrap of tracks, not artists, since another random split has the same artists.
 
     Args:
       correct: (configs, seeds, tested) bool.
@@ -73,7 +68,7 @@ def top_range(accuracy: np.ndarray, has: np.ndarray, top: int) -> tuple[int, int
     Args:
       accuracy: (configs,) of a seed; NaN where diverged, which is never among the best.
       has: (configs,) bool, whether a config has the property.
-      top: how many are the best; as many configs have an accuracy.
+      top: number of the best, at most that of the finite accuracies.
     """
     cut = np.sort(accuracy[np.isfinite(accuracy)])[-top]
     above, tied = accuracy > cut, accuracy == cut

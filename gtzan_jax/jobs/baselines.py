@@ -140,10 +140,10 @@ def compare_models(
     request: BaselinesOptions,
     folder: Path,
 ) -> Baselines:
-    """Evaluates our network and the classical models, showing progress, and compares them."""
+    """Evaluates our network and the classical models, and compares them, with progress."""
     table, folds = divisions[0].table, [fold for d in divisions for fold in d.folds]
     sound = [d for d in divisions if not d.protocol.leak] or divisions
-    # The one that reports trust; of protocols that keep no artists apart the last.
+    # The first of ARTISTS_APART, which reports prefer, else the last protocol.
     trusted = [d for name in ARTISTS_APART for d in sound if d.protocol.name == name]
     last = (trusted or sound[::-1])[0]
     parts = {_TRIED: len(folds) * sweep.num_configs * sweep.num_seeds, _RETRAINED: len(folds)}
@@ -184,18 +184,14 @@ def compare_models(
 
 
 def best_classical(folds: "pd.DataFrame") -> dict[str, str]:
-    """Returns the model beside ours that is best on the validation parts, by protocol.
-
-    Args:
-      folds: as in :class:`Baselines`; of equally good models the first counts.
-    """
+    """Returns the best model but ours on the validation parts, by protocol; ties to the first."""
     others = folds[folds["model"] != OURS].groupby(["protocol", "model"], sort=False)
     by_protocol = others["validation_accuracy"].mean().groupby("protocol", sort=False)
     return {str(name): str(means.droplevel("protocol").idxmax()) for name, means in by_protocol}
 
 
 def budget_note(scores: "pd.DataFrame") -> str:
-    """Returns sentences on the settings tried. scores: as in :class:`Baselines`."""
+    """Returns sentences on the number of settings tried."""
     tried = scores.set_index("model")["settings_tried"]
     ours, others = tried[[OURS]].max(), tried.drop(OURS)
     span = " to ".join(dict.fromkeys(f"{count:,}" for count in (others.min(), others.max())))
@@ -217,7 +213,7 @@ def describe(
     request: BaselinesOptions,
 ) -> dict[str, Any]:
     """Returns the part of baselines.json on what is compared."""
-    # The sweep has no say here in how the songs are divided.
+    # Not the sweep but the request determines the protocol.
     constants = {k: v for k, v in sweep.to_dict().items() if k not in ("protocol", "num_folds")}
     seeds = range(request.seed, request.seed + request.num_seeds)
     return {
@@ -259,7 +255,7 @@ def describe(
 
 
 def save(found: Baselines, divisions: Sequence[Division], description: Mapping[str, Any]) -> None:
-    """Writes the tables, the figures and the description."""
+    """Writes tables, figures and description."""
     import pandas as pd
 
     from gtzan_jax.views import plots
@@ -292,21 +288,9 @@ def save(found: Baselines, divisions: Sequence[Division], description: Mapping[s
 
 
 def summary(found: Baselines) -> str:
-    """Returns the accuracy of every model under every protocol, and where everything is."""
+    """Returns the accuracies, the best model on average first, in lines of at most 80 letters."""
     protocols = found.scores["protocol"].unique()
-    lines = [
-        *_table_of_accuracies(found.scores),
-        "(accuracy on the test parts; baselines.csv has the 95 % intervals)",
-        *(f"{name}: {PROTOCOLS[name].leak}" for name in protocols if PROTOCOLS[name].leak),
-        printable(f"results in {found.folder}"),
-    ]
-    return "\n".join(lines)
-
-
-def _table_of_accuracies(scores: "pd.DataFrame") -> list[str]:
-    """Returns lines of at most 80 letters, the best model on average first."""
-    table = scores.pivot(index="model", columns="protocol", values="accuracy")
-    table = table[scores["protocol"].unique()]
+    table = found.scores.pivot(index="model", columns="protocol", values="accuracy")[protocols]
     table = table.loc[table.mean(axis=1).sort_values(ascending=False).index]
     # Heads stand over two lines, since all protocols side by side are too wide otherwise.
     texts = [
@@ -316,4 +300,10 @@ def _table_of_accuracies(scores: "pd.DataFrame") -> list[str]:
     left = ["", "model", *table.index]
     columns = [[f"{text:<{max(map(len, left))}} " for text in left]]
     columns += [[f"{text:>{max(map(len, cells))}}" for text in cells] for cells in texts]
-    return [" ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    lines = [
+        *(" ".join(cells).rstrip() for cells in zip(*columns, strict=True)),
+        "(accuracy on the test parts; baselines.csv has the 95 % intervals)",
+        *(f"{name}: {PROTOCOLS[name].leak}" for name in protocols if PROTOCOLS[name].leak),
+        printable(f"results in {found.folder}"),
+    ]
+    return "\n".join(lines)

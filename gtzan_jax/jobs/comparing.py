@@ -85,7 +85,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _cautions(comparison: Comparison) -> list[str]:
-    """Returns reasons why figures are not comparable, or say little."""
+    """Returns reasons why figures are not comparable, or mean little."""
     runs, first = comparison.runs, comparison.runs["run"].iloc[0]
     samples = list(runs.loc[runs["is_sample"], "run"])
     lines = []
@@ -122,7 +122,6 @@ def _cautions(comparison: Comparison) -> list[str]:
 
 
 def _meaning(runs: "pd.DataFrame") -> str:
-    """Explains the figures of the bests."""
     sentence = "95 % interval: what other test songs would change."
     if runs["deviation"].notna().any():
         sentence = f"±: deviation over folds and seeds. {sentence}"
@@ -168,12 +167,10 @@ def _pairs(runs: Sequence[Any]) -> str:
 
 
 def _columns(corner: str, names: Sequence[str], rows: dict[str, list[str]]) -> str:
-    """Lays rows out, a column a run."""
     return Table([corner, *names], [[k, *row] for k, row in rows.items()]).aligned
 
 
 def _top(comparison: Comparison) -> str:
-    """Lays out the configs that the first run has best, with each run's accuracy."""
     names, axes = list(comparison.runs["run"]), comparison.axes
     rows, stems = [], ""
     for row in comparison.configs.head(_TOP).to_dict("records"):
@@ -184,8 +181,6 @@ def _top(comparison: Comparison) -> str:
 
 
 def _differences(manifests: "pd.DataFrame") -> str:
-    """Lays differences of manifests out; "" where there is none."""
-
     def short(value: str) -> str:
         text = value.strip("[]").replace("'", "") or NOTHING
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

@@ -16,8 +16,8 @@ def divisions_of(
 ) -> list[Division]:
     """Divides a table by a protocol, or by all, each fold with a validation part.
 
-    Of all protocols those are left out, with a warning, whose list of tracks is not of this table,
-    and without one, where songs have one row, that which divides chunks.
+    "all" leaves out protocols whose list of tracks is not of this table, with a warning, and the
+    leaky one where songs have one row.
 
     Raises:
       InputError: the table cannot be divided, or its features cannot be standardised.
@@ -42,11 +42,7 @@ def divisions_of(
 def with_validation(table: FeatureTable, fold: Fold, seed: int, together: np.ndarray) -> Fold:
     """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
 
-    Args:
-      table: the feature table.
-      fold: of its rows.
-      seed: of the division of the train part.
-      together: (table's rows,) groups, each of which stays on one side.
+    together is (table's rows,), the numbers of groups each of which stays on one side.
     """
     if len(fold.validation):
         return fold

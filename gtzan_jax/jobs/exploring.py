@@ -70,7 +70,7 @@ def explore(data: str = "auto", workdir: str | None = None) -> Exploration:
 
 
 def write_tables(folder: Path, found: Exploration) -> None:
-    """Writes the frames as CSV, where the sample's say that they are, and data_quality.json."""
+    """Writes the frames as CSV, those of the sample marked, and data_quality.json."""
     frames = {
         "correlations": found.correlations.rename_axis("feature").reset_index(),
         "correlation_pairs": found.pairs,
@@ -86,7 +86,7 @@ def write_tables(folder: Path, found: Exploration) -> None:
 
 
 def write_figures(folder: Path, found: Exploration) -> None:
-    """Draws everything."""
+    """Draws and writes all figures."""
     from gtzan_jax.views import plots
 
     table, ranking, note = found.table, found.ranking, found.table.note()
@@ -121,7 +121,7 @@ def write_projector(folder: Path, table: FeatureTable) -> None:
     name = f"{len(table.features)} standardised features" + (" (sample)" * table.is_sample)
     vectors = exploration.scaled(table, "standard")
     tensorboard.write_projector(folder, name, vectors, columns)
-    # What TensorBoard opens on: it shows the projector only to those who ask for it.
+    # TensorBoard opens on this page, not on the projector.
     about = (
         f"{table.note()}\n\nThe tracks in three dimensions, by their principal components, are on "
         "the page [Projector](#projector): choose *Color by* genre, and untick *Spherize data*. "
@@ -131,7 +131,7 @@ def write_projector(folder: Path, table: FeatureTable) -> None:
 
 
 def _summary(folder: Path, found: Exploration) -> list[str]:
-    """Returns what was found, and where everything is, in lines."""
+    """Returns the lines of a summary."""
     quality = found.quality
     differing = sum(repeat["genres_differ"] for repeat in quality["repeats"])
     return [
@@ -159,5 +159,4 @@ def _summary(folder: Path, found: Exploration) -> list[str]:
 
 
 def _wrapped(line: str) -> list[str]:
-    """Returns a line of the summary as lines of a terminal."""
     return textwrap.wrap(line, 80, subsequent_indent="  ", break_on_hyphens=False)

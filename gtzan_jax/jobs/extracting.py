@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK_SECONDS = 3
-"""The length of a chunk: that of the published table's."""
+"""The length of a chunk of the published table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +50,14 @@ def extract(
 ) -> Extraction:
     """Computes the 57 features of each sound file of a folder and writes a table of them.
 
-    Finished songs are kept beside the table until that is written with all files in it, so that the
-    same call resumes an interrupted one.
+    Progress is saved beside the table until all files are in it: the same call resumes.
 
     Args:
       folder: the songs, as ``sound.files.songs_in`` finds them.
-      output: the CSV; it has the columns of GTZAN's table.
+      output: the CSV, with the columns of GTZAN's table.
       chunk_seconds: 3 for a row for each chunk of three seconds; None for a row a song.
       workers: processes. Default: one a core.
-      overwrite: whether a file may be there and is replaced.
+      overwrite: whether an existing file is replaced.
       command: that resumes an interrupted extraction, for messages.
 
     Raises:
@@ -109,7 +108,7 @@ def extract(
 def _compute(
     songs: list[Song], kept: Kept, chunked: bool, workers: int
 ) -> tuple[dict[Path, Rows], dict[Path, SoundError]]:
-    """Returns the rows of the songs that can be used, and why the others cannot."""
+    """Returns the rows of the usable songs, and the errors of the others."""
     rows: dict[Path, Rows] = {}
     failures: dict[Path, SoundError] = {}
     digests: dict[Path, str] = {}
@@ -144,7 +143,6 @@ def _compute(
 
 
 def _frame(songs: list[Song], rows: Mapping[Path, Rows], chunked: bool) -> "pd.DataFrame":
-    """Returns the table, its songs in the order of their names."""
     import pandas as pd
 
     lines = []
@@ -156,7 +154,7 @@ def _frame(songs: list[Song], rows: Mapping[Path, Rows], chunked: bool) -> "pd.D
 
 
 def _tell(done: Extraction, kept: Kept) -> None:
-    """Prints the result of extracting a folder, and warnings about the table."""
+    """Prints the result, and warnings about the table."""
     if done.failures:
         print(f"\n{counted(len(done.failures), 'file')} could not be used:")
         for error in done.failures.values():

@@ -1,8 +1,7 @@
 """Nested selection of our network: the best config of each fold, retrained.
 
-All configs are trained on the train part of each fold. Config and epochs are chosen on its
-validation part; networks of several seeds, trained so on train and validation part together,
-predict the test part. The folds that the configs are tried on have no test rows.
+Config and epochs are chosen on the validation part; networks of several seeds, retrained on train
+and validation part together, predict the test part.
 """
 
 import dataclasses
@@ -49,7 +48,7 @@ class NetworkClassifier:
     model: TrainedModel
 
     def fit(self, *_: object) -> "NetworkClassifier":
-        """Does nothing: scikit-learn asks for the method, and the network is trained."""
+        """Does nothing: scikit-learn requires the method."""
         return self
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
@@ -92,9 +91,7 @@ def select(
     tried: Callable[[int], None] = lambda _: None,
     retrained: Callable[[int], None] = lambda _: None,
 ) -> list[Winner]:
-    """Chooses and retrains our network on every fold of several divisions of a table.
-
-    Programs are compiled for the sizes that all folds fit into, hence once for all divisions.
+    """Chooses and retrains our network on every fold of several divisions of a table, in order.
 
     Args:
       place: where to train.
@@ -105,15 +102,13 @@ def select(
       tried: called with the number of networks that have been trained.
       retrained: called with the number of folds that have been retrained.
 
-    Returns:
-      the winners, those of the divisions one after another.
-
     Raises:
       InputError: see :func:`check_sweep`, or all configs diverged on a fold.
       RunError: a network diverged in the retraining.
     """
     check_sweep(sweep)
     folds = [fold for division in divisions for fold in division.folds]
+    # Sizes that all folds fit into: programs are compiled once for all divisions.
     sizes = sizes_of(divisions[0].table, [part(f) for f in folds for part in (_tried, _retrained)])
     winners = []
     with place.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
@@ -129,7 +124,6 @@ def select(
 def _choose(
     trainer: Trainer, division: Division, sizes: Sizes, seed: int, done: Callable[[int], None]
 ) -> list[Choice]:
-    """Trains every config on the train part of every fold, and chooses on the validation part."""
     sweep, count = trainer.plan.sweep, len(division.folds)
     shape = (count, sweep.num_configs, sweep.num_seeds, sweep.epochs, len(METRICS))
     figures = np.full(shape, np.nan, np.float32)
@@ -150,7 +144,6 @@ def _retrain(
     seeds: tuple[int, ...],
     choices: Sequence[Choice],
 ) -> Iterator[Winner]:
-    """Trains the choice of each fold on its train and validation part."""
     seen = dataclasses.replace(division, folds=tuple(map(_retrained, division.folds)))
     arrays = [arrays_of(division.table, fold, sizes) for fold in seen.folds]
     wanted = [
@@ -181,8 +174,8 @@ def _retrain(
 def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
     """Chooses config and epochs by the mean validation accuracy over seeds, ties by the loss.
 
-    Of what is equal in both, the first config in grid order wins, and with it the fewest epochs. A
-    config is out if one of its networks has diverged.
+    Further ties go to the first config in grid order, then to the fewest epochs. A config with a
+    diverged network is excluded.
 
     Args:
       sweep: the sweep.
@@ -203,14 +196,7 @@ def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
 
 
 def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: float) -> Outcome:
-    """Scores a winner on its fold; a hit is the share of the networks that have it.
-
-    Args:
-      winner: of the fold.
-      table: the feature table.
-      fold: with the test part.
-      fit_seconds: of a fold, choosing included.
-    """
+    """Scores a winner on its fold; a hit is the share of the networks that have it."""
     rows = judged_rows(table, fold.test)
     networks = winner.networks
     winner.classifier.predict(table.x[fold.test])  # compiles
@@ -229,7 +215,7 @@ def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: flo
 
 
 def _tried(fold: Fold) -> Fold:
-    """Returns a fold to try configs on: no test rows, so that nothing can go by them."""
+    """Returns a fold to try configs on, without test rows, so that nothing can depend on them."""
     return Fold(fold.train, fold.validation, fold.test[:0])
 
 

@@ -1,4 +1,4 @@
-"""Says which genres sound files are of: text for a terminal, a document of JSON, a figure."""
+"""Predicts the genres of sound files: text for a terminal, a JSON document, a figure."""
 
 import json
 import os
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def predict_songs(request: PredictOptions) -> bool:
-    """Predicts songs, and prints each as it comes; returns whether all could be read.
+    """Predicts songs and prints each prediction; returns whether all files could be read.
 
     Raises:
-      InputError: the model cannot be used, a folder holds no sound, or the figure has no place.
+      InputError: the model or the figure's path cannot be used, or a folder holds no sound.
     """
     if request.plot:
         _check_plot(Path(request.plot))
@@ -40,11 +40,16 @@ def predict_songs(request: PredictOptions) -> bool:
         print(predictions.head(model, request.run), flush=True)
     answers = []
     for path in paths:
-        answers.append(answer := _answer(model, path, request.explain, request.hop_seconds))
-        if answer.error:
-            print(f"error: {printable(answer.error)}", file=sys.stderr)
-        elif not request.json:
-            print(f"\n{predictions.song(answer)}", flush=True)
+        try:
+            prediction = model.predict_file(path, request.hop_seconds)
+        except SoundError as error:
+            answers.append(Answer(path, error=str(error)))
+            print(f"error: {printable(error)}", file=sys.stderr)
+            continue
+        explanation = model.explain(prediction) if request.explain else None
+        answers.append(Answer(path, prediction, explanation))
+        if not request.json:
+            print(f"\n{predictions.song(answers[-1])}", flush=True)
     if request.json:
         document = predictions.document(model, request.run, answers)
         print(json.dumps(document, indent=2, allow_nan=False))
@@ -67,14 +72,6 @@ def _files(song: str) -> Iterator[str]:
         yield song
 
 
-def _answer(model: TrainedModel, path: str, explain: bool, hop_seconds: float | None) -> Answer:
-    try:
-        prediction = model.predict_file(path, hop_seconds)
-    except SoundError as error:
-        return Answer(path, error=str(error))
-    return Answer(path, prediction, model.explain(prediction) if explain else None)
-
-
 def _check_plot(path: Path) -> None:
     if path.suffix.lower() not in (".png", ".svg"):
         raise InputError(f"{flag('plot', path)}: name a file that ends in .png or .svg")
@@ -84,12 +81,12 @@ def _check_plot(path: Path) -> None:
 
 
 def _draw(model: TrainedModel, found: Sequence[Answer], path: Path) -> None:
-    """Writes the figure of what was found over time, and of spectrograms what was explained."""
+    """Draws predictions over time, and the explanations of a CNN's, a file each."""
     from gtzan_jax.views import plots
 
     note = predictions.note(model)
-    said = [answer.prediction for answer in found if answer.prediction]
-    _save(plots.over_time(said, model.genres, note), path)
+    made = [answer.prediction for answer in found if answer.prediction]
+    _save(plots.over_time(made, model.genres, note), path)
     if model.config.family != "cnn":
         return
     for number, answer in enumerate(found, 1):
