@@ -48,14 +48,11 @@ def bins_of(probability: NDArray[np.floating], right: NDArray[np.bool_]) -> "pd.
     """
     import pandas as pd
 
-    number = np.clip(np.ceil(np.asarray(probability) * BINS) - 1, 0, BINS - 1).astype(int)
-    frame = pd.DataFrame({"bin": number, "probability": probability, "right": right})
-    grouped = frame.groupby("bin")
-    bins = grouped[["probability", "right"]].mean().rename(columns={"right": "accuracy"})
-    bins.insert(0, "songs", grouped.size())
-    bins.insert(0, "high", (bins.index + 1) / BINS)
-    bins.insert(0, "low", bins.index / BINS)
-    return bins.reset_index(drop=True)
+    number = np.clip(np.ceil(np.asarray(probability) * BINS) - 1, 0, BINS - 1)
+    frame = pd.DataFrame({"low": number / BINS, "high": (number + 1) / BINS})
+    frame = frame.assign(songs=1, probability=probability, accuracy=right)
+    how = {"songs": "size", "probability": "mean", "accuracy": "mean"}
+    return frame.groupby(["low", "high"]).agg(how).reset_index()
 
 
 def calibration_error(probability: NDArray[np.floating], right: NDArray[np.bool_]) -> float:

@@ -71,7 +71,8 @@ def classical_models(seed: int) -> dict[str, Tuned]:
     Args:
       seed: the first of the models that draw random numbers.
     """
-    from sklearn import discriminant_analysis, ensemble, neural_network, tree
+    from sklearn import ensemble, neural_network, tree
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression
     from sklearn.naive_bayes import GaussianNB
     from sklearn.neighbors import KNeighborsClassifier
@@ -95,10 +96,7 @@ def classical_models(seed: int) -> dict[str, Tuned]:
             LogisticRegression(max_iter=1000),
             {"C": [1.0, 0.003, 0.01, 0.03, 0.1, 0.3, 3.0, 10.0, 100.0]},
         ),
-        "LDA": (
-            discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr"),
-            {"shrinkage": [None, "auto"]},
-        ),
+        "LDA": (LinearDiscriminantAnalysis(solver="lsqr"), {"shrinkage": [None, "auto"]}),
         "nearest neighbours": (KNeighborsClassifier(), {"n_neighbors": [5, 3, 9, 15]}),
         "Gaussian naive Bayes": (GaussianNB(), {}),
         "decision tree": (
@@ -106,16 +104,12 @@ def classical_models(seed: int) -> dict[str, Tuned]:
             {"max_leaf_nodes": [None, 16, 32, 64]},
         ),
     }
-    pipelines = {
-        name: make_pipeline(StandardScaler(), model) for name, (model, _) in models.items()
-    }
-    return {
-        name: Tuned(
-            pipeline,
-            {f"{pipeline.steps[-1][0]}__{key}": of for key, of in models[name][1].items()},
-        )
-        for name, pipeline in pipelines.items()
-    }
+    tuned = {}
+    for name, (model, grid) in models.items():
+        pipeline = make_pipeline(StandardScaler(), model)
+        step = pipeline.steps[-1][0]
+        tuned[name] = Tuned(pipeline, {f"{step}__{key}": of for key, of in grid.items()})
+    return tuned
 
 
 def evaluate(

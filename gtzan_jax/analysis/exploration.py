@@ -150,16 +150,13 @@ def ratios_frame(pcas: Iterable[Pca]) -> "pd.DataFrame":
     """Returns one row a scaling and component: explained_variance_ratio and cumulative."""
     import pandas as pd
 
-    columns = [
-        {
-            "scaling": pca.scaling,
-            "component": np.arange(1, len(pca.ratios) + 1),
-            "explained_variance_ratio": pca.ratios,
-            "cumulative": pca.ratios.cumsum(),
-        }
+    rows = [
+        (pca.scaling, number, ratio, pca.ratios[:number].sum())
         for pca in pcas
+        for number, ratio in enumerate(pca.ratios, start=1)
     ]
-    return pd.concat(map(pd.DataFrame, columns), ignore_index=True)
+    columns = ["scaling", "component", "explained_variance_ratio", "cumulative"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def data_quality(table: FeatureTable) -> dict[str, Any]:

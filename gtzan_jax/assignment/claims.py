@@ -102,7 +102,10 @@ def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
         others = _other_table(table.is_sample)
     found = [_unless(others, each) for each in features_found(table)]
     found += [_unless(reason, each) for each in (*ranking_found(run), *retraining_found(run))]
-    return [Claim(*claim, *each) for claim, each in zip(published.CLAIMS, found, strict=True)]
+    return [
+        Claim(*claim, each.measured, each.compatible, each.also)
+        for claim, each in zip(published.CLAIMS, found, strict=True)
+    ]
 
 
 def departure(run: FinishedRun) -> str:
