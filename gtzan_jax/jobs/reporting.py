@@ -1,4 +1,4 @@
-"""Writes the report on a finished sweep: RUNDIR/report.html, a page that needs nothing else."""
+"""Writes the report on a finished sweep: RUNDIR/report.html, a self-contained page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,17 +42,17 @@ def write_report(
     baselines: Sequence[str] = (),
     output: str | Path | None = None,
 ) -> Path:
-    """Writes the report on the first of some runs, prints where it is, and returns its path.
+    """Writes the report on the first of some runs, prints its path, and returns it.
 
     Args:
-      runs: the others are asked about the assignment's claims, too.
+      runs: the others are judged by the assignment's claims, too.
       data: the feature table, if it is neither in data/ nor in the cache.
-      baselines: folders of ``gtzan_jax.baselines``; none takes all that lie beside the run and
-        are of the same feature table.
+      baselines: folders of ``gtzan_jax.baselines``; none takes all beside the run that are of the
+        same feature table.
       output: the page; None for report.html in the run directory.
 
     Raises:
-      InputError: an argument is not what it should be, or the page cannot be written.
+      InputError: an argument is invalid, or the page cannot be written.
     """
     run, *others = runs
     path = Path(output or run.run.path / "report.html")
@@ -118,7 +118,7 @@ def build(
 
 
 def leak_of(run: FinishedRun) -> str:
-    """Returns the warning of a run, or of its retrainings, that leak; "" if none does."""
+    """Returns the warning of a run that leaks, or whose retrainings do; "" if none does."""
     leaks = {"of the sweep": run.protocol.leak}
     for name, saved in run.retrainings.items():
         which = "of the retrained networks" if name == "best" else f"of the retraining {name}"

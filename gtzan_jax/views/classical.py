@@ -66,12 +66,9 @@ class _Source(NamedTuple):
 
 
 def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
-    """Returns the folders of baselines that belong to a run, the newest first.
+    """Returns the folders of baselines of a run's feature table, the newest first.
 
-    Args:
-      run: the run.
-      folders: which ones; none of them takes every ``baselines-*`` beside the run directory that
-        is of the same feature table.
+    Without ``folders`` they are searched beside the run directory: every ``baselines-*``.
 
     Raises:
       InputError: one of ``folders`` holds a link, no baselines, or those of another feature table.
@@ -98,9 +95,7 @@ def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
 def classical_section(run: FinishedRun, folders: Sequence[Path]) -> dict[str, Any] | None:
     """Reads baselines and draws them by protocol; None if there are none.
 
-    Args:
-      run: the run.
-      folders: of baselines; of those that have one protocol the first counts.
+    Of several folders with one protocol the first counts.
 
     Raises:
       InputError: they are damaged, or not what this version writes.
@@ -123,7 +118,6 @@ def classical_section(run: FinishedRun, folders: Sequence[Path]) -> dict[str, An
 
 
 def _source(folder: Path) -> _Source:
-    """Reads a folder of baselines; raises as :func:`_section` does."""
     import pandas as pd
 
     names = ("baselines", "comparison", "importance")
@@ -133,7 +127,6 @@ def _source(folder: Path) -> _Source:
 
 
 def _read(folder: Path) -> _Baselines:
-    """Reads baselines.json; raises OSError, ValueError or RecursionError."""
     return msgspec.json.decode((folder / "baselines.json").read_bytes(), type=_Baselines)
 
 
@@ -206,7 +199,7 @@ def _section(run: FinishedRun, sources: Sequence[_Source]) -> dict[str, Any]:
 def _told(
     sources: Sequence[_Source], owners: dict[str, _Source], described: dict[str, _Protocol]
 ) -> list[dict[str, Any]]:
-    """Returns each source's folder, protocols, and sweep where sources differ in it."""
+    """Returns the sentences on the folders that figures are from, and on older figures there."""
     several = len({source.described.ours.sweep for source in owners.values()}) > 1
     return [
         {
@@ -229,13 +222,7 @@ def _trusted(protocols: list[_Protocol]) -> str:
 def _by_protocol(
     scores: "pd.DataFrame", protocols: Sequence[_Protocol], names: dict[str, tuple[str, str]]
 ) -> "pd.DataFrame":
-    """Returns our network and the best other model, as ``plots.accuracy_rows`` takes them.
-
-    Args:
-      scores: of all models.
-      protocols: the protocols.
-      names: of our network and of the best other model, by protocol.
-    """
+    """Returns our network and the best other model, as ``plots.accuracy_rows`` takes them."""
     import pandas as pd
 
     rows = []
@@ -251,12 +238,7 @@ def _by_protocol(
 
 
 def _finding(rows: "pd.DataFrame", chosen_on: str) -> str:
-    """Returns the range of our network and the best other model, without leaky protocols.
-
-    Args:
-      rows: from :func:`_by_protocol`.
-      chosen_on: the part, or parts, on which the best was chosen.
-    """
+    """Returns the range of our network and the best other model, without leaky protocols."""
     rows = rows if rows["leaks"].all() else rows[~rows["leaks"]]
     spans = {apart: _span(found) for apart, found in rows.groupby("apart")["accuracy"]}
     others = rows.loc[rows["series"] == BEST, "model"].unique()
@@ -267,7 +249,7 @@ def _finding(rows: "pd.DataFrame", chosen_on: str) -> str:
 
 
 def _bars(run: FinishedRun, rows: "pd.DataFrame") -> str:
-    """Explains the intervals of accuracies. rows: from :func:`_by_protocol`."""
+    """Explains the intervals of accuracies."""
     kinds = set(rows.loc[rows["low"].notna(), "apart"])
     if not kinds:
         return ""
@@ -282,12 +264,7 @@ def _bars(run: FinishedRun, rows: "pd.DataFrame") -> str:
 
 
 def _verdict(paired: Any, best: str) -> str:
-    """Returns the difference of our network and another, and whether one is better.
-
-    Args:
-      paired: row of ``classical.comparison_table``.
-      best: the other model.
-    """
+    """Describes the difference of our network and another, a row of ``comparison_table``."""
     difference = f"a difference of {points(paired['difference'])} points"
     low, high = float(paired["low"]), float(paired["high"])
     if math.isnan(low):
@@ -306,7 +283,6 @@ def _verdict(paired: Any, best: str) -> str:
 
 
 def _span(values: "pd.Series[float]") -> str:
-    """Returns the least and the greatest value; one figure where both read the same."""
     return " to ".join(dict.fromkeys(f"{value:.2f}" for value in (values.min(), values.max())))
 
 
@@ -315,7 +291,7 @@ BEST = "best of the other models"
 
 
 def _accuracies_table(scores: "pd.DataFrame", protocols: list[_Protocol], trusted: str) -> Table:
-    """Tabulates accuracies, models by protocols, the best under the one to trust first."""
+    """Tabulates models by protocols, the best under the one to trust first."""
     grid = scores.pivot(index="model", columns="protocol", values="accuracy")
     grid = grid.sort_values(trusted, ascending=False, kind="stable")[[p.name for p in protocols]]
     rows = [[str(model), *(_or_nothing(v, 3) for v in row)] for model, *row in grid.itertuples()]

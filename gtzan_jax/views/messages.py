@@ -33,7 +33,7 @@ _printed: list[set[str]] = []  # warnings of the command that is running, if one
 
 @contextlib.contextmanager
 def each_warning_once() -> Iterator[None]:
-    """Has no warning printed twice: a command warns of a thing once, whoever notices it again."""
+    """Prints no warning twice within a command."""
     _printed.append(_printed[-1] if _printed else set())
     try:
         yield
@@ -42,7 +42,6 @@ def each_warning_once() -> Iterator[None]:
 
 
 def _print_warning(text: str) -> None:
-    """Prints to standard error what this command has not printed there yet."""
     if _printed:
         if text in _printed[-1]:
             return
@@ -51,15 +50,7 @@ def _print_warning(text: str) -> None:
 
 
 def print_start(sweep: Sweep, num_runs: int, place: str, source: str, path: Path) -> None:
-    """Prints what is trained, and where.
-
-    Args:
-      sweep: the sweep.
-      num_runs: of each config, one for each fold and seed.
-      place: where members are trained.
-      source: of the feature table.
-      path: the run directory.
-    """
+    """Prints the size of a sweep (``num_runs`` each config), its search, source and directory."""
     kind, runs = sweep.search.kind, f" × {num_runs} runs" if num_runs > 1 else ""
     print(
         f"{printable(sweep.name)}: {counted(sweep.num_configs, 'config')}{runs} × "
@@ -84,7 +75,7 @@ def print_trained(count: int, total: int) -> None:
 
 
 def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
-    """Prints the top of the table, what it means, where everything is, and the seconds of parts."""
+    """Prints the best configs, caveats, paths, next commands and the seconds of each phase."""
     results, folder, saved = run.results, run.run, run.retraining("best")
     print("", *_top_of_table(run), *map(_filled, _meaning(run)), sep="\n")
     given = results.get("epochs_given")
@@ -111,11 +102,9 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
 
 
 def retraining_line(history: "pd.DataFrame", songs: "pd.DataFrame | None") -> str:
-    """Returns what a retraining came to, a line or more: mean and deviation over its networks.
+    """Returns the test accuracy of a retraining, with deviation and interval.
 
-    Args:
-      history: one row an epoch of a network, with the metrics that the protocol has.
-      songs: one row a test song; None where a version before 0.8 wrote the retraining.
+    ``history`` has a row an epoch of a network, ``songs`` a row a test song.
     """
     kept, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
     longest = history["epoch"].max()
@@ -136,13 +125,13 @@ def retraining_line(history: "pd.DataFrame", songs: "pd.DataFrame | None") -> st
 
 
 def _runs(num_folds: int, num_seeds: int) -> str:
-    """Returns what a config has several figures of: folds, seeds, or both."""
+    """Returns the numbers of folds and of seeds, of those that are several."""
     parts = [(num_folds, "fold"), (num_seeds, "seed")]
     return " × ".join(counted(count, noun) for count, noun in parts if count > 1)
 
 
 def _meaning(run: "FinishedRun") -> list[str]:
-    """Returns the sentences on the table that its figures call for."""
+    """Returns the sentences that qualify the table."""
     results, sentences, tied = run.results, [], run.indistinguishable
     whole = np.broadcast_to(results.get("epochs_given", run.sweep.epochs), len(results))
     whole = whole == run.sweep.epochs
@@ -179,7 +168,7 @@ def _meaning(run: "FinishedRun") -> list[str]:
 
 
 def detectable_difference(run: "FinishedRun") -> str:
-    """Returns which differences the songs and seeds of a run cannot show; "" if it is not known."""
+    """Returns a sentence on differences too small to detect; "" where they are not known."""
     seeds, detectable = run.manifest.seeds, run.manifest.detectable
     if detectable is None:
         return ""
@@ -202,7 +191,7 @@ def _next_commands(run: "FinishedRun") -> dict[str, str]:
 
 
 def _filled(text: str) -> str:
-    """Breaks a text into lines of a terminal; paths stay whole."""
+    """Wraps a text to the terminal's width; paths stay whole."""
     return textwrap.fill(
         text, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
     )
@@ -214,26 +203,25 @@ def warn(sentence: str) -> None:
 
 
 def warn_of_leak(leak: str) -> None:
-    """Warns of figures that leak, in red on a terminal."""
+    """Warns of a leak, in red on a terminal."""
     if leak:
         sentence = f"{leak}: these figures say nothing about songs that were not trained on"
         _print_warning(f"\033[1;31m{sentence}\033[0m" if sys.stderr.isatty() else sentence)
 
 
 def warn_of_sample(table: "FeatureTable") -> None:
-    """Warns, between rules, where the sample stands in for the real table."""
+    """Warns, between rules, that a table is the synthetic sample."""
     if table.notice:
         _print_warning(_boxed(table.notice))
 
 
 def _boxed(notice: str) -> str:
-    """Returns a notice between rules."""
     rule = "!" * _WIDTH
     return f"{rule}\n{textwrap.fill(printable(notice), _WIDTH)}\n{rule}"
 
 
 def warn_of_model(data: str, protocol: str) -> None:
-    """Warns of a model that was trained on the sample, or by a protocol that leaks."""
+    """Warns of a model trained on the sample, or under a protocol that leaks."""
     if data in SAMPLES:
         what = "songs are made up"
         if data != "sounds":
@@ -248,7 +236,7 @@ def warn_of_model(data: str, protocol: str) -> None:
 
 
 def warn_of_table(table: "FeatureTable") -> None:
-    """Warns where the sample stands in for the real table, and of tracks with equal features."""
+    """Warns of the synthetic sample, and of tracks with equal features."""
     warn_of_sample(table)
     if table.repeats:
         rows = sum(len(group) for group in table.repeats)
@@ -270,7 +258,7 @@ def import_meanwhile(*modules: str) -> None:
 
 
 def _top_of_table(run: "FinishedRun") -> list[str]:
-    """Returns the best configs as lines of at most 80 letters, for any axes."""
+    """Returns the best configs as lines of at most 80 characters."""
     heads = {
         "validation_accuracy": "validation",
         "test_accuracy": "accuracy",
@@ -286,7 +274,7 @@ def _top_of_table(run: "FinishedRun") -> list[str]:
 
 
 def _row(cells: list[str], description: str) -> list[str]:
-    """Returns cells, and behind them a description over as many lines as it takes."""
+    """Returns cells, followed by a description that is wrapped beside them."""
     front = "  ".join(cells) + "  "
     return textwrap.wrap(
         description, _WIDTH, initial_indent=front, subsequent_indent=" " * len(front)

@@ -38,7 +38,7 @@ class Answer:
 
 
 def head(model: TrainedModel, run: str) -> str:
-    """Returns which model predicts, and how reliable it is."""
+    """Describes the model that predicts, and how reliable it is."""
     data = "the SYNTHETIC sample" if model.data in SAMPLES else Path(model.data).name
     lines = [
         f"{printable(run)}: {model.config.name}",
@@ -58,7 +58,7 @@ def note(model: TrainedModel) -> str:
 
 
 def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
-    """Returns how often the model is right, and how far its probabilities hold."""
+    """Describes how often the model is right, and how reliable its probabilities are."""
     if calibration is None:
         return ["how well its probabilities are calibrated was not measured"]
     test, doubt = calibration.test, [calibration.doubt] if calibration.doubt else []
@@ -94,7 +94,7 @@ def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
 
 
 def song(answer: Answer) -> str:
-    """Returns what is said of a song: genres, doubts, reasons."""
+    """Describes a song: its genres, with warnings and reasons."""
     prediction = answer.prediction
     if prediction is None:
         return f"{printable(answer.path)}: {printable(answer.error)}"
@@ -137,7 +137,7 @@ def _unlike(unlike: Unlike) -> str:
 
 
 def _reasons(explanation: Explanation) -> list[str]:
-    """Returns the features, or bands, that speak for and against the first genre, side by side."""
+    """Lists features, or bands, that speak for and against the first genre, side by side."""
     parts, genre = explanation.parts, printable(explanation.genre)[:20]
     total = explanation.output - explanation.baseline
     reasons = [part for part in parts if part.value > 0][:_REASONS]
@@ -171,7 +171,7 @@ def _wrapped(text: str, later: str, first: str = "") -> list[str]:
 
 
 def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[str, Any]:
-    """Returns all that is known of songs as one document; docs/predicting.md has its keys."""
+    """Returns predictions as one document; docs/predicting.md has its keys."""
     answers = list(answers)
     return {
         "format": FORMAT,
@@ -251,5 +251,5 @@ def _song(path: str, prediction: Prediction, explanation: Explanation | None) ->
 
 
 def _number(value: float) -> float | None:
-    """Returns a number to six decimals; None for what JSON has no number for."""
+    """Returns a number to six decimals; None for those that JSON lacks."""
     return round(float(value), 6) if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""How far a job is: a bar in a terminal or in Jupyter, plain lines elsewhere."""
+"""Progress of jobs: a bar in a terminal or in Jupyter, plain lines elsewhere."""
 
 import importlib.util
 import sys
@@ -31,7 +31,6 @@ class _StateColumn(ProgressColumn):
         self._bar = bar
 
     def render(self, task: Task) -> Text:
-        """Returns the text behind the bar."""
         del task
         return Text(self._bar.state())
 
@@ -52,7 +51,6 @@ class _Bar(Progress):
         self._task = self.add_task("", total=total, completed=done)
 
     def state(self) -> str:
-        """Returns the text behind the bar."""
         raise NotImplementedError
 
     def _reach(self, done: int) -> None:
@@ -86,7 +84,7 @@ class SweepProgress(_Bar):
         super().__init__(total, "member-epochs,", there)
 
     def take(self, trained: "Trained") -> None:
-        """Counts a chunk that has been trained."""
+        """Counts a trained chunk."""
         finite = trained.kept[np.isfinite(trained.kept).all(axis=1)]
         self._best = max(self._best, float(finite[:, self._metric].max(initial=0.0)))
         # A chunk may hold what was there: of a run on other devices, or whose states were lost.
@@ -121,7 +119,7 @@ class PartsProgress(_Bar):
             print(f"  {self._done}/{self._total} steps; {seconds:.0f} s; {part} done", flush=True)
 
     def state(self) -> str:
-        """Returns the part that it is at."""
+        """Returns the current part."""
         return self._part
 
 
@@ -133,12 +131,12 @@ class SongsProgress(_Bar):
         super().__init__(total, "songs;")
 
     def take(self, is_new: bool = True) -> None:
-        """Counts a song; ``is_new``: it took time, and was not kept from before or refused."""
+        """Counts a song; ``is_new``: it was processed, neither kept from before nor refused."""
         self._new += is_new
         self._reach(self._done + 1)
 
     def state(self) -> str:
-        """Returns the speed and the time that is left."""
+        """Returns the speed and the time left."""
         if not self._new:
             return "begins"
         seconds = (time.perf_counter() - self._started) / self._new
@@ -146,7 +144,7 @@ class SongsProgress(_Bar):
 
 
 def watch_songs(songs: Iterable[T], total: int) -> Iterator[T]:
-    """Hands songs on as they come, and shows how many of all are done."""
+    """Yields songs, showing progress."""
     with SongsProgress(total) as progress:
         for song in songs:
             progress.take()

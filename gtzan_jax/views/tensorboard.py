@@ -1,10 +1,7 @@
 """Event files for TensorBoard: every run with its hyperparameters, and points to project.
 
-TensorBoard's HParams page takes its columns from the first experiment summary it meets, so there is
-exactly one, in the folder of the best run: a file at the root would be a run named ".". A run's
-folder holds the start and end of its session and its curves. The summaries are those of
-TensorBoard's own package. The files are tensorboardX's: TensorBoard's own writer starts a thread
-for each, computes checksums in Python, and imports TensorFlow where that is installed.
+tensorboardX writes the files: TensorBoard's own writer starts a thread for each, computes checksums
+in Python, and imports TensorFlow where that is installed.
 """
 
 import io
@@ -48,10 +45,7 @@ MAX_RUNS = 2_000
 
 
 def run_name(rank: int, config: Config, digits: int = 4) -> str:
-    """Returns the folder of a config's runs: its rank and its hyperparameters.
-
-    Runs are listed by name, so the best come first, in columns that break lines at spaces only.
-    """
+    """Returns the folder of a config's runs: its rank, by which they are listed, and its values."""
     return " ".join([f"{rank:0{digits}d}", *by_stem(config).values()])
 
 
@@ -63,15 +57,13 @@ def curve_tag(metric: str) -> str:
 def write_runs(
     folder: Path, sweep: Sweep, history: "History", order: Sequence[str], is_chunked: bool = False
 ) -> None:
-    """Writes members as runs with their hyperparameters and curves.
+    """Writes members as runs with their hyperparameters and curves, a session group a config.
 
-    There is a folder for every member, or for those of the best configs where there would be
-    more than ``MAX_RUNS``, which TensorBoard could not show. The runs of a config form one
-    session group.
+    Beyond ``MAX_RUNS``, which TensorBoard cannot show, only those of the best configs.
 
     Args:
       folder: the log directory.
-      sweep: that was trained.
+      sweep: the sweep.
       history: of all members.
       order: ids of the configs, best first.
       is_chunked: whether it was trained on chunks of songs.
@@ -102,7 +94,7 @@ def curve_summaries(history: np.ndarray, metrics: Sequence[str]) -> Iterator[tup
 
 
 def write_curves(run: Path, history: np.ndarray, metrics: Sequence[str]) -> None:
-    """Writes a run that is nothing but curves. history: (epochs, metrics) float32."""
+    """Writes a run of curves only. history: (epochs, metrics) float32."""
     _write(run, curve_summaries(history, metrics))
 
 
@@ -136,7 +128,7 @@ def _experiment(sweep: Sweep, is_chunked: bool) -> Summary:
 
 
 def _domain(sweep: Sweep, axis: str) -> summary_v2.Domain:
-    """Returns the values of an axis, or the interval that it is a range of."""
+    """Returns the values, or the interval, of an axis."""
     if axis not in sweep.ranges:
         return summary_v2.Discrete(sweep.axes[axis])
     found = sweep.ranges[axis]
@@ -169,7 +161,7 @@ def _image_summary(tag: str, figure: "Figure") -> Summary:
 
 
 def _write(run: Path, summaries: Iterable[Summary | tuple[int, Summary]]) -> None:
-    """Writes an event file of summaries, or steps and summaries, into a folder."""
+    """Writes an event file of summaries, with or without steps."""
     now = time.time()
     events = [Event(wall_time=now, file_version="brain.Event:2")]
     for each in summaries:
@@ -193,8 +185,8 @@ def write_projector(
       folder: the log directory.
       name: what the points are.
       vectors: (points, dimensions) float.
-      columns: what is known of each point, to label and colour it by: at least two, since the
-        projector takes the first line for a header only if there is a tab in it.
+      columns: to label and colour points by: at least two, since the projector takes the first
+        line for a header only if there is a tab in it.
     """
     table = [list(columns), *zip(*columns.values(), strict=True)]
     cells = ([printable(cell) for cell in row] for row in table)

@@ -33,7 +33,7 @@ class Table:
 
     @classmethod
     def of(cls, frame: "pd.DataFrame") -> "Table":
-        """Lays a frame out; see :func:`cell`."""
+        """Formats a frame; see :func:`cell`."""
         rows = [
             [cell(str(name), value) for name, value in zip(frame.columns, row, strict=True)]
             for row in frame.itertuples(index=False)
@@ -42,23 +42,23 @@ class Table:
 
     @classmethod
     def by_column(cls, columns: Mapping[str, Iterable[str]]) -> "Table":
-        """Lays texts out that are given by column."""
+        """Makes a table from its columns."""
         return cls(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
 
     @property
     def numeric(self) -> list[bool]:
-        """For each column, whether it holds numbers only, which align on the right."""
+        """Whether each column has numbers only, which align on the right."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
         return [bool(cells) and all(map(_NUMBER.fullmatch, cells)) for cells in columns]
 
     @property
     def markdown(self) -> str:
-        """The table in Markdown, for a page."""
+        """The table in Markdown."""
         return self._lines([3] * len(self.columns), pad=False)
 
     @property
     def aligned(self) -> str:
-        """The table in Markdown whose columns line up, for a terminal."""
+        """The table in Markdown with aligned columns, for a terminal."""
         columns = zip(self.columns, *self.rows, strict=True)
         return self._lines([max(3, *map(len, column)) for column in columns], pad=True)
 
@@ -104,12 +104,12 @@ def signed(value: float, sign: str = "+", digits: int = 2) -> str:
 
 
 def plus_minus(mean: float, deviation: float) -> str:
-    """Returns a mean with its deviation, of which there is none of a single figure."""
+    """Returns a mean with its deviation, unless that is NaN."""
     return f"{mean:.3f} ± {deviation:.3f}" if math.isfinite(deviation) else f"{mean:.3f}"
 
 
 def interval(low: float, high: float) -> str:
-    """Returns an interval of such differences."""
+    """Returns an interval of differences in percentage points."""
     return f"{points(low)} to {points(high)}" if math.isfinite(low) else NOTHING
 
 
@@ -119,6 +119,6 @@ def p_value(value: float) -> str:
 
 
 def by_stem(config: "Config") -> dict[str, str]:
-    """Returns the values of a config's axes, those of its layers joined by hyphens."""
+    """Returns a config's values by axis, those of its layers joined by hyphens."""
     groups = itertools.groupby(config, key=lambda name: AXES[name].stem)
     return {stem: "-".join(AXES[n].show(config[n]) for n in names) for stem, names in groups}

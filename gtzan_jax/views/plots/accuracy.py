@@ -1,4 +1,4 @@
-"""Figures of accuracy with how sure one can be of it."""
+"""Figures of accuracies with intervals, and of optimism."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,8 @@ def accuracy_rows(rows: "pd.DataFrame", note: str = "") -> Figure:
     """Draws accuracies with their intervals, a row each, or one for two series.
 
     Args:
-      rows: label, series, accuracy, low, high (NaN where there is no interval), apart (drawn in
-        another colour); those with one label share a row, and the first series is filled.
+      rows: label, series, accuracy, low, high (NaN without interval), apart (another colour);
+        those with one label share a row, and the first series is filled.
       note: the source of the data.
     """
     labels = list(dict.fromkeys(rows["label"]))
@@ -67,11 +67,7 @@ def accuracy_rows(rows: "pd.DataFrame", note: str = "") -> Figure:
 def optimism(curve: "pd.DataFrame", apparent: str, held_out: str, note: str) -> Figure:
     """Draws the winner's accuracy against the number of configs it was chosen from.
 
-    Args:
-      curve: configs (ascending), apparent, held_out.
-      apparent: what the accuracy on the part that chooses is called.
-      held_out: likewise, of the accuracy that nothing was chosen by.
-      note: the source of the data.
+    ``curve`` has configs (ascending), and apparent and held_out, which the arguments name.
     """
     figure = new_figure(WIDTH, 3.0, note=note)
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""A figure of how far a model's probabilities hold."""
+"""Reliability diagram."""
 
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,14 @@ from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, WIDTH, new_figure, st
 if TYPE_CHECKING:
     import pandas as pd
 
-_FEW = 10  # songs of a bin, whose share says little: its dot is hollow
+_FEW = 10  # songs of a bin below which its dot is hollow
 
 
 @styled()
 def reliability(songs: "pd.DataFrame", title: str = "", note: str = "") -> Figure:
-    """Draws how often the model is right against how sure it is, bin by bin, on the test part.
+    """Draws accuracy against probability, bin by bin, on the test part, with two standard errors.
 
-    Where probabilities hold, dots lie on the diagonal, give or take what chance does to a few
-    songs: two standard errors of a share of that many, as a line through each dot.
-
-    Args:
-      songs: from ``jobs.calibrating.calibrated``, or as ``best/calibration.csv``.
-      title: what the figure shows, where it has no caption.
-      note: the source of the data.
+    ``songs`` is from ``jobs.calibrating.calibrated``, or ``best/calibration.csv``.
     """
     test = songs[songs["part"] == "test"]
     right = (test["genre"] == test["predicted"]).to_numpy()

@@ -24,10 +24,10 @@ def accuracy_by_protocol(
 
     Args:
       scores: from ``classical.scores_table``; a model may be missing under a protocol.
-      apart: the protocols that test on artists that were not trained on: another colour, filled.
-      ours: the name of our model, which is highlighted.
+      apart: protocols that keep artists apart.
+      ours: the model to highlight.
       note: the source of the data.
-      leaky: the protocols that test on songs that were trained on: red, in a row of their own.
+      leaky: protocols that test on songs that were trained on.
     """
     order = scores.groupby("model")["accuracy"].mean().sort_values(ascending=False).index
     protocols = scores["protocol"].unique()
@@ -64,10 +64,9 @@ def _draw_protocols(
     color: str,
     face: str,
 ) -> Legend:
-    """Draws protocols of one kind, side by side in each row; returns their legend.
+    """Draws protocols of one kind side by side in each row; returns their legend.
 
-    The frames have accuracy, low and high of each row. Filled markers have their legend on the
-    left.
+    The frames have accuracy, low and high. Filled markers have their legend on the left.
     """
     drawn = []
     for place, (name, table) in enumerate(shown.items()):
@@ -90,10 +89,7 @@ def _draw_protocols(
 
 
 def _name_rows(axes: Axes, models: list[str], ours: str, heads: int) -> None:
-    """Names the rows, from top to bottom; every other one is shaded, and ours stands out.
-
-    The legends are in the rows above the first, ``heads`` of them.
-    """
+    """Names and shades the rows below ``heads`` rows of legends."""
     tidy(axes)
     axes.grid(visible=False, axis="y")
     axes.set_yticks(np.arange(len(models)), [short_name(name) for name in models])

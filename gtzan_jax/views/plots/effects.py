@@ -33,9 +33,8 @@ def value_effects(
 
     Args:
       effects: from ``effects.value_effects``; the hyperparameters are drawn in their order.
-      shares: of the variance, by hyperparameter, to be written beside the rows; None where there
-        are none.
-      title: what the figure shows, where it has no caption.
+      shares: of the variance, by hyperparameter, written beside the rows.
+      title: where the figure has no caption.
       note: the source of the data.
       near: the same shares among configs near the best, where these have fewer values.
     """
@@ -76,11 +75,7 @@ def _share(share: float) -> str:
 
 
 def _draw_values(axes: Axes, place: int, rows: "pd.DataFrame") -> float:
-    """Draws a hyperparameter's values and names them; returns how far the axis must reach.
-
-    The first and the last are named beside their dots or intervals, those between above, as long as
-    there is room.
-    """
+    """Draws a hyperparameter's values and names them; returns how far the axis must reach."""
     found = 100 * rows[["effect", "low", "high"]].to_numpy(float)
     row = np.full(len(found), place)
     axes.plot(found[[0, -1], 0], row[[0, -1]], color=GREY, linewidth=1, alpha=0.5)
@@ -105,10 +100,7 @@ def value_distributions(
 ) -> Figure:
     """Draws every config's accuracy by the values of some hyperparameters, and the quartiles.
 
-    Args:
-      results: from ``rundir.ranking.results_table``, without diverged configs.
-      axes_values: the hyperparameters to draw with their values.
-      note: the source of the data.
+    ``results`` is from ``rundir.ranking.results_table``, without diverged configs.
     """
     rows = [(name, value) for name, values in axes_values.items() for value in values]
     order = list(axes_values)
@@ -140,12 +132,9 @@ def value_distributions(
 def pair_heatmap(
     results: "pd.DataFrame", axes_values: Mapping[str, Sequence[Any]], note: str
 ) -> Figure:
-    """Draws the mean test accuracy of the configs that share two values.
+    """Draws the mean test accuracy of the configs that share two values, numbers ascending.
 
-    Args:
-      results: from ``rundir.ranking.results_table``, without diverged configs.
-      axes_values: the values of every axis; those with one value are left out, numbers ascend.
-      note: the source of the data.
+    ``results`` is from ``rundir.ranking.results_table``, without diverged configs.
     """
     shown = [
         (name, value)

@@ -1,4 +1,4 @@
-"""Figures of what a model predicts of songs, and why."""
+"""Figures of predictions and their explanations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,12 +21,9 @@ _BRIGHTEST = 99.5  # percentile of attributions that has the full colour: single
 
 @styled()
 def over_time(predictions: Sequence[Prediction], genres: Sequence[str], note: str = "") -> Figure:
-    """Draws each song's probabilities, window by window, one above the other up to 1.
+    """Draws the probabilities of the first 20 songs, window by window, one above the other up to 1.
 
-    Args:
-      predictions: one a song; the first 20 are drawn.
-      genres: of the model, in alphabetical order, which gives them their colours.
-      note: the caption.
+    ``genres`` are the model's, in alphabetical order.
     """
     shown = predictions[:_MOST_SONGS]
     left = len(predictions) - len(shown)
@@ -42,7 +39,7 @@ def over_time(predictions: Sequence[Prediction], genres: Sequence[str], note: st
 
 
 def _draw_song(axes: Axes, prediction: Prediction, colours: dict[str, str]) -> None:
-    """Draws a song's windows as bars that reach up to 1, its most probable genres lowest."""
+    """Draws a song's windows as bars up to 1, its most probable genres lowest."""
     times = prediction.times  # (windows, 2): where windows overlap, bars meet in the middle
     edges = np.array([times[0, 0], *(times[:-1, 1] + times[1:, 0]) / 2, times[-1, 1]])
     bars: dict[str, Any] = {"width": np.diff(edges), "align": "edge"}
@@ -63,13 +60,7 @@ def _draw_song(axes: Axes, prediction: Prediction, colours: dict[str, str]) -> N
 
 @styled()
 def spectrogram_reasons(prediction: Prediction, explanation: Explanation, note: str = "") -> Figure:
-    """Draws the spectrogram of a song's windows, side by side, and below it the attributions.
-
-    Args:
-      prediction: of a model of spectrograms.
-      explanation: of it.
-      note: the caption.
-    """
+    """Draws the spectrograms of a song's windows, side by side, and below them the attributions."""
     title = f"What speaks for and against {short_name(explanation.genre)}"
     figure = new_figure(9.0, 6.0, title, note)
     seen, reasons = figure.subplots(2, 1, sharex=True, sharey=True)

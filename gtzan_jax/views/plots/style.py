@@ -1,4 +1,4 @@
-"""What all figures share: size, title, note of the data source, colours."""
+"""Size, title, note of the data source and colours of figures."""
 
 import contextlib
 import io
@@ -18,10 +18,8 @@ TRAIN, TEST, VALIDATION = "#0072B2", "#D55E00", "#009E73"
 GREY, RED = "#555555", "#C00000"
 WIDTH = 5.2  # inches: letters keep a readable size on a phone
 
-# Ten genres need ten colours that differ in lightness as well as in hue. These were found by a
-# search for the largest least distance in CIELAB, for eyes without and with colour blindness
-# (Machado et al., 2009): no two are closer than 27 without red or green cones, than 24 without
-# blue ones. Where a mnemonic offered itself it was taken: blues is blue.
+# Found by a search for the largest least distance in CIELAB with and without colour blindness
+# (Machado et al., 2009): at least 27 without red or green cones, 24 without blue ones.
 _GENRE_COLOURS = {
     "blues": "#074CC9",
     "disco": "#E08300",
@@ -37,15 +35,13 @@ _GENRE_COLOURS = {
 _MARKERS = "os^DvPX<*>"
 _LONGEST_NAME = 24
 _NOTE_LETTERS, _TITLE_LETTERS = 17, 10  # an inch
-
-
 _DEFAULTS: dict[Any, Any] = dict(matplotlib.rcParamsDefault.copy())
 _DEFAULTS.pop("backend")
 
 
 @contextlib.contextmanager
 def styled(**changes: Any) -> Iterator[None]:
-    """Has what is inside drawn or saved under Matplotlib's defaults, not the user's settings."""
+    """Draws or saves under Matplotlib's defaults, not the user's settings."""
     with matplotlib.rc_context(_DEFAULTS | changes):
         yield
 
@@ -53,15 +49,9 @@ def styled(**changes: Any) -> Iterator[None]:
 def new_figure(
     width: float, height: float, title: str = "", note: str = "", dpi: int = 120
 ) -> Figure:
-    """Makes an empty figure with a title above and the source of the data below.
+    """Makes an empty figure of width × height inches with a title above and the source below.
 
-    Args:
-      width: inches.
-      height: inches.
-      title: what the figure shows; none where it has a caption.
-      note: the source of the data; none where it stands beside the figure. Red where it tells of
-        a leak.
-      dpi: pixels an inch.
+    ``title`` is empty where the figure has a caption; ``note`` is red where it tells of a leak.
     """
     figure = Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     if title:
@@ -79,7 +69,7 @@ def new_figure(
 def image_of(
     figure: Figure, kind: str = "png", style: Mapping[str, Any] | None = None, **options: Any
 ) -> bytes:
-    """Returns a figure as a file of a kind, png or svg."""
+    """Returns a figure as a PNG or SVG file."""
     buffer = io.BytesIO()
     with styled(**style or {}):
         figure.savefig(buffer, format=kind, **options)
@@ -87,19 +77,14 @@ def image_of(
 
 
 def tidy(axes: Axes) -> None:
-    """Takes away what is not data: the frame's upper and right sides; lays a faint grid."""
+    """Removes the frame's upper and right sides, and draws a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
 
 
 def genre_colours(genres: Sequence[str]) -> dict[str, str]:
-    """Gives every genre its colour, the same in every figure.
-
-    Args:
-      genres: alphabetical. GTZAN's ten have colours of their own; of other sets each genre
-        gets one by its place, and from the eleventh on colours come again.
-    """
+    """Returns the colours of genres: GTZAN's own, else by place, repeated from the eleventh on."""
     if set(genres) <= set(_GENRE_COLOURS):
         return {genre: _GENRE_COLOURS[genre] for genre in genres}
     palette = list(_GENRE_COLOURS.values())
@@ -107,23 +92,18 @@ def genre_colours(genres: Sequence[str]) -> dict[str, str]:
 
 
 def genre_markers(genres: Sequence[str]) -> dict[str, str]:
-    """Gives every genre a marker, so that colour is not all that tells it from another.
-
-    Args:
-      genres: alphabetical. Up to a hundred differ in colour or marker.
-    """
-    count = len(_MARKERS)
-    # Each turn through the colours begins one marker later.
+    """Returns the markers of genres: with colours, up to a hundred can be distinguished."""
+    count = len(_MARKERS)  # each turn through the colours begins one marker later
     return {genre: _MARKERS[(place + place // count) % count] for place, genre in enumerate(genres)}
 
 
 def literal(text: str) -> str:
-    """Returns a text for a figure in which ``$`` is a dollar and begins no formula."""
+    """Escapes ``$``, which begins a formula in figures."""
     return text.replace("$", r"\$")
 
 
 def short_name(name: str) -> str:
-    """Returns a name from the table for a figure: on one line, not too long, literal."""
+    """Returns a name on one line, cut to 24 characters, literal."""
     line = printable(name)
     if line.startswith("_"):
         line = f" {line}"  # matplotlib leaves names that begin with _ out of legends

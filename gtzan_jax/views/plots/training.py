@@ -28,14 +28,8 @@ if TYPE_CHECKING:
 def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: str) -> Figure:
     """Draws a quantity of the parts against epochs: mean of the networks, band of a deviation.
 
-    Where songs have several chunks, accuracy by chunk is dashed; that on the train part is by
-    chunk, and solid all the same.
-
-    Args:
-      history: one row an epoch of a network, as ``best/history.csv``.
-      quantity: ``accuracy`` or ``loss``; labels the axis.
-      title: what the figure shows.
-      note: the source of the data.
+    Validation and test accuracy by chunk, if any, is dashed. ``history`` is as best/history.csv,
+    ``quantity`` accuracy or loss.
     """
     figure = new_figure(WIDTH, 0.62 * WIDTH, title, note)
     axes = figure.subplots()
@@ -72,14 +66,7 @@ def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: st
 def confusion_matrix(
     matrix: np.ndarray, genres: Sequence[str], note: str, title: str = "Confusion matrix"
 ) -> Figure:
-    """Draws how often each genre was taken for each other.
-
-    Args:
-      matrix: (genres, genres) counts; rows are true genres, columns predictions.
-      genres: their names.
-      note: the source of the data.
-      title: what the figure shows.
-    """
+    """Draws a (genres, genres) matrix of counts: rows are true genres, columns predictions."""
     from sklearn.metrics import ConfusionMatrixDisplay
 
     side = max(4.0, 0.33 * len(genres) + 1.4)
@@ -100,13 +87,7 @@ def confusion_matrix(
 
 @styled()
 def top_curves(curves: Sequence[np.ndarray], names: Sequence[str], note: str) -> Figure:
-    """Draws test accuracy against epochs for the best configs.
-
-    Args:
-      curves: of every config (epochs,) test accuracy, best config first.
-      names: of the configs.
-      note: the source of the data.
-    """
+    """Draws (epochs,) test accuracy against epochs for the best configs, best first."""
     title = f"Test accuracy of the best {counted(len(names), 'configuration')}"
     figure = new_figure(WIDTH, 0.62 * WIDTH, title, note)
     axes = figure.subplots()

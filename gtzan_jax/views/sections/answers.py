@@ -1,4 +1,4 @@
-"""The first screen: what was swept, and the accuracy on known and on new artists."""
+"""The report's first screen: the sweep, and the accuracy on known and on new artists."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ _SEEN = 0.0005  # an optimism that is shown as more than nothing
 
 
 def swept(run: FinishedRun) -> str:
-    """Returns what was swept, in a sentence."""
+    """Describes the sweep in a sentence."""
     sweep, data, split = run.sweep, run.manifest.data, run.manifest.split
     drawn = "every combination of" if sweep.is_grid else f"by {sweep.search.kind} search over"
     grid = f" ({drawn} {counted(len(sweep.varying), 'hyperparameter')})"
@@ -42,12 +42,7 @@ def trust_part(
 ) -> Section:
     """Makes the first screen's part on accuracy, drawn where baselines have several protocols.
 
-    Args:
-      run: the run.
-      winner: its best config.
-      classical: from ``classical_section``.
-      table: the run's feature table, if it is at hand.
-      data: where that is, if it was said.
+    ``table`` is the run's feature table, if available, ``data`` its path, if given.
     """
     from gtzan_jax.views import plots
 
@@ -110,7 +105,7 @@ def _title(run: FinishedRun, apart: bool, reading: Reading | None) -> str:
 
 
 def _own_headline(run: FinishedRun, winner: Winner, is_known: bool | None) -> Markup:
-    """Returns the accuracy of the run's best config, corrected where the test part chose it."""
+    """Makes the headline of the best config's accuracy, corrected where the test part chose it."""
     if run.sweep.protocol in ARTISTS_APART:
         label = "new artists"
     elif run.protocol.leak:
@@ -132,7 +127,7 @@ def _own_headline(run: FinishedRun, winner: Winner, is_known: bool | None) -> Ma
 
 
 def _headline(reading: Reading, label: str, over: str, how: str) -> Markup:
-    """Returns an accuracy with its interval, if any; ``over`` says what that is for."""
+    """Makes the headline of an accuracy, with its interval, if any, over ``over``."""
     ends = f"{reading.low:.2f} to {reading.high:.2f}"
     sure = f"95 % interval for {over}: {ends}." if math.isfinite(reading.low) else ""
     return _headline_of(f"{reading.accuracy:.2f}", label, joined(sure, how))

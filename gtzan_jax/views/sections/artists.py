@@ -1,4 +1,4 @@
-"""The accuracy on artists that were not trained on: from which files it is, or what measures it."""
+"""The accuracy on new artists: read from files, or the command that measures it."""
 
 import math
 import os
@@ -38,27 +38,21 @@ class Reading(NamedTuple):
 
 
 def new_artists(run: FinishedRun, classical: dict[str, Any] | None) -> Reading | None:
-    """Returns the accuracy on artists that were not trained on; None if no file has it.
+    """Returns the accuracy on new artists; None if no file has it.
 
-    Whatever the figures are, the first of these counts:
+    The first of these counts, whatever its accuracy, on the same feature table:
 
     1. a finished run beside this one, of the same sweep but for the protocol;
-    2. baselines, for networks of their kind;
+    2. baselines, for an MLP;
     3. retrainings of this run's best config;
-    4. any other finished run beside this one, of the same kind of network.
+    4. any other finished run beside this one, of the same kind of model.
 
-    All are of the same feature table. Among several of one kind the protocol decides, in the
-    order of ``ARTISTS_APART``, then the time, the newest first.
-
-    Args:
-      run: the run, whose protocol has songs of an artist on both sides.
-      classical: from ``classical_section``.
+    Among several of one kind: by protocol, in the order of ``ARTISTS_APART``, then the newest.
     """
     return next(_readings(run, classical), None)
 
 
 def _readings(run: FinishedRun, classical: dict[str, Any] | None) -> Iterator[Reading]:
-    """Yields accuracies on new artists in the order in which they count."""
     beside = _runs_beside(run)
     for path, is_same in beside:
         if is_same:
@@ -77,7 +71,7 @@ def _readings(run: FinishedRun, classical: dict[str, Any] | None) -> Iterator[Re
 
 
 def _of_retrainings(run: FinishedRun) -> Iterator[Reading]:
-    """Yields what retrained networks of the best config reach."""
+    """Yields accuracies of retrainings of the best config."""
     best, found = run.results["config_id"].iloc[0], []
     for name, saved in run.retrainings.items():
         if saved.about.config_id == best and saved.about.protocol in ARTISTS_APART:
@@ -96,7 +90,6 @@ def _of_retrainings(run: FinishedRun) -> Iterator[Reading]:
 
 
 def _of_run(path: RunDir, which: str) -> Iterator[Reading]:
-    """Yields the accuracy of a run's best config, if its files can be used."""
     try:
         other = read_finished(path.path)
         accuracy, low, high = accuracy_of_best(other)
@@ -109,10 +102,7 @@ def _of_run(path: RunDir, which: str) -> Iterator[Reading]:
 
 
 def _runs_beside(run: FinishedRun) -> list[tuple[RunDir, bool]]:
-    """Returns the runs beside a run that keep artists apart, each with whether its sweep is equal.
-
-    They are of the same feature table and kind of network, the one that counts first.
-    """
+    """Returns comparable runs beside a run that keep artists apart, with whether sweeps agree."""
     found, mine = [], run.run.path.resolve()
     for place in mine.parent.glob("*/manifest.json"):
         other = RunDir(place.parent)
@@ -135,24 +125,19 @@ def _runs_beside(run: FinishedRun) -> list[tuple[RunDir, bool]]:
 
 
 def _undivided(sweep: dict[str, Any]) -> dict[str, Any]:
-    """Returns what a manifest says of a sweep, but for how songs are divided."""
+    """Returns a manifest's sweep without its division of songs."""
     return {key: value for key, value in sweep.items() if key not in _DIVISION}
 
 
 def artists_known(run: FinishedRun, table: FeatureTable | None) -> bool | None:
-    """Returns whether a list has the artists of a run's songs; None if the table is not at hand."""
+    """Returns whether the artists of a run's songs are listed; None without the table."""
     if run.protocol.goes_by or run.manifest.data.sha256 == KAGGLE_SHA256:
         return True
     return is_known(table.by_song, ARTIST_FOLDS) if table else None
 
 
 def measuring(run: FinishedRun, data: str | None) -> str:
-    """Returns the command that measures the accuracy of networks like a run's on new artists.
-
-    Args:
-      run: the run.
-      data: where its feature table is; None for what the run was given.
-    """
+    """Returns the command that measures a run's accuracy on new artists."""
     if run.sweep.family == "mlp":
         return baselines_command(run, data, ARTISTS_APART[0])
     arguments = [f"--workdir={run.run.path}", f"--protocol={ARTISTS_APART[0]}"]

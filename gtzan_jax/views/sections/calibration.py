@@ -1,4 +1,4 @@
-"""The part of the report on how far the kept model's probabilities hold."""
+"""The report's part on the calibration of the kept model."""
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,11 @@ from gtzan_jax.views.sections.section import Section, code, figure, paragraph, s
 from gtzan_jax.views.text import NOTHING, Table, percent, points
 
 _COLUMNS = ("part", "song", "genre", "predicted", "probability", "calibrated")
-_FEW = 500  # songs, of which chance alone makes an error of points
+_FEW = 500  # songs below which chance alone makes an error of points
 
 
 def calibration_part(run: FinishedRun, note: str) -> Section | None:
-    """Makes the part on the probabilities of a run's kept model; None if they were not measured.
-
-    Args:
-      run: with a retraining.
-      note: the source of the data.
-    """
+    """Makes the part on a retrained run; None without calibration.csv. note: the data's source."""
     from gtzan_jax.views import plots
 
     songs = _read(run)
@@ -124,11 +119,7 @@ def _chance(songs: pd.DataFrame, column: str) -> tuple[float, float]:
 
 
 def _read(run: FinishedRun) -> pd.DataFrame | None:
-    """Reads best/calibration.csv; None if it is not there.
-
-    Raises:
-      InputError: it is not what a retraining writes.
-    """
+    """Reads best/calibration.csv; None if it is missing. Raises InputError if it is damaged."""
     path = run.run.best / "calibration.csv"
     if not path.is_file():
         return None

@@ -17,19 +17,12 @@ _VERDICTS = {True: "compatible", False: "not compatible", None: "undecided"}
 def claims_section(
     run: FinishedRun, others: Sequence[FinishedRun], table: FeatureTable | None, missing: str
 ) -> Section | None:
-    """Makes the section on each claim and what every run says of it.
+    """Makes the section on each claim and its verdicts; None if they do not concern the run.
 
-    Args:
-      run: the run.
-      others: further ones.
-      table: the run's feature table; None where it is not at hand.
-      missing: why it is not.
-
-    Returns:
-      None if the claims are of other hyperparameters than the run's.
+    ``missing`` is why the feature table is not available.
 
     Raises:
-      InputError: a further run has no say about the claims.
+      InputError: the claims do not concern a further run.
     """
     runs = (run, *others)
     for each in runs:
@@ -68,7 +61,7 @@ def claims_section(
 
 
 def _cell(found: claims.Claim) -> Markup:
-    """Returns the verdict on a claim, and the figures that it is from."""
+    """Formats the verdict on a claim, with its figures."""
     verdict = _VERDICTS[found.compatible]
     words = Markup('<span class="verdict {}">{}</span> {}').format(
         verdict.replace(" ", "-"), verdict, found.measured

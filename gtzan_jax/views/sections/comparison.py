@@ -20,15 +20,7 @@ def comparison_section(
     data: str | None,
     has_claims: bool,
 ) -> Section:
-    """Makes the section on classical models.
-
-    Args:
-      run: the run.
-      classical: from ``classical_section``; None where there are no baselines.
-      retrained: the run's retrained networks.
-      data: where the run's feature table is, if it was said.
-      has_claims: whether the run is about the assignment's claims.
-    """
+    """Makes the section on classical models, if there are baselines, and the discussion."""
     title, name = "Deep against classical", "classical"
     discussion = Section(
         "What the assignment discusses" if has_claims else "Discussion",
@@ -101,7 +93,7 @@ def _sources(classical: dict[str, Any]) -> list[str]:
 def _discussion(
     run: FinishedRun, classical: Classical, retrained: Retrained | None
 ) -> list[Markup]:
-    """Returns what the run says of the four questions that the assignment discusses."""
+    """Answers the four questions of the assignment's discussion from the run."""
     data, on_sound = run.manifest.data, run.sweep.family == "cnn"
     same = f"Both kinds of model get the same {data.features} numbers, which people designed."
     if on_sound:

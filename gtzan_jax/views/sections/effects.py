@@ -1,4 +1,4 @@
-"""The section on effects: which hyperparameter matters, and how much."""
+"""The report's section on effects of hyperparameters."""
 
 import math
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ class Effects:
 
     @property
     def shares(self) -> dict[str, float] | None:
-        """The share of the variance that each hyperparameter has alone."""
+        """Each hyperparameter's own share of the variance."""
         if self.parts is None:
             return None
         main = self.parts.terms[self.parts.terms["order"] == 1]
@@ -59,12 +59,8 @@ class Effects:
 def effects_of(accuracy: np.ndarray, sweep: Sweep) -> Effects | None:
     """Returns effects of a sweep's values; None where there is nothing to compare.
 
-    What a hyperparameter does is the mean square of its values' effects: on a complete grid the
-    order of their shares of the variance.
-
-    Args:
-      accuracy: (configs, folds, seeds) in grid order, NaN where diverged.
-      sweep: of the configs.
+    Hyperparameters are ordered by the mean square of their values' effects. ``accuracy`` is
+    (configs, folds, seeds) in grid order, NaN where diverged.
     """
     if not sweep.varying or not sweep.is_grid or np.isnan(accuracy).any(axis=(1, 2)).all():
         return None
@@ -94,14 +90,14 @@ def _ranked(accuracy: np.ndarray, varying: effects.Axes, num_divisions: int) -> 
 
 
 def runs_word(run: FinishedRun) -> str:
-    """Returns what the several runs of a config are: seeds, folds, or both."""
+    """Returns the noun for several runs of a config: seeds, folds, or both."""
     if len(run.manifest.split.folds) == 1:
         return "seeds"
     return "folds" if len(run.manifest.seeds) == 1 else "folds and seeds"
 
 
 def optimizer_rates(sweep: Sweep) -> str:
-    """Returns a sentence on how each optimizer is trained; "" where its rate is no constant."""
+    """Returns a sentence on the learning rates of optimizers; "" where these are swept."""
     if "optimizer" not in sweep.varying or "learning_rate" in sweep.axes:
         return ""
     rates = {name: f"{sweep.learning_rates[name]:g}" for name in sweep.axes["optimizer"]}
@@ -111,7 +107,7 @@ def optimizer_rates(sweep: Sweep) -> str:
 
 
 def effects_figure(found: Effects, sweep: Sweep, title: str, note: str) -> "Figure":
-    """Draws effects with what a caption would say in the note."""
+    """Draws effects, with the caption's facts in the note."""
     from gtzan_jax.views import plots
 
     near = f"Near the best: without {found.without}." if found.near else ""
@@ -248,7 +244,7 @@ def effects_section(run: FinishedRun, found: Effects | None) -> Section:
 
 
 def _pairing(run: FinishedRun, units: str | None) -> list[str]:
-    """Returns the sentences on which configs are compared, and what intervals are over."""
+    """Explains the comparison of configs, and the units of intervals."""
     several, folds = run.protocol.num_divisions, len(run.manifest.split.folds)
     same = f", which repeat the same songs {several} times" if several > 1 else ""
     over = (
@@ -278,7 +274,7 @@ def _pairing(run: FinishedRun, units: str | None) -> list[str]:
 def _values_table(
     distributions: "pd.DataFrame", values: "pd.DataFrame", units: str | None
 ) -> Table:
-    """Lays effects out with the spread of the configs, hyperparameters in the picture's order."""
+    """Tabulates effects with the spread of the configs, in the figure's order."""
     rows = values.merge(distributions, on=["hyperparameter", "value"], how="left")
     cells = Table.of(rows.drop(columns=["effect", "low", "high"]))
     first, second, *others = zip(cells.columns, zip(*cells.rows, strict=True), strict=True)
@@ -291,13 +287,12 @@ def _values_table(
 
 
 def _intervals(rows: "pd.DataFrame", units: str | None) -> dict[str, Iterable[str]]:
-    """Returns the column of intervals, if there are any."""
     ends = map(interval, rows["low"], rows["high"])
     return {f"95 % interval over the {units}": ends} if units else {}
 
 
 def _differences_table(rows: "pd.DataFrame", units: str | None) -> Table:
-    """Lays paired differences out in percentage points."""
+    """Tabulates paired differences in percentage points."""
     names = {"value": "value", "against": "baseline", "pairs": "pairs"}
     return Table.by_column(
         {"hyperparameter": rows["hyperparameter"]}
@@ -312,7 +307,6 @@ def _differences_table(rows: "pd.DataFrame", units: str | None) -> Table:
 def _shares_part(
     run: FinishedRun, found: Effects, parts: effects.Decomposition, units: str | None
 ) -> Section:
-    """Makes what unfolds on the shares of the variance."""
     runs, several, near = runs_word(run), run.accuracy.shape[1] > 1, found.near
     deviation = f"{100 * math.sqrt(parts.variance):.1f} points"
     words = [

@@ -1,4 +1,4 @@
-"""The section on limits."""
+"""The report's section on limits."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from gtzan_jax.views.text import counted
 def limits_section(
     run: FinishedRun, table: FeatureTable | None, missing_table: str, has_claims: bool
 ) -> Section:
-    """Makes the section on limits; ``missing_table`` says why the table is not at hand."""
+    """Makes the section on limits; ``missing_table`` is why the table is not available."""
     split, data, on_sound = run.manifest.split, run.manifest.data, run.sweep.family == "cnn"
     folds, seeds, divisions = len(split.folds), len(run.manifest.seeds), run.protocol.num_divisions
     times = "one division" if divisions == 1 else f"{divisions} divisions"
@@ -83,7 +83,7 @@ def limits_section(
 
 
 def _straddling(run: FinishedRun, table: FeatureTable | None, missing_table: str) -> str:
-    """Says whether groups of equal rows lie in the train and in the test part of a fold."""
+    """Counts the groups of equal rows that lie in the train and in the test part of a fold."""
     if table is None:
         return f"How many of them lie in both parts of a fold is not known: {missing_table}."
     split = run.manifest.split

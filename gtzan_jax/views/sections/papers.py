@@ -1,4 +1,4 @@
-"""The section with a run's metadata: what was run, on what, with what, and how long it took."""
+"""The report's section with the run's metadata."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ def papers_section(run: FinishedRun) -> Section:
 
 
 def _sizes(folds: Sequence[Parts], unit: str) -> str:
-    """Returns how many rows each part has, from the smallest fold to the largest."""
+    """Returns the rows of each part, from the smallest fold to the largest."""
     uses = {
         f"{unit} to train on": {fold.train for fold in folds},
         "to rank by": {fold.validation for fold in folds},
@@ -59,7 +59,7 @@ def _sizes(folds: Sequence[Parts], unit: str) -> str:
 
 
 def _constants(run: FinishedRun) -> list[str]:
-    """Returns what all configs of the sweep share."""
+    """Returns the settings that all configs share."""
     sweep = run.sweep
     shared = [f"loss {sweep.loss}"]
     if sweep.batch_size:
@@ -73,7 +73,7 @@ def _constants(run: FinishedRun) -> list[str]:
 
 
 def _sessions(sessions: Sequence[Session]) -> dict[str, str]:
-    """Returns when, where and with what a run was trained."""
+    """Returns the device, versions, start times and commands of a run."""
     found = environment(sessions)
     versions = [
         f"{key.removeprefix('versions.')} {version}"

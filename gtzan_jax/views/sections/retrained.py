@@ -1,4 +1,4 @@
-"""The section on the retrained networks."""
+"""The report's section on the retrained networks."""
 
 import math
 from collections.abc import Sequence
@@ -97,7 +97,6 @@ def retrained_section(run: FinishedRun, found: Retrained | None) -> Section:
 
 
 def _findings(found: Retrained) -> list[str]:
-    """Returns the sentences that begin the section."""
     run, about, networks = found.run, found.about, found.networks
     most = f", of at most {about.epochs}" if found.stopped_early else ""
     of = f", mean ± deviation of {networks} networks" if networks > 1 else ""
@@ -160,7 +159,7 @@ def _figures(found: Retrained, note: str) -> list[Markup]:
 
 
 def retrainings_part(run: FinishedRun) -> Section | None:
-    """Makes the part on all retrainings of a run, a row each; None where there are none."""
+    """Makes the part on all retrainings of a run; None where there are none."""
     rows, several = [], False
     for name, saved in run.retrainings.items():
         kept, about = endings.kept_epoch(saved.history), saved.about
@@ -186,7 +185,7 @@ def retrainings_part(run: FinishedRun) -> Section | None:
 
 
 def _endings_table(found: Retrained) -> Table:
-    """Returns the test accuracies of the networks by the rules that end a training."""
+    """Tabulates test accuracy by stopping rule."""
     rules = {"early stopping's" if found.stopped_early else "the last": found.last}
     if found.chosen:
         rules["best on the validation part"] = found.chosen
@@ -204,11 +203,9 @@ def _endings_table(found: Retrained) -> Table:
 
 
 def loss_sentence(means: "pd.DataFrame", longest: int) -> str:
-    """Returns a sentence on the test loss: when it is lowest, and what comes after.
+    """Returns a sentence on the lowest and the last test loss.
 
-    Args:
-      means: of the networks, a row for each epoch that all of them were trained.
-      longest: epochs of the network that was trained longest.
+    ``means`` has a row for each epoch that all networks have; the longest was trained ``longest``.
     """
     loss, accuracy = means["test_loss"].to_numpy(), means["test_accuracy"].to_numpy()
     lowest = int(loss.argmin())
@@ -225,7 +222,7 @@ def loss_sentence(means: "pd.DataFrame", longest: int) -> str:
 
 
 def _confusion(run: FinishedRun) -> np.ndarray | None:
-    """Reads best/confusion.csv: (genres, genres) counts; None if it is not there."""
+    """Reads best/confusion.csv: (genres, genres) counts; None if it is missing."""
     import pandas as pd
 
     path = run.run.best / "confusion.csv"
@@ -242,11 +239,9 @@ def _confusion(run: FinishedRun) -> np.ndarray | None:
 
 
 def confused_pairs(counts: np.ndarray, genres: Sequence[str]) -> Table:
-    """Lists which genre was taken for which, the largest share of a genre's predictions first.
+    """Lists genres taken for others, the largest share of a genre's predictions first.
 
-    Args:
-      counts: (genres, genres) predictions; rows are true genres, columns predictions.
-      genres: their names.
+    ``counts`` is (genres, genres): rows are true genres, columns predictions.
     """
     mistakes = counts - np.diag(np.diag(counts))
     shares = mistakes / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -260,7 +255,7 @@ def confused_pairs(counts: np.ndarray, genres: Sequence[str]) -> Table:
 
 
 def most_confused(pairs: Table) -> str:
-    """Returns a sentence on the mistakes that :func:`confused_pairs` lists first."""
+    """Returns a sentence on the first of :func:`confused_pairs`."""
     if not pairs.rows:
         return "No track is mistaken."
     largest = pairs.rows[0][-1]

@@ -1,4 +1,4 @@
-"""What the report consists of: sections of words, tables and figures, whose texts are escaped."""
+"""Sections of the report: words, tables and figures, whose texts are escaped."""
 
 import base64
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Section:
       figures: from :func:`figure`; a single one stands beside the text.
       rows: of a table to sort and to filter, for the page's script.
       name: the id in the page, if any.
-      folded: whether it shows its title only, until that is clicked.
+      folded: whether only its title shows until clicked.
     """
 
     title: str
@@ -36,7 +36,7 @@ class Section:
 
 
 def joined(*sentences: str) -> Markup:
-    """Joins sentences that are not empty; what is no markup is escaped."""
+    """Joins sentences that are not empty, and escapes those that are no markup."""
     return Markup(" ").join(sentence for sentence in sentences if sentence)
 
 
@@ -47,22 +47,22 @@ def paragraph(*sentences: str, kind: str = "") -> Markup:
 
 
 def strong(text: str) -> Markup:
-    """Marks a text as the finding of its paragraph."""
+    """Emphasises the finding of a paragraph."""
     return Markup("<strong>{}</strong>").format(text)
 
 
 def code(text: object) -> Markup:
-    """Marks a text as one to type."""
+    """Marks a command, a flag or a name."""
     return Markup("<code>{}</code>").format(text)
 
 
 def figure(name: str, drawn: "Figure | bytes", alt: str, *caption: str) -> Markup:
-    """Makes a figure that needs no file.
+    """Embeds a figure in the page.
 
     Args:
       name: its class in the style sheet.
-      drawn: becomes an SVG, small and sharp at every size, its texts as texts; or a PNG file.
-      alt: what it shows, for those who do not see it.
+      drawn: becomes an SVG whose texts are texts; bytes are a PNG file.
+      alt: its description for screen readers.
       caption: sentences below it.
     """
     kind = "png"

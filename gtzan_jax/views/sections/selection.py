@@ -1,4 +1,4 @@
-"""The section on selection: how sure one can be of the best, and how much too good it looks."""
+"""The report's section on selection: the confidence set of the best, and optimism."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,12 +43,12 @@ class Winner(NamedTuple):
 
     @property
     def optimism(self) -> float:
-        """How much better it looks than it is."""
+        """Apparent less true accuracy."""
         return float(self.curve["optimism"].iloc[-1])
 
 
 def winner_of(run: FinishedRun) -> Winner | None:
-    """Returns how good a run's best config is; None if every config diverged."""
+    """Returns the accuracy of a run's best config; None if every config diverged."""
     sound = np.isfinite(run.accuracy).all(axis=1)
     if not sound.any():
         return None
@@ -133,7 +133,7 @@ def selection_section(run: FinishedRun, winner: Winner | None) -> Section:
 
 
 def _certainty(run: FinishedRun) -> list[str]:
-    """Returns the sentences on the set of the indistinguishable."""
+    """Describes the set of indistinguishable configs."""
     seeds, considered, part = run.manifest.seeds, _considered(run), run.compared_on
     given_up = "" if _to_the_end(run).all() else (
         "These are the configurations that were trained to the end: those that the search gave up "
@@ -164,7 +164,7 @@ def _certainty(run: FinishedRun) -> list[str]:
 
 
 def _method(run: FinishedRun, winner: Winner) -> list[str]:
-    """Returns the sentences on how the winner's accuracy is corrected."""
+    """Explains the correction of the winner's accuracy."""
     choosing = (
         f"Choosing among many configurations favours those that suit the {run.protocol.select_on} "
         "tracks by chance, so that the winner's accuracy there is too good on average."
@@ -208,7 +208,7 @@ def _caption(winner: Winner) -> str:
 
 
 def whose_songs(run: FinishedRun, protocol: str) -> str:
-    """Returns which songs an interval over the songs that a protocol tests is for."""
+    """Returns the population of songs that a protocol's intervals are for."""
     if PROTOCOLS[protocol].leak:
         return "songs that were trained on"
     if protocol in ARTISTS_APART:
@@ -226,7 +226,7 @@ def accuracy_of_best(run: FinishedRun) -> tuple[float, float, float]:
 
 
 def _to_the_end(run: FinishedRun) -> np.ndarray:
-    """Returns which configs, by rank, the search trained for all epochs."""
+    """Returns whether each config, by rank, was trained for all epochs."""
     given = run.results.get("epochs_given", run.sweep.epochs)
     return np.asarray(np.broadcast_to(given, len(run.results)) == run.sweep.epochs)
 
@@ -236,11 +236,7 @@ def _considered(run: FinishedRun) -> int:
 
 
 def _validation(run: FinishedRun) -> np.ndarray:
-    """Returns (configs, folds, seeds) validation accuracy after the best epoch, in grid order.
-
-    Raises:
-      InputError: members.csv is not what a sweep writes.
-    """
+    """Reads (configs, folds, seeds) validation accuracy after the best epoch, in grid order."""
     import pandas as pd
 
     path = run.run.members_path

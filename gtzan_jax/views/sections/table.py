@@ -52,7 +52,6 @@ def table_section(run: FinishedRun) -> Section:
 
 
 def _ranking(run: FinishedRun) -> list[str]:
-    """Returns the sentences on how configs are ranked."""
     part, num_runs, results = run.protocol.select_on, run.accuracy.shape[1], run.results
     when = f"after {counted(run.sweep.epochs, 'epoch')}"
     if "best_epoch" in results:
