@@ -69,7 +69,7 @@ _HOMES = {
 
 __all__ = [*_HOMES, "__version__"]
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 
 
 def __dir__() -> list[str]:

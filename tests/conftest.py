@@ -96,8 +96,10 @@ def own_cache(
     """
     cache = tmp_path_factory.mktemp("cache")
     (cache / "gtzan_jax").mkdir()
-    (cache / "gtzan_jax" / "xla").symlink_to(pytestconfig.cache.mkdir("xla"))
-    jax.config.update("jax_compilation_cache_dir", str(pytestconfig.cache.mkdir("xla")))
+    lasting = getattr(pytestconfig, "cache", None)  # none with -p no:cacheprovider
+    programs = lasting.mkdir("xla") if lasting else tmp_path_factory.mktemp("programs")
+    (cache / "gtzan_jax" / "xla").symlink_to(programs)
+    jax.config.update("jax_compilation_cache_dir", str(programs))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     with pytest.MonkeyPatch.context() as patch:

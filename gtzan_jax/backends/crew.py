@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -82,7 +83,7 @@ class Crew(Trainer):
         self._ready: set[int] = set()  # buckets that some worker has trained
         self._peaks: dict[str, int] = {}  # by worker
         self._answers: Generator[tuple[int, Answer]] | None = None
-        self._compile_wait_s = 0.0
+        self._waits: defaultdict[str, float] = defaultdict(float)  # seconds for programs, by worker
         self._spec = self._packed(Spec(self.plan, matmul_precision))
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
@@ -102,7 +103,7 @@ class Crew(Trainer):
     @property
     def compile_wait_s(self) -> float:
         """Seconds for which a worker has waited for programs, on average."""
-        return self._compile_wait_s
+        return sum(self._waits.values()) / max(1, len(self._waits))
 
     def run(
         self,
@@ -151,4 +152,4 @@ class Crew(Trainer):
     def _take_note(self, answer: Answer) -> None:
         self._peaks[answer.worker] = max(self._peaks.get(answer.worker, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())
-        self._compile_wait_s += answer.compile_s / len(self._peaks)
+        self._waits[answer.worker] += answer.compile_s

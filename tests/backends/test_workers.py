@@ -99,6 +99,13 @@ def test_workers_train_as_this_process_does():
             np.testing.assert_allclose(theirs[mine.chunk].history, mine.history, rtol=1e-5)
 
 
+def test_the_wait_for_programs_is_the_mean_of_the_workers_and_no_sum():
+    with crew_of(2) as crew:
+        for worker, seconds in (("a", 4.0), ("b", 3.0), ("a", 1.0)):
+            crew._take_note(work.Answer((), (), worker, seconds, 0))
+        assert crew.compile_wait_s == 4.0
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_members_that_may_stop_early_are_repacked_by_workers(count):
     axes = {"patience": [0, 1, 2], "optimizer": ["adam", "rmsprop"]}

@@ -182,7 +182,7 @@ def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch, options
                 killed = True
         third = read_run(folder).config(3)
         for name, found in read_run(folder).retrainings.items():
-            assert len(list(found.path.iterdir())) == 11, (number, name)
+            assert len(list(found.path.iterdir())) == 10, (number, name)
         assert ask(folder, rank=3, **options).config == third
         name = options.get("name", "rank3-2epochs-2seeds")
         assert read_run(folder).retrainings[name].config == third

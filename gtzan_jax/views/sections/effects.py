@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +36,7 @@ class Effects:
       num_configs: of the grid.
     """
 
-    values: "pd.DataFrame"
+    values: "pd.DataFrame" = field(repr=False)
     parts: effects.Decomposition | None
     num_configs: int
     near: "Effects | None" = None
