@@ -1,4 +1,4 @@
-"""The distribution of a model's training songs, and how far out of it another song is."""
+"""The distribution of a model's training songs, and the distance of another song from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,17 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-_LEAST = 1e-12  # below it a variance counts as this: silence has one of 0, and no logarithm
-
+_LEAST = 1e-12  # the smallest variance: silence has none, and no logarithm
 _STEPS = 32  # of a training row's fingerprint in a deviation
 _MOST_BYTES = 2**21  # of fingerprints; of more rows none is kept
 _FEWEST = 8  # features that a fingerprint needs
 
 SAME = 0.1
-"""The median difference in deviations up to which two rows are of one song.
-
-docs/predicting.md has how far copies of a song lie from it, and how far the nearest other songs do.
-"""
+"""The largest median difference in deviations of rows of one song; see docs/predicting.md."""
 
 UNLIKE = 99
 """The percentile of training songs beyond which a song is out of distribution."""
@@ -26,16 +22,15 @@ UNLIKE = 99
 class Distribution:
     """The training songs of a model: mean and deviation of each feature, and their distances.
 
-    Variances are measured by their logarithms: over songs they are skewed, so that as they are a
-    variance of nothing, silence, is within two deviations of the mean.
+    Variances are skewed over songs: their logarithms are used, else silence would be near the mean.
 
     Attributes:
       mean: (features,) float64, of each feature, or of its logarithm, over the training rows.
       deviation: (features,) float64, likewise, above 0.
-      is_log: (features,) bool, whether the logarithm is meant.
+      is_log: (features,) bool, whether the logarithm is used.
       percentiles: (101,) float64, from 0 to 100, of the distances of training songs.
       rows: (rows, features) int8, the fingerprints of the training rows: deviations in steps of a
-        thirty-second, up to four. None where they are too many.
+        thirty-second, up to four. None if they are too many.
     """
 
     mean: NDArray[np.float64] = field(repr=False)
@@ -48,12 +43,9 @@ class Distribution:
     def of(
         cls, x: NDArray[np.float32], songs: NDArray[np.int32], features: Sequence[str]
     ) -> "Distribution":
-        """Measures training rows.
+        """Measures training rows (rows, features), of songs (rows,).
 
-        Args:
-          x: (rows, features).
-          songs: (rows,) the number of each row's song.
-          features: their names; those that end in ``_var`` are variances.
+        Features whose names end in ``_var`` are variances.
         """
         is_log = np.array([name.endswith("_var") for name in features]) & (x.min(axis=0) > 0)
         values = _measured(x, is_log)
@@ -68,26 +60,22 @@ class Distribution:
         return cls(mean, deviation, is_log, percentiles, kept)
 
     def deviations(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns (rows, features) how many deviations above the mean each number is."""
-        deviations: NDArray[np.float64] = (_measured(x, self.is_log) - self.mean) / self.deviation
-        return deviations
+        """Returns (rows, features), each number's deviations above the mean."""
+        return np.asarray((_measured(x, self.is_log) - self.mean) / self.deviation)
 
     def distance(self, deviations: NDArray[np.float64]) -> float:
-        """Returns the root of a song's mean square deviation, over its windows and features."""
+        """Returns the root mean square deviation of a song, over windows and features."""
         return float(np.sqrt((deviations**2).mean()))
 
     def percentile(self, distance: float) -> int:
-        """Returns the largest percentile of training songs that a distance is beyond, 0 to 100."""
+        """Returns the largest percentile of training songs below a distance, 0 to 100."""
         return max(0, int(np.searchsorted(self.percentiles, distance, side="left")) - 1)
 
     def knows(self, deviations: NDArray[np.float64]) -> bool | None:
-        """Returns whether a song was trained on; None where the training rows are not kept.
+        """Returns whether a song was trained on, by its (windows, features); None if unknown.
 
-        Half of its windows must be like training rows: the median difference of their features at
-        most ``SAME``. A median, for a copy that is louder differs in a few features alone.
-
-        Args:
-          deviations: (windows, features) of the song.
+        Half of its windows must have a median difference to a training row of at most ``SAME``: a
+        louder copy differs in a few features alone.
         """
         if self.rows is None:
             return None

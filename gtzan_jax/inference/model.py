@@ -32,40 +32,26 @@ if TYPE_CHECKING:
 
     from gtzan_jax.inference.network import Network
 
-_FARTHEST = 3  # features that a song's distance is explained by
-_LEFT_OUT = 0.05  # seconds at a song's end that are worth a word
+_FARTHEST = 3  # features that explain a song's distance
+_LEFT_OUT = 0.05  # seconds at a song's end that are worth a note
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A network with the scaler in front of it and the genres behind it.
-
-    Attributes:
-      params: by name, float32, see ``Family.shapes``.
-      features: names of the features, in the order of the input; of bands, for spectrograms.
-      genres: names of the classes, in the order of the output.
-      mean: (features,) float64, subtracted from the features.
-      scale: (features,) float64, by which the difference is divided.
-      slope: of the activation for negative inputs, where it is ReLU or leaky ReLU.
-      data: the source of its table; ``sample`` for the synthetic one.
-      front_end: makes its inputs of sound.
-      protocol: how the songs were divided; "" where that is not known.
-      distribution: of the songs of its train part; None where that is not known.
-      calibration: temperature and errors; None where they were not measured.
-    """
+    """A network with its scaler and genres."""
 
     config: Config
-    params: Mapping[str, np.ndarray]
-    features: tuple[str, ...]
-    genres: tuple[str, ...]
-    mean: np.ndarray
-    scale: np.ndarray
-    slope: float
-    data: str
+    params: Mapping[str, np.ndarray]  # by name, float32, see ``Family.shapes``
+    features: tuple[str, ...]  # or bands of spectrograms, in the order of the input
+    genres: tuple[str, ...]  # in the order of the output
+    mean: np.ndarray  # (features,) float64, subtracted from the features
+    scale: np.ndarray  # (features,) float64, divides the difference
+    slope: float  # of (leaky) ReLU for negative inputs
+    data: str  # the source of its table; ``sample`` for the synthetic one
     front_end: FrontEnd = WHOLE_SONGS
-    protocol: str = ""
-    distribution: Distribution | None = None
-    calibration: Calibration | None = None
+    protocol: str = ""  # "" if unknown
+    distribution: Distribution | None = None  # of the train part; None if unknown
+    calibration: Calibration | None = None  # None if not measured
 
     @classmethod
     def of(
@@ -76,7 +62,7 @@ class TrainedModel:
         division: Division,
         fold: int,
     ) -> "TrainedModel":
-        """Puts a model together from what a member was trained with."""
+        """Makes the model of a trained member."""
         table, train = division.table, division.folds[fold].train
         names, summary = summarised(table.features, table.x[train])
         return cls(
@@ -105,12 +91,12 @@ class TrainedModel:
 
     @property
     def temperature(self) -> float:
-        """The divisor of songs' log-probabilities; 1 where none was fitted, or believed."""
+        """The divisor of songs' log-probabilities; 1 without a reliable one."""
         return (self.calibration and self.calibration.temperature) or 1.0
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether a temperature was fitted, and is believed."""
+        """Whether there is a reliable temperature."""
         return self.temperature != 1
 
     def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
@@ -123,12 +109,11 @@ class TrainedModel:
         return np.array([self.genres[i] for i in best])
 
     def predict_proba(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (songs, genres) float32 probabilities, calibrated where the model is.
+        """Returns (songs, genres) float32 probabilities, calibrated if the model is.
 
         Args:
-          table: a feature table, or a DataFrame that has the model's features by name, each row a
-            song. The segments of a song vote: its probabilities are in proportion to the
-            exponential of their mean log-probability, in the order of ``table.by_song``.
+          table: a feature table, or a DataFrame with the model's features by name and a row a song.
+            Segments of a song vote by mean log-probability, in the order of ``table.by_song``.
 
         Raises:
           InputError: a feature is missing or not a finite number, or it is no table.
@@ -140,31 +125,23 @@ class TrainedModel:
             voted = self.log_probabilities(x)
         if self.is_calibrated:
             voted = tempered(voted, self.temperature)
-        probabilities: np.ndarray = np.exp(voted).astype(np.float32)
-        return probabilities
+        return np.asarray(np.exp(voted), np.float32)
 
     def predict_matrix(self, x: np.ndarray) -> np.ndarray:
-        """Returns (rows, genres) float32 probabilities of rows by themselves, not calibrated.
-
-        Args:
-          x: (rows, features), not standardised, in the order of ``features``.
-        """
-        probabilities: np.ndarray = np.exp(self.log_probabilities(self._scaled(x)))
-        return probabilities
+        """Returns (rows, genres) float32, not calibrated, of (rows, features), not standardised."""
+        return np.asarray(np.exp(self.log_probabilities(self._scaled(x))))
 
     def predict_file(
         self, path: "str | os.PathLike[str]", hop_seconds: float | None = None
     ) -> Prediction:
         """Predicts the genre of a sound file by the mean log-probability of its windows.
 
-        Args:
-          path: of the file.
-          hop_seconds: from the start of a window to the next; None for windows side by side.
+        Windows start every ``hop_seconds``; by default they are side by side.
 
         Raises:
           SoundError: the file cannot be read as sound.
-          InputError: the model has features that are not made from sound, or weights that are no
-            numbers, or an argument is of another type or impossible.
+          InputError: the model has features that are not made from sound, or weights that are not
+            finite, or an argument is impossible.
         """
         problems = Problems()
         problems.check(checks.path, path, "path")
@@ -182,7 +159,7 @@ class TrainedModel:
         x = self._scaled(made)
         logs = self.log_probabilities(x)
         voted = tempered(logs.mean(axis=0), self.temperature)
-        if np.isnan(voted).any():  # by weights that are none, as a stranger's may be
+        if np.isnan(voted).any():  # a stranger's weights may not be finite
             raise InputError(f"{printable(path)}: the model's probabilities are no numbers")
         order = np.argsort(-voted, kind="stable")
         return Prediction(
@@ -200,10 +177,7 @@ class TrainedModel:
         )
 
     def explain(self, prediction: Prediction) -> Explanation:
-        """Attributes a prediction's first genre to the features.
-
-        The logarithm of its probability, not its logit: adding one function to all logits changes
-        no probability, so that a logit alone means nothing.
+        """Attributes the log-probability of a prediction's first genre to the features.
 
         Raises:
           InputError: it is no prediction.
@@ -222,19 +196,16 @@ class TrainedModel:
     def log_probabilities(
         self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
     ) -> np.ndarray:
-        """Returns (rows, genres) float32 log-probabilities, or those of voted songs, uncalibrated.
+        """Returns (rows, genres) float32 log-probabilities, or (songs, genres), uncalibrated.
 
-        Args:
-          x: (rows, …), standardised.
-          songs: (rows,) int32 numbers of songs whose rows vote; None for rows by themselves.
-          num_songs: that there are.
+        Rows (rows, …) are standardised; songs (rows,) int32 are the numbers of songs that vote.
         """
         from gtzan_jax.inference import network  # imports JAX, which saving does not need
 
         return network.log_probabilities(self._network, x, songs, num_songs)
 
     def song_log_probabilities(self, table: FeatureTable, rows: np.ndarray) -> np.ndarray:
-        """Returns (songs, genres) of some rows' songs, in the order of their first rows."""
+        """Returns (songs, genres), of some rows' songs in the order of their first rows."""
         x = self._scaled(self._matrix(table)[rows])
         number = songs_of(table.songs[rows])[1].astype(np.int32)
         return self.log_probabilities(x, number, int(number.max()) + 1)
@@ -271,7 +242,7 @@ class TrainedModel:
     def _is_known(
         self, samples: NDArray[np.float32], made: NDArray[np.float64], hop: int | None
     ) -> bool | None:
-        """Returns whether a song was in the training set, by its inputs, made: (windows, …)."""
+        """Returns whether a song was in the training set; None if unknown. made: (windows, …)."""
         if self.distribution is None:
             return None
         if hop is not None:  # training rows are of windows side by side
@@ -284,7 +255,7 @@ class TrainedModel:
         return self.distribution.knows(self.distribution.deviations(rows))
 
     def _notes(self, num_samples: int, spans: Sequence[Span]) -> list[str]:
-        """Returns sentences on a song that is not as long as windows are."""
+        """Returns sentences on a song that does not divide into windows."""
         window, seconds = self.front_end.samples / SAMPLE_RATE, num_samples / SAMPLE_RATE
         left, notes = seconds - spans[-1].end / SAMPLE_RATE, []
         shortest = 2 / 3 if self.front_end.step is None else 1
@@ -299,8 +270,7 @@ class TrainedModel:
     def _scaled(self, x: np.ndarray) -> NDArray[np.floating[Any]]:
         if x.ndim == 3:  # as in training, to the bit
             return standardised(x, Scaler(self.mean, self.scale))
-        scaled: NDArray[np.float32] = ((x - self.mean) / self.scale).astype(np.float32)
-        return scaled
+        return np.asarray((x - self.mean) / self.scale, np.float32)
 
     def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
         """Returns (rows, features), or (rows, bands, frames), in the model's order."""
@@ -322,10 +292,8 @@ class TrainedModel:
 
 
 def _whole(names: Sequence[str], windows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns (1, features): moments of a song from those of its windows, all equally long.
-
-    The variance of the whole is the mean of the variances and the variance of the means.
-    """
+    """Returns (1, features): moments of a song from those of its windows, all equally long."""
+    # The variance of the whole is the mean of the variances plus the variance of the means.
     whole: NDArray[np.float64] = windows.mean(axis=0)
     for place, name in enumerate(names):
         mean = name.removesuffix("_var") + "_mean"

@@ -1,12 +1,10 @@
-"""What a run of a sweep is to do, and where: put together from what the user gave."""
+"""The job of a sweep: made from the user's options."""
 
 import contextlib
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.checks import Problems
@@ -35,7 +33,7 @@ def check_contradictions(options: SweepOptions) -> None:
     """Checks that no option contradicts another, before anything is read.
 
     Raises:
-      InputError: some do; the message names all of these.
+      InputError: names all that do.
     """
     problems, workdir = Problems(), options.workdir
     given = [*options.settings, *["num_seeds"] * (options.num_seeds is not None)]
@@ -57,11 +55,7 @@ def check_contradictions(options: SweepOptions) -> None:
 
 
 class Stopwatch:
-    """Wall-clock seconds by part of the job.
-
-    Args:
-      started: where to count from, a reading of ``time.perf_counter``.
-    """
+    """Wall-clock seconds by part of the job, counted from a reading of ``time.perf_counter``."""
 
     def __init__(self, started: float) -> None:
         parts = ("import", "load", "compile", "train", "write", "retrain")
@@ -82,12 +76,12 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done, and where."""
+    """The parts of a sweep's run."""
 
     sweep: Sweep  # without the configs that its search is yet to propose
     seeds: Sequence[int]
     division: Division
-    data: str  # what the user called the table
+    data: str  # the name by which the user gave the table
     run: RunDir
     options: SweepOptions
     workplace: Workplace
@@ -142,7 +136,13 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
     name = table.source if isinstance(data, FeatureTable) else os.fspath(data)
     job = Job(sweep, seeds, division, name, run, options, place)
     try:
-        _check_places(job)
+        directory.check_place(run.path)
+        if not run.manifest_path.exists():  # roughly, and rather too much:
+            member_bytes = 20.0 * sweep.epochs * len(METRICS) + 2.0 * division.sizes.num_judged
+            needed = sweep.num_configs * (300.0 + job.num_runs * member_bytes)
+            directory.check_folder(run.path, 20e6 + needed)
+        if options.profile:
+            directory.check_place(options.profile, name="profile")
     except InputError:
         if not options.workdir:
             run.path.rmdir()  # it was made for this run
@@ -150,36 +150,20 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
     return job
 
 
-def _check_places(job: Job) -> None:
-    path, members = job.run.path, job.sweep.num_configs * job.num_runs
-    directory.check_place(path)
-    if not job.run.manifest_path.exists():  # roughly, and rather too much:
-        epochs, judged = job.sweep.epochs, job.division.sizes.num_judged
-        of_members = members * (20.0 * epochs * len(METRICS) + 2.0 * judged)
-        directory.check_folder(path, 20e6 + of_members + 300.0 * job.sweep.num_configs)
-    if job.options.profile:
-        directory.check_place(Path(job.options.profile), name="profile")
-
-
 def _table_of(sweep: Sweep, data: "str | os.PathLike[str] | FeatureTable") -> FeatureTable:
-    """Returns what a sweep's kind of model is trained on.
-
-    Raises:
-      InputError: it cannot be had, or is for another kind.
-    """
-    hears = sweep.family == "cnn"
+    """Loads the inputs of a sweep's family. Raises InputError for those of another family."""
+    is_cnn = sweep.family == "cnn"
     if not isinstance(data, FeatureTable):
-        return load_spectrograms(data, watch_songs) if hears else load_table(data)
-    if data.is_spectrogram != hears:
+        return load_spectrograms(data, watch_songs) if is_cnn else load_table(data)
+    if data.is_spectrogram != is_cnn:
         kinds = {True: "spectrograms", False: "a feature table"}
-        raise InputError(
-            f"{sweep.name}: a sweep of {sweep.family} wants {kinds[hears]}, not {kinds[not hears]}"
-        )
+        wanted, given = kinds[is_cnn], kinds[not is_cnn]
+        raise InputError(f"{sweep.name}: a sweep of {sweep.family} wants {wanted}, not {given}")
     return data
 
 
 def describe(job: Job) -> Manifest:
-    """Returns what the manifest says of a run before it starts."""
+    """Returns the manifest of a run before it starts."""
     folds = [
         Parts(train=len(f.train), validation=len(f.validation), test=len(f.test))
         for f in job.division.folds
@@ -197,32 +181,23 @@ def describe(job: Job) -> Manifest:
     )
 
 
-class Training:
-    """The trainer of a job, made when something is first to be trained. Use as a context manager.
+class Training(contextlib.ExitStack[bool | None]):
+    """Makes the trainer of a job, and a session in the manifest, at the first training.
 
-    Args:
-      job: what is to be trained.
-      manifest: gets a session then.
-      members_before: that are there already.
+    Use as a context manager.
     """
 
     trainer: Trainer | None = None
 
     def __init__(self, job: Job, manifest: Manifest, members_before: int) -> None:
+        super().__init__()
         self._job, self._manifest, self._before = job, manifest, members_before
-        self._stack = contextlib.ExitStack()
-
-    def __enter__(self) -> "Training":
-        return self
-
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        self._stack.__exit__(kind, error, traceback)
 
     def begin(self, configs: Sequence[Config]) -> Trainer:
-        """Returns the trainer, which is for these configs if it has to be made."""
+        """Returns the trainer; makes it for these configs at the first call."""
         job, place = self._job, self._job.workplace
         if self.trainer is None:
-            self.trainer = self._stack.enter_context(
+            self.trainer = self.enter_context(
                 place.trainer(
                     job.sweep, job.division.sizes, job.num_runs,
                     mode=job.options.batching, configs=configs,

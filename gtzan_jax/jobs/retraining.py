@@ -1,4 +1,4 @@
-"""Trains one config afresh, for more epochs and with several seeds, and looks at the result."""
+"""Retrains one config, for more epochs and with several seeds, and evaluates it."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -41,22 +41,22 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_NETWORKS = 10  # of a retraining, unless asked otherwise
+_NETWORKS = 10  # by default
 _EPOCHS = 50
-_BEST = "best"  # the sweep's own, in no request's reach
+_BEST = "best"  # the sweep's own, which no request replaces
 
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """A config that was retrained on every fold with several seeds: what its folder shows.
+    """A config that was retrained on every fold with several seeds.
 
     Attributes:
-      model: of the first fold and the first seed, a rule that looks at no figure.
+      model: always of the first fold and the first seed.
       frames: the CSV files by their stems: ``history``, one row an epoch of a network (fold, seed,
         epoch, whether its weights are kept, the protocol's metrics); ``confusion``, genres × genres
         (rows true, columns predicted) of all networks' test parts; ``scores`` of those, one row a
         genre; ``calibration`` of the model, see ``calibrating.calibrated``; ``songs``, one row a
-        test song of a fold (right: the share of the fold's networks that tell its genre).
+        test song of a fold (right: the share of the fold's networks that are).
       figures: the PNG files by their stems.
     """
 
@@ -65,11 +65,9 @@ class Retrained:
     figures: "Mapping[str, Figure]" = field(repr=False)
 
     def __repr__(self) -> str:
-        networks = len(self.history.groupby(["fold", "seed"]))
-        epochs = self.history["epoch"].max()
-        return (
-            f"Retrained({self.model!r}, {counted(networks, 'network')}, {counted(epochs, 'epoch')})"
-        )
+        networks = counted(len(self.history.groupby(["fold", "seed"])), "network")
+        epochs = counted(self.history["epoch"].max(), "epoch")
+        return f"Retrained({self.model!r}, {networks}, {epochs})"
 
     @property
     def history(self) -> "pd.DataFrame":
@@ -78,14 +76,14 @@ class Retrained:
 
 
 def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
-    """Returns the seeds of a retraining, as many as wanted or as make 10 networks."""
+    """Returns the seeds of a retraining, by default as many as make 10 networks."""
     return list(range(first, first + (wanted or max(1, _NETWORKS // num_folds))))
 
 
 def retrain(
     trainer: Trainer, division: Division, config_id: str, seeds: Sequence[int], epochs: int
 ) -> Retrained:
-    """Trains a config afresh on every fold with several seeds.
+    """Trains a config on every fold with several seeds, and evaluates it.
 
     Raises:
       RunError: a network diverged.
@@ -135,7 +133,7 @@ def train_networks(
     """Trains a config on every fold with several seeds.
 
     Returns:
-      the history, and the parameters of each network: of the first fold's seeds, the second's, …
+      the history, and the parameters of each network, by fold, then seed.
 
     Raises:
       RunError: a network diverged.
@@ -161,7 +159,7 @@ def train_networks(
 
 
 def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
-    """Lays a retraining's history out: fold, seed, epoch (from 1), kept, and the metrics."""
+    """Returns fold, seed, epoch (from 1), kept, and the metrics; a row an epoch of a network."""
     import pandas as pd
 
     frame = pd.concat(list(history.frames(metrics)), ignore_index=True).drop(columns="config_id")
@@ -170,7 +168,7 @@ def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
 
 
 def save(result: Retrained, folder: Path) -> None:
-    """Writes the model, its tables and figures into a folder, in the place of another."""
+    """Replaces a folder by one with the model, its tables and figures."""
     from gtzan_jax.views import plots
 
     with replaced_folder(folder) as aside:
@@ -182,9 +180,7 @@ def save(result: Retrained, folder: Path) -> None:
 
 
 def retrain_run(request: RetrainOptions) -> SavedRetraining:
-    """Retrains a config of a finished run into a folder of its own; returns what is there then.
-
-    Does nothing where the same retraining is there already.
+    """Retrains a config of a finished run into a folder of its own, unless that is done already.
 
     Raises:
       InputError: the run, the rank, the name or the table cannot be used, or another retraining
@@ -211,8 +207,8 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
     run = found.run
     with held(run.path):
         manifest = run.read_manifest()
-        _is_there(run, manifest, name, wanted, request.overwrite)  # another may have been quicker
-        if manifest.retrainings.pop(name, None):  # what is half replaced must not be listed
+        _is_there(run, manifest, name, wanted, request.overwrite)  # another process may be first
+        if manifest.retrainings.pop(name, None):  # a folder half replaced must not be listed
             run.write_manifest(manifest)
         run.retrained.mkdir(exist_ok=True)
         remove_temporaries(run.retrained)
@@ -224,7 +220,7 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
 
 
 def _saved(found: Run, name: str) -> SavedRetraining:
-    """Returns a retraining that is there, whatever state others are in."""
+    """Returns one retraining; others may be damaged."""
     saved = found.retraining(name)
     if saved is None:
         raise RunError(f"{found.run.retrained / name} was removed meanwhile")
@@ -234,7 +230,7 @@ def _saved(found: Run, name: str) -> SavedRetraining:
 def _asked(
     found: Run, request: RetrainOptions, precision: MatmulPrecision
 ) -> tuple[Division, Retraining]:
-    """Returns what a request trains on, and its description."""
+    """Returns the requested division and retraining."""
     if request.rank > len(found.results):
         raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
     protocol = request.protocol or found.sweep.protocol
@@ -250,7 +246,7 @@ def _asked(
 
 
 def _name(found: Run, request: RetrainOptions, wanted: Retraining) -> str:
-    """Returns the folder's name: the one asked for, or what tells this request from any other."""
+    """Returns the folder's name: the requested one, or one that lists unusual settings."""
     if request.name:
         if request.name == _BEST or not re.fullmatch(FOLDER_NAME, request.name):
             raise InputError(
@@ -275,11 +271,7 @@ def _name(found: Run, request: RetrainOptions, wanted: Retraining) -> str:
 def _is_there(
     run: RunDir, manifest: Manifest, name: str, wanted: Retraining, overwrite: bool
 ) -> bool:
-    """Returns whether a retraining is there, whole.
-
-    Raises:
-      InputError: another one has its name, and may not be replaced.
-    """
+    """Checks for an intact folder; raises InputError if it holds another retraining."""
     if name == _BEST:
         return True
     there, folder = manifest.retrainings.get(name), run.retrained / name

@@ -1,4 +1,4 @@
-"""Runs a sweep, or goes on with one: the front door for notebooks and for the command alike."""
+"""Runs or resumes a sweep, for notebooks and for the command alike."""
 
 import contextlib
 import math
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
 def run_sweep(options: SweepOptions) -> Run:
     """Trains every config of a sweep, ranks them, writes everything and retrains the best.
 
-    Resumes an unfinished run of the same sweep in ``workdir``; a finished one trains nothing, but
-    for a retraining that was left out. Parameters have the names of the command's flags. None
-    leaves to the sweep what it says.
+    Resumes an unfinished run of the same sweep in ``workdir``; of a finished one, it makes up for a
+    retraining that was left out. Parameters are named as the command's flags; None means the
+    sweep's own value.
 
     Returns:
       the finished run: ``results``, ``history``, ``best``, ``report()``.
 
     Raises:
-      InputError: a name, file, table or option cannot be used, or another run is there. The message
-        names all options that are of another type, impossible or contradict each other.
-      RunError: something failed that no option would have avoided.
+      InputError: a name, file, table or option cannot be used, or the folder holds another run. The
+        message names all options that are impossible or contradict each other.
+      RunError: training failed.
       TypeError: a parameter is unknown.
     """
     # In a command the seconds count from the start of the process.
@@ -62,7 +62,10 @@ def run_sweep(options: SweepOptions) -> Run:
     workers = 0 if options.profile else options.workers
     with workplace(options.platform, options.matmul_precision, workers, options.scheduler) as place:
         job = make_job(options, place)
-        _warn(job)
+        messages.warn_of_table(job.table)
+        messages.warn_of_leak(job.division.protocol.leak)
+        for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):
+            messages.warn(sentence)
         with _held(job):
             manifest = directory.begin(job.run, describe(job), overwrite=options.overwrite)
             store = _open_store(job)
@@ -88,16 +91,9 @@ def run_sweep(options: SweepOptions) -> Run:
     return run
 
 
-def _warn(job: Job) -> None:
-    messages.warn_of_table(job.table)
-    messages.warn_of_leak(job.division.protocol.leak)
-    for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):
-        messages.warn(sentence)
-
-
 @contextlib.contextmanager
 def _held(job: Job) -> Iterator[None]:
-    """Holds the run directory; whatever ends the run early says how to resume it."""
+    """Holds the run directory; adds to errors how to resume the run."""
     kept = "what is finished is kept"
     try:
         job.run.path.mkdir(parents=True, exist_ok=True)
@@ -117,19 +113,19 @@ def _held(job: Job) -> Iterator[None]:
 
 
 def _open_store(job: Job) -> ChunkStore:
-    """Opens the store of finished chunks, and says what is there and what begins."""
+    """Opens the store of finished chunks, and prints the start of the run."""
     run, sweep = job.run, job.sweep
     store = ChunkStore(run.chunks, sweep.epochs, job.division.sizes.num_judged)
     for name in store.damaged:
         messages.warn(f"{run.chunks / name} is damaged; its members are trained anew")
     messages.print_start(sweep, job.num_runs, job.workplace.place, job.table.source, run.path)
     messages.print_trained(store.member_epochs, config_epochs(sweep) * job.num_runs)
-    job.division.arrays  # noqa: B018 — refuses what cannot be standardised before training
+    job.division.arrays  # noqa: B018 — rejects rows that cannot be standardised
     return store
 
 
 def _ranked(job: Job, sweep: Sweep, manifest: Manifest, history: History) -> "pd.DataFrame":
-    """Returns the results; writes the tables and the predictions unless all are whole."""
+    """Returns the results; writes tables and predictions unless all are intact."""
     run = job.run
     if not any(run.damaged(manifest, name) for name in directory.TABLES):
         return run.read_results()
@@ -150,13 +146,8 @@ def mark_indistinguishable(
 ) -> "tuple[pd.DataFrame, float | None]":
     """Marks the configs of ``selection.compare_with_best``; returns the detectable difference, too.
 
-    Configs that diverged, or that the search gave up, are not among them, and have no say.
-
-    Args:
-      results: of ``results_table``.
-      sweep: the sweep.
-      predictions: of the part that configs are ranked by, so that choosing among them does not go
-        by the test part where there is a validation part.
+    Leaves out configs that diverged, or that the search stopped. Predictions are of the part by
+    which configs are ranked.
     """
     places = results["config_id"].map(sweep.places).to_numpy()
     sound = ~results["diverged"].to_numpy()
@@ -181,10 +172,8 @@ def _retrain_best(
 ) -> RunError | None:
     """Retrains the best config and the reference, and writes the overview, unless all are there.
 
-    What was retrained otherwise, for other epochs or by an older version, is not replaced.
-
-    Returns:
-      why the best config could not be retrained, which ends no run early.
+    A retraining with other settings is not replaced. Returns an error instead of raising it, so
+    that the run is finished first.
     """
     from gtzan_jax.views import overview
 
@@ -199,7 +188,7 @@ def _retrain_best(
     is_there = there is not None and not any(run.damaged(manifest, name) for name in names)
     stays = is_there and there != wanted
     if epochs and there and stays:
-        _say_that_it_stays(job, there)
+        _print_unchanged(job, there)
     if not run.damaged(manifest, "overview") and (is_there or not epochs):
         return None
     if epochs and not stays:
@@ -229,8 +218,8 @@ def _retrain_best(
     return problem
 
 
-def _say_that_it_stays(job: Job, there: Retraining) -> None:
-    """Says that ``best`` is not replaced, and how to retrain otherwise."""
+def _print_unchanged(job: Job, there: Retraining) -> None:
+    """Prints that ``best`` is not replaced, and how to retrain with other settings."""
     folder, options = job.run, job.options
     flags = [f"--workdir={folder.path}", f"--retrain_epochs={options.retrain_epochs}"]
     flags += [f"--retrain_seeds={options.retrain_seeds}"] if options.retrain_seeds else []
@@ -242,7 +231,7 @@ def _say_that_it_stays(job: Job, there: Retraining) -> None:
 
 
 def _reference(sweep: Sweep, best: str) -> str | None:
-    """Returns the id of the config to retrain besides the best one; None if there is none."""
+    """Returns the id of the config to retrain besides the best one."""
     reference = sweep.reference
     if reference is None or reference.id == best:
         return None
@@ -255,7 +244,7 @@ def _reference(sweep: Sweep, best: str) -> str | None:
 def _write_events(
     job: Job, sweep: Sweep, manifest: Manifest, history: History, results: "pd.DataFrame"
 ) -> None:
-    """Writes every run for TensorBoard, unless that is done."""
+    """Writes the runs for TensorBoard, unless that is done."""
     if not job.run.damaged(manifest, "tensorboard"):
         return
     from gtzan_jax.views import tensorboard
@@ -275,7 +264,7 @@ def _finish(
     trainer: Trainer | None,
     clock: Stopwatch,
 ) -> None:
-    """Records that all is done, and what it took."""
+    """Records the end of the run, times and memory."""
     if manifest.status == "finished" and not trainer:
         return
     mine = process.peak_rss_bytes()

@@ -1,8 +1,6 @@
-"""Finished chunks on the disk: what a sweep that was interrupted need not train again.
+"""Finished chunks on the disk, which an interrupted sweep need not train again.
 
-A file holds some chunks, see ``files.save_arrays``: a header of each, the histories of all members
-one after another, float32, the class that each predicts for each row to evaluate, a byte, and the
-last and the best epoch of each. It is whole or not there.
+A file, see ``files.save_arrays``, holds a header of each chunk, and the arrays of all members.
 """
 
 import tempfile
@@ -21,18 +19,14 @@ from gtzan_jax.rundir.history import History
 from gtzan_jax.space.config import Member
 from gtzan_jax.trainer.chunk import Trained
 
-# Seconds for which chunks are collected before they are written together: flushing a file can
-# take a tenth as long as training a chunk.
+# Seconds for which chunks are collected: flushing a file takes up to a tenth of a chunk's training.
 _COLLECT_S = 0.5
-
 _FORMAT = 1
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
 
 class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A chunk of a file."""
-
     fold: Count
     seed: Count
     first_epoch: Count
@@ -45,8 +39,6 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Part(NamedTuple):
-    """A chunk that was read."""
-
     header: _Header
     history: np.ndarray  # (members, epochs, metrics) float32
     predicted: np.ndarray  # (members, evaluated) uint8
@@ -55,21 +47,14 @@ class _Part(NamedTuple):
 
 
 class ChunkStore:
-    """The chunks of a run directory.
+    """The chunks in a folder, which is made. Damaged files are removed, and named in ``damaged``.
 
-    Reads what is there; files that are damaged are removed and named in ``damaged``.
-
-    Args:
-      folder: where; made if it is not there.
-      epochs: of every member, at its end.
-      evaluated: predictions that each member has, see ``Sizes.num_judged``.
+    Members train for ``epochs``, and have ``evaluated`` predictions, see ``Sizes.num_judged``.
     """
 
     def __init__(self, folder: Path, epochs: int, evaluated: int) -> None:
         self.damaged: list[str] = []
-        self._folder = folder
-        self._epochs = epochs
-        self._evaluated = evaluated
+        self._folder, self._epochs, self._evaluated = folder, epochs, evaluated
         self._ends: dict[Member, set[int]] = {}  # epochs up to which a member was to train
         self._waiting: list[Trained] = []
         self._flushed = time.monotonic()
@@ -83,7 +68,7 @@ class ChunkStore:
                 path.unlink()
 
     def __len__(self) -> int:
-        """Returns how many members are there, trained to the end."""
+        """Returns the number of members that are trained to the end."""
         return sum(self._epochs in ends for ends in self._ends.values())
 
     @property
@@ -92,17 +77,17 @@ class ChunkStore:
         return sum(map(max, self._ends.values()))
 
     def missing(self, members: Iterable[Member], epochs: int | None = None) -> list[Member]:
-        """Returns the members that are not there up to some epoch, by default the last."""
+        """Returns the members not stored up to some epoch, by default the last."""
         until = self._epochs if epochs is None else epochs
         return [member for member in members if until not in self._ends.get(member, ())]
 
     def add(self, trained: Trained) -> list[Trained]:
-        """Takes in a chunk; returns those that have been written since the last time."""
+        """Adds a chunk; returns the chunks written by this call."""
         self._waiting.append(trained)
         return self.flush() if time.monotonic() - self._flushed > _COLLECT_S else []
 
     def flush(self) -> list[Trained]:
-        """Writes the chunks that are waiting, and returns them."""
+        """Writes and returns the chunks that are not written yet."""
         written, self._waiting = self._waiting, []
         if written:
             number = max((int(path.stem) for path in self._files()), default=0) + 1
@@ -124,12 +109,9 @@ class ChunkStore:
         return written
 
     def history(self, members: Sequence[Member], others: bool = False) -> History:
-        """Puts histories and predictions of members together, on the disk instead of in memory.
+        """Joins histories and predictions of members, on the disk instead of in memory.
 
-        Args:
-          members: of whom.
-          others: whether there may be chunks of other members, as of a search that would not ask
-            for them again.
+        With ``others``, chunks of other members are skipped, as of a search that was interrupted.
 
         Raises:
           RunError: a file has been damaged meanwhile, or members are missing.
@@ -149,7 +131,7 @@ class ChunkStore:
                 epochs = slice(header.first_epoch, header.epochs)
                 figures[rows[known], epochs] = history[known]
                 missing[rows[known], epochs] = False
-                # Later than what there is, of a member that was trained twice, too.
+                # Of members that were trained twice, the later epoch counts.
                 later = known & (header.epochs > reached[rows])
                 new = rows[later]
                 predicted[new], reached[new] = classes[later], header.epochs
@@ -161,11 +143,7 @@ class ChunkStore:
         return History(tuple(members), figures, predicted, reached, last, best)
 
     def figures(self, members: Sequence[Member], epochs: int) -> np.ndarray:
-        """Returns (members, metrics) float32, of each at its best up to the end of some epoch.
-
-        Args:
-          members: of which chunks that end with this epoch are there.
-          epochs: at the end.
+        """Returns (members, metrics) float32 after the best epoch, of chunks that end with one.
 
         Raises:
           RunError: a file has been damaged meanwhile.
@@ -186,12 +164,12 @@ class ChunkStore:
             raise RunError(f"{path} has been damaged; the same command mends it") from None
 
     def _on_disk(self, kind: type, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns an array in a file without a name, which goes when the array does."""
+        """Returns an array in an unnamed file, which is deleted with the array."""
         with tempfile.TemporaryFile(dir=self._folder) as file:
             return np.memmap(file, kind, "w+", shape=shape)
 
     def _read(self, path: Path) -> Iterator[_Part]:
-        """Yields the chunks of a file; raises ValueError where this store does not write such."""
+        """Yields the chunks of a file; raises ValueError if the store did not write it."""
         arrays, about = load_arrays(path, _FORMAT, self._expected)
         start = row = 0
         for header in _headers(about):

@@ -1,19 +1,4 @@
-"""The run directory: everything that one sweep wrote, in one folder.
-
-manifest.json   what was run, on what, with what, and how long it took; checksums of the rest
-configs.json    the configs, of a search that proposed them as it went on
-study.journal   that search's study, for optuna-dashboard
-chunks/         finished members: what an interrupted sweep goes on from
-results.csv     one row a config, best first
-members.csv     one row a member, its figures after its best epoch
-history.csv     one row a member and epoch
-predictions.safetensors  what every member says of every test row, and validation row that ranks
-tensorboard/    every run, for TensorBoard
-overview/       what one wants to see first, for TensorBoard
-best/           the best config, retrained with several seeds, and its model
-reference/      the sweep's reference config, retrained likewise
-retrained/      a folder like best/ for each retraining by the command retrain
-"""
+"""The run directory: everything that one sweep wrote, in one folder; README.md lists its files."""
 
 import contextlib
 import datetime
@@ -55,11 +40,7 @@ CONFIGS = "configs.json"
 
 
 class RunDir:
-    """The files of one run.
-
-    Args:
-      path: the folder; it need not exist yet.
-    """
+    """The files of one run, whose folder need not exist yet."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -78,7 +59,7 @@ class RunDir:
         self.retrained = self.path / "retrained"
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Writes what was run, with a checksum of the manifest itself."""
+        """Writes the manifest, with a checksum of itself."""
         write_atomically(self.manifest_path, encode(manifest))
 
     def read_manifest(self) -> Manifest:
@@ -116,14 +97,14 @@ class RunDir:
         return bool(_of(name, manifest.sha256))
 
     def damaged(self, manifest: Manifest, name: str) -> str | None:
-        """Returns what of a file or folder is not as it was recorded; None if all is well."""
+        """Returns the name of a file or folder that is not as recorded; None if all is well."""
         keys, there = _of(name, manifest.sha256), self._digests(name)
         if not keys:
             return name
         return next((key for key in keys if there.get(key) != manifest.sha256[key]), None)
 
     def _digests(self, name: str) -> dict[str, str]:
-        """Returns the checksums of what is there; no manifest leads out of the directory."""
+        """Returns checksums of the files that exist, of which no manifest leads out of the run."""
         whole = self.path / name
         each = name in ("best", "reference") or whole.parent == self.retrained
         paths = whole.glob("*") if each else [whole]
@@ -140,17 +121,16 @@ class RunDir:
         history: "Iterable[pd.DataFrame]",
         predictions: Mapping[Part, Predictions],
     ) -> None:
-        """Writes what ``TABLES`` lists; history.csv from its parts."""
+        """Writes the files of ``TABLES``; history.csv from its parts."""
         write_csv(self.results_path, results)
         write_csv(self.members_path, members)
         write_csv_parts(self.history_path, history)
         save_predictions(predictions, self.predictions_path)
 
     def remove(self) -> None:
-        """Removes all that sweeps write but the manifest, and leaves what else there is."""
-        results = (self.best, self.reference, self.retrained)
-        for path in (self.chunks, self.tensorboard, self.overview, *results):
-            shutil.rmtree(path, ignore_errors=True)
+        """Removes the files of a sweep except the manifest, and no others."""
+        for name in ("chunks", "tensorboard", "overview", "best", "reference", "retrained"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
         for name in (*TABLES, CONFIGS, self.study_path.name):
             (self.path / name).unlink(missing_ok=True)
 
@@ -193,12 +173,12 @@ class RunDir:
 
 
 def _of(name: str, keys: Iterable[str]) -> list[str]:
-    """Returns the keys that name a file or folder, or what is in it."""
+    """Returns the keys of a file, or of a folder and its files."""
     return [key for key in keys if key == name or key.startswith(f"{name}/")]
 
 
 def default_folder(name: str) -> Path:
-    """Makes runs/<name>-<UTC time>, with a number behind it where that is there already."""
+    """Makes runs/<name>-<UTC time>, followed by a number if that exists."""
     first = Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
     check_place(first)
     _make(first.parent, exist_ok=True)
@@ -235,8 +215,7 @@ def check_place(
     path = Path(path)
     # os.path.exists, since a name that is too long is no error to it.
     nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
-    too_long = any(len(os.fsencode(part)) > 255 for part in path.parts)
-    if too_long:
+    if any(len(os.fsencode(part)) > 255 for part in path.parts):
         raise InputError(f"{flag(name, path)}: a name of more than 255 bytes; choose a shorter one")
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(
@@ -270,18 +249,10 @@ def _make(path: Path, exist_ok: bool) -> None:
 
 
 def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
-    """Begins a run, or resumes the same one, and writes the manifest. Hold the folder.
-
-    Args:
-      run: its folder is there.
-      request: the manifest of a run before it starts.
-      overwrite: whether to remove another run.
-
-    Returns:
-      the request, or the manifest of the same run.
+    """Begins the run that is requested, or resumes it, and writes its manifest. Hold the folder.
 
     Raises:
-      InputError: another run is there: one of another ``_identity``.
+      InputError: the folder holds another run, and not ``overwrite``.
     """
     remove_temporaries(run.path)
     manifest = request
@@ -304,18 +275,13 @@ def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
 
 
 def _identity(manifest: Manifest) -> dict[str, Any]:
-    """Returns the settings that figures depend on.
-
-    Devices, versions and ``--batching`` change them by no more than float32's rounding, so that a
-    run may be resumed with others.
-    """
-    document = as_dict(manifest)
-    identity = {key: document[key] for key in ("sweep", "seeds", "split", "matmul_precision")}
-    return identity | {"data": manifest.data.sha256}
+    # Devices, versions and --batching change figures by no more than float32's rounding.
+    document = as_dict(manifest) | {"data": manifest.data.sha256}
+    return {key: document[key] for key in ("sweep", "seeds", "split", "matmul_precision", "data")}
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
-    """Tells where two trees of JSON differ."""
+    """Yields the differences between two trees of JSON, in words."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
             yield from differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
@@ -340,7 +306,7 @@ def describe_data(table: FeatureTable, given: str) -> Data:
 def describe_session(
     command: str, members_before: int, platform: str, devices: Sequence[str]
 ) -> Session:
-    """Returns the manifest's entry of this process, which a command started."""
+    """Returns the manifest's entry of this process."""
     return Session(
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=command,

@@ -34,23 +34,16 @@ _NETWORK_COLUMNS = ["fold", "seed", "epoch", "kept", *PROTOCOLS["assignment"].me
 
 @dataclass(frozen=True, eq=False)
 class SavedRetraining:
-    """A retraining of a run, with a folder of its own.
+    """A retraining of a run."""
 
-    Attributes:
-      path: the folder.
-      about: the config, the protocol, epochs and seeds.
-      config: that was retrained.
-      history: one row an epoch of a network.
-    """
-
-    path: Path
+    path: Path  # its folder
     about: Retraining
     config: Config
-    history: "pd.DataFrame" = field(repr=False)
+    history: "pd.DataFrame" = field(repr=False)  # one row an epoch of a network
 
     @property
     def songs(self) -> "pd.DataFrame | None":
-        """One row a test song of a fold, with the share of the networks that tell its genre.
+        """One row a test song of a fold, with the share of the networks that are right.
 
         Raises:
           InputError: songs.csv cannot be used.
@@ -71,7 +64,7 @@ class SavedRetraining:
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """What a finished sweep wrote.
+    """The results of a finished sweep.
 
     Attributes:
       results: one row a config, best first.
@@ -122,15 +115,12 @@ class FinishedRun:
 
     @property
     def indistinguishable(self) -> "pd.DataFrame":
-        """The rows of ``results`` that are statistically indistinguishable from the best one.
-
-        It is among them, unless every config diverged.
-        """
+        """The best row of ``results``, and those statistically indistinguishable from it."""
         return self.results[self.results[INDISTINGUISHABLE]]
 
     @property
     def accuracy_by_fold(self) -> np.ndarray:
-        """(configs, folds, seeds) float64, the accuracy by what a run is."""
+        """(configs, folds, seeds) float64, the accuracy."""
         return self.accuracy.reshape(len(self.accuracy), len(self.manifest.split.folds), -1)
 
     @property
@@ -142,14 +132,13 @@ class FinishedRun:
 
     @property
     def rows_note(self) -> str:
-        """What the rows are, and how many the protocol divides."""
-        folds = self.manifest.split.folds
-        used = max(fold.train + fold.validation + fold.test for fold in folds)
+        """The kind of rows, and how many the protocol divides."""
+        used = max(f.train + f.validation + f.test for f in self.manifest.split.folds)
         return rows_note(self.manifest.data.tracks, self.manifest.data.songs, used)
 
     @functools.cached_property
     def predictions(self) -> Predictions:
-        """What every config predicts for every test song after its best epoch.
+        """The class of every test song by every config after its best epoch.
 
         Raises:
           InputError: the file cannot be used.
@@ -159,12 +148,12 @@ class FinishedRun:
 
     @property
     def compared_on(self) -> Part:
-        """The part whose songs rank, and tell which configs are indistinguishable from the best."""
+        """The part by which configs are ranked, and compared with the best."""
         return self.protocol.select_on
 
     @functools.cached_property
     def num_compared_on(self) -> int:
-        """How many songs there are in ``compared_on``, each counted once.
+        """The number of distinct songs in ``compared_on``.
 
         Raises:
           InputError: the file cannot be used.
@@ -173,7 +162,7 @@ class FinishedRun:
 
     @functools.cached_property
     def retrainings(self) -> dict[str, SavedRetraining]:
-        """The retrainings by name: ``best``, and those in ``retrained/``, by the command retrain.
+        """The retrainings by name: ``best``, and those in ``retrained/``.
 
         Raises:
           InputError: one is damaged.
@@ -183,7 +172,7 @@ class FinishedRun:
         return {name: saved for name, saved in found.items() if saved}
 
     def retraining(self, name: str) -> SavedRetraining | None:
-        """Returns a retraining; None where there is none, or its owner has removed the folder.
+        """Returns a retraining; None if there is none, or its folder was removed.
 
         Raises:
           InputError: it is damaged.
@@ -232,8 +221,7 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
         raise InputError(f"{run.path}: the sweep did not finish (status {manifest.status})")
     also = [name for name in ("best", "reference", CONFIGS) if run.has(manifest, name)]
     for name in (*TABLES, *also):
-        damaged = run.damaged(manifest, name)
-        if damaged:
+        if damaged := run.damaged(manifest, name):
             raise InputError(
                 f"{run.path / damaged} is missing or damaged: its checksum is not the manifest's; "
                 "run the command of the sweep again to mend it"
@@ -267,39 +255,33 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
 
 
 def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, str]:
-    """Loads the feature table of a run from ``data``, as for ``load_table``, or a usual place.
-
-    No path in the manifest is opened and nothing is downloaded: a stranger may have written it.
+    """Loads the feature table of a run from ``data``, as ``load_table`` does, or a usual place.
 
     Returns:
-      the table and "", or None and why it is not at hand.
+      the table and "", or None and the reason.
 
     Raises:
-      InputError: ``data`` is given, and is not that table.
+      InputError: ``data`` is another table.
     """
     recorded = run.manifest.data
-    hears = run.sweep.family == "cnn"
+    is_spectrogram, name = run.sweep.family == "cnn", f"(SHA-256 {recorded.sha256[:12]}…)"
     if data:
-        table = load_spectrograms(data) if hears else load_table(data)
+        table = load_spectrograms(data) if is_spectrogram else load_table(data)
         if table.sha256 != recorded.sha256:
             raise InputError(f"--data={data} has another checksum than the table of {run.run.path}")
         return table, ""
-    sample = recorded.source if recorded.is_sample else ""
-    if hears:
+    # A stranger may have written the manifest: none of its paths is opened, nothing downloaded.
+    if is_spectrogram:
         found = find_spectrograms(recorded.sha256, recorded.source)
         missing = (
-            f"its spectrograms (SHA-256 {recorded.sha256[:12]}…) are not in the cache; "
-            "--data=FOLDER says where the sound is"
+            f"its spectrograms {name} are not in the cache; --data=FOLDER says where the sound is"
         )
-        return found, "" if found else missing
-    found = find_table(recorded.sha256, sample)
-    if found:
-        return found, ""
-    kaggle = "--data=kaggle downloads it" if recorded.sha256 == KAGGLE_SHA256 else ""
-    return None, (
-        f"its feature table (SHA-256 {recorded.sha256[:12]}…) is neither in data/ nor in the "
-        f"cache; {kaggle or '--data=PATH says where it is'}"
-    )
+    else:
+        found = find_table(recorded.sha256, recorded.source if recorded.is_sample else "")
+        is_kaggle = recorded.sha256 == KAGGLE_SHA256
+        remedy = "--data=kaggle downloads it" if is_kaggle else "--data=PATH says where it is"
+        missing = f"its feature table {name} is neither in data/ nor in the cache; {remedy}"
+    return found, "" if found else missing
 
 
 def _checked_results(
@@ -316,7 +298,6 @@ def _checked_results(
 
 
 def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sweep) -> np.ndarray:
-    """Returns (configs, runs) float64 test accuracy after the best epoch, in grid order."""
     import pandas as pd
 
     members = pd.read_csv(path, usecols=["config_id", "fold", "seed", "test_accuracy"])
@@ -329,9 +310,7 @@ def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sw
     accuracy = grid.loc[list(sweep.places)][runs].to_numpy(np.float64, copy=True)
     if results["diverged"].dtype != bool:
         raise ValueError("results.csv: diverged is not True or False throughout")
-    out = results["diverged"]
-    if "epochs_given" in results:
-        out = out | (results["epochs_given"] < sweep.epochs)
+    out = results["diverged"] | (results.get("epochs_given", sweep.epochs) < sweep.epochs)
     accuracy[[sweep.places[config_id] for config_id in results.loc[out, "config_id"]]] = np.nan
     return accuracy
 

@@ -16,8 +16,7 @@ from gtzan_jax.trainer.chunk import Trained
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
     import pandas as pd
 
-# Rows of history.csv that are put together in memory at a time.
-_ROWS = 50_000
+_ROWS = 50_000  # of history.csv that are in memory at a time
 
 
 def members_of(sweep: Sweep, num_folds: int, seeds: Sequence[int]) -> list[Member]:
@@ -35,15 +34,14 @@ class History:
     """The figures of every epoch of every member.
 
     Attributes:
-      members: all members of one config stand together.
+      members: those of one config side by side.
       figures: (members, epochs, metrics) float32, in the order of ``metrics.METRICS``; 0 for
         epochs that a member was not trained, which ``trained`` masks.
       predicted: (members, evaluated) uint8, classes predicted after the best epoch for the rows
         of the member's fold to evaluate, or their songs, validation part first.
       reached: (members,) int32, the epochs that the search gave a member.
-      last: (members,) int32, the epoch after which its training stopped, from 1; the last of
-        those unless it stopped early.
-      best: (members,) int32, the epoch whose weights are kept; the last unless it stops early.
+      last: (members,) int32, the epoch, from 1, after which training stopped.
+      best: (members,) int32, the epoch whose weights are kept; ``last`` without early stopping.
     """
 
     members: tuple[Member, ...]
@@ -59,7 +57,7 @@ class History:
 
     @classmethod
     def of(cls, members: Sequence[Member], results: Iterable[Trained]) -> "History":
-        """Puts together what chunks have come to that trained all of these members to the end."""
+        """Joins the results of chunks that trained all of these members to the end."""
         found = {
             member: numbers
             for trained in results
@@ -81,20 +79,17 @@ class History:
     @property
     def trained(self) -> np.ndarray:
         """(members, epochs) bool, the epochs that each member was trained."""
-        mask: np.ndarray = np.arange(self.figures.shape[1]) < self.last[:, None]
-        return mask
+        return np.asarray(np.arange(self.figures.shape[1]) < self.last[:, None])
 
     @property
     def kept(self) -> np.ndarray:
         """(members, metrics) float32, the figures of each member's best epoch."""
-        figures: np.ndarray = self.figures[np.arange(len(self.best)), self.best - 1]
-        return figures
+        return np.asarray(self.figures[np.arange(len(self.best)), self.best - 1])
 
     @functools.cached_property
     def diverged(self) -> np.ndarray:
         """(members,) bool, whether a figure of some epoch is not finite."""
-        bad: np.ndarray = ~np.isfinite(self.figures).all(axis=(1, 2))
-        return bad
+        return np.asarray(~np.isfinite(self.figures).all(axis=(1, 2)))
 
     @property
     def configs_diverged(self) -> np.ndarray:
@@ -102,7 +97,7 @@ class History:
         return np.asarray(self.by_config(self.diverged).any(axis=1))
 
     def by_config(self, values: np.ndarray) -> np.ndarray:
-        """Returns what members have, (members, …), as (configs, runs, …): a run for fold and seed.
+        """Reshapes (members, …) to (configs, runs, …), a run for each fold and seed.
 
         Raises:
           ValueError: configs have trained a different number of times.
@@ -112,8 +107,7 @@ class History:
         runs = len(self.members) // count
         if [member.config_id for member in self.members] != [i for i in ids for _ in range(runs)]:
             raise ValueError("the configs have not trained equally often")
-        grid: np.ndarray = values.reshape(count, runs, *values.shape[1:])
-        return grid
+        return values.reshape(count, runs, *values.shape[1:])
 
     def places_of(self, config_ids: Sequence[str]) -> np.ndarray:
         """Returns the places of some configs' members: (configs, runs) int."""
@@ -122,25 +116,17 @@ class History:
         return grid[[places[config_id] for config_id in config_ids]]
 
     def curves(self, members: np.ndarray) -> np.ndarray:
-        """Returns the figures of some members, meaned over those that were trained, epoch by epoch.
+        """Returns (epochs, metrics) float32, means over the members that trained in an epoch.
 
-        Args:
-          members: their places.
-
-        Returns:
-          (epochs, metrics) float32, up to the last epoch that one of them was trained.
+        Members are given by their places; epochs end with the last in which one of them trained.
         """
         mask = self.trained[members]
         mask = mask[:, mask.any(axis=0)]
         figures = self.figures[members, : mask.shape[1]]
-        mean: np.ndarray = figures.mean(axis=0, where=mask[:, :, None])
-        return mean
+        return np.asarray(figures.mean(axis=0, where=mask[:, :, None]))
 
     def frames(self, metrics: Sequence[str] = METRICS) -> "Iterator[pd.DataFrame]":
-        """Yields config_id, fold, seed, epoch (from 1) and the metrics, in parts.
-
-        There is no row for an epoch that a member was not trained.
-        """
+        """Yields parts: config_id, fold, seed, epoch (from 1), metrics; a row a trained epoch."""
         import pandas as pd
 
         epochs = self.figures.shape[1]
@@ -154,9 +140,3 @@ class History:
             frame[list(metrics)] = part.reshape(-1, len(metrics))
             trained = self.trained[start : start + step].reshape(-1)
             yield frame[trained].reset_index(drop=True)
-
-    def frame(self) -> "pd.DataFrame":
-        """Returns all of it as one table."""
-        import pandas as pd
-
-        return pd.concat(list(self.frames()), ignore_index=True)

@@ -1,7 +1,6 @@
 """The manifest of a run directory: its schema, reading and writing.
 
-A manifest may come from a stranger: reading checks types and bounds. The file has a format number
-and the SHA-256 of all the rest besides.
+It may come from a stranger: reading checks types and bounds, a format number and a SHA-256.
 """
 
 import json
@@ -21,16 +20,12 @@ from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
 FORMAT = 7
-"""Raised where an older manifest cannot be read any more, which is refused. The first had none."""
-
-_LONGEST = 200  # letters of a reason: it may quote the file
+"""Other formats are refused. The first had no number."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Positive = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-
-
 ConfigId = Annotated[str, msgspec.Meta(pattern=r"^c[0-9a-f]{11}\Z")]
 
 FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
@@ -42,7 +37,7 @@ FolderName = Annotated[str, msgspec.Meta(pattern=FOLDER_NAME)]
 class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The feature table that a run was trained on."""
 
-    flag: str  # what --data gave
+    flag: str  # of --data
     source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path that was read
     sha256: Sha256
     tracks: Positive  # rows
@@ -58,22 +53,22 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def is_chunked(self) -> bool:
-        """Whether songs have several rows: chunks of them."""
+        """Whether a row is a part of a song."""
         return self.songs < self.tracks
 
     @property
     def unit(self) -> str:
-        """What the rows are."""
+        """The plural noun for rows."""
         return "chunks" if self.is_chunked else "tracks"
 
     @property
     def rows_note(self) -> str:
-        """What the rows are and how many."""
+        """The kind and number of rows."""
         return rows_note(self.tracks, self.songs)
 
     @property
     def name(self) -> str:
-        """The name to show for it: that of the file, without the folders."""
+        """The name of the file, without the folders."""
         return Path(self.source).name
 
 
@@ -98,7 +93,7 @@ class Split(
 class Retraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A config that was trained afresh on every fold with several seeds.
 
-    The model that is kept is that of the first fold and the first seed, whatever its figures.
+    Its model is always that of the first fold and the first seed.
     """
 
     epochs: Positive
@@ -110,28 +105,28 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A start of a command that trained members of the run, or its retrained model."""
+    """A process that trained members of the run, or retrained a config."""
 
     started: str  # ISO 8601, UTC
     command: str
     platform: str
     devices: list[str]
     versions: dict[str, str]
-    members_before: Count  # that were there already; the next session's tells what this one added
+    members_before: Count  # finished when it began
 
 
 class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A run: sweep, data, splits, sessions, times, and checksums of its files."""
 
     status: Literal["running", "finished"]
-    resume: str  # the command that goes on with the run
+    resume: str  # the command that resumes the run
     sweep: dict[str, Any]  # checked by ``sweep_of``
     seeds: Annotated[list[Seed], msgspec.Meta(min_length=1)]
     data: Data
     split: Split
     matmul_precision: MatmulPrecision
     sessions: list[Session] = []
-    sha256: dict[str, Sha256] = {}  # of what is finished: files by path, whole folders by name
+    sha256: dict[str, Sha256] = {}  # of finished files by path, and folders by name
     retraining: Retraining | None = None  # in best/, by the sweep
     retrainings: dict[FolderName, Retraining] = {}  # in retrained/, by the command retrain
     # Of the session that finished the run.
@@ -139,7 +134,7 @@ class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     programs_compiled: Count | None = None
     peak_rss_bytes: Count | None = None
     diverged: Count | None = None  # configs
-    # Accuracy by which a config must be behind the best to be told from it; see analysis.selection.
+    # The smallest detectable difference of accuracies from the best config; see analysis.selection.
     detectable: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 
@@ -153,7 +148,7 @@ def decode(content: bytes, where: Path) -> Manifest:
     """Reads the content of manifest.json; ``where`` is its path.
 
     Raises:
-      InputError: it is damaged, of another format, or not what a sweep writes.
+      InputError: it is damaged, of another format, or invalid.
     """
     try:
         document = json.loads(content)
@@ -185,7 +180,7 @@ def sweep_of(manifest: Manifest, where: Path) -> Sweep:
     """Returns the sweep that a manifest describes.
 
     Raises:
-      InputError: it describes none.
+      InputError: the description is invalid.
     """
     description = dict(manifest.sweep)
     name = description.pop("name", None)
@@ -195,7 +190,7 @@ def sweep_of(manifest: Manifest, where: Path) -> Sweep:
 
 
 def environment(sessions: Sequence[Session]) -> Mapping[str, str]:
-    """Returns platform, devices and versions; what changed from session to session is listed."""
+    """Returns platform, devices and versions, with all values that sessions had."""
     parts = [
         {
             "platform": session.platform,
@@ -211,5 +206,4 @@ def environment(sessions: Sequence[Session]) -> Mapping[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """Returns an error on one line; it may quote a stranger's file."""
-    return printable(f"{error}"[:_LONGEST])
+    return printable(f"{error}"[:200])  # it may quote a stranger's file

@@ -1,6 +1,6 @@
 """Predictions: the class of every song of a part by every member after its best epoch, a byte each.
 
-Songs can be resampled by them, and configs compared song by song. The rows of a song vote.
+The rows of a song vote.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ _KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predicted classes after the best epoch; a part's rows of all folds stand in one row.
+    """Predicted classes after the best epoch; a part's rows of all folds, side by side.
 
     Attributes:
       predicted: (configs, seeds, tested) uint8, configs in grid order.
@@ -55,14 +55,13 @@ class Predictions:
     @property
     def correct(self) -> np.ndarray:
         """(configs, seeds, tested) bool, whether the class is the true one."""
-        right: np.ndarray = self.predicted == self.label
-        return right
+        return np.asarray(self.predicted == self.label)
 
 
 def predictions_of(
     sweep: Sweep, history: History, division: Division, part: Part = "test"
 ) -> Predictions:
-    """Returns the predictions of a part, which is not empty, by all members of a sweep."""
+    """Returns the predictions of a part that is not empty."""
     folds, table = division.folds, division.table
     every = history.predicted.reshape(sweep.num_configs, len(folds), -1, division.sizes.num_judged)
     rows = [judged_rows(table, getattr(fold, part)) for fold in folds]
@@ -93,7 +92,6 @@ def save_predictions(parts: Mapping[Part, Predictions], path: Path) -> None:
 
 
 def _key(part: Part, name: str) -> str:
-    """Returns the name of an array in the file."""
     return name if part == "test" else f"{part}_{name}"
 
 
@@ -107,8 +105,7 @@ def rows_of(path: Path, part: Part) -> np.ndarray:
 
     try:
         with safe_open(path, "numpy") as file:
-            rows: np.ndarray = file.get_tensor(_key(part, "row"))
-            return rows
+            return np.asarray(file.get_tensor(_key(part, "row")))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be used ({error})") from None
 
@@ -116,7 +113,7 @@ def rows_of(path: Path, part: Part) -> np.ndarray:
 def load_predictions(
     path: Path, num_configs: int, num_seeds: int, part: Part = "test"
 ) -> Predictions:
-    """Reads the predictions of a part by so many configs and seeds.
+    """Reads the predictions of a part.
 
     Raises:
       InputError: the file is not there, or does not fit.

@@ -1,9 +1,5 @@
-"""Ranks the configs of a sweep by their figures after the best epoch.
+"""Ranks the configs of a sweep by their figures after the best epoch, see ``trainer.stopping``."""
 
-That is the last one, unless members stop early, see ``trainer.stopping``.
-"""
-
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,20 +25,17 @@ def result_metrics(protocol: str, is_chunked: bool = False) -> tuple[str, ...]:
 
 
 def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "pd.DataFrame":
-    """Ranks the configs by their accuracy on the part that the protocol selects on.
-
-    Of a table of chunks that is the accuracy by song, see ``metrics.METRICS``.
+    """Ranks the configs by their accuracy, by song, on the part that the protocol selects on.
 
     Diverged configs, those with a member whose loss is not finite, come last, and before them
-    those that a search has given up, the earlier the later; ties break by lower loss on that part,
-    then by grid order.
+    those that the search stopped, by ``epochs_given``; ties break by lower loss on that part, then
+    by grid order.
 
     Returns:
       one row a config, best first: rank, the axes, the mean figures over folds and seeds,
       diverged, config_id; with several runs also the deviation of accuracies over them
-      (``test_accuracy_std``, n - 1) and their numbers; where members may stop early the mean
-      ``best_epoch`` and ``last_epoch``, and where a search gives configs up the epochs that each
-      was given, ``epochs_given``.
+      (``test_accuracy_std``, n - 1) and their numbers; with early stopping the mean ``best_epoch``
+      and ``last_epoch``; if the search stopped configs, ``epochs_given``.
     """
     import pandas as pd
 
@@ -70,16 +63,17 @@ def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "
         table["last_epoch"] = np.round(history.by_config(history.last).mean(axis=1), 2)
     table["diverged"] = history.configs_diverged
     table["config_id"] = config_ids
-    return _ranked(table.assign(_given=epochs_given).iloc[np.argsort(places)], metrics[:2])
+    accuracy, loss = metrics[:2]
+    in_grid_order = table.assign(_given=epochs_given).iloc[np.argsort(places)]
+    ranked = in_grid_order.sort_values(
+        ["diverged", "_given", accuracy, loss], ascending=[True, False, False, True], kind="stable"
+    ).drop(columns="_given")
+    ranked.insert(0, "rank", np.arange(1, len(ranked) + 1))
+    return ranked.reset_index(drop=True)
 
 
 def members_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "pd.DataFrame":
-    """Lists the members with their figures after the best epoch, configs in grid order.
-
-    Returns:
-      one row a member: config_id, fold, seed, best_epoch and last_epoch, the figures that the
-      protocol has, diverged.
-    """
+    """Returns config_id, fold, seed, best_epoch, last_epoch, figures, diverged; a row a member."""
     import pandas as pd
 
     metrics = result_metrics(sweep.protocol, is_chunked)
@@ -89,12 +83,3 @@ def members_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "
     table[list(metrics)] = history.kept[:, columns]
     table["diverged"] = history.diverged
     return table
-
-
-def _ranked(table: "pd.DataFrame", by: Sequence[str]) -> "pd.DataFrame":
-    accuracy, loss = by
-    ranked = table.sort_values(
-        ["diverged", "_given", accuracy, loss], ascending=[True, False, False, True], kind="stable"
-    ).drop(columns="_given")
-    ranked.insert(0, "rank", np.arange(1, len(ranked) + 1))
-    return ranked.reset_index(drop=True)

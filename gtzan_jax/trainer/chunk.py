@@ -11,22 +11,17 @@ from gtzan_jax.space.config import Member
 from gtzan_jax.text import counted
 
 Keep = Literal["nothing", "states", "params"]
-"""What returns of the members besides their figures: states to resume from, or parameters."""
+"""Results besides figures: states to resume from, or parameters."""
 
-# Chunks of a wave. The more, the fuller the chunks of the members that are left, and the more
-# states are in memory at a time.
-_WAVE = 16
+_WAVE = 16  # chunks of a wave: more keep chunks fuller, and more states in memory
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Members of one fold that train together, from one epoch to another.
-
-    The unit of work, of storage and of retry: results do not depend on who trains it.
-    """
+    """Members of one fold that train together: the unit of work, of storage and of retry."""
 
     bucket: int  # its place in the plan
-    size: int  # members that its program is for, more or fewer than it has
+    size: int  # members of its program, more or fewer than its own
     members: tuple[Member, ...]
     first_epoch: int
     epochs: int  # at the end
@@ -44,7 +39,7 @@ class Chunk:
 
     @property
     def seed(self) -> int:
-        """The seed of the first member, which all share unless they have seeds of their own."""
+        """The seed of the first member, and of the others unless they have seeds of their own."""
         return self.members[0].seed
 
     @property
@@ -54,30 +49,29 @@ class Chunk:
 
     @property
     def program(self) -> "ProgramKey":
-        """Names the program: of members that differ in the seed, one with draws for each."""
+        """The key of the program, which draws for each member if seeds differ."""
         return ProgramKey(self.bucket, any(m.seed != self.seed for m in self.members), self.size)
 
 
 class ProgramKey(NamedTuple):
-    """What tells a plan's programs apart."""
+    """The key of a plan's program."""
 
     bucket: int
     own_seeds: bool  # whether each member has random numbers of its own
-    size: int  # members that it is for
+    size: int  # members
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training a chunk has come to.
+    """The results of training a chunk.
 
     Attributes:
       history: (members, epochs from first to last, metrics) float32, as ``metrics.METRICS``; 0
         for epochs after a member's last.
-      predicted: (members, num_judged) uint8, classes predicted after the best epoch for what is
-        judged of the fold: its rows to evaluate, or their songs where those vote.
-      last: (members,) int32, the epoch after which training stopped, from 1; the chunk's last
-        unless it stopped early.
-      best: (members,) int32, the epoch whose weights are kept; the last unless members stop early.
+      predicted: (members, num_judged) uint8, classes predicted after the best epoch for the fold's
+        rows to evaluate, or for their songs where rows vote.
+      last: (members,) int32, the epoch after which training stopped, from 1.
+      best: (members,) int32, the epoch whose weights are kept; ``last`` without early stopping.
       states: of every member, on the host; empty unless the chunk keeps them. Opaque to all but
         the trainer.
       params: of every member by name, without padding, after the best epoch; likewise.
@@ -98,15 +92,11 @@ class Trained:
     def kept(self) -> np.ndarray:
         """(members, metrics) float32, the figures of the best of these epochs."""
         places = np.maximum(self.best - 1 - self.chunk.first_epoch, 0)
-        figures: np.ndarray = self.history[np.arange(len(places)), places]
-        return figures
+        return np.asarray(self.history[np.arange(len(places)), places])
 
 
 def waves(chunks: Sequence[Chunk], stops_early: bool) -> Iterator[list[Chunk]]:
-    """Yields chunks that are trained together: several where members may stop early.
-
-    See ``engine``, which does not repack members whose parameters are kept.
-    """
+    """Yields chunks that are trained together: several where the engine repacks members."""
     key = lambda c: (c.bucket, c.fold, c.seed, c.keep)  # noqa: E731
     for _, alike in itertools.groupby(chunks, key=key):
         together = list(alike)

@@ -1,8 +1,7 @@
-"""The random numbers of a training, on the devices: what draws them, and keeps the last."""
+"""Draws the random numbers of a training on the devices, and caches them."""
 
 import functools
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import jax
@@ -25,9 +24,7 @@ Seeds = int | tuple[int, ...]
 
 BY_MEMBER, EVERYWHERE = PartitionSpec("member"), PartitionSpec()
 
-# Epochs of a call, at most, and bytes of their random numbers. A longer training is several
-# calls of the same program, between which nothing leaves the device.
-_EPOCHS, _DRAWN_BYTES = 10, 64e6
+_EPOCHS, _DRAWN_BYTES = 10, 64e6  # of a call, at most; longer training is several calls
 
 _DRAWN_PARTS = frozenset({"input_noise", "mixup"})  # optional computations with draws of their own
 
@@ -43,18 +40,13 @@ class Drawn(NamedTuple):
     parts: frozenset[str]  # of _DRAWN_PARTS
 
 
-_Noise = tuple[Tree, jax.Array | None, jax.Array | None]  # ``Draws`` but for the order
-_Extras = tuple[jax.Array | None, jax.Array | None]  # of ``Draws``: inputs and mixup
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """What draws random numbers: programs, or functions on the host."""
+class Drawing(NamedTuple):
+    """Functions, or programs, that draw the parts of ``Draws``."""
 
     initial: Callable[[Array, Array], Tree]  # (seed, fold)
-    noise: Callable[[Array, Array], _Noise]  # (seed, first epoch)
-    order: Callable[[Array, Array, Array, Array], jax.Array]  # (row, weight, seed, first epoch)
-    epochs: int
+    noise: Callable[[Array, Array], Tree]  # (seed, first epoch)
+    order: Callable[[Array, Array, Array, Array], Tree]  # (row, weight, seed, first epoch)
+    extras: Callable[[Array, Array], tuple[Tree, Tree]]  # (seed, first epoch): inputs and mixup
 
 
 def drawn_sizes(
@@ -65,7 +57,7 @@ def drawn_sizes(
     epochs: int,
     parts: Set[str] = frozenset(),
 ) -> Drawn:
-    """Returns what is drawn for a training of so many epochs, in calls of nearly equal numbers."""
+    """Returns sizes for a training of so many epochs, in calls of nearly equal length."""
     most_rows = max(positions(sizes.num_train, size) for size in batch_sizes)
     # Dropout takes two random bytes for each row and unit, noise four for each feature.
     row_bytes = 2 * sum(structure) + 4 * sizes.num_features * ("input_noise" in parts)
@@ -78,11 +70,9 @@ def drawn_sizes(
 def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
     """Compiles the programs that draw; once in a process for the same arguments.
 
-    On a CPU the host draws what it can draw to the bit in NumPy: XLA would take ten times as long
-    to compile the programs as they take to run.
+    On a CPU NumPy draws the same bits where it can: compiling takes ten times as long as drawing.
     """
-    # Random bits are long straight code: XLA's CPU compiler takes three times as long to
-    # optimise it fully, for a program that runs for milliseconds.
+    # Full optimisation of long straight code takes XLA three times as long, for milliseconds.
     on_cpu = devices[0].platform == "cpu"
     options = {"xla_backend_optimization_level": 1} if on_cpu else None
     number = np.uint32(0)
@@ -98,33 +88,31 @@ def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
 
     prepared = on_host if on_cpu else compiled
     initial, noise, order, extras = drawing_functions(drawn)
-    draw_noise = prepared(noise, number, number)
-    draw_extras = compiled(extras, number, number) if drawn.parts else lambda *_: (None, None)
     return Drawing(
         prepared(initial, number, number),
-        lambda seed, first: (draw_noise(seed, first), *draw_extras(seed, first)),
+        prepared(noise, number, number),
         prepared(order, row, weight, number, number),
-        drawn.epochs,
+        compiled(extras, number, number) if drawn.parts else extras,
     )
 
 
 class RandomNumbers:
-    """Draws random numbers on the devices, and keeps the last for members that share them.
+    """Draws random numbers on the devices; caches those of ``kept`` calls.
 
-    Args:
-      drawing: the programs.
-      devices: that all get the numbers of a seed; those of several seeds are split over them.
-      kept: calls whose numbers are kept, such as those of a whole training.
+    All devices get the numbers of one seed; those of several seeds are split over them.
     """
 
-    def __init__(self, drawing: Drawing, devices: Devices, kept: int) -> None:
-        self.epochs = drawing.epochs
+    def __init__(self, drawing: Drawing, epochs: int, devices: Devices, kept: int) -> None:
+        self.epochs = epochs  # of a call
         self._drawing, self._devices = drawing, devices
         self._initial = functools.lru_cache(1)(
             lambda seed, fold: drawing.initial(np.uint32(seed), np.uint32(fold))
         )
         self._noise = functools.lru_cache(kept)(
-            lambda seed, first: drawing.noise(np.uint32(seed), np.uint32(first))
+            lambda seed, first: (
+                drawing.noise(np.uint32(seed), np.uint32(first)),
+                *drawing.extras(np.uint32(seed), np.uint32(first)),
+            )
         )
         self._orders = functools.lru_cache(kept)(self._order)
         self._fold: FoldArrays | None = None
@@ -151,27 +139,27 @@ class RandomNumbers:
         together: T = jax.tree.map(lambda *parts: pile(parts), *(drawn[seed] for seed in seeds))
         return by_member(together, self._devices)
 
-    def _order(self, seed: int, first: int) -> jax.Array:
+    def _order(self, seed: int, first: int) -> Tree:
         if self._fold is None:
-            raise AssertionError("the fold is set before its order is asked for")
+            raise AssertionError("draws sets the fold")
         row, weight = self._fold.row, self._fold.train_weight
         return self._drawing.order(row, weight, np.uint32(seed), np.uint32(first))
 
 
 @functools.cache
 def mesh_of(devices: Devices) -> Mesh:
-    """Returns the devices in a row, along which members are laid out."""
+    """Returns a one-dimensional mesh of the devices, with the axis ``member``."""
     return Mesh(np.array(devices), ("member",))
 
 
 def everywhere(fold: FoldArrays, devices: Devices) -> FoldArrays:
-    """Puts the same arrays on all devices."""
+    """Copies arrays to all devices."""
     placed: FoldArrays = jax.device_put(fold, NamedSharding(mesh_of(devices), EVERYWHERE))
     return placed
 
 
 def by_member(tree: T, devices: Devices) -> T:
-    """Lays what members have, first axis, out over the devices."""
+    """Splits the first axis, members, over the devices."""
     placed: T = jax.device_put(tree, NamedSharding(mesh_of(devices), BY_MEMBER))
     return placed
 
@@ -182,15 +170,8 @@ def stack(trees: Sequence[T]) -> T:
     return stacked
 
 
-def drawing_functions(
-    drawn: Drawn,
-) -> tuple[
-    Callable[[Array, Array], Tree],
-    Callable[[Array, Array], Tree],
-    Callable[[Array, Array, Array, Array], Tree],
-    Callable[[Array, Array], _Extras],
-]:
-    """Returns what draws initial weights, noise, orders and extras, as functions of arrays only."""
+def drawing_functions(drawn: Drawn) -> Drawing:
+    """Returns functions of arrays that draw."""
     family, structure, rows, epochs = drawn.family, drawn.structure, drawn.positions, drawn.epochs
 
     def initial(seed: Array, fold: Array) -> Tree:
@@ -202,7 +183,7 @@ def drawing_functions(
     def order(row: Array, weight: Array, seed: Array, first: Array) -> Tree:
         return draws.draw_order(row, weight, epochs, seed, first)
 
-    def extras(seed: Array, first: Array) -> _Extras:
+    def extras(seed: Array, first: Array) -> tuple[Tree, Tree]:
         inputs = mixup = None
         if "input_noise" in drawn.parts:
             inputs = draws.draw_inputs(drawn.sizes.num_features, rows, epochs, seed, first)
@@ -210,4 +191,4 @@ def drawing_functions(
             mixup = draws.draw_mixup(rows, epochs, seed, first)
         return inputs, mixup
 
-    return initial, noise, order, extras
+    return Drawing(initial, noise, order, extras)

@@ -31,7 +31,7 @@ _VALIDATION_LOSS = METRICS.index("validation_loss")
 
 @dataclass(frozen=True)
 class Static:
-    """All that a member's training is compiled for, besides the sizes of its arrays."""
+    """Compile-time constants of a member's training, besides the sizes of its arrays."""
 
     family: Family
     structure: Structure  # padding included
@@ -40,10 +40,7 @@ class Static:
 
 
 class Hyperparameters(NamedTuple):
-    """The hyperparameters that are numbers to a program.
-
-    What is None in here, for all members of a sweep, a program does not compute.
-    """
+    """The traced hyperparameters. A program does not compute parts that are None."""
 
     model: Tree  # of the family
     optimizer: Coefficients
@@ -52,20 +49,20 @@ class Hyperparameters(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a member carries from epoch to epoch."""
+    """The state of a member between epochs."""
 
     params: Tree
     optimizer: OptimizerState
-    stopping: Stopping | None = None  # where no member of the sweep may stop early
+    stopping: Stopping | None = None  # without early stopping
 
     @property
     def kept(self) -> Tree:
-        """The parameters that count: of the best epoch where members may stop early."""
+        """The parameters of the best epoch with early stopping, else of the last."""
         return self.params if self.stopping is None else self.stopping.params
 
 
 class Outcome(NamedTuple):
-    """What some epochs of a member's training have come to."""
+    """The result of some epochs of a member's training."""
 
     state: State
     history: jax.Array  # (drawn epochs, metrics) float32, 0 for epochs that are not trained
@@ -73,7 +70,7 @@ class Outcome(NamedTuple):
 
 
 class _Trained(NamedTuple):
-    """What changes from step to step."""
+    """The carry of the loop over steps."""
 
     params: Tree
     optimizer: OptimizerState
@@ -92,7 +89,7 @@ class Batch(NamedTuple):
 
 
 def hyperparameters(family: Family, config: Config, sweep: Sweep, sizes: Sizes) -> Hyperparameters:
-    """Returns the numbers that stand for a config in a program."""
+    """Returns the traced hyperparameters of a config."""
     return Hyperparameters(
         family.traced(config, sizes, sweep.slope_of(config), sweep.parts),
         coefficients(
@@ -111,30 +108,28 @@ def hyperparameters(family: Family, config: Config, sweep: Sweep, sizes: Sizes) 
 def losses(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
     """Returns (batch,) float32 losses of logits (batch, classes) for labels (batch,) int32.
 
-    ``cross_entropy`` is -log softmax(logits)[label]. ``softmax_twice`` takes the softmax of
-    the logits for logits once more, which a softmax layer followed by a loss that expects
-    logits amounts to; with ten classes it cannot fall below log(1 + 9/e) = 1.461.
+    ``cross_entropy`` is -log softmax(logits)[label]. ``softmax_twice``, a softmax layer before a
+    loss of logits, is -log softmax(softmax(logits))[label]: at least log(1 + 9/e) of ten classes.
     """
-    # Not the variant for integer labels: its gradient scatters, row after row on a CPU.
+    # Not the variant for integer labels: its gradient scatters, row by row on a CPU.
     return _cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]), loss)
 
 
 def _cross_entropy(logits: jax.Array, wanted: jax.Array, loss: str) -> jax.Array:
-    """Returns (batch,) losses for probabilities of the classes, (batch, classes)."""
     if loss == "softmax_twice":
         logits = jax.nn.softmax(logits)
     return jnp.asarray(optax.losses.softmax_cross_entropy(logits, wanted))
 
 
 def start(static: Static, hyper: Hyperparameters, drawn: Tree) -> State:
-    """Returns a member before its first epoch. drawn: from ``draws.draw_initial``."""
+    """Returns the state before the first epoch, of numbers from ``draws.draw_initial``."""
     params = static.family.init(hyper.model, drawn, static.structure)
     stopping = None if hyper.patience is None else begin(params)
     return State(params, optimizer(hyper.optimizer).init(params), stopping)
 
 
 def positions(num_train: int, batch_size: int) -> int:
-    """Returns how many rows the batches of an epoch have together, padding included."""
+    """Returns the number of rows of an epoch's batches, padding included."""
     return -(-num_train // batch_size) * batch_size
 
 
@@ -143,11 +138,10 @@ def make_train(
 ) -> Callable[[Hyperparameters, State, Draws, jax.Array, FoldArrays], Outcome]:
     """Returns ``train(hyper, state, draws, epochs, fold) -> Outcome``, pure.
 
-    Of the epochs that there are draws for, it trains the first ``epochs`` () int32. Metrics are 0
-    for parts without rows. Train metrics are Keras's: averaged over the rows of the epoch while the
-    weights change, dropout on; the others are taken at the end of the epoch, dropout off. The last,
-    partial batch of an epoch is kept, as by Keras; a batch without rows, as smaller folds have, is
-    not run. A member that has stopped early stays as it is.
+    Trains the first ``epochs``, () int32, of the drawn epochs. Train metrics are Keras's: averaged
+    over the rows of the epoch while the weights change, dropout on; the others are taken at the end
+    of the epoch, dropout off; 0 for parts without rows. As in Keras, the last batch may be partial.
+    A member that has stopped early does not change.
     """
 
     def train(
@@ -177,9 +171,9 @@ def make_train(
 def _unless_stopped(
     patience: Array, before: State, after: State, row: jax.Array
 ) -> tuple[State, jax.Array]:
-    """Returns the state after an epoch and its figures; of a stopped member the old one, and 0."""
+    """Returns the state after an epoch and its metrics; of a stopped member the old one, and 0."""
     if before.stopping is None:
-        raise AssertionError("only members that may stop early come here")
+        raise AssertionError("only for members that may stop early")
     stopping = after_epoch(before.stopping, patience, row[_VALIDATION_LOSS], after.params)
     stopped = before.stopping.stopped
     state = chosen(stopped, before, after._replace(stopping=stopping))
@@ -189,7 +183,7 @@ def _unless_stopped(
 def _train_epoch(
     static: Static, hyper: Hyperparameters, state: State, draws: Draws, fold: FoldArrays
 ) -> tuple[State, jax.Array]:
-    """Trains an epoch; draws are those of one epoch. Returns the mean loss and accuracy, (2,)."""
+    """Trains one epoch, with its draws. Returns the mean loss and accuracy, (2,)."""
     batches = _batches(static.batch_size, draws, fold)
     count = jnp.sum((fold.train_weight > 0).astype(jnp.int32))
 
@@ -206,7 +200,6 @@ def _train_epoch(
 
 
 def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
-    """Returns the batches of an epoch, along a new first axis."""
     num_train = fold.y_train.shape[0]
     filled = positions(num_train, batch_size)
     rows = jnp.pad(draws.order, (0, filled - num_train))
@@ -227,7 +220,7 @@ def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
 def _step(
     static: Static, hyper: Hyperparameters, x: jax.Array, batch: Batch, before: _Trained
 ) -> _Trained:
-    """Takes one step, and adds the batch's loss and hits to the totals. x: the batch's rows."""
+    """Takes one step on a batch with inputs x, and adds its loss and hits to the totals."""
     r = hyper.regularisers
     x, score = _perturbed(x, batch, r, static.loss)
     x = _by_member(x, before.totals)
@@ -254,11 +247,8 @@ def _step(
 
 @custom_vmap
 def _by_member(x: jax.Array, like: jax.Array) -> jax.Array:  # noqa: ARG001
-    """Gives each member a copy of what all share, where ``like`` is something that each has.
-
-    Products with rows that all members share are one product of matrices, for which the first
-    kernels of all members are transposed in each step, and their gradients back.
-    """
+    # Else the product with rows that all members share is one product of matrices, for which the
+    # first kernels of all members are transposed in each step, and their gradients back.
     return x
 
 
@@ -272,7 +262,7 @@ def _repeated(
 def _perturbed(
     x: jax.Array, batch: Batch, r: Regularisers, loss: str
 ) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
-    """Returns a batch's features as they are trained on, and what scores (2, batch) logits."""
+    """Applies mixup and noise; returns inputs, and a function of logits that scores (2, batch)."""
 
     def score(logits: jax.Array) -> jax.Array:
         own = _score(logits, batch.y, loss)
@@ -292,11 +282,10 @@ def _perturbed(
 def _evaluate(
     static: Static, hyper: Hyperparameters, params: Tree, fold: FoldArrays
 ) -> tuple[jax.Array, jax.Array]:
-    """Evaluates a member.
+    """Returns metrics (6,) and (num_judged,) uint8 classes.
 
-    Returns:
-      (6,) mean loss and accuracy on the validation and the test part, then the accuracy of chunks
-      on both, 0 without rows or without chunks; and (num_judged,) uint8 predicted classes.
+    Metrics are loss and accuracy on the validation part, then on the test part, then the accuracies
+    of their chunks; 0 without rows or chunks.
     """
     logits = static.family.apply(params, fold.x_eval, hyper.model, None)
     score = _score(logits, fold.y_eval, static.loss)
@@ -313,16 +302,12 @@ def _evaluate(
 
 
 def _vote(logits: jax.Array, weight: jax.Array, fold: FoldArrays) -> jax.Array:
-    """Returns (num_songs,) uint8: the class of the largest mean log-probability of the chunks.
-
-    Of logits (num_eval, classes) float32; the weight (num_eval,) is 1 where a row counts.
-    """
+    """Returns (num_songs,) uint8 by mean log-probability. weight: (num_eval,), 1 for valid rows."""
     votes = jax.nn.log_softmax(logits) * weight[:, None]
     return _classes(jax.ops.segment_sum(votes, fold.song_eval, fold.y_song.shape[0]))
 
 
 def _classes(scores: jax.Array) -> jax.Array:
-    """Returns (rows,) uint8 classes of the largest scores. scores: (rows, classes)."""
     return jnp.argmax(scores, axis=-1).astype(jnp.uint8)
 
 
@@ -333,6 +318,6 @@ def _means(figures: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def _score(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
-    """Returns (2, batch): each row's loss, and 1 where it is recognised."""
+    """Returns (2, batch): loss and correctness, 0 or 1, of each row."""
     right = jnp.argmax(logits, axis=-1).astype(labels.dtype) == labels
     return jnp.stack([losses(logits, labels, loss), right.astype(jnp.float32)])

@@ -38,7 +38,7 @@ import optax
 
 from gtzan_jax.models.layers import Array
 
-_LION_SHARE = 0.9  # of the old momentum in Lion's direction
+_LION_SHARE = 0.9  # of the old momentum
 _SCHEDULE = 0.96  # base of Nadam's momentum schedule
 
 
@@ -51,10 +51,7 @@ class Nesterov(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """The numbers that make the common rule one of the optimizers; () float32 each.
-
-    The last three are None in a sweep that has no use for them.
-    """
+    """The coefficients of the common rule, () float32 each; None where no config has any."""
 
     learning_rate: Array
     beta1: Array
@@ -89,18 +86,9 @@ def coefficients(
     weight_decay: float = 0.0,
     parts: Set[str] = frozenset(),
 ) -> Coefficients:
-    """Returns the coefficients of a named optimizer.
+    """Returns the coefficients of an optimizer, with the optional parts of ``Sweep.parts``.
 
-    Args:
-      optimizer: a name from ``axes.OPTIMIZERS``.
-      learning_rate: the step size.
-      momentum: of SGD; the others do not look at it.
-      nesterov: whether SGD's momentum is Nesterov's; likewise.
-      weight_decay: decoupled, of any optimizer.
-      parts: the optional computations that the sweep has, see ``Sweep.parts``.
-
-    Raises:
-      KeyError: there is no such optimizer; sweeps are checked when they are read.
+    Momentum and Nesterov are of SGD alone, decoupled weight decay of any optimizer.
     """
     numbers: list[Any] = [np.float32(number) for number in (learning_rate, *_RULES[optimizer])]
     rule = Coefficients(*numbers)
@@ -127,7 +115,7 @@ class OptimizerState(NamedTuple):
 
 
 def optimizer(c: Coefficients) -> optax.GradientTransformation:
-    """Returns the common rule for given coefficients, which may be traced."""
+    """Returns the common rule for coefficients that may be traced."""
 
     def init(params: optax.Params) -> OptimizerState:
         zeros = jax.tree.map(jnp.zeros_like, params)
@@ -152,7 +140,12 @@ def optimizer(c: Coefficients) -> optax.GradientTransformation:
         if c.lion is not None:
             is_lion = c.lion > 0
             direction = jax.tree.map(
-                lambda d, m, g: jnp.where(is_lion, _lion(m, g), d), direction, state.first, grads
+                lambda d, m, g: jnp.where(
+                    is_lion, jnp.sign(_LION_SHARE * m + (1.0 - _LION_SHARE) * g), d
+                ),
+                direction,
+                state.first,
+                grads,
             )
         updates = jax.tree.map(
             lambda d, v: -rate * d / (jnp.sqrt(v + c.epsilon_inside) + epsilon), direction, second
@@ -175,7 +168,3 @@ def _ahead(
     of_first = (1.0 - used) / (1.0 - product)
     of_first += used * (nesterov.momentum + soon) / (1.0 - product * soon)
     return of_first, used * (1.0 - now) / (1.0 - product), product
-
-
-def _lion(momentum: jax.Array, gradient: jax.Array) -> jax.Array:
-    return jnp.sign(_LION_SHARE * momentum + (1.0 - _LION_SHARE) * gradient)

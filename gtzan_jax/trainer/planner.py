@@ -1,8 +1,6 @@
 """Which members train together: programs shared between structures, and sizes of chunks.
 
-Every program takes seconds to compile, and the arithmetic of a small network milliseconds. A
-narrow network trains to the same numbers in a wider array whose other weights are zero, so
-configs of several structures may share a program at the price of multiplying zeros.
+Narrow networks may train in wider arrays, padded with zeros, if another program costs more.
 """
 
 import itertools
@@ -19,7 +17,7 @@ MODES = ("auto", "shape", "padded")
 
 
 class Costs(NamedTuple):
-    """What a platform is good at; a rough figure suffices, since plans differ by much."""
+    """Rough costs of a platform."""
 
     chunk: int  # members that a device trains at a time
     memory: float  # bytes of a device that a chunk may take
@@ -27,27 +25,23 @@ class Costs(NamedTuple):
     flops: float  # floating-point operations a second that a device reaches on a chunk
 
 
-# CPU, measured on one core of a worker: weights and moments of eight members stay near it (4 and 16
-# are no faster), a program takes about 1.7 core-seconds, and a chunk trains at 65 GFLOP/s.
-# GPU and TPU are estimates: an accelerator wants all the work it can get, and compiling takes
-# so much longer than training that all structures share a program unless the sweep is long.
+# CPU: measured on one core of a worker, where chunks of 4 and 16 are no faster. GPU and TPU are
+# estimates, by which all structures share a program unless the sweep is long.
 COSTS = {
     "cpu": Costs(chunk=8, memory=1e9, compile_s=1.7, flops=65e9),
     "gpu": Costs(chunk=768, memory=16e9, compile_s=10.0, flops=10e12),
     "tpu": Costs(chunk=128, memory=4e9, compile_s=10.0, flops=5e12),
 }
 
-# Structures that the planner weighs against each other; more are first rounded up to multiples
-# of 16, 32, … units.
-_MOST_GROUPS = 64
+_MOST_GROUPS = 64  # structures to compare; more are first rounded up to multiples of 16, 32, …
 
 
 class Bucket(NamedTuple):
     """Configs that share a program: of one batch size, the narrower ones padded."""
 
     batch_size: int
-    structure: Structure  # of the program: as wide as the widest of the configs
-    places: tuple[int, ...]  # of the configs, in the order in which they were given
+    structure: Structure  # of the widest config
+    places: tuple[int, ...]  # of the configs, ascending
 
 
 Groups = Mapping[tuple[int, tuple[int, ...]], Sequence[int]]
@@ -72,14 +66,9 @@ def plan(
 ) -> list[Bucket]:
     """Returns buckets that hold each config once, in the order of their first config.
 
-    Args:
-      groups: from :func:`groups_of`.
-      family: of their kind of model.
-      seconds: device-seconds to train a config in a program of some structure.
-      compile_s: device-seconds to compile a program.
-      mode: ``shape`` gives each structure a program of its own, ``padded`` one to all of a
-        batch size and kind, ``auto`` merges as long as less compiling outweighs the zeros
-        multiplied.
+    Mode ``shape`` gives each structure a program of its own, ``padded`` one to all of a batch size
+    and kind, ``auto`` merges as long as that saves device-seconds; ``seconds`` are those of a
+    config in a program of some structure.
     """
     alike: dict[Hashable, list[Bucket]] = {}
     for (batch_size, structure), places in groups.items():
@@ -97,14 +86,14 @@ def plan(
 
 
 def chunk_size(member_bytes: int, costs: Costs) -> int:
-    """Returns how many members that take so much memory a device trains at a time."""
+    """Returns the number of members that a device trains at a time."""
     return max(1, min(costs.chunk, int(costs.memory // member_bytes)))
 
 
 def narrowest(
     buckets: Sequence[Bucket], family: Family, batch_size: int, structure: Structure
 ) -> Bucket:
-    """Returns the narrowest bucket of a batch size that a structure fits into.
+    """Returns the narrowest bucket that a structure fits into.
 
     Raises:
       ValueError: there is none.
@@ -147,24 +136,18 @@ def _merge(buckets: Sequence[Bucket]) -> Bucket:
 def _merged_while_it_pays(
     buckets: list[Bucket], seconds: Callable[[Structure], float], compile_s: float
 ) -> list[Bucket]:
+    def saving(pair: Sequence[Bucket]) -> float:
+        together = seconds(widest(bucket.structure for bucket in pair))
+        count = sum(len(bucket.places) for bucket in pair)
+        apart = sum(seconds(bucket.structure) * len(bucket.places) for bucket in pair)
+        return compile_s + apart - together * count
+
     while len(buckets) > 1:
-        saving, pair = max(
-            (_saving(pair, seconds, compile_s), pair) for pair in itertools.combinations(buckets, 2)
-        )
-        if saving <= 0:
+        saved, pair = max((saving(pair), pair) for pair in itertools.combinations(buckets, 2))
+        if saved <= 0:
             break
         buckets = [bucket for bucket in buckets if bucket not in pair] + [_merge(pair)]
     return buckets
-
-
-def _saving(
-    pair: Sequence[Bucket], seconds: Callable[[Structure], float], compile_s: float
-) -> float:
-    """Returns the device-seconds that sharing a program saves."""
-    together = widest(bucket.structure for bucket in pair)
-    count = sum(len(bucket.places) for bucket in pair)
-    apart = sum(seconds(bucket.structure) * len(bucket.places) for bucket in pair)
-    return compile_s + apart - seconds(together) * count
 
 
 def _rounded(buckets: list[Bucket]) -> list[Bucket]:

@@ -1,4 +1,4 @@
-"""The compiled programs, which start a chunk of members and train it."""
+"""Compiles the programs that start and train a chunk of members."""
 
 import functools
 import os
@@ -51,10 +51,7 @@ _COMPILE_THREADS = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class Program:
-    """Programs that train a chunk of members; all but draws and fold have the members first.
-
-    Draws have them first, too, where each member has a seed of its own.
-    """
+    """Programs of a chunk. Arrays have members first, except folds, and draws of one seed."""
 
     start: Callable[[Hyperparameters, Tree], State]
     train: Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]
@@ -73,14 +70,9 @@ def compile_training(
 ) -> Program:
     """Compiles the training of a chunk of members; once in a process for the same arguments.
 
-    Args:
-      static: what all members have in common.
-      drawn: the sizes of the random numbers.
-      example: shapes of one member's hyperparameters, see :func:`shapes_of`.
-      chunk_size: members; a multiple of the number of devices, over which they are split.
-      devices: where to train.
-      own_seeds: whether each member has random numbers of its own, instead of the same for all.
-      matmul_precision: of products, as JAX names it; None for its default.
+    ``example`` has the shapes of one member's hyperparameters, see :func:`shapes_of`;
+    ``chunk_size`` is a multiple of the number of devices; with ``own_seeds`` each member has
+    random numbers of its own.
     """
 
     def by_members(tree: T) -> T:
@@ -102,7 +94,7 @@ def compile_training(
     if own_seeds:
         kernels, numbers = by_members((kernels, numbers))
     axis, placed = (0, BY_MEMBER) if own_seeds else (None, EVERYWHERE)
-    # Members do not talk to each other: shard_map leaves the compiler no room to think so.
+    # Members are independent: shard_map leaves the compiler no doubt.
     shard = functools.partial(
         jax.shard_map, mesh=mesh_of(devices), out_specs=BY_MEMBER, check_vma=False
     )
@@ -116,12 +108,12 @@ def compile_training(
         in_specs=specs,
     )
     state = jax.eval_shape(begin, hyper, kernels)
-    # Else XLA's CPU compiler copies all weights in each step, for fear that a product might read
-    # them after their update; other platforms analyse this by default.
+    # Else XLA's CPU compiler copies all weights in each step, in case a product reads them after
+    # their update; other platforms analyse this by default.
     on_cpu = devices[0].platform == "cpu"
     faster: dict[str, str | bool] = {"xla_cpu_copy_insertion_use_region_analysis": True}
     with jax.default_matmul_precision(matmul_precision):
-        # Said once more, since of numbers that a program has no use for jit would not know it.
+        # Stated again for unused arguments, whose sharding jit would not know.
         shardings = tuple(NamedSharding(mesh_of(devices), spec) for spec in specs)
         jitted = jax.jit(train, donate_argnums=1, in_shardings=shardings)
         lowered = jitted.lower(hyper, state, numbers, np.int32(0), fold)
@@ -130,18 +122,12 @@ def compile_training(
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" not in str(error):
             raise
-        compiled = lowered.compile()  # by a version that knows better, or not yet
+        compiled = lowered.compile()  # by another version of XLA
     return Program(jax.jit(begin).lower(hyper, kernels).compile(), compiled, chunk_size)
 
 
 class Programs:
-    """The programs of a plan, compiled on other threads while those that are ready train.
-
-    Args:
-      plan: of the training.
-      family: its kind of model.
-      devices: that members are laid out over.
-    """
+    """The programs of a plan, compiled on other threads while others train."""
 
     def __init__(self, plan: Plan, family: Family, devices: Devices) -> None:
         self.wait_s = 0.0  # for which training waited for programs
@@ -159,7 +145,7 @@ class Programs:
         self._numbers = self._pool.submit(self._compile_drawing)  # the same for all programs
 
     def shutdown(self, wait: bool) -> None:
-        """Ends compiling; without waiting, what has not begun is left."""
+        """Ends compiling; without waiting, cancels programs in the queue."""
         self._pool.shutdown(wait=wait, cancel_futures=not wait)
 
     @property
@@ -186,9 +172,7 @@ class Programs:
         return self._wait(self._numbers)
 
     def halve(self, key: ProgramKey, chunk_size: int) -> None:
-        """Replaces a program by one for half of the members that did not fit.
-
-        Does nothing where that has been done for another chunk in flight.
+        """Replaces a program by one for half as many members, unless that has been done.
 
         Raises:
           InputError: there is one member on each device already.
@@ -220,8 +204,9 @@ class Programs:
         return result
 
     def _compile_drawing(self) -> RandomNumbers:
-        drawing = compile_drawing(self._drawn, self._devices)
-        return RandomNumbers(drawing, self._devices, -(-self._plan.sweep.epochs // drawing.epochs))
+        drawing, epochs = compile_drawing(self._drawn, self._devices), self.call_epochs
+        kept = -(-self._plan.sweep.epochs // epochs)
+        return RandomNumbers(drawing, epochs, self._devices, kept)
 
     def _compile(self, key: ProgramKey, members: int) -> None:
         size = planner.rounded_up(members, len(self._devices))
@@ -242,7 +227,7 @@ class Programs:
 
 
 def shapes_of(tree: T) -> T:
-    """Returns the shapes and types of a tree's arrays, which are hashable, in their place."""
+    """Replaces the arrays of a tree by their shapes and types, which are hashable."""
     shapes: T = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
     return shapes
 
@@ -250,7 +235,7 @@ def shapes_of(tree: T) -> T:
 def _many(
     train: Callable[..., Outcome], own_seeds: bool, singly: bool
 ) -> Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]:
-    """Returns the training of many members: side by side, or singly, one after another."""
+    """Returns the training of many members, side by side or singly."""
     if not singly:
         return jax.vmap(train, in_axes=(0, 0, 0 if own_seeds else None, None, None))
 

@@ -60,7 +60,7 @@ def test_a_member_that_stopped_early_counts_at_its_best_epoch():
     history = stopped_early()
     np.testing.assert_array_equal(history.kept, history.figures[[0, 1], [0, 2]])
     np.testing.assert_array_equal(history.trained, [[True, True, False], [True] * 3])
-    np.testing.assert_array_equal(history.frame()["epoch"], [1, 2, 1, 2, 3])
+    np.testing.assert_array_equal(pd.concat(history.frames())["epoch"], [1, 2, 1, 2, 3])
 
 
 def test_a_mean_curve_takes_in_whoever_was_trained():
@@ -74,7 +74,7 @@ def test_a_mean_curve_takes_in_whoever_was_trained():
 @pytest.mark.parametrize("rows", [1, 7, 50_000])
 def test_long_form_has_a_row_for_every_member_and_epoch(monkeypatch, rows):
     monkeypatch.setattr(history_module, "_ROWS", rows)
-    frame = HISTORY.frame()
+    frame = pd.concat(HISTORY.frames(), ignore_index=True)
     assert list(frame) == ["config_id", "fold", "seed", "epoch", *METRICS]
     assert len(frame) == 48 * 2
     assert frame.index.tolist() == list(range(96))

@@ -151,7 +151,7 @@ def test_a_training_of_several_calls_has_the_numbers_of_one():
     drawn = drawn_sizes(FAMILY, (5,), sizes, [8, 16], 11, parts)
     assert (drawn.epochs, drawn.positions) == (6, 32)  # 6 and 5, not 10 and 1
     drawing = compile_drawing(drawn._replace(epochs=2), devices)
-    numbers = RandomNumbers(drawing, devices, 2)
+    numbers = RandomNumbers(drawing, 2, devices, 2)
     [one] = make_arrays(make_table(30, num_features=3), make_fold(range(20), test=range(20, 30)))
     other = one._replace(row=one.row[::-1].copy())
     first, second = numbers.draws(one, 3, 0), numbers.draws(one, 3, 1)
