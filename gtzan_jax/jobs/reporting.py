@@ -27,10 +27,10 @@ from gtzan_jax.views.sections.table import table_section
 
 @dataclass(frozen=True)
 class Report:
-    """The page, and why figures that need the feature table are left out; "" if none are."""
+    """The report's page."""
 
     html: str
-    missing_table: str
+    missing_table: str  # why figures that need the feature table are left out; "" if none are
 
     def __repr__(self) -> str:
         return f"Report({len(self.html):,} letters of HTML)"
@@ -76,10 +76,8 @@ def build(
     table, missing = table_of(run, data)
     compared = classical.classical_section(run, classical.find_baselines(run, baselines))
     winner, retrained = winner_of(run), retrained_of(run)
-    found, claims = (
-        effects_of(run.accuracy_by_fold, run.sweep),
-        claims_section(run, others, table, missing),
-    )
+    found = effects_of(run.accuracy_by_fold, run.sweep)
+    claims = claims_section(run, others, table, missing)
     first_screen = [
         best_part(run, winner),
         trust_part(run, winner, compared, table, data),
@@ -104,13 +102,11 @@ def build(
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    warnings = [leak_of(run)]
-    if run.is_sample:
-        warnings.insert(
-            0,
-            "Everything here is from the SYNTHETIC sample, not from GTZAN. It shows that the "
-            "program works and says nothing about music.",
-        )
+    sample = (
+        "Everything here is from the SYNTHETIC sample, not from GTZAN. It shows that the program "
+        "works and says nothing about music."
+    )
+    warnings = [sample * run.is_sample, leak_of(run)]
     page = environment.get_template("report.html.j2").render(
         name=run.name, lede=swept(run), warnings=filter(None, warnings), sections=sections
     )

@@ -213,7 +213,9 @@ def _retrain_best(
         except RunError as failure:
             problem, retrained = failure, None
     with replaced_folder(run.overview) as folder:
-        overview.write(folder, sweep, division, results, history, retrained)
+        figures = retrained.figures if retrained else {}
+        curves = retrained.history if retrained else None
+        overview.write(folder, sweep, division, results, history, curves, figures)
     run.record(manifest, "overview", *(names if retrained else []))
     return problem
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from markupsafe import Markup
 
 from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.errors import InputError
@@ -14,11 +15,15 @@ from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.text import printable
+from gtzan_jax.views.sections.section import code
 from gtzan_jax.views.sections.selection import whose_songs
 from gtzan_jax.views.text import NOTHING, Table, interval, points
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+BEST = "best of the other models"  # not "classical": scikit-learn's MLP is among them
 
 
 class _Data(msgspec.Struct):
@@ -85,11 +90,11 @@ def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
             )
         if of != checksum:
             raise InputError(f"--baselines={folder}: made from another feature table than the run")
-
-    def age(path: Path) -> tuple[float, str]:
-        return (path / "baselines.json").stat().st_mtime, path.name
-
-    return sorted((path for path, of in found.items() if of == checksum), key=age, reverse=True)
+    return sorted(
+        (path for path, of in found.items() if of == checksum),
+        key=lambda path: ((path / "baselines.json").stat().st_mtime, path.name),
+        reverse=True,
+    )
 
 
 def classical_section(run: FinishedRun, folders: Sequence[Path]) -> dict[str, Any] | None:
@@ -145,20 +150,22 @@ def _section(run: FinishedRun, sources: Sequence[_Source]) -> dict[str, Any]:
 
     from gtzan_jax.views import plots
 
-    owners: dict[str, _Source] = {}  # by protocol: the first source that has it
-    for source in sources:
-        for protocol in source.described.protocols:
-            owners.setdefault(protocol.name, source)
-    known = {p.name: p for source in reversed(sources) for p in source.described.protocols}
-    described = {name: known[name] for name in (*PROTOCOLS, *known) if name in known}
-    parts = [(name, owners[name]) for name in described]
+    # By protocol: its description and its files, from the first source that has it.
+    known = {
+        p.name: (p, source) for source in reversed(sources) for p in source.described.protocols
+    }
+    known = {name: known[name] for name in (*PROTOCOLS, *known) if name in known}
+    described = {name: protocol for name, (protocol, _) in known.items()}
+    owners = {name: source for name, (_, source) in known.items()}
+    parts, protocols = owners.items(), list(described.values())
     plain = pd.concat([o.scores[o.scores["protocol"] == name] for name, o in parts])
     paired = pd.concat([o.paired[o.paired["protocol"] == name] for name, o in parts])
     scores = plain.set_index(["protocol", "model"], drop=False)
     paired = paired.set_index(["protocol", "model"])
     names = {name: (o.described.ours.name, o.described.best_classical[name]) for name, o in parts}
-    protocols = list(described.values())
-    trusted = _trusted(protocols)
+    # New artists count most; a leaky protocol counts only where all leak.
+    sound = [p.name for p in protocols if not p.leak] or list(described)
+    trusted = next((name for name in ARTISTS_APART if name in sound), sound[-1])
     owner, (ours, best) = owners[trusted], names[trusted]
     by_protocol = _by_protocol(scores, protocols, names)
     drops = owner.importance["classical_mean"], owner.importance["mlp_mean"]
@@ -182,7 +189,10 @@ def _section(run: FinishedRun, sources: Sequence[_Source]) -> dict[str, Any]:
         "bars": _bars(run, by_protocol),
         "accuracies": _accuracies_table(plain, protocols, trusted),
         "scores": _scores_table(scores, paired, described),
-        "summaries": _summaries_table(protocols),
+        "summaries": Table(
+            ("protocol", "what it does", "what its numbers mean"),
+            [[p.label, p.summary, " ".join([p.note, *p.left_out])] for p in protocols],
+        ),
         "tuning": owner.described.notes["selection"],
         "budget": owner.described.notes.get("budget", ""),
         "notes": {k: v for source in reversed(sources) for k, v in source.described.notes.items()},
@@ -198,25 +208,20 @@ def _section(run: FinishedRun, sources: Sequence[_Source]) -> dict[str, Any]:
 
 def _told(
     sources: Sequence[_Source], owners: dict[str, _Source], described: dict[str, _Protocol]
-) -> list[dict[str, Any]]:
+) -> list[str]:
     """Returns the sentences on the folders that figures are from, and on older figures there."""
     several = len({source.described.ours.sweep for source in owners.values()}) > 1
-    return [
-        {
-            "folder": source.folder.name,
-            "used": [p.label for name, p in described.items() if owners[name] is source],
-            "older": [p.name for p in source.described.protocols if owners[p.name] is not source],
-            "sweep": source.described.ours.sweep if several else "",
-        }
-        for source in sources
-    ]
-
-
-def _trusted(protocols: list[_Protocol]) -> str:
-    """Returns the protocol whose figures hold for new music; a leaky one if all are."""
-    sound = [p.name for p in protocols if not p.leak] or [p.name for p in protocols]
-    apart = [name for name in ARTISTS_APART if name in sound]
-    return apart[0] if apart else sound[-1]
+    used, older = [], []
+    for source in sources:
+        folder = code(source.folder.name)
+        if here := [p.label for name, p in described.items() if owners[name] is source]:
+            sweep = f", with networks of the sweep {source.described.ours.sweep}" if several else ""
+            used.append(folder + f": {', '.join(here)}{sweep}")
+        if there := [p.name for p in source.described.protocols if owners[p.name] is not source]:
+            older.append(
+                folder + f" has older figures under {', '.join(there)}, which are left out."
+            )
+    return ["From " + Markup("; from ").join(used) + ".", *older]
 
 
 def _by_protocol(
@@ -286,10 +291,6 @@ def _span(values: "pd.Series[float]") -> str:
     return " to ".join(dict.fromkeys(f"{value:.2f}" for value in (values.min(), values.max())))
 
 
-BEST = "best of the other models"
-"""Whatever it is: scikit-learn's MLP among them is not classical."""
-
-
 def _accuracies_table(scores: "pd.DataFrame", protocols: list[_Protocol], trusted: str) -> Table:
     """Tabulates models by protocols, the best under the one to trust first."""
     grid = scores.pivot(index="model", columns="protocol", values="accuracy")
@@ -323,8 +324,3 @@ def _scores_table(
 
 def _or_nothing(value: float, digits: int) -> str:
     return f"{value:.{digits}f}" if value == value else NOTHING
-
-
-def _summaries_table(protocols: list[_Protocol]) -> Table:
-    rows = [[p.label, p.summary, " ".join([p.note, *p.left_out])] for p in protocols]
-    return Table(("protocol", "what it does", "what its numbers mean"), rows)

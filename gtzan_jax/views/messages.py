@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _WIDTH = 80  # columns of a terminal
 _TOP = 3
 
-_printed: list[set[str]] = []  # warnings of the command that is running, if one is
+_printed: list[set[str]] = []  # warnings of the command that runs, if any
 
 
 @contextlib.contextmanager
@@ -92,7 +92,12 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
         print("these figures are from the SYNTHETIC sample and say nothing about music")
     model = f", the model in {folder.best}" if run.retrained is not None else ""
     print(_filled(printable(f"results in {folder.results_path}{model}")))
-    for command, what in _next_commands(run).items():
+    commands = {command_line("report", [folder.path]): "the findings"}
+    if run.retrained is not None:
+        commands[command_line("predict", [folder.path, "SONG"])] = "its genre"
+    elif not run.indistinguishable.empty:
+        commands[command_line("retrain", [f"--workdir={folder.path}"])] = "a model"
+    for command, what in commands.items():
         line = f"  {command}   # {what}"
         print(printable(line if len(line) <= _WIDTH else f"  {command}"))
     print(printable(f"  {tensorboard_line(folder.tensorboard)}   # every run, HParams page"))
@@ -179,17 +184,6 @@ def detectable_difference(run: "FinishedRun") -> str:
     )
 
 
-def _next_commands(run: "FinishedRun") -> dict[str, str]:
-    """Returns the commands to go on with, and what each does."""
-    path = run.run.path
-    commands = {command_line("report", [path]): "the findings"}
-    if run.retrained is not None:
-        commands[command_line("predict", [path, "SONG"])] = "its genre"
-    elif not run.indistinguishable.empty:
-        commands[command_line("retrain", [f"--workdir={path}"])] = "a model"
-    return commands
-
-
 def _filled(text: str) -> str:
     """Wraps a text to the terminal's width; paths stay whole."""
     return textwrap.fill(
@@ -249,12 +243,8 @@ def warn_of_table(table: "FeatureTable") -> None:
 
 def import_meanwhile(*modules: str) -> None:
     """Imports modules on another thread, while this one waits for devices."""
-
-    def load() -> None:
-        for module in modules:
-            importlib.import_module(module)
-
-    threading.Thread(target=load, name="import", daemon=True).start()
+    imports = map(importlib.import_module, modules)
+    threading.Thread(target=list, args=(imports,), name="import", daemon=True).start()
 
 
 def _top_of_table(run: "FinishedRun") -> list[str]:

@@ -1,9 +1,9 @@
-"""The log directory to look at first in TensorBoard: the best, means, figures, texts."""
+"""TensorBoard's overview of a sweep: the best configs, means, figures, texts."""
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,30 +25,28 @@ _TOP = 10
 _TABLE = 20
 
 
-class Retrained(Protocol):
-    """What is shown of a retraining; see ``jobs.retraining.Retrained``."""
-
-    @property
-    def history(self) -> "pd.DataFrame":
-        """One row an epoch of a network."""
-
-    @property
-    def figures(self) -> "Mapping[str, Figure]":
-        """By tag."""
-
-
 def write(
     folder: Path,
     sweep: Sweep,
     division: Division,
     results: "pd.DataFrame",
     history: History,
-    retrained: Retrained | None,
+    retrained: "pd.DataFrame | None",
+    retrained_figures: "Mapping[str, Figure]",
 ) -> None:
-    """Writes it into a folder; the results are those of ``rundir.ranking.results_table``.
+    """Writes the overview of a sweep into a folder.
 
-    These are the curves of the ten best configs, those of every value of every varying axis
-    (means over configs, folds and seeds), the mean curves of the retraining, texts and figures.
+    It has the curves of the ten best configs, of each value of each varying axis (means over
+    configs, folds and seeds) and of the retraining (means over networks), texts and figures.
+
+    Args:
+      folder: the log directory.
+      sweep: the sweep.
+      division: of its songs.
+      results: from ``rundir.ranking.results_table``.
+      history: of all members.
+      retrained: the retraining's history, one row an epoch of a network; None without one.
+      retrained_figures: by tag.
     """
     metrics, note = division.metrics, division.caption
     best = results["config_id"].head(_TOP).to_list()
@@ -64,9 +62,7 @@ def write(
     runs = {"best/RANK": f"the {ten}, mean over folds and seeds"}
     if means:
         runs["mean/NAME=VALUE"] = "mean over all configurations with that value"
-    figures = {
-        "best_ten": plots.top_curves([curve[:, _TEST] for curve in curves], names, note),
-    }
+    figures = {"best_ten": plots.top_curves([curve[:, _TEST] for curve in curves], names, note)}
     places = np.argsort([sweep.places[config_id] for config_id in history.config_ids])
     accuracy = history.by_config(history.kept[:, _TEST].astype(np.float64))[places]
     accuracy[history.configs_diverged[places]] = np.nan
@@ -74,12 +70,12 @@ def write(
     if found := effects_of(accuracy.reshape(len(accuracy), num_folds, -1), sweep):
         title = "Effect of each value on test accuracy"
         figures["effects"] = effects_figure(found, sweep, title, note)
-    if retrained:
-        mean = mean_curves_of_networks(retrained.history).reindex(columns=list(METRICS))
+    if retrained is not None:
+        mean = mean_curves_of_networks(retrained).reindex(columns=list(METRICS))
         tensorboard.write_curves(folder / "retrained", mean.to_numpy(), metrics)
         epochs = counted(len(mean), "epoch")
         runs["retrained"] = f"the best configuration retrained for {epochs}, mean over its networks"
-        figures |= {f"retrained_{tag}": figure for tag, figure in retrained.figures.items()}
+        figures |= {f"retrained_{tag}": figure for tag, figure in retrained_figures.items()}
     legend = "\n".join(f"- `{name}`: {what}" for name, what in runs.items())
     about = [note, division.protocol.note, division.table.notice, f"Runs:\n\n{legend}"]
     texts = {
@@ -90,7 +86,7 @@ def write(
 
 
 def results_text(results: "pd.DataFrame", sweep: Sweep) -> Table:
-    """Lays results out in few columns, since TensorBoard breaks words in narrow ones."""
+    """Tabulates results in few columns, since TensorBoard breaks words in narrow ones."""
     shown = ("validation_accuracy", "test_accuracy", "test_chunk_accuracy")
     metrics = [metric for metric in shown if metric in results]
     rows = []
@@ -103,11 +99,10 @@ def results_text(results: "pd.DataFrame", sweep: Sweep) -> Table:
 
 
 def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:
-    """Returns the mean history of the configs of each value, by ``axis=value``.
+    """Returns the mean (epochs, metrics) history of each value's configs, by ``axis=value``.
 
-    Diverged configs are left out: they would make every mean that they are part of meaningless.
-    So are axes that are ranges, of which hardly a value occurs twice. There are none where a search
-    gave configs up: the late epochs would be means over those that were the best.
+    Diverged configs and axes that are ranges are left out. Empty where a search gave up configs,
+    since late epochs would be means over the best only.
     """
     if (history.reached < sweep.epochs).any():
         return {}

@@ -17,8 +17,7 @@ from gtzan_jax.tables.schema import SAMPLES
 from gtzan_jax.text import printable
 from gtzan_jax.views.text import counted, signed
 
-FORMAT = 1
-"""Of the document; raised when a key is taken away or changes its meaning."""
+FORMAT = 1  # of the document; raised when a key is removed or changes its meaning
 
 _WIDTH = 80  # columns
 _TOP = 3  # genres of a song
@@ -61,7 +60,7 @@ def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
     """Describes how often the model is right, and how reliable its probabilities are."""
     if calibration is None:
         return ["how well its probabilities are calibrated was not measured"]
-    test, doubt = calibration.test, [calibration.doubt] if calibration.doubt else []
+    test = calibration.test
     share = f"{100 * test.accuracy:.0f} %"
     if test.songs < FEWEST:
         share = str(round(test.accuracy * test.songs))
@@ -74,23 +73,20 @@ def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
     if test.chance_error is not None and test.chance_limit is not None:
         chance = f"; {against_chance(shown, test.chance_error, test.chance_limit)}"
     if calibration.stays_at_one:
-        return [
-            f"{right}; its probabilities, not calibrated, were off by {before} points{chance}",
-            *doubt,
-        ]
-    if calibration.temperature is None or calibration.validation is None:
-        return [
+        found = [f"{right}; its probabilities, not calibrated, were off by {before} points{chance}"]
+    elif calibration.temperature is None or calibration.validation is None:
+        found = [
             f"{right}; its probabilities were off by {before} points{chance}",
             "not calibrated: the run has no validation part; retrain it with --protocol=holdout or "
             "another that has one",
-            *doubt,
         ]
-    return [
-        f"{right}; its probabilities, calibrated on {calibration.validation.songs} others "
-        f"(temperature {calibration.temperature:.2f}), were off by {100 * shown:.1f} points, "
-        f"by {before} without that{chance}",
-        *doubt,
-    ]
+    else:
+        found = [
+            f"{right}; its probabilities, calibrated on {calibration.validation.songs} others "
+            f"(temperature {calibration.temperature:.2f}), were off by {100 * shown:.1f} points, "
+            f"by {before} without that{chance}"
+        ]
+    return [*found, *([calibration.doubt] if calibration.doubt else [])]
 
 
 def song(answer: Answer) -> str:
@@ -101,10 +97,9 @@ def song(answer: Answer) -> str:
     path = printable(prediction.path)
     path = path if len(path) <= _LONGEST else f"…{path[-_LONGEST + 1 :]}"
     how = "" if prediction.is_calibrated else ", not calibrated"
-    lines = [
-        path,
-        f"  {_time(prediction.seconds)}, {counted(len(prediction.spans), 'window')}{how}",
-    ]
+    minutes, seconds = divmod(int(prediction.seconds), 60)
+    length = f"{minutes}:{seconds:02d}" if minutes else f"{prediction.seconds:.1f} s"
+    lines = [path, f"  {length}, {counted(len(prediction.spans), 'window')}{how}"]
     shown = [printable(genre)[:20] for genre in prediction.genres[:_TOP]]
     width = max(map(len, shown))
     for genre, probability in zip(shown, prediction.probabilities[:_TOP], strict=True):
@@ -162,17 +157,13 @@ def _reasons(explanation: Explanation) -> list[str]:
     return [*lines, *_wrapped(sums, "    ", "    ")]
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
 def _wrapped(text: str, later: str, first: str = "") -> list[str]:
     return textwrap.wrap(printable(text), _WIDTH, initial_indent=first, subsequent_indent=later)
 
 
 def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[str, Any]:
     """Returns predictions as one document; docs/predicting.md has its keys."""
-    answers = list(answers)
+    answers, calibration = list(answers), model.calibration
     return {
         "format": FORMAT,
         "model": {
@@ -183,7 +174,14 @@ def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[s
             "protocol": model.protocol,
             "genres": list(model.genres),
             "window_seconds": round(model.front_end.samples / SAMPLE_RATE, 3),
-            "calibration": _calibration(model.calibration),
+            "calibration": calibration
+            and {
+                "temperature": calibration.temperature,
+                "bins": calibration.bins,
+                "doubt": calibration.doubt or None,
+                "validation": calibration.validation and calibration.validation._asdict(),
+                "test": calibration.test._asdict(),
+            },
         },
         "songs": [
             _song(answer.path, answer.prediction, answer.explanation)
@@ -191,18 +189,6 @@ def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[s
             if answer.prediction
         ],
         "errors": [{"path": a.path, "error": a.error} for a in answers if not a.prediction],
-    }
-
-
-def _calibration(calibration: Calibration | None) -> dict[str, Any] | None:
-    if calibration is None:
-        return None
-    parts = {"validation": calibration.validation, "test": calibration.test}
-    return {
-        "temperature": calibration.temperature,
-        "bins": calibration.bins,
-        "doubt": calibration.doubt or None,
-        **{part: held and held._asdict() for part, held in parts.items()},
     }
 
 

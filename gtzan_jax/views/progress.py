@@ -24,22 +24,18 @@ T = TypeVar("T")
 
 
 class _StateColumn(ProgressColumn):
-    """The state of a bar, read anew each time it is drawn."""
+    """Shows the current state of a bar."""
 
     def __init__(self, bar: "_Bar") -> None:
         super().__init__()
         self._bar = bar
 
-    def render(self, task: Task) -> Text:
-        del task
+    def render(self, task: Task) -> Text:  # noqa: ARG002
         return Text(self._bar.state())
 
 
 class _Bar(Progress):
-    """A bar with its state behind it, on standard error, or a line each eighth where none can be.
-
-    Use as a context manager. ``unit`` is what is counted, with the sign before the state.
-    """
+    """A bar with its state on standard error, or a line each eighth; a context manager."""
 
     def __init__(self, total: int, unit: str = "", done: int = 0) -> None:
         console, columns = Console(stderr=True), (BarColumn(bar_width=12), MofNCompleteColumn())
@@ -68,14 +64,9 @@ def _can_draw(console: Console) -> bool:
 
 
 class SweepProgress(_Bar):
-    """Shows compiled programs, epochs of members and the best accuracy of one of them so far.
+    """Shows compiled programs, epochs of members, and the best accuracy on the ranking part.
 
-    The accuracy is that of the part by which the protocol ranks configs.
-
-    Args:
-      trainer: tells how many programs are compiled.
-      total: epochs that all members together train.
-      there: those of them that are trained already.
+    Of ``total`` epochs of all members together, ``there`` are already trained.
     """
 
     def __init__(self, trainer: "Trainer", sweep: Sweep, total: int, there: int = 0) -> None:
@@ -99,11 +90,7 @@ class SweepProgress(_Bar):
 
 
 class PartsProgress(_Bar):
-    """Shows how many steps of a job in parts are done, and which part it is at.
-
-    Args:
-      parts: steps of every part, by its name, in their order.
-    """
+    """Shows finished steps and the current part of a job. parts: their steps by name, in order."""
 
     def __init__(self, parts: Mapping[str, int]) -> None:
         self._left, self._part = Counter(parts), next(iter(parts))
@@ -124,7 +111,7 @@ class PartsProgress(_Bar):
 
 
 class SongsProgress(_Bar):
-    """Shows how many songs are done, and how long the others will take."""
+    """Shows finished songs and the time left."""
 
     def __init__(self, total: int) -> None:
         self._new = 0

@@ -27,8 +27,7 @@ from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import printable
 from gtzan_jax.views.text import by_stem
 
-# tensorboardX imports PyTorch where it is installed, two seconds for tensors that are never
-# passed to it here; a module that is None cannot be imported.
+# Without this, tensorboardX imports PyTorch, two seconds; a module that is None cannot be imported.
 _had_torch = sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
 try:
     from tensorboardX.record_writer import RecordWriter
@@ -49,11 +48,6 @@ def run_name(rank: int, config: Config, digits: int = 4) -> str:
     return " ".join([f"{rank:0{digits}d}", *by_stem(config).values()])
 
 
-def curve_tag(metric: str) -> str:
-    """Returns the tag of a metric's curve: all of one group, whose cards lie side by side."""
-    return f"metrics/{metric}"
-
-
 def write_runs(
     folder: Path, sweep: Sweep, history: "History", order: Sequence[str], is_chunked: bool = False
 ) -> None:
@@ -69,11 +63,24 @@ def write_runs(
       is_chunked: whether it was trained on chunks of songs.
     """
     metrics = PROTOCOLS[sweep.protocol].metrics_of(is_chunked)
-    ending = _session_end()
+    end = plugin_data_pb2.SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
+    plugin = metadata.create_summary_metadata(
+        plugin_data_pb2.HParamsPluginData(session_end_info=end)
+    )
+    ending = Summary(value=[Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=plugin)])
     num_runs = len(history.members) // len(history.config_ids)
     shown = order[: max(1, MAX_RUNS // num_runs)]
     names = _folders_of_runs(history)
-    first = [_experiment(sweep, is_chunked)]
+    # Columns of the HParams page: once, in the first run, since a file at the root would be a run.
+    first = [
+        summary_v2.hparams_config_pb(
+            hparams=[summary_v2.HParam(name, _domain(sweep, name)) for name in sweep.axes],
+            metrics=[
+                summary_v2.Metric(f"metrics/{metric}", display_name=metric)
+                for metric in result_metrics(sweep.protocol, is_chunked)
+            ],
+        )
+    ]
     ranked = zip(shown, history.places_of(shown), strict=True)
     for rank, (config_id, members) in enumerate(ranked, start=1):
         config = sweep.configs[sweep.places[config_id]]
@@ -87,7 +94,8 @@ def write_runs(
 
 def curve_summaries(history: np.ndarray, metrics: Sequence[str]) -> Iterator[tuple[int, Summary]]:
     """Yields epochs, from 1, with their figures. history: (epochs, metrics) float32."""
-    columns = [(curve_tag(metric), METRICS.index(metric)) for metric in metrics]
+    # Tags of one group, so that their cards lie side by side.
+    columns = [(f"metrics/{metric}", METRICS.index(metric)) for metric in metrics]
     for epoch, figures in enumerate(history.tolist(), start=1):
         values = [Summary.Value(tag=tag, simple_value=figures[column]) for tag, column in columns]
         yield epoch, Summary(value=values)
@@ -116,17 +124,6 @@ def _folders_of_runs(history: "History") -> list[str]:
     ]
 
 
-def _experiment(sweep: Sweep, is_chunked: bool) -> Summary:
-    """Describes the columns of the HParams page: hyperparameters with domains, metrics."""
-    return summary_v2.hparams_config_pb(
-        hparams=[summary_v2.HParam(name, _domain(sweep, name)) for name in sweep.axes],
-        metrics=[
-            summary_v2.Metric(curve_tag(metric), display_name=metric)
-            for metric in result_metrics(sweep.protocol, is_chunked)
-        ],
-    )
-
-
 def _domain(sweep: Sweep, axis: str) -> summary_v2.Domain:
     """Returns the values, or the interval, of an axis."""
     if axis not in sweep.ranges:
@@ -136,21 +133,13 @@ def _domain(sweep: Sweep, axis: str) -> summary_v2.Domain:
     return interval(found.low, found.high)
 
 
-def _session_end() -> Summary:
-    """Returns that a session has ended well, for which there is no function."""
-    end = plugin_data_pb2.SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
-    content = plugin_data_pb2.HParamsPluginData(session_end_info=end)
-    plugin = metadata.create_summary_metadata(content)
-    return Summary(value=[Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=plugin)])
-
-
 def _image_summary(tag: str, figure: "Figure") -> Summary:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from gtzan_jax.views.plots.style import styled
 
     buffer = io.BytesIO()
-    # The bytes of savefig, which goes over the figure twice.
+    # The same bytes as savefig's, which draws the figure twice.
     with styled():
         FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
     width, height = (int(side) for side in figure.get_size_inches() * figure.dpi)
@@ -192,13 +181,9 @@ def write_projector(
     cells = ([printable(cell) for cell in row] for row in table)
     numbers = ([f"{number:.7g}" for number in vector] for vector in vectors.tolist())
     folder.mkdir(parents=True, exist_ok=True)
-    _write_tsv(folder / "metadata.tsv", cells)
-    _write_tsv(folder / "tensors.tsv", numbers)
+    for stem, rows in (("metadata", cells), ("tensors", numbers)):
+        text = "".join("\t".join(row) + "\n" for row in rows)
+        (folder / f"{stem}.tsv").write_text(text, encoding="utf-8", newline="\n")
     paths = 'tensor_path: "tensors.tsv" metadata_path: "metadata.tsv"'
     config = f"embeddings {{ tensor_name: {json.dumps(name)} {paths} }}\n"
     (folder / "projector_config.pbtxt").write_text(config, encoding="utf-8")
-
-
-def _write_tsv(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    lines = ("\t".join(row) + "\n" for row in rows)
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")

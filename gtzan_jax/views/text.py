@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
     from gtzan_jax.space.config import Config
 
-NOTHING = "–"
-"""Stands for a figure that there is none of."""
-
+NOTHING = "–"  # placeholder for a missing value
 _LONGEST = 80  # letters of a cell
 _COUNTS = ("tracks", "epoch", "configs", "matched")
 _NUMBER = re.compile(r"[+−-]?[\d.,]+(e[+-]\d+)?( %| to [+−]?[\d.]+)?|–")  # or an interval
@@ -26,7 +24,7 @@ _NUMBER = re.compile(r"[+−-]?[\d.,]+(e[+-]\d+)?( %| to [+−]?[\d.]+)?|–")  
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is printed: names of the columns, and rows of texts."""
+    """A table of texts."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -54,24 +52,22 @@ class Table:
     @property
     def markdown(self) -> str:
         """The table in Markdown."""
-        return self._lines([3] * len(self.columns), pad=False)
+        return self._lines(pad=False)
 
     @property
     def aligned(self) -> str:
         """The table in Markdown with aligned columns, for a terminal."""
-        columns = zip(self.columns, *self.rows, strict=True)
-        return self._lines([max(3, *map(len, column)) for column in columns], pad=True)
+        return self._lines(pad=True)
 
-    def _lines(self, widths: Sequence[int], pad: bool) -> str:
-        lines = [self.columns, ["-" * width for width in widths], *self.rows]
-        cells = (
-            [
-                printable(text).replace("|", "/").ljust(width if pad else 0)
-                for text, width in zip(line, widths, strict=True)
-            ]
-            for line in lines
-        )
-        return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+    def _lines(self, pad: bool) -> str:
+        columns = zip(self.columns, *self.rows, strict=True)
+        widths = [max(3, *map(len, column)) if pad else 3 for column in columns]
+        lines = []
+        for line in (self.columns, ["-" * width for width in widths], *self.rows):
+            texts = (printable(text).replace("|", "/") for text in line)
+            cells = (text.ljust(n if pad else 0) for text, n in zip(texts, widths, strict=True))
+            lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)
 
 
 def cell(column: str, value: Any) -> str:

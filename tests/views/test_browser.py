@@ -266,7 +266,7 @@ return heights;
 def test_the_overview_names_its_runs_and_breaks_no_word(browser, tmp_path):
     division = divide(load_table("sample"), SWEEP.protocol, 0, 1)
     results = results_table(SWEEP, HISTORY)
-    overview.write(tmp_path, SWEEP, division, results, HISTORY, None)
+    overview.write(tmp_path, SWEEP, division, results, HISTORY, None, {})
     first = (
         f"best/01 {' '.join(by_stem(SWEEP.configs[SWEEP.places[results.config_id[0]]]).values())}"
     )

@@ -18,20 +18,17 @@ from gtzan_jax.views import overview, plots
 ON_SONGS = [name for name, protocol in PROTOCOLS.items() if not protocol.leak]
 
 
-class Retrained:
-    history = pd.DataFrame(
+def write(folder, sweep, history, retrained=True):
+    table = load_table("sample")
+    division = divide(table, sweep.protocol, 0, sweep.num_folds)
+    curves = pd.DataFrame(
         {"fold": 0, "seed": 0, "epoch": [1, 2, 3], "kept": [False, False, True]}
         | dict.fromkeys(METRICS, 0.5)
     )
-
-    def __init__(self):
-        self.figures = {"accuracy": plots.confusion_matrix(np.eye(2, dtype=int), "ab", "note")}
-
-
-def write(folder, sweep, history, retrained=None):
-    table = load_table("sample")
-    division = divide(table, sweep.protocol, 0, sweep.num_folds)
-    overview.write(folder, sweep, division, results_table(sweep, history), history, retrained)
+    figures = {"accuracy": plots.confusion_matrix(np.eye(2, dtype=int), "ab", "note")}
+    of_retraining = (curves, figures) if retrained else (None, {})
+    results = results_table(sweep, history)
+    overview.write(folder, sweep, division, results, history, *of_retraining)
 
 
 def read(folder):
@@ -53,7 +50,7 @@ def test_it_holds_what_to_see_first(tmp_path):
     sweep = make_sweep()
     history = random_history(sweep, 2)
     history.figures[11, 1, 0] = np.nan  # a diverged member must not spoil the means
-    write(tmp_path, sweep, history, Retrained())
+    write(tmp_path, sweep, history)
     runs = {os.fspath(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("*events*")}
     means = {f"mean/{axis}={v}" for axis, values in sweep.varying.items() for v in values}
     assert {"summary", "retrained", *means} <= runs
@@ -74,7 +71,7 @@ def test_it_holds_what_to_see_first(tmp_path):
 @pytest.mark.parametrize("protocol", ON_SONGS)
 def test_the_curves_are_those_of_the_protocol(tmp_path, protocol):
     sweep = make_sweep(protocol=protocol, num_folds=2)
-    write(tmp_path, sweep, random_history(sweep), Retrained())
+    write(tmp_path, sweep, random_history(sweep))
     for run in ("retrained", "mean/activation=relu"):
         scalars = read(tmp_path / run).Tags()["scalars"]
         assert sorted(scalars) == sorted(f"metrics/{name}" for name in PROTOCOLS[protocol].metrics)
@@ -85,7 +82,7 @@ def test_one_config_has_no_means(tmp_path):
     sweep = make_sweep(axes=axes)
     history = random_history(sweep)
     assert overview.mean_curves(sweep, history) == {}
-    write(tmp_path, sweep, history)
+    write(tmp_path, sweep, history, retrained=False)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["best", "summary"]
     about = texts_of(tmp_path)["about"]
     assert "`best/RANK`: the best configuration" in about
@@ -124,7 +121,7 @@ def test_texts_tell_the_runs_and_the_results_in_few_columns(tmp_path, changes, n
     """A page 850 pixels wide breaks the words of more columns, letter by letter."""
     sweep = make_sweep(**changes)
     history = random_history(sweep, num_seeds)
-    write(tmp_path, sweep, history, Retrained())
+    write(tmp_path, sweep, history)
     texts = texts_of(tmp_path)
     head, _, first, *rest = texts["results"].splitlines()
     config = "num_units, dropout, activation, initializer, optimizer"

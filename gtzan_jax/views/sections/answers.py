@@ -10,11 +10,8 @@ from gtzan_jax.tables.protocols import ARTISTS_APART, split_note
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.views.sections.artists import Reading, artists_known, measuring, new_artists
 from gtzan_jax.views.sections.section import Section, code, figure, joined, paragraph
-from gtzan_jax.views.sections.selection import Winner
+from gtzan_jax.views.sections.selection import SEEN, Winner
 from gtzan_jax.views.text import counted, points
-
-Classical = dict[str, Any] | None
-_SEEN = 0.0005  # an optimism that is shown as more than nothing
 
 
 def swept(run: FinishedRun) -> str:
@@ -36,7 +33,7 @@ def swept(run: FinishedRun) -> str:
 def trust_part(
     run: FinishedRun,
     winner: Winner | None,
-    classical: Classical,
+    classical: dict[str, Any] | None,
     table: FeatureTable | None = None,
     data: str | None = None,
 ) -> Section:
@@ -46,7 +43,7 @@ def trust_part(
     """
     from gtzan_jax.views import plots
 
-    # The network of baselines is one for tables: its figures are none of a network on spectrograms.
+    # The network of baselines is an MLP: its accuracies are not those of a CNN.
     several = (
         classical is not None and len(classical["protocols"]) > 1 and run.sweep.family == "mlp"
     )
@@ -81,7 +78,7 @@ def trust_part(
             paragraph(
                 "This run chooses and reports on the same test tracks:",
                 f"{best}{points(winner.optimism, '', 1)} points."
-                if winner.optimism >= _SEEN
+                if winner.optimism >= SEEN
                 else f"that its best, {winner.apparent:.3f}, is too good is not seen in resampled "
                 "tracks.",
                 kind="caution",
@@ -94,14 +91,10 @@ def trust_part(
         alt = "Test accuracy of our network and of the best of the other models under each protocol"
         drawn = plots.accuracy_rows(rows)
         figures = [figure("accuracy_by_protocol", drawn, alt, classical["finding"], bars)]
-    return Section(_title(run, apart, reading), text, figures, name="trust")
-
-
-def _title(run: FinishedRun, apart: bool, reading: Reading | None) -> str:
-    """Returns what the figures are called: only one that holds for new artists is to be trusted."""
+    title = "The number to trust" if apart and not run.is_sample else "Test accuracy"
     if run.protocol.leak:
-        return "A number not to trust" + (", and one for new artists" if reading else "")
-    return "The number to trust" if apart and not run.is_sample else "Test accuracy"
+        title = "A number not to trust" + (", and one for new artists" if reading else "")
+    return Section(title, text, figures, name="trust")
 
 
 def _own_headline(run: FinishedRun, winner: Winner, is_known: bool | None) -> Markup:

@@ -18,21 +18,13 @@ from gtzan_jax.text import command_line
 from gtzan_jax.views.sections.selection import accuracy_of_best
 from gtzan_jax.views.text import counted
 
-_DIVISION = ("protocol", "num_folds")
-
 
 class Reading(NamedTuple):
-    """An accuracy on new artists, and where it is from.
-
-    Attributes:
-      low: of the 95 % interval; NaN where there is none.
-      high: likewise.
-      source: what was trained, and which files say so.
-    """
+    """An accuracy on new artists, and its source in words."""
 
     protocol: str
     accuracy: float
-    low: float
+    low: float  # of the 95 % interval; NaN where there is none
     high: float
     source: str
 
@@ -110,7 +102,7 @@ def _runs_beside(run: FinishedRun) -> list[tuple[RunDir, bool]]:
             manifest, written = other.read_manifest(), place.stat().st_mtime
             sweep = sweep_of(manifest, place)
         except (InputError, OSError):
-            continue  # whatever it is, this report is not about it
+            continue  # not a run that can be compared
         if (
             place.parent != mine
             and manifest.status == "finished"
@@ -126,7 +118,7 @@ def _runs_beside(run: FinishedRun) -> list[tuple[RunDir, bool]]:
 
 def _undivided(sweep: dict[str, Any]) -> dict[str, Any]:
     """Returns a manifest's sweep without its division of songs."""
-    return {key: value for key, value in sweep.items() if key not in _DIVISION}
+    return {key: value for key, value in sweep.items() if key not in ("protocol", "num_folds")}
 
 
 def artists_known(run: FinishedRun, table: FeatureTable | None) -> bool | None:

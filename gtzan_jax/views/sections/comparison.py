@@ -10,12 +10,10 @@ from gtzan_jax.views.sections.retrained import Retrained
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
 from gtzan_jax.views.text import percent, points
 
-Classical = dict[str, Any] | None
-
 
 def comparison_section(
     run: FinishedRun,
-    classical: Classical,
+    classical: dict[str, Any] | None,
     retrained: Retrained | None,
     data: str | None,
     has_claims: bool,
@@ -39,7 +37,7 @@ def comparison_section(
     if classical["leak"]:
         no = "No figure of this comparison says anything about songs that were not trained on."
         text.append(paragraph(f"{classical['leak']}.", no, kind="warning"))
-    tuned = [*_sources(classical), classical["tuning"], classical["budget"]]
+    tuned = [*classical["sources"], classical["tuning"], classical["budget"]]
     text.append(paragraph(*tuned))
     if run.sweep.family == "cnn":
         text.append(
@@ -48,11 +46,14 @@ def comparison_section(
                 "is one for tables, and not the one that this report is about."
             )
         )
-    best, alt = (
-        classical["best"].model,
+    best = classical["best"].model
+    drawn = figure(
+        "baselines",
+        classical["figure"],
         "Accuracy of our network and of the other models by protocol",
+        classical["finding"],
+        classical["bars"],
     )
-    drawn = figure("baselines", classical["figure"], alt, classical["finding"], classical["bars"])
     importance = figure(
         "importance",
         classical["importance"],
@@ -72,26 +73,8 @@ def comparison_section(
     return Section(title, text, tables=[classical["accuracies"]], parts=parts, name=name)
 
 
-def _sources(classical: dict[str, Any]) -> list[str]:
-    """Returns from which folders the figures are, and what of these is older."""
-    used = [
-        code(source["folder"])
-        + f": {', '.join(source['used'])}"
-        + (f", with networks of the sweep {source['sweep']}" if source["sweep"] else "")
-        for source in classical["sources"]
-        if source["used"]
-    ]
-    older = [
-        code(source["folder"])
-        + f" has older figures under {', '.join(source['older'])}, which are left out."
-        for source in classical["sources"]
-        if source["older"]
-    ]
-    return ["From " + Markup("; from ").join(used) + ".", *older]
-
-
 def _discussion(
-    run: FinishedRun, classical: Classical, retrained: Retrained | None
+    run: FinishedRun, classical: dict[str, Any] | None, retrained: Retrained | None
 ) -> list[Markup]:
     """Answers the four questions of the assignment's discussion from the run."""
     data, on_sound = run.manifest.data, run.sweep.family == "cnn"

@@ -20,27 +20,19 @@ if TYPE_CHECKING:
 
 _DISTRIBUTIONS = 3  # hyperparameters whose configs are all drawn
 _OWN_RATE = "Each optimizer has its own learning rate"
-_SEEDS_SHIFT = 0.025  # a difference of two values that seeds of the assignment's sweep can make
-_NOTHING = 1e-9  # a difference that is a rounding error
+_SEEDS_SHIFT = 0.025  # a difference that seeds of the assignment's sweep can make
 
 
 @dataclass
 class Effects:
-    """Effects of the values of a grid.
+    """Effects of the values of a grid."""
 
-    Attributes:
-      values: from ``effects.value_effects``, the hyperparameter that matters most first.
-      parts: of the variance; None where a config diverged.
-      near: the same near the best; None if no value is left out there.
-      without: the values that are left out there.
-      num_configs: of the grid.
-    """
-
+    # From effects.value_effects, the largest hyperparameter first.
     values: "pd.DataFrame" = field(repr=False)
-    parts: effects.Decomposition | None
+    parts: effects.Decomposition | None  # of the variance; None where a config diverged
     num_configs: int
-    near: "Effects | None" = None
-    without: str = ""
+    near: "Effects | None" = None  # near the best; None if no value is left out there
+    without: str = ""  # the values left out there
 
     @property
     def shares(self) -> dict[str, float] | None:
@@ -171,7 +163,7 @@ def _largest(run: FinishedRun, found: Effects, mean: str) -> str:
     size = float(best["effect"] - worst["effect"])
     own = name == "optimizer" and optimizer_rates(run.sweep).startswith(_OWN_RATE)
     shown = f"{name}, each at its own learning rate" if own else name
-    if size <= _NOTHING:
+    if size <= 1e-9:  # a rounding error
         return f"none: no value of any hyperparameter differs from {mean}."
     if size < _SEEDS_SHIFT and not effects.units_of(*run.accuracy_by_fold.shape[1:]):
         return (

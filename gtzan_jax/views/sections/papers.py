@@ -74,12 +74,8 @@ def _constants(run: FinishedRun) -> list[str]:
 
 def _sessions(sessions: Sequence[Session]) -> dict[str, str]:
     """Returns the device, versions, start times and commands of a run."""
-    found = environment(sessions)
-    versions = [
-        f"{key.removeprefix('versions.')} {version}"
-        for key, version in found.items()
-        if key.startswith("versions.")
-    ]
+    found, mark = environment(sessions), "versions."
+    versions = (f"{k.removeprefix(mark)} {v}" for k, v in found.items() if k.startswith(mark))
     return {
         "device": f"{found.get('platform', '')}: {found.get('devices', '')}",
         "versions": ", ".join(versions),

@@ -11,6 +11,7 @@ from gtzan_jax.analysis import endings
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.family import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.tables.protocols import PROTOCOLS, split_note
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.text import command_line
@@ -31,20 +32,15 @@ class Retrained:
     Attributes:
       last: at the epochs whose weights are kept.
       chosen: at those best by validation, if the protocol has a validation part.
-      stopped_early: whether early stopping chose these.
-      when: at which epochs that is, in words.
+      when: the epochs kept, in words.
       means: of the networks, a row an epoch.
       kept: means of the networks at the epochs kept.
-      is_best: whether their config is the sweep's best.
-      same_protocol: whether the sweep's protocol divides their songs.
-      counts: (genres, genres) predictions by true genre; None where no file has them.
-      confused: which genre was taken for which; likewise.
+      counts: (genres, genres) predictions by true genre; None if best/confusion.csv is missing.
+      confused: from :func:`confused_pairs`; likewise.
     """
 
-    def __init__(self, run: FinishedRun) -> None:
-        if run.retrained is None or run.manifest.retraining is None:
-            raise ValueError("the run has no retrained networks")
-        self.run, self.history, self.about = run, run.retrained, run.manifest.retraining
+    def __init__(self, run: FinishedRun, history: "pd.DataFrame", about: Retraining) -> None:
+        self.run, self.history, self.about = run, history, about
         self.config = run.sweep.configs[run.sweep.places[self.about.config_id]]
         self.last = endings.kept_epoch(self.history)
         self.chosen = endings.chosen_epoch(self.history)
@@ -52,7 +48,6 @@ class Retrained:
         self.kept = self.history[self.history["kept"]].mean()
         self.networks = len(self.last.epochs)
         self.stopped_early = endings.stopped_early(self.history, self.about.epochs)
-        self.is_best = self.about.config_id == run.results["config_id"].iloc[0]
         self.same_protocol = self.about.protocol == run.sweep.protocol
         data = run.manifest.data
         self.weights = num_weights(self.config, data.features, len(data.genres))
@@ -66,7 +61,8 @@ class Retrained:
 
 def retrained_of(run: FinishedRun) -> Retrained | None:
     """Returns a run's retrained networks, if there are any."""
-    return Retrained(run) if run.retrained is not None and run.manifest.retraining else None
+    history, about = run.retrained, run.manifest.retraining
+    return None if history is None or about is None else Retrained(run, history, about)
 
 
 def retrained_section(run: FinishedRun, found: Retrained | None) -> Section:
@@ -126,7 +122,7 @@ def _findings(found: Retrained) -> list[str]:
         else "after the last epoch, a rule that looks at no figure"
     )
     sentences.append(f"The model that is kept is the one of {first}seed {about.seeds[0]} {rule}.")
-    if not found.is_best:
+    if about.config_id != run.results["config_id"].iloc[0]:
         sentences.append("It is not the best configuration of the sweep.")
     return sentences
 

@@ -19,27 +19,18 @@ if TYPE_CHECKING:
 
 _ON_TEST = ("on the tracks that chose it", "on tracks that did not")
 _ON_VALIDATION = ("on the validation part, which chose it", "on the test part")
-_SEEN = 0.0005  # an optimism that is shown as more than nothing
+SEEN = 0.0005  # optimism below it is shown as none
 
 
 class Winner(NamedTuple):
-    """How good the best config is, on the part that chose it and elsewhere.
+    """The accuracy of the best config, on the part that chose it and elsewhere."""
 
-    Attributes:
-      apparent: accuracy on the part that chose it.
-      trusted: accuracy on tracks that had no say.
-      low: of the 95 % interval of that; NaN where there is none.
-      high: likewise.
-      curve: of ``analysis.selection``, by the number of configs that it is chosen from.
-      on_test: whether the test part chose it.
-    """
-
-    apparent: float
-    trusted: float
-    low: float
+    apparent: float  # on the part that chose it
+    trusted: float  # on tracks that it was not chosen by
+    low: float  # of the 95 % interval of that; NaN where there is none
     high: float
-    curve: "pd.DataFrame"
-    on_test: bool
+    curve: "pd.DataFrame"  # of analysis.selection, by the number of configs to choose from
+    on_test: bool  # whether the test part chose it
 
     @property
     def optimism(self) -> float:
@@ -57,7 +48,7 @@ def winner_of(run: FinishedRun) -> Winner | None:
     if on_test:
         predictions = run.predictions
         curve = selection.selected_on_test(predictions.correct[sound], predictions.group)
-        if len(curve) > 1:  # the figures of tracks that had no say
+        if len(curve) > 1:  # figures of tracks that it was not chosen by
             accuracy, low, high = (float(curve[c].iloc[-1]) for c in ("held_out", "low", "high"))
     else:
         validation, test = _validation(run)[sound], run.accuracy_by_fold[sound]
@@ -192,14 +183,14 @@ def _caption(winner: Winner) -> str:
     drawn, first = int(winner.curve["configs"].iloc[-1]), float(winner.curve["optimism"].iloc[0])
     optimism, chosen = winner.optimism, f"Chosen from {drawn:,} configurations, the winner's "
     if not winner.on_test:
-        grows, growth = optimism - first >= _SEEN, "the growth is what choosing does"
+        grows, growth = optimism - first >= SEEN, "the growth is what choosing does"
         none = "it does not grow, so that no effect of choosing is seen"
         return (
             f"From 1 configuration to {drawn:,}, validation less test goes from "
             f"{points(first, '+', 1)} to {points(optimism, '+', 1)} points: "
             f"{growth if grows else none}; the start is how the two parts differ."
         )
-    if optimism >= _SEEN:
+    if optimism >= SEEN:
         return f"{chosen}{winner.apparent:.3f} is too good by {points(optimism, '', 1)} points."
     return (
         f"{chosen}{winner.apparent:.3f} is not seen to be too good: on tracks that had no say "

@@ -8,8 +8,6 @@ from gtzan_jax.views.sections.effects import runs_word
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph
 from gtzan_jax.views.text import counted
 
-_EPOCHS = ("epochs_given", "best_epoch", "last_epoch")
-
 
 def table_section(run: FinishedRun) -> Section:
     """Makes the section with all configs; the page's script shows their rows."""
@@ -18,11 +16,11 @@ def table_section(run: FinishedRun) -> Section:
     frame, axes = run.results.drop(columns=["data", "leak"], errors="ignore"), run.sweep.axes
     frame[INDISTINGUISHABLE] = frame[INDISTINGUISHABLE].map({True: "yes", False: "no"})
     first = [m for m in run.metrics if m.endswith("accuracy") and not m.startswith("train")]
-    # The accuracies stand in front, where a narrow screen shows them.
+    # Accuracies first, where a narrow screen shows them.
     front = [other for name in first for other in (name, f"{name}_std") if other in frame]
     others = [name for name in run.metrics if name not in first]
     columns = ["rank", *front, INDISTINGUISHABLE, *axes, *others]
-    columns += [name for name in _EPOCHS if name in frame]
+    columns += [n for n in ("epochs_given", "best_epoch", "last_epoch") if n in frame]
     columns += [*(["diverged"] if frame["diverged"].any() else []), "config_id"]
     rows = {
         "columns": columns,
@@ -33,7 +31,7 @@ def table_section(run: FinishedRun) -> Section:
         "choices": {**run.sweep.varying, INDISTINGUISHABLE: ["yes", "no"]},
         "decimals": [*front, *others],
     }
-    # Figures of few epochs say nothing beside those of all: what a search gave up is left out.
+    # Configs that a search gave up are left out: accuracies after few epochs do not compare.
     given = run.results.get("epochs_given", run.sweep.epochs)
     sound = run.results[~run.results["diverged"] & (given == run.sweep.epochs)]
     listed = {n: v for n, v in run.sweep.varying.items() if n not in run.sweep.ranges}
