@@ -17,7 +17,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -93,8 +93,13 @@ class Cluster:
                     continue
                 if future in running:
                     place = running.pop(future)
-                    yield place, self._answer(future, tasks[place])
-        except OSError:  # a connection to the scheduler has broken
+                    try:
+                        answer = self._answer(future, tasks[place])
+                    except TimeoutError:  # it was lost with its worker, and nobody may be left
+                        waiting.appendleft(place)
+                        continue
+                    yield place, answer
+        except (OSError, CancelledError):  # a connection to the scheduler has broken
             raise self._gone() from None
         finally:
             if running and self._client.status == "running":
@@ -130,12 +135,16 @@ class Cluster:
         return {"resources": {_resource(process.computing(), self.host): 1}, "pure": False}
 
     def _answer(self, future: Any, task: Task) -> Answer:
-        """Returns a task's answer, or raises what its error means to the person who reads it."""
+        """Returns a task's answer, or raises what its error means to the person who reads it.
+
+        Raises:
+          TimeoutError: Dask no longer has the answer.
+        """
         from distributed import KilledWorker
 
-        error = future.exception()
+        error = future.exception(timeout=_ANSWER_S)
         if error is None:
-            answer: Answer = future.result()
+            answer: Answer = future.result(timeout=_ANSWER_S)
             return answer
         if future.cancelled() or self._client.status != "running":
             raise self._gone()

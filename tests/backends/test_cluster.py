@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import CancelledError
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from gtzan_jax import process
 from gtzan_jax.backends.cluster import Cluster
 from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
-from gtzan_jax.errors import InputError, RunError
+from gtzan_jax.errors import InputError, PlaceLostError, RunError
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import members_of
 from gtzan_jax.tables.folds import sizes_of
@@ -152,6 +154,44 @@ def test_workers_that_are_killed_at_ten_moments_change_nothing(dask, tmp_path, l
                 killed += 1
         end(command)
         assert tables(folder) == long
+
+
+class Ended:
+    """A future of Dask's that has ended; its result is an error of Dask's, or the answer."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def add_done_callback(self, call):
+        call(self)
+
+    def exception(self, **_):
+        return None
+
+    def result(self, **_):
+        if self.error:
+            raise self.error
+        return "the answer"
+
+
+def run_with(*errors):
+    """Runs one task, whose futures end so one after another."""
+    cluster = object.__new__(Cluster)
+    cluster._scheduler, cluster._fit = "tcp://here", {"a"}
+    cluster._client = SimpleNamespace(status="running", cancel=lambda _: None)
+    cluster._look_again = lambda: False
+    futures = map(Ended, errors)
+    cluster._begin = lambda *_: next(futures)
+    return list(cluster.run([SimpleNamespace(chunks=[SimpleNamespace(program=0)])], {}))
+
+
+def test_an_answer_that_was_lost_with_its_worker_is_asked_for_again():
+    assert run_with(TimeoutError(), TimeoutError(), None) == [(0, "the answer")]
+
+
+def test_answers_that_the_scheduler_takes_along_end_the_run_in_one_line():
+    with pytest.raises(PlaceLostError, match="tcp://here does not answer any more"):
+        run_with(CancelledError())
 
 
 @pytest.mark.slow
