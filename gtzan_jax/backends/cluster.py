@@ -260,6 +260,7 @@ def _client_of(scheduler: str) -> "Client":
             "--scheduler needs Dask, which pip install -e '.[cluster]' brings"
         ) from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it in one line
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of answers given up
     warnings.filterwarnings("ignore", "Sending large graph")  # the sweep, once to each worker
     warnings.filterwarnings("ignore", "Mismatched versions")  # we say those that matter
     by_file = "://" not in scheduler
