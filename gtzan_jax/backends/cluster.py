@@ -146,7 +146,7 @@ class Cluster:
         if error is None:
             answer: Answer = future.result(timeout=_ANSWER_S)
             return answer
-        if future.cancelled() or self._client.status != "running":
+        if self._client.status != "running":
             raise self._gone()
         if isinstance(error, KilledWorker):
             raise RunError(
