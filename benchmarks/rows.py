@@ -37,7 +37,7 @@ ROWS = {
     "warm": Row("ours, warm", ours.warm),
     "steady": Row("ours, steady", ours.steady),
     "steady_by_shape": Row("ours, steady, a program for each shape", ours.steady_by_shape),
-    "ten_seeds": Row("ours, 10 seeds (7,680 members), steady", ours.ten_seeds, once=True),
+    "ten_seeds": Row("ours, 10 seeds (7,680 trials), steady", ours.ten_seeds, once=True),
     "torch_batched": Row(
         "PyTorch, batched by shape group and optimizer", peer.torch_batched, ("torch",)
     ),

@@ -13,23 +13,23 @@ from benchmarks.floor import measure
 from benchmarks.grid import the_sweep
 from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.process import peak_rss_bytes
-from gtzan_jax.rundir.history import members_of
-from gtzan_jax.tables.protocols import Division, divide
+from gtzan_jax.rundir.history import trials_of
+from gtzan_jax.tables.protocols import Splits, make_splits
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.planner import MODES
 from gtzan_jax.trainer.platforms import PLATFORMS, select_platform
 from gtzan_jax.trainer.trainer import Trainer
 
 
-def seconds_of(trainer: Trainer, division: Division, seeds: Sequence[int]) -> float:
+def seconds_of(trainer: Trainer, splits: Splits, seeds: Sequence[int]) -> float:
     """Trains a sweep, keeping the histories as a caller would, and returns the seconds."""
-    members = members_of(trainer.plan.sweep, len(division.folds), seeds)
+    trials = trials_of(trainer.plan.sweep, len(splits.folds), seeds)
     begun = time.perf_counter()
-    chunks = trainer.plan.chunks(members)
-    histories = [trained.history for trained in trainer.run(chunks, division.arrays)]
+    tasks = trainer.plan.tasks(trials)
+    histories = [trained.history for trained in trainer.run(tasks, splits.arrays)]
     seconds = time.perf_counter() - begun
-    if sum(map(len, histories)) != len(members):
-        raise AssertionError(f"{sum(map(len, histories))} members were trained")
+    if sum(map(len, histories)) != len(trials):
+        raise AssertionError(f"{sum(map(len, histories))} trials were trained")
     return seconds
 
 
@@ -43,22 +43,22 @@ def main() -> None:
     parser.add_argument("--floor_only", action="store_true", help="trains nothing")
     given = parser.parse_args()
     sweep, table = the_sweep(), load_table(given.data)
-    division = divide(table, "assignment", 0, 1)
+    splits = make_splits(table, "assignment", 0, 1)
     answer: dict[str, float | None] = {}
     if not given.floor_only:
         with (
             workplace(given.platform) as place,
-            place.trainer(sweep, division.sizes, given.seeds, mode=given.mode) as trainer,
+            place.trainer(sweep, splits.sizes, given.seeds, mode=given.mode) as trainer,
         ):
-            answer["first_seconds"] = seconds_of(trainer, division, [0])
-            answer["seconds"] = seconds_of(trainer, division, [0])
+            answer["first_seconds"] = seconds_of(trainer, splits, [0])
+            answer["seconds"] = seconds_of(trainer, splits, [0])
             if given.seeds > 1:
-                answer["seconds_of_all"] = seconds_of(trainer, division, range(given.seeds))
+                answer["seconds_of_all"] = seconds_of(trainer, splits, range(given.seeds))
             answer["programs"] = trainer.num_programs
         # Of all processes, and before the floor's large arrays.
         answer["peak_rss_bytes"] = (peak_rss_bytes() or 0) + trainer.peak_rss_bytes
     select_platform(given.platform)
-    print(json.dumps(answer | {"floor": measure(sweep, division.sizes)}))
+    print(json.dumps(answer | {"floor": measure(sweep, splits.sizes)}))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """PyTorch, the grid batched by hand: ``python -m benchmarks.torch_batched --data=CSV``.
 
-One model for each shape group and optimizer; its parameters carry a member axis, and one
-``baddbmm`` a layer multiplies those of all members. Members share the batches and the dropout
+One model for each shape group and optimizer; its parameters carry a trial axis, and one
+``baddbmm`` a layer multiplies those of all trials. Trials share the batches and the dropout
 noise. Prints one line of JSON.
 
 Tried: ``prelu``, ``maximum`` and ``where`` for leaky ReLU (17 ms a step on one thread, with
-``lerp`` 12), noise for every member (12 ms, shared 10), the first layer as one wide product (no
+``lerp`` 12), noise for every trial (12 ms, shared 10), the first layer as one wide product (no
 gain). Whether batches side by side on threads of their own or threads within an operation are
 faster depends on the machine: the benchmark tries both.
 """
@@ -28,7 +28,7 @@ from benchmarks.table import load_arrays
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 
-Layers = list[tuple[Tensor, Tensor]]  # kernel (member, in, out), bias (member, 1, out)
+Layers = list[tuple[Tensor, Tensor]]  # kernel (trial, in, out), bias (trial, 1, out)
 
 
 class Data(NamedTuple):
@@ -41,19 +41,19 @@ class Data(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the members differ in, beside their weights."""
+    """What the trials differ in, beside their weights."""
 
-    keep: list[Tensor]  # for each hidden layer (member, 1, 1) float32, 1 - dropout rate
-    slopes: Tensor  # (member, 1, 1) float32, of leaky ReLU; 0 is ReLU
+    keep: list[Tensor]  # for each hidden layer (trial, 1, 1) float32, 1 - dropout rate
+    slopes: Tensor  # (trial, 1, 1) float32, of leaky ReLU; 0 is ReLU
 
 
 def start(
     configs: Sequence[Config], sweep: Sweep, features: int, classes: int
 ) -> tuple[Layers, Batch]:
-    """Returns the members' first weights and their hyperparameters.
+    """Returns the trials' first weights and their hyperparameters.
 
     Args:
-      configs: the members, all of one shape group.
+      configs: the trials, all of one shape group.
       sweep: gives the slope of leaky ReLU.
       features: inputs.
       classes: outputs.
@@ -75,7 +75,7 @@ def start(
 
 
 def forward(layers: Layers, batch: Batch, x: Tensor, training: bool) -> Tensor:
-    """Returns the logits (member, rows, classes) of all members on the same rows."""
+    """Returns the logits (trial, rows, classes) of all trials on the same rows."""
     hidden = x.expand(len(batch.slopes), *x.shape)
     for number, (kernel, bias) in enumerate(layers):
         hidden = torch.baddbmm(bias, hidden, kernel)
@@ -88,12 +88,12 @@ def forward(layers: Layers, batch: Batch, x: Tensor, training: bool) -> Tensor:
 
 
 def losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Returns the cross-entropy of every member and row, (member, rows)."""
-    members, rows, classes = logits.shape
+    """Returns the cross-entropy of every trial and row, (trial, rows)."""
+    trials, rows, classes = logits.shape
     flat = functional.cross_entropy(
-        logits.reshape(-1, classes), labels.expand(members, rows).reshape(-1), reduction="none"
+        logits.reshape(-1, classes), labels.expand(trials, rows).reshape(-1), reduction="none"
     )
-    return flat.view(members, rows)
+    return flat.view(trials, rows)
 
 
 def optimizer_of(name: str, parameters: Sequence[Tensor], sweep: Sweep) -> torch.optim.Optimizer:
@@ -107,10 +107,10 @@ def optimizer_of(name: str, parameters: Sequence[Tensor], sweep: Sweep) -> torch
 
 
 def train(configs: Sequence[Config], sweep: Sweep, data: Data, epochs: int) -> Tensor:
-    """Trains the members of a batch.
+    """Trains the trials of a batch.
 
     Returns:
-      (epochs, 4, member): train loss and accuracy as Keras takes them, test loss and accuracy.
+      (epochs, 4, trial): train loss and accuracy as Keras takes them, test loss and accuracy.
     """
     layers, batch = start(configs, sweep, data.x_train.shape[1], int(data.y_train.max()) + 1)
     rule = optimizer_of(configs[0]["optimizer"], list(itertools.chain(*layers)), sweep)
@@ -144,7 +144,7 @@ def train_all(sweep: Sweep, data: Data, epochs: int, groups: int | None, workers
       workers: threads, each of which trains one batch at a time.
 
     Returns:
-      (member,): test accuracy after the last epoch.
+      (trial,): test accuracy after the last epoch.
     """
     todo = sorted(batches(sweep)[:groups], key=lambda configs: -sum(configs[0].units))
     with ThreadPoolExecutor(workers) as pool:
@@ -180,7 +180,7 @@ def main() -> None:
     answer = {
         "training_s": time.perf_counter() - begun,
         "epochs": epochs,
-        "members": len(accuracy),
+        "trials": len(accuracy),
         "best_accuracy": float(accuracy.max()),
         "mean_accuracy": float(accuracy.mean()),
         "workers": given.workers,

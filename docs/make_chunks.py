@@ -1,8 +1,8 @@
-"""Fills the tables of docs/protocols.md on three-second chunks, from the synthetic sample.
+"""Fills the tables of docs/protocols.md on three-second segments, from the synthetic sample.
 
     python docs/make_chunks.py [TABLE]
 
-The sweep chunks under a leaky division of chunks and under right ones, beside classical models, and
+The sweep chunks under a leaky split of segments and under right ones, beside classical models, and
 each batch size by itself; some minutes. TABLE is sample3, or kaggle3 or a path where it is at hand.
 """
 
@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 
 from gtzan_jax import Run, run_sweep
 from gtzan_jax.analysis.classical import vote_hits
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.text import Table
@@ -39,26 +39,26 @@ def swept(table: FeatureTable, protocol: str, folder: str, batch_size: int, seed
 
 
 def best(run: Run) -> tuple[float, float]:
-    """Returns the accuracy of the first config on the test part, by chunk and by song."""
+    """Returns the accuracy of the first config on the test part, by segment and by song."""
     first = run.results.iloc[0]
     return float(first["test_chunk_accuracy"]), float(first["test_accuracy"])
 
 
 def classical(table: FeatureTable, protocol: str, model: object) -> tuple[float, float]:
-    """Returns a model's accuracy by chunk and by song, on the test rows of all folds together."""
-    chunks, songs = [], []
-    for fold in divide(table, protocol, 0, 5).folds:
+    """Returns a model's accuracy by segment and by song, on the test rows of all folds together."""
+    segments, songs = [], []
+    for fold in make_splits(table, protocol, 0, 5).folds:
         train = np.concatenate([fold.train, fold.validation])
         fitted = make_pipeline(StandardScaler(), model).fit(table.x[train], table.y[train])
         x, y = table.x[fold.test], table.y[fold.test]
-        chunks.append(fitted.predict(x) == y)
+        segments.append(fitted.predict(x) == y)
         songs.append(vote_hits(fitted, x, y, table.songs[fold.test]))
-    return float(np.concatenate(chunks).mean()), float(np.concatenate(songs).mean())
+    return float(np.concatenate(segments).mean()), float(np.concatenate(songs).mean())
 
 
 def protocols_table(table: FeatureTable, folder: str) -> Table:
     """Returns accuracies by protocol."""
-    heads = [f"{name}, by {unit}" for name in ("our best", *MODELS) for unit in ("chunk", "song")]
+    heads = [f"{name}, by {unit}" for name in ("our best", *MODELS) for unit in ("segment", "song")]
     rows = []
     for protocol in PROTOCOLS:
         figures = best(swept(table, protocol, folder, 128))
@@ -79,7 +79,13 @@ def batches_table(table: FeatureTable, folder: str) -> Table:
         seconds, rate = time.process_time() - started, run.results["learning_rate"].iloc[0]
         figures = map("{:.3f}".format, best(run))
         rows.append([str(size), f"{seconds:.1f}", f"{rate:g}", *figures])
-    heads = ("batch_size", "processor s", "best learning rate", "test accuracy by chunk", "by song")
+    heads = (
+        "batch_size",
+        "processor s",
+        "best learning rate",
+        "test accuracy by segment",
+        "by song",
+    )
     return Table(heads, rows)
 
 

@@ -24,24 +24,24 @@ from gtzan_jax import process
 from gtzan_jax.backends.cluster import Cluster
 from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
-from gtzan_jax.backends.work import Task
+from gtzan_jax.backends.work import Request
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.rundir.chunks import ChunkStore
+from gtzan_jax.rundir.checkpoints import Checkpoints
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.rundir.history import members_of
-from gtzan_jax.space.config import Member
+from gtzan_jax.rundir.history import trials_of
+from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.trainer.chunk import Chunk, Trained
+from gtzan_jax.trainer.task import Task, Trained
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parent.parent
 MANY = 10_000_000
 EPOCHS = 10
-_CHUNK = 8  # of a CPU's chunks
+_TASK = 8  # of a CPU's tasks
 _WORKERS = 2  # of the run that is measured
 
 # What was done to a run, what comes of it, and the test: what it took is in the record.
@@ -51,7 +51,7 @@ FAILURES = {
     "test_a_cluster_does_as_well_for_long": (
         "nothing, the run that the rest disturb", "the same bytes"),
     "test_workers_that_are_killed_at_ten_moments_change_nothing": (
-        "SIGKILL to a worker ten times, some chunks apart; another joins each time",
+        "SIGKILL to a worker ten times, some tasks apart; another joins each time",
         "the tasks that it had, two as a rule, others repeat"),
     "test_where_all_workers_are_killed_a_run_waits_for_others": (
         "SIGKILL to all four workers; others join six seconds later",
@@ -82,8 +82,8 @@ FAILURES = {
     "test_two_clients_share_a_cluster": (
         "a second client with a run directory of its own",
         "both end with their bytes; slowly, since workers plan anew for each in turn"),
-    "test_a_chunk_that_kills_its_workers_ends_the_run_with_its_name": (
-        "a chunk at which each worker ends", "four workers, then exit code 1 and its name"),
+    "test_a_task_that_kills_its_workers_ends_the_run_with_its_name": (
+        "a task at which each worker ends", "four workers, then exit code 1 and its name"),
     "test_a_cluster_is_idle_after_ctrl_c": (
         "Ctrl-C", "exit code 130; tasks are taken back, workers are idle"),
     "test_a_cluster_with_tls_lets_in_who_has_its_certificate": (
@@ -115,7 +115,7 @@ def of_runs(folders: list[str]) -> str:
         seconds = manifest.timings_s
         training = seconds["train"] + seconds["compile"]
         rows.append(
-            f"| `{command}` | {_members(folder):,} | {seconds['total']:.0f} | {training:.0f} | "
+            f"| `{command}` | {_trials(folder):,} | {seconds['total']:.0f} | {training:.0f} | "
             f"{(manifest.peak_rss_bytes or 0) / 1e9:.2f} GB |"
         )
     return "\n".join(rows)
@@ -123,29 +123,29 @@ def of_runs(folders: list[str]) -> str:
 
 def of_paper(folder: str) -> str:
     """Returns what ten million networks would take, by what is measured now and by a run."""
-    manifest, members = RunDir(folder).read_manifest(), _members(folder)
+    manifest, trials = RunDir(folder).read_manifest(), _trials(folder)
     epochs, fold = manifest.sweep["epochs"], manifest.split.folds[0]
     steps = -(-fold.train // manifest.sweep["batch_size"])
-    step_us = 1e6 * _WORKERS * manifest.timings_s["train"] / (members * epochs * steps)
-    task_s = _CHUNK * EPOCHS * steps * step_us / 1e6
-    rate, written, tasks = no_op_rate(), written_a_second(), MANY / _CHUNK
-    kept, csv = _bytes_of(folder, "chunks/*.chunk"), _bytes_of(folder, "history.csv")
-    kept_later = kept / members + (EPOCHS - epochs) * 4 * len(METRICS)
+    step_us = 1e6 * _WORKERS * manifest.timings_s["train"] / (trials * epochs * steps)
+    task_s = _TASK * EPOCHS * steps * step_us / 1e6
+    rate, written, requests = no_op_rate(), written_a_second(), MANY / _TASK
+    kept, csv = _bytes_of(folder, "checkpoints/*.safetensors"), _bytes_of(folder, "history.csv")
+    kept_later = kept / trials + (EPOCHS - epochs) * 4 * len(METRICS)
     *plans, whole = [apart(plan, *sizes) for sizes in ((5, 1), (48, 1), (48, 10))]
     rows = [
-        ("a network's step, a core", f"{step_us:.1f} µs: {members:,} networks, {steps} steps each",
+        ("a network's step, a core", f"{step_us:.1f} µs: {trials:,} networks, {steps} steps each",
          f"{step_us * MANY * EPOCHS * steps / 3.6e9:,.0f} core-hours"),
-        (f"a task, {_CHUNK} networks on a CPU", f"{task_s:.2f} s for {EPOCHS} epochs",
-         f"{tasks:,.0f} tasks"),
+        (f"a task, {_TASK} networks on a CPU", f"{task_s:.2f} s for {EPOCHS} epochs",
+         f"{requests:,.0f} tasks"),
         ("tasks that do nothing; client, scheduler and two workers on two cores",
-         f"{rate:,.0f} a second", f"{tasks / rate / 60:,.0f} minutes at least, which "
+         f"{rate:,.0f} a second", f"{requests / rate / 60:,.0f} minutes at least, which "
          f"{rate * task_s:,.0f} such workers would reach"),
         ("histories that the client writes", f"{written:,.0f} networks a second",
          f"{MANY / written / 60:,.0f} minutes in all"),
-        ("disk, chunks", f"{kept / members:,.0f} bytes a network of {epochs} epoch",
+        ("disk, checkpoints", f"{kept / trials:,.0f} bytes a network of {epochs} epoch",
          f"{kept_later * MANY / 1e9:,.0f} GB"),
-        ("disk, history.csv", f"{csv / members:,.0f} bytes a network of {epochs} epoch",
-         f"{csv / members * EPOCHS / epochs * MANY / 1e9:,.0f} GB"),
+        ("disk, history.csv", f"{csv / trials:,.0f} bytes a network of {epochs} epoch",
+         f"{csv / trials * EPOCHS / epochs * MANY / 1e9:,.0f} GB"),
         ("the plan, in the client, and again in each worker",
          "; ".join(f"{p.configs:,} configs: {p.seconds:.1f} s"
                    for p in plans),
@@ -159,7 +159,7 @@ def of_paper(folder: str) -> str:
     return "\n".join([head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def _members(folder: str) -> int:
+def _trials(folder: str) -> int:
     with (Path(folder) / "members.csv").open() as lines:
         return sum(1 for _ in lines) - 1
 
@@ -172,36 +172,36 @@ def no_op_rate(count: int = 4000) -> float:
     """Returns how many tasks a second a cluster on this machine does that take no time."""
     with tempfile.TemporaryDirectory() as folder, on_loopback(Path(folder), {}) as scheduler:
         pool = Idle(scheduler)
-        task = Task("spec", "fold", (Chunk(0, 1, (Member("config", 0, 0),), 0, 1),))
+        request = Request("spec", "fold", (Task(0, 1, (Trial("config", 0, 0),), 0, 1),))
         begun = time.perf_counter()
-        done = sum(1 for _ in pool.run([task] * count, {"spec": b"", "fold": b""}))
+        done = sum(1 for _ in pool.run([request] * count, {"spec": b"", "fold": b""}))
         seconds = time.perf_counter() - begun
         pool.close()
     return done / seconds
 
 
-def written_a_second(chunks: int = 50_000, size: int = _CHUNK) -> float:
-    """Returns how many members' histories a second a client writes."""
+def written_a_second(tasks: int = 50_000, size: int = _TASK) -> float:
+    """Returns how many trials' histories a second a client writes."""
     random = np.random.default_rng(0)
     history = random.random((size, EPOCHS, len(METRICS)), np.float32)
     predicted = np.zeros((size, 300), np.uint8)
     last = np.full(size, EPOCHS, np.int32)
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
-        store = ChunkStore(Path(folder) / "chunks", EPOCHS, 300)
+        store = Checkpoints(Path(folder) / "checkpoints", EPOCHS, 300)
         begun = time.perf_counter()
-        for number in range(chunks):
-            members = tuple(Member(f"c{number:08d}{i:03d}", 0, 0) for i in range(size))
-            chunk = Chunk(0, size, members, 0, EPOCHS)
-            store.add(Trained(chunk, history, predicted, last, last, ()))
+        for number in range(tasks):
+            trials = tuple(Trial(f"c{number:08d}{i:03d}", 0, 0) for i in range(size))
+            task = Task(0, size, trials, 0, EPOCHS)
+            store.add(Trained(task, history, predicted, last, last, ()))
         store.flush()
-        return chunks * size / (time.perf_counter() - begun)
+        return tasks * size / (time.perf_counter() - begun)
 
 
 class Idle(Cluster):
     """A cluster whose tasks do nothing."""
 
-    def _begin(self, task: Task, blobs: Mapping[str, bytes]) -> Any:
-        del task, blobs
+    def _begin(self, request: Request, blobs: Mapping[str, bytes]) -> Any:
+        del request, blobs
         return self._client.submit(len, bytes(2000), **self._options)
 
 
@@ -230,10 +230,10 @@ def plan(repeats: int, seeds: int) -> Plan:
     rates = [round(1e-4 * (i + 1), 6) for i in range(repeats)]
     begun = time.perf_counter()
     sweep = load_sweep("large", ["epochs=10", f"axes.learning_rate={rates}"])
-    division = divide(table, sweep.protocol, 0, sweep.num_folds)
+    splits = make_splits(table, sweep.protocol, 0, sweep.num_folds)
     pool = _Nobody()
-    crew = Crew(pool, "float32", sweep, MlpFamily(), division.sizes, seeds, configs=sweep.configs)
-    list(crew.run(crew.plan.chunks(members_of(sweep, 1, range(seeds))), division.arrays))
+    crew = Crew(pool, "float32", sweep, MlpFamily(), splits.sizes, seeds, configs=sweep.configs)
+    list(crew.run(crew.plan.tasks(trials_of(sweep, 1, range(seeds))), splits.arrays))
     seconds = time.perf_counter() - begun
     held = (process.peak_rss_bytes() or 0) - before
     return Plan(len(sweep.configs), seconds, held, pool.travels)

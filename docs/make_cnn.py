@@ -32,9 +32,9 @@ from gtzan_jax.models import networks
 from gtzan_jax.models.cnn import CnnFamily
 from gtzan_jax.models.layers import Activation
 from gtzan_jax.rundir.finished import read_finished
-from gtzan_jax.rundir.history import members_of
+from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
-from gtzan_jax.space.axes import AXES, axes_of
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, hyperparameters_of
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of, sizes_of
 from gtzan_jax.tables.lists import FAULT_FILTERED, read_list
@@ -46,8 +46,8 @@ from gtzan_jax.views.text import Table
 PAGE = Path(__file__).with_name("cnn.md")
 BATCH, WIDTHS, KERNEL, CLASSES = 32, (16, 32, 64), 3, 10
 REPEATS = 3
-TRAIN, EVALUATED, MEMBERS = 320, 64, 2  # rows and members of a measured epoch
-CHUNKS = 10  # of a song; ten songs of GTZAN's have nine
+TRAIN, EVALUATED, TRIALS = 320, 64, 2  # rows and trials of a measured epoch
+SEGMENTS = 10  # of a song; ten songs of GTZAN's have nine
 
 
 # ----------------------------------------------------------------------------------------- axes
@@ -62,9 +62,13 @@ def axes_table() -> Table:
         "dropout": "rate at which whole channels are dropped, after each block",
         "frequency_mask": "the most bands that are masked, of 64",
         "time_mask": "the most frames that are masked, of 65",
-        "time_shift": "the most frames that a chunk is shifted by, either way",
+        "time_shift": "the most frames that a segment is shifted by, either way",
     }
-    only = [AXES[name] for name in axes_of("cnn") if AXES[name].families == ("cnn",)]
+    only = [
+        HYPERPARAMETERS[name]
+        for name in hyperparameters_of("cnn")
+        if HYPERPARAMETERS[name].families == ("cnn",)
+    ]
     rows = [
         [f"`{axis.name}`", meaning[axis.name], axis.kind, _default(axis.default)] for axis in only
     ]
@@ -105,11 +109,11 @@ def window_pooled(x: jax.Array) -> jax.Array:
 
 
 class Way(NamedTuple):
-    """How convolutions are computed, and how members are batched."""
+    """How convolutions are computed, and how trials are batched."""
 
     convolution: str
     batching: str  # alone, lax.map or vmap
-    members: int
+    trials: int
     convolve: Callable[..., jax.Array]
     pooled: Callable[[jax.Array], jax.Array] = networks.pooled
     loop: bool = True
@@ -133,21 +137,21 @@ WAYS = (
 
 
 def ways_table() -> Table:
-    """Returns the milliseconds of a member's step, the least of a few."""
+    """Returns the milliseconds of a trial's step, the least of a few."""
     found = [step_seconds(way) for way in WAYS]
     used = found[[(way[0], way[1]) for way in WAYS].index((COLUMNS, "`lax.map`"))]
     rows = [
         [
-            way.convolution, way.batching, str(way.members), f"{1e3 * seconds:,.0f}",
+            way.convolution, way.batching, str(way.trials), f"{1e3 * seconds:,.0f}",
             f"{seconds / used:.2g}",
         ]
         for way, seconds in zip(WAYS, found, strict=True)
     ]  # fmt: skip
-    return Table(("convolution", "members", "how many", "ms a member and step", "÷ used"), rows)
+    return Table(("convolution", "trials", "how many", "ms a trial and step", "÷ used"), rows)
 
 
 def step_seconds(way: Way) -> float:
-    """Returns what a step of plain gradient descent takes, in seconds a member."""
+    """Returns what a step of plain gradient descent takes, in seconds a trial."""
     random = np.random.default_rng(0)
     x = random.normal(size=(BATCH, BANDS, FRAMES, 1)).astype(np.float32)
     labels = random.integers(0, CLASSES, BATCH)
@@ -164,7 +168,7 @@ def step_seconds(way: Way) -> float:
     def train(steps: Any, params: Any) -> Any:
         return lax.fori_loop(0, steps, step, params) if way.loop else step(0, params)
 
-    def of_members(params: Any, steps: Any) -> Any:
+    def of_trials(params: Any, steps: Any) -> Any:
         many = jax.vmap if "vmap" in way.batching else lambda one: partial(lax.map, one)
         if way.batching == "alone":
             return train(steps, jax.tree.map(lambda leaf: leaf[0], params))
@@ -172,12 +176,12 @@ def step_seconds(way: Way) -> float:
 
     with patch.multiple(networks, convolve=way.convolve, pooled=way.pooled):
         first = model.init(jax.random.key(0), x, relu)["params"]
-        params = jax.tree.map(lambda leaf: jnp.stack([leaf] * way.members), first)
-        program = jax.jit(of_members).lower(params, np.int32(1)).compile()
+        params = jax.tree.map(lambda leaf: jnp.stack([leaf] * way.trials), first)
+        program = jax.jit(of_trials).lower(params, np.int32(1)).compile()
     once = least(lambda: program(params, np.int32(1)), 1)
     if once > 1 or not way.loop:  # of which the first run is one
-        return min(once, least(lambda: program(params, np.int32(1)), REPEATS - 1)) / way.members
-    return least(lambda: program(params, np.int32(4)), REPEATS) / 4 / way.members
+        return min(once, least(lambda: program(params, np.int32(1)), REPEATS - 1)) / way.trials
+    return least(lambda: program(params, np.int32(4)), REPEATS) / 4 / way.trials
 
 
 def least(work: Callable[[], Any], repeats: int) -> float:
@@ -198,7 +202,7 @@ class Rate(NamedTuple):
 
     filters: int
     augmented: bool
-    seconds: float  # a member and epoch
+    seconds: float  # a trial and epoch
     flops: float  # of it
 
     @property
@@ -208,7 +212,7 @@ class Rate(NamedTuple):
 
 
 def rates() -> list[Rate]:
-    """Measures members of a CPU's chunk, of noise in the real size."""
+    """Measures trials of a CPU's task, of noise in the real size."""
     random = np.random.default_rng(0)
     count = TRAIN + EVALUATED
     y = (np.arange(count) % CLASSES).astype(np.int32)
@@ -225,7 +229,7 @@ def rates() -> list[Rate]:
 
 
 def engine_rate(table: FeatureTable, fold: Fold, filters: int, augmented: bool) -> Rate:
-    """Measures an epoch of members that share a program, compiling left out."""
+    """Measures an epoch of trials that share a program, compiling left out."""
     mask = 8 if augmented else 0
     values = {
         "filters": filters, "blocks": 3, "dropout": 0.2, "optimizer": "'adamw'",
@@ -235,10 +239,10 @@ def engine_rate(table: FeatureTable, fold: Fold, filters: int, augmented: bool) 
     sweep = load_sweep("cnn", ["epochs=1", "protocol=holdout", *overrides])
     sizes = sizes_of(table, [fold])
     arrays = [arrays_of(table, fold, sizes)]
-    members = members_of(sweep, 1, range(MEMBERS))
-    with Engine(sweep, CnnFamily(), sizes, chunk_size=1) as engine:
-        chunks = engine.plan.chunks(members)
-        seconds = least(lambda: list(engine.run(chunks, arrays)), 1 + REPEATS) / MEMBERS
+    trials = trials_of(sweep, 1, range(TRIALS))
+    with Engine(sweep, CnnFamily(), sizes, task_size=1) as engine:
+        tasks = engine.plan.tasks(trials)
+        seconds = least(lambda: list(engine.run(tasks, arrays)), 1 + REPEATS) / TRIALS
     family = CnnFamily()
     flops = family.flops(family.structure(sweep.configs[0]), sizes)
     return Rate(filters, augmented, seconds, flops)
@@ -254,12 +258,12 @@ def engine_block(found: list[Rate]) -> str:
         ]
         for rate in found
     ]  # fmt: skip
-    heads = ("filters", "augmented", "s a member and epoch", "ms a step", "GFLOP", "GFLOP/s")
+    heads = ("filters", "augmented", "s a trial and epoch", "ms a step", "GFLOP", "GFLOP/s")
     table = Table(heads, rows).markdown
     return (
-        f"{TRAIN} chunks to train on in batches of {BATCH}, {EVALUATED} to evaluate, three blocks, "
-        f"AdamW. A step's milliseconds include its share of the evaluation. The planner reckons "
-        f"with {COSTS['cpu'].flops / 1e9:.0f} GFLOP/s, which the MLP reaches.\n\n{table}"
+        f"{TRAIN} segments to train on in batches of {BATCH}, {EVALUATED} to evaluate, three "
+        f"blocks, AdamW. A step's milliseconds include its share of the evaluation. The planner "
+        f"reckons with {COSTS['cpu'].flops / 1e9:.0f} GFLOP/s, which the MLP reaches.\n\n{table}"
     )
 
 
@@ -270,7 +274,7 @@ def hours_block(found: list[Rate]) -> str:
     """Says what sweeps/cnn.toml takes on GTZAN, by operations."""
     sweep = load_sweep("cnn")
     songs = Counter(listed.part for listed in read_list(FAULT_FILTERED).values())
-    rows = {part: CHUNKS * count for part, count in songs.items()}
+    rows = {part: SEGMENTS * count for part, count in songs.items()}
     evaluated = rows["validation"] + rows["test"]
     sizes = Sizes(rows["train"], evaluated, BANDS, CLASSES, frames=FRAMES)
     epoch = {config.id: epoch_flops(config, sizes) for config in sweep.configs}
@@ -294,8 +298,8 @@ def hours_block(found: list[Rate]) -> str:
     ).markdown  # fmt: skip
     parts = ", ".join(f"{songs[p]} songs {p}" for p in ("train", "validation", "test"))
     return (
-        f"The fault-filtered lists have {parts}; with {CHUNKS} chunks each, {rows['train']:,} rows "
-        f"are trained on and {evaluated:,} evaluated an epoch.\n\n{table}"
+        f"The fault-filtered lists have {parts}; with {SEGMENTS} segments each, {rows['train']:,} "
+        f"rows are trained on and {evaluated:,} evaluated an epoch.\n\n{table}"
     )
 
 
@@ -324,11 +328,11 @@ def smoke_block(folder: str) -> str:
     networks = run.retrained.groupby(["fold", "seed"]).last()["test_accuracy"]
     seconds = run.manifest.timings_s
     parts = ", ".join(f"{k} {v:.1f}" for k, v in seconds.items() if k != "total")
-    division, cores = run.manifest.split.folds[0], len(run.manifest.sessions[-1].devices)
+    splits, cores = run.manifest.split.folds[0], len(run.manifest.sessions[-1].devices)
     return (
-        f"{run.manifest.data.rows_note}: {division.train} to train on, {division.validation} to "
-        f"choose by, {division.test} to test on. After {run.sweep.epochs} epochs, by songs and by "
-        f"chunks:\n\n{Table(('rank', *axes, *figures), rows).markdown}\n\n"
+        f"{run.manifest.data.rows_note}: {splits.train} to train on, {splits.validation} to "
+        f"choose by, {splits.test} to test on. After {run.sweep.epochs} epochs, by songs and by "
+        f"segments:\n\n{Table(('rank', *axes, *figures), rows).markdown}\n\n"
         f"The best, retrained for {run.retrained['epoch'].max()} epochs with "
         f"{len(networks)} seeds, told {' and '.join(f'{a:.3f}' for a in networks)} of the test "
         f"songs. Chance is 0.1. {seconds['total']:.0f} s on {cores} cores ({parts})."

@@ -2,7 +2,7 @@
 
     python docs/make_overfitting.py RUN...
 
-One run of the real table a protocol, and one each of the synthetic tables of songs and of chunks,
+One run of the real table a protocol, and one each of the synthetic tables of songs and of segments,
 under the same protocol. What the page says of each proposal is the accuracy on test tracks of the
 value that the validation part of a fold chooses, less that of the plain network, which is among the
 values.
@@ -71,8 +71,8 @@ def _place_of(run: FinishedRun, axis: str, value: object) -> int:
 
 def _means(run: FinishedRun, metric: str) -> np.ndarray:
     """Returns (configs, folds) of a figure of members.csv, the mean over seeds."""
-    members = pd.read_csv(run.run.members_path)
-    means = members.groupby(["config_id", "fold"])[metric].mean().unstack()
+    trials = pd.read_csv(run.run.trials_path)
+    means = trials.groupby(["config_id", "fold"])[metric].mean().unstack()
     return means.loc[[config.id for config in run.sweep.configs]].to_numpy(np.float64)
 
 
@@ -111,8 +111,8 @@ def summary(names: Sequence[str], runs: Sequence[FinishedRun]) -> Table:
     rows = []
     for name, run in zip(names, runs, strict=True):
         plain = run.predictions.correct[0].mean()
-        members = pd.read_csv(run.run.members_path)
-        train = members[members["config_id"] == run.sweep.configs[0].id]["train_accuracy"].mean()
+        trials = pd.read_csv(run.run.trials_path)
+        train = trials[trials["config_id"] == run.sweep.configs[0].id]["train_accuracy"].mean()
         of = run.predictions
         low, high = accuracy_interval(of.correct[0].mean(axis=0), of.group)
         folds, seeds = len(run.manifest.split.folds), len(run.manifest.seeds)
@@ -206,23 +206,23 @@ def _adjusted_p(row: "pd.Series[float]", total: int) -> float:
     return min(1.0, 2 * total * NormalDist().cdf(-z))
 
 
-def chunks(songs: FinishedRun, chunked: FinishedRun) -> str:
-    """Says what training on chunks changes, by song, and what the proposals do there."""
-    apart, together = chunked.predictions, songs.predictions
+def segments(songs: FinishedRun, segmented: FinishedRun) -> str:
+    """Says what training on segments changes, by song, and what the proposals do there."""
+    apart, together = segmented.predictions, songs.predictions
     if not np.array_equal(apart.label, together.label):
-        sys.exit("the runs of songs and of chunks have not tested the same songs")
+        sys.exit("the runs of songs and of segments have not tested the same songs")
     differences = apart.correct[0].astype(np.float64) - together.correct[0]
     low, high = difference_interval(differences, together.group)
     row = pd.Series({"difference": differences.mean(), "low": low, "high": high})
-    table = gains(chunked)
+    table = gains(segmented)
     tuned = table[table["value"].isna()]
     cells = ", ".join(f"`{r['axis']}` {_cell(table, r['axis'])}" for _, r in tuned.iterrows())
     return (
-        "The real table of chunks was not at hand, and the answer on the synthetic one is built "
+        "The real table of segments was not at hand, and the answer on the synthetic one is built "
         f"into it: it says nothing about music. There, under {songs.sweep.protocol} and by song, "
-        f"the plain network trained on chunks reaches {apart.correct[0].mean():.3f}, trained on "
+        f"the plain network trained on segments reaches {apart.correct[0].mean():.3f}, trained on "
         f"the same songs as a whole {together.correct[0].mean():.3f}: {_points(row)} points. The "
-        f"proposals on chunks, by song, in points with the chosen value: {cells}."
+        f"proposals on segments, by song, in points with the chosen value: {cells}."
     )
 
 
@@ -236,7 +236,7 @@ def blocks(runs: Sequence[FinishedRun]) -> Iterator[tuple[str, str]]:
     picture(tables, note).savefig(PICTURE)
     made_up = sorted((r for r in runs if r.is_sample), key=lambda r: r.manifest.data.tracks)
     if made_up:  # else that block stays as it is
-        yield "chunks", chunks(*made_up)
+        yield "chunks", segments(*made_up)
     yield "summary", summary(names, real).markdown
     yield "found", findings(tables)
     yield "tuned", tuned_table(tables).markdown

@@ -1,4 +1,4 @@
-"""Fills the tables in docs/performance.md: from the benchmark's records, or from a sweep on chunks.
+"""Fills the tables in docs/performance.md from the benchmark's records or a sweep on segments.
 
 python -m benchmarks && python docs/make_performance.py
 python docs/make_performance.py BEFORE.json AFTER.json …
@@ -65,8 +65,8 @@ def of_versions() -> str:
     return "\n".join(lines)
 
 
-def of_chunks(folder: str) -> str:
-    """Returns what a sweep on a table of chunks took, from its manifest."""
+def of_segments(folder: str) -> str:
+    """Returns what a sweep on a table of segments took, from its manifest."""
     manifest = RunDir(folder).read_manifest()
     fold, seconds = manifest.split.folds[0], manifest.timings_s
     parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items() if part != "total")
@@ -87,7 +87,7 @@ def main() -> None:
         put_together(older, "before")
         put_together([path for path in paths if path not in older], "latest")
     if paths and paths[0].suffix != ".json":
-        blocks = {"chunks": of_chunks(sys.argv[1])}
+        blocks = {"chunks": of_segments(sys.argv[1])}
     else:
         blocks = {"table": of_benchmarks(), "versions": of_versions()}
     for name, block in blocks.items():

@@ -24,14 +24,14 @@ from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.jobs.calibrating import calibrated
 from gtzan_jax.jobs.retraining import train_networks
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.sound.features import chunks_of, features_of
+from gtzan_jax.sound.features import features_of, segments_of
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES, log_mel
 from gtzan_jax.sound.summary import summarised
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold
-from gtzan_jax.tables.protocols import Division, divide
+from gtzan_jax.tables.protocols import Splits, make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.engine import Engine
@@ -47,13 +47,13 @@ SECONDS = 30
 EXPLAINED = "jazz.00000.wav"
 
 
-def networks(division: Division, seeds: int) -> list[list[TrainedModel]]:
+def networks(splits: Splits, seeds: int) -> list[list[TrainedModel]]:
     """Trains the published config on every fold, and returns the models of each."""
     config = SWEEP.configs[0]
-    with Engine(SWEEP, MlpFamily(), division.sizes) as engine:
-        _, found = train_networks(engine, division, config.id, range(seeds), EPOCHS)
+    with Engine(SWEEP, MlpFamily(), splits.sizes) as engine:
+        _, found = train_networks(engine, splits, config.id, range(seeds), EPOCHS)
     return [
-        [TrainedModel.of(config, params, SWEEP, division, fold) for params in found[start:][:seeds]]
+        [TrainedModel.of(config, params, SWEEP, splits, fold) for params in found[start:][:seeds]]
         for fold, start in enumerate(range(0, len(found), seeds))
     ]
 
@@ -68,12 +68,12 @@ def calibration_table(table: FeatureTable) -> tuple[Table, dict[str, float]]:
     """
     rows, left = [], {}
     for protocol in PROTOCOLS:
-        division = divide(table, protocol, 0, 5)
-        seeds = max(1, NETWORKS // len(division.folds))
+        splits = make_splits(table, protocol, 0, 5)
+        seeds = max(1, NETWORKS // len(splits.folds))
         held, temperatures, songs = [], [], []
-        for fold, models in zip(division.folds, networks(division, seeds), strict=True):
+        for fold, models in zip(splits.folds, networks(splits, seeds), strict=True):
             for bare in models:
-                model, _ = calibrated(bare, division, fold)
+                model, _ = calibrated(bare, splits, fold)
                 held.append(model.calibration.test)
                 temperatures.append(model.calibration.temperature)
                 songs.append((model.calibration.validation.songs, model.calibration.test.songs))
@@ -134,7 +134,7 @@ def alarms_table(table: FeatureTable) -> Table:
     rows = []
     for protocol in PROTOCOLS:
         counts = np.zeros(3, int)
-        for fold in divide(table, protocol, 0, 5).folds:
+        for fold in make_splits(table, protocol, 0, 5).folds:
             train, test = (table.x[rows].astype(np.float64) for rows in (fold.train, fold.test))
             known = Distribution.of(table.x[fold.train], table.songs[fold.train], table.features)
             far = [
@@ -185,7 +185,7 @@ def voice(random: np.random.Generator, count: int) -> np.ndarray:
 
 def sounds_table(table: FeatureTable, folder: Path) -> Table:
     """Returns what is said of sounds by a model of the fault-filtered train part."""
-    (fold,) = divide(table, "fault_filtered", 0, 1).folds
+    (fold,) = make_splits(table, "fault_filtered", 0, 1).folds
     train = table.x[fold.train].astype(np.float64)
     known = Distribution.of(table.x[fold.train], table.songs[fold.train], table.features)
     limit = np.percentile(plain_distances(train, train), UNLIKE)
@@ -224,11 +224,11 @@ COPIES = {  # how a copy is written: its ending, the options of soundfile, its s
 def copies_table(table: FeatureTable, folder: Path) -> Table:
     """Returns how far copies of songs lie from these, by features and by spectrograms."""
     songs = {path.stem: read(path) for path in sorted(folder.rglob("*.*"))}
-    chunks = np.concatenate([_bands(samples) for samples in songs.values()])
+    segments = np.concatenate([_bands(samples) for samples in songs.values()])
     names = summarised(BAND_NAMES, np.zeros((1, BANDS, FRAMES)))[0]
     both = [
         Distribution.of(table.x, table.songs, table.features),
-        Distribution.of(chunks, np.arange(len(chunks), dtype=np.int32), names),
+        Distribution.of(segments, np.arange(len(segments), dtype=np.int32), names),
     ]
     tracks = [track.removesuffix(".wav") for track in table.tracks]
     rows = []
@@ -258,23 +258,23 @@ def _written(samples: np.ndarray, suffix: str, options: dict[str, Any]) -> np.nd
 
 
 def _bands(samples: np.ndarray) -> np.ndarray:
-    chunks = np.stack([log_mel(chunk) for chunk in chunks_of(samples)])
-    return np.asarray(summarised(BAND_NAMES, chunks)[1], np.float64)
+    segments = np.stack([log_mel(task) for task in segments_of(samples)])
+    return np.asarray(summarised(BAND_NAMES, segments)[1], np.float64)
 
 
 # ------------------------------------------------------------------------------------ the songs
 
 
-def apart_from(table: FeatureTable, names: Sequence[str]) -> Division:
+def apart_from(table: FeatureTable, names: Sequence[str]) -> Splits:
     """Returns the first artist fold without songs, and without others of their artists."""
-    division = divide(table, "artist_folds", 0, 1)
+    splits = make_splits(table, "artist_folds", 0, 1)
     found = lists.look_up(table, lists.ARTIST_FOLDS)
     artist = np.array([listed.artist if listed else -1 for listed in found])
     given = np.isin(table.tracks, names)
     out = given | np.isin(artist, list(set(artist[given]) - {-1}))
-    whole = division.folds[0]
+    whole = splits.folds[0]
     parts = (rows[~out[rows]] for rows in (whole.train, whole.validation, whole.test))
-    return dataclasses.replace(division, folds=(Fold(*parts),))
+    return dataclasses.replace(splits, folds=(Fold(*parts),))
 
 
 def songs_table(model: TrainedModel, paths: Sequence[Path]) -> tuple[Table, str]:
@@ -320,9 +320,9 @@ def timing(model: TrainedModel, folder: Path) -> str:
 def blocks(folder: Path) -> Iterator[tuple[str, str]]:
     """Yields what stands between the page's markers, by name."""
     table, paths = load_table("data/features_30_sec.csv"), sorted(folder.glob("*.wav"))
-    division = apart_from(table, [path.name for path in paths])
-    fold = division.folds[0]
-    model, _ = calibrated(networks(division, 1)[0][0], division, fold)
+    splits = apart_from(table, [path.name for path in paths])
+    fold = splits.folds[0]
+    model, _ = calibrated(networks(splits, 1)[0][0], splits, fold)
     shown, right = songs_table(model, paths)
     held = model.calibration
     yield (

@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from gtzan_jax.tables.folds import Fold
-from gtzan_jax.tables.protocols import PROTOCOLS, divide, groups_of
+from gtzan_jax.tables.protocols import PROTOCOLS, groups_of, make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table
 from gtzan_jax.views.text import Table
@@ -56,7 +56,7 @@ def divisions(table: FeatureTable, protocol: str) -> Iterator[tuple[int, list[Fo
     """Yields divisions into three folds, each with a seed; the published one again and again."""
     apart = PROTOCOLS[protocol].num_divisions
     for seed in range(DIVISIONS):
-        folds = divide(table, protocol, seed // apart, 3).folds
+        folds = make_splits(table, protocol, seed // apart, 3).folds
         yield seed, folds[3 * (seed % apart) :][:3]
 
 
@@ -130,7 +130,9 @@ def main() -> None:
     table = load_table(sys.argv[1])
     if table.sha256 != KAGGLE_SHA256:
         sys.exit("the page shows the real table, and this is another")
-    tested = np.sort(np.concatenate([f.test for f in divide(table, "artist_folds", 0, 3).folds]))
+    tested = np.sort(
+        np.concatenate([f.test for f in make_splits(table, "artist_folds", 0, 3).folds])
+    )
     group = np.unique(groups_of(table)[tested], return_inverse=True)[1]
     found = {
         name: {protocol: right(table, protocol, name)[:, tested] for protocol in WAYS.values()}

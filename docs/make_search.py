@@ -63,7 +63,7 @@ class Space:
     Attributes:
       sweep: a grid.
       name: for people.
-      truth: (configs, seeds) test accuracy after the last epoch, mean over folds; 0 where a member
+      truth: (configs, seeds) test accuracy after the last epoch, mean over folds; 0 where a trial
         diverged.
       validation: (configs, seeds, epochs, 2) accuracy and loss, means over folds.
     """
@@ -263,7 +263,7 @@ def draw_regret(curves: pd.DataFrame, target: float, note: str) -> Figure:
     """Draws median and quartiles of the regret by budget, a panel a space.
 
     Args:
-      curves: space, search, budget (share of the grid's member-epochs), and the quartiles of the
+      curves: space, search, budget (share of the grid's trial-epochs), and the quartiles of the
         regret: low, median, high; low and high NaN where too few searches differ.
       target: a regret to mark.
       note: the source of the data.
@@ -284,7 +284,7 @@ def draw_regret(curves: pd.DataFrame, target: float, note: str) -> Figure:
         axes.set_xticks(ticks, [f"{tick} %" for tick in ticks])
         axes.minorticks_off()
         axes.set_title(space, fontsize=10)
-        axes.set_xlabel("member-epochs, of the whole grid's", fontsize=9)
+        axes.set_xlabel("trial-epochs, of the whole grid's", fontsize=9)
         axes.set_ylabel("points below the best config", fontsize=9)
         axes.legend(fontsize=8, frameon=False)
         tidy(axes)

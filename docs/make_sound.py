@@ -37,7 +37,7 @@ from gtzan_jax.sound import features, mel, spectrogram_cache, spectrograms, synt
 from gtzan_jax.sound.files import SAMPLE_RATE, read, songs_in
 from gtzan_jax.sound.summary import summary_of
 from gtzan_jax.tables.folds import Fold
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.schema import FEATURES, FeatureTable
 from gtzan_jax.views.text import Table
 
@@ -157,17 +157,17 @@ def spectrograms_block(paths: Sequence[Path]) -> str:
     made = processor_seconds(
         lambda song: synthetic.song(*song, spectrograms.SYNTHETIC_SECONDS), of_genres
     )
-    chunks = [chunk for path in paths for chunk in features.chunks_of(read(path))]
-    chunk = processor_seconds(mel.log_mel, chunks)
+    segments = [segment for path in paths for segment in features.segments_of(read(path))]
+    segment = processor_seconds(mel.log_mel, segments)
     song = processor_seconds(
-        lambda path: [mel.log_mel(chunk) for chunk in features.chunks_of(read(path))], paths
+        lambda path: [mel.log_mel(segment) for segment in features.segments_of(read(path))], paths
     )
     return (
         f"On {joblib.cpu_count()} cores the {table.num_songs} made-up songs take "
         f"{min(computed):.1f} s, and {1e3 * min(cached):.0f} ms from the cache, the least of "
         f"{REPEATS} times, beside other programs (a load of {os.getloadavg()[1]:.1f}). Of "
-        f"processor time, a made-up song takes {1e3 * made:.0f} ms, a chunk's spectrogram "
-        f"{1e3 * chunk:.1f} ms, and a song of GTZAN {1e3 * song:.0f} ms, reading included."
+        f"processor time, a made-up song takes {1e3 * made:.0f} ms, a segment's spectrogram "
+        f"{1e3 * segment:.1f} ms, and a song of GTZAN {1e3 * song:.0f} ms, reading included."
     )
 
 
@@ -185,7 +185,7 @@ def linear_hits(
 def difficulty_block() -> str:
     """Returns how many made-up songs are told by what does and does not see the order of frames."""
     table = spectrograms.load_spectrograms("sounds")
-    folds, moments = divide(table, "kfold", 0, FOLDS).folds, summary_of(table).x
+    folds, moments = make_splits(table, "kfold", 0, FOLDS).folds, summary_of(table).x
     axes = {"filters": FILTERS, "dropout": 0.0, "time_mask": 0, "time_shift": 0}
     changes = ["protocol=kfold", f"num_folds={FOLDS}", f"epochs={EPOCHS}"]
     changes += [f"axes.{axis}=[{value}]" for axis, value in axes.items()]
@@ -208,7 +208,7 @@ def difficulty_block() -> str:
     trained = " or ".join(sorted({str(len(set(table.songs[fold.train]))) for fold in folds}))
     return (
         f"In {FOLDS} folds each of the {table.num_songs} songs is tested once, by models of "
-        f"{trained} others, and its chunks vote:\n\n{Table(heads, rows).markdown}"
+        f"{trained} others, and its segments vote:\n\n{Table(heads, rows).markdown}"
     )
 
 

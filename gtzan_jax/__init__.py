@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from gtzan_jax.space.config import Config as Config
     from gtzan_jax.space.sweep import Sweep as Sweep
     from gtzan_jax.space.sweep_file import load_sweep as load_sweep
-    from gtzan_jax.tables.protocols import Division as Division
-    from gtzan_jax.tables.protocols import divide as divide
+    from gtzan_jax.tables.protocols import Splits as Splits
+    from gtzan_jax.tables.protocols import make_splits as make_splits
     from gtzan_jax.tables.schema import FeatureTable as FeatureTable
     from gtzan_jax.tables.sources import load_table as load_table
     from gtzan_jax.trainer.engine import Engine as Engine
 
 _HOMES = {
     "Config": "space.config",
-    "Division": "tables.protocols",
+    "Splits": "tables.protocols",
     "Engine": "trainer.engine",
     "Explanation": "inference.prediction",
     "FeatureTable": "tables.schema",
@@ -58,7 +58,7 @@ _HOMES = {
     "RunError": "errors",
     "Sweep": "space.sweep",
     "TrainedModel": "inference.model",
-    "divide": "tables.protocols",
+    "make_splits": "tables.protocols",
     "load_model": "inference.model_files",
     "load_sweep": "space.sweep_file",
     "load_table": "tables.sources",
@@ -69,7 +69,7 @@ _HOMES = {
 
 __all__ = [*_HOMES, "__version__"]
 
-__version__ = "0.9.0"
+__version__ = "0.10.0"
 
 
 def __dir__() -> list[str]:

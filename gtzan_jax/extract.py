@@ -1,7 +1,7 @@
 """Computes the feature table of a folder of songs.
 
   python -m gtzan_jax.extract FOLDER
-  python -m gtzan_jax.extract FOLDER --output=chunks.csv --chunk_seconds=3
+  python -m gtzan_jax.extract FOLDER --output=segments.csv --chunk_seconds=3
 
 The songs (WAV, MP3, FLAC, Ogg, AIFF, …) lie in a folder for each genre, such as
 FOLDER/rock, or are called as GTZAN's are, rock.00000.wav. The table has the

@@ -10,9 +10,9 @@ METRICS = (
     "validation_chunk_accuracy",
     "test_chunk_accuracy",
 )
-"""Validation and test accuracy are shares of songs, whose chunks vote; chunk accuracies are shares
-of chunks. Losses and train figures are by row, since a batch rarely has a whole song."""
+"""Validation and test accuracy are shares of songs, whose segments vote; chunk accuracies are
+shares of segments. Losses and train figures are by row, since a batch rarely has a whole song."""
 
-CHUNK_METRICS = METRICS[-2:]  # only of tables of chunks
+SEGMENT_METRICS = METRICS[-2:]  # only of tables of segments
 
 LOSSES = ("cross_entropy", "softmax_twice")

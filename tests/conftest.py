@@ -17,7 +17,7 @@ import pytest
 
 from gtzan_jax.backends.workplace import Here
 from gtzan_jax.rundir.history import History
-from gtzan_jax.space.config import Member
+from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables.folds import Fold, FoldArrays, arrays_of, sizes_of
@@ -170,29 +170,29 @@ def make_table(
     )
 
 
-def make_chunks(num_songs: int = 40, num_genres: int = 4, **options: int) -> FeatureTable:
-    """Returns a table of three chunks of each song, four of the first, in mixed order.
+def make_segments(num_songs: int = 40, num_genres: int = 4, **options: int) -> FeatureTable:
+    """Returns a table of three segments of each song, four of the first, in mixed order.
 
-    Chunks of one song lie near one another.
+    Segments of one song lie near one another.
     """
     songs = make_table(num_songs, num_genres, **options)
     random = np.random.default_rng(1)
     song = random.permutation(np.r_[np.repeat(np.arange(num_songs), 3), 0])
-    chunk = [int((song[:row] == number).sum()) for row, number in enumerate(song)]
+    segment = [int((song[:row] == number).sum()) for row, number in enumerate(song)]
     x = songs.x[song] + 0.7 * random.normal(size=(len(song), songs.x.shape[1]))
     return replace(
         songs,
         x=x.astype(np.float32),
         y=songs.y[song],
-        tracks=tuple(f"genre.{s:05d}.{k}.wav" for s, k in zip(song, chunk, strict=True)),
+        tracks=tuple(f"genre.{s:05d}.{k}.wav" for s, k in zip(song, segment, strict=True)),
     )
 
 
-def make_history(members: Sequence[Member], figures: np.ndarray) -> History:
-    """Returns a history without predictions. figures: (members, epochs, metrics)."""
-    epochs = np.full(len(members), figures.shape[1], np.int32)
-    predicted = np.zeros((len(members), 0), np.uint8)
-    return History(tuple(members), figures, predicted, epochs, epochs, epochs)
+def make_history(trials: Sequence[Trial], figures: np.ndarray) -> History:
+    """Returns a history without predictions. figures: (trials, epochs, metrics)."""
+    epochs = np.full(len(trials), figures.shape[1], np.int32)
+    predicted = np.zeros((len(trials), 0), np.uint8)
+    return History(tuple(trials), figures, predicted, epochs, epochs, epochs)
 
 
 def make_fold(train: object, validation: object = (), test: object = ()) -> Fold:

@@ -19,16 +19,16 @@ from gtzan_jax.inference.calibration import Calibration, Held
 from gtzan_jax.inference.distribution import Distribution
 from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.inference.model import TrainedModel
-from gtzan_jax.metrics import CHUNK_METRICS, METRICS
+from gtzan_jax.metrics import METRICS, SEGMENT_METRICS
 from gtzan_jax.models.mlp import layer_names
 from gtzan_jax.rundir.directory import TABLES, RunDir, describe_data
-from gtzan_jax.rundir.history import History, members_of
+from gtzan_jax.rundir.history import History, trials_of
 from gtzan_jax.rundir.manifest import Manifest, Parts, Retraining, Session, Split
 from gtzan_jax.rundir.predictions import Part, Predictions, predictions_of
-from gtzan_jax.rundir.ranking import members_table, results_table
+from gtzan_jax.rundir.ranking import results_table, trials_table
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide
+from gtzan_jax.tables.protocols import PROTOCOLS, Splits, make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 
@@ -42,7 +42,7 @@ SESSION = Session(
     platform="cpu",
     devices=["cpu:0"],
     versions={"python": "3.11.7"},
-    members_before=0,
+    trials_before=0,
 )
 
 
@@ -55,22 +55,20 @@ def num_folds_of(sweep: Sweep) -> int:
 
 
 def random_history(sweep: Sweep, num_seeds: int = 1) -> History:
-    """Returns a history of nothing: random figures of every member."""
-    members = members_of(sweep, num_folds_of(sweep), range(num_seeds))
-    shape = (len(members), sweep.epochs, len(METRICS) - len(CHUNK_METRICS))
+    """Returns a history of nothing: random figures of every trial."""
+    trials = trials_of(sweep, num_folds_of(sweep), range(num_seeds))
+    shape = (len(trials), sweep.epochs, len(METRICS) - len(SEGMENT_METRICS))
     figures = np.random.default_rng(0).uniform(0.1, 0.9, shape).astype(np.float32)
-    figures = np.pad(figures, [(0, 0), (0, 0), (0, len(CHUNK_METRICS))])
-    return make_history(tuple(members), figures)
+    figures = np.pad(figures, [(0, 0), (0, 0), (0, len(SEGMENT_METRICS))])
+    return make_history(tuple(trials), figures)
 
 
 def history_of(sweep: Sweep, accuracy: np.ndarray) -> History:
     """Returns a history that ends with the given test accuracy. accuracy: (configs, runs)."""
-    members = members_of(
-        sweep, num_folds_of(sweep), range(accuracy.shape[1] // num_folds_of(sweep))
-    )
-    figures = np.full((len(members), sweep.epochs, len(METRICS)), 0.5, np.float32)
+    trials = trials_of(sweep, num_folds_of(sweep), range(accuracy.shape[1] // num_folds_of(sweep)))
+    figures = np.full((len(trials), sweep.epochs, len(METRICS)), 0.5, np.float32)
     figures[:, -1, METRICS.index("test_accuracy")] = accuracy.ravel()
-    return make_history(tuple(members), figures)
+    return make_history(tuple(trials), figures)
 
 
 def write_run(
@@ -85,12 +83,12 @@ def write_run(
     Args:
       folder: where.
       sweep: the sweep.
-      history: of all members of the sweep.
+      history: of all trials of the sweep.
       table: what it was trained on; None for the sample.
       changes: of the manifest, or of its only session.
     """
     table = table or load_table("sample")
-    folds = divide(table, sweep.protocol, 0, sweep.num_folds).folds
+    folds = make_splits(table, sweep.protocol, 0, sweep.num_folds).folds
     parts = [
         Parts(train=len(f.train), validation=len(f.validation), test=len(f.test)) for f in folds
     ]
@@ -99,7 +97,7 @@ def write_run(
         status="finished",
         resume="python -m gtzan_jax.sweep",
         sweep=sweep.to_dict(),
-        seeds=sorted({member.seed for member in history.members}),
+        seeds=sorted({trial.seed for trial in history.trials}),
         data=describe_data(table, table.source),
         split=Split(seed=0, folds=parts),
         matmul_precision="float32",
@@ -113,31 +111,31 @@ def write_run(
     results["indistinguishable_from_best"] = results["rank"] <= TIED
     run.write_tables(
         results,
-        members_table(sweep, history),
+        trials_table(sweep, history),
         history.frames(metrics),
-        made_predictions(sweep, history, divide(table, sweep.protocol, 0, sweep.num_folds)),
+        made_predictions(sweep, history, make_splits(table, sweep.protocol, 0, sweep.num_folds)),
     )
     run.record(msgspec.structs.replace(manifest, **changes), *TABLES)
     return folder
 
 
-def made_predictions(sweep: Sweep, history: History, division: Division) -> dict[Part, Predictions]:
+def made_predictions(sweep: Sweep, history: History, splits: Splits) -> dict[Part, Predictions]:
     """Returns predictions of the parts that a sweep writes.
 
     Those of the test part are right as often as a history's test accuracies say, nearly.
     """
-    random, labels = np.random.default_rng(0), division.table.y
+    random, labels = np.random.default_rng(0), splits.table.y
     accuracy = history.figures[:, -1, METRICS.index("test_accuracy")]
-    predicted = np.zeros((len(history.members), division.sizes.num_eval), np.uint8)
-    for row, member, share in zip(predicted, history.members, accuracy, strict=True):
-        fold = division.folds[member.fold]
+    predicted = np.zeros((len(history.trials), splits.sizes.num_eval), np.uint8)
+    for row, trial, share in zip(predicted, history.trials, accuracy, strict=True):
+        fold = splits.folds[trial.fold]
         true = labels[fold.test].astype(np.uint8)
-        wrong = (true + 1) % len(division.table.genres)
+        wrong = (true + 1) % len(splits.table.genres)
         right = random.permutation(len(true)) < np.nan_to_num(share) * len(true)
         row[len(fold.validation) :][: len(true)] = np.where(right, true, wrong)
     whole = dataclasses.replace(history, predicted=predicted)
-    parts: dict[Part, None] = dict.fromkeys((division.protocol.select_on, "test"))
-    return {part: predictions_of(sweep, whole, division, part) for part in parts}
+    parts: dict[Part, None] = dict.fromkeys((splits.protocol.select_on, "test"))
+    return {part: predictions_of(sweep, whole, splits, part) for part in parts}
 
 
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object] = dict) -> None:
@@ -184,10 +182,10 @@ def write_best(folder: Path, sweep: Sweep, table: FeatureTable, epochs: int = 2)
     from gtzan_jax.trainer.engine import Engine
 
     run = RunDir(folder)
-    division = divide(table, sweep.protocol, 0, sweep.num_folds)
+    splits = make_splits(table, sweep.protocol, 0, sweep.num_folds)
     config = sweep.configs[sweep.places[run.read_results()["config_id"].iloc[0]]]
-    with Engine(sweep, MlpFamily(), division.sizes, configs=[config]) as engine:
-        save(retrain(engine, division, config.id, [0, 1], epochs), run.best)
+    with Engine(sweep, MlpFamily(), splits.sizes, configs=[config]) as engine:
+        save(retrain(engine, splits, config.id, [0, 1], epochs), run.best)
     _record_best(run, epochs)
 
 
@@ -209,7 +207,7 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
         scale=random.uniform(0.5, 2.0, size=len(table.features)),
         slope=0.2,
         data="test",
-        front_end=FrontEnd.of_rows(table.samples, table.is_chunked),
+        front_end=FrontEnd.of_rows(table.samples, table.is_segmented),
         protocol="holdout",
         distribution=Distribution.of(table.x, table.songs, table.features),
         calibration=Calibration(

@@ -120,9 +120,9 @@ def data_of(sweep: str, folder: Path) -> str:
         return str(find("features_30_sec.csv") or "sample")
     path = folder / "features_3_sec.csv"
     if not path.exists():
-        from gtzan_jax.tables.sample import chunks_text
+        from gtzan_jax.tables.sample import segments_text
 
-        path.write_text(chunks_text())
+        path.write_text(segments_text())
     return str(path)
 
 

@@ -232,9 +232,9 @@ BAD_TABLES = {
         cell(9, "filename", "blues.sample00.wav"),
         ["line 9, column 'filename': 'blues.sample00.wav' repeats line 2"],
     ),
-    "chunks among songs": (
+    "segments among songs": (
         lambda text: text.replace("blues.sample0", "blues.00000."),
-        ["'blues.00000.0.wav' of line 2", "is no chunk", "a table of songs, or one of chunks"],
+        ["'blues.00000.0.wav' of line 2", "is no segment", "a table of songs, or one of segments"],
     ),
     "a file name that is empty": (cell(9, "filename", ""), ["line 9, column 'filename'", "empty"]),
     "the same features everywhere": (
@@ -357,10 +357,10 @@ def test_flags_of_axes_mean_what_settings_mean(text, job_of):
 
 def test_a_constant_column_is_accepted_and_says_nothing(text, job_of):
     constant = frame_of(text).assign(tempo=123.456).to_csv(index=False)
-    division = job_of(constant).division
-    place = division.table.features.index("tempo")
-    assert scaler_of(division.table, division.folds[0]).scale[place] == 1
-    (arrays,) = division.arrays
+    splits = job_of(constant).division
+    place = splits.table.features.index("tempo")
+    assert scaler_of(splits.table, splits.folds[0]).scale[place] == 1
+    (arrays,) = splits.arrays
     np.testing.assert_allclose(arrays.x_train[:, place], 0, atol=1e-5)
     np.testing.assert_allclose(arrays.x_eval[:, place], 0, atol=1e-5)
 

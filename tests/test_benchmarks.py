@@ -248,21 +248,21 @@ def test_the_batched_peer_trains_as_a_plain_module_does():
     for configs in batches(sweep)[:3]:  # adam, rmsprop, sgd
         layers, batch = torch_batched.start(configs, sweep, x.shape[1], 10)
         models = [torch_loop.build(config, sweep, x.shape[1], 10).eval() for config in configs]
-        for member, model in enumerate(models):
+        for trial, model in enumerate(models):
             dense = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
             for (kernel, bias), layer in zip(layers, dense, strict=True):
-                layer.weight.data = kernel[member].detach().T.clone()
-                layer.bias.data = bias[member, 0].detach().clone()
+                layer.weight.data = kernel[trial].detach().T.clone()
+                layer.bias.data = bias[trial, 0].detach().clone()
         name = configs[0]["optimizer"]
         rule = torch_batched.optimizer_of(name, [p for layer in layers for p in layer], sweep)
         logits = torch_batched.forward(layers, batch, x, training=False)
         torch_batched.losses(logits, labels).mean(1).sum().backward()
         rule.step()
-        for member, model in enumerate(models):
+        for trial, model in enumerate(models):
             own = torch_loop.optimizer_of(name, model, sweep)
             torch.nn.functional.cross_entropy(model(x), labels).backward()
             own.step()
-            trained = torch_batched.forward(layers, batch, x, training=False)[member]
+            trained = torch_batched.forward(layers, batch, x, training=False)[trial]
             torch.testing.assert_close(trained, model(x), atol=1e-4, rtol=1e-3)
 
 

@@ -157,7 +157,7 @@ def test_a_lock_that_is_no_file_of_its_own_is_refused(tmp_path, make):
 
 
 @needs_posix
-@pytest.mark.parametrize("name", ["x", "a/b/x", ".lock", ".chunks.tmp", "\x1b[2J\n"])
+@pytest.mark.parametrize("name", ["x", "a/b/x", ".lock", ".segments.tmp", "\x1b[2J\n"])
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("/"), os.mkfifo])
 def test_links_and_pipes_are_refused_wherever_they_are(tmp_path, name, make):
     folder = tmp_path / "link"  # which one names a folder by is one's own choice

@@ -21,11 +21,11 @@ from hypothesis.extra import numpy as hnp
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.resources import resource
-from gtzan_jax.rundir.history import members_of
+from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
 from gtzan_jax.tables.folds import Sizes, arrays_of
-from gtzan_jax.tables.protocols import PROTOCOLS, divide
+from gtzan_jax.tables.protocols import PROTOCOLS, make_splits
 from gtzan_jax.tables.schema import COLUMNS, FEATURES
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.validation import parse_table
@@ -191,18 +191,18 @@ def test_any_table_that_validates_trains(protocol, sizes, engine):
         table = parse_table(text, "t.csv")
         if len(table.genres) < len(GENRES):
             raise InputError("the engine is made for as many genres as there are")
-        return [arrays_of(table, fold, sizes) for fold in divide(table, protocol, 0, 2).folds]
+        return [arrays_of(table, fold, sizes) for fold in make_splits(table, protocol, 0, 2).folds]
 
     def check_training(text):
         arrays = works_or_tells(arrays_of_each_fold, text)
         if arrays is None:
             return
-        members = members_of(sweep, len(arrays), [0])
-        chunks = list(engine.run(engine.plan.chunks(members), arrays))
-        assert [member for chunk in chunks for member in chunk.chunk.members] == members
-        figures = np.concatenate([chunk.history for chunk in chunks])
+        trials = trials_of(sweep, len(arrays), [0])
+        tasks = list(engine.run(engine.plan.tasks(trials), arrays))
+        assert [trial for task in tasks for trial in task.task.trials] == trials
+        figures = np.concatenate([task.history for task in tasks])
         diverged = not np.isfinite(figures).all()
-        results = results_table(sweep, make_history(tuple(members), figures))
+        results = results_table(sweep, make_history(tuple(trials), figures))
         assert results["diverged"].to_list() == [diverged]
         if not diverged:
             for name in results:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from commands import defined
 
-from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.space.overrides import SHORT_NAMES
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +55,9 @@ def test_the_help_has_every_flag_and_two_examples(command):
         assert flags
     axes = set(SHORT_NAMES) if command == "gtzan_jax.sweep" else set()  # named above the list
     assert listed(text) == flags - axes
-    assert {AXES[name].stem for name in AXES if axes} <= set(re.findall(r"\w+", text))
+    assert {HYPERPARAMETERS[name].stem for name in HYPERPARAMETERS if axes} <= set(
+        re.findall(r"\w+", text)
+    )
     assert axes <= flags
     examples = re.findall(rf"^  python -m {re.escape(command)}\b(.*)$", text, re.MULTILINE)
     assert len(examples) == 2

@@ -12,7 +12,7 @@ import gtzan_jax
 from gtzan_jax.jobs import sweeping
 from gtzan_jax.models.family import FAMILIES, num_weights
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.space import axes
+from gtzan_jax.space import hyperparameters
 
 PAGE = Path(__file__).parent.parent / "docs" / "own_model.md"
 
@@ -20,7 +20,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "own_model.md"
 @pytest.fixture
 def registries():
     """Takes back, after a test, what it registers."""
-    found = (FAMILIES, axes.FAMILIES, axes.AXES)
+    found = (FAMILIES, hyperparameters.FAMILIES, hyperparameters.HYPERPARAMETERS)
     before = [dict(registry) for registry in found]
     yield
     for registry, content in zip(found, before, strict=True):
@@ -47,7 +47,7 @@ def test_the_page_on_an_own_model_runs(tmp_path, monkeypatch, capsys):
     assert model.num_weights == num_weights(run.config(1), 57, 10)
     last = run.retrained.iloc[-1]
     table = gtzan_jax.load_table("sample")
-    test = gtzan_jax.divide(table, "holdout", 0, 1).folds[0].test
+    test = gtzan_jax.make_splits(table, "holdout", 0, 1).folds[0].test
     right = model.predict(table)[test] == np.array(table.genres)[table.y[test]]
     assert right.mean() == pytest.approx(last["test_accuracy"])
     assert str(model) in capsys.readouterr().out
@@ -57,5 +57,5 @@ def test_the_page_on_an_own_model_runs(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(("name", "axis"), [("mlp", "width"), ("new", "num_units1"), ("new", "l2")])
 def test_a_name_that_is_taken_is_refused(name, axis):
     with pytest.raises(ValueError, match="taken already"):
-        gtzan_jax.register_family(MlpFamily(name), [axes.Axis(axis, int)])
-    assert FAMILIES.keys() == {"mlp", "cnn"} == axes.FAMILIES.keys()
+        gtzan_jax.register_family(MlpFamily(name), [hyperparameters.Hyperparameter(axis, int)])
+    assert FAMILIES.keys() == {"mlp", "cnn"} == hyperparameters.FAMILIES.keys()

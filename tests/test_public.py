@@ -22,9 +22,9 @@ OWN = ("command",)  # what only the command gives
 
 def test_the_public_names_are_listed_and_there_is_nothing_else():
     assert dir(gtzan_jax) == sorted(gtzan_jax.__all__)
-    assert {"run_sweep", "load_sweep", "divide", "InputError"} <= set(dir(gtzan_jax))
+    assert {"run_sweep", "load_sweep", "make_splits", "InputError"} <= set(dir(gtzan_jax))
     assert set(FUNCTIONS) == {
-        "divide", "load_model", "load_sweep", "load_table", "read_run", "register_family",
+        "make_splits", "load_model", "load_sweep", "load_table", "read_run", "register_family",
         "run_sweep",
     }  # fmt: skip
 
@@ -71,7 +71,7 @@ def test_the_parameters_of_run_sweep_are_the_flags_of_the_command():
         ("load_table", "dat", "data"),
         ("load_model", "paths", "path"),
         ("read_run", "pth", "path"),
-        ("divide", "splits_seed", "split_seed"),
+        ("make_splits", "splits_seed", "split_seed"),
     ],
 )
 def test_an_unknown_parameter_is_answered_with_the_nearest(function, name, nearest):
@@ -119,8 +119,8 @@ def test_all_that_is_wrong_is_told_at_once():
 def a_model():
     sweep, table = gtzan_jax.load_sweep("smoke"), gtzan_jax.load_table("sample")
     params = {"hidden1.kernel": np.zeros((57, 16)), "hidden1.bias": np.zeros(16)}
-    division = gtzan_jax.divide(table, "holdout", 0, 5)
-    return TrainedModel.of(sweep.configs[0], params, sweep, division, 0)
+    splits = gtzan_jax.make_splits(table, "holdout", 0, 5)
+    return TrainedModel.of(sweep.configs[0], params, sweep, splits, 0)
 
 
 CALLS = {
@@ -131,8 +131,8 @@ CALLS = {
     "load_table": (gtzan_jax.load_table, [3], "data must be text or a path, not 3"),
     "load_model": (gtzan_jax.load_model, [None], "path must be text or a path, not None"),
     "read_run": (gtzan_jax.read_run, [b"run"], "path must be text or a path, not b'run'"),
-    "divide": (
-        gtzan_jax.divide, ["sample", "k_fold", "0", 2.5],
+    "make_splits": (
+        gtzan_jax.make_splits, ["sample", "k_fold", "0", 2.5],
         "4 problems: (1) table must be a FeatureTable, not 'sample'; (2) protocol: no 'k_fold' "
         "(did you mean 'kfold'?); it must be one of assignment, holdout, kfold, artist_kfold, "
         "fault_filtered, artist_folds, mixed_artists, leaky_chunks; (3) split_seed must be a "
@@ -209,7 +209,7 @@ def test_a_parameter_means_what_the_override_means(job_of, name):
     job = job_of("smoke", make_table(), overrides=more, **{name: value})
     sweep = gtzan_jax.load_sweep("smoke", [override, *more])
     assert job.sweep.to_dict() == sweep.to_dict() != gtzan_jax.load_sweep("smoke").to_dict()
-    assert job.division.protocol.name == sweep.protocol
+    assert job.splits.protocol.name == sweep.protocol
 
 
 def test_a_sweep_file_is_given_as_a_path(job_of, tmp_path):

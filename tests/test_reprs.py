@@ -19,9 +19,9 @@ from gtzan_jax import (
     Explanation,
     Prediction,
     TrainedModel,
-    divide,
     load_sweep,
     load_table,
+    make_splits,
     read_run,
 )
 from gtzan_jax.analysis.between_runs import compare
@@ -31,8 +31,8 @@ from gtzan_jax.inference.prediction import Part, Unlike
 from gtzan_jax.jobs.reporting import Report
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.finished import read_finished
-from gtzan_jax.space.config import Member
-from gtzan_jax.trainer.engine import Chunk, Trained
+from gtzan_jax.space.config import Trial
+from gtzan_jax.trainer.engine import Task, Trained
 
 SWEEP = load_sweep("assignment")
 CONFIG = SWEEP.configs[-1]
@@ -47,7 +47,7 @@ def a_table():
 
 
 def a_division():
-    return divide(a_table(), "holdout", 0, 1)
+    return make_splits(a_table(), "holdout", 0, 1)
 
 
 def a_model():
@@ -66,17 +66,17 @@ def a_prediction():
 @functools.cache
 def an_engine():
     sizes = a_division().sizes
-    with Engine(make_sweep(), MlpFamily(), sizes, chunk_size=4, mode="shape") as engine:
+    with Engine(make_sweep(), MlpFamily(), sizes, task_size=4, mode="shape") as engine:
         return engine
 
 
-def a_chunk():
-    return Chunk(0, 8, tuple(Member(f"c{number:011x}", 1, 3) for number in range(300)), 0, 10)
+def a_task():
+    return Task(0, 8, tuple(Trial(f"c{number:011x}", 1, 3) for number in range(300)), 0, 10)
 
 
 def what_it_came_to():
     return Trained(
-        a_chunk(),
+        a_task(),
         np.zeros((300, 10, 6), np.float32),
         np.zeros((300, 9), np.uint8),
         *np.ones((2, 300), np.int32),
@@ -92,7 +92,7 @@ def a_run(kind):
         return kind(write_run(Path(folder, "my\nrun"), sweep, random_history(sweep, 2)))
 
 
-CHUNK = "Chunk(300 members of fold 1, seed 3, epochs 0 to 10)"
+TASK = "Task(300 trials of fold 1, seed 3, epochs 0 to 10)"
 RUN = "('my\\nrun', 12 configs × 2 runs × 2 epochs, not retrained)"
 TABLE = "FeatureTable(1,000 tracks × 57 features, 10 genres, source 'sample')"
 REPRS = {
@@ -106,7 +106,7 @@ REPRS = {
         lambda: a_division().folds[0],
         "Fold(train 600, validation 200, test 200)",
     ),
-    "Division": (a_division, f"Division(holdout, 1 fold of {TABLE})"),
+    "Splits": (a_division, f"Splits(holdout, 1 fold of {TABLE})"),
     "TrainedModel": (
         a_model,
         "TrainedModel(128-128-128_0.2-0.2-0.2_leaky_relu_random_uniform_rmsprop, 7,424 weights, "
@@ -123,11 +123,11 @@ REPRS = {
     ),
     "Engine": (an_engine, "Engine('tiny', 12 configs, 2 programs, 2 cpu devices)"),
     "Pca": (lambda: PCA, f"Pca(standard scaling, 3 components, {SHARE:.1f} % of the variance)"),
-    "Chunk": (a_chunk, CHUNK),
-    "Trained": (what_it_came_to, f"Trained({CHUNK})"),
+    "Task": (a_task, TASK),
+    "Trained": (what_it_came_to, f"Trained({TASK})"),
     "FinishedRun": (lambda: a_run(read_finished), f"FinishedRun{RUN}"),
     "Run": (lambda: a_run(read_run), f"Run{RUN}"),
-    "History": (lambda: random_history(make_sweep(), 2), "History(24 members × 2 epochs)"),
+    "History": (lambda: random_history(make_sweep(), 2), "History(24 trials × 2 epochs)"),
 }
 
 

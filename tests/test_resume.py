@@ -22,20 +22,20 @@ from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held
 from gtzan_jax.jobs import sweeping
 from gtzan_jax.jobs.job import Training
-from gtzan_jax.rundir import chunks
+from gtzan_jax.rundir import checkpoints
 from gtzan_jax.rundir.directory import RunDir
-from gtzan_jax.trainer import chunk, plan
+from gtzan_jax.trainer import plan, task
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.planner import COSTS
 
 TABLES = ("results.csv", "history.csv")
-AXES = ["--set=axes.num_units2=[16]", "--set=axes.dropout3=[0.0]"]  # 12 members
+AXES = ["--set=axes.num_units2=[16]", "--set=axes.dropout3=[0.0]"]  # 12 trials
 TINY = ["--data=sample", "--sweep=smoke", "--retrain_epochs=3", *AXES]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def in_process(tmp_path_factory):
-    """Lets the command run in this process, with small chunks, each in a file of its own.
+    """Lets the command run in this process, with small tasks, each in a file of its own.
 
     Figures, which take most of a small run's time, are a few bytes; test_sweep has real ones.
     """
@@ -46,9 +46,9 @@ def in_process(tmp_path_factory):
     }
     old = {name: jax.config.values[name] for name in settings}
     configure(settings)
-    costs = {"cpu": COSTS["cpu"]._replace(chunk=1)}
+    costs = {"cpu": COSTS["cpu"]._replace(trials=1)}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "_COLLECT_S", -1.0)
+        patch.setattr(checkpoints, "_COLLECT_S", -1.0)
         patch.setattr(plan, "COSTS", costs)
         patch.setattr(sweeping, "workplace", this_process)
         patch.setattr(Figure, "savefig", save_nothing)
@@ -93,7 +93,7 @@ def assert_complete(folder, whole):
         assert RunDir(folder).damaged(manifest, name) is None
     assert same(folder, whole)
     names = lambda run: {path.relative_to(run).as_posix() for path in run.rglob("*")}  # noqa: E731
-    events = lambda name: "events" in name or name.endswith(".chunk")  # noqa: E731
+    events = lambda name: "events" in name or name.endswith(".safetensors")  # noqa: E731
     assert {n for n in names(folder) if not events(n)} == {n for n in names(whole) if not events(n)}
 
 
@@ -168,7 +168,7 @@ def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, how, stride):
     ids=["holdout", "kfold", "patience"],
 )
 def test_other_runs_go_on_with_the_same_bytes(tmp_path, monkeypatch, other):
-    monkeypatch.setattr(chunk, "_WAVE", 2)
+    monkeypatch.setattr(task, "_WAVE", 2)
     flags = [*other, "--split_seed=5", "--set=axes.num_units1=[16]"]  # 6 configs or more
     with monkeypatch.context() as patch:
         steps = end_at(-1, patch, None)
@@ -189,11 +189,11 @@ import atexit, os, runpy, signal, sys
 sys.path[:0] = {paths!r}
 import test_resume
 test_resume.Figure.savefig = test_resume.FigureCanvasAgg.print_png = test_resume.save_nothing
-from gtzan_jax.rundir import chunks
-from gtzan_jax.trainer import chunk, plan
+from gtzan_jax.rundir import checkpoints
+from gtzan_jax.trainer import task, plan
 from gtzan_jax.trainer.planner import COSTS
-chunks._COLLECT_S = -1.0
-plan.COSTS = {{"cpu": COSTS["cpu"]._replace(chunk=2)}}
+checkpoints._COLLECT_S = -1.0
+plan.COSTS = {{"cpu": COSTS["cpu"]._replace(trials=2)}}
 class Patch:
     setattr = staticmethod(setattr)
 steps = test_resume.end_at({number}, Patch, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -226,7 +226,7 @@ def test_killed_at_25_points_it_ends_with_the_same_bytes(tmp_path, capsys):
         assert_complete(folder, tmp_path / "whole")
         there = [line for line in resumed.stdout.splitlines() if "are already trained" in line]
         lines.append(
-            f"killed at step {number} of {steps}: {''.join(there) or '  0 member-epochs'}, same"
+            f"killed at step {number} of {steps}: {''.join(there) or '  0 trial-epochs'}, same"
         )
     with capsys.disabled():
         print("", *lines, f"{len(lines)} points, all identical", sep="\n")
@@ -242,7 +242,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
         argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     for line in process.stdout:
-        if "member-epochs, programs" in line:
+        if "trial-epochs, programs" in line:
             process.send_signal(number)
             break
     _, errors = process.communicate(timeout=60)
@@ -252,7 +252,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     module, *again = shlex.split(errors.splitlines()[-1])[2:]
     done = command(module.split(".")[1], *again, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "of 960 member-epochs are already trained" in done.stdout
+    assert "of 960 trial-epochs are already trained" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()
     assert RunDir(folder).read_manifest().status == "finished"
 
@@ -263,7 +263,7 @@ def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys, flags):
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
     assert run(whole, *flags) == 0
     printed = capsys.readouterr().out
-    assert "24 of 24 member-epochs are already trained" in printed
+    assert "24 of 24 trial-epochs are already trained" in printed
     # What was asked for instead is not trained in the place of what is there, but named.
     stays = f"{whole / 'best'} stays as it is (3 epochs, 10 seeds)"
     assert [stays in printed, *(flag in printed for flag in flags)] == [bool(flags)] + [True] * len(
@@ -280,16 +280,16 @@ def test_a_finished_run_keeps_its_manifest(whole):
 
 
 def test_every_session_that_trained_is_listed(tmp_path, monkeypatch, whole):
-    add, chunks_there = chunks.ChunkStore.add, []
+    add, tasks_there = checkpoints.Checkpoints.add, []
 
     def add_two(store, trained):
-        chunks_there.append(trained.chunk)
-        if len(chunks_there) > 2:
+        tasks_there.append(trained.task)
+        if len(tasks_there) > 2:
             raise Killed
         return add(store, trained)
 
     with monkeypatch.context() as patch:
-        patch.setattr(chunks.ChunkStore, "add", add_two)
+        patch.setattr(checkpoints.Checkpoints, "add", add_two)
         with pytest.raises(Killed):
             run(tmp_path / "run", "--retrain_epochs=0")
     assert RunDir(tmp_path / "run").read_manifest().status == "running"
@@ -297,8 +297,8 @@ def test_every_session_that_trained_is_listed(tmp_path, monkeypatch, whole):
     assert run(tmp_path / "run", "--retrain_epochs=0") == 0  # trains nothing
     assert run(tmp_path / "run") == 0
     sessions = RunDir(tmp_path / "run").read_manifest().sessions
-    trained = sum(len(chunk.config_ids) for chunk in chunks_there[:2])
-    assert [session.members_before for session in sessions] == [0, trained, 12]
+    trained = sum(len(task.config_ids) for task in tasks_there[:2])
+    assert [session.trials_before for session in sessions] == [0, trained, 12]
     assert 0 < trained < 12
     assert all(session.devices and session.versions["jax"] for session in sessions)
     assert [session.started for session in sessions] == sorted(s.started for s in sessions)
@@ -341,7 +341,7 @@ def test_another_run_is_refused_and_can_be_removed(tmp_path, whole, flag, differ
 
 def damages(folder):
     """Names a file of every kind that a run writes."""
-    kinds = ("results.csv", "history.csv", "chunks/*", "best/*", "overview/*/events*")
+    kinds = ("results.csv", "history.csv", "checkpoints/*", "best/*", "overview/*/events*")
     return [
         next(iter(sorted(folder.glob(kind)))).relative_to(folder)
         for kind in (*kinds, "tensorboard/*/events*")

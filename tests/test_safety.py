@@ -224,7 +224,7 @@ def test_paths_in_a_manifest_do_not_lead_out_of_the_folder(folder, tmp_path, ope
 
 @pytest.mark.parametrize(
     "name",
-    ["best", "chunks", "overview", "tensorboard", "results.csv", "manifest.json"],
+    ["best", "checkpoints", "overview", "tensorboard", "results.csv", "manifest.json"],
 )
 def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
     outside = tmp_path / "outside"
@@ -239,8 +239,12 @@ def test_links_in_a_run_directory_do_not_lead_out_of_it(folder, tmp_path, name):
 
 # A link in a run directory, the command that would follow it, and what it would do.
 LINKS = {
-    "chunks are removed": ("chunks", "sweep", ["--workdir=run", "--overwrite"]),
-    "a chunk is removed": ("chunks/000002.chunk", "sweep", ["--workdir=run", "--overwrite"]),
+    "checkpoints are removed": ("checkpoints", "sweep", ["--workdir=run", "--overwrite"]),
+    "a checkpoint is removed": (
+        "checkpoints/000002.safetensors",
+        "sweep",
+        ["--workdir=run", "--overwrite"],
+    ),
     "the lock is written": (".lock", "sweep", ["--workdir=run"]),
     "a new lock is written": (".lock", "sweep", ["--workdir=new"]),
     "the lock is written after a retraining": (".lock", "retrain", ["--workdir=run"]),
@@ -252,14 +256,14 @@ def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, case):
     name, module, arguments = LINKS[case]
     outside = tmp_path / "outside"
     outside.mkdir()
-    for mine in ("000001.chunk", "accuracy.png", "by_value.png"):
+    for mine in ("000001.safetensors", "accuracy.png", "by_value.png"):
         (outside / mine).write_text("mine")
-    (folder / "chunks").mkdir()
+    (folder / "checkpoints").mkdir()
     (tmp_path / "new").mkdir()
     link = (tmp_path / "new" if "--workdir=new" in arguments else folder) / name
-    if name == "chunks":
+    if name == "checkpoints":
         link.rmdir()
-    link.symlink_to(outside if "." not in name.lstrip("./") else outside / "000001.chunk")
+    link.symlink_to(outside if "." not in name.lstrip("./") else outside / "000001.safetensors")
     before = contents(outside)
     smoke = ["--data=sample", "--sweep=smoke"] if module == "sweep" else []
     done = command(module, *smoke, *arguments, folder=tmp_path)

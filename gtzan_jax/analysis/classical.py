@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from gtzan_jax.analysis.inference import corrected_t_test
 from gtzan_jax.analysis.selection import accuracy_interval
 from gtzan_jax.tables.folds import Fold, judged_rows, songs_of
-from gtzan_jax.tables.protocols import Division, groups_of
+from gtzan_jax.tables.protocols import Splits, groups_of
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas and scikit-learn: not before they are needed
@@ -50,7 +50,7 @@ class Outcome:
     predict_seconds: float  # of one fitted model
     settings_tried: int
     seeds: int  # fitted models whose hits are averaged; 1 where none draws random numbers
-    chunk_accuracy: float | None = None  # share of the test chunks; None without chunks
+    chunk_accuracy: float | None = None  # share of the test segments; None without segments
 
     @property
     def accuracy(self) -> float:
@@ -167,7 +167,7 @@ def _evaluate(
         right = np.stack([model.predict(x) == y for model in models])
         predicted = time.perf_counter()
         hits = right
-        if table.is_chunked:
+        if table.is_segmented:
             hits = np.stack([vote_hits(m, x, y, table.songs[fold.test]) for m in models])
     outcome = Outcome(
         hits=hits.mean(axis=0),
@@ -177,13 +177,13 @@ def _evaluate(
         predict_seconds=(predicted - fitted) / len(models),
         settings_tried=len(search.cv_results_["params"]),
         seeds=len(models),
-        chunk_accuracy=float(right.mean()) if table.is_chunked else None,
+        chunk_accuracy=float(right.mean()) if table.is_segmented else None,
     )
     return name, place, outcome
 
 
 def vote_hits(model: Any, x: np.ndarray, y: np.ndarray, songs: np.ndarray) -> np.ndarray:
-    """Returns (songs,) float64 whether the chunks of each song together are recognised.
+    """Returns (songs,) float64 whether the segments of each song together are recognised.
 
     The class of the largest mean probability wins, of the largest mean decision value where a model
     has no probabilities.
@@ -232,13 +232,13 @@ def refit(
 
 
 def outcomes_table(
-    divisions: Sequence[Division], found: Mapping[tuple[str, int], Outcome], models: Sequence[str]
+    all_splits: Sequence[Splits], found: Mapping[tuple[str, int], Outcome], models: Sequence[str]
 ) -> "pd.DataFrame":
     """Tabulates outcomes, a row for each protocol, model and fold.
 
     Args:
-      divisions: of a table.
-      found: by model and number of the fold, counted through all divisions.
+      all_splits: of a table.
+      found: by model and number of the fold, counted through all all_splits.
       models: their names.
 
     Returns:
@@ -248,17 +248,17 @@ def outcomes_table(
     """
     import pandas as pd
 
-    table, group = divisions[0].table, groups_of(divisions[0].table)
+    table, group = all_splits[0].table, groups_of(all_splits[0].table)
     rows, first = [], 0
-    for division in divisions:
-        for model, (place, fold) in itertools.product(models, enumerate(division.folds)):
+    for splits in all_splits:
+        for model, (place, fold) in itertools.product(models, enumerate(splits.folds)):
             outcome = found[model, first + place]
-            row: dict[str, Any] = {"protocol": division.protocol.name, "fold": place}
+            row: dict[str, Any] = {"protocol": splits.protocol.name, "fold": place}
             row |= {"model": model, "accuracy": outcome.accuracy, "chosen": outcome.chosen}
             row["group"] = group[judged_rows(table, fold.test)]
             row["test_over_train"] = fold.test.size / (fold.train.size + fold.validation.size)
             rows.append(row | vars(outcome))
-        first += len(division.folds)
+        first += len(splits.folds)
     return pd.DataFrame(rows)
 
 
@@ -274,7 +274,7 @@ def scores_table(outcomes: "pd.DataFrame") -> "pd.DataFrame":
       other songs of such artists; fitted models, train parts and seeds held fixed), accuracy_std
       (over the folds, n - 1; NaN where there is one), folds, tested (songs, as often as they are),
       settings_tried and seeds (as in :class:`Outcome`), fit_seconds and predict_seconds (means
-      of a fold); of a table of chunks also chunk_accuracy (mean of the folds).
+      of a fold); of a table of segments also chunk_accuracy (mean of the folds).
     """
     means = ["fit_seconds", "predict_seconds", "chunk_accuracy"]
     means = [name for name in means if outcomes[name].notna().all()]

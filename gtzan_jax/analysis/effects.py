@@ -7,7 +7,7 @@ On a complete, balanced grid the accuracy f of a config is a sum of orthogonal p
 where fᵢ is the mean over all else, less m; fᵢⱼ the mean over all else, less m, fᵢ and fⱼ. Their
 variances add up to the variance of f.
 
-Runs, one for each fold and seed, are one more axis. Members of one run share tracks and random
+Runs, one for each fold and seed, are one more axis. Trials of one run share tracks and random
 numbers, so the noise of an effect does not average out over the configs of a run: each effect is
 tested against its own variation from run to run (repeated measures), and intervals are over runs,
 never over the pairs of one run. See docs/statistics.md for the scope of each figure.
@@ -42,7 +42,7 @@ Axes = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """The variance of the members' accuracy by source. Shares add up to 1.
+    """The variance of the trials' accuracy by source. Shares add up to 1.
 
     Attributes:
       terms: a row for each axis that varies and for each pair of them, largest share first in
@@ -55,7 +55,7 @@ class Decomposition:
     higher: float  # share of the interactions of three axes and more
     runs: float  # share of a run's shift of all configs
     noise: float  # share of the shifts that differ from config to config
-    variance: float  # of the members' accuracy
+    variance: float  # of the trials' accuracy
 
 
 def decompose(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> Decomposition:

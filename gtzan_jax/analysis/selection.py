@@ -118,7 +118,7 @@ def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
     first leave the maximum.
 
     Args:
-      correct: (configs, seeds, tested) whether the members classified the tracks of a part of all
+      correct: (configs, seeds, tested) whether the trials classified the tracks of a part of all
         folds correctly; without diverged configs.
       group: (tested,) the number of each track's group.
 

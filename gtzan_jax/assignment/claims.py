@@ -51,7 +51,7 @@ NOTES = (
     f"mean is within {_ABOUT} of its lowest epoch; at which level is judged where the sampling "
     "error of a loss is bounded, which takes softmax twice. The epoch of the highest accuracy is "
     "not judged.",
-    "Members that share a seed share initial weights, order of rows and dropout noise: the luck of "
+    "Trials that share a seed share initial weights, order of rows and dropout noise: the luck of "
     "one draw moves many configurations together, and what the 768 of a seed have in common is one "
     "observation, not 768.",
     'The assignment says "LeakyReLU" and not its slope: Keras\'s string "leaky_relu" means 0.2, '

@@ -1,9 +1,9 @@
 """Workers of a Dask cluster, on any number of machines.
 
-Dask decides who does what, repeats the tasks of workers that end, and moves tasks from busy workers
-to idle ones. It hands them only to workers that have shown to have the client's versions: these
-offer a *resource* that tasks ask for, one at a time. This process is the cluster's client, and
-keeps the run directory; see docs/clusters.md.
+Dask decides who does what, repeats the requests of workers that end, and moves requests from busy
+workers to idle ones. It hands them only to workers that have shown to have the client's versions:
+these offer a *resource* that requests ask for, one at a time. This process is the cluster's client,
+and keeps the run directory; see docs/clusters.md.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from gtzan_jax import process
 from gtzan_jax.backends import work
-from gtzan_jax.backends.work import Answer, Host, Task
+from gtzan_jax.backends.work import Answer, Host, Request
 from gtzan_jax.errors import InputError, PlaceLostError, RunError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _ANSWER_S = 10.0  # in which a scheduler must answer
 _LOOK_S = 1.0  # after which workers are looked for again
 _GATHER_S = 10.0  # for which a run waits for other workers than the first
-_DEPTH = 2  # tasks for each worker at a time: the next is there when one is done
+_DEPTH = 2  # requests for each worker at a time: the next is there when one is done
 
 
 class Cluster:
@@ -68,23 +68,23 @@ class Cluster:
         return [self.place]
 
     def run(
-        self, tasks: Sequence[Task], blobs: Mapping[str, bytes]
+        self, requests: Sequence[Request], blobs: Mapping[str, bytes]
     ) -> Generator[tuple[int, Answer]]:
-        """Has tasks done, see ``crew.Pool``; a worker's next program is the others' next, too."""
-        programs = {task.chunks[0].program: None for task in tasks}
+        """Has requests done, see ``crew.Pool``; a worker's next program is the others', too."""
+        programs = {request.tasks[0].program: None for request in requests}
         order = {program: place for place, program in enumerate(programs)}
-        by_program = sorted(range(len(tasks)), key=lambda n: order[tasks[n].chunks[0].program])
+        by_program = sorted(range(len(requests)), key=lambda n: order[requests[n].tasks[0].program])
         waiting, running = deque(by_program), dict[Any, int]()
         done: SimpleQueue[Any] = SimpleQueue()
         try:
             while waiting or running:
-                if self._look_again():  # Dask does not see that they may take the tasks
+                if self._look_again():  # Dask does not see that they may take the requests
                     self._client.cancel(list(running))
                     self._shared.clear()
                     waiting.extendleft(reversed(running.values()))
                     running.clear()
                 while waiting and len(running) < _DEPTH * len(self._fit):
-                    future = self._begin(tasks[waiting[0]], blobs)
+                    future = self._begin(requests[waiting[0]], blobs)
                     running[future] = waiting.popleft()
                     future.add_done_callback(done.put)
                 try:
@@ -94,7 +94,7 @@ class Cluster:
                 if future in running:
                     place = running.pop(future)
                     try:
-                        answer = self._answer(future, tasks[place])
+                        answer = self._answer(future, requests[place])
                     except TimeoutError:  # it was lost with its worker, and nobody may be left
                         waiting.appendleft(place)
                         continue
@@ -112,16 +112,16 @@ class Cluster:
             with contextlib.suppress(OSError):
                 self._client.close()
 
-    def _begin(self, task: Task, blobs: Mapping[str, bytes]) -> Any:
-        """Submits a task; all that the scheduler opens of it is Python's own."""
+    def _begin(self, request: Request, blobs: Mapping[str, bytes]) -> Any:
+        """Submits a request; all that the scheduler opens of it is Python's own."""
         function = self._share("work", pickle.dumps(work.work), pickle.loads)
-        spec, fold = (self._share(d, blobs[d], bytes) for d in (task.spec, task.fold))
-        pickled = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        spec, fold = (self._share(d, blobs[d], bytes) for d in (request.spec, request.fold))
+        pickled = pickle.dumps(request, pickle.HIGHEST_PROTOCOL)
         arguments = (function, process.computing(), pickled, spec, fold)
         return self._client.submit(operator.call, *arguments, **self._options)
 
     def _share(self, digest: str, blob: bytes, function: Any) -> Any:
-        """Returns Dask's future of what tasks share, which travels once to each worker."""
+        """Returns Dask's future of what requests share, which travels once to each worker."""
         if digest not in self._shared:
             room = work.REMEMBERED_BYTES - len(blob)
             while self._shared and sum(size for size, _ in self._shared.values()) > room:
@@ -134,8 +134,8 @@ class Cluster:
     def _options(self) -> dict[str, Any]:
         return {"resources": {_resource(process.computing(), self.host): 1}, "pure": False}
 
-    def _answer(self, future: Any, task: Task) -> Answer:
-        """Returns a task's answer, or raises what its error means to the person who reads it.
+    def _answer(self, future: Any, request: Request) -> Answer:
+        """Returns a request's answer, or raises what its error means to the person who reads it.
 
         Raises:
           TimeoutError: Dask no longer has the answer.
@@ -150,7 +150,7 @@ class Cluster:
             raise self._gone()
         if isinstance(error, KilledWorker):
             raise RunError(
-                f"{task.chunks[0]!r} has cost {error.allowed_failures + 1} workers, the last "
+                f"{request.tasks[0]!r} has cost {error.allowed_failures + 1} workers, the last "
                 f"{error.last_worker.address}, whose log may say why; what is finished is kept"
             )
         if isinstance(error, InputError | RunError):
@@ -246,7 +246,7 @@ async def _greeted(client: "Client", address: str) -> Host | str:
 
 
 async def _greet(wanted: Mapping[str, str], dask_worker: Any) -> Host:
-    """Has a worker offer what tasks ask for, unless its versions differ; returns its devices."""
+    """Has a worker offer what requests ask for, unless its versions differ; returns its devices."""
     host = work.host_for(wanted)
     await dask_worker.set_resources(**{_resource(wanted, host): 1})
     return host

@@ -1,4 +1,4 @@
-"""A trainer whose chunks are trained by other processes: tasks out, answers in."""
+"""A trainer whose tasks are trained by other processes: requests out, answers in."""
 
 import hashlib
 import pickle
@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gtzan_jax.backends.work import Answer, Host, Spec, Task
+from gtzan_jax.backends.work import Answer, Host, Request, Spec
 from gtzan_jax.models.family import Family
-from gtzan_jax.space.config import Member
+from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer.chunk import Chunk, Trained, waves
 from gtzan_jax.trainer.plan import Plan
+from gtzan_jax.trainer.task import Task, Trained, waves
 from gtzan_jax.trainer.trainer import Trainer
 
 
@@ -34,19 +34,19 @@ class Pool(Protocol):
         ...
 
     def run(
-        self, tasks: Sequence[Task], blobs: Mapping[str, bytes]
+        self, requests: Sequence[Request], blobs: Mapping[str, bytes]
     ) -> Generator[tuple[int, Answer]]:
-        """Has tasks done; yields the place of each and its answer, in any order.
+        """Has requests done; yields the place of each and its answer, in any order.
 
-        A task whose worker is lost is repeated by another. What is under way ends when the
+        A request whose worker is lost is repeated by another. What is under way ends when the
         iterator is closed, or raises.
 
         Args:
-          tasks: those that share random numbers one after another.
+          requests: those that share random numbers one after another.
           blobs: pickled specs and folds by digest.
 
         Raises:
-          RunError: a task has cost too many workers, or there will be none any more.
+          RunError: a request has cost too many workers, or there will be none any more.
         """
         ...
 
@@ -56,7 +56,7 @@ class Pool(Protocol):
 
 
 class Crew(Trainer):
-    """Has members trained by a pool of workers.
+    """Has trials trained by a pool of workers.
 
     Args:
       pool: the workers.
@@ -107,34 +107,34 @@ class Crew(Trainer):
 
     def run(
         self,
-        chunks: Sequence[Chunk],
+        tasks: Sequence[Task],
         folds: Sequence[FoldArrays],
-        states: Mapping[Member, Any] | None = None,
+        states: Mapping[Trial, Any] | None = None,
     ) -> Iterator[Trained]:
-        """Trains chunks, see :meth:`Trainer.run`."""
-        together = list(waves(chunks, self.plan.sweep.stops_early))
-        tasks = [self._task_of(group, folds, states or {}) for group in together]
-        self._answers = self._pool.run(tasks, self._blobs)
+        """Trains tasks, see :meth:`Trainer.run`."""
+        together = list(waves(tasks, self.plan.sweep.stops_early))
+        requests = [self._request_of(group, folds, states or {}) for group in together]
+        self._answers = self._pool.run(requests, self._blobs)
         for place, answer in self._answers:
             self._take_note(answer)
             self._ready.add(together[place][0].bucket)
-            for chunk, outcome in zip(together[place], answer.outcomes, strict=True):
-                yield Trained(chunk, *outcome)
+            for task, outcome in zip(together[place], answer.outcomes, strict=True):
+                yield Trained(task, *outcome)
 
-    def _task_of(
+    def _request_of(
         self,
-        group: Sequence[Chunk],
+        group: Sequence[Task],
         folds: Sequence[FoldArrays],
-        states: Mapping[Member, Any],
-    ) -> Task:
-        ids = dict.fromkeys(i for chunk in group for i in chunk.config_ids)
-        return Task(
+        states: Mapping[Trial, Any],
+    ) -> Request:
+        ids = dict.fromkeys(i for task in group for i in task.config_ids)
+        return Request(
             self._spec,
             self._fold(folds[group[0].fold]),
             tuple(group),
             # Admitted after the workers' plan was made.
             tuple(self.plan.config_of[i] for i in ids if i not in self._planned),
-            {m: states[m] for chunk in group if chunk.first_epoch for m in chunk.members},
+            {m: states[m] for task in group if task.first_epoch for m in task.trials},
         )
 
     def _fold(self, fold: FoldArrays) -> str:

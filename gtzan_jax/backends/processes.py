@@ -13,17 +13,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from gtzan_jax import process
 from gtzan_jax.backends import work
-from gtzan_jax.backends.work import Answer, Host, Task
+from gtzan_jax.backends.work import Answer, Host, Request
 from gtzan_jax.errors import RunError, WorkerLostError, WorkerStartError
-from gtzan_jax.trainer.chunk import ProgramKey
 from gtzan_jax.trainer.platforms import free_bytes, own_cores, usable_cores
+from gtzan_jax.trainer.task import ProgramKey
 from gtzan_jax.workers import Process
 
 _EARLY = 4  # processes that start at once
-_BYTES = 600e6  # of memory that a process takes, or more on a table of chunks
-_TRIES = 3  # of a task, and of starting a process
+_BYTES = 600e6  # of memory that a process takes, or more on a table of segments
+_TRIES = 3  # of a request, and of starting a process
 
-_Waiting = dict[ProgramKey, deque[int]]  # places of tasks
+_Waiting = dict[ProgramKey, deque[int]]  # places of requests
 
 
 class Processes:
@@ -59,10 +59,10 @@ class Processes:
         return [f"process {i} ({each.where})" for i, each in enumerate(self.processes)]
 
     def run(
-        self, tasks: Sequence[Task], blobs: Mapping[str, bytes]
+        self, requests: Sequence[Request], blobs: Mapping[str, bytes]
     ) -> Generator[tuple[int, Answer]]:
-        """Has tasks done, see ``crew.Pool``; each at most three times."""
-        programs = [task.chunks[0].program for task in tasks]
+        """Has requests done, see ``crew.Pool``; each at most three times."""
+        programs = [request.tasks[0].program for request in requests]
         waiting: _Waiting = {}
         for place, program in enumerate(programs):
             waiting.setdefault(program, deque()).append(place)
@@ -73,7 +73,7 @@ class Processes:
                 while idle and waiting:
                     worker = idle.pop(0)
                     place = self._take(worker, waiting)
-                    running[self._begin(worker, tasks[place], blobs)] = worker, place
+                    running[self._begin(worker, requests[place], blobs)] = worker, place
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     worker, place = running.pop(future)
                     idle.append(worker)
@@ -81,12 +81,12 @@ class Processes:
                         answer = future.result()
                     except WorkerLostError as error:
                         self._compiled.pop(worker, None)
-                        if isinstance(error, WorkerStartError):  # no fault of the task
+                        if isinstance(error, WorkerStartError):  # no fault of the request
                             unstarted += 1
                         else:
                             lost[place] += 1
-                        _give_up(tasks[place], lost[place], unstarted, error)
-                        waiting.setdefault(tasks[place].chunks[0].program, deque()).appendleft(
+                        _give_up(requests[place], lost[place], unstarted, error)
+                        waiting.setdefault(requests[place].tasks[0].program, deque()).appendleft(
                             place
                         )
                         continue
@@ -94,7 +94,7 @@ class Processes:
                     self._known[worker] = answer.known
                     yield place, answer
         finally:
-            if running:  # the caller has gone, or a task has failed; calls start them anew
+            if running:  # the caller has gone, or a request has failed; calls start them anew
                 self._known.clear()
                 self._compiled.clear()
                 for each in self.processes:
@@ -105,17 +105,19 @@ class Processes:
     def close(self) -> None:
         """Keeps the processes: a notebook's next sweep finds them and their programs."""
 
-    def _begin(self, worker: Process, task: Task, blobs: Mapping[str, bytes]) -> "Future[Answer]":
+    def _begin(
+        self, worker: Process, request: Request, blobs: Mapping[str, bytes]
+    ) -> "Future[Answer]":
         known = self._known.pop(worker, ())
-        lacks = (None if d in known else blobs[d] for d in (task.spec, task.fold))
-        pickled = pickle.dumps(task, pickle.HIGHEST_PROTOCOL)
+        lacks = (None if d in known else blobs[d] for d in (request.spec, request.fold))
+        pickled = pickle.dumps(request, pickle.HIGHEST_PROTOCOL)
         return worker.submit(work.work, process.computing(), pickled, *lacks)
 
     def _take(self, worker: Process, waiting: _Waiting) -> int:
-        """Returns the next task for a process: of the programs that it has compiled, if any.
+        """Returns the next request for a process: of the programs that it has compiled, if any.
 
-        Else of the one with the most tasks to each process that has it: a program takes seconds to
-        compile, so that each process compiles as few as it can.
+        Else of the one with the most requests to each process that has it: a program takes seconds
+        to compile, so that each process compiles as few as it can.
         """
         own = waiting.keys() & self._compiled[worker]
         owners = Counter(itertools.chain.from_iterable(self._compiled.values()))
@@ -130,8 +132,8 @@ class Processes:
         return place
 
 
-def _give_up(task: Task, lost: int, unstarted: int, error: WorkerLostError) -> None:
-    """Raises RunError if a task has cost too many processes, or too many fail to start."""
+def _give_up(request: Request, lost: int, unstarted: int, error: WorkerLostError) -> None:
+    """Raises RunError if a request has cost too many processes, or too many fail to start."""
     if unstarted == _TRIES:
         raise RunError(
             f"{unstarted} workers in a row failed to start, the last: {error}; what is finished is "
@@ -139,7 +141,7 @@ def _give_up(task: Task, lost: int, unstarted: int, error: WorkerLostError) -> N
         )
     if lost == _TRIES:
         raise RunError(
-            f"{task.chunks[0]!r} has cost {lost} workers, the last {error}; what is finished is "
+            f"{request.tasks[0]!r} has cost {lost} workers, the last {error}; what is finished is "
             "kept"
         )
 

@@ -1,6 +1,6 @@
 """The work of a worker: any process that has JAX, on this machine or another.
 
-A *task* names chunks, and by digest what it takes to train them: the *spec* of the trainer and a
+A *request* names tasks, and by digest what it takes to train them: the *spec* of the trainer and a
 fold, which travel once to each worker. The result does not depend on who computes it.
 """
 
@@ -14,15 +14,15 @@ import numpy as np
 from gtzan_jax import process
 from gtzan_jax.errors import RunError
 from gtzan_jax.models import backend
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.tables.folds import FoldArrays
-from gtzan_jax.trainer.chunk import Chunk
 from gtzan_jax.trainer.plan import Plan
+from gtzan_jax.trainer.task import Task
 
 if TYPE_CHECKING:  # imports JAX
     from gtzan_jax.trainer.engine import Engine
 
-# Of folds that a worker remembers: hundreds of songs' features, dozens of their chunks'.
+# Of folds that a worker remembers: hundreds of songs' features, dozens of their segments'.
 REMEMBERED_BYTES = 128e6
 
 
@@ -47,26 +47,26 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Task:
-    """Chunks to train.
+class Request:
+    """Tasks to train.
 
     Attributes:
       spec: digest of a pickled :class:`Spec`.
       fold: digest of pickled ``FoldArrays``.
-      chunks: of one fold and one program, which are trained together.
-      configs: those of the members that the spec does not know.
-      states: from which members resume, as an earlier answer gave them.
+      tasks: of one fold and one program, which are trained together.
+      configs: those of the trials that the spec does not know.
+      states: from which trials resume, as an earlier answer gave them.
     """
 
     spec: str
     fold: str
-    chunks: tuple[Chunk, ...]
+    tasks: tuple[Task, ...]
     configs: tuple[Config, ...] = ()
-    states: Mapping[Member, bytes] | None = field(default=None, repr=False)
+    states: Mapping[Trial, bytes] | None = field(default=None, repr=False)
 
 
 class Outcome(NamedTuple):
-    """The result of training a chunk; see ``chunk.Trained``."""
+    """The result of training a task; see ``task.Trained``."""
 
     history: np.ndarray
     predicted: np.ndarray
@@ -77,12 +77,12 @@ class Outcome(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The result of a task."""
+    """The result of a request."""
 
-    outcomes: tuple[Outcome, ...]  # of the chunks
+    outcomes: tuple[Outcome, ...]  # of the tasks
     known: tuple[str, ...]  # digests that the worker remembers
     worker: str
-    compile_s: float  # seconds that the task waited for programs
+    compile_s: float  # seconds that the request waited for programs
     peak_rss_bytes: int  # of the worker's process, so far
 
 
@@ -120,11 +120,11 @@ def _check_versions(wanted: Mapping[str, str]) -> None:
 def work(
     wanted: Mapping[str, str], pickled: bytes, spec: bytes | None, fold: bytes | None
 ) -> Answer:
-    """Trains what a task names.
+    """Trains what a request names.
 
     Args:
       wanted: as in :func:`host_for`.
-      pickled: a :class:`Task`; opened only where the versions agree.
+      pickled: a :class:`Request`; opened only where the versions agree.
       spec: pickled; None if this process remembers it.
       fold: likewise.
 
@@ -137,29 +137,29 @@ def work(
 
 
 class _Desk:
-    """What this process remembers from task to task: an engine and folds, by digest."""
+    """What this process remembers from request to request: an engine and folds, by digest."""
 
     def __init__(self) -> None:
         self._engine: tuple[str, Engine] | None = None
         self._folds: dict[str, FoldArrays] = {}
 
-    def work(self, task: Task, spec: bytes | None, fold: bytes | None) -> Answer:
-        if spec and (self._engine is None or self._engine[0] != task.spec):
+    def work(self, request: Request, spec: bytes | None, fold: bytes | None) -> Answer:
+        if spec and (self._engine is None or self._engine[0] != request.spec):
             if self._engine:
                 self._engine[1].__exit__(None, None, None)
             self._engine = None
-            self._engine = task.spec, _engine_of(pickle.loads(spec))  # noqa: S301 — as the task
-        if self._engine is None or self._engine[0] != task.spec:
-            raise AssertionError("this worker was not handed the spec of its task")
+            self._engine = request.spec, _engine_of(pickle.loads(spec))  # noqa: S301 — as the request
+        if self._engine is None or self._engine[0] != request.spec:
+            raise AssertionError("this worker was not handed the spec of its request")
         engine = self._engine[1]
-        if fold and task.fold not in self._folds:
-            self._remember(task.fold, pickle.loads(fold), engine)  # noqa: S301 — as the task
-        engine.plan.admit(task.configs)
+        if fold and request.fold not in self._folds:
+            self._remember(request.fold, pickle.loads(fold), engine)  # noqa: S301 — as the request
+        engine.plan.admit(request.configs)
         waited = engine.compile_wait_s
-        outcomes = _train(engine, task, self._folds[task.fold])
+        outcomes = _train(engine, request, self._folds[request.fold])
         return Answer(
             outcomes,
-            known=(task.spec, *self._folds),
+            known=(request.spec, *self._folds),
             worker=process.name(),
             compile_s=engine.compile_wait_s - waited,
             peak_rss_bytes=process.peak_rss_bytes() or 0,
@@ -187,17 +187,17 @@ def _engine_of(spec: Spec) -> "Engine":
     plan = spec.plan
     return Engine(
         plan.sweep, plan.family, plan.sizes, plan.num_runs, devices=worker_devices(),
-        chunk_size=plan.chunk_size, mode=plan.mode, configs=plan.configs,
+        task_size=plan.task_size, mode=plan.mode, configs=plan.configs,
     )  # fmt: skip
 
 
-def _train(engine: "Engine", task: Task, fold: FoldArrays) -> tuple[Outcome, ...]:
-    folds = [fold] * (task.chunks[0].fold + 1)  # looked up by its place
-    states = {m: pickle.loads(state) for m, state in (task.states or {}).items()}  # noqa: S301
+def _train(engine: "Engine", request: Request, fold: FoldArrays) -> tuple[Outcome, ...]:
+    folds = [fold] * (request.tasks[0].fold + 1)  # looked up by its place
+    states = {m: pickle.loads(state) for m, state in (request.states or {}).items()}  # noqa: S301
     return tuple(
         Outcome(
             t.history, t.predicted, t.last, t.best, tuple(map(pickle.dumps, t.states)),
             tuple(t.params),
         )
-        for t in engine.run(task.chunks, folds, states)
+        for t in engine.run(request.tasks, folds, states)
     )  # fmt: skip

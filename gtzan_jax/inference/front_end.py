@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gtzan_jax.sound.features import CHUNK_SAMPLES, features_of
+from gtzan_jax.sound.features import SEGMENT_SAMPLES, features_of
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.mel import log_mel
 
@@ -40,15 +40,15 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     step: Samples | None
 
     @classmethod
-    def of_rows(cls, samples: int, is_chunked: bool) -> "FrontEnd":
+    def of_rows(cls, samples: int, is_segmented: bool) -> "FrontEnd":
         """Returns the front end of a table's rows; less than half a second is a made-up length."""
-        known = samples if samples > _SHORTEST else CHUNK_SAMPLES if is_chunked else _SONG
-        return cls(samples=known, step=known + 1 if is_chunked else None)
+        known = samples if samples > _SHORTEST else SEGMENT_SAMPLES if is_segmented else _SONG
+        return cls(samples=known, step=known + 1 if is_segmented else None)
 
     def spans(self, num_samples: int, hop: int | None = None) -> list[Span]:
         """Divides a song into windows, at least one, with at most ``hop`` samples between starts.
 
-        Segments are cut as by ``sound.features.chunks_of``: less than a step at the end is left
+        Segments are cut as by ``sound.features.segments_of``: less than a step at the end is left
         out. Else the last window ends with the song. By default windows are side by side.
         """
         if self.step is not None:
@@ -70,12 +70,12 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         windows = [samples[span.start : span.end] for span in spans]
         if self.kind == "features":
             return np.stack([features_of(window) for window in windows])
-        made = [log_mel(np.resize(window, CHUNK_SAMPLES)) for window in windows]
+        made = [log_mel(np.resize(window, SEGMENT_SAMPLES)) for window in windows]
         return np.stack(made).astype(np.float64)
 
 
-SPECTROGRAMS = FrontEnd(kind="spectrogram", samples=CHUNK_SAMPLES, step=CHUNK_SAMPLES + 1)
+SPECTROGRAMS = FrontEnd(kind="spectrogram", samples=SEGMENT_SAMPLES, step=SEGMENT_SAMPLES + 1)
 """Of a CNN."""
 
-WHOLE_SONGS = FrontEnd.of_rows(0, is_chunked=False)
+WHOLE_SONGS = FrontEnd.of_rows(0, is_segmented=False)
 """Of a model of GTZAN's table of a row a song."""

@@ -23,7 +23,7 @@ from gtzan_jax.sound.summary import summarised
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Scaler, Sizes, scaler_of, songs_of, standardised
-from gtzan_jax.tables.protocols import Division
+from gtzan_jax.tables.protocols import Splits
 from gtzan_jax.tables.schema import FEATURES, FeatureTable
 from gtzan_jax.text import printable
 
@@ -59,20 +59,20 @@ class TrainedModel:
         config: Config,
         params: Mapping[str, np.ndarray],
         sweep: Sweep,
-        division: Division,
+        splits: Splits,
         fold: int,
     ) -> "TrainedModel":
-        """Makes the model of a trained member."""
-        table, train = division.table, division.folds[fold].train
+        """Makes the model of a trained trial."""
+        table, train = splits.table, splits.folds[fold].train
         names, summary = summarised(table.features, table.x[train])
         return cls(
-            config, params, table.features, table.genres, *scaler_of(table, division.folds[fold]),
+            config, params, table.features, table.genres, *scaler_of(table, splits.folds[fold]),
             slope=sweep.slope_of(config),
             data=table.source,
             front_end=SPECTROGRAMS
             if table.is_spectrogram
-            else FrontEnd.of_rows(table.samples, table.is_chunked),
-            protocol=division.protocol.name,
+            else FrontEnd.of_rows(table.samples, table.is_segmented),
+            protocol=splits.protocol.name,
             distribution=Distribution.of(summary, table.songs[train], names),
         )  # fmt: skip
 
@@ -119,7 +119,7 @@ class TrainedModel:
           InputError: a feature is missing or not a finite number, or it is no table.
         """
         x = self._scaled(self._matrix(table))
-        if isinstance(table, FeatureTable) and table.is_chunked:
+        if isinstance(table, FeatureTable) and table.is_segmented:
             voted = self.log_probabilities(x, table.songs, table.num_songs)
         else:
             voted = self.log_probabilities(x)

@@ -15,16 +15,16 @@ from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.backends.workplace import Workplace, workplace
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs import nested
-from gtzan_jax.jobs.divisions import divisions_of
 from gtzan_jax.jobs.nested import OURS
 from gtzan_jax.jobs.options import BaselinesOptions
+from gtzan_jax.jobs.splits import splits_of
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
 from gtzan_jax.sound.summary import load_features
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import judged_rows, unseen_genres
-from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Division
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Splits
 from gtzan_jax.text import printable
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import PartsProgress, watch_songs
@@ -36,11 +36,11 @@ _TRIED, _RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
 _IMPORTANCE = "feature importance"
 _FOLDS = ("protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen")
 
-CHUNK_NOTE = (
-    "The rows are chunks, and accuracy is of songs: the chunks of one vote, our networks' with the "
-    "mean of their log-probabilities, the classical models' with that of their probabilities, the "
-    "SVM's of its decision values. chunk_accuracy is the share of chunks, mean of the folds. "
-    "Settings of classical models, and the importance of features, go by chunks."
+SEGMENT_NOTE = (
+    "The rows are segments, and accuracy is of songs: the segments of one vote, our networks' with "
+    "the mean of their log-probabilities, the classical models' with that of their probabilities, "
+    "the SVM's of its decision values. chunk_accuracy is the share of segments, mean of the folds. "
+    "Settings of classical models, and the importance of features, go by segments."
 )
 
 NOTES = {
@@ -109,26 +109,26 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
         nested.check_sweep(sweep)
         table = load_features(request.data, watch_songs)
         num_folds = request.num_folds or sweep.num_folds
-        divisions = divisions_of(table, request.protocol, request.split_seed, num_folds)
+        all_splits = splits_of(table, request.protocol, request.split_seed, num_folds)
         folder = Path(request.workdir or directory.default_folder("baselines"))
         directory.create_folder(folder)
         messages.warn_of_table(table)
-        for division in divisions:
-            messages.warn_of_leak(division.protocol.leak)
-        sentences = [s for d in divisions for s in (*d.left_out, *unseen_genres(table, d.folds))]
+        for splits in all_splits:
+            messages.warn_of_leak(splits.protocol.leak)
+        sentences = [s for d in all_splits for s in (*d.left_out, *unseen_genres(table, d.folds))]
         for sentence in dict.fromkeys(sentences):
             messages.warn(sentence)
         models = classical.classical_models(request.seed)
-        names = ", ".join(division.protocol.name for division in divisions)
+        names = ", ".join(splits.protocol.name for splits in all_splits)
         print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
-        found = compare_models(place, models, sweep, divisions, request, folder)
-        description = describe(place, models, sweep, divisions, request)
+        found = compare_models(place, models, sweep, all_splits, request, folder)
+        description = describe(place, models, sweep, all_splits, request)
     description["best_classical"] = best_classical(found.folds)
     description["best_chosen_on"] = "validation"
-    chunks = {"chunks": CHUNK_NOTE} if table.is_chunked else {}
-    description["notes"] = NOTES | {"budget": budget_note(found.scores)} | chunks
+    segments = {"segments": SEGMENT_NOTE} if table.is_segmented else {}
+    description["notes"] = NOTES | {"budget": budget_note(found.scores)} | segments
     description["seconds"] = round(time.perf_counter() - started, 3)
-    save(found, divisions, description)
+    save(found, all_splits, description)
     return found
 
 
@@ -136,13 +136,13 @@ def compare_models(
     place: Workplace,
     models: Mapping[str, Tuned],
     sweep: Sweep,
-    divisions: Sequence[Division],
+    all_splits: Sequence[Splits],
     request: BaselinesOptions,
     folder: Path,
 ) -> Baselines:
     """Evaluates our network and the classical models, and compares them, with progress."""
-    table, folds = divisions[0].table, [fold for d in divisions for fold in d.folds]
-    sound = [d for d in divisions if not d.protocol.leak] or divisions
+    table, folds = all_splits[0].table, [fold for d in all_splits for fold in d.folds]
+    sound = [d for d in all_splits if not d.protocol.leak] or all_splits
     # The first of ARTISTS_APART, which reports prefer, else the last protocol.
     trusted = [d for name in ARTISTS_APART for d in sound if d.protocol.name == name]
     last = (trusted or sound[::-1])[0]
@@ -152,7 +152,7 @@ def compare_models(
     with PartsProgress(parts) as progress:
         started = time.perf_counter()
         taken = (functools.partial(progress.take, part) for part in (_TRIED, _RETRAINED))
-        winners = nested.select(place, sweep, divisions, request.seed, request.num_seeds, *taken)
+        winners = nested.select(place, sweep, all_splits, request.seed, request.num_seeds, *taken)
         seconds = (time.perf_counter() - started) / len(folds)
         for number, (winner, fold) in enumerate(zip(winners, folds, strict=True)):
             found[OURS, number] = nested.outcome_of(winner, table, fold, seconds)
@@ -160,10 +160,10 @@ def compare_models(
         for model, number, outcome in outcomes:
             found[model, number] = outcome
             progress.take(model)
-        tabulated = classical.outcomes_table(divisions, found, [OURS, *models])
+        tabulated = classical.outcomes_table(all_splits, found, [OURS, *models])
         name = last.protocol.name
         best = best_classical(tabulated)[name]
-        first = sum(len(d.folds) for d in divisions[: divisions.index(last)])
+        first = sum(len(d.folds) for d in all_splits[: all_splits.index(last)])
         numbers = range(first, first + len(last.folds))
         settings = [found[best, number].settings for number in numbers]
         fitted = classical.refit(models[best], table, last.folds, settings)
@@ -209,7 +209,7 @@ def describe(
     place: Workplace,
     models: Mapping[str, Tuned],
     sweep: Sweep,
-    divisions: Sequence[Division],
+    all_splits: Sequence[Splits],
     request: BaselinesOptions,
 ) -> dict[str, Any]:
     """Returns the part of baselines.json on what is compared."""
@@ -218,21 +218,21 @@ def describe(
     seeds = range(request.seed, request.seed + request.num_seeds)
     return {
         "command": request.command,
-        "data": as_dict(directory.describe_data(divisions[0].table, request.data)),
+        "data": as_dict(directory.describe_data(all_splits[0].table, request.data)),
         "protocols": [
             {
-                "name": division.protocol.name,
-                "summary": division.note,
-                "folds": len(division.folds),
+                "name": splits.protocol.name,
+                "summary": splits.note,
+                "folds": len(splits.folds),
                 "tested": len(
-                    {row for f in division.folds for row in judged_rows(division.table, f.test)}
+                    {row for f in splits.folds for row in judged_rows(splits.table, f.test)}
                 ),
-                "artists_apart": division.protocol.name in ARTISTS_APART,
-                "left_out": list(division.left_out),
-                "note": division.protocol.note,
-                "leak": division.protocol.leak,
+                "artists_apart": splits.protocol.name in ARTISTS_APART,
+                "left_out": list(splits.left_out),
+                "note": splits.protocol.note,
+                "leak": splits.protocol.leak,
             }
-            for division in divisions
+            for splits in all_splits
         ],
         "split_seed": request.split_seed,
         "seed": request.seed,
@@ -254,27 +254,27 @@ def describe(
     }
 
 
-def save(found: Baselines, divisions: Sequence[Division], description: Mapping[str, Any]) -> None:
+def save(found: Baselines, all_splits: Sequence[Splits], description: Mapping[str, Any]) -> None:
     """Writes tables, figures and description."""
     import pandas as pd
 
     from gtzan_jax.views import plots
 
-    table, folder = divisions[0].table, found.folder
+    table, folder = all_splits[0].table, found.folder
     frames = {
         "baselines": found.scores,
         "folds": found.folds,
         "comparison": found.comparison,
         "importance": found.importance,
     }
-    marks = {d.protocol.name: d.marks for d in divisions}
+    marks = {d.protocol.name: d.marks for d in all_splits}
     for name, frame in frames.items():
         protocols = frame.get("protocol", [found.importance_of] * len(frame))
         of_rows = pd.DataFrame([marks[protocol] for protocol in protocols], index=frame.index)
         write_csv(folder / f"{name}.csv", frame.join(of_rows))
     best = best_classical(found.folds)[found.importance_of]
-    caption = next(d.caption for d in divisions if d.protocol.name == found.importance_of)
-    leaky = [d.protocol.name for d in divisions if d.protocol.leak]
+    caption = next(d.caption for d in all_splits if d.protocol.name == found.importance_of)
+    leaky = [d.protocol.name for d in all_splits if d.protocol.leak]
     figures = {
         "baselines": plots.accuracy_by_protocol(
             found.scores, ARTISTS_APART, OURS, table.note(), leaky

@@ -9,14 +9,14 @@ from gtzan_jax.analysis.calibration import BINS, calibration_error, error_of_cha
 from gtzan_jax.inference.calibration import FEWEST, Calibration, Held, tempered
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.tables.folds import Fold, judged_rows
-from gtzan_jax.tables.protocols import Division, groups_of
+from gtzan_jax.tables.protocols import Splits, groups_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def calibrated(
-    model: TrainedModel, division: Division, fold: Fold
+    model: TrainedModel, splits: Splits, fold: Fold
 ) -> "tuple[TrainedModel, pd.DataFrame]":
     """Measures the calibration of a model on a fold, and adds it to the model.
 
@@ -30,7 +30,7 @@ def calibrated(
     """
     import pandas as pd
 
-    table, genres, groups = division.table, np.array(model.genres), groups_of(division.table)
+    table, genres, groups = splits.table, np.array(model.genres), groups_of(splits.table)
     parts = {"validation": fold.validation, "test": fold.test}
     logs = {
         part: np.asarray(model.song_log_probabilities(table, rows), np.float64)
@@ -67,7 +67,7 @@ def calibrated(
             "group": groups[rows],
         }
         frames.append(pd.DataFrame(columns))
-    songs = pd.concat(frames, ignore_index=True).assign(**division.marks)
+    songs = pd.concat(frames, ignore_index=True).assign(**splits.marks)
     calibration = Calibration(
         temperature=temperature, bins=BINS, validation=held.get("validation"), test=held["test"]
     )

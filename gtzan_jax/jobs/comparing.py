@@ -26,7 +26,7 @@ _AXES = "sweep.axes."
 _EXPLANATION = (
     "difference: mean test accuracy, less the first run's, over the runs (folds and seeds) "
     "that both have, with its 95 % interval over those. 10 to 90 %: percentiles of the "
-    "configurations' differences, their spread and no interval: members that share a seed share "
+    "configurations' differences, their spread and no interval: trials that share a seed share "
     "initial weights, order of rows and dropout noise, so that the configurations of a seed are "
     "no sample."
 )

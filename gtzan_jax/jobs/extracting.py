@@ -25,8 +25,8 @@ from gtzan_jax.views.text import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK_SECONDS = 3
-"""The length of a chunk of the published table."""
+SEGMENT_SECONDS = 3
+"""The length of a segment of the published table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def extract(
     Args:
       folder: the songs, as ``sound.files.songs_in`` finds them.
       output: the CSV, with the columns of GTZAN's table.
-      chunk_seconds: 3 for a row for each chunk of three seconds; None for a row a song.
+      chunk_seconds: 3 for a row for each segment of three seconds; None for a row a song.
       workers: processes. Default: one a core.
       overwrite: whether an existing file is replaced.
       command: that resumes an interrupted extraction, for messages.
@@ -64,8 +64,8 @@ def extract(
       InputError: the folder, the output or a flag cannot be used, or packages are missing.
       RunError: no file could be read, or the disk is full.
     """
-    if chunk_seconds not in (None, CHUNK_SECONDS):
-        raise InputError(f"chunk_seconds={chunk_seconds}: it must be {CHUNK_SECONDS} or None")
+    if chunk_seconds not in (None, SEGMENT_SECONDS):
+        raise InputError(f"chunk_seconds={chunk_seconds}: it must be {SEGMENT_SECONDS} or None")
     output = Path(os.path.expanduser(output))
     if output.is_dir():
         raise InputError(f"{flag('output', output)}: it is a folder; name a file in it")
@@ -73,8 +73,8 @@ def extract(
         remedy = "--overwrite replaces it, or name another"
         raise InputError(f"{flag('output', output)}: it is there already; {remedy}")
     check_place(output.parent, name="output")
-    songs, chunked = songs_in(folder), chunk_seconds is not None
-    kept = Kept(output, made_by(chunked))
+    songs, segmented = songs_in(folder), chunk_seconds is not None
+    kept = Kept(output, made_by(segmented))
     print(f"{counted(len(songs), 'sound file')} in {printable(folder)}", flush=True)
     for sentence in left_out(folder):
         messages.warn(sentence)
@@ -83,9 +83,9 @@ def extract(
         messages.warn(f"{where}: the label is {NO_GENRE!r}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        rows, failures = _compute(songs, kept, chunked, workers or usable_cores())
+        rows, failures = _compute(songs, kept, segmented, workers or usable_cores())
         if rows:
-            write_csv(output, _frame(songs, rows, chunked))
+            write_csv(output, _frame(songs, rows, segmented))
     except Interrupted as interrupted:
         how = f"\n  {printable(command)}" if command else " the same call"
         interrupted.hint = f"progress is saved in {printable(kept.path)}; resume with{how}"
@@ -106,7 +106,7 @@ def extract(
 
 
 def _compute(
-    songs: list[Song], kept: Kept, chunked: bool, workers: int
+    songs: list[Song], kept: Kept, segmented: bool, workers: int
 ) -> tuple[dict[Path, Rows], dict[Path, SoundError]]:
     """Returns the rows of the usable songs, and the errors of the others."""
     rows: dict[Path, Rows] = {}
@@ -134,7 +134,7 @@ def _compute(
                 else:
                     take(song.path, done, is_new=False)
 
-        compute = functools.partial(rows_of, chunked=chunked)
+        compute = functools.partial(rows_of, segmented=segmented)
         for path, found in of_many(compute, not_done(), min(workers, len(songs))):
             if not isinstance(found, SoundError):
                 kept.add(digests[path], found)
@@ -142,12 +142,12 @@ def _compute(
     return rows, failures
 
 
-def _frame(songs: list[Song], rows: Mapping[Path, Rows], chunked: bool) -> "pd.DataFrame":
+def _frame(songs: list[Song], rows: Mapping[Path, Rows], segmented: bool) -> "pd.DataFrame":
     import pandas as pd
 
     lines = []
     for song in (song for song in songs if song.path in rows):
-        names = names_of(song, len(rows[song.path]) if chunked else None)
+        names = names_of(song, len(rows[song.path]) if segmented else None)
         for name, (length, *features) in zip(names, rows[song.path], strict=True):
             lines.append((name, int(length), *features, song.label))
     return pd.DataFrame(lines, columns=list(COLUMNS))
@@ -161,7 +161,7 @@ def _tell(done: Extraction, kept: Kept) -> None:
             print(f"  {printable(error)}")
     if not done.songs:
         raise RunError("no file could be used; nothing is written")
-    rows = f", {done.rows:,} chunks" if done.rows > done.songs else ""
+    rows = f", {done.rows:,} segments" if done.rows > done.songs else ""
     print(printable(f"\n{counted(done.songs, 'song')}{rows} in {done.output}"))
     if done.failures:
         print(printable(f"progress is saved in {kept.path}, too: with --overwrite, the same"))

@@ -15,12 +15,12 @@ from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.manifest import Manifest, Parts, Split
 from gtzan_jax.sound.spectrograms import load_spectrograms
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.optuna_search import import_optuna
 from gtzan_jax.space.overrides import as_overrides, contradictions
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.protocols import Division, divide
+from gtzan_jax.tables.protocols import Splits, make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import flag
@@ -80,7 +80,7 @@ class Job:
 
     sweep: Sweep  # without the configs that its search is yet to propose
     seeds: Sequence[int]
-    division: Division
+    splits: Splits
     data: str  # the name by which the user gave the table
     run: RunDir
     options: SweepOptions
@@ -89,12 +89,12 @@ class Job:
     @property
     def table(self) -> FeatureTable:
         """The feature table."""
-        return self.division.table
+        return self.splits.table
 
     @property
     def num_runs(self) -> int:
-        """Members of each config."""
-        return len(self.division.folds) * len(self.seeds)
+        """Trials of each config."""
+        return len(self.splits.folds) * len(self.seeds)
 
     @property
     def resume(self) -> str:
@@ -103,10 +103,10 @@ class Job:
             return f"run_sweep with the same arguments and workdir={str(self.run.path)!r}"
         return f"{self.options.command_elsewhere} {flag('workdir', self.run.path)}"
 
-    def members_of(self, configs: Sequence[Config]) -> list[Member]:
-        """Returns the members of configs, in their order: folds, then seeds of each."""
-        folds = range(len(self.division.folds))
-        return [Member(c.id, fold, seed) for c in configs for fold in folds for seed in self.seeds]
+    def trials_of(self, configs: Sequence[Config]) -> list[Trial]:
+        """Returns the trials of configs, in their order: folds, then seeds of each."""
+        folds = range(len(self.splits.folds))
+        return [Trial(c.id, fold, seed) for c in configs for fold in folds for seed in self.seeds]
 
 
 def make_job(options: SweepOptions, place: Workplace) -> Job:
@@ -121,8 +121,8 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
     if sweep.search.kind in SAMPLERS and not sweep.chosen:
         import_optuna(sweep.search.kind)  # before anything is written
     table = _table_of(sweep, data)
-    division = divide(table, sweep.protocol, options.split_seed, sweep.num_folds)
-    smallest = min(len(fold.train) for fold in division.folds)
+    splits = make_splits(table, sweep.protocol, options.split_seed, sweep.num_folds)
+    smallest = min(len(fold.train) for fold in splits.folds)
     for batch_size in sweep.axes.get("batch_size") or (sweep.batch_size or 1,):
         if batch_size > smallest:
             fitting = min(32, 1 << (smallest.bit_length() - 1))
@@ -134,12 +134,12 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
     seeds = range(options.seed, options.seed + count)
     run = RunDir(options.workdir or directory.default_folder(sweep.name))
     name = table.source if isinstance(data, FeatureTable) else os.fspath(data)
-    job = Job(sweep, seeds, division, name, run, options, place)
+    job = Job(sweep, seeds, splits, name, run, options, place)
     try:
         directory.check_place(run.path)
         if not run.manifest_path.exists():  # roughly, and rather too much:
-            member_bytes = 20.0 * sweep.epochs * len(METRICS) + 2.0 * division.sizes.num_judged
-            needed = sweep.num_configs * (300.0 + job.num_runs * member_bytes)
+            trial_bytes = 20.0 * sweep.epochs * len(METRICS) + 2.0 * splits.sizes.num_judged
+            needed = sweep.num_configs * (300.0 + job.num_runs * trial_bytes)
             directory.check_folder(run.path, 20e6 + needed)
         if options.profile:
             directory.check_place(options.profile, name="profile")
@@ -166,7 +166,7 @@ def describe(job: Job) -> Manifest:
     """Returns the manifest of a run before it starts."""
     folds = [
         Parts(train=len(f.train), validation=len(f.validation), test=len(f.test))
-        for f in job.division.folds
+        for f in job.splits.folds
     ]
     return Manifest(
         status="running",
@@ -174,9 +174,7 @@ def describe(job: Job) -> Manifest:
         sweep=job.sweep.to_dict(),
         seeds=list(job.seeds),
         data=directory.describe_data(job.table, job.data),
-        split=Split(
-            seed=job.division.split_seed, folds=folds, left_out=list(job.division.left_out)
-        ),
+        split=Split(seed=job.splits.split_seed, folds=folds, left_out=list(job.splits.left_out)),
         matmul_precision=job.options.matmul_precision,
     )
 
@@ -189,9 +187,9 @@ class Training(contextlib.ExitStack[bool | None]):
 
     trainer: Trainer | None = None
 
-    def __init__(self, job: Job, manifest: Manifest, members_before: int) -> None:
+    def __init__(self, job: Job, manifest: Manifest, trials_before: int) -> None:
         super().__init__()
-        self._job, self._manifest, self._before = job, manifest, members_before
+        self._job, self._manifest, self._before = job, manifest, trials_before
 
     def begin(self, configs: Sequence[Config]) -> Trainer:
         """Returns the trainer; makes it for these configs at the first call."""
@@ -199,7 +197,7 @@ class Training(contextlib.ExitStack[bool | None]):
         if self.trainer is None:
             self.trainer = self.enter_context(
                 place.trainer(
-                    job.sweep, job.division.sizes, job.num_runs,
+                    job.sweep, job.splits.sizes, job.num_runs,
                     mode=job.options.batching, configs=configs,
                 )
             )  # fmt: skip

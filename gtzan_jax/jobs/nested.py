@@ -17,18 +17,18 @@ from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.rundir.history import History, members_of
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.rundir.history import History, trials_of
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of, judged_rows, sizes_of
-from gtzan_jax.tables.protocols import Division
+from gtzan_jax.tables.protocols import Splits
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.trainer.chunk import Trained
+from gtzan_jax.trainer.task import Trained
 from gtzan_jax.trainer.trainer import Trainer
 
 OURS = "gtzan_jax MLP"
 
-_CHUNKS = METRICS.index("test_chunk_accuracy")
+_SEGMENTS = METRICS.index("test_chunk_accuracy")
 _ACCURACY, _LOSS = METRICS.index("validation_accuracy"), METRICS.index("validation_loss")
 
 
@@ -85,18 +85,18 @@ def check_sweep(sweep: Sweep) -> None:
 def select(
     place: Workplace,
     sweep: Sweep,
-    divisions: Sequence[Division],
+    all_splits: Sequence[Splits],
     first_seed: int,
     num_seeds: int,
     tried: Callable[[int], None] = lambda _: None,
     retrained: Callable[[int], None] = lambda _: None,
 ) -> list[Winner]:
-    """Chooses and retrains our network on every fold of several divisions of a table, in order.
+    """Chooses and retrains our network on every fold of several splits of a table, in order.
 
     Args:
       place: where to train.
       sweep: its configs are tried on each fold, with as many seeds as it has.
-      divisions: with a validation part in each fold.
+      all_splits: with a validation part in each fold.
       first_seed: of the sweep and of the retraining.
       num_seeds: networks of the retraining on each fold.
       tried: called with the number of networks that have been trained.
@@ -107,66 +107,66 @@ def select(
       RunError: a network diverged in the retraining.
     """
     check_sweep(sweep)
-    folds = [fold for division in divisions for fold in division.folds]
-    # Sizes that all folds fit into: programs are compiled once for all divisions.
-    sizes = sizes_of(divisions[0].table, [part(f) for f in folds for part in (_tried, _retrained)])
+    folds = [fold for splits in all_splits for fold in splits.folds]
+    # Sizes that all folds fit into: programs are compiled once for all all_splits.
+    sizes = sizes_of(all_splits[0].table, [part(f) for f in folds for part in (_tried, _retrained)])
     winners = []
     with place.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
-        for division in divisions:
-            choices = _choose(trainer, division, sizes, first_seed, tried)
+        for splits in all_splits:
+            choices = _choose(trainer, splits, sizes, first_seed, tried)
             seeds = tuple(range(first_seed, first_seed + num_seeds))
-            for winner in _retrain(trainer, division, sizes, seeds, choices):
+            for winner in _retrain(trainer, splits, sizes, seeds, choices):
                 winners.append(winner)
                 retrained(1)
     return winners
 
 
 def _choose(
-    trainer: Trainer, division: Division, sizes: Sizes, seed: int, done: Callable[[int], None]
+    trainer: Trainer, splits: Splits, sizes: Sizes, seed: int, done: Callable[[int], None]
 ) -> list[Choice]:
-    sweep, count = trainer.plan.sweep, len(division.folds)
+    sweep, count = trainer.plan.sweep, len(splits.folds)
     shape = (count, sweep.num_configs, sweep.num_seeds, sweep.epochs, len(METRICS))
     figures = np.full(shape, np.nan, np.float32)
-    arrays = [arrays_of(division.table, _tried(fold), sizes) for fold in division.folds]
-    members = members_of(sweep, count, range(seed, seed + sweep.num_seeds))
-    for trained in trainer.run(trainer.plan.chunks(members), arrays):
-        chunk = trained.chunk
-        places = [sweep.places[config_id] for config_id in chunk.config_ids]
-        figures[chunk.fold, places, chunk.seed - seed] = trained.history
+    arrays = [arrays_of(splits.table, _tried(fold), sizes) for fold in splits.folds]
+    trials = trials_of(sweep, count, range(seed, seed + sweep.num_seeds))
+    for trained in trainer.run(trainer.plan.tasks(trials), arrays):
+        task = trained.task
+        places = [sweep.places[config_id] for config_id in task.config_ids]
+        figures[task.fold, places, task.seed - seed] = trained.history
         done(len(places))
     return [best_of(sweep, of_fold) for of_fold in figures]
 
 
 def _retrain(
     trainer: Trainer,
-    division: Division,
+    splits: Splits,
     sizes: Sizes,
     seeds: tuple[int, ...],
     choices: Sequence[Choice],
 ) -> Iterator[Winner]:
-    seen = dataclasses.replace(division, folds=tuple(map(_retrained, division.folds)))
-    arrays = [arrays_of(division.table, fold, sizes) for fold in seen.folds]
+    seen = dataclasses.replace(splits, folds=tuple(map(_retrained, splits.folds)))
+    arrays = [arrays_of(splits.table, fold, sizes) for fold in seen.folds]
     wanted = [
-        [Member(choice.config.id, place, seed) for seed in seeds]
+        [Trial(choice.config.id, place, seed) for seed in seeds]
         for place, choice in enumerate(choices)
     ]
-    chunks = [
-        chunk
-        for members, choice in zip(wanted, choices, strict=True)
-        for chunk in trainer.plan.repeats(members, choice.epochs)
+    tasks = [
+        task
+        for trials, choice in zip(wanted, choices, strict=True)
+        for task in trainer.plan.repeats(trials, choice.epochs)
     ]
     results: list[list[Trained]] = [[] for _ in choices]
-    for trained in trainer.run(chunks, arrays):
-        results[trained.chunk.fold].append(trained)
-    for place, (members, of_fold) in enumerate(zip(wanted, results, strict=True)):
-        config, networks = choices[place].config, History.of(members, of_fold)
+    for trained in trainer.run(tasks, arrays):
+        results[trained.task.fold].append(trained)
+    for place, (trials, of_fold) in enumerate(zip(wanted, results, strict=True)):
+        config, networks = choices[place].config, History.of(trials, of_fold)
         if networks.diverged.any():
             raise RunError(
-                f"{division.protocol.name}, fold {place}: a network of {config.name} diverged on "
+                f"{splits.protocol.name}, fold {place}: a network of {config.name} diverged on "
                 "train and validation part together; lower the sweep's learning rates"
             )
-        pairs = ((t.chunk.members, t.params) for t in of_fold)
-        params = next(of[m.index(members[0])] for m, of in pairs if members[0] in m)
+        pairs = ((t.task.trials, t.params) for t in of_fold)
+        params = next(of[m.index(trials[0])] for m, of in pairs if trials[0] in m)
         model = TrainedModel.of(config, params, trainer.plan.sweep, seen, place)
         yield Winner(choices[place], networks, NetworkClassifier(model))
 
@@ -209,8 +209,8 @@ def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: flo
         fit_seconds=fit_seconds,
         predict_seconds=time.perf_counter() - started,
         settings_tried=winner.choice.settings_tried,
-        seeds=len(networks.members),
-        chunk_accuracy=float(networks.kept[:, _CHUNKS].mean()) if table.is_chunked else None,
+        seeds=len(networks.trials),
+        chunk_accuracy=float(networks.kept[:, _SEGMENTS].mean()) if table.is_segmented else None,
     )
 
 

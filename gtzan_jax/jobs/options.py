@@ -26,7 +26,7 @@ ALL_PROTOCOLS = "all"
 
 DATA = (
     "The feature table: 'auto' (data/features_30_sec.csv, else the cached copy, else a download "
-    "from Kaggle, else the synthetic sample), 'sample', 'kaggle', 'sample3' or 'kaggle3' (chunks "
+    "from Kaggle, else the synthetic sample), 'sample', 'kaggle', 'sample3' or 'kaggle3' (segments "
     "of three seconds), or the path of a CSV file. Of a sweep of networks on spectrograms: a "
     "folder of sound files, 'sounds' (made up), or 'kaggle' (1.2 GB)."
 )

@@ -28,9 +28,9 @@ from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import SavedRetraining, table_of
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import FOLDER_NAME, Manifest, Retraining, as_dict
-from gtzan_jax.space.config import Member
+from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import PROTOCOLS, Division, divide, groups_of
+from gtzan_jax.tables.protocols import PROTOCOLS, Splits, groups_of, make_splits
 from gtzan_jax.text import counted, printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer
@@ -81,7 +81,7 @@ def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
 
 
 def retrain(
-    trainer: Trainer, division: Division, config_id: str, seeds: Sequence[int], epochs: int
+    trainer: Trainer, splits: Splits, config_id: str, seeds: Sequence[int], epochs: int
 ) -> Retrained:
     """Trains a config on every fold with several seeds, and evaluates it.
 
@@ -91,14 +91,14 @@ def retrain(
     import pandas as pd
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-    trained, params = train_networks(trainer, division, config_id, seeds, epochs)
-    config, table = trainer.plan.config_of[config_id], division.table
-    model = TrainedModel.of(config, params[0], trainer.plan.sweep, division, fold=0)
-    model, probabilities = calibrated(model, division, division.folds[0])
+    trained, params = train_networks(trainer, splits, config_id, seeds, epochs)
+    config, table = trainer.plan.config_of[config_id], splits.table
+    model = TrainedModel.of(config, params[0], trainer.plan.sweep, splits, fold=0)
+    model, probabilities = calibrated(model, splits, splits.folds[0])
     genres, groups = np.array(table.genres), groups_of(table)
     true, predicted, songs = [], [], []
-    by_fold = trained.predicted.reshape(len(division.folds), len(seeds), -1)
-    for place, (fold, every) in enumerate(zip(division.folds, by_fold, strict=True)):
+    by_fold = trained.predicted.reshape(len(splits.folds), len(seeds), -1)
+    for place, (fold, every) in enumerate(zip(splits.folds, by_fold, strict=True)):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
         found = every[:, start:][:, : len(rows)]
         true.append(np.tile(table.y[rows], len(seeds)))
@@ -116,19 +116,19 @@ def retrain(
     scores = precision_recall_fscore_support(*answers, labels=labels, zero_division=0)
     names = ("precision", "recall", "f1", "tracks")
     frames = {
-        "history": history_frame(trained, division.metrics),
+        "history": history_frame(trained, splits.metrics),
         "scores": pd.DataFrame({"genre": genres} | dict(zip(names, scores, strict=True))),
         "confusion": pd.DataFrame(confusion, columns=list(model.genres)),
         "calibration": probabilities,
-        "songs": pd.concat(songs, ignore_index=True).assign(**division.marks),
+        "songs": pd.concat(songs, ignore_index=True).assign(**splits.marks),
     }
-    if division.protocol.leak:
-        frames["scores"]["leak"] = division.protocol.leak
-    return Retrained(model, frames, _figures(frames, confusion, model, division.caption))
+    if splits.protocol.leak:
+        frames["scores"]["leak"] = splits.protocol.leak
+    return Retrained(model, frames, _figures(frames, confusion, model, splits.caption))
 
 
 def train_networks(
-    trainer: Trainer, division: Division, config_id: str, seeds: Sequence[int], epochs: int
+    trainer: Trainer, splits: Splits, config_id: str, seeds: Sequence[int], epochs: int
 ) -> tuple[History, list[Mapping[str, np.ndarray]]]:
     """Trains a config on every fold with several seeds.
 
@@ -138,24 +138,22 @@ def train_networks(
     Raises:
       RunError: a network diverged.
     """
-    members = [
-        Member(config_id, fold, seed) for fold in range(len(division.folds)) for seed in seeds
-    ]
-    results = list(trainer.run(trainer.plan.repeats(members, epochs), division.arrays))
-    history = History.of(members, results)
+    trials = [Trial(config_id, fold, seed) for fold in range(len(splits.folds)) for seed in seeds]
+    results = list(trainer.run(trainer.plan.repeats(trials, epochs), splits.arrays))
+    history = History.of(trials, results)
     if history.diverged.any():
         bad = ~np.isfinite(history.figures).all(axis=(0, 2))
         raise RunError(
             f"the retraining of {trainer.plan.config_of[config_id].name} diverged in epoch "
-            f"{bad.argmax() + 1} of {epochs} ({history.diverged.sum()} of {len(members)} networks)"
+            f"{bad.argmax() + 1} of {epochs} ({history.diverged.sum()} of {len(trials)} networks)"
             ": nothing of it is kept; take a lower learning rate or fewer epochs"
         )
     params = {
-        member: named
+        trial: named
         for trained in results
-        for member, named in zip(trained.chunk.members, trained.params, strict=True)
+        for trial, named in zip(trained.task.trials, trained.params, strict=True)
     }
-    return history, [params[member] for member in members]
+    return history, [params[trial] for trial in trials]
 
 
 def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
@@ -189,18 +187,18 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
     """
     found = read_run(request.workdir)
     precision = request.matmul_precision or found.manifest.matmul_precision
-    division, wanted = _asked(found, request, precision)
+    splits, wanted = _asked(found, request, precision)
     name = _name(found, request, wanted)
     if _is_there(found.run, found.manifest, name, wanted, request.overwrite):
         saved = _saved(found, name)
         print(f"{printable(saved.path)} has this retraining already")
         return saved
-    messages.warn_of_leak(division.protocol.leak)
+    messages.warn_of_leak(splits.protocol.leak)
     with (
         workplace(request.platform, precision, request.workers, request.scheduler) as place,
-        place.trainer(found.sweep, division.sizes, configs=[found.config(request.rank)]) as trainer,
+        place.trainer(found.sweep, splits.sizes, configs=[found.config(request.rank)]) as trainer,
     ):
-        result = retrain(trainer, division, wanted.config_id, wanted.seeds, wanted.epochs)
+        result = retrain(trainer, splits, wanted.config_id, wanted.seeds, wanted.epochs)
     session = directory.describe_session(
         request.command, found.accuracy.size, place.platform, place.devices
     )
@@ -229,8 +227,8 @@ def _saved(found: Run, name: str) -> SavedRetraining:
 
 def _asked(
     found: Run, request: RetrainOptions, precision: MatmulPrecision
-) -> tuple[Division, Retraining]:
-    """Returns the requested division and retraining."""
+) -> tuple[Splits, Retraining]:
+    """Returns the requested splits and retraining."""
     if request.rank > len(found.results):
         raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
     protocol = request.protocol or found.sweep.protocol
@@ -239,10 +237,10 @@ def _asked(
     if table is None:
         raise InputError(f"{found.run.path}: {missing}")
     num_folds = request.num_folds or found.sweep.num_folds
-    division = divide(table, protocol, found.manifest.split.seed, num_folds)
-    seeds = seeds_of(found.manifest.seeds[0], request.retrain_seeds, len(division.folds))
+    splits = make_splits(table, protocol, found.manifest.split.seed, num_folds)
+    seeds = seeds_of(found.manifest.seeds[0], request.retrain_seeds, len(splits.folds))
     config_id = found.config(request.rank).id
-    return division, describe(division, config_id, seeds, request.retrain_epochs, precision)
+    return splits, describe(splits, config_id, seeds, request.retrain_epochs, precision)
 
 
 def _name(found: Run, request: RetrainOptions, wanted: Retraining) -> str:
@@ -294,7 +292,7 @@ def _is_there(
 
 
 def describe(
-    division: Division,
+    splits: Splits,
     config_id: str,
     seeds: Sequence[int],
     epochs: int,
@@ -304,8 +302,8 @@ def describe(
     return Retraining(
         epochs=epochs,
         config_id=config_id,
-        protocol=division.protocol.name,
-        num_folds=len(division.folds),
+        protocol=splits.protocol.name,
+        num_folds=len(splits.folds),
         seeds=list(seeds),
         matmul_precision=matmul_precision,
     )

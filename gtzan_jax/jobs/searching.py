@@ -1,6 +1,6 @@
 """Asks a search for configs, trains and stores the missing ones, and tells it their scores.
 
-A resumed process asks from the start and tells stored scores. States are not stored: members that
+A resumed process asks from the start and tells stored scores. States are not stored: trials that
 resume train again from epoch 0, to the same numbers.
 """
 
@@ -12,45 +12,45 @@ import numpy as np
 
 from gtzan_jax.jobs.job import Job, Training
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.rundir.chunks import ChunkStore
+from gtzan_jax.rundir.checkpoints import Checkpoints
 from gtzan_jax.rundir.directory import CONFIGS
 from gtzan_jax.rundir.manifest import Manifest
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.search import Grid, Halving, Proposal, Score, Search, config_epochs
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.trainer.chunk import Keep
 from gtzan_jax.trainer.platforms import profiled
+from gtzan_jax.trainer.task import Keep
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views.progress import SweepProgress
 
-_STATE_BYTES = 2e9  # of states on the host, at most; members without one train from epoch 0
+_STATE_BYTES = 2e9  # of states on the host, at most; trials without one train from epoch 0
 
 
-def run_search(job: Job, manifest: Manifest, store: ChunkStore, training: Training) -> Sweep:
-    """Trains proposed members that the store lacks. Returns the sweep with the proposed configs."""
+def run_search(job: Job, manifest: Manifest, store: Checkpoints, training: Training) -> Sweep:
+    """Trains proposed trials that the store lacks. Returns the sweep with the proposed configs."""
     sweep, run, proposed = job.sweep, job.run, list[Config]()
     by_sampler = sweep.search.kind in SAMPLERS
     if by_sampler and not run.damaged(manifest, CONFIGS):
         chosen = run.with_configs(sweep)
-        if not store.missing(job.members_of(chosen.configs)):
+        if not store.missing(job.trials_of(chosen.configs)):
             return chosen  # which needs neither Optuna nor its study
-    search, states, progress = _search_of(job), dict[Member, Any](), None
+    search, states, progress = _search_of(job), dict[Trial, Any](), None
     with contextlib.ExitStack() as stack:
         while proposal := search.ask():
-            members = job.members_of(proposal.configs)
-            missing = store.missing(members, proposal.epochs)
-            figures: dict[Member, np.ndarray] = {}
+            trials = job.trials_of(proposal.configs)
+            missing = store.missing(trials, proposal.epochs)
+            figures: dict[Trial, np.ndarray] = {}
             if missing:
                 trainer = training.begin(_configs_to_plan(sweep))
                 trainer.plan.admit(proposal.configs)
                 if progress is None:
                     stack.enter_context(profiled(job.options.profile))
                     total = config_epochs(sweep) * job.num_runs
-                    progress = SweepProgress(trainer, sweep, total, store.member_epochs)
+                    progress = SweepProgress(trainer, sweep, total, store.trial_epochs)
                     stack.enter_context(progress)
                 figures, states = _train(trainer, job, proposal, missing, store, progress, states)
-            search.tell(_scores(sweep, store, proposal, members, figures))
+            search.tell(_scores(sweep, store, proposal, trials, figures))
             proposed += proposal.configs
     if by_sampler:
         sweep = sweep.choosing(proposed)
@@ -81,35 +81,35 @@ def _train(
     trainer: Trainer,
     job: Job,
     proposal: Proposal,
-    missing: Sequence[Member],
-    store: ChunkStore,
+    missing: Sequence[Trial],
+    store: Checkpoints,
     progress: SweepProgress,
-    states: Mapping[Member, Any],
-) -> tuple[dict[Member, np.ndarray], dict[Member, Any]]:
-    """Trains and stores the missing members of a proposal.
+    states: Mapping[Trial, Any],
+) -> tuple[dict[Trial, np.ndarray], dict[Trial, Any]]:
+    """Trains and stores the missing trials of a proposal.
 
     Returns:
       (metrics,) float32 of each after its best epoch, and as many states as there is room for.
     """
     plan, first, until = trainer.plan, proposal.first_epoch, proposal.epochs
     is_told = job.sweep.search.is_told
-    anew = [member for member in missing if member not in states] if first else missing
-    # Where results decide, only wanted members: a slice may hold configs of another bracket.
+    anew = [trial for trial in missing if trial not in states] if first else missing
+    # Where results decide, only wanted trials: a slice may hold configs of another bracket.
     keep: Keep = "states" if until < job.sweep.epochs else "nothing"
-    chunks = plan.chunks(anew, 0, until, packed=is_told, keep=keep)
+    tasks = plan.tasks(anew, 0, until, packed=is_told, keep=keep)
     if first:
-        begun = [member for member in missing if member in states]
-        chunks += plan.chunks(begun, first, until, keep=keep)
-    figures: dict[Member, np.ndarray] = {}
-    kept: dict[Member, Any] = {}
+        begun = [trial for trial in missing if trial in states]
+        tasks += plan.tasks(begun, first, until, keep=keep)
+    figures: dict[Trial, np.ndarray] = {}
+    kept: dict[Trial, Any] = {}
     try:
-        for trained in trainer.run(chunks, job.division.arrays, states):
-            members = trained.chunk.members
+        for trained in trainer.run(tasks, job.splits.arrays, states):
+            trials = trained.task.trials
             if is_told:
-                figures.update(zip(members, trained.kept, strict=True))
-            size = plan.state_bytes(trained.chunk.bucket)
+                figures.update(zip(trials, trained.kept, strict=True))
+            size = plan.state_bytes(trained.task.bucket)
             if trained.states and len(kept) * size < _STATE_BYTES:
-                kept.update(zip(members, trained.states, strict=True))
+                kept.update(zip(trials, trained.states, strict=True))
             for written in store.add(trained):
                 progress.take(written)
     finally:
@@ -120,24 +120,24 @@ def _train(
 
 def _scores(
     sweep: Sweep,
-    store: ChunkStore,
+    store: Checkpoints,
     proposal: Proposal,
-    members: Sequence[Member],
-    figures: Mapping[Member, np.ndarray],
+    trials: Sequence[Trial],
+    figures: Mapping[Trial, np.ndarray],
 ) -> dict[str, Score]:
     """Returns the means over folds and seeds on the part that is selected on.
 
-    Figures are those of the members that have just been trained; the store has the others.
+    Figures are those of the trials that have just been trained; the store has the others.
     """
     if not sweep.search.is_told:
         return {}
-    before = [member for member in members if member not in figures]
+    before = [trial for trial in trials if trial not in figures]
     if before:
         there = zip(before, store.figures(before, proposal.epochs), strict=True)
         figures = {**figures, **dict(there)}
     part = PROTOCOLS[sweep.protocol].select_on
     columns = [METRICS.index(f"{part}_{figure}") for figure in ("accuracy", "loss")]
-    together = np.array([figures[member] for member in members])[:, columns]
+    together = np.array([figures[trial] for trial in trials])[:, columns]
     means = together.reshape(len(proposal.configs), -1, 2).mean(axis=1, dtype=np.float64)
     # Rounded, so that equal sums in another order of seeds stay equal.
     rows = np.round(means, 7).tolist()

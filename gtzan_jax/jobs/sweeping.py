@@ -20,11 +20,11 @@ from gtzan_jax.jobs.options import SweepOptions, takes
 from gtzan_jax.jobs.run import Run, read_run
 from gtzan_jax.jobs.searching import run_search
 from gtzan_jax.rundir import directory
-from gtzan_jax.rundir.chunks import ChunkStore
+from gtzan_jax.rundir.checkpoints import Checkpoints
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import Manifest, Retraining
 from gtzan_jax.rundir.predictions import Part, Predictions, predictions_of
-from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, members_table, results_table
+from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, results_table, trials_table
 from gtzan_jax.space.search import config_epochs
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.tables.folds import unseen_genres
@@ -63,8 +63,8 @@ def run_sweep(options: SweepOptions) -> Run:
     with workplace(options.platform, options.matmul_precision, workers, options.scheduler) as place:
         job = make_job(options, place)
         messages.warn_of_table(job.table)
-        messages.warn_of_leak(job.division.protocol.leak)
-        for sentence in (*job.division.left_out, *unseen_genres(job.table, job.division.folds)):
+        messages.warn_of_leak(job.splits.protocol.leak)
+        for sentence in (*job.splits.left_out, *unseen_genres(job.table, job.splits.folds)):
             messages.warn(sentence)
         with _held(job):
             manifest = directory.begin(job.run, describe(job), overwrite=options.overwrite)
@@ -76,7 +76,7 @@ def run_sweep(options: SweepOptions) -> Run:
                 if training.trainer:
                     clock.move("train", "compile", training.trainer.compile_wait_s)
                 by_sampler = sweep.search.kind in SAMPLERS
-                history = store.history(job.members_of(sweep.configs), others=by_sampler)
+                history = store.history(job.trials_of(sweep.configs), others=by_sampler)
                 results = _ranked(job, sweep, manifest, history)
                 clock.lap("write")
                 problem = _retrain_best(job, sweep, manifest, history, results, training)
@@ -112,15 +112,15 @@ def _held(job: Job) -> Iterator[None]:
         ) from None
 
 
-def _open_store(job: Job) -> ChunkStore:
-    """Opens the store of finished chunks, and prints the start of the run."""
+def _open_store(job: Job) -> Checkpoints:
+    """Opens the store of finished tasks, and prints the start of the run."""
     run, sweep = job.run, job.sweep
-    store = ChunkStore(run.chunks, sweep.epochs, job.division.sizes.num_judged)
+    store = Checkpoints(run.checkpoints, sweep.epochs, job.splits.sizes.num_judged)
     for name in store.damaged:
-        messages.warn(f"{run.chunks / name} is damaged; its members are trained anew")
+        messages.warn(f"{run.checkpoints / name} is damaged; its trials are trained anew")
     messages.print_start(sweep, job.num_runs, job.workplace.place, job.table.source, run.path)
-    messages.print_trained(store.member_epochs, config_epochs(sweep) * job.num_runs)
-    job.division.arrays  # noqa: B018 — rejects rows that cannot be standardised
+    messages.print_trained(store.trial_epochs, config_epochs(sweep) * job.num_runs)
+    job.splits.arrays  # noqa: B018 — rejects rows that cannot be standardised
     return store
 
 
@@ -129,14 +129,14 @@ def _ranked(job: Job, sweep: Sweep, manifest: Manifest, history: History) -> "pd
     run = job.run
     if not any(run.damaged(manifest, name) for name in directory.TABLES):
         return run.read_results()
-    select_on, is_chunked = job.division.protocol.select_on, job.table.is_chunked
+    select_on, is_segmented = job.splits.protocol.select_on, job.table.is_segmented
     parts: dict[Part, None] = dict.fromkeys((select_on, "test"))
-    predictions = {part: predictions_of(sweep, history, job.division, part) for part in parts}
-    ranked = results_table(sweep, history, is_chunked)
+    predictions = {part: predictions_of(sweep, history, job.splits, part) for part in parts}
+    ranked = results_table(sweep, history, is_segmented)
     results, manifest.detectable = mark_indistinguishable(ranked, sweep, predictions[select_on])
-    members = members_table(sweep, history, is_chunked)
-    results, members = (frame.assign(**job.division.marks) for frame in (results, members))
-    run.write_tables(results, members, history.frames(job.division.metrics), predictions)
+    trials = trials_table(sweep, history, is_segmented)
+    results, trials = (frame.assign(**job.splits.marks) for frame in (results, trials))
+    run.write_tables(results, trials, history.frames(job.splits.metrics), predictions)
     run.record(manifest, *directory.TABLES)
     return results
 
@@ -177,13 +177,13 @@ def _retrain_best(
     """
     from gtzan_jax.views import overview
 
-    run, options, division = job.run, job.options, job.division
+    run, options, splits = job.run, job.options, job.splits
     best = results["config_id"].iloc[0]
     reference = _reference(sweep, best)
     names = ["best", *(["reference"] if reference else [])]
-    seeds = retraining.seeds_of(job.seeds[0], options.retrain_seeds, len(division.folds))
+    seeds = retraining.seeds_of(job.seeds[0], options.retrain_seeds, len(splits.folds))
     epochs, precision = options.retrain_epochs, manifest.matmul_precision
-    wanted = retraining.describe(division, best, seeds, max(1, epochs), precision)
+    wanted = retraining.describe(splits, best, seeds, max(1, epochs), precision)
     there, problem, retrained = manifest.retraining, None, None
     is_there = there is not None and not any(run.damaged(manifest, name) for name in names)
     stays = is_there and there != wanted
@@ -199,13 +199,13 @@ def _retrain_best(
                 )
             ids = [best, *([reference] if reference else [])]
             trainer = training.begin([sweep.configs[sweep.places[i]] for i in ids])
-            retrained = retraining.retrain(trainer, division, best, seeds, epochs)
+            retrained = retraining.retrain(trainer, splits, best, seeds, epochs)
             if reference:
-                other, _ = retraining.train_networks(trainer, division, reference, seeds, epochs)
+                other, _ = retraining.train_networks(trainer, splits, reference, seeds, epochs)
             retraining.save(retrained, run.best)
             if reference:
                 with replaced_folder(run.reference) as folder:
-                    frame = retraining.history_frame(other, division.metrics)
+                    frame = retraining.history_frame(other, splits.metrics)
                     write_csv(folder / "history.csv", frame)
             manifest.retraining = wanted
         except PlaceLostError:
@@ -215,7 +215,7 @@ def _retrain_best(
     with replaced_folder(run.overview) as folder:
         figures = retrained.figures if retrained else {}
         curves = retrained.history if retrained else None
-        overview.write(folder, sweep, division, results, history, curves, figures)
+        overview.write(folder, sweep, splits, results, history, curves, figures)
     run.record(manifest, "overview", *(names if retrained else []))
     return problem
 
@@ -251,11 +251,11 @@ def _write_events(
         return
     from gtzan_jax.views import tensorboard
 
-    if len(history.members) > tensorboard.MAX_RUNS:
+    if len(history.trials) > tensorboard.MAX_RUNS:
         print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
     with replaced_folder(job.run.tensorboard) as folder:
         order = results["config_id"].to_list()
-        tensorboard.write_runs(folder, sweep, history, order, job.table.is_chunked)
+        tensorboard.write_runs(folder, sweep, history, order, job.table.is_segmented)
     job.run.record(manifest, "tensorboard")
 
 

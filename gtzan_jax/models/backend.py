@@ -27,7 +27,7 @@ PINNED: dict[str, object] = {
     "jax_exec_time_optimization_effort": 0.0,
     "jax_memory_fitting_effort": 0.0,
     "jax_memory_fitting_level": "O2",
-    # Checks that stop a correct program, at a member that diverges, or without a cache.
+    # Checks that stop a correct program, at a trial that diverges, or without a cache.
     "jax_debug_nans": False,
     "jax_debug_infs": False,
     "jax_debug_key_reuse": False,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from gtzan_jax.models.mlp import STATE_BYTES, flops_of
-from gtzan_jax.space.axes import MAX_BLOCKS
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import MAX_BLOCKS
 from gtzan_jax.tables.folds import Sizes
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class CnnFamily:
         last = (widths[-1], num_classes)
         return shapes | {"logits.kernel": last, "logits.bias": last[1:]}
 
-    def member_bytes(self, structure: tuple[int, ...], sizes: Sizes, batch_size: int) -> int:
+    def trial_bytes(self, structure: tuple[int, ...], sizes: Sizes, batch_size: int) -> int:
         """Returns the memory of weights, and of columns and six outputs of each block in a step."""
         kernel, *widths = structure
         pairs = zip(_areas(structure, sizes), itertools.pairwise((1, *widths)), strict=True)
@@ -91,7 +91,7 @@ class CnnFamily:
         return flops_of([a * count for a, count in zip(areas, weights, strict=True)], sizes)
 
     def trains_singly(self, platform: str) -> bool:
-        """On a CPU, where the arrays of one member fill the cache."""
+        """On a CPU, where the arrays of one trial fill the cache."""
         return platform == "cpu"
 
     def traced(self, config: Config, sizes: Sizes, slope: float, parts: Set[str]) -> Traced:

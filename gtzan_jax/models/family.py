@@ -1,6 +1,6 @@
 """The protocol of a model family, and the registry. Imports no JAX.
 
-A family's functions that compute are pure and work on one member; callers use ``vmap``.
+A family's functions that compute are pure and work on one trial; callers use ``vmap``.
 """
 
 import math
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.cnn import CnnFamily
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.space.axes import AXES, Axis
-from gtzan_jax.space.axes import FAMILIES as FIRST_AXES
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import FAMILIES as FIRST
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, Hyperparameter
 from gtzan_jax.tables.folds import Sizes
 
 if TYPE_CHECKING:
@@ -51,16 +51,16 @@ class Family(Protocol):
         """
         ...
 
-    def member_bytes(self, structure: Structure, sizes: Sizes, batch_size: int) -> int:
-        """Returns an estimate of the memory of a member that trains."""
+    def trial_bytes(self, structure: Structure, sizes: Sizes, batch_size: int) -> int:
+        """Returns an estimate of the memory of a trial that trains."""
         ...
 
     def flops(self, structure: Structure, sizes: Sizes) -> float:
-        """Returns the floating-point operations of one epoch of one member."""
+        """Returns the floating-point operations of one epoch of one trial."""
         ...
 
     def trains_singly(self, platform: str) -> bool:
-        """Tells whether a platform trains members one after another, not side by side."""
+        """Tells whether a platform trains trials one after another, not side by side."""
         ...
 
     def traced(self, config: Config, sizes: Sizes, slope: float, parts: Set[str]) -> "Tree":
@@ -93,18 +93,22 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (MlpFamily(), C
 """Every kind of model by its name."""
 
 
-def register_family(family: Family, axes: Sequence[Axis]) -> None:
+def register_family(family: Family, axes: Sequence[Hyperparameter]) -> None:
     """Adds a model family with axes of its own, the first of which names it; see docs/own_model.md.
 
     Raises:
       InputError: a name is taken by another family.
     """
     own = {axis.name: replace(axis, families=(family.name,)) for axis in axes}
-    taken = [name for name, axis in own.items() if AXES.get(name, axis).families != axis.families]
-    if taken or FIRST_AXES.get(family.name, axes[0].name) != axes[0].name:
+    taken = [
+        name
+        for name, axis in own.items()
+        if HYPERPARAMETERS.get(name, axis).families != axis.families
+    ]
+    if taken or FIRST.get(family.name, axes[0].name) != axes[0].name:
         raise InputError(f"{', '.join(taken) or family.name} is taken already")
-    AXES.update(own)
-    FIRST_AXES[family.name] = axes[0].name
+    HYPERPARAMETERS.update(own)
+    FIRST[family.name] = axes[0].name
     FAMILIES[family.name] = family
 
 

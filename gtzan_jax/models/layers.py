@@ -1,4 +1,4 @@
-"""Parts of the families: activation, inverted dropout, initial weights, votes; of one member.
+"""Parts of the families: activation, inverted dropout, initial weights, votes; of one trial.
 
 Every activation is 0 at 0, so that units of padding stay 0.
 """

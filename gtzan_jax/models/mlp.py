@@ -55,7 +55,7 @@ class MlpFamily:
             shapes |= {f"{name}.kernel": pair, f"{name}.bias": pair[1:]}
         return shapes
 
-    def member_bytes(self, structure: tuple[int, ...], sizes: Sizes, batch_size: int) -> int:  # noqa: ARG002
+    def trial_bytes(self, structure: tuple[int, ...], sizes: Sizes, batch_size: int) -> int:  # noqa: ARG002
         """Returns the memory of the weights, beside which rows are small."""
         return STATE_BYTES * sum(_weights(structure, sizes))
 

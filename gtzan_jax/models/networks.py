@@ -1,4 +1,4 @@
-"""The networks of the families in Flax, of one member.
+"""The networks of the families in Flax, of one trial.
 
 Convolutions are products of matrices: XLA's own are many times slower on a CPU, see docs/cnn.md.
 """
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gtzan_jax.models.layers import Activation, Array, Tree
-from gtzan_jax.space.axes import CHANNELS
+from gtzan_jax.space.hyperparameters import CHANNELS
 
 _ROWS = 32  # in evaluation: the columns of all would not fit into memory
 _EPSILON = 1e-3  # keras.layers.GroupNormalization's

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # pandas takes half a second to import: not before it is need
     import pandas as pd
 
 TABLES = ("results.csv", "members.csv", "history.csv", "predictions.safetensors")
-"""The files that are made from the histories of all members."""
+"""The files that are made from the histories of all trials."""
 
 CONFIGS = "configs.json"
 """The file of the configs, where these are not known from the sweep."""
@@ -46,12 +46,12 @@ class RunDir:
         self.path = Path(path)
         self.manifest_path = self.path / "manifest.json"
         self.results_path = self.path / "results.csv"
-        self.members_path = self.path / "members.csv"
+        self.trials_path = self.path / "members.csv"
         self.history_path = self.path / "history.csv"
         self.predictions_path = self.path / "predictions.safetensors"
         self.configs_path = self.path / CONFIGS
         self.study_path = self.path / "study.journal"
-        self.chunks = self.path / "chunks"
+        self.checkpoints = self.path / "checkpoints"
         self.tensorboard = self.path / "tensorboard"
         self.overview = self.path / "overview"
         self.best = self.path / "best"
@@ -117,19 +117,19 @@ class RunDir:
     def write_tables(
         self,
         results: "pd.DataFrame",
-        members: "pd.DataFrame",
+        trials: "pd.DataFrame",
         history: "Iterable[pd.DataFrame]",
         predictions: Mapping[Part, Predictions],
     ) -> None:
         """Writes the files of ``TABLES``; history.csv from its parts."""
         write_csv(self.results_path, results)
-        write_csv(self.members_path, members)
+        write_csv(self.trials_path, trials)
         write_csv_parts(self.history_path, history)
         save_predictions(predictions, self.predictions_path)
 
     def remove(self) -> None:
         """Removes the files of a sweep except the manifest, and no others."""
-        for name in ("chunks", "tensorboard", "overview", "best", "reference", "retrained"):
+        for name in ("checkpoints", "tensorboard", "overview", "best", "reference", "retrained"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in (*TABLES, CONFIGS, self.study_path.name):
             (self.path / name).unlink(missing_ok=True)
@@ -304,7 +304,7 @@ def describe_data(table: FeatureTable, given: str) -> Data:
 
 
 def describe_session(
-    command: str, members_before: int, platform: str, devices: Sequence[str]
+    command: str, trials_before: int, platform: str, devices: Sequence[str]
 ) -> Session:
     """Returns the manifest's entry of this process."""
     return Session(
@@ -313,5 +313,5 @@ def describe_session(
         platform=platform,
         devices=list(devices),
         versions=process.versions(),
-        members_before=members_before,
+        trials_before=trials_before,
     )

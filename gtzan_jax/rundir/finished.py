@@ -111,7 +111,7 @@ class FinishedRun:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The figures of results.csv, those that configs are ranked by first."""
-        return result_metrics(self.sweep.protocol, self.manifest.data.is_chunked)
+        return result_metrics(self.sweep.protocol, self.manifest.data.is_segmented)
 
     @property
     def indistinguishable(self) -> "pd.DataFrame":
@@ -194,7 +194,7 @@ class FinishedRun:
 
     @functools.cached_property
     def history(self) -> "pd.DataFrame":
-        """One row a member and epoch: config_id, fold, seed, epoch, and the figures."""
+        """One row a trial and epoch: config_id, fold, seed, epoch, and the figures."""
         import pandas as pd
 
         return pd.read_csv(self.run.history_path)
@@ -233,14 +233,14 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
         ):
             raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
     try:
-        metrics = result_metrics(sweep.protocol, manifest.data.is_chunked)
+        metrics = result_metrics(sweep.protocol, manifest.data.is_segmented)
         results = _checked_results(run.read_results(), sweep, metrics)
         return FinishedRun(
             run=run,
             manifest=manifest,
             sweep=sweep,
             results=results,
-            accuracy=_accuracy(run.members_path, results, manifest, sweep),
+            accuracy=_accuracy(run.trials_path, results, manifest, sweep),
             retrained=_read_optional(run.best / "history.csv", _NETWORK_COLUMNS),
             scores=_read_optional(run.best / "scores.csv", ["genre", "precision", "recall", "f1"]),
             reference=_read_optional(run.reference / "history.csv", _NETWORK_COLUMNS)
@@ -300,8 +300,8 @@ def _checked_results(
 def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sweep) -> np.ndarray:
     import pandas as pd
 
-    members = pd.read_csv(path, usecols=["config_id", "fold", "seed", "test_accuracy"])
-    grid = members.pivot(index="config_id", columns=["fold", "seed"], values="test_accuracy")
+    trials = pd.read_csv(path, usecols=["config_id", "fold", "seed", "test_accuracy"])
+    grid = trials.pivot(index="config_id", columns=["fold", "seed"], values="test_accuracy")
     folds = range(len(manifest.split.folds))
     runs = [(fold, seed) for fold in folds for seed in manifest.seeds]
     columns: Any = grid.columns  # pairs of fold and seed, which the stubs take for texts

@@ -1,4 +1,4 @@
-"""Histories of members in long form: which member, and its figures epoch by epoch."""
+"""Histories of trials in long form: which trial, and its figures epoch by epoch."""
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.space.config import Member
+from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.text import counted
-from gtzan_jax.trainer.chunk import Trained
+from gtzan_jax.trainer.task import Trained
 
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
     import pandas as pd
@@ -19,10 +19,10 @@ if TYPE_CHECKING:  # pandas takes half a second to import: not before it is need
 _ROWS = 50_000  # of history.csv that are in memory at a time
 
 
-def members_of(sweep: Sweep, num_folds: int, seeds: Sequence[int]) -> list[Member]:
-    """Returns all members of a sweep: configs in grid order, then folds, then seeds."""
+def trials_of(sweep: Sweep, num_folds: int, seeds: Sequence[int]) -> list[Trial]:
+    """Returns all trials of a sweep: configs in grid order, then folds, then seeds."""
     return [
-        Member(config.id, fold, seed)
+        Trial(config.id, fold, seed)
         for config in sweep.configs
         for fold in range(num_folds)
         for seed in seeds
@@ -31,20 +31,20 @@ def members_of(sweep: Sweep, num_folds: int, seeds: Sequence[int]) -> list[Membe
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The figures of every epoch of every member.
+    """The figures of every epoch of every trial.
 
     Attributes:
-      members: those of one config side by side.
-      figures: (members, epochs, metrics) float32, in the order of ``metrics.METRICS``; 0 for
-        epochs that a member was not trained, which ``trained`` masks.
-      predicted: (members, evaluated) uint8, classes predicted after the best epoch for the rows
-        of the member's fold to evaluate, or their songs, validation part first.
-      reached: (members,) int32, the epochs that the search gave a member.
-      last: (members,) int32, the epoch, from 1, after which training stopped.
-      best: (members,) int32, the epoch whose weights are kept; ``last`` without early stopping.
+      trials: those of one config side by side.
+      figures: (trials, epochs, metrics) float32, in the order of ``metrics.METRICS``; 0 for
+        epochs that a trial was not trained, which ``trained`` masks.
+      predicted: (trials, evaluated) uint8, classes predicted after the best epoch for the rows
+        of the trial's fold to evaluate, or their songs, validation part first.
+      reached: (trials,) int32, the epochs that the search gave a trial.
+      last: (trials,) int32, the epoch, from 1, after which training stopped.
+      best: (trials,) int32, the epoch whose weights are kept; ``last`` without early stopping.
     """
 
-    members: tuple[Member, ...]
+    trials: tuple[Trial, ...]
     figures: np.ndarray
     predicted: np.ndarray
     reached: np.ndarray
@@ -52,77 +52,77 @@ class History:
     best: np.ndarray
 
     def __repr__(self) -> str:
-        members, epochs = len(self.members), self.figures.shape[1]
-        return f"History({counted(members, 'member')} × {counted(epochs, 'epoch')})"
+        trials, epochs = len(self.trials), self.figures.shape[1]
+        return f"History({counted(trials, 'trial')} × {counted(epochs, 'epoch')})"
 
     @classmethod
-    def of(cls, members: Sequence[Member], results: Iterable[Trained]) -> "History":
-        """Joins the results of chunks that trained all of these members to the end."""
+    def of(cls, trials: Sequence[Trial], results: Iterable[Trained]) -> "History":
+        """Joins the results of tasks that trained all of these trials to the end."""
         found = {
-            member: numbers
+            trial: numbers
             for trained in results
-            for member, *numbers in zip(
-                trained.chunk.members, trained.history, trained.predicted,
+            for trial, *numbers in zip(
+                trained.task.trials, trained.history, trained.predicted,
                 trained.last, trained.best, strict=True,
             )
         }  # fmt: skip
-        parts = (np.array(part) for part in zip(*(found[m] for m in members), strict=True))
+        parts = (np.array(part) for part in zip(*(found[m] for m in trials), strict=True))
         figures, predicted, last, best = parts
-        reached = np.full(len(members), figures.shape[1], np.int32)
-        return cls(tuple(members), figures, predicted, reached, last, best)
+        reached = np.full(len(trials), figures.shape[1], np.int32)
+        return cls(tuple(trials), figures, predicted, reached, last, best)
 
     @functools.cached_property
     def config_ids(self) -> list[str]:
-        """The configs, in the order of the members."""
-        return list(dict.fromkeys(member.config_id for member in self.members))
+        """The configs, in the order of the trials."""
+        return list(dict.fromkeys(trial.config_id for trial in self.trials))
 
     @property
     def trained(self) -> np.ndarray:
-        """(members, epochs) bool, the epochs that each member was trained."""
+        """(trials, epochs) bool, the epochs that each trial was trained."""
         return np.asarray(np.arange(self.figures.shape[1]) < self.last[:, None])
 
     @property
     def kept(self) -> np.ndarray:
-        """(members, metrics) float32, the figures of each member's best epoch."""
+        """(trials, metrics) float32, the figures of each trial's best epoch."""
         return np.asarray(self.figures[np.arange(len(self.best)), self.best - 1])
 
     @functools.cached_property
     def diverged(self) -> np.ndarray:
-        """(members,) bool, whether a figure of some epoch is not finite."""
+        """(trials,) bool, whether a figure of some epoch is not finite."""
         return np.asarray(~np.isfinite(self.figures).all(axis=(1, 2)))
 
     @property
     def configs_diverged(self) -> np.ndarray:
-        """(configs,) bool, whether a member of the config diverged."""
+        """(configs,) bool, whether a trial of the config diverged."""
         return np.asarray(self.by_config(self.diverged).any(axis=1))
 
     def by_config(self, values: np.ndarray) -> np.ndarray:
-        """Reshapes (members, …) to (configs, runs, …), a run for each fold and seed.
+        """Reshapes (trials, …) to (configs, runs, …), a run for each fold and seed.
 
         Raises:
           ValueError: configs have trained a different number of times.
         """
         ids = self.config_ids
         count = len(ids)
-        runs = len(self.members) // count
-        if [member.config_id for member in self.members] != [i for i in ids for _ in range(runs)]:
+        runs = len(self.trials) // count
+        if [trial.config_id for trial in self.trials] != [i for i in ids for _ in range(runs)]:
             raise ValueError("the configs have not trained equally often")
         return values.reshape(count, runs, *values.shape[1:])
 
     def places_of(self, config_ids: Sequence[str]) -> np.ndarray:
-        """Returns the places of some configs' members: (configs, runs) int."""
+        """Returns the places of some configs' trials: (configs, runs) int."""
         places = {config_id: place for place, config_id in enumerate(self.config_ids)}
-        grid = self.by_config(np.arange(len(self.members)))
+        grid = self.by_config(np.arange(len(self.trials)))
         return grid[[places[config_id] for config_id in config_ids]]
 
-    def curves(self, members: np.ndarray) -> np.ndarray:
-        """Returns (epochs, metrics) float32, means over the members that trained in an epoch.
+    def curves(self, trials: np.ndarray) -> np.ndarray:
+        """Returns (epochs, metrics) float32, means over the trials that trained in an epoch.
 
-        Members are given by their places; epochs end with the last in which one of them trained.
+        Trials are given by their places; epochs end with the last in which one of them trained.
         """
-        mask = self.trained[members]
+        mask = self.trained[trials]
         mask = mask[:, mask.any(axis=0)]
-        figures = self.figures[members, : mask.shape[1]]
+        figures = self.figures[trials, : mask.shape[1]]
         return np.asarray(figures.mean(axis=0, where=mask[:, :, None]))
 
     def frames(self, metrics: Sequence[str] = METRICS) -> "Iterator[pd.DataFrame]":
@@ -132,10 +132,10 @@ class History:
         epochs = self.figures.shape[1]
         columns = [METRICS.index(metric) for metric in metrics]
         step = max(1, _ROWS // epochs)
-        for start in range(0, len(self.members), step):
-            members = self.members[start : start + step]
-            frame = pd.DataFrame(members).loc[np.repeat(np.arange(len(members)), epochs)]
-            frame["epoch"] = np.tile(np.arange(1, epochs + 1), len(members))
+        for start in range(0, len(self.trials), step):
+            trials = self.trials[start : start + step]
+            frame = pd.DataFrame(trials).loc[np.repeat(np.arange(len(trials)), epochs)]
+            frame["epoch"] = np.tile(np.arange(1, epochs + 1), len(trials))
             part = np.asarray(self.figures[start : start + step])[:, :, columns]
             frame[list(metrics)] = part.reshape(-1, len(metrics))
             trained = self.trained[start : start + step].reshape(-1)

@@ -19,7 +19,7 @@ from gtzan_jax.tables.schema import SAMPLES, rows_note
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
-FORMAT = 7
+FORMAT = 8
 """Other formats are refused. The first had no number."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
@@ -41,7 +41,7 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path that was read
     sha256: Sha256
     tracks: Positive  # rows
-    songs: Positive  # that they are of; fewer where the rows are chunks
+    songs: Positive  # that they are of; fewer where the rows are segments
     features: Positive
     genres: Annotated[list[str], msgspec.Meta(min_length=2)]
     repeats: list[list[str]]  # groups of tracks whose features are exactly equal
@@ -52,14 +52,14 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return self.source in SAMPLES
 
     @property
-    def is_chunked(self) -> bool:
+    def is_segmented(self) -> bool:
         """Whether a row is a part of a song."""
         return self.songs < self.tracks
 
     @property
     def unit(self) -> str:
         """The plural noun for rows."""
-        return "chunks" if self.is_chunked else "tracks"
+        return "segments" if self.is_segmented else "tracks"
 
     @property
     def rows_note(self) -> str:
@@ -105,14 +105,14 @@ class Retraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A process that trained members of the run, or retrained a config."""
+    """A process that trained trials of the run, or retrained a config."""
 
     started: str  # ISO 8601, UTC
     command: str
     platform: str
     devices: list[str]
     versions: dict[str, str]
-    members_before: Count  # finished when it began
+    trials_before: Count  # finished when it began
 
 
 class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""Predictions: the class of every song of a part by every member after its best epoch, a byte each.
+"""Predictions: the class of every song of a part by every trial after its best epoch, a byte each.
 
 The rows of a song vote.
 """
@@ -15,7 +15,7 @@ from gtzan_jax.files import write_atomically
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import Division, groups_of
+from gtzan_jax.tables.protocols import Splits, groups_of
 from gtzan_jax.text import counted
 
 Part = Literal["validation", "test"]
@@ -59,11 +59,11 @@ class Predictions:
 
 
 def predictions_of(
-    sweep: Sweep, history: History, division: Division, part: Part = "test"
+    sweep: Sweep, history: History, splits: Splits, part: Part = "test"
 ) -> Predictions:
     """Returns the predictions of a part that is not empty."""
-    folds, table = division.folds, division.table
-    every = history.predicted.reshape(sweep.num_configs, len(folds), -1, division.sizes.num_judged)
+    folds, table = splits.folds, splits.table
+    every = history.predicted.reshape(sweep.num_configs, len(folds), -1, splits.sizes.num_judged)
     rows = [judged_rows(table, getattr(fold, part)) for fold in folds]
     tested = []
     for place, fold in enumerate(folds):

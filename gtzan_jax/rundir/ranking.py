@@ -16,18 +16,18 @@ INDISTINGUISHABLE = "indistinguishable_from_best"
 """The column of results.csv that ``analysis.selection.compare_with_best`` fills."""
 
 
-def result_metrics(protocol: str, is_chunked: bool = False) -> tuple[str, ...]:
+def result_metrics(protocol: str, is_segmented: bool = False) -> tuple[str, ...]:
     """Returns the figures of results.csv, those that configs are ranked by first."""
-    metrics = PROTOCOLS[protocol].metrics_of(is_chunked)
+    metrics = PROTOCOLS[protocol].metrics_of(is_segmented)
     parts, figures = ("validation", "test", "train"), ("accuracy", "loss", "chunk_accuracy")
     names = [f"{part}_{figure}" for part in parts for figure in figures]
     return tuple(name for name in names if name in metrics)
 
 
-def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "pd.DataFrame":
+def results_table(sweep: Sweep, history: History, is_segmented: bool = False) -> "pd.DataFrame":
     """Ranks the configs by their accuracy, by song, on the part that the protocol selects on.
 
-    Diverged configs, those with a member whose loss is not finite, come last, and before them
+    Diverged configs, those with a trial whose loss is not finite, come last, and before them
     those that the search stopped, by ``epochs_given``; ties break by lower loss on that part, then
     by grid order.
 
@@ -40,7 +40,7 @@ def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "
     import pandas as pd
 
     kept = history.by_config(history.kept).astype(np.float64)
-    metrics = result_metrics(sweep.protocol, is_chunked)
+    metrics = result_metrics(sweep.protocol, is_segmented)
     config_ids = history.config_ids
     places = [sweep.places[config_id] for config_id in config_ids]
     rows = [dict(sweep.configs[place]) for place in places]
@@ -53,8 +53,8 @@ def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "
             if metric.endswith("accuracy") and not metric.startswith("train"):
                 spread = kept[:, :, METRICS.index(metric)].std(axis=1, ddof=1)
                 table[f"{metric}_std"] = np.round(spread, 7)
-        table["num_seeds"] = len({member.seed for member in history.members})
-        table["num_folds"] = len({member.fold for member in history.members})
+        table["num_seeds"] = len({trial.seed for trial in history.trials})
+        table["num_folds"] = len({trial.fold for trial in history.trials})
     epochs_given = history.by_config(history.reached).min(axis=1)
     if (epochs_given < sweep.epochs).any():
         table["epochs_given"] = epochs_given
@@ -72,12 +72,12 @@ def results_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "
     return ranked.reset_index(drop=True)
 
 
-def members_table(sweep: Sweep, history: History, is_chunked: bool = False) -> "pd.DataFrame":
-    """Returns config_id, fold, seed, best_epoch, last_epoch, figures, diverged; a row a member."""
+def trials_table(sweep: Sweep, history: History, is_segmented: bool = False) -> "pd.DataFrame":
+    """Returns config_id, fold, seed, best_epoch, last_epoch, figures, diverged; a row a trial."""
     import pandas as pd
 
-    metrics = result_metrics(sweep.protocol, is_chunked)
-    table = pd.DataFrame(history.members)
+    metrics = result_metrics(sweep.protocol, is_segmented)
+    table = pd.DataFrame(history.trials)
     columns = [METRICS.index(metric) for metric in metrics]
     table["best_epoch"], table["last_epoch"] = history.best, history.last
     table[list(metrics)] = history.kept[:, columns]

@@ -14,12 +14,12 @@ from gtzan_jax.errors import SoundError
 from gtzan_jax.sound.decoding import audio_module
 from gtzan_jax.sound.files import SAMPLE_RATE
 
-CHUNK_SAMPLES = 66_149
-"""Samples of a chunk of GTZAN's table of chunks: three seconds less one sample."""
+SEGMENT_SAMPLES = 66_149
+"""Samples of a segment of GTZAN's table of segments: three seconds less one sample."""
 
 MIN_SAMPLES = 2_048  # of a frame
 
-_CHUNK_STEP = 66_150  # samples between the beginnings of chunks
+_SEGMENT_STEP = 66_150  # samples between the beginnings of segments
 _LARGEST = 1e6  # sample; powers of spectra must be float32
 _NUM_MFCC = 20
 _KERNEL = 31  # frames, or bins, of a median
@@ -51,15 +51,15 @@ def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.array([*_moments(before), tempo, *_moments(after)])
 
 
-def chunks_of(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Cuts a sound into chunks of ``CHUNK_SAMPLES``, one each three seconds.
+def segments_of(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Cuts a sound into segments of ``SEGMENT_SAMPLES``, one each three seconds.
 
-    A chunk must end before the sound does, so that GTZAN's songs have ten, and those of at most
-    661,500 samples nine. A sound as long as a chunk, or longer by a sample, is one chunk.
+    A segment must end before the sound does, so that GTZAN's songs have ten, and those of at most
+    661,500 samples nine. A sound as long as a segment, or longer by a sample, is one segment.
     """
-    count = (len(samples) - 1) // _CHUNK_STEP or int(len(samples) >= CHUNK_SAMPLES)
-    starts = range(0, count * _CHUNK_STEP, _CHUNK_STEP)
-    return [samples[start : start + CHUNK_SAMPLES] for start in starts]
+    count = (len(samples) - 1) // _SEGMENT_STEP or int(len(samples) >= SEGMENT_SAMPLES)
+    starts = range(0, count * _SEGMENT_STEP, _SEGMENT_STEP)
+    return [samples[start : start + SEGMENT_SAMPLES] for start in starts]
 
 
 def _moments(series: list[Any]) -> list[float]:

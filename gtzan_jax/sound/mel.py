@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of chunks of three seconds: a network's input instead of features.
+"""Log-mel spectrograms of segments of three seconds: a network's input instead of features.
 
 The sizes are a compromise, not tuned: 64 bands are 51 Hz apart up to 1 kHz and nearly a semitone
 (5 %) above, 46 ms a frame resolve rhythm, and 64 × 65 can be halved six times.
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from gtzan_jax.errors import SoundError
 from gtzan_jax.sound.decoding import audio_module
-from gtzan_jax.sound.features import CHUNK_SAMPLES
+from gtzan_jax.sound.features import SEGMENT_SAMPLES
 from gtzan_jax.sound.files import SAMPLE_RATE
 
 BANDS = 64
-FRAMES = 65  # of a chunk: 1 + 66,149 // 1,024, each centred at a multiple of the hop
+FRAMES = 65  # of a segment: 1 + 66,149 // 1,024, each centred at a multiple of the hop
 N_FFT = 2_048  # samples of a frame: 93 ms, bins of 10.8 Hz
 HOP = 1_024  # samples between frames: 46 ms
 FLOOR = 1e-10  # the least power, -100 dB
@@ -36,13 +36,13 @@ Padding by reflection, as in the feature table: zeros would make the first and l
 
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Computes the spectrogram of a chunk.
+    """Computes the spectrogram of a segment.
 
-    Decibels are relative to a power of 1, not to the chunk's loudest, so that equal sound has equal
-    numbers. float16 is exact to 0.06 dB.
+    Decibels are relative to a power of 1, not to the segment's loudest, so that equal sound has
+    equal numbers. float16 is exact to 0.06 dB.
 
     Args:
-      samples: (CHUNK_SAMPLES,) at ``SAMPLE_RATE``, full scale from -1 to 1.
+      samples: (SEGMENT_SAMPLES,) at ``SAMPLE_RATE``, full scale from -1 to 1.
 
     Returns:
       (BANDS, FRAMES) in dB, at least -100, the lowest band first.
@@ -50,10 +50,10 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
     Raises:
       SoundError: the samples are too large to compute with.
       InputError: librosa is not installed.
-      ValueError: the chunk has another length.
+      ValueError: the segment has another length.
     """
-    if samples.shape != (CHUNK_SAMPLES,):
-        raise ValueError(f"a chunk has {CHUNK_SAMPLES:,} samples, not {samples.shape}")
+    if samples.shape != (SEGMENT_SAMPLES,):
+        raise ValueError(f"a segment has {SEGMENT_SAMPLES:,} samples, not {samples.shape}")
     librosa = audio_module("librosa")
     with np.errstate(over="ignore", invalid="ignore"):
         power = librosa.feature.melspectrogram(y=samples, **PARAMETERS)

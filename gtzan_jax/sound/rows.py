@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.files import digest
-from gtzan_jax.sound.features import chunks_of, features_of
+from gtzan_jax.sound.features import features_of, segments_of
 from gtzan_jax.sound.files import SAMPLE_RATE, Song, named, read
 
 Rows = list[list[float]]
-"""A row for the song, or for each chunk: number of samples, and the 57 features."""
+"""A row for the song, or for each segment: number of samples, and the 57 features."""
 
-_SONG = re.compile(r".+\.\d{5}", re.ASCII)  # as tables/schema.CHUNK knows a chunk's song
+_SONG = re.compile(r".+\.\d{5}", re.ASCII)  # as tables/schema.SEGMENT knows a segment's song
 _COMPUTING = ("librosa", "numba", "numpy", "scipy", "soundfile", "soxr")
 _CODE = ("decoding", "features", "files", "mel", "rows", "streams")
 
 
-def rows_of(path: Path, chunked: bool) -> Rows:
+def rows_of(path: Path, segmented: bool) -> Rows:
     """Computes the features of a sound file.
 
     Args:
       path: the file.
-      chunked: whether by chunks of three seconds.
+      segmented: whether by segments of three seconds.
 
     Raises:
       SoundError: it cannot be used; names the file and the reason.
@@ -35,17 +35,17 @@ def rows_of(path: Path, chunked: bool) -> Rows:
     """
     samples = read(path)
     with named(path):
-        parts = some_chunks(samples) if chunked else [samples]
+        parts = some_segments(samples) if segmented else [samples]
         return [[float(len(part)), *features_of(part).tolist()] for part in parts]
 
 
-def some_chunks(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Cuts a sound into chunks; raises SoundError if there are none."""
-    chunks = chunks_of(samples)
-    if not chunks:
+def some_segments(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Cuts a sound into segments; raises SoundError if there are none."""
+    segments = segments_of(samples)
+    if not segments:
         seconds = len(samples) / SAMPLE_RATE
-        raise SoundError(f"{seconds:.2f} s are too short for a chunk of three seconds")
-    return chunks
+        raise SoundError(f"{seconds:.2f} s are too short for a segment of three seconds")
+    return segments
 
 
 def names_of(song: Song, count: int | None) -> list[str]:
@@ -53,9 +53,9 @@ def names_of(song: Song, count: int | None) -> list[str]:
 
     Args:
       song: the song.
-      count: number of chunks, named ``blues.00000.0.wav`` and so on; five zeros are added to names
-        unlike GTZAN's, ``rock/song.00000.0.mp3``, so that a table recognises chunks. None for a row
-        of the whole song.
+      count: number of segments, named ``blues.00000.0.wav`` and so on; five zeros are added to
+        names unlike GTZAN's, ``rock/song.00000.0.mp3``, so that a table recognises segments. None
+        for a row of the whole song.
     """
     if count is None:
         return [song.name]

@@ -1,4 +1,4 @@
-"""Tables of spectrograms, a row for each chunk of three seconds, computed once and then cached.
+"""Tables of spectrograms, a row for each segment of three seconds, computed once and then cached.
 
 From a folder of sound files, Kaggle's copy of GTZAN, or synthetic songs.
 """
@@ -22,7 +22,7 @@ from gtzan_jax.resources import PACKAGE
 from gtzan_jax.sound import files, spectrogram_cache, synthetic
 from gtzan_jax.sound.mel import BAND_NAMES, log_mel
 from gtzan_jax.sound.processes import of_many
-from gtzan_jax.sound.rows import made_by, names_of, some_chunks
+from gtzan_jax.sound.rows import made_by, names_of, some_segments
 from gtzan_jax.tables import kaggle
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.validation import check_labels, equal_rows
@@ -34,10 +34,10 @@ SOUND_NAMES = ("auto", "sounds", "sample", "kaggle")
 PLACES = (Path("data", "genres_original"), Path("data", "genres"))
 
 SYNTHETIC_SONGS = 20  # of each genre
-SYNTHETIC_SECONDS = 9.1  # three chunks, and one sample more at least
+SYNTHETIC_SECONDS = 9.1  # three segments, and one sample more at least
 _SONGS_A_PROCESS = 25  # fewer are computed sooner than a process has started
 
-Chunks = NDArray[np.float16]  # (chunks, bands, frames), of one song
+Segments = NDArray[np.float16]  # (segments, bands, frames), of one song
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
 
 
@@ -62,7 +62,7 @@ def unwatched(songs: Iterable[Any], total: int) -> Iterable[Any]:
 def load_spectrograms(
     data: str | os.PathLike[str] = "auto", watch: Watch = unwatched
 ) -> FeatureTable:
-    """Loads spectrograms of chunks of three seconds.
+    """Loads spectrograms of segments of three seconds.
 
     Files that cannot be read are left out, with a warning each.
 
@@ -140,7 +140,7 @@ def _synthetic_table(watch: Watch) -> FeatureTable:
 
 
 def _folder_table(folder: Path, source: str, watch: Watch) -> FeatureTable:
-    sounds: dict[str, _Sound] = {}  # by the common part of their chunks' names
+    sounds: dict[str, _Sound] = {}  # by the common part of their segments' names
     left_out = []
     for song in sorted(files.songs_in(folder), key=lambda song: (song.name, song.path)):
         name = names_of(song, 1)[0].removesuffix(song.path.suffix)
@@ -185,7 +185,7 @@ def _computed_table(
     import joblib
 
     workers = min(joblib.cpu_count(), 1 + len(sounds) // _SONGS_A_PROCESS)
-    found: dict[str, Chunks] = {}
+    found: dict[str, Segments] = {}
     refused = {}
     for sound, result in watch(of_many(_spectrograms, sounds, workers), len(sounds)):
         if isinstance(result, SoundError):
@@ -211,11 +211,11 @@ def _computed_table(
     return replace(table, sha256=spectrogram_cache.digest_of(table)), reasons
 
 
-def _spectrograms(sound: _Sound) -> Chunks:
-    """Returns the spectrograms of a song's chunks; raises SoundError if there are none."""
+def _spectrograms(sound: _Sound) -> Segments:
+    """Returns the spectrograms of a song's segments; raises SoundError if there are none."""
     samples = sound.read()
     with files.named(sound.song.path):
-        return np.stack([log_mel(chunk) for chunk in some_chunks(samples)])
+        return np.stack([log_mel(segment) for segment in some_segments(samples)])
 
 
 def _check_labels(songs: Sequence[files.Song], source: str, left_out: Sequence[str]) -> None:

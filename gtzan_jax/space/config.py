@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from gtzan_jax.space.axes import AXES, family_of
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, family_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -26,7 +26,7 @@ class Config(Mapping[str, Any]):
     @classmethod
     def of(cls, **values: Any) -> "Config":
         """Returns a config of the given values without checking them."""
-        names = tuple(name for name in AXES if name in values)
+        names = tuple(name for name in HYPERPARAMETERS if name in values)
         return cls(names, tuple(values[name] for name in names))
 
     def __getitem__(self, name: str) -> Any:
@@ -46,7 +46,7 @@ class Config(Mapping[str, Any]):
 
     def setting(self, name: str) -> Any:
         """Returns the value of an axis, or its default where the config does not have it."""
-        return self.get(name, AXES[name].default)
+        return self.get(name, HYPERPARAMETERS[name].default)
 
     @property
     def family(self) -> str:
@@ -75,11 +75,13 @@ class Config(Mapping[str, Any]):
     @property
     def name(self) -> str:
         """A readable name that is safe as a folder: ``128-128-64_0.1-0.2-0.1_relu_…``."""
-        groups = itertools.groupby(self.items(), key=lambda item: AXES[item[0]].stem)
-        return "_".join("-".join(AXES[n].show(v) for n, v in group) for _, group in groups)
+        groups = itertools.groupby(self.items(), key=lambda item: HYPERPARAMETERS[item[0]].stem)
+        return "_".join(
+            "-".join(HYPERPARAMETERS[n].show(v) for n, v in group) for _, group in groups
+        )
 
 
-class Member(NamedTuple):
+class Trial(NamedTuple):
     """One training run."""
 
     config_id: str

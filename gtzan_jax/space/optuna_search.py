@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.space.ranges import Choices, Range
 from gtzan_jax.space.search import Proposal, Score
 from gtzan_jax.space.sweep import Sweep
@@ -111,7 +111,7 @@ def widest_configs(sweep: Sweep) -> list[Config]:
     values: dict[str, tuple[Any, ...]] = {}
     for name, choice in sweep.axes.items():
         bounds = (sweep.ranges[name].low, sweep.ranges[name].high) if name in sweep.ranges else ()
-        kind, found = AXES[name].kind, choice or bounds
+        kind, found = HYPERPARAMETERS[name].kind, choice or bounds
         values[name] = {"shape": (max(found),), "static": found}.get(kind, found[:1])
     return [Config(tuple(values), each) for each in itertools.product(*values.values())]
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.space.axes import AXES, axes_of, family_of
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, family_of, hyperparameters_of
 from gtzan_jax.space.sweep import SEARCHES
 from gtzan_jax.text import printable
 
 SHORT_NAMES = tuple(
-    dict.fromkeys(name for axis in AXES.values() for name in (axis.stem, axis.name))
+    dict.fromkeys(name for axis in HYPERPARAMETERS.values() for name in (axis.stem, axis.name))
 )
 """Names of axes, and of the axes of all layers: each is a flag of the sweep command."""
 
@@ -70,7 +70,7 @@ def _key(override: str) -> str:
 
 def _targets(key: str) -> set[str]:
     """Returns the keys of a document that an override may set."""
-    axes = {f"axes.{name}" for name, axis in AXES.items() if key in (name, axis.stem)}
+    axes = {f"axes.{name}" for name, axis in HYPERPARAMETERS.items() if key in (name, axis.stem)}
     return axes | ({key} if key == "batch_size" else set()) or {key}
 
 
@@ -110,8 +110,9 @@ def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None
         return
     names = [
         name
-        for name in axes_of(family_of(axes))
-        if name == key or (AXES[name].stem == key and f"num_units{name.removeprefix(key)}" in axes)
+        for name in hyperparameters_of(family_of(axes))
+        if name == key
+        or (HYPERPARAMETERS[name].stem == key and f"num_units{name.removeprefix(key)}" in axes)
     ]
     for name in names or [key]:
         axes[name] = [value] if is_one else value

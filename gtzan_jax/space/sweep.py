@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.space.axes import AXES, family_of
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, family_of
 from gtzan_jax.space.ranges import Range
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import counted
@@ -180,11 +180,13 @@ class Sweep:
 
     @functools.cached_property
     def parts(self) -> frozenset[str]:
-        """The parts that a config or the reference needs, see ``Axis.part``."""
+        """The parts that a config or the reference needs, see ``Hyperparameter.part``."""
         values = [(name, value) for name, values in self.axes.items() for value in values]
         values += [(name, choices.high) for name, choices in self.ranges.items()]
         values += self.reference.items() if self.reference else ()
-        return frozenset(filter(None, (AXES[name].part(value) for name, value in values)))
+        return frozenset(
+            filter(None, (HYPERPARAMETERS[name].part(value) for name, value in values))
+        )
 
     def slope_of(self, config: Config) -> float:
         """Returns the slope of a config's activation for negative inputs; 0 is ReLU."""

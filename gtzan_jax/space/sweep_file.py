@@ -14,17 +14,17 @@ from gtzan_jax.checks import Check, Choice, Number, Problems, Whole, shown
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.metrics import LOSSES
 from gtzan_jax.resources import resource
-from gtzan_jax.space.axes import (
-    AXES,
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import (
     FAMILIES,
+    HYPERPARAMETERS,
     OPTIMIZERS,
-    Axis,
-    axes_of,
+    Hyperparameter,
     batch_size,
     family_of,
+    hyperparameters_of,
     learning_rate,
 )
-from gtzan_jax.space.config import Config
 from gtzan_jax.space.overrides import contradictions, lay_over, one_line
 from gtzan_jax.space.ranges import Choices, Range, draw
 from gtzan_jax.space.sweep import KINDS, SAMPLERS, SEARCHES, SearchSettings, Sweep
@@ -202,10 +202,10 @@ def _axes(table: Any, where: str, problems: Problems) -> Choices:
         )
     else:
         family = family_of(table)
-        known = axes_of(family)
+        known = hyperparameters_of(family)
         _check_keys(table, known, problems, f"{where}[axes]: ", [FAMILIES[family]])
         axes = {
-            name: problems.check(_axis, AXES[name], table[name], f"{where}axes.{name}")
+            name: problems.check(_axis, HYPERPARAMETERS[name], table[name], f"{where}axes.{name}")
             for name in known
             if name in table
         }
@@ -219,7 +219,7 @@ def _axes(table: Any, where: str, problems: Problems) -> Choices:
     return {}
 
 
-def _axis(axis: Axis, values: Any, where: str) -> tuple[Any, ...] | Range:
+def _axis(axis: Hyperparameter, values: Any, where: str) -> tuple[Any, ...] | Range:
     """Checks the values of an axis, or its range."""
     if isinstance(values, dict):
         return parse_range(axis, values, where)
@@ -239,7 +239,7 @@ def _axis(axis: Axis, values: Any, where: str) -> tuple[Any, ...] | Range:
     return checked
 
 
-def parse_range(axis: Axis, table: Mapping[str, Any], where: str) -> Range:
+def parse_range(axis: Hyperparameter, table: Mapping[str, Any], where: str) -> Range:
     """Checks the table of a range, such as ``{low = 1e-4, high = 0.1, log = true}``.
 
     Raises:
@@ -273,7 +273,7 @@ def parse_range(axis: Axis, table: Mapping[str, Any], where: str) -> Range:
 def _check_momentum(choices: Choices) -> None:
     """Raises InputError where SGD's axes could not change anything."""
     axes = {n: (c.high,) if isinstance(c, Range) else c for n, c in choices.items()}
-    optimizers = axes.get("optimizer", (AXES["optimizer"].default,))
+    optimizers = axes.get("optimizer", (HYPERPARAMETERS["optimizer"].default,))
     for name in ("momentum", "nesterov"):
         if any(axes.get(name, ())) and "sgd" not in optimizers:
             raise InputError(f"axes.{name} is SGD's; add 'sgd' to axes.optimizer")
@@ -335,7 +335,7 @@ def _rates(table: Any, axes: Mapping[str, tuple[Any, ...]], problems: Problems) 
         if name in table
         else (0.01 if name == "sgd" else 0.001)  # Keras's
         for name in OPTIMIZERS
-        if name in table or name in axes.get("optimizer", (AXES["optimizer"].default,))
+        if name in table or name in axes.get("optimizer", (HYPERPARAMETERS["optimizer"].default,))
     }
 
 

@@ -1,6 +1,6 @@
 """Folds: one division of a table into train, validation and test part, and its arrays.
 
-Songs are *judged*: where a song has several rows, its chunks vote.
+Songs are *judged*: where a song has several rows, its segments vote.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Sizes(NamedTuple):
 
     @property
     def num_judged(self) -> int:
-        """Number of predictions of a member: one for each song."""
+        """Number of predictions of a trial: one for each song."""
         return self.num_songs or self.num_eval
 
 
@@ -100,7 +100,7 @@ def sizes_of(table: "FeatureTable", folds: Sequence[Fold]) -> Sizes:
         max(len(fold.validation) + len(fold.test) for fold in folds),
         len(table.features),
         len(table.genres),
-        max(judged) if table.is_chunked else 0,
+        max(judged) if table.is_segmented else 0,
         table.x.shape[2] if table.is_spectrogram else 0,
     )
 

@@ -51,7 +51,7 @@ def read_list(name: str) -> dict[str, Listed]:
 def track_of(file_name: str) -> str | None:
     """Returns GTZAN's track of a file name, such as blues.00012; None if there is none.
 
-    Folder, ending and capitals do not matter, and a chunk stands for its track. The embedded
+    Folder, ending and capitals do not matter, and a segment stands for its track. The embedded
     sample's blues.sample12.wav takes the place of blues.00012.
     """
     match = _NAME.fullmatch(file_name.lower())

@@ -1,6 +1,6 @@
 """Protocols: ways to divide songs into folds, and the meaning of their figures.
 
-The chunks of a song follow it, except under one protocol, which shows the effect; see
+The segments of a song follow it, except under one protocol, which shows the effect; see
 ``Protocol.leak``.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gtzan_jax import checks
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
-from gtzan_jax.metrics import CHUNK_METRICS, METRICS
+from gtzan_jax.metrics import METRICS, SEGMENT_METRICS
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold, FoldArrays, Rows, Sizes, arrays_of, sizes_of
 from gtzan_jax.tables.schema import FeatureTable, data_note, rows_note
@@ -36,7 +36,7 @@ _DIVISIONS = 3  # of artist_kfold
 ARTISTS_APART = ("artist_kfold", "artist_folds", "fault_filtered")
 """The protocols that test on unseen artists."""
 
-LEAK = "LEAK: chunks of one song are on both sides"
+LEAK = "LEAK: segments of one song are on both sides"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Protocol:
 
     Attributes:
       divide: returns the folds of a table for a split seed and a number of folds.
-      summary: the division in a few words for figures; names the split seed where that matters.
+      summary: the splits in a few words for figures; names the split seed where that matters.
       select_on: the part by which configs are ranked.
       note: the question that it answers, and the meaning of its figures, for reports.
       takes_num_folds: whether the user chooses the number of folds.
@@ -67,17 +67,17 @@ class Protocol:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of its figures on a table of songs."""
-        return self.metrics_of(is_chunked=False)
+        return self.metrics_of(is_segmented=False)
 
-    def metrics_of(self, is_chunked: bool) -> tuple[str, ...]:
+    def metrics_of(self, is_segmented: bool) -> tuple[str, ...]:
         """Returns the names of its figures: of the validation part only if it selects on that."""
         unused = "validation" if self.select_on == "test" else " "
-        hidden = () if is_chunked else CHUNK_METRICS
+        hidden = () if is_segmented else SEGMENT_METRICS
         return tuple(m for m in METRICS if not m.startswith(unused) and m not in hidden)
 
 
 @dataclass(frozen=True, eq=False)
-class Division:
+class Splits:
     """A table that a protocol has divided, ready for the trainer.
 
     ``left_out`` are sentences on the differences of the table and the protocol's list.
@@ -91,7 +91,7 @@ class Division:
 
     def __repr__(self) -> str:
         folds = counted(len(self.folds), "fold")
-        return f"Division({self.protocol.name}, {folds} of {self.table!r})"
+        return f"Splits({self.protocol.name}, {folds} of {self.table!r})"
 
     @functools.cached_property
     def sizes(self) -> Sizes:
@@ -106,7 +106,7 @@ class Division:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the figures of its folds."""
-        return self.protocol.metrics_of(self.table.is_chunked)
+        return self.protocol.metrics_of(self.table.is_segmented)
 
     @property
     def marks(self) -> dict[str, str]:
@@ -116,7 +116,7 @@ class Division:
 
     @property
     def note(self) -> str:
-        """The division in a few words for figures."""
+        """The splits in a few words for figures."""
         return split_note(self.protocol.name, self.split_seed, len(self.folds))
 
     @property
@@ -128,7 +128,7 @@ class Division:
 
 
 @checks.known_names
-def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> Division:
+def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> Splits:
     """Divides a table's songs, and with them its rows.
 
     Args:
@@ -139,7 +139,7 @@ def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) 
 
     Raises:
       InputError: an argument is of another type or impossible, a part would be empty, the
-        protocol's list knows few of the tracks, or it divides chunks and the table has none.
+        protocol's list knows few of the tracks, or it divides segments and the table has none.
       TypeError: a parameter is unknown.
     """
     problems = Problems()
@@ -149,10 +149,10 @@ def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) 
     problems.check(checks.Whole(1, 1000), num_folds, "num_folds")
     problems.raise_any()
     chosen, songs = PROTOCOLS[protocol], table.by_song
-    if chosen.leak and not table.is_chunked:
+    if chosen.leak and not table.is_segmented:
         raise InputError(
-            f"{table.source}: {protocol} shows what dividing chunks does, and this table has a row "
-            "a song; give a table of chunks, such as --data=sample3, or take another protocol"
+            f"{table.source}: {protocol} shows what dividing segments does, and this table has a "
+            "row a song; give a table of segments, such as --data=sample3, or take another protocol"
         )
     if chosen.goes_by:
         lists.check_known(songs, chosen.goes_by)
@@ -165,11 +165,11 @@ def divide(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) 
             Fold(*(np.concatenate([ends[:0], *(rows_of[song] for song in part)]) for part in fold))
             for fold in folds
         ]
-    return Division(table, chosen, split_seed, tuple(folds), left_out)
+    return Splits(table, chosen, split_seed, tuple(folds), left_out)
 
 
 def split_note(protocol: str, split_seed: int, num_folds: int) -> str:
-    """Returns the division in a few words for figures."""
+    """Returns the splits in a few words for figures."""
     return PROTOCOLS[protocol].summary.format(num_folds=num_folds, split_seed=split_seed)
 
 
@@ -360,11 +360,12 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "leaky_chunks",
             _assignment,
-            f"{LEAK}; random 70:30 split of chunks, split seed {{split_seed}}",
+            f"{LEAK}; random 70:30 split of segments, split seed {{split_seed}}",
             "test",
             f"{LEAK}. A network need only know a song again, so that its figures say nothing "
-            "about songs that it has not heard. It is here to show how much that is: reports of "
-            "0.90 on three-second chunks divide them so. The configs are ranked by the test part.",
+            "about songs that it has not heard. It is here to show how much that is: reports "
+            "of 0.90 on three-second segments divide them so. The configs are ranked by the test "
+            "part.",
             leak=LEAK,
         ),
     )

@@ -1,4 +1,4 @@
-"""The embedded samples: synthetic feature tables, of songs and of their chunks.
+"""The embedded samples: synthetic feature tables, of songs and of their segments.
 
 Each genre is one Gaussian distribution of transformed features (the logarithm of those that are
 always positive) with GTZAN's mean and covariance (``data/genre_statistics.csv``), so that the
@@ -7,8 +7,8 @@ artists have as many songs as GTZAN's, and the lists' parts; songs of one artist
 measured share of a genre's variance (``data/artist_share.csv``), one mean share for all features,
 so that the covariance stays. It has no exact repeats and no outliers.
 
-A song has ten chunks, the last one of each genre nine, as many as the real table of chunks. A
-song's transformed features are the means of its chunks', which differ by measured shares
+A song has ten segments, the last one of each genre nine, as many as the real table of segments. A
+song's transformed features are the means of its segments', which differ by measured shares
 (``data/song_share_3_sec.csv``) and with the genre's correlations.
 """
 
@@ -25,10 +25,10 @@ TRACKS_PER_GENRE = 100
 LENGTH = 661_794  # audio samples: 30 s at 22,050 Hz, the real table's commonest
 SEED = 0
 
-CHUNKS_PER_SONG = 10
-CHUNK_LENGTH = 66_149  # audio samples of each chunk of the real table
-CHUNK_SEED = 1
-_CHUNK_VARIANCE = 0.88  # *_var features as a share of their song's; measured, 0.76 to 1.0
+SEGMENTS_PER_SONG = 10
+SEGMENT_LENGTH = 66_149  # audio samples of each segment of the real table
+SEGMENT_SEED = 1
+_SEGMENT_VARIANCE = 0.88  # *_var features as a share of their song's; measured, 0.76 to 1.0
 
 
 class GenreStatistics(NamedTuple):
@@ -64,10 +64,10 @@ def read_artist_share() -> float:
 
 
 def read_song_shares() -> NDArray[np.float64]:
-    """Reads the shares of the variance of chunks within a genre that lie between songs.
+    """Reads the shares of the variance of segments within a genre that lie between songs.
 
     Returns:
-      (features,), measured on the chunks of 300 real songs of classical, jazz and rock.
+      (features,), measured on the segments of 300 real songs of classical, jazz and rock.
     """
     shares = {row["feature"]: float(row["song_share"]) for row in read_rows("song_share_3_sec")}
     return np.array([shares[feature] for feature in FEATURES])
@@ -86,28 +86,28 @@ def sample_text() -> str:
     return "\n".join(lines) + "\n"
 
 
-def chunks_text() -> str:
-    """Returns the sample of chunks as the text of a CSV; see :func:`sample_text`.
+def segments_text() -> str:
+    """Returns the sample of segments as the text of a CSV; see :func:`sample_text`.
 
-    Let a chunk be m + e, with the share s of its variance v in m, the song's. The mean of n chunks
-    has the variance v·(s + (1 − s)/n), which is that of songs, 1; so e has (1 − s)·v.
+    Let a segment be m + e, with the share s of its variance v in m, the song's. The mean of n
+    segments has the variance v·(s + (1 − s)/n), which is that of songs, 1; so e has (1 − s)·v.
     """
-    random, shares = np.random.RandomState(CHUNK_SEED), read_song_shares()
+    random, shares = np.random.RandomState(SEGMENT_SEED), read_song_shares()
     lines = [",".join(COLUMNS)]
-    scale = np.sqrt((1 - shares) / (shares + (1 - shares) / CHUNKS_PER_SONG))
-    shift = np.array([np.log(_CHUNK_VARIANCE) if f.endswith("_var") else 0.0 for f in FEATURES])
+    scale = np.sqrt((1 - shares) / (shares + (1 - shares) / SEGMENTS_PER_SONG))
+    shift = np.array([np.log(_SEGMENT_VARIANCE) if f.endswith("_var") else 0.0 for f in FEATURES])
     for statistics, names, noise in _songs():
-        counts = np.full(len(names), CHUNKS_PER_SONG)
+        counts = np.full(len(names), SEGMENTS_PER_SONG)
         counts[-1] -= 1
         files = [f"{name}.{k}.wav" for name, n in zip(names, counts, strict=True) for k in range(n)]
         song = np.repeat(np.arange(len(names)), counts)
-        chunks = random.standard_normal((len(song), len(FEATURES)))
+        segments = random.standard_normal((len(song), len(FEATURES)))
         sums = np.zeros_like(noise)
-        np.add.at(sums, song, chunks)
-        chunks -= (sums / counts[:, np.newaxis])[song]
-        values = (noise @ statistics.factor.T)[song] + scale * (chunks @ statistics.factor.T)
+        np.add.at(sums, song, segments)
+        segments -= (sums / counts[:, np.newaxis])[song]
+        values = (noise @ statistics.factor.T)[song] + scale * (segments @ statistics.factor.T)
         values += np.where(statistics.log, shift / statistics.deviation, 0.0)
-        lines += _lines(statistics, files, values, CHUNK_LENGTH)
+        lines += _lines(statistics, files, values, SEGMENT_LENGTH)
     return "\n".join(lines) + "\n"
 
 

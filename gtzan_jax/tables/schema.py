@@ -29,18 +29,20 @@ FILE_NAME = "features_30_sec.csv"
 FILE_NAME_3 = "features_3_sec.csv"
 
 SAMPLES = ("sample", "sample3", "sounds")
-"""Sources of synthetic tables: of songs, of their chunks, and of spectrograms."""
+"""Sources of synthetic tables: of songs, of their segments, and of spectrograms."""
 
-CHUNK = re.compile(r"(?P<song>.+\.(?:\d{5}|sample\d\d))\.(?P<chunk>\d{1,3})(?:\.\w+)?", re.ASCII)
-"""The name of a chunk: blues.00000.wav is a song, blues.00000.3.wav a chunk of it.
+SEGMENT = re.compile(
+    r"(?P<song>.+\.(?:\d{5}|sample\d\d))\.(?P<segment>\d{1,3})(?:\.\w+)?", re.ASCII
+)
+"""The name of a segment: blues.00000.wav is a song, blues.00000.3.wav a segment of it.
 
-Five digits, or the sample's stand-in for them, precede the chunk's number: live.2020.3.wav is none.
+Five digits, or the sample's stand-in for them, precede its number: live.2020.3.wav is none.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
-    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is a song, or a chunk of one.
+    """The validated table. Row i of ``x``, ``y`` and ``tracks`` is a song, or a segment of one.
 
     A table of spectrograms has a third axis, time, and its features are the bands.
     """
@@ -79,7 +81,7 @@ class FeatureTable:
     def songs(self) -> NDArray[np.int32]:
         """(rows,) the number of each row's song, from 0 in the order of their first rows."""
         numbers: dict[str, int] = {}
-        names = (c["song"] if (c := CHUNK.fullmatch(track)) else track for track in self.tracks)
+        names = (c["song"] if (c := SEGMENT.fullmatch(track)) else track for track in self.tracks)
         return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
 
     @property
@@ -88,7 +90,7 @@ class FeatureTable:
         return int(self.songs.max()) + 1
 
     @property
-    def is_chunked(self) -> bool:
+    def is_segmented(self) -> bool:
         """Whether songs have several rows."""
         return self.num_songs < len(self.y)
 
@@ -98,7 +100,7 @@ class FeatureTable:
 
         Songs with exactly equal rows are its repeats.
         """
-        if not self.is_chunked:
+        if not self.is_segmented:
             return self
         first = np.unique(self.songs, return_index=True)[1]
         alike = [sorted({int(song) for song in self.songs[list(rows)]}) for rows in self.repeats]
@@ -123,7 +125,7 @@ class FeatureTable:
 def rows_note(rows: int, songs: int, used: int | None = None) -> str:
     """Returns the number and kind of rows; ``used`` is the number that a protocol divides."""
     count = f"{rows:,}" if used in (None, rows) else f"{used:,} of {rows:,}"
-    return f"{count} tracks" if rows == songs else f"{count} chunks of {songs:,} songs"
+    return f"{count} tracks" if rows == songs else f"{count} segments of {songs:,} songs"
 
 
 def data_note(source: str, rows: str, split: str = "") -> str:

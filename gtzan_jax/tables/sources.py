@@ -11,7 +11,7 @@ from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.files import write_atomically
 from gtzan_jax.resources import PACKAGE, cache_dir
 from gtzan_jax.tables import kaggle
-from gtzan_jax.tables.sample import chunks_text, sample_text
+from gtzan_jax.tables.sample import sample_text, segments_text
 from gtzan_jax.tables.schema import FILE_NAME, FILE_NAME_3, FeatureTable
 from gtzan_jax.tables.validation import decode, parse_table, read_text, sha256_of
 
@@ -20,10 +20,10 @@ KAGGLE_SHA256 = "e5fe20f4e2f61d1aa3e07b17ffdea6b565970b3a1811746bd31f182a401fc3b
 
 DATA_NAMES = ("auto", "kaggle", "kaggle3", "sample", "sample3")
 
-_SAMPLES = {"sample": sample_text, "sample3": chunks_text}
+_SAMPLES = {"sample": sample_text, "sample3": segments_text}
 _FILES = {"kaggle": FILE_NAME, "kaggle3": FILE_NAME_3}
-# The shape of Kaggle's table of chunks, whose checksum is not known here.
-_CHUNKS, _SONGS_PER_GENRE, _GENRES = 9_990, 100, 10
+# The shape of Kaggle's table of segments, whose checksum is not known here.
+_SEGMENTS, _SONGS_PER_GENRE, _GENRES = 9_990, 100, 10
 
 
 @checks.known_names
@@ -34,7 +34,7 @@ def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
       data: ``auto`` takes ``data/features_30_sec.csv`` of the current folder or of the checkout,
         else the cached download, else downloads from Kaggle, and if that fails takes the embedded
         sample, with a ``notice``. ``kaggle`` is the cached or fresh download, ``sample`` the
-        embedded sample; ``kaggle3`` and ``sample3`` are the same songs in chunks of three seconds.
+        embedded sample; ``kaggle3`` and ``sample3`` are the same songs in three-second segments.
         Anything else is the path of a CSV.
 
     Raises:
@@ -124,7 +124,7 @@ def _kaggle_table(name: str) -> FeatureTable:
 
 
 def _verified(text: str, name: str) -> FeatureTable:
-    """Validates a table of Kaggle's: by its checksum, or that of chunks by its shape."""
+    """Validates a table of Kaggle's: by its checksum, or that of segments by its shape."""
     wrong = f"the download from Kaggle is not the expected {_FILES[name]}"
     found = sha256_of(text)
     if name == "kaggle":
@@ -133,10 +133,10 @@ def _verified(text: str, name: str) -> FeatureTable:
         return parse_table(text, name)
     table = parse_table(text, name)
     songs = Counter(table.by_song.y.tolist())
-    if len(table.y) != _CHUNKS or sorted(songs.values()) != [_SONGS_PER_GENRE] * _GENRES:
+    if len(table.y) != _SEGMENTS or sorted(songs.values()) != [_SONGS_PER_GENRE] * _GENRES:
         raise InputError(
-            f"{wrong}: {table.rows_note} of {len(table.genres)} genres, expected {_CHUNKS:,} "
-            f"chunks, {_SONGS_PER_GENRE} songs of each of {_GENRES} genres"
+            f"{wrong}: {table.rows_note} of {len(table.genres)} genres, expected {_SEGMENTS:,} "
+            f"segments, {_SONGS_PER_GENRE} songs of each of {_GENRES} genres"
         )
     notice = (
         f"No checksum of Kaggle's {_FILES[name]} is pinned: this file has its shape, "

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.tables.schema import CHUNK, COLUMNS, FEATURES, FeatureTable
+from gtzan_jax.tables.schema import COLUMNS, FEATURES, SEGMENT, FeatureTable
 
 MIN_SONGS, MIN_SONGS_PER_GENRE = 20, 2
 MAX_GENRES = 256  # a prediction is kept in a byte
@@ -29,7 +29,7 @@ MAX_ROWS = 10_000_000  # unless GTZAN_JAX_MAX_ROWS allows more
 
 _BLOCK = 2**20  # bytes read at a time, and more than any line of a CSV has
 _MOST_SAMPLES = 2**31 - 1  # of a row; a day of sound has fewer
-_MOST_LENGTHS = 1.5  # the longest chunk of a table relative to the shortest
+_MOST_LENGTHS = 1.5  # the longest segment of a table relative to the shortest
 _JOINERS = str.maketrans("", "", " -_'")  # ignored in genres
 
 # First bytes of other kinds of files.
@@ -108,7 +108,7 @@ def parse_table(text: str, source: str) -> FeatureTable:
 
     Args:
       text: 60 named columns in any order; at least 20 songs, of at least 2 genres with at least 2
-        songs each; a row a song, or a row for each chunk of the songs, as all names show, none
+        songs each; a row a song, or a row for each segment of the songs, as all names show, none
         twice or far longer than others; unique file names; finite numbers that fit into float32.
       source: for messages and the table's ``source``.
 
@@ -164,7 +164,7 @@ def _validate(
     short, long = int(lengths.argmin()), int(lengths.argmax())
     if len(first) < len(rows) and not 0 < lengths[long] <= _MOST_LENGTHS * lengths[short]:
         problem = f"{lengths[long]:g} audio samples, but {lengths[short]:g} in {rows[short]}"
-        raise at(long, "length", f"{problem}; chunks must be of nearly one length")
+        raise at(long, "length", f"{problem}; segments must be of nearly one length")
     samples = int(np.clip(np.median(lengths), 0, _MOST_SAMPLES))
     numbers = numbers[:, 1:]  # without length
     if (numbers == numbers[0]).all():
@@ -213,29 +213,31 @@ def _texts(cells: _Cells, column: str, at: _At) -> list[str]:
 
 
 def _first_rows(tracks: list[str], labels: list[str], rows: list[str], at: _At) -> list[int]:
-    """Checks names and chunks of songs; returns the first row of each song."""
-    chunks = [CHUNK.fullmatch(track) for track in tracks]
+    """Checks names and segments of songs; returns the first row of each song."""
+    segments = [SEGMENT.fullmatch(track) for track in tracks]
     first: dict[str, int] = {}
     seen: dict[tuple[str, int], int] = {}
-    for i, (chunk, track) in enumerate(zip(chunks, tracks, strict=True)):
-        song, number = (chunk["song"], int(chunk["chunk"])) if chunk else (track, 0)
+    for i, (segment, track) in enumerate(zip(segments, tracks, strict=True)):
+        song, number = (segment["song"], int(segment["segment"])) if segment else (track, 0)
         head, twin = first.setdefault(song, i), seen.setdefault((song, number), i)
         if track == tracks[twin] and twin != i:
             raise at(i, "filename", f"{shown(track)} repeats {rows[twin]}")
         if twin != i:
             other = f"{shown(tracks[twin])}, {rows[twin]}"
             raise at(
-                i, "filename", f"{shown(track)} is the same chunk as {other}; keep one of them"
+                i, "filename", f"{shown(track)} is the same segment as {other}; keep one of them"
             )
         if labels[i] != labels[head]:
-            other = f"{rows[head]} has {shown(labels[head])} for a chunk of the same song"
+            other = f"{rows[head]} has {shown(labels[head])} for a segment of the same song"
             raise at(i, "label", f"{shown(labels[i])}, but {other}; give a song one genre")
-    if any(chunks) and not all(chunks):  # a song would be in the table whole, and in parts
-        song_row, chunk_row = chunks.index(None), next(i for i, c in enumerate(chunks) if c)
-        other = f"{shown(tracks[chunk_row])} of {rows[chunk_row]}"
-        remedy = "give a table of songs, or one of chunks such as 'blues.00000.3.wav'"
+    if any(segments) and not all(segments):  # a song would be in the table whole, and in parts
+        song_row, segment_row = segments.index(None), next(i for i, c in enumerate(segments) if c)
+        other = f"{shown(tracks[segment_row])} of {rows[segment_row]}"
+        remedy = "give a table of songs, or one of segments such as 'blues.00000.3.wav'"
         raise at(
-            song_row, "filename", f"{shown(tracks[song_row])} is no chunk, as {other} is; {remedy}"
+            song_row,
+            "filename",
+            f"{shown(tracks[song_row])} is no segment, as {other} is; {remedy}",
         )
     return list(first.values())
 

@@ -14,15 +14,15 @@ from gtzan_jax.models.layers import Array, Tree
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.draws import Draws
-from gtzan_jax.trainer.member import positions
+from gtzan_jax.trainer.trial import positions
 
 T = TypeVar("T")
 Devices = tuple[jax.Device, ...]
 
 Seeds = int | tuple[int, ...]
-"""One for all members, or one for each."""
+"""One for all trials, or one for each."""
 
-BY_MEMBER, EVERYWHERE = PartitionSpec("member"), PartitionSpec()
+BY_TRIAL, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
 
 _EPOCHS, _DRAWN_BYTES = 10, 64e6  # of a call, at most; longer training is several calls
 
@@ -137,7 +137,7 @@ class RandomNumbers:
         drawn = {seed: draw(seed) for seed in seeds}
         pile = np.stack if self._devices[0].platform == "cpu" else jnp.stack  # compiles nothing
         together: T = jax.tree.map(lambda *parts: pile(parts), *(drawn[seed] for seed in seeds))
-        return by_member(together, self._devices)
+        return by_trial(together, self._devices)
 
     def _order(self, seed: int, first: int) -> Tree:
         if self._fold is None:
@@ -148,8 +148,8 @@ class RandomNumbers:
 
 @functools.cache
 def mesh_of(devices: Devices) -> Mesh:
-    """Returns a one-dimensional mesh of the devices, with the axis ``member``."""
-    return Mesh(np.array(devices), ("member",))
+    """Returns a one-dimensional mesh of the devices, with the axis ``trial``."""
+    return Mesh(np.array(devices), ("trial",))
 
 
 def everywhere(fold: FoldArrays, devices: Devices) -> FoldArrays:
@@ -158,9 +158,9 @@ def everywhere(fold: FoldArrays, devices: Devices) -> FoldArrays:
     return placed
 
 
-def by_member(tree: T, devices: Devices) -> T:
-    """Splits the first axis, members, over the devices."""
-    placed: T = jax.device_put(tree, NamedSharding(mesh_of(devices), BY_MEMBER))
+def by_trial(tree: T, devices: Devices) -> T:
+    """Splits the first axis, trials, over the devices."""
+    placed: T = jax.device_put(tree, NamedSharding(mesh_of(devices), BY_TRIAL))
     return placed
 
 

@@ -1,6 +1,6 @@
 """Random numbers, by keys that are made from names: (seed, purpose, epoch, layer, row, block).
 
-Members that share a seed share order and noise; those that share seed and fold, initial weights.
+Trials that share a seed share order and noise; those that share seed and fold, initial weights.
 Seeds that are traced lead to JAX's numbers; NumPy's, to the same bits in NumPy, uncompiled.
 """
 
@@ -22,7 +22,7 @@ _WEIGHTS, _ORDER, _NOISE, _INPUTS, _MIXUP = (purpose << 24 for purpose in range(
 
 
 class Draws(NamedTuple):
-    """The random numbers of some epochs, for all members that share fold and seed."""
+    """The random numbers of some epochs, for all trials that share fold and seed."""
 
     order: Array  # (epochs, num_train) int32, shuffled rows of the train arrays, padding last
     noise: Tree  # of the family: arrays (epochs, positions, …)

@@ -1,7 +1,7 @@
-"""Trains chunks in this process, with the member axis split over all local devices.
+"""Trains tasks in this process, with the trial axis split over all local devices.
 
-Where members may stop early, those that have stopped leave between calls, and the others are packed
-into fewer chunks.
+Where trials may stop early, those that have stopped leave between calls, and the others are packed
+into fewer tasks.
 """
 
 import dataclasses
@@ -15,35 +15,35 @@ import numpy as np
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.family import Family
 from gtzan_jax.models.layers import Tree, unpadded
-from gtzan_jax.space.config import Member
+from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer.chunk import Chunk, Trained, waves
-from gtzan_jax.trainer.drawing import Devices, Seeds, by_member, everywhere, stack
-from gtzan_jax.trainer.member import State
+from gtzan_jax.trainer.drawing import Devices, Seeds, by_trial, everywhere, stack
 from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.programs import Programs
+from gtzan_jax.trainer.task import Task, Trained, waves
 from gtzan_jax.trainer.trainer import Trainer
+from gtzan_jax.trainer.trial import State
 
 
 class _Part(NamedTuple):
-    """Result of one sequence of calls: of a chunk, or of a part of one that did not fit."""
+    """Result of one sequence of calls: of a task, or of a part of one that did not fit."""
 
     state: State  # on the devices
-    histories: list[jax.Array]  # (members, epochs of a call, metrics) for each call
-    predicted: jax.Array  # (members, num_judged) uint8
+    histories: list[jax.Array]  # (trials, epochs of a call, metrics) for each call
+    predicted: jax.Array  # (trials, num_judged) uint8
 
 
 class _InFlight(NamedTuple):
-    """A chunk that is training."""
+    """A task that is training."""
 
-    chunk: Chunk
-    chunk_size: int  # of the program that it was begun with
+    task: Task
+    task_size: int  # of the program that it was begun with
     parts: list[_Part] | None  # None if memory did not suffice
 
 
 class Engine(Trainer):
-    """Trains members of a sweep in this process, on all devices by default; compiles on threads.
+    """Trains trials of a sweep in this process, on all devices by default; compiles on threads.
 
     Other arguments are those of :class:`Plan`.
     """
@@ -85,29 +85,29 @@ class Engine(Trainer):
 
     def run(
         self,
-        chunks: Sequence[Chunk],
+        tasks: Sequence[Task],
         folds: Sequence[FoldArrays],
-        states: Mapping[Member, State] | None = None,
+        states: Mapping[Trial, State] | None = None,
     ) -> Iterator[Trained]:
-        """Trains chunks, see :meth:`Trainer.run`; where members may stop early, repacked."""
-        if not self.plan.sweep.stops_early or any(chunk.keep == "params" for chunk in chunks):
-            yield from self.call(chunks, folds, states)
+        """Trains tasks, see :meth:`Trainer.run`; where trials may stop early, repacked."""
+        if not self.plan.sweep.stops_early or any(task.keep == "params" for task in tasks):
+            yield from self.call(tasks, folds, states)
             return
-        for wave in waves(chunks, stops_early=True):
+        for wave in waves(tasks, stops_early=True):
             yield from self._repacked(wave, folds)
 
     def call(
         self,
-        chunks: Sequence[Chunk],
+        tasks: Sequence[Task],
         folds: Sequence[FoldArrays],
-        states: Mapping[Member, State] | None = None,
+        states: Mapping[Trial, State] | None = None,
     ) -> Iterator[Trained]:
-        """Trains chunks as they are; see :meth:`Trainer.run`."""
-        for key in dict.fromkeys(chunk.program for chunk in chunks):
+        """Trains tasks as they are; see :meth:`Trainer.run`."""
+        for key in dict.fromkeys(task.program for task in tasks):
             self.programs.prepare(key)
         in_flight: deque[_InFlight] = deque()
-        for chunk in chunks:
-            in_flight.append(self._begin(chunk, folds, states or {}))
+        for task in tasks:
+            in_flight.append(self._begin(task, folds, states or {}))
             if len(in_flight) > 1:
                 yield self._finish(in_flight.popleft(), folds, states or {})
         while in_flight:
@@ -124,126 +124,126 @@ class Engine(Trainer):
         self._placed.pop(id(fold), None)
 
     def _begin(
-        self, chunk: Chunk, folds: Sequence[FoldArrays], states: Mapping[Member, State]
+        self, task: Task, folds: Sequence[FoldArrays], states: Mapping[Trial, State]
     ) -> _InFlight:
-        """Starts training a chunk, in parts if its program has become smaller."""
-        size, members = self.programs.get(chunk.program).chunk_size, chunk.members
+        """Starts training a task, in parts if its program has become smaller."""
+        size, trials = self.programs.get(task.program).task_size, task.trials
         try:
             parts = [
-                self._call(chunk, members[start : start + size], folds[chunk.fold], states)
-                for start in range(0, len(members), size)
+                self._call(task, trials[start : start + size], folds[task.fold], states)
+                for start in range(0, len(trials), size)
             ]
         except jax.errors.JaxRuntimeError as error:
             _raise_unless_memory(error)
-            return _InFlight(chunk, size, None)
-        return _InFlight(chunk, size, parts)
+            return _InFlight(task, size, None)
+        return _InFlight(task, size, parts)
 
     def _finish(
-        self, in_flight: _InFlight, folds: Sequence[FoldArrays], states: Mapping[Member, State]
+        self, in_flight: _InFlight, folds: Sequence[FoldArrays], states: Mapping[Trial, State]
     ) -> Trained:
-        """Waits for a chunk; retries one that did not fit into memory in halves."""
+        """Waits for a task; retries one that did not fit into memory in halves."""
         while True:
             try:
                 if in_flight.parts is not None:
-                    return self._trained(in_flight.chunk, in_flight.parts)
+                    return self._trained(in_flight.task, in_flight.parts)
             except jax.errors.JaxRuntimeError as error:
                 _raise_unless_memory(error)
-            self.programs.halve(in_flight.chunk.program, in_flight.chunk_size)
-            in_flight = self._begin(in_flight.chunk, folds, states)
+            self.programs.halve(in_flight.task.program, in_flight.task_size)
+            in_flight = self._begin(in_flight.task, folds, states)
 
     def _call(
         self,
-        chunk: Chunk,
-        members: Sequence[Member],
+        task: Task,
+        trials: Sequence[Trial],
         fold: FoldArrays,
-        states: Mapping[Member, State],
+        states: Mapping[Trial, State],
     ) -> _Part:
-        """Trains members of a chunk, without waiting for the devices."""
-        program, numbers = self.programs.get(chunk.program), self.programs.numbers()
-        members = [*members, *[members[-1]] * (program.chunk_size - len(members))]
-        own = chunk.program.own_seeds
-        seeds: Seeds = tuple(member.seed for member in members) if own else chunk.seed
-        hyper = self.programs.hyperparameters([member.config_id for member in members])
-        if chunk.first_epoch:
-            state = by_member(stack([states[member] for member in members]), self.devices)
+        """Trains trials of a task, without waiting for the devices."""
+        program, numbers = self.programs.get(task.program), self.programs.numbers()
+        trials = [*trials, *[trials[-1]] * (program.task_size - len(trials))]
+        own = task.program.own_seeds
+        seeds: Seeds = tuple(trial.seed for trial in trials) if own else task.seed
+        hyper = self.programs.hyperparameters([trial.config_id for trial in trials])
+        if task.first_epoch:
+            state = by_trial(stack([states[trial] for trial in trials]), self.devices)
         else:
-            state = program.start(hyper, numbers.initial(seeds, chunk.fold))
+            state = program.start(hyper, numbers.initial(seeds, task.fold))
         fold, histories = self.placed(fold), []
-        for first in range(chunk.first_epoch, chunk.epochs, numbers.epochs):
+        for first in range(task.first_epoch, task.epochs, numbers.epochs):
             drawn = numbers.draws(fold, seeds, first)
-            left = np.int32(min(numbers.epochs, chunk.epochs - first))
+            left = np.int32(min(numbers.epochs, task.epochs - first))
             state, history, predicted = program.train(hyper, state, drawn, left, fold)
             histories.append(history)
-            more = first + numbers.epochs < chunk.epochs
+            more = first + numbers.epochs < task.epochs
             if more and state.stopping and np.asarray(state.stopping.stopped).all():
                 break  # this waits for the devices; only without repacking
         return _Part(state, histories, predicted)
 
-    def _trained(self, chunk: Chunk, parts: Sequence[_Part]) -> Trained:
+    def _trained(self, task: Task, parts: Sequence[_Part]) -> Trained:
         """Waits for the devices, and copies the result to the host."""
-        epochs, count = chunk.epochs - chunk.first_epoch, len(chunk.members)
+        epochs, count = task.epochs - task.first_epoch, len(task.trials)
         history = np.concatenate([_joined(part.histories, epochs) for part in parts])
         predicted = np.concatenate([np.asarray(part.predicted) for part in parts])
-        last = best = np.full(count, chunk.epochs, np.int32)
+        last = best = np.full(count, task.epochs, np.int32)
         if self.plan.sweep.stops_early:
             stopping = [part.state.stopping for part in parts]
             ends = [(np.asarray(s.epochs), np.asarray(s.best)) for s in stopping if s]
             last, best = np.concatenate(ends, axis=1)[:, :count]
-        trained = Trained(chunk, history[:count], predicted[:count], last, best)
-        if chunk.keep == "states":
+        trained = Trained(task, history[:count], predicted[:count], last, best)
+        if task.keep == "states":
             states = [state for part in parts for state in _each(part.state)]
             return dataclasses.replace(trained, states=states[:count])
-        if chunk.keep == "params":
+        if task.keep == "params":
             kept = [params for part in parts for params in _each(part.state.kept)]
-            configs = [self.plan.config_of[config_id] for config_id in chunk.config_ids]
+            configs = [self.plan.config_of[config_id] for config_id in task.config_ids]
             of, sizes = self.family.shapes, self.plan.sizes
             shapes = [of(config, sizes.num_features, sizes.num_classes) for config in configs]
             params = [unpadded(p, each) for p, each in zip(kept, shapes, strict=False)]
             return dataclasses.replace(trained, params=params)
         return trained
 
-    def _repacked(self, wave: Sequence[Chunk], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
-        """Trains chunks that share a program and random numbers, from epoch 0 on."""
+    def _repacked(self, wave: Sequence[Task], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
+        """Trains tasks that share a program and random numbers, from epoch 0 on."""
         epochs, call = wave[0].epochs, self.programs.call_epochs
-        # History, predicted, last and best of each member so far.
-        ended: dict[Member, tuple[np.ndarray, np.ndarray, int, int]] = {}
+        # History, predicted, last and best of each trial so far.
+        ended: dict[Trial, tuple[np.ndarray, np.ndarray, int, int]] = {}
         pieces = [
-            dataclasses.replace(chunk, epochs=min(call, epochs), keep="states") for chunk in wave
+            dataclasses.replace(task, epochs=min(call, epochs), keep="states") for task in wave
         ]
-        states: dict[Member, State] = {}
+        states: dict[Trial, State] = {}
         while pieces:
             first, until = pieces[0].first_epoch, pieces[0].epochs
-            left: dict[Member, State] = {}
+            left: dict[Trial, State] = {}
             for trained in self.call(pieces, folds, states):
-                for place, member in enumerate(trained.chunk.members):
+                for place, trial in enumerate(trained.task.trials):
                     begun = np.zeros((epochs, len(METRICS)), np.float32)
-                    history = ended[member][0] if first else begun
+                    history = ended[trial][0] if first else begun
                     history[first:until] = trained.history[place]
-                    ended[member] = (
+                    ended[trial] = (
                         history, trained.predicted[place], trained.last[place], trained.best[place]
                     )  # fmt: skip
                     state = trained.states[place]
                     if not state.stopping.stopped:
-                        left[member] = state
+                        left[trial] = state
             states, end = left, min(until + call, epochs)
             pieces = []
             if until < epochs:
-                pieces = self.plan.chunks(states, until, end, keep="states")
-        for chunk in wave:
-            results = zip(*(ended[member] for member in chunk.members), strict=True)
+                pieces = self.plan.tasks(states, until, end, keep="states")
+        for task in wave:
+            results = zip(*(ended[trial] for trial in task.trials), strict=True)
             history, predicted, last, best = map(np.array, results)
-            yield Trained(chunk, history, predicted, last, best)
+            yield Trained(task, history, predicted, last, best)
 
 
 def _joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:
-    """Joins histories of calls to (members, epochs, metrics) float32, 0 after the last call."""
+    """Joins histories of calls to (trials, epochs, metrics) float32, 0 after the last call."""
     together: np.ndarray = np.concatenate([np.asarray(part) for part in histories], axis=1)
     left = max(0, epochs - together.shape[1])
     return np.pad(together[:, :epochs], [(0, 0), (0, left), (0, 0)])
 
 
 def _each(tree: Tree) -> list[Tree]:
-    """Copies a tree to the host, and splits it into one for each member."""
+    """Copies a tree to the host, and splits it into one for each trial."""
     host: Tree = jax.tree.map(np.asarray, tree)
     count = len(jax.tree.leaves(host)[0])
     return [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(count)]

@@ -1,6 +1,6 @@
 """Keras's optimizers with its defaults and arithmetic, as one Optax transformation.
 
-Under ``vmap`` a ``switch`` between optimizers would compute all of them for every member. They
+Under ``vmap`` a ``switch`` between optimizers would compute all of them for every trial. They
 are one rule with different coefficients instead:
 
     m ← β₁ m + γ₁ g

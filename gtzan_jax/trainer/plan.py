@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gtzan_jax.models.family import Family
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.tables.folds import Sizes
 from gtzan_jax.trainer import planner
-from gtzan_jax.trainer.chunk import Chunk, Keep
 from gtzan_jax.trainer.planner import COSTS, Bucket, Costs
+from gtzan_jax.trainer.task import Keep, Task
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Divides members into chunks, as a function of these values alone."""
+    """Divides trials into tasks, as a function of these values alone."""
 
     sweep: Sweep
     family: Family
     sizes: Sizes
-    num_runs: int = 1  # expected members of each config: folds × seeds
+    num_runs: int = 1  # expected trials of each config: folds × seeds
     platform: str = "cpu"  # a name from ``planner.COSTS``
-    num_devices: int = 1  # of a chunk
-    chunk_size: int | None = None  # members, rounded up for the devices; default: by memory
+    num_devices: int = 1  # of a task
+    task_size: int | None = None  # trials, rounded up for the devices; default: by memory
     mode: str = "auto"  # a name from ``planner.MODES``
     configs: Sequence[Config] | None = None  # to train; default: the sweep's
 
@@ -81,47 +81,47 @@ class Plan:
                 self.config_of[config.id] = config
 
     def state_bytes(self, bucket: int) -> int:
-        """Returns an upper estimate of a member's state, padding included."""
-        return self.family.member_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
+        """Returns an upper estimate of a trial's state, padding included."""
+        return self.family.trial_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
 
-    def chunks(
+    def tasks(
         self,
-        members: Collection[Member],
+        trials: Collection[Trial],
         first_epoch: int = 0,
         epochs: int | None = None,
         *,
         packed: bool = False,
         keep: Keep = "nothing",
-    ) -> list[Chunk]:
-        """Divides members into chunks; those with the same random numbers are side by side.
+    ) -> list[Task]:
+        """Divides trials into tasks; those with the same random numbers are side by side.
 
-        A chunk has all configs of a bucket's slice, wanted or not, so that a resumed run has the
-        same chunks. Packed, or from a later epoch than 0, chunks have wanted members alone.
+        A task has all configs of a bucket's slice, wanted or not, so that a resumed run has the
+        same tasks. Packed, or from a later epoch than 0, tasks have wanted trials alone.
         """
         wanted: dict[tuple[int, int], set[str]] = {}
-        for member in members:
-            wanted.setdefault((member.seed, member.fold), set()).add(member.config_id)
+        for trial in trials:
+            wanted.setdefault((trial.seed, trial.fold), set()).add(trial.config_id)
         until = self.sweep.epochs if epochs is None else epochs
         sizes = [self._size(bucket) for bucket in self.buckets]
         return [
-            Chunk(number, size, tuple(Member(i, fold, seed) for i in ids), first_epoch, until, keep)
+            Task(number, size, tuple(Trial(i, fold, seed) for i in ids), first_epoch, until, keep)
             for (seed, fold), configs in sorted(wanted.items())
             for number, size in enumerate(sizes)
             for ids in self._slices(number, size, configs, packed or first_epoch > 0)
         ]
 
-    def repeats(self, members: Sequence[Member], epochs: int) -> list[Chunk]:
-        """Divides members into chunks that keep parameters, for a retraining.
+    def repeats(self, trials: Sequence[Trial], epochs: int) -> list[Task]:
+        """Divides trials into tasks that keep parameters, for a retraining.
 
         Those that differ in the seed alone must be side by side, and train together.
         """
-        chunks = []
-        for (config_id, _), group in itertools.groupby(members, key=lambda m: m[:2]):
+        tasks = []
+        for (config_id, _), group in itertools.groupby(trials, key=lambda m: m[:2]):
             number = self.bucket_of[config_id]
             parts = self._cut(list(group), self._most(self.buckets[number]))
             size = max(map(len, parts))
-            chunks += [Chunk(number, size, part, 0, epochs, "params") for part in parts]
-        return chunks
+            tasks += [Task(number, size, part, 0, epochs, "params") for part in parts]
+        return tasks
 
     def _size(self, bucket: Bucket) -> int:
         """Returns the size of a bucket's program: a slice of its configs, or a proposed batch."""
@@ -132,14 +132,14 @@ class Plan:
         return largest
 
     def _most(self, bucket: Bucket) -> int:
-        """Returns the most members of a chunk: one a device if they train singly anyway."""
-        each = self.family.member_bytes(bucket.structure, self.sizes, bucket.batch_size)
-        fitting = planner.chunk_size(each, self._costs)
+        """Returns the most trials of a task: one a device if they train singly anyway."""
+        each = self.family.trial_bytes(bucket.structure, self.sizes, bucket.batch_size)
+        fitting = planner.task_size(each, self._costs)
         singly = self.family.trains_singly(self.platform)
-        return self.chunk_size or (1 if singly else fitting) * self.num_devices
+        return self.task_size or (1 if singly else fitting) * self.num_devices
 
-    def _cut(self, members: Sequence[T], most: int) -> list[tuple[T, ...]]:
-        return planner.even_chunks(members, most, self.num_devices)
+    def _cut(self, trials: Sequence[T], most: int) -> list[tuple[T, ...]]:
+        return planner.even_tasks(trials, most, self.num_devices)
 
     def _slices(
         self, number: int, size: int, wanted: set[str], packed: bool

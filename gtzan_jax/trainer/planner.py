@@ -1,4 +1,4 @@
-"""Which members train together: programs shared between structures, and sizes of chunks.
+"""Which trials train together: programs shared between structures, and sizes of tasks.
 
 Narrow networks may train in wider arrays, padded with zeros, if another program costs more.
 """
@@ -19,18 +19,18 @@ MODES = ("auto", "shape", "padded")
 class Costs(NamedTuple):
     """Rough costs of a platform."""
 
-    chunk: int  # members that a device trains at a time
-    memory: float  # bytes of a device that a chunk may take
+    trials: int  # that a device trains at a time
+    memory: float  # bytes of a device that a task may take
     compile_s: float  # device-seconds to compile a program
-    flops: float  # floating-point operations a second that a device reaches on a chunk
+    flops: float  # floating-point operations a second that a device reaches on a task
 
 
-# CPU: measured on one core of a worker, where chunks of 4 and 16 are no faster. GPU and TPU are
+# CPU: measured on one core of a worker, where tasks of 4 and 16 are no faster. GPU and TPU are
 # estimates, by which all structures share a program unless the sweep is long.
 COSTS = {
-    "cpu": Costs(chunk=8, memory=1e9, compile_s=1.7, flops=65e9),
-    "gpu": Costs(chunk=768, memory=16e9, compile_s=10.0, flops=10e12),
-    "tpu": Costs(chunk=128, memory=4e9, compile_s=10.0, flops=5e12),
+    "cpu": Costs(trials=8, memory=1e9, compile_s=1.7, flops=65e9),
+    "gpu": Costs(trials=768, memory=16e9, compile_s=10.0, flops=10e12),
+    "tpu": Costs(trials=128, memory=4e9, compile_s=10.0, flops=5e12),
 }
 
 _MOST_GROUPS = 64  # structures to compare; more are first rounded up to multiples of 16, 32, …
@@ -85,9 +85,9 @@ def plan(
     return sorted(planned, key=lambda bucket: bucket.places[0])
 
 
-def chunk_size(member_bytes: int, costs: Costs) -> int:
-    """Returns the number of members that a device trains at a time."""
-    return max(1, min(costs.chunk, int(costs.memory // member_bytes)))
+def task_size(trial_bytes: int, costs: Costs) -> int:
+    """Returns the number of trials that a device trains at a time."""
+    return max(1, min(costs.trials, int(costs.memory // trial_bytes)))
 
 
 def narrowest(
@@ -110,8 +110,8 @@ def narrowest(
     return min(fitting, key=lambda bucket: bucket.structure)
 
 
-def even_chunks(places: Sequence[T], most: int, multiple: int) -> list[tuple[T, ...]]:
-    """Cuts places into as few chunks of at most ``most`` as possible, of nearly equal size."""
+def even_tasks(places: Sequence[T], most: int, multiple: int) -> list[tuple[T, ...]]:
+    """Cuts places into as few tasks of at most ``most`` as possible, of nearly equal size."""
     count = -(-len(places) // max(multiple, most))
     size = rounded_up(-(-len(places) // count), multiple)
     return [tuple(places[start : start + size]) for start in range(0, len(places), size)]

@@ -1,4 +1,4 @@
-"""Compiles the programs that start and train a chunk of members."""
+"""Compiles the programs that start and train a task of trials."""
 
 import functools
 import os
@@ -16,12 +16,11 @@ from jax.sharding import NamedSharding
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.family import Family
 from gtzan_jax.models.layers import Array, Tree
-from gtzan_jax.space.axes import FAMILIES
+from gtzan_jax.space.hyperparameters import FAMILIES
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import planner
-from gtzan_jax.trainer.chunk import ProgramKey
 from gtzan_jax.trainer.drawing import (
-    BY_MEMBER,
+    BY_TRIAL,
     EVERYWHERE,
     Devices,
     Drawn,
@@ -33,7 +32,9 @@ from gtzan_jax.trainer.drawing import (
     stack,
 )
 from gtzan_jax.trainer.draws import Draws
-from gtzan_jax.trainer.member import (
+from gtzan_jax.trainer.plan import Plan
+from gtzan_jax.trainer.task import ProgramKey
+from gtzan_jax.trainer.trial import (
     Hyperparameters,
     Outcome,
     State,
@@ -42,7 +43,6 @@ from gtzan_jax.trainer.member import (
     make_train,
     start,
 )
-from gtzan_jax.trainer.plan import Plan
 
 T = TypeVar("T")
 
@@ -51,11 +51,11 @@ _COMPILE_THREADS = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class Program:
-    """Programs of a chunk. Arrays have members first, except folds, and draws of one seed."""
+    """Programs of a task. Arrays have trials first, except folds, and draws of one seed."""
 
     start: Callable[[Hyperparameters, Tree], State]
     train: Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]
-    chunk_size: int
+    task_size: int
 
 
 @functools.cache
@@ -63,25 +63,25 @@ def compile_training(
     static: Static,
     drawn: Drawn,
     example: Hyperparameters,
-    chunk_size: int,
+    task_size: int,
     devices: Devices,
     own_seeds: bool = False,
     matmul_precision: str | None = None,
 ) -> Program:
-    """Compiles the training of a chunk of members; once in a process for the same arguments.
+    """Compiles the training of a task of trials; once in a process for the same arguments.
 
-    ``example`` has the shapes of one member's hyperparameters, see :func:`shapes_of`;
-    ``chunk_size`` is a multiple of the number of devices; with ``own_seeds`` each member has
+    ``example`` has the shapes of one trial's hyperparameters, see :func:`shapes_of`;
+    ``task_size`` is a multiple of the number of devices; with ``own_seeds`` each trial has
     random numbers of its own.
     """
 
-    def by_members(tree: T) -> T:
+    def by_trials(tree: T) -> T:
         shapes: T = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((chunk_size, *leaf.shape), leaf.dtype), tree
+            lambda leaf: jax.ShapeDtypeStruct((task_size, *leaf.shape), leaf.dtype), tree
         )
         return shapes
 
-    hyper = by_members(example)
+    hyper = by_trials(example)
     fold = _fold_shapes(drawn.sizes)
     number = np.uint32(0)
     initial, noise, order, extras = drawing_functions(drawn)
@@ -92,17 +92,17 @@ def compile_training(
         *jax.eval_shape(extras, number, number),
     )
     if own_seeds:
-        kernels, numbers = by_members((kernels, numbers))
-    axis, placed = (0, BY_MEMBER) if own_seeds else (None, EVERYWHERE)
-    # Members are independent: shard_map leaves the compiler no doubt.
+        kernels, numbers = by_trials((kernels, numbers))
+    axis, placed = (0, BY_TRIAL) if own_seeds else (None, EVERYWHERE)
+    # Trials are independent: shard_map leaves the compiler no doubt.
     shard = functools.partial(
-        jax.shard_map, mesh=mesh_of(devices), out_specs=BY_MEMBER, check_vma=False
+        jax.shard_map, mesh=mesh_of(devices), out_specs=BY_TRIAL, check_vma=False
     )
     begin = shard(
         jax.vmap(functools.partial(start, static), in_axes=(0, axis)),
-        in_specs=(BY_MEMBER, placed),
+        in_specs=(BY_TRIAL, placed),
     )
-    specs = (BY_MEMBER, BY_MEMBER, placed, EVERYWHERE, EVERYWHERE)
+    specs = (BY_TRIAL, BY_TRIAL, placed, EVERYWHERE, EVERYWHERE)
     train = shard(
         _many(make_train(static), own_seeds, static.family.trains_singly(devices[0].platform)),
         in_specs=specs,
@@ -123,7 +123,7 @@ def compile_training(
         if "No such compile option" not in str(error):
             raise
         compiled = lowered.compile()  # by another version of XLA
-    return Program(jax.jit(begin).lower(hyper, kernels).compile(), compiled, chunk_size)
+    return Program(jax.jit(begin).lower(hyper, kernels).compile(), compiled, task_size)
 
 
 class Programs:
@@ -171,22 +171,22 @@ class Programs:
         """Waits for the programs that draw."""
         return self._wait(self._numbers)
 
-    def halve(self, key: ProgramKey, chunk_size: int) -> None:
-        """Replaces a program by one for half as many members, unless that has been done.
+    def halve(self, key: ProgramKey, task_size: int) -> None:
+        """Replaces a program by one for half as many trials, unless that has been done.
 
         Raises:
-          InputError: there is one member on each device already.
+          InputError: there is one trial on each device already.
         """
-        if self.get(key).chunk_size < chunk_size:
+        if self.get(key).task_size < task_size:
             return
-        if chunk_size <= len(self._devices):
+        if task_size <= len(self._devices):
             widths = "-".join(map(str, self._plan.buckets[key.bucket].structure))
             raise InputError(
                 f"out of memory: not even one network of {widths} fits on each device; take larger "
                 f"{FAMILIES[self._family.name]} out of the sweep, or use a device with more memory"
             )
-        logging.warning("out of memory with %d networks at a time: trying half as many", chunk_size)
-        self._compile(key, -(-chunk_size // 2))
+        logging.warning("out of memory with %d networks at a time: trying half as many", task_size)
+        self._compile(key, -(-task_size // 2))
 
     def hyperparameters(self, config_ids: Sequence[str]) -> Hyperparameters:
         """Stacks the hyperparameters of configs."""
@@ -208,8 +208,8 @@ class Programs:
         kept = -(-self._plan.sweep.epochs // epochs)
         return RandomNumbers(drawing, epochs, self._devices, kept)
 
-    def _compile(self, key: ProgramKey, members: int) -> None:
-        size = planner.rounded_up(members, len(self._devices))
+    def _compile(self, key: ProgramKey, trials: int) -> None:
+        size = planner.rounded_up(trials, len(self._devices))
         self._programs[key] = self._pool.submit(self._compiled, key, size)
 
     def _compiled(self, key: ProgramKey, size: int) -> Program:
@@ -235,15 +235,15 @@ def shapes_of(tree: T) -> T:
 def _many(
     train: Callable[..., Outcome], own_seeds: bool, singly: bool
 ) -> Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]:
-    """Returns the training of many members, side by side or singly."""
+    """Returns the training of many trials, side by side or singly."""
     if not singly:
         return jax.vmap(train, in_axes=(0, 0, 0 if own_seeds else None, None, None))
 
     def one_by_one(
         hyper: Hyperparameters, state: State, draws: Draws, epochs: Array, fold: FoldArrays
     ) -> Outcome:
-        def one(member: tuple[Hyperparameters, State, Draws | None]) -> Outcome:
-            return train(*member[:2], member[2] or draws, epochs, fold)
+        def one(trial: tuple[Hyperparameters, State, Draws | None]) -> Outcome:
+            return train(*trial[:2], trial[2] or draws, epochs, fold)
 
         outcome: Outcome = jax.lax.map(one, (hyper, state, draws if own_seeds else None))
         return outcome

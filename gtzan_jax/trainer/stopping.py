@@ -31,7 +31,7 @@ def begin(params: Tree) -> Stopping:
 
 
 def after_epoch(before: Stopping, patience: Array, loss: jax.Array, params: Tree) -> Stopping:
-    """Returns the state after an epoch of a member that has not stopped.
+    """Returns the state after an epoch of a trial that has not stopped.
 
     Patience is () int32, 0 is off; the loss, () float32, that on the validation part.
     """

@@ -5,17 +5,17 @@ import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from gtzan_jax.space.config import Member
+from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.text import counted
-from gtzan_jax.trainer.chunk import Chunk, Trained
 from gtzan_jax.trainer.plan import Plan
+from gtzan_jax.trainer.task import Task, Trained
 
 Self = TypeVar("Self", bound="Trainer")
 
 
 class Trainer(abc.ABC):
-    """Trains the chunks of a plan. Use as a context manager."""
+    """Trains the tasks of a plan. Use as a context manager."""
 
     peak_rss_bytes: int = 0  # of other processes
 
@@ -59,15 +59,15 @@ class Trainer(abc.ABC):
     @abc.abstractmethod
     def run(
         self,
-        chunks: Sequence[Chunk],
+        tasks: Sequence[Task],
         folds: Sequence[FoldArrays],
-        states: Mapping[Member, Any] | None = None,
+        states: Mapping[Trial, Any] | None = None,
     ) -> Iterator[Trained]:
-        """Trains chunks, and yields the results in any order.
+        """Trains tasks, and yields the results in any order.
 
-        Members whose first epoch is not 0 resume from states of a trainer of this class.
+        Trials whose first epoch is not 0 resume from states of a trainer of this class.
 
         Raises:
-          InputError: not even one member a device fits into memory.
+          InputError: not even one trial a device fits into memory.
           RunError: training failed.
         """

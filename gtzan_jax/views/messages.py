@@ -69,9 +69,9 @@ def print_start(sweep: Sweep, num_runs: int, place: str, source: str, path: Path
 
 
 def print_trained(count: int, total: int) -> None:
-    """Prints how many epochs of members are already trained, if any."""
+    """Prints how many epochs of trials are already trained, if any."""
     if count:
-        print(f"  {count:,} of {total:,} member-epochs are already trained", flush=True)
+        print(f"  {count:,} of {total:,} trial-epochs are already trained", flush=True)
 
 
 def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
@@ -141,9 +141,9 @@ def _meaning(run: "FinishedRun") -> list[str]:
     whole = np.broadcast_to(results.get("epochs_given", run.sweep.epochs), len(results))
     whole = whole == run.sweep.epochs
     diverged, compared = int(results["diverged"].sum()), int((~results["diverged"] & whole).sum())
-    if run.manifest.data.is_chunked:
+    if run.manifest.data.is_segmented:
         sentences.append(
-            "accuracy: of songs, by the mean log-probability of their chunks; ranked by it"
+            "accuracy: of songs, by the mean log-probability of their segments; ranked by it"
         )
     if runs := _runs(len(run.manifest.split.folds), len(run.manifest.seeds)):
         sentences.append(f"each accuracy is the mean over {runs}")
@@ -252,7 +252,7 @@ def _top_of_table(run: "FinishedRun") -> list[str]:
     heads = {
         "validation_accuracy": "validation",
         "test_accuracy": "accuracy",
-        "test_chunk_accuracy": "by chunk",
+        "test_chunk_accuracy": "by segment",
     }
     heads = {"rank": "rank"} | {name: heads[name] for name in run.metrics if name in heads}
     lines = _row(list(heads.values()), ", ".join(by_stem(run.sweep.configs[0])))

@@ -11,7 +11,7 @@ from gtzan_jax.analysis.endings import mean_curves as mean_curves_of_networks
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.protocols import Division
+from gtzan_jax.tables.protocols import Splits
 from gtzan_jax.views import plots, tensorboard
 from gtzan_jax.views.sections.effects import effects_figure, effects_of
 from gtzan_jax.views.text import Table, by_stem, counted, plus_minus
@@ -28,7 +28,7 @@ _TABLE = 20
 def write(
     folder: Path,
     sweep: Sweep,
-    division: Division,
+    splits: Splits,
     results: "pd.DataFrame",
     history: History,
     retrained: "pd.DataFrame | None",
@@ -42,17 +42,17 @@ def write(
     Args:
       folder: the log directory.
       sweep: the sweep.
-      division: of its songs.
+      splits: of its songs.
       results: from ``rundir.ranking.results_table``.
-      history: of all members.
+      history: of all trials.
       retrained: the retraining's history, one row an epoch of a network; None without one.
       retrained_figures: by tag.
     """
-    metrics, note = division.metrics, division.caption
+    metrics, note = splits.metrics, splits.caption
     best = results["config_id"].head(_TOP).to_list()
     configs = [sweep.configs[sweep.places[config_id]] for config_id in best]
     names = [tensorboard.run_name(rank, c, digits=2) for rank, c in enumerate(configs, start=1)]
-    curves = [history.curves(members) for members in history.places_of(best)]
+    curves = [history.curves(trials) for trials in history.places_of(best)]
     for name, curve in zip(names, curves, strict=True):
         tensorboard.write_curves(folder / "best" / name, curve, metrics)
     means = mean_curves(sweep, history)
@@ -66,7 +66,7 @@ def write(
     places = np.argsort([sweep.places[config_id] for config_id in history.config_ids])
     accuracy = history.by_config(history.kept[:, _TEST].astype(np.float64))[places]
     accuracy[history.configs_diverged[places]] = np.nan
-    num_folds = len({member.fold for member in history.members})
+    num_folds = len({trial.fold for trial in history.trials})
     if found := effects_of(accuracy.reshape(len(accuracy), num_folds, -1), sweep):
         title = "Effect of each value on test accuracy"
         figures["effects"] = effects_figure(found, sweep, title, note)
@@ -77,7 +77,7 @@ def write(
         runs["retrained"] = f"the best configuration retrained for {epochs}, mean over its networks"
         figures |= {f"retrained_{tag}": figure for tag, figure in retrained_figures.items()}
     legend = "\n".join(f"- `{name}`: {what}" for name, what in runs.items())
-    about = [note, division.protocol.note, division.table.notice, f"Runs:\n\n{legend}"]
+    about = [note, splits.protocol.note, splits.table.notice, f"Runs:\n\n{legend}"]
     texts = {
         "about": "\n\n".join(filter(None, about)),
         "results": results_text(results.head(_TABLE), sweep).markdown,
@@ -115,7 +115,7 @@ def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:
             continue
         taken = [config[axis] for config in configs]
         for value in values:
-            members = sound & np.array([other == value for other in taken])
-            if members.any():
-                curves[f"{axis}={value}"] = history.curves(by_config[members].ravel())
+            trials = sound & np.array([other == value for other in taken])
+            if trials.any():
+                curves[f"{axis}={value}"] = history.curves(by_config[trials].ravel())
     return curves

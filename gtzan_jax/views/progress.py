@@ -17,7 +17,7 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 
 if TYPE_CHECKING:
-    from gtzan_jax.trainer.chunk import Trained
+    from gtzan_jax.trainer.task import Trained
     from gtzan_jax.trainer.trainer import Trainer
 
 T = TypeVar("T")
@@ -64,23 +64,23 @@ def _can_draw(console: Console) -> bool:
 
 
 class SweepProgress(_Bar):
-    """Shows compiled programs, epochs of members, and the best accuracy on the ranking part.
+    """Shows compiled programs, epochs of trials, and the best accuracy on the ranking part.
 
-    Of ``total`` epochs of all members together, ``there`` are already trained.
+    Of ``total`` epochs of all trials together, ``there`` are already trained.
     """
 
     def __init__(self, trainer: "Trainer", sweep: Sweep, total: int, there: int = 0) -> None:
         self._trainer, self._best = trainer, 0.0
         self._metric = METRICS.index(f"{PROTOCOLS[sweep.protocol].select_on}_accuracy")
-        super().__init__(total, "member-epochs,", there)
+        super().__init__(total, "trial-epochs,", there)
 
     def take(self, trained: "Trained") -> None:
-        """Counts a trained chunk."""
+        """Counts a trained task."""
         finite = trained.kept[np.isfinite(trained.kept).all(axis=1)]
         self._best = max(self._best, float(finite[:, self._metric].max(initial=0.0)))
-        # A chunk may hold what was there: of a run on other devices, or whose states were lost.
-        epochs = trained.chunk.epochs - trained.chunk.first_epoch
-        self._reach(min(self._done + len(trained.chunk.config_ids) * epochs, self._total))
+        # A task may hold what was there: of a run on other devices, or whose states were lost.
+        epochs = trained.task.epochs - trained.task.first_epoch
+        self._reach(min(self._done + len(trained.task.config_ids) * epochs, self._total))
 
     def state(self) -> str:
         """Returns programs, speed and the best accuracy."""

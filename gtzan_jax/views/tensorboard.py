@@ -49,26 +49,26 @@ def run_name(rank: int, config: Config, digits: int = 4) -> str:
 
 
 def write_runs(
-    folder: Path, sweep: Sweep, history: "History", order: Sequence[str], is_chunked: bool = False
+    folder: Path, sweep: Sweep, history: "History", order: Sequence[str], is_segmented: bool = False
 ) -> None:
-    """Writes members as runs with their hyperparameters and curves, a session group a config.
+    """Writes trials as runs with their hyperparameters and curves, a session group a config.
 
     Beyond ``MAX_RUNS``, which TensorBoard cannot show, only those of the best configs.
 
     Args:
       folder: the log directory.
       sweep: the sweep.
-      history: of all members.
+      history: of all trials.
       order: ids of the configs, best first.
-      is_chunked: whether it was trained on chunks of songs.
+      is_segmented: whether it was trained on segments of songs.
     """
-    metrics = PROTOCOLS[sweep.protocol].metrics_of(is_chunked)
+    metrics = PROTOCOLS[sweep.protocol].metrics_of(is_segmented)
     end = plugin_data_pb2.SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
     plugin = metadata.create_summary_metadata(
         plugin_data_pb2.HParamsPluginData(session_end_info=end)
     )
     ending = Summary(value=[Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=plugin)])
-    num_runs = len(history.members) // len(history.config_ids)
+    num_runs = len(history.trials) // len(history.config_ids)
     shown = order[: max(1, MAX_RUNS // num_runs)]
     names = _folders_of_runs(history)
     # Columns of the HParams page: once, in the first run, since a file at the root would be a run.
@@ -77,17 +77,17 @@ def write_runs(
             hparams=[summary_v2.HParam(name, _domain(sweep, name)) for name in sweep.axes],
             metrics=[
                 summary_v2.Metric(f"metrics/{metric}", display_name=metric)
-                for metric in result_metrics(sweep.protocol, is_chunked)
+                for metric in result_metrics(sweep.protocol, is_segmented)
             ],
         )
     ]
     ranked = zip(shown, history.places_of(shown), strict=True)
-    for rank, (config_id, members) in enumerate(ranked, start=1):
+    for rank, (config_id, trials) in enumerate(ranked, start=1):
         config = sweep.configs[sweep.places[config_id]]
         name = run_name(rank, config)
         start = summary_v2.hparams_pb(dict(config), trial_id=name)
-        for path, member in zip(names, members, strict=True):
-            curves = curve_summaries(history.figures[member, : history.last[member]], metrics)
+        for path, trial in zip(names, trials, strict=True):
+            curves = curve_summaries(history.figures[trial, : history.last[trial]], metrics)
             _write(folder / name / path, [*first, start, *curves, ending])
             first = []
 
@@ -115,8 +115,8 @@ def write_notes(folder: Path, texts: Mapping[str, str], figures: "Mapping[str, F
 
 def _folders_of_runs(history: "History") -> list[str]:
     """Returns the folders of a config's runs: ``fold0/seed0``, parts only where several."""
-    first = history.members[0].config_id
-    runs = [(m.fold, m.seed) for m in history.members if m.config_id == first]
+    first = history.trials[0].config_id
+    runs = [(m.fold, m.seed) for m in history.trials if m.config_id == first]
     several_folds, several_seeds = (len(set(column)) > 1 for column in zip(*runs, strict=True))
     return [
         "/".join([f"fold{fold}"] * several_folds + [f"seed{seed}"] * several_seeds)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.text import counted as counted
 from gtzan_jax.text import printable
 
@@ -72,7 +72,7 @@ class Table:
 
 def cell(column: str, value: Any) -> str:
     """Returns a value of a frame: hyperparameters as they are, other fractions to 4 decimals."""
-    if isinstance(value, float) and column not in AXES and column != "value":
+    if isinstance(value, float) and column not in HYPERPARAMETERS and column != "value":
         if not math.isfinite(value):
             return NOTHING
         return f"{value:z.0f}" if column in _COUNTS else f"{value:z.4f}"
@@ -116,5 +116,7 @@ def p_value(value: float) -> str:
 
 def by_stem(config: "Config") -> dict[str, str]:
     """Returns a config's values by axis, those of its layers joined by hyphens."""
-    groups = itertools.groupby(config, key=lambda name: AXES[name].stem)
-    return {stem: "-".join(AXES[n].show(config[n]) for n in names) for stem, names in groups}
+    groups = itertools.groupby(config, key=lambda name: HYPERPARAMETERS[name].stem)
+    return {
+        stem: "-".join(HYPERPARAMETERS[n].show(config[n]) for n in names) for stem, names in groups
+    }

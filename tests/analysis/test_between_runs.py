@@ -12,7 +12,7 @@ from gtzan_jax.analysis.between_runs import compare, manifest_differences
 from gtzan_jax.errors import InputError
 from gtzan_jax.jobs.comparing import markdown
 from gtzan_jax.rundir.finished import read_finished
-from gtzan_jax.rundir.history import members_of
+from gtzan_jax.rundir.history import trials_of
 
 SWEEP = make_sweep()
 # Half of the first sweep's configs, and as many of its own; the axes in another order of values.
@@ -37,16 +37,16 @@ def merged(folders):
 
 
 def test_figures_are_those_of_joined_tables(folders):
-    """The runs share one seed of two, whose differences are those of the members' tables."""
+    """The runs share one seed of two, whose differences are those of the trials' tables."""
     both = merged(folders)
     found = compare([read_finished(folder) for folder in folders]).pairs.iloc[0]
     assert found.matched == len(both) == 5
     ids = both[["config_id_a", "config_id_b"]].to_numpy()
-    members = [
+    trials = [
         pd.read_csv(folder / "members.csv").query("seed == 0").set_index("config_id").test_accuracy
         for folder in folders
     ]
-    difference = members[1][ids[:, 1]].to_numpy() - members[0][ids[:, 0]].to_numpy()
+    difference = trials[1][ids[:, 1]].to_numpy() - trials[0][ids[:, 0]].to_numpy()
     assert found.difference == pytest.approx(difference.mean())
     spread = np.percentile(difference, (10, 90))
     assert (found.configs_p10, found.configs_p90) == pytest.approx(tuple(spread))
@@ -105,7 +105,7 @@ def test_seeds_are_paired_by_their_number(tmp_path):
     """The other run has two of the seeds, in another order, and one more between them."""
     accuracy = np.random.default_rng(4).uniform(0.2, 0.8, (12, 3))
     other = history_of(SWEEP, np.stack([accuracy[:, 2], np.full(12, 0.9), accuracy[:, 0]], axis=1))
-    other = dataclasses.replace(other, members=tuple(members_of(SWEEP, 1, [2, 5, 0])))
+    other = dataclasses.replace(other, trials=tuple(trials_of(SWEEP, 1, [2, 5, 0])))
     runs = [
         read_finished(write_run(tmp_path / "a", SWEEP, history_of(SWEEP, accuracy))),
         read_finished(write_run(tmp_path / "b", SWEEP, other, seeds=[2, 5, 0])),

@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy
-from conftest import make_chunks
+from conftest import make_segments
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from gtzan_jax import divide, load_table
+from gtzan_jax import load_table, make_splits
 from gtzan_jax.analysis.classical import (
     Outcome,
     classical_models,
@@ -36,7 +36,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def folds(table):
-    return divide(table, "artist_folds", 0, 3).folds
+    return make_splits(table, "artist_folds", 0, 3).folds
 
 
 def some_models(names=QUICK):
@@ -247,21 +247,21 @@ def test_the_real_table(real_table_path):
     regression = models["logistic regression"]
     models["logistic regression"] = regression._replace(grid={"logisticregression__C": [0.3]})
     for protocol, column in expected.items():
-        folds = divide(table, protocol, 0, 5).folds
+        folds = make_splits(table, protocol, 0, 5).folds
         for name, outcomes in outcomes_of(models, table, folds).items():
             if not np.isnan(column[name]):
                 hits = np.concatenate([outcome.hits for outcome in outcomes])
                 assert hits.mean() == pytest.approx(column[name], abs=0.03), (protocol, name)
 
 
-# Tables of chunks.
+# Tables of segments.
 
 
 @pytest.mark.parametrize("num_genres", [2, 4])
 @pytest.mark.parametrize("name", ["LDA", "SVM (RBF)"])
-def test_the_chunks_of_a_song_vote(name, num_genres):
-    table = make_chunks(60, num_genres, num_features=5)
-    [fold] = divide(table, "holdout", 0, 5).folds
+def test_the_segments_of_a_song_vote(name, num_genres):
+    table = make_segments(60, num_genres, num_features=5)
+    [fold] = make_splits(table, "holdout", 0, 5).folds
     models = some_models([name])
     [outcome] = outcomes_of(models, table, [fold])[name]
     [fitted] = refit(models[name], table, [fold], [outcome.settings])
@@ -273,9 +273,9 @@ def test_the_chunks_of_a_song_vote(name, num_genres):
     songs = frame.groupby(table.songs[fold.test], sort=False)
     right = songs[list(range(num_genres))].mean().to_numpy().argmax(axis=1) == songs["y"].first()
     np.testing.assert_array_equal(outcome.hits, right)
-    by_chunk = accuracy_score(table.y[fold.test], fitted.predict(x))
-    assert outcome.chunk_accuracy == pytest.approx(by_chunk)
+    by_segment = accuracy_score(table.y[fold.test], fitted.predict(x))
+    assert outcome.chunk_accuracy == pytest.approx(by_segment)
     groups = groups_of(table)[judged_rows(table, fold.test)]
     scores = scores_table(tabulated("holdout", {name: [outcome]}, groups))
-    assert scores["chunk_accuracy"].tolist() == pytest.approx([by_chunk], abs=1e-7)
+    assert scores["chunk_accuracy"].tolist() == pytest.approx([by_segment], abs=1e-7)
     assert scores["tested"].tolist() == [len(right)]

@@ -242,11 +242,11 @@ def test_what_the_set_holds_for_is_said():
 def test_bias_is_corrected_as_in_a_plain_loop(random):
     hits = hits_of(random, random.normal(0.5, 0.02, 8))[0][:, 0]
     artists = np.unique(GROUP)
-    members = [np.flatnonzero(artist == GROUP) for artist in artists]
+    trials = [np.flatnonzero(artist == GROUP) for artist in artists]
     scores = []
     for _ in range(400):
         drawn = random.integers(len(artists), size=len(artists))
-        inside = np.concatenate([members[artist] for artist in drawn])
+        inside = np.concatenate([trials[artist] for artist in drawn])
         outside = np.flatnonzero(~np.isin(GROUP, artists[drawn]))
         scores.append(hits[hits[:, inside].mean(axis=1).argmax()][outside].mean())
     found = selected_on_test(hits[:, None], GROUP)

@@ -32,7 +32,7 @@ from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.manifest import Data, Retraining
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, results_table
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table
 from gtzan_jax.trainer.engine import Engine
 
@@ -87,12 +87,12 @@ def written(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def division():
-    return divide(load_table("sample"), "assignment", 0, 5)
+def splits():
+    return make_splits(load_table("sample"), "assignment", 0, 5)
 
 
 @pytest.fixture
-def ranked(written, division):
+def ranked(written, splits):
     """Returns a function that puts (configs, seeds) accuracies into the run."""
 
     def put(accuracy):
@@ -104,7 +104,7 @@ def ranked(written, division):
             results=results_table(SWEEP, history),
             accuracy=accuracy,
         )
-        vars(run)["predictions"] = made_predictions(SWEEP, history, division)["test"]
+        vars(run)["predictions"] = made_predictions(SWEEP, history, splits)["test"]
         return run
 
     return put
@@ -478,12 +478,12 @@ def test_other_splits_and_seeds_of_the_real_table_are_seldom_excluded(
     """
     sweep = load_sweep("published_best", ["loss=softmax_twice"])
     table, config_id, frames = load_table(real_table_path), sweep.configs[0].id, []
-    divisions = [divide(table, "assignment", split, 5) for split in range(5)]
-    with Engine(sweep, MlpFamily(), divisions[0].sizes) as engine:
-        for split, division in enumerate(divisions):
+    all_splits = [make_splits(table, "assignment", split, 5) for split in range(5)]
+    with Engine(sweep, MlpFamily(), all_splits[0].sizes) as engine:
+        for split, splits in enumerate(all_splits):
             seeds = range(100 * split, 100 * split + 7)
-            history, _ = train_networks(engine, division, config_id, seeds, 50)
-            frames.append(history_frame(history, division.protocol.metrics))
+            history, _ = train_networks(engine, splits, config_id, seeds, 50)
+            frames.append(history_frame(history, splits.protocol.metrics))
     run = dataclasses.replace(written, sweep=dataclasses.replace(SWEEP, loss="softmax_twice"))
     verdicts = []
     for theirs, ours in itertools.permutations(frames, 2):

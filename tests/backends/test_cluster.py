@@ -24,7 +24,7 @@ from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
 from gtzan_jax.errors import InputError, PlaceLostError, RunError
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.rundir.history import members_of
+from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.tables.folds import sizes_of
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
@@ -84,8 +84,8 @@ def record(seconds):
             print(json.dumps({"test": test, "seconds": seconds}), file=file)
 
 
-def chunks(folder):
-    return list((folder / "chunks").glob("*.chunk")) if folder.exists() else []
+def tasks(folder):
+    return list((folder / "checkpoints").glob("*.safetensors")) if folder.exists() else []
 
 
 def tables(folder):
@@ -138,7 +138,7 @@ def test_a_cluster_does_as_well_for_long(dask, tmp_path, long):
 
 @pytest.mark.slow
 def test_workers_that_are_killed_at_ten_moments_change_nothing(dask, tmp_path, long):
-    """Some chunks apart: faster than any chunk is done, they look as if a chunk had done it."""
+    """Some tasks apart: faster than any task is done, they look as if a task had done it."""
     dice, killed, runs = random.Random(0), 0, 0
     while killed < 10:
         runs += 1
@@ -147,8 +147,8 @@ def test_workers_that_are_killed_at_ten_moments_change_nothing(dask, tmp_path, l
         command = begin(folder, *LONG, f"--scheduler={dask.address}")
         while command.poll() is None:
             time.sleep(dice.uniform(0.1, 1.0))
-            if killed < 10 and len(chunks(folder)) >= seen + 8:
-                seen = len(chunks(folder))
+            if killed < 10 and len(tasks(folder)) >= seen + 8:
+                seen = len(tasks(folder))
                 dask.kill(dice.choice(dask.workers))
                 dask.join()
                 killed += 1
@@ -175,14 +175,14 @@ class Ended:
 
 
 def run_with(*errors):
-    """Runs one task, whose futures end so one after another."""
+    """Runs one request, whose futures end so one after another."""
     cluster = object.__new__(Cluster)
     cluster._scheduler, cluster._fit = "tcp://here", {"a"}
     cluster._client = SimpleNamespace(status="running", cancel=lambda _: None)
     cluster._look_again = lambda: False
     futures = map(Ended, errors)
     cluster._begin = lambda *_: next(futures)
-    return list(cluster.run([SimpleNamespace(chunks=[SimpleNamespace(program=0)])], {}))
+    return list(cluster.run([SimpleNamespace(tasks=[SimpleNamespace(program=0)])], {}))
 
 
 def test_an_answer_that_was_lost_with_its_worker_is_asked_for_again():
@@ -197,7 +197,7 @@ def test_answers_that_the_scheduler_takes_along_end_the_run_in_one_line():
 @pytest.mark.slow
 def test_where_all_workers_are_killed_a_run_waits_for_others(dask, tmp_path, long):
     command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
-    wait_until(lambda: chunks(tmp_path / "run"))
+    wait_until(lambda: tasks(tmp_path / "run"))
     for worker in list(dask.workers):
         dask.kill(worker)
     time.sleep(3.0)
@@ -218,7 +218,7 @@ def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
     with loopback(tmp_path / "cluster", 2) as own:
         flags.append(f"--scheduler={own.address}")
         command = begin(tmp_path / "run", *flags)
-        wait_until(lambda: chunks(tmp_path / "run"))
+        wait_until(lambda: tasks(tmp_path / "run"))
         own.kill_scheduler()
         _, errors = end(command, 1)
         assert errors == (
@@ -226,12 +226,12 @@ def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
             "kept, and once there is one again, this goes on: python -m gtzan_jax.sweep "
             f"{' '.join(flags)} --workdir={tmp_path / 'run'}"
         )
-        there = len(chunks(tmp_path / "run"))
+        there = len(tasks(tmp_path / "run"))
         own.start_scheduler()
         own.join(2)
         printed, _ = end(begin(tmp_path / "run", *flags))
     assert there
-    assert re.search(r"[1-9][\d,]* of 34,560 member-epochs", printed), printed
+    assert re.search(r"[1-9][\d,]* of 34,560 trial-epochs", printed), printed
     assert tables(tmp_path / "run") == long
 
 
@@ -239,7 +239,7 @@ def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
 def test_a_client_that_is_killed_goes_on_and_leaves_the_cluster_free(dask, tmp_path, long, short):
     flags = [*LONG, f"--scheduler={dask.address}"]
     command = begin(tmp_path / "run", *flags)
-    wait_until(lambda: chunks(tmp_path / "run"))
+    wait_until(lambda: tasks(tmp_path / "run"))
     command.kill()
     command.communicate()
     end(begin(tmp_path / "other", *SHORT, f"--scheduler={dask.address}"))
@@ -254,7 +254,7 @@ def test_a_client_that_is_killed_goes_on_and_leaves_the_cluster_free(dask, tmp_p
 def with_another_line(folder):
     """Makes a copy of the package with one line changed; returns its PYTHONPATH."""
     shutil.copytree(ROOT / "gtzan_jax", folder / "gtzan_jax", symlinks=False)
-    with (folder / "gtzan_jax" / "trainer" / "chunk.py").open("a") as source:
+    with (folder / "gtzan_jax" / "trainer" / "task.py").open("a") as source:
         source.write("# another line\n")
     return str(folder)
 
@@ -276,7 +276,7 @@ sys.meta_path.insert(0, Imports())
 
 
 def meets(does, name="gtzan_jax.backends.work"):
-    """Returns what has a worker do something where it opens the first task."""
+    """Returns what has a worker do something where it opens the first request."""
     return lambda folder: with_site(folder, IMPORTS.format(name=name, does=does))
 
 
@@ -352,7 +352,7 @@ def test_an_unfit_worker_that_joins_later_is_not_used(kind, tmp_path, long):
     path = make(tmp_path / "site")
     with loopback(tmp_path / "cluster", 2) as own:
         command = begin(tmp_path / "run", *LONG, f"--scheduler={own.address}")
-        wait_until(lambda: chunks(tmp_path / "run"))
+        wait_until(lambda: tasks(tmp_path / "run"))
         own.join(1, PYTHONPATH=path)
         own.join(1)
         _, errors = end(command)
@@ -367,17 +367,17 @@ ROWS = np.random.default_rng(0).permutation(100)
 PARTS = [make_fold(ROWS[:70], ROWS[70:80], ROWS[80:]), make_fold(ROWS[50:90], ROWS[:5], ROWS[5:15])]
 SIZES, FOLDS = sizes_of(TABLE, PARTS), make_arrays(TABLE, *PARTS)
 SWEEP = make_sweep(epochs=3)
-MEMBERS = members_of(SWEEP, 2, range(8))
+TRIALS = trials_of(SWEEP, 2, range(8))
 
 
 def results_of(pool):
-    """Returns what members have come to, as bytes."""
-    options = {"chunk_size": 4, "mode": "shape"}
+    """Returns what trials have come to, as bytes."""
+    options = {"task_size": 4, "mode": "shape"}
     with Crew(pool, "float32", SWEEP, MlpFamily(), SIZES, **options) as crew:
         return {
-            member: history.tobytes()
-            for trained in crew.run(crew.plan.chunks(MEMBERS), FOLDS)
-            for member, history in zip(trained.chunk.members, trained.history, strict=True)
+            trial: history.tobytes()
+            for trained in crew.run(crew.plan.tasks(TRIALS), FOLDS)
+            for trial, history in zip(trained.task.trials, trained.history, strict=True)
         }
 
 
@@ -403,7 +403,7 @@ def test_a_worker_that_stands_still_is_given_up_after_the_schedulers_time(
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", "8 s")  # five minutes usually
     with loopback(tmp_path / "cluster", 3) as own:
         command = begin(tmp_path / "run", *LONG, f"--scheduler={own.address}")
-        wait_until(lambda: chunks(tmp_path / "run"))
+        wait_until(lambda: tasks(tmp_path / "run"))
         own.workers[0].send_signal(signal.SIGSTOP)
         end(command)
     assert tables(tmp_path / "run") == long
@@ -412,7 +412,7 @@ def test_a_worker_that_stands_still_is_given_up_after_the_schedulers_time(
 @pytest.mark.slow
 def test_a_worker_that_stands_still_for_a_while_goes_on(dask, tmp_path, long):
     command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
-    wait_until(lambda: chunks(tmp_path / "run"))
+    wait_until(lambda: tasks(tmp_path / "run"))
     dask.workers[1].send_signal(signal.SIGSTOP)
     time.sleep(4.0)
     dask.workers[1].send_signal(signal.SIGCONT)
@@ -434,7 +434,7 @@ def test_a_worker_that_others_go_before_changes_nothing(dask, tmp_path, long):
 @pytest.mark.slow
 def test_a_run_directory_has_one_client(dask, tmp_path, long):
     first = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
-    wait_until(lambda: chunks(tmp_path / "run"))
+    wait_until(lambda: tasks(tmp_path / "run"))
     _, errors = end(begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}"), 2)
     assert re.fullmatch(rf"error: .* is in use by process {first.pid} on .*", errors), errors
     end(first)
@@ -455,21 +455,21 @@ def test_two_clients_share_a_cluster(dask, tmp_path, long, short):
 
 
 class Poisoned(Cluster):
-    """A cluster whose workers end when they are handed a certain task."""
+    """A cluster whose workers end when they are handed a certain request."""
 
-    def _begin(self, task, blobs):
-        if (task.chunks[0].seed, task.chunks[0].fold) == (5, 1):
+    def _begin(self, request, blobs):
+        if (request.tasks[0].seed, request.tasks[0].fold) == (5, 1):
             return self._client.submit(os._exit, 3, **self._options)
-        return super()._begin(task, blobs)
+        return super()._begin(request, blobs)
 
 
 @pytest.mark.slow
-def test_a_chunk_that_kills_its_workers_ends_the_run_with_its_name(tmp_path):
+def test_a_task_that_kills_its_workers_ends_the_run_with_its_name(tmp_path):
     with loopback(tmp_path / "cluster", 8) as own:
         wait_until(lambda: own.count() == 8)
         pool = Poisoned(own.address)
         ending = r"has cost 4 workers, the last tcp\S+, whose log may say why; what is finished is"
-        with pytest.raises(RunError, match=rf"^Chunk\(.* fold 1, seed 5.* {ending} kept$"):
+        with pytest.raises(RunError, match=rf"^Task\(.* fold 1, seed 5.* {ending} kept$"):
             results_of(pool)
         pool.close()
 
@@ -477,7 +477,7 @@ def test_a_chunk_that_kills_its_workers_ends_the_run_with_its_name(tmp_path):
 @pytest.mark.slow
 def test_a_cluster_is_idle_after_ctrl_c(dask, tmp_path, short):
     command = begin(tmp_path / "run", *LONG, f"--scheduler={dask.address}")
-    wait_until(lambda: chunks(tmp_path / "run"))
+    wait_until(lambda: tasks(tmp_path / "run"))
     command.send_signal(signal.SIGINT)
     _, errors = end(command, 130)
     assert "go on with" in errors

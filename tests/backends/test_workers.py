@@ -29,8 +29,8 @@ from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.rundir.history import members_of
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.rundir.history import trials_of
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import platforms
@@ -46,21 +46,21 @@ PARTS = [
 ]
 SIZES, FOLDS = sizes_of(TABLE, PARTS), make_arrays(TABLE, *PARTS)
 SWEEP = make_sweep(epochs=3)  # 24 configs of 4 structures
-MEMBERS = members_of(SWEEP, 2, [0, 7])
+TRIALS = trials_of(SWEEP, 2, [0, 7])
 
 
 def crew_of(count=2, sweep=SWEEP, pool=None, **options):
-    options = {"chunk_size": 4, "mode": "shape"} | options
+    options = {"task_size": 4, "mode": "shape"} | options
     return Crew(pool or Processes(count), "float32", sweep, MlpFamily(), SIZES, **options)
 
 
-def results_of(trainer, members=MEMBERS, **options):
-    """Returns what members have come to, as bytes, from a trainer's run."""
+def results_of(trainer, trials=TRIALS, **options):
+    """Returns what trials have come to, as bytes, from a trainer's run."""
     found = {}
-    for trained in trainer.run(trainer.plan.chunks(members), FOLDS, **options):
+    for trained in trainer.run(trainer.plan.tasks(trials), FOLDS, **options):
         parts = (trained.history, trained.predicted, trained.last, trained.best)
-        for member, *values in zip(trained.chunk.members, *parts, strict=True):
-            found[member] = b"".join(np.asarray(value).tobytes() for value in values)
+        for trial, *values in zip(trained.task.trials, *parts, strict=True):
+            found[trial] = b"".join(np.asarray(value).tobytes() for value in values)
     return found
 
 
@@ -83,20 +83,20 @@ def undisturbed():
 def test_the_bytes_do_not_depend_on_how_many_workers_there_are(count, undisturbed):
     with crew_of(count) as crew:
         assert results_of(crew) == undisturbed
-    assert sorted(undisturbed) == sorted(MEMBERS)
+    assert sorted(undisturbed) == sorted(TRIALS)
 
 
 def test_workers_train_as_this_process_does():
-    options = {"chunk_size": 4, "mode": "shape"}
+    options = {"task_size": 4, "mode": "shape"}
     with (
         crew_of(2) as crew,
         Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine,
     ):
-        chunks = crew.plan.chunks(MEMBERS)
-        assert chunks == engine.plan.chunks(MEMBERS)
-        theirs = {trained.chunk: trained for trained in crew.run(chunks, FOLDS)}
-        for mine in engine.run(chunks, FOLDS):
-            np.testing.assert_allclose(theirs[mine.chunk].history, mine.history, rtol=1e-5)
+        tasks = crew.plan.tasks(TRIALS)
+        assert tasks == engine.plan.tasks(TRIALS)
+        theirs = {trained.task: trained for trained in crew.run(tasks, FOLDS)}
+        for mine in engine.run(tasks, FOLDS):
+            np.testing.assert_allclose(theirs[mine.task].history, mine.history, rtol=1e-5)
 
 
 def test_the_wait_for_programs_is_the_mean_of_the_workers_and_no_sum():
@@ -107,58 +107,55 @@ def test_the_wait_for_programs_is_the_mean_of_the_workers_and_no_sum():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_members_that_may_stop_early_are_repacked_by_workers(count):
+def test_trials_that_may_stop_early_are_repacked_by_workers(count):
     axes = {"patience": [0, 1, 2], "optimizer": ["adam", "rmsprop"]}
     sweep = make_sweep(epochs=12, axes=axes, protocol="holdout")
-    members = members_of(sweep, 1, [0])
-    with Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], chunk_size=4) as engine:
-        mine = {t.chunk: t for t in engine.run(engine.plan.chunks(members), FOLDS)}
+    trials = trials_of(sweep, 1, [0])
+    with Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], task_size=4) as engine:
+        mine = {t.task: t for t in engine.run(engine.plan.tasks(trials), FOLDS)}
     with crew_of(count, sweep, mode="auto") as crew:
-        theirs = list(crew.run(crew.plan.chunks(members), FOLDS))
+        theirs = list(crew.run(crew.plan.tasks(trials), FOLDS))
     assert len(theirs) == len(mine) == 6
     for trained in theirs:
-        np.testing.assert_array_equal(trained.last, mine[trained.chunk].last)
-        np.testing.assert_array_equal(trained.best, mine[trained.chunk].best)
-        np.testing.assert_allclose(trained.history, mine[trained.chunk].history, rtol=1e-5)
+        np.testing.assert_array_equal(trained.last, mine[trained.task].last)
+        np.testing.assert_array_equal(trained.best, mine[trained.task].best)
+        np.testing.assert_allclose(trained.history, mine[trained.task].history, rtol=1e-5)
     assert min(t.last.min() for t in theirs) < 12
 
 
-def test_members_go_on_from_states_of_other_workers(undisturbed):
+def test_trials_go_on_from_states_of_other_workers(undisturbed):
     with crew_of(2) as crew:
-        begun = list(crew.run(crew.plan.chunks(MEMBERS, 0, 1, keep="states"), FOLDS))
-    states = {m: s for t in begun for m, s in zip(t.chunk.members, t.states, strict=True)}
+        begun = list(crew.run(crew.plan.tasks(TRIALS, 0, 1, keep="states"), FOLDS))
+    states = {m: s for t in begun for m, s in zip(t.task.trials, t.states, strict=True)}
     with crew_of(1) as crew:
-        rest = list(crew.run(crew.plan.chunks(MEMBERS, 1, 3), FOLDS, states))
+        rest = list(crew.run(crew.plan.tasks(TRIALS, 1, 3), FOLDS, states))
     histories = {}
     for trained in [*begun, *rest]:
-        for member, history in zip(trained.chunk.members, trained.history, strict=True):
-            histories.setdefault(member, []).append(history)
-    for member, parts in histories.items():
-        np.testing.assert_allclose(
-            np.concatenate(parts), history_in(undisturbed[member]), rtol=1e-5
-        )
+        for trial, history in zip(trained.task.trials, trained.history, strict=True):
+            histories.setdefault(trial, []).append(history)
+    for trial, parts in histories.items():
+        np.testing.assert_allclose(np.concatenate(parts), history_in(undisturbed[trial]), rtol=1e-5)
 
 
 def test_workers_repeat_a_config_as_this_process_does():
     ids = [config.id for config in SWEEP.configs[:3]]
-    wanted = [Member(i, fold, seed) for i in ids for fold in (1, 0) for seed in (3, 4, 5, 6, 7)]
+    wanted = [Trial(i, fold, seed) for i in ids for fold in (1, 0) for seed in (3, 4, 5, 6, 7)]
 
     def repeated(trainer):
         return {
-            trained.chunk: trained
-            for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
+            trained.task: trained for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
         }
 
     with crew_of(2) as crew:
         found = repeated(crew)
-    options = {"chunk_size": 4, "mode": "shape"}
+    options = {"task_size": 4, "mode": "shape"}
     with Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine:
         expected = repeated(engine)
-    assert [m for chunk in sorted(found, key=lambda c: wanted.index(c.members[0]))
-            for m in chunk.members] == wanted  # fmt: skip
-    for chunk, mine in expected.items():
-        np.testing.assert_allclose(found[chunk].history, mine.history, rtol=1e-5)
-        for one, other in zip(mine.params, found[chunk].params, strict=True):
+    assert [m for task in sorted(found, key=lambda c: wanted.index(c.trials[0]))
+            for m in task.trials] == wanted  # fmt: skip
+    for task, mine in expected.items():
+        np.testing.assert_allclose(found[task].history, mine.history, rtol=1e-5)
+        for one, other in zip(mine.params, found[task].params, strict=True):
             assert other.keys() == one.keys()
 
 
@@ -166,15 +163,15 @@ def test_configs_that_come_later_reach_the_workers(undisturbed):
     widest = Config.of(**{**SWEEP.configs[-1], "num_units1": 14, "num_units2": 7})
     with crew_of(2, configs=[widest], mode="auto") as crew:
         crew.plan.admit(SWEEP.configs)
-        chunks = crew.plan.chunks(MEMBERS, packed=True)
+        tasks = crew.plan.tasks(TRIALS, packed=True)
         got = {
             m: h
-            for t in crew.run(chunks, FOLDS)
-            for m, h in zip(t.chunk.members, t.history, strict=True)
+            for t in crew.run(tasks, FOLDS)
+            for m, h in zip(t.task.trials, t.history, strict=True)
         }
-    assert sorted(got) == sorted(MEMBERS)
-    for member, history in got.items():
-        np.testing.assert_allclose(history, history_in(undisturbed[member]), rtol=1e-5)
+    assert sorted(got) == sorted(TRIALS)
+    for trial, history in got.items():
+        np.testing.assert_allclose(history, history_in(undisturbed[trial]), rtol=1e-5)
 
 
 # Processes.
@@ -190,8 +187,8 @@ def test_each_process_has_a_core_of_its_own_and_a_device():
     assert [(host.platform, len(host.devices)) for host in hosts] == [("cpu", 1)] * len(cores)
     assert [os.sched_getaffinity(slot.pid) for slot in slots] == [{core} for core in cores]
     for slot in slots:  # and every thread of it, XLA's and NumPy's among them
-        tasks = [int(path.name) for path in Path(f"/proc/{slot.pid}/task").iterdir()]
-        assert {frozenset(os.sched_getaffinity(task)) for task in tasks} == {
+        requests = [int(path.name) for path in Path(f"/proc/{slot.pid}/task").iterdir()]
+        assert {frozenset(os.sched_getaffinity(request)) for request in requests} == {
             frozenset(os.sched_getaffinity(slot.pid))
         }
 
@@ -305,7 +302,7 @@ def test_what_a_process_warns_of_while_it_starts_is_shown(monkeypatch, tmp_path,
     assert capfd.readouterr().err == "a warning\nan error\n"
 
 
-def test_where_workers_fail_to_start_a_run_ends_soon_and_blames_no_chunk(monkeypatch, tmp_path):
+def test_where_workers_fail_to_start_a_run_ends_soon_and_blames_no_task(monkeypatch, tmp_path):
     starts = []
     started = Process._started
     monkeypatch.setattr(processes_module, "_process", lambda *_: Process(prepare=work.__name__))
@@ -353,7 +350,7 @@ def test_errors_come_back_in_one_line(capfd):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_workers_cost_nothing_but_time(seed, undisturbed):
-    """Two at random moments: a third could be at the same chunk, which ends a run."""
+    """Two at random moments: a third could be at the same task, which ends a run."""
     pool, random, stop = Processes(2), np.random.default_rng(seed), threading.Event()
     killed = []
 
@@ -376,22 +373,22 @@ def test_killed_workers_cost_nothing_but_time(seed, undisturbed):
 
 
 class Fake:
-    """A worker in this process; ``ends`` returns the error with which it is lost at a task, if any.
+    """A worker in this process; ``ends`` returns the error with which it is lost, if any.
 
-    It answers when the pool waits for it, so that all are handed a task before.
+    It answers when the pool waits for it, so that all are handed a request before.
     """
 
     def __init__(self, ends=lambda _: None):
         self._ends, self._desk, self.seen = ends, work._Desk(), []
 
     def submit(self, _function, _wanted, pickled, spec, fold):
-        task, future = pickle.loads(pickled), Future()
-        self.seen.append((task, spec is not None, fold is not None))
-        if error := self._ends(task):
+        request, future = pickle.loads(pickled), Future()
+        self.seen.append((request, spec is not None, fold is not None))
+        if error := self._ends(request):
             self._desk = work._Desk()
             future.set_exception(error)
         else:
-            future.set_result(self._desk.work(task, spec, fold))
+            future.set_result(self._desk.work(request, spec, fold))
         return future
 
     def start(self):
@@ -411,16 +408,16 @@ def pool_of(monkeypatch):
     return make
 
 
-def is_poison(task):
-    return MEMBERS[5] in task.chunks[0].members
+def is_poison(request):
+    return TRIALS[5] in request.tasks[0].trials
 
 
 def test_workers_that_are_lost_by_chance_cost_no_more_than_time(pool_of):
     dice, lost = random.Random(0), Counter()
 
-    def ends(task):
-        if lost[task.chunks] < 2 and dice.random() < 0.5:
-            lost[task.chunks] += 1
+    def ends(request):
+        if lost[request.tasks] < 2 and dice.random() < 0.5:
+            lost[request.tasks] += 1
             return WorkerLostError("left")
         return None
 
@@ -431,18 +428,18 @@ def test_workers_that_are_lost_by_chance_cost_no_more_than_time(pool_of):
     assert lost.total() >= 6
 
 
-def test_a_chunk_that_costs_three_workers_ends_the_run_with_its_name(pool_of):
-    def ends(task):
-        return WorkerLostError("was lost") if is_poison(task) else None
+def test_a_task_that_costs_three_workers_ends_the_run_with_its_name(pool_of):
+    def ends(request):
+        return WorkerLostError("was lost") if is_poison(request) else None
 
     fakes = [Fake(ends), Fake(ends)]
-    ending = r"^Chunk\(3 members of fold 0, seed 7, .*has cost 3 workers, the last was lost; what"
+    ending = r"^Task\(3 trials of fold 0, seed 7, .*has cost 3 workers, the last was lost; what"
     with crew_of(pool=pool_of(*fakes)) as crew, pytest.raises(RunError, match=ending):
         results_of(crew)
-    assert sum(is_poison(task) for fake in fakes for task, *_ in fake.seen) == 3
+    assert sum(is_poison(request) for fake in fakes for request, *_ in fake.seen) == 3
 
 
-def test_workers_that_fail_to_start_beside_others_cost_no_chunk(pool_of, undisturbed):
+def test_workers_that_fail_to_start_beside_others_cost_no_task(pool_of, undisturbed):
     errors = [WorkerStartError("no room")] * 2
     fails = Fake(lambda _: errors.pop() if errors else None)
     with crew_of(pool=pool_of(Fake(), fails)) as crew:
@@ -452,7 +449,7 @@ def test_workers_that_fail_to_start_beside_others_cost_no_chunk(pool_of, undistu
 
 def test_a_worker_is_handed_spec_and_folds_once_unless_it_is_lost(pool_of):
     errors = [WorkerLostError("left")]
-    fake = Fake(lambda t: errors.pop() if t.chunks[0].fold == 1 and errors else None)
+    fake = Fake(lambda t: errors.pop() if t.tasks[0].fold == 1 and errors else None)
     with crew_of(pool=pool_of(fake)) as crew:
         results_of(crew)
     handed = [flags for _, *flags in fake.seen]
@@ -466,9 +463,9 @@ def test_a_worker_keeps_to_the_programs_that_it_has_compiled(pool_of):
         results_of(crew)
     assert all(fake.seen for fake in fakes)
     for fake in fakes:
-        programs = [task.chunks[0].program for task, *_ in fake.seen]
+        programs = [request.tasks[0].program for request, *_ in fake.seen]
         assert len(set(programs)) <= 3 < len(programs)
-        seeds = [task.chunks[0].seed for task, *_ in fake.seen]
+        seeds = [request.tasks[0].seed for request, *_ in fake.seen]
         assert sum(a != b for a, b in itertools.pairwise(seeds)) <= 2  # numbers are drawn once
 
 

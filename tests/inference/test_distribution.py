@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gtzan_jax import divide, load_table
+from gtzan_jax import load_table, make_splits
 from gtzan_jax.inference import distribution as module
 from gtzan_jax.inference.distribution import SAME, UNLIKE, Distribution
 from gtzan_jax.tables import lists
@@ -69,7 +69,7 @@ def test_a_variance_that_is_zero_somewhere_stays_as_it_is():
 @pytest.mark.parametrize("protocol", ["holdout", "fault_filtered", "artist_folds"])
 def test_few_songs_of_a_test_part_are_called_unlike(real_table_path, protocol):
     table = load_table(str(real_table_path))
-    for fold in divide(table, protocol, 0, 1).folds:
+    for fold in make_splits(table, protocol, 0, 1).folds:
         known = Distribution.of(table.x[fold.train], table.songs[fold.train], table.features)
         z = known.deviations(table.x[fold.test].astype(np.float64))
         far = [known.distance(row[None]) > known.percentiles[UNLIKE] for row in z]
@@ -144,7 +144,7 @@ def test_no_other_song_of_gtzan_is_taken_for_a_training_song(real_table_path):
 
 def test_songs_that_were_not_trained_on_are_not_known(real_table_path):
     table = load_table(str(real_table_path))
-    (fold,) = divide(table, "fault_filtered", 0, 1).folds
+    (fold,) = make_splits(table, "fault_filtered", 0, 1).folds
     known = Distribution.of(table.x[fold.train], table.songs[fold.train], table.features)
     z = known.deviations(table.x.astype(np.float64))
     assert all(known.knows(z[row][None]) for row in fold.train)

@@ -5,20 +5,20 @@ import pytest
 
 from gtzan_jax.inference import front_end
 from gtzan_jax.inference.front_end import WHOLE_SONGS, FrontEnd
-from gtzan_jax.sound.features import chunks_of
+from gtzan_jax.sound.features import segments_of
 
-CHUNKS = FrontEnd.of_rows(66_149, is_chunked=True)
+SEGMENTS = FrontEnd.of_rows(66_149, is_segmented=True)
 RATE = 22_050
 
 
 @pytest.mark.parametrize("samples", [66_149, 66_150, 132_301, 661_500, 661_501, 661_794, 3_000_000])
-def test_chunks_are_those_of_the_table(samples):
+def test_segments_are_those_of_the_table(samples):
     song = np.random.default_rng(0).normal(size=samples).astype(np.float32)
-    spans = CHUNKS.spans(samples)
-    expected = chunks_of(song)
+    spans = SEGMENTS.spans(samples)
+    expected = segments_of(song)
     assert len(spans) == len(expected)
-    for span, chunk in zip(spans, expected, strict=True):
-        np.testing.assert_array_equal(song[span.start : span.end], chunk)
+    for span, segment in zip(spans, expected, strict=True):
+        np.testing.assert_array_equal(song[span.start : span.end], segment)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_every_length_of_gtzans_songs_is_heard_whole(length):
     assert WHOLE_SONGS.spans(length) == [front_end.Span(0, length)]
 
 
-@pytest.mark.parametrize("heard", [CHUNKS, WHOLE_SONGS])
+@pytest.mark.parametrize("heard", [SEGMENTS, WHOLE_SONGS])
 @pytest.mark.parametrize("seconds", [2.0, 31.0, 100.0])
 def test_a_hop_makes_windows_overlap(heard, seconds):
     samples, hop = round(seconds * RATE), RATE // 2
@@ -54,12 +54,12 @@ def test_a_hop_makes_windows_overlap(heard, seconds):
     assert heard.step is not None or spans[-1].end == samples
 
 
-def test_a_song_shorter_than_a_chunk_is_one():
-    assert CHUNKS.spans(1_000) == [front_end.Span(0, 1_000)]
+def test_a_song_shorter_than_a_segment_is_one():
+    assert SEGMENTS.spans(1_000) == [front_end.Span(0, 1_000)]
 
 
 @pytest.mark.parametrize(
-    ("samples", "is_chunked", "expected"),
+    ("samples", "is_segmented", "expected"),
     [
         (661_794, False, (661_794, None)),
         (66_149, True, (66_149, 66_150)),
@@ -68,8 +68,8 @@ def test_a_song_shorter_than_a_chunk_is_one():
         (5, True, (66_149, 66_150)),
     ],
 )
-def test_a_model_hears_as_its_table_was_made(samples, is_chunked, expected):
-    heard = FrontEnd.of_rows(samples, is_chunked)
+def test_a_model_hears_as_its_table_was_made(samples, is_segmented, expected):
+    heard = FrontEnd.of_rows(samples, is_segmented)
     assert (heard.samples, heard.step) == expected
 
 

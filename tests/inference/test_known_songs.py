@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from gtzan_jax.inference.distribution import Distribution
 from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd
 from gtzan_jax.inference.model import TrainedModel
-from gtzan_jax.sound.features import chunks_of, features_of
+from gtzan_jax.sound.features import features_of, segments_of
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.mel import BAND_NAMES, log_mel
 from gtzan_jax.sound.summary import summarised
@@ -29,12 +29,12 @@ OTHER = song("rock", 7, SECONDS)
 
 @functools.cache
 def model_of(kind):
-    """A model of random weights that was trained on the songs, as songs, chunks or spectrograms."""
+    """A model of random weights trained on the songs, as songs, segments or spectrograms."""
     with threadpool_limits(1):
         if kind == "songs":
             parts = [[samples] for samples in (*SONGS, LONG)]
         else:
-            parts = [chunks_of(samples) for samples in SONGS]
+            parts = [segments_of(samples) for samples in SONGS]
         make = log_mel if kind == "spectrograms" else features_of
         x = np.stack([make(part) for of_song in parts for part in of_song])
     names, summary = summarised(BAND_NAMES if kind == "spectrograms" else FEATURES, x)
@@ -48,11 +48,11 @@ def model_of(kind):
         return dataclasses.replace(model, front_end=SPECTROGRAMS, **bands)
     samples = len(SONGS[0]) if kind == "songs" else 66_149
     return dataclasses.replace(
-        model, front_end=FrontEnd.of_rows(samples, is_chunked=kind == "chunks")
+        model, front_end=FrontEnd.of_rows(samples, is_segmented=kind == "segments")
     )
 
 
-@pytest.fixture(scope="module", params=["songs", "chunks", "spectrograms"])
+@pytest.fixture(scope="module", params=["songs", "segments", "spectrograms"])
 def model(request):
     return model_of(request.param)
 
@@ -93,7 +93,7 @@ def test_another_song_of_the_same_name_is_not(tmp_path, model):
     assert model.predict_file(path).trained_on is False
 
 
-@pytest.mark.parametrize("kind", ["songs", "chunks"])
+@pytest.mark.parametrize("kind", ["songs", "segments"])
 def test_a_softer_copy_is_known_by_its_features(tmp_path, kind):
     soundfile.write(tmp_path / "a.wav", 0.5 * SONGS[4], SAMPLE_RATE)
     assert model_of(kind).predict_file(tmp_path / "a.wav").trained_on is True

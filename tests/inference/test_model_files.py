@@ -52,7 +52,7 @@ def assert_equal(loaded, model):
         {},
         dict.fromkeys(("distribution", "calibration")),
         {"calibration": Calibration(temperature=2.5, bins=10, validation=HELD, test=HELD)},
-        {"front_end": FrontEnd.of_rows(66_149, is_chunked=True)},
+        {"front_end": FrontEnd.of_rows(66_149, is_segmented=True)},
         {"distribution": dataclasses.replace(MODEL.distribution, rows=None)},
         {"distribution": dataclasses.replace(MODEL.distribution, rows=np.ones((2**15, 57), "i1"))},
     ],

@@ -3,11 +3,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_chunks, make_sweep, make_table
+from conftest import make_segments, make_sweep, make_table
 from finished_runs import random_model
 from scipy import special
 
-from gtzan_jax import TrainedModel, divide, load_model
+from gtzan_jax import TrainedModel, load_model, make_splits
 from gtzan_jax.errors import InputError
 from gtzan_jax.inference import front_end
 from gtzan_jax.inference import model as module
@@ -88,10 +88,10 @@ def test_features_of_a_table_are_found_by_name(model):
     np.testing.assert_array_equal(model.predict_proba(TABLE), model.predict_matrix(TABLE.x))
 
 
-def test_the_chunks_of_a_song_vote(model):
-    table = make_chunks(30)
-    by_chunk = np.log(by_hand(model, table.x.astype(np.float64)))
-    votes = np.exp(pd.DataFrame(by_chunk).groupby(table.songs).mean().to_numpy())
+def test_the_segments_of_a_song_vote(model):
+    table = make_segments(30)
+    by_segment = np.log(by_hand(model, table.x.astype(np.float64)))
+    votes = np.exp(pd.DataFrame(by_segment).groupby(table.songs).mean().to_numpy())
     expected = votes / votes.sum(axis=1, keepdims=True)
     probabilities = model.predict_proba(table)
     assert probabilities.shape == (30, 4)
@@ -106,7 +106,7 @@ def calibrated(model, temperature):
     return dataclasses.replace(model, calibration=held)
 
 
-@pytest.mark.parametrize("table", [TABLE, make_chunks(30)], ids=["songs", "chunks"])
+@pytest.mark.parametrize("table", [TABLE, make_segments(30)], ids=["songs", "segments"])
 def test_a_temperature_is_in_the_probabilities_of_songs(model, table):
     plain, cooled = model.predict_proba(table), calibrated(model, 2.5).predict_proba(table)
     expected = plain.astype(np.float64) ** (1 / 2.5)
@@ -125,12 +125,12 @@ def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
     monkeypatch.setattr(module, "read", lambda _: samples)
     windows = iter(made)
     monkeypatch.setattr(front_end, "features_of", lambda _: next(windows))
-    chunked = dataclasses.replace(
+    segmented = dataclasses.replace(
         calibrated(model, 2.0),
-        front_end=front_end.FrontEnd.of_rows(66_149, is_chunked=True),
+        front_end=front_end.FrontEnd.of_rows(66_149, is_segmented=True),
         distribution=Distribution.of(TABLE.x, TABLE.songs, TABLE.features),
     )
-    found = chunked.predict_file("songs/Blues.00000.WAV")
+    found = segmented.predict_file("songs/Blues.00000.WAV")
     by_window = by_hand(model, made)
     votes = np.exp(np.log(by_window).mean(axis=0) / 2.0)
     votes /= votes.sum()
@@ -144,10 +144,10 @@ def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
     np.testing.assert_allclose(found.times[:, 0], [0, 3, 6])
     assert found.notes == ("its last 0.1 s, less than a window, are left out",)
     assert len(found.unlike.farthest) == 3
-    z = chunked.distribution.deviations(made).mean(axis=0)
+    z = segmented.distribution.deviations(made).mean(axis=0)
     assert found.unlike.farthest[0].value == pytest.approx(z[np.abs(z).argmax()])
 
-    explained = chunked.explain(found)
+    explained = segmented.explain(found)
     assert (explained.genre, len(explained.parts)) == (found.genres[0], len(FEATURES))
     assert explained.output == pytest.approx(np.log(found.probabilities[0]), abs=1e-4)
     average = by_hand(model, model.mean[None])[0] ** 0.5
@@ -159,7 +159,7 @@ def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("is_chunked", "seconds", "note"),
+    ("is_segmented", "seconds", "note"),
     [
         (False, 30.0, ""),
         (False, 12.0, "it lasts 12.0 s, and the model was trained on 30.0 s at a time"),
@@ -167,10 +167,10 @@ def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
         (True, 4.0, "its last 1.0 s, less than a window, are left out"),
     ],
 )
-def test_what_was_heard_of_a_song_is_told(bare, monkeypatch, is_chunked, seconds, note):
+def test_what_was_heard_of_a_song_is_told(bare, monkeypatch, is_segmented, seconds, note):
     monkeypatch.setattr(module, "read", lambda _: np.zeros(round(seconds * 22_050), np.float32))
     monkeypatch.setattr(front_end, "features_of", lambda _: np.zeros(len(FEATURES)))
-    heard = front_end.FrontEnd.of_rows(0, is_chunked)
+    heard = front_end.FrontEnd.of_rows(0, is_segmented)
     found = dataclasses.replace(bare, front_end=heard).predict_file("x.wav")
     assert found.notes == ((note,) if note else ())
     assert (found.unlike, found.trained_on) == (None, None)
@@ -197,17 +197,17 @@ def test_unusable_tables_are_refused(model, change, message):
 
 
 @pytest.mark.parametrize(("config", "slope"), [(RELU, 0.0), (LEAKY_RELU, 0.3)])
-def test_a_model_is_put_together_from_what_a_member_was_trained_with(model, config, slope):
-    division = divide(TABLE, "kfold", 0, 3)
-    made = TrainedModel.of(config, model.params, SWEEP, division, 1)
+def test_a_model_is_put_together_from_what_a_trial_was_trained_with(model, config, slope):
+    splits = make_splits(TABLE, "kfold", 0, 3)
+    made = TrainedModel.of(config, model.params, SWEEP, splits, 1)
     assert (made.features, made.genres, made.data) == (TABLE.features, TABLE.genres, "made.csv")
     assert made.protocol == "kfold"
-    train = division.folds[1].train
+    train = splits.folds[1].train
     expected = Distribution.of(TABLE.x[train], train.astype(np.int32), FEATURES)
     for name, array in vars(expected).items():
         np.testing.assert_array_equal(getattr(made.distribution, name), array)
-    scaler = scaler_of(TABLE, division.folds[1])
+    scaler = scaler_of(TABLE, splits.folds[1])
     np.testing.assert_array_equal([made.mean, made.scale], [*scaler])
-    assert not np.array_equal(made.mean, scaler_of(TABLE, division.folds[0]).mean)
+    assert not np.array_equal(made.mean, scaler_of(TABLE, splits.folds[0]).mean)
     probabilities = by_hand(dataclasses.replace(made, slope=slope), TABLE.x)
     np.testing.assert_allclose(made.predict_proba(TABLE), probabilities, rtol=1e-4)

@@ -14,28 +14,28 @@ from commands import command
 from conftest import make_sweep, this_process
 from csv_edits import small_text
 
-from gtzan_jax import Engine, divide, load_sweep, load_table
+from gtzan_jax import Engine, load_sweep, load_table, make_splits
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import classical_models, importance_table
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.jobs import baselines, nested
 from gtzan_jax.jobs.baselines import run_baselines, summary
-from gtzan_jax.jobs.divisions import divisions_of, with_validation
 from gtzan_jax.jobs.nested import OURS, best_of, outcome_of, select
 from gtzan_jax.jobs.options import BaselinesOptions
+from gtzan_jax.jobs.splits import splits_of, with_validation
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.space.config import Member
+from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
 from gtzan_jax.tables.protocols import (
     ARTISTS_APART,
     LEAK,
     PROTOCOLS,
-    Division,
+    Splits,
     groups_of,
     repeats_of,
 )
-from gtzan_jax.tables.sample import chunks_text
+from gtzan_jax.tables.sample import segments_text
 from gtzan_jax.tables.validation import parse_table
 
 QUICK = ("LDA", "decision tree")
@@ -104,7 +104,7 @@ def test_the_tables_fit_together(found):
 
 
 def test_another_process_finds_what_this_one_does(found, table):
-    folds = divide(table, "mixed_artists", 0, 3).folds
+    folds = make_splits(table, "mixed_artists", 0, 3).folds
     listed = read(found, "folds").query("protocol == 'mixed_artists'").set_index(["model", "fold"])
     for name, place, outcome in classical.evaluate(some_models(4), table, folds, 1, 2):
         row = listed.loc[(name, place)]
@@ -262,17 +262,17 @@ def test_mistakes_get_one_line_and_exit_code_2(tmp_path, flag, message):
 
 def test_protocols_of_other_tables_are_left_out_or_refused(table, capsys):
     unknown = dataclasses.replace(table, tracks=tuple(f"{i}.wav" for i in range(1000)))
-    divisions = divisions_of(unknown, "all", 0, 5)
-    assert [d.protocol.name for d in divisions] == ["assignment", "holdout", "kfold"]
+    all_splits = splits_of(unknown, "all", 0, 5)
+    assert [d.protocol.name for d in all_splits] == ["assignment", "holdout", "kfold"]
     warnings = capsys.readouterr().err.splitlines()
     assert len(warnings) == 4
     assert warnings[0].startswith("warning: artist_kfold is left out: ")
     with pytest.raises(InputError, match=r"0\.wav"):
-        divisions_of(unknown, "artist_folds", 0, 5)
+        splits_of(unknown, "artist_folds", 0, 5)
 
 
 def test_a_fold_without_a_validation_part_gets_a_fifth_of_the_train_part(table):
-    (fold,) = divide(table, "assignment", 0, 5).folds
+    (fold,) = make_splits(table, "assignment", 0, 5).folds
     repeats = tuple((int(a), int(b)) for a, b in fold.train[:100].reshape(-1, 2))
     together = repeats_of(dataclasses.replace(table, repeats=repeats))
     divided = with_validation(table, fold, 0, together)
@@ -287,31 +287,31 @@ def test_a_fold_without_a_validation_part_gets_a_fifth_of_the_train_part(table):
 
 
 @pytest.mark.slow
-def test_chunks_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch, capsys):
-    header, *rows = chunks_text().splitlines()
+def test_segments_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch, capsys):
+    header, *rows = segments_text().splitlines()
     few = re.compile(r"(blues|jazz|rock)\.sample[0-2]\d\.[0-2]\.")
     text = "\n".join([header, *filter(few.match, rows)]) + "\n"
-    (tmp_path / "chunks.csv").write_text(text)
+    (tmp_path / "segments.csv").write_text(text)
     monkeypatch.setattr(classical, "classical_models", some_models)
     names = ("holdout", "leaky_chunks")
     monkeypatch.setattr(
-        baselines, "divisions_of", lambda table, _, *how: [
-            division for name in names for division in divisions_of(table, name, *how)
+        baselines, "splits_of", lambda table, _, *how: [
+            splits for name in names for splits in splits_of(table, name, *how)
         ],
     )  # fmt: skip
     request = BaselinesOptions(
-        data=str(tmp_path / "chunks.csv"), platform="cpu", overrides=TINY,
+        data=str(tmp_path / "segments.csv"), platform="cpu", overrides=TINY,
         num_seeds=2, workdir=str(tmp_path / "out"),
     )  # fmt: skip
     found = run_baselines(request)
-    table = parse_table(text, "chunks.csv")
+    table = parse_table(text, "segments.csv")
     for name, of_protocol in found.scores.groupby("protocol"):
-        [fold] = divide(table, name, 0, 5).folds
+        [fold] = make_splits(table, name, 0, 5).folds
         assert set(of_protocol["tested"]) == {len(set(table.songs[fold.test]))}
     assert (found.scores["accuracy"] != found.scores["chunk_accuracy"]).all()
     told = json.loads((found.folder / "baselines.json").read_text(encoding="utf-8"))
     assert told["protocols"][1]["leak"] == LEAK
-    assert "chunk_accuracy is the share of chunks" in told["notes"]["chunks"]
+    assert "chunk_accuracy is the share of segments" in told["notes"]["segments"]
     assert capsys.readouterr().err.startswith(LEAK)
     assert f"leaky_chunks: {LEAK}" in summary(found)
     assert found.importance_of == "holdout"  # the last one that does not leak
@@ -321,12 +321,12 @@ def test_chunks_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch, c
         assert ((written["leak"] == LEAK) == (written["protocol"] == "leaky_chunks")).all()
 
 
-def test_a_table_of_chunks_is_divided_by_every_protocol_and_by_the_leaky_one():
+def test_a_table_of_segments_is_divided_by_every_protocol_and_by_the_leaky_one():
     table = load_table("sample3")
-    divisions = {d.protocol.name: d for d in divisions_of(table, "all", 0, 5)}
-    assert list(divisions) == list(PROTOCOLS)
-    for name, division in divisions.items():
-        for fold in division.folds:
+    all_splits = {d.protocol.name: d for d in splits_of(table, "all", 0, 5)}
+    assert list(all_splits) == list(PROTOCOLS)
+    for name, splits in all_splits.items():
+        for fold in splits.folds:
             songs = [set(table.songs[rows]) for rows in (fold.train, fold.validation, fold.test)]
             assert all(len(one & other) == 0 for one, other in combinations(songs, 2)) == (
                 name != "leaky_chunks"
@@ -341,21 +341,21 @@ SWEEP = make_sweep(
 
 
 @pytest.fixture(scope="module")
-def division(table):
+def splits(table):
     """Two folds of unequal size, of a hundred rows each."""
     rows = np.random.default_rng(0).permutation(1000)
     folds = (
         Fold(rows[:50], rows[50:70], rows[70:100]),
         Fold(rows[100:150], rows[150:165], rows[165:200]),
     )
-    return Division(table, PROTOCOLS["kfold"], 0, folds)
+    return Splits(table, PROTOCOLS["kfold"], 0, folds)
 
 
 @pytest.fixture(scope="module")
-def fitted(division):
+def fitted(splits):
     """The winners of the folds."""
     done = []
-    winners = select(this_process(), SWEEP, [division], 3, 2, done.append, done.append)
+    winners = select(this_process(), SWEEP, [splits], 3, 2, done.append, done.append)
     assert sum(done) == 2 * SWEEP.num_configs * SWEEP.num_seeds + 2
     return winners
 
@@ -365,16 +365,16 @@ def trained_alone(table, fold, place, configs, epochs):
     sizes = Sizes(70, 35, 57, 10)
     arrays = [arrays_of(table, fold, sizes)] * (place + 1)
     with Engine(SWEEP, MlpFamily(), sizes) as engine:
-        members = [[Member(c.id, place, seed) for seed in (3, 4)] for c in configs]
-        return [next(engine.run(engine.plan.repeats(two, epochs), arrays)) for two in members]
+        trials = [[Trial(c.id, place, seed) for seed in (3, 4)] for c in configs]
+        return [next(engine.run(engine.plan.repeats(two, epochs), arrays)) for two in trials]
 
 
 @pytest.mark.slow
-def test_the_choice_is_that_of_one_config_after_another(division, fitted):
+def test_the_choice_is_that_of_one_config_after_another(splits, fitted):
     column = METRICS.index("validation_accuracy")
-    for place, (fold, winner) in enumerate(zip(division.folds, fitted, strict=True)):
+    for place, (fold, winner) in enumerate(zip(splits.folds, fitted, strict=True)):
         tried = Fold(fold.train, fold.validation, fold.test[:0])
-        alone = trained_alone(division.table, tried, place, SWEEP.configs, 4)
+        alone = trained_alone(splits.table, tried, place, SWEEP.configs, 4)
         figures = np.array([trained.history[:, :, column].mean(axis=0) for trained in alone])
         config, epochs, validation_accuracy, settings_tried = winner.choice
         assert settings_tried == figures.size
@@ -396,9 +396,9 @@ def test_a_sweep_that_does_not_train_every_config_to_the_end_is_refused(changes,
         nested.check_sweep(make_sweep(protocol="holdout", **changes))
 
 
-def test_the_winner_is_retrained_on_train_and_validation_part(division, fitted):
-    table = division.table
-    for place, (fold, winner) in enumerate(zip(division.folds, fitted, strict=True)):
+def test_the_winner_is_retrained_on_train_and_validation_part(splits, fitted):
+    table = splits.table
+    for place, (fold, winner) in enumerate(zip(splits.folds, fitted, strict=True)):
         both = Fold(np.concatenate([fold.train, fold.validation]), fold.test[:0], fold.test)
         config, epochs = winner.choice[:2]
         (alone,) = trained_alone(table, both, place, [config], epochs)
@@ -415,27 +415,27 @@ def test_the_winner_is_retrained_on_train_and_validation_part(division, fitted):
         assert outcome.settings_tried == SWEEP.num_configs * SWEEP.epochs
 
 
-def test_nothing_of_the_network_is_chosen_by_the_test_part(division, fitted):
-    random, table = np.random.default_rng(0), division.table
-    tested = np.concatenate([fold.test for fold in division.folds])
+def test_nothing_of_the_network_is_chosen_by_the_test_part(splits, fitted):
+    random, table = np.random.default_rng(0), splits.table
+    tested = np.concatenate([fold.test for fold in splits.folds])
     x, y = table.x.copy(), table.y.copy()
     x[tested], y[tested] = random.permutation(x[tested]), random.permutation(y[tested])
-    other = dataclasses.replace(division, table=dataclasses.replace(table, x=x, y=y))
+    other = dataclasses.replace(splits, table=dataclasses.replace(table, x=x, y=y))
     found = select(this_process(), SWEEP, [other], 3, 2)
     assert [winner.choice for winner in found] == [winner.choice for winner in fitted]
 
 
-def test_a_protocol_does_not_depend_on_the_others(division, fitted):
-    (first, second) = division.folds
-    swapped = dataclasses.replace(division, folds=(second,))
-    alone = dataclasses.replace(division, folds=(first,))
+def test_a_protocol_does_not_depend_on_the_others(splits, fitted):
+    (first, second) = splits.folds
+    swapped = dataclasses.replace(splits, folds=(second,))
+    alone = dataclasses.replace(splits, folds=(first,))
     choice = select(this_process(), SWEEP, [swapped, alone], 3, 2)[1].choice
     assert choice[:2] == fitted[0].choice[:2]
     assert choice.validation_accuracy == pytest.approx(fitted[0].choice.validation_accuracy)
 
 
-def test_outcomes_stand_by_protocol_model_and_fold(division):
-    divisions = [division, dataclasses.replace(division, protocol=PROTOCOLS["mixed_artists"])]
+def test_outcomes_stand_by_protocol_model_and_fold(splits):
+    all_splits = [splits, dataclasses.replace(splits, protocol=PROTOCOLS["mixed_artists"])]
     found = {
         (model, number): classical.Outcome(
             np.full(30 + 5 * (number % 2), share),
@@ -449,7 +449,7 @@ def test_outcomes_stand_by_protocol_model_and_fold(division):
         for model, share in (("a", 0.25), ("b", 0.75))
         for number in range(4)
     }
-    table = classical.outcomes_table(divisions, found, ["b", "a"])
+    table = classical.outcomes_table(all_splits, found, ["b", "a"])
     assert list(table["protocol"]) == ["kfold"] * 4 + ["mixed_artists"] * 4
     assert list(table["model"]) == ["b", "b", "a", "a"] * 2
     assert list(table["accuracy"]) == [0.75, 0.75, 0.25, 0.25] * 2
@@ -457,8 +457,8 @@ def test_outcomes_stand_by_protocol_model_and_fold(division):
     assert list(table["chosen"]) == [f"C={number}, tol=1" for number in (0, 1, 0, 1, 2, 3, 2, 3)]
     # Models are refitted to train and validation part.
     np.testing.assert_allclose(table["test_over_train"], [30 / 70, 35 / 65] * 4)
-    group = groups_of(division.table)
-    for of_fold, fold in zip(table["group"], division.folds * 4, strict=True):
+    group = groups_of(splits.table)
+    for of_fold, fold in zip(table["group"], splits.folds * 4, strict=True):
         np.testing.assert_array_equal(of_fold, group[fold.test])
 
 
@@ -491,7 +491,7 @@ def test_a_fold_on_which_all_diverged_is_refused():
         best_of(SWEEP, made_up([[0.5]], [[np.nan]]))
 
 
-def test_a_winner_that_diverges_later_is_refused(division, monkeypatch):
+def test_a_winner_that_diverges_later_is_refused(splits, monkeypatch):
     run = Engine.run
 
     def diverge(*args):
@@ -501,7 +501,7 @@ def test_a_winner_that_diverges_later_is_refused(division, monkeypatch):
 
     monkeypatch.setattr(Engine, "run", diverge)
     with pytest.raises(RunError, match=r"kfold, fold 0: a network of .* diverged"):
-        select(this_process(), SWEEP, [division], 3, 2)
+        select(this_process(), SWEEP, [splits], 3, 2)
 
 
 def test_importance_lays_both_models_out(table):
@@ -531,11 +531,11 @@ def test_importance_lays_both_models_out(table):
 def test_the_network_on_the_real_table(real_table_path, protocol, expected):
     """The figures are those of scikit-learn's MLP, measured independently."""
     table = load_table(real_table_path)
-    division = divide(table, protocol, 0, 5)
+    splits = make_splits(table, protocol, 0, 5)
     sweep = load_sweep("baselines", ["axes.activation=['relu']", "axes.optimizer=['adam']"])
-    winners = select(this_process(), sweep, [division], 0, 5)
+    winners = select(this_process(), sweep, [splits], 0, 5)
     hits = [
         outcome_of(winner, table, fold, 0.0).hits
-        for winner, fold in zip(winners, division.folds, strict=True)
+        for winner, fold in zip(winners, splits.folds, strict=True)
     ]
     assert np.concatenate(hits).mean() == pytest.approx(expected, abs=0.04)

@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_chunks, make_sweep, make_table
+from conftest import make_segments, make_sweep, make_table
 from finished_runs import random_model
 
-from gtzan_jax import divide
+from gtzan_jax import make_splits
 from gtzan_jax.analysis.calibration import calibration_error, error_of_chance, fit_temperature
 from gtzan_jax.inference.calibration import FEWEST
 from gtzan_jax.jobs.calibrating import calibrated
@@ -14,7 +14,7 @@ from gtzan_jax.tables.protocols import groups_of
 from gtzan_jax.tables.sources import load_table
 
 SWEEP = make_sweep()
-TABLES = {"songs": make_table(), "chunks": make_chunks()}
+TABLES = {"songs": make_table(), "segments": make_segments()}
 
 
 @pytest.fixture(params=TABLES)
@@ -35,9 +35,9 @@ def bare(table):
 
 
 def test_the_temperature_is_fitted_on_the_songs_of_the_validation_part_alone(table, bare):
-    division = divide(table, "holdout", 0, 1)
-    fold = division.folds[0]
-    model, songs = calibrated(bare, division, fold)
+    splits = make_splits(table, "holdout", 0, 1)
+    fold = splits.folds[0]
+    model, songs = calibrated(bare, splits, fold)
     validation = votes_of(bare, table, fold.validation)
     first = pd.Series(table.songs[fold.validation]).drop_duplicates().index
     y = table.y[fold.validation[first]]
@@ -66,21 +66,21 @@ def test_the_temperature_is_fitted_on_the_songs_of_the_validation_part_alone(tab
 
     # What the test part is has no say in the temperature.
     elsewhere = fold._replace(test=fold.test[: len(fold.test) // 2])
-    again, _ = calibrated(bare, division, elsewhere)
+    again, _ = calibrated(bare, splits, elsewhere)
     assert again.calibration.temperature == found.temperature
 
 
 @pytest.mark.parametrize("num_songs", [40, 600])
 def test_of_few_songs_no_temperature_below_one_is_believed(num_songs):
     table = make_table(num_songs, num_genres=4)
-    division = divide(table, "holdout", 0, 1)
-    fold = division.folds[0]
+    splits = make_splits(table, "holdout", 0, 1)
+    fold = splits.folds[0]
     few = len(fold.validation) < FEWEST
     assert few == (num_songs == 40)
     bare = dataclasses.replace(random_model(SWEEP.configs[3], table), calibration=None)
     # Labels that are just what the model says: it could be surer of all of them.
     said = bare.predict_matrix(table.x).argmax(axis=1).astype(np.int32)
-    honest = dataclasses.replace(division, table=dataclasses.replace(table, y=said))
+    honest = dataclasses.replace(splits, table=dataclasses.replace(table, y=said))
     logs = votes_of(bare, honest.table, fold.validation)
     assert fit_temperature(logs, said[fold.validation]) < 0.2
     model, songs = calibrated(bare, honest, fold)
@@ -102,8 +102,8 @@ def test_of_few_songs_no_temperature_below_one_is_believed(num_songs):
 
 
 def test_without_a_validation_part_there_is_no_temperature(table, bare):
-    division = divide(table, "assignment", 0, 1)
-    model, songs = calibrated(bare, division, division.folds[0])
+    splits = make_splits(table, "assignment", 0, 1)
+    model, songs = calibrated(bare, splits, splits.folds[0])
     found = model.calibration
     assert (found.temperature, found.validation, found.test.calibrated_error) == (None, None, None)
     assert not model.is_calibrated
@@ -115,10 +115,10 @@ def test_without_a_validation_part_there_is_no_temperature(table, bare):
 @pytest.mark.parametrize("protocol", ["artist_folds", "assignment"])
 def test_the_error_of_chance_is_that_of_the_shown_probabilities_by_artist(protocol):
     table = load_table("sample")  # whose tracks the list of artists knows
-    division = divide(table, protocol, 0, 3)
-    fold = division.folds[0]
+    splits = make_splits(table, protocol, 0, 3)
+    fold = splits.folds[0]
     bare = dataclasses.replace(random_model(SWEEP.configs[3], table), calibration=None)
-    model, songs = calibrated(bare, division, fold)
+    model, songs = calibrated(bare, splits, fold)
     test = songs[songs["part"] == "test"]
     np.testing.assert_array_equal(test["group"], groups_of(table)[fold.test])
     assert test["group"].nunique() < len(test)
@@ -133,7 +133,7 @@ def test_the_error_of_chance_is_that_of_the_shown_probabilities_by_artist(protoc
 
 
 def test_songs_of_a_leak_say_so():
-    table = TABLES["chunks"]
-    division = divide(table, "leaky_chunks", 0, 1)
-    _, songs = calibrated(random_model(SWEEP.configs[0], table), division, division.folds[0])
+    table = TABLES["segments"]
+    splits = make_splits(table, "leaky_chunks", 0, 1)
+    _, songs = calibrated(random_model(SWEEP.configs[0], table), splits, splits.folds[0])
     assert songs["leak"].str.startswith("LEAK").all()

@@ -21,23 +21,23 @@ from gtzan_jax.rundir.finished import read_finished, table_of
 from gtzan_jax.sound import spectrogram_cache
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
 from gtzan_jax.sound.synthetic import GENRES
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.views.sections.answers import trust_part
 
 
-def make_songs(per_genre=6, chunks=2) -> FeatureTable:
+def make_songs(per_genre=6, segments=2) -> FeatureTable:
     """Returns spectrograms of the real size: noise with louder bands in each of two genres."""
     random = np.random.default_rng(0)
-    y = np.repeat([0, 1], per_genre * chunks).astype(np.int32)
+    y = np.repeat([0, 1], per_genre * segments).astype(np.int32)
     x = random.normal(-40.0, 5.0, (len(y), BANDS, FRAMES))
     for row, genre in zip(x, y, strict=True):
         row[8 + 24 * genre : 16 + 24 * genre] += 15.0
     tracks = [
-        f"{genre}.{song:05d}.{chunk}.wav"
+        f"{genre}.{song:05d}.{segment}.wav"
         for genre in GENRES[:2]
         for song in range(per_genre)
-        for chunk in range(chunks)
+        for segment in range(segments)
     ]
     return FeatureTable(
         x.astype(np.float16), y, tuple(tracks), BAND_NAMES, tuple(GENRES[:2]), "0" * 64, "here", ()
@@ -62,7 +62,7 @@ def test_every_config_is_ranked(run):
     assert {"filters", "blocks", "time_mask"} <= set(run.results)
     assert set(run.history["epoch"]) == {1, 2}
     assert run.manifest.data.features == BANDS
-    assert run.manifest.data.is_chunked
+    assert run.manifest.data.is_segmented
 
 
 def test_a_finished_run_is_read_and_trains_nothing(run, monkeypatch):
@@ -80,8 +80,8 @@ def test_the_kept_model_predicts_what_its_retraining_ended_with(run):
     by_song = TABLE.by_song
     history = run.retrained
     last = history[(history["fold"] == 0) & (history["seed"] == 0)].iloc[-1]
-    division = divide(TABLE, "holdout", 0, 5)
-    songs = np.unique(TABLE.songs[division.folds[0].test])
+    splits = make_splits(TABLE, "holdout", 0, 5)
+    songs = np.unique(TABLE.songs[splits.folds[0].test])
     right = said[songs] == np.array(GENRES)[by_song.y[songs]]
     assert right.mean() == pytest.approx(last["test_accuracy"])
     saved = {name: array.shape for name, array in model.params.items()}
@@ -107,7 +107,7 @@ def test_the_report_tells_of_a_network_on_spectrograms(run):
     assert "The network gets spectrograms, a classical model the mean" in text
     assert "gtzan_jax.predict --explain shows" in text
     assert "gtzan_jax.baselines --protocol=all --data=" in text
-    assert "chunks have exactly equal spectrograms" in text
+    assert "segments have exactly equal spectrograms" in text
     assert "numbers of a track" not in text  # as a table has
     assert "units" not in text
     cells = [line.split(" | ")[1] for line in text.splitlines() if line.startswith("| time_mask |")]
@@ -195,11 +195,11 @@ def test_spectrograms_are_found_under_the_runs_name_for_them(run, tmp_path, monk
     assert (found.source, missing) == (TABLE.source, "")
 
 
-def test_history_has_accuracy_of_songs_and_of_chunks(run):
+def test_history_has_accuracy_of_songs_and_of_segments(run):
     assert {"test_accuracy", "test_chunk_accuracy"} <= set(run.history)
-    # Shares of songs, and of their chunks.
-    fold = divide(TABLE, "holdout", 0, 5).folds[0]
-    chunks = run.history["test_chunk_accuracy"] * len(fold.test)
+    # Shares of songs, and of their segments.
+    fold = make_splits(TABLE, "holdout", 0, 5).folds[0]
+    segments = run.history["test_chunk_accuracy"] * len(fold.test)
     songs = run.history["test_accuracy"] * len(np.unique(TABLE.songs[fold.test]))
-    for hits in (chunks, songs):
+    for hits in (segments, songs):
         np.testing.assert_allclose(hits, hits.round(), atol=1e-4)

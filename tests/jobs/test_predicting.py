@@ -22,12 +22,12 @@ from gtzan_jax.jobs.options import PredictOptions
 from gtzan_jax.jobs.predicting import predict_songs
 from gtzan_jax.jobs.retraining import retrain
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.sound.features import chunks_of, features_of
+from gtzan_jax.sound.features import features_of, segments_of
 from gtzan_jax.sound.files import read
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold
-from gtzan_jax.tables.protocols import Division, divide
+from gtzan_jax.tables.protocols import Splits, make_splits
 from gtzan_jax.trainer.engine import Engine
 
 RATE = 22_050
@@ -49,15 +49,17 @@ def songs(tmp_path_factory):
 
 def model_of(**changes):
     model = dataclasses.replace(random_model(make_sweep().configs[3], SAMPLE), data="real.csv")
-    chunks = FrontEnd.of_rows(66_149, is_chunked=True)
-    return dataclasses.replace(model, **{"front_end": chunks, "protocol": "assignment"} | changes)
+    segments = FrontEnd.of_rows(66_149, is_segmented=True)
+    return dataclasses.replace(model, **{"front_end": segments, "protocol": "assignment"} | changes)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, songs):
-    """A run directory with a model that has learnt nothing, of chunks, and knows the first song."""
+    """A run directory with a model of segments that has learnt nothing and knows the first song."""
     folder = tmp_path_factory.mktemp("run")
-    known = np.array([features_of(chunk) for chunk in chunks_of(read(songs / "blues.00000.wav"))])
+    known = np.array(
+        [features_of(segment) for segment in segments_of(read(songs / "blues.00000.wav"))]
+    )
     x = np.concatenate([known, SAMPLE.x]).astype(np.float32)
     distribution = Distribution.of(x, np.arange(len(x), dtype=np.int32), SAMPLE.features)
     save_model(model_of(distribution=distribution), folder / "best")
@@ -184,7 +186,7 @@ def test_a_folder_without_sound_is_told(run, tmp_path):
     [
         ({"data": "sample"}, "SYNTHETIC sample, whose features are made up"),
         ({"data": "sounds"}, "SYNTHETIC sample, whose songs are made up:"),
-        ({"protocol": "leaky_chunks"}, "LEAK: chunks of one song are on both sides"),
+        ({"protocol": "leaky_chunks"}, "LEAK: segments of one song are on both sides"),
     ],
 )
 def test_a_model_that_says_nothing_about_songs_is_told_loudly(tmp_path, capsys, changes, warning):
@@ -203,16 +205,16 @@ AXES = {"num_units1": [128], "num_units2": [128], "num_units3": [64], "optimizer
 
 def apart_from(table, names):
     """A division that neither trains on songs nor calibrates with them, nor with their artists."""
-    division = divide(table, "artist_folds", 0, 1)
+    splits = make_splits(table, "artist_folds", 0, 1)
     tracks = np.array(table.tracks)
     found = lists.look_up(table, lists.ARTIST_FOLDS)
     artist = np.array([listed.artist if listed else -1 for listed in found])
     known = set(artist[np.isin(tracks, names)]) - {-1}
     out = np.isin(tracks, names) | np.isin(artist, list(known))
-    fold = division.folds[0]
+    fold = splits.folds[0]
     rest = [rows[~out[rows]] for rows in (fold.train, fold.validation)]
     kept = Fold(*rest, np.flatnonzero(out))
-    return Division(table, division.protocol, 0, (kept,))
+    return Splits(table, splits.protocol, 0, (kept,))
 
 
 @pytest.mark.slow
@@ -220,12 +222,12 @@ def test_real_songs_are_predicted_as_their_rows_in_the_table(real_table_path, re
     table = load_table(str(real_table_path))
     paths = sorted(real_songs.glob("*.wav"))
     names = [path.name for path in paths]
-    division = apart_from(table, names)
+    splits = apart_from(table, names)
     document = make_document(epochs=40, axes=AXES)
     sweep = parse_sweep(document, "test", "test")
     config = sweep.configs[0]
-    with Engine(sweep, MlpFamily(), division.sizes) as engine:
-        retrained = retrain(engine, division, config.id, [0], 40)
+    with Engine(sweep, MlpFamily(), splits.sizes) as engine:
+        retrained = retrain(engine, splits, config.id, [0], 40)
     save_model(retrained.model, tmp_path)
     model = load_model(tmp_path)
     assert model.is_calibrated

@@ -170,9 +170,9 @@ def test_how_a_number_was_come_by_stands_beside_it(protocol, tmp_path):
     assert "One run: no interval" in text or protocol == "artist_folds"
 
 
-def test_effects_come_with_what_members_share(report):
+def test_effects_come_with_what_trials_share(report):
     text = words_of(report.html)
-    assert "members that share a seed share the order of their batches, the dropout noise" in text
+    assert "trials that share a seed share the order of their batches, the dropout noise" in text
     assert "number of independent observations is at most that of seeds × folds, 2 here" in text
 
 
@@ -273,7 +273,7 @@ def test_a_retraining_that_stops_early_is_told_by_the_epochs_kept(
 def test_only_configs_that_were_given_all_epochs_are_drawn(tmp_path):
     sweep = make_sweep(search={"kind": "halving"}, epochs=4, protocol="holdout")
     history = random_history(sweep)
-    reached = np.where(np.arange(len(history.members)) < 3, 4, 1)
+    reached = np.where(np.arange(len(history.trials)) < 3, 4, 1)
     history = dataclasses.replace(history, reached=reached, last=reached, best=reached)
     run = read_finished(write_run(tmp_path / "run", sweep, history))
     report = build(run)

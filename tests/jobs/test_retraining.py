@@ -89,7 +89,7 @@ def test_the_sweeps_best_stays(whole):
     manifest = run.manifest
     assert manifest.retraining == retraining_of_best
     assert list(manifest.retrainings) == [NAME]
-    assert [session.members_before for session in manifest.sessions] == [0, 6]
+    assert [session.trials_before for session in manifest.sessions] == [0, 6]
     files = {f"retrained/{NAME}/{file.name}" for file in path.iterdir()}
     assert files == {key for key in manifest.sha256 if key.startswith("retrained/")}
 

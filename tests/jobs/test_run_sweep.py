@@ -26,7 +26,7 @@ from gtzan_jax.jobs.retraining import retrain_run
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.predictions import load_predictions
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.validation import parse_table
 
 TINY = ["--data=sample", "--platform=cpu", "--sweep=tiny.toml"]
@@ -92,7 +92,7 @@ def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
     monkeypatch.setattr(Training, "begin", None)
     before = (folder / "manifest.json").read_bytes()
     again = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
-    assert "48 of 48 member-epochs are already trained" in capsys.readouterr().out
+    assert "48 of 48 trial-epochs are already trained" in capsys.readouterr().out
     pd.testing.assert_frame_equal(again.results, run.results)
     assert (folder / "manifest.json").read_bytes() == before
 
@@ -252,7 +252,7 @@ def test_the_manifest_has_the_folds(divided):
     protocol, num_folds, run, _ = divided
     manifest = RunDir(run).read_manifest()
     assert (manifest.sweep["protocol"], manifest.split.seed) == (protocol, 3)
-    expected = divide(gtzan_jax.load_table("sample"), protocol, 3, num_folds).folds
+    expected = make_splits(gtzan_jax.load_table("sample"), protocol, 3, num_folds).folds
     found = [(fold.train, fold.validation, fold.test) for fold in manifest.split.folds]
     assert found == [(len(f.train), len(f.validation), len(f.test)) for f in expected]
     assert len(found) == num_folds
@@ -264,7 +264,7 @@ def test_the_best_model_is_scored_on_its_folds_test_part(divided):
     found, table = gtzan_jax.read_run(run), gtzan_jax.load_table("sample")
     first = found.retrained.query("fold == 0 and seed == 0")
     last = first.iloc[-1]
-    fold = divide(table, protocol, 3, num_folds).folds[0]
+    fold = make_splits(table, protocol, 3, num_folds).folds[0]
     right = found.best.predict(table) == np.array(table.genres)[table.y]
     assert right[fold.test].mean() == pytest.approx(last["test_accuracy"], abs=1e-6)
     assert right[fold.validation].mean() == pytest.approx(last["validation_accuracy"], abs=1e-6)
@@ -291,7 +291,7 @@ def test_another_division_is_refused_as_another_run(divided):
     assert "holds another run (split.seed 3 there, 4 here" in done.stderr
     done = command("sweep", *TINY, *flags, "--split_seed=3", folder=run.parent)
     assert done.returncode == 0, done.stderr
-    assert "member-epochs are already trained" in done.stdout
+    assert "trial-epochs are already trained" in done.stdout
 
 
 LAYERS = {
@@ -336,7 +336,7 @@ def test_the_best_of_other_layers_predicts_as_reported(layered):
     assert len(run.best.config.units) == layers
     table = gtzan_jax.load_table("sample")
     right = run.best.predict(table) == np.array(table.genres)[table.y]
-    test = divide(table, "assignment", 0, 1).folds[0].test
+    test = make_splits(table, "assignment", 0, 1).folds[0].test
     first = run.retrained.query("seed == 0")
     assert right[test].mean() == pytest.approx(first["test_accuracy"].iloc[-1], abs=1e-6)
 
@@ -347,7 +347,7 @@ def test_a_run_with_other_axes_is_gone_on_with(layered):
     done = command("sweep", *TINY, "--retrain_epochs=2", "--workdir=run", folder=folder)
     assert done.returncode == 0, done.stderr
     count = run.sweep.num_configs * run.sweep.epochs
-    assert f"{count} of {count} member-epochs are already trained" in done.stdout
+    assert f"{count} of {count} trial-epochs are already trained" in done.stdout
 
 
 def test_the_report_on_other_axes_has_them_and_no_claims(layered):
@@ -423,7 +423,7 @@ def test_reports_comparisons_and_looks_work_without_jax(smoke, tmp_path):
 
 
 @pytest.mark.slow
-def test_members_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
+def test_trials_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
     """In results.csv, members.csv, TensorBoard, the report, best/ and the model."""
     axes = {"num_units1": [12], "activation": ["relu"], "patience": [0, 1, 2]}
     sweep = make_sweep(
@@ -432,9 +432,9 @@ def test_members_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
     )  # fmt: skip
     folder = tmp_path / "run"
     run = gtzan_jax.run_sweep(sweep, make_table(), folder, retrain_epochs=12, num_seeds=2)
-    members = pd.read_csv(folder / "members.csv")
+    trials = pd.read_csv(folder / "members.csv")
     best = run.history.merge(
-        members[["config_id", "seed", "best_epoch", "last_epoch"]], on=["config_id", "seed"]
+        trials[["config_id", "seed", "best_epoch", "last_epoch"]], on=["config_id", "seed"]
     )
     assert (best.groupby(["config_id", "seed"])["epoch"].max() < 12).any()
     assert (best["epoch"] <= best["last_epoch"]).all()
@@ -442,16 +442,16 @@ def test_members_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
     means = best.groupby("config_id")[["validation_accuracy", "test_accuracy"]].mean()
     results = run.results.set_index("config_id")
     np.testing.assert_allclose(means.loc[results.index], results[list(means)], atol=1e-6)
-    epochs = members.groupby("config_id")[["best_epoch", "last_epoch"]].mean()
+    epochs = trials.groupby("config_id")[["best_epoch", "last_epoch"]].mean()
     np.testing.assert_allclose(epochs.loc[results.index], results[list(epochs)])
     assert results.set_index("patience").loc[0, "last_epoch"] == 12
     events = [f for f in (folder / "tensorboard").rglob("events*") if "seed" in f.parent.name]
     steps = [max(scalar.step for scalar in scalars_of(file.parent)) for file in events]
-    assert sorted(steps) == sorted(members["last_epoch"])
+    assert sorted(steps) == sorted(trials["last_epoch"])
     kept = run.retrained[run.retrained["kept"]]
     assert len(kept) == 10
     table = make_table()
-    fold = divide(table, "holdout", 0, 5).folds[0]
+    fold = make_splits(table, "holdout", 0, 5).folds[0]
     right = run.best.predict(table)[fold.test] == np.array(table.genres)[table.y[fold.test]]
     assert right.mean() == pytest.approx(kept.query("seed == 0")["test_accuracy"].item(), abs=1e-6)
     assert run.report().stat().st_size > 10_000

@@ -13,7 +13,7 @@ from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.errors import InputError
 from gtzan_jax.jobs import searching, sweeping
 from gtzan_jax.jobs.job import Training
-from gtzan_jax.rundir import chunks
+from gtzan_jax.rundir import checkpoints
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.space.search import config_epochs
 from gtzan_jax.trainer import plan
@@ -33,12 +33,12 @@ def sweep_of(search, epochs=4, **axes):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_chunks():
-    """Trains few members at a time, each chunk in a file of its own, and compiles one program."""
+def small_tasks():
+    """Trains few trials at a time, each task in a file of its own, and compiles one program."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweeping, "workplace", this_process)
-        patch.setattr(chunks, "_COLLECT_S", -1.0)
-        patch.setattr(plan, "COSTS", {"cpu": COSTS["cpu"]._replace(chunk=2)})
+        patch.setattr(checkpoints, "_COLLECT_S", -1.0)
+        patch.setattr(plan, "COSTS", {"cpu": COSTS["cpu"]._replace(trials=2)})
         yield
 
 
@@ -90,13 +90,13 @@ def test_survivors_are_packed_and_states_that_are_needed_no_more_are_dropped(tmp
     real = Engine.run
 
     def watched(self, parts, folds, states=None):
-        [kept] = {chunk.keep for chunk in parts}
-        calls.append(([len(chunk.members) for chunk in parts], len(states), kept))
+        [kept] = {task.keep for task in parts}
+        calls.append(([len(task.trials) for task in parts], len(states), kept))
         return real(self, parts, folds, states)
 
     monkeypatch.setattr(Engine, "run", watched)
     run(sweep_of(HALVING), tmp_path / "run")
-    # Two devices of two members each; two seeds.
+    # Two devices of two trials each; two seeds.
     assert calls == [
         ([4, 4, 4] * 2, 0, "states"), ([4, 2] * 2, 24, "states"), ([3, 3], 12, "nothing")
     ]  # fmt: skip
@@ -107,16 +107,16 @@ class Killed(BaseException):
 
 
 def run_killed(sweep, folder, monkeypatch, after):
-    """Runs a sweep that is killed after so many chunks."""
+    """Runs a sweep that is killed after so many tasks."""
     left = iter(range(after))
 
-    def add(self, trained, real=chunks.ChunkStore.add):
+    def add(self, trained, real=checkpoints.Checkpoints.add):
         if next(left, None) is None:
             raise Killed
         return real(self, trained)
 
     with monkeypatch.context() as patch:
-        patch.setattr(chunks.ChunkStore, "add", add)
+        patch.setattr(checkpoints.Checkpoints, "add", add)
         with pytest.raises(Killed):
             run(sweep, folder)
 
@@ -134,7 +134,7 @@ def test_a_killed_halving_goes_on_to_the_same_bytes(tmp_path, monkeypatch, halve
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_first_rung_is_trained_again_beside_the_second(tmp_path, monkeypatch, halved):
     run_killed(sweep_of(HALVING), tmp_path / "run", monkeypatch, 9)
-    path = tmp_path / "run" / "chunks" / "000001.chunk"
+    path = tmp_path / "run" / "checkpoints" / "000001.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     run(sweep_of(HALVING), tmp_path / "run")
     for name in TABLES:
@@ -151,7 +151,7 @@ def test_states_that_do_not_fit_cost_time_and_change_nothing(tmp_path, monkeypat
 def test_a_finished_search_trains_nothing(halved, monkeypatch, capsys):
     monkeypatch.setattr(Training, "begin", None)
     run(sweep_of(HALVING), halved.run.path)
-    assert "48 of 48 member-epochs are already trained" in capsys.readouterr().out
+    assert "48 of 48 trial-epochs are already trained" in capsys.readouterr().out
 
 
 RANGES = {
@@ -230,8 +230,8 @@ def test_brackets_train_no_more_than_they_ask_for(tmp_path):
     result = run(sweep_of(HALVING | {"brackets": 3}), tmp_path / "run")
     budget = 2 * config_epochs(result.sweep)
     assert len(result.history) == budget
-    store = chunks.ChunkStore(tmp_path / "run" / "chunks", 4, result_num_eval(result))
-    assert store.member_epochs == budget
+    store = checkpoints.Checkpoints(tmp_path / "run" / "checkpoints", 4, result_num_eval(result))
+    assert store.trial_epochs == budget
     assert (result.results["epochs_given"] < 4).any()
 
 

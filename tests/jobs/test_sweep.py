@@ -13,7 +13,7 @@ from commands import command
 from conftest import ROOT
 from csv_edits import sample_frame
 
-from gtzan_jax import divide, load_model, load_table
+from gtzan_jax import load_model, load_table, make_splits
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.tables.splits import random_split
 
@@ -33,7 +33,7 @@ def smoke(tmp_path_factory):
 def test_the_run_directory_is_complete(smoke):
     run, _ = smoke
     assert sorted(path.name for path in run.iterdir()) == [
-        ".lock", "best", "chunks", "history.csv", "manifest.json", "members.csv", "overview",
+        ".lock", "best", "checkpoints", "history.csv", "manifest.json", "members.csv", "overview",
         "predictions.safetensors", "results.csv", "tensorboard",
     ]  # fmt: skip
     assert sorted(path.name for path in (run / "best").iterdir()) == [
@@ -76,7 +76,7 @@ def test_the_manifest_says_what_was_run(smoke):
     [session] = manifest["sessions"]
     assert session["platform"] == "cpu"
     assert session["devices"]
-    assert session["members_before"] == 0
+    assert session["trials_before"] == 0
     assert "--num_seeds=2" in session["command"]
     seconds = manifest["timings_s"]
     parts = ["import", "load", "compile", "train", "write", "retrain"]
@@ -184,7 +184,7 @@ def test_another_config_can_be_retrained(smoke):
     [made] = manifest.retrainings.values()
     assert (made.epochs, made.config_id) == (4, second.config_id)
     assert made.matmul_precision == "float32"  # the sweep's
-    assert [session.members_before for session in manifest.sessions] == [0, 48]
+    assert [session.trials_before for session in manifest.sessions] == [0, 48]
     assert "gtzan_jax.retrain" in manifest.sessions[1].command
 
 
@@ -204,7 +204,7 @@ def test_a_config_can_be_retrained_under_another_protocol(smoke):
     assert (retraining.protocol, retraining.num_folds) == ("kfold", 3)
     scores = pd.read_csv(folder / "scores.csv")
     assert scores.tracks.sum() == 2 * 1000  # each track once a seed
-    fold = divide(load_table("sample"), "kfold", 7, 3).folds[0]
+    fold = make_splits(load_table("sample"), "kfold", 7, 3).folds[0]
     table = load_table("sample")
     right = load_model(folder).predict(table) == np.array(table.genres)[table.y]
     last = history.query("fold == 0 and epoch == 2").iloc[0]
@@ -222,7 +222,7 @@ def test_a_genre_that_cannot_be_learnt_is_told_of(tmp_path):
     seed = next(
         seed
         for seed in range(99)
-        if not set(blues) & set(divide(table, "assignment", seed, 1).folds[0].train)
+        if not set(blues) & set(make_splits(table, "assignment", seed, 1).folds[0].train)
     )
     flags = ["--data=table.csv", f"--split_seed={seed}", "--sweep=smoke", "--retrain_epochs=0"]
     done = command("sweep", *flags, "--platform=cpu", "--workdir=run", folder=tmp_path)

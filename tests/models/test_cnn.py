@@ -14,8 +14,8 @@ from gtzan_jax.models.cnn import CnnFamily
 from gtzan_jax.models.family import num_weights
 from gtzan_jax.models.layers import unpadded
 from gtzan_jax.models.networks import Augmentation, augmented, convolve
-from gtzan_jax.space.axes import INITIALIZERS
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import INITIALIZERS
 from gtzan_jax.tables.folds import Sizes
 
 KEY = jax.random.key(0)
@@ -206,7 +206,7 @@ def test_only_equal_kernels_and_blocks_share_a_program():
 
 
 def test_a_batch_takes_more_memory_than_the_weights():
-    small, large = (FAMILY.member_bytes((3, 8, 16), SIZES, size) for size in (1, 32))
+    small, large = (FAMILY.trial_bytes((3, 8, 16), SIZES, size) for size in (1, 32))
     columns = 16 * 17 * (9 + 6 * 8) + 8 * 8 * (9 * 8 + 6 * 16)
     assert large - small == 31 * 4 * columns
 

@@ -11,8 +11,8 @@ from scipy import stats
 from gtzan_jax.models.layers import Activation, dropout_factors, noise_bits, unpadded
 from gtzan_jax.models.mlp import MlpFamily, Traced, initial_scales, layer_names
 from gtzan_jax.models.networks import MLP
-from gtzan_jax.space.axes import INITIALIZERS
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import INITIALIZERS
 from gtzan_jax.tables.folds import Sizes
 
 KEY = jax.random.key(0)

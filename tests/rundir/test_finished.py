@@ -68,9 +68,9 @@ def test_what_was_written_is_read(tmp_path, protocol, num_folds, note):
     for fold in range(num_folds):
         share = correct[:, :, run.predictions.fold == fold].mean(axis=2)
         np.testing.assert_allclose(share, accuracy.reshape(12, num_folds, 2)[:, fold], atol=0.01)
-    members = pd.read_csv(run.run.members_path)
-    assert len(members) == 12 * 2 * num_folds
-    np.testing.assert_allclose(members["test_accuracy"], accuracy.ravel(), rtol=1e-6)
+    trials = pd.read_csv(run.run.trials_path)
+    assert len(trials) == 12 * 2 * num_folds
+    np.testing.assert_allclose(trials["test_accuracy"], accuracy.ravel(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

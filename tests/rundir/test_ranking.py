@@ -6,7 +6,7 @@ import pytest
 from conftest import make_history, make_sweep
 
 from gtzan_jax.metrics import METRICS
-from gtzan_jax.rundir.history import members_of
+from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.rundir.ranking import results_table
 
 PROTOCOLS = ["assignment", "holdout", "kfold"]
@@ -17,10 +17,10 @@ PLACE = {metric: place for place, metric in enumerate(METRICS)}
 
 
 def random_history(num_folds=1, num_seeds=1):
-    members = tuple(members_of(SWEEPS["assignment"], num_folds, range(num_seeds)))
-    shape = (len(members), 2, len(METRICS))
+    trials = tuple(trials_of(SWEEPS["assignment"], num_folds, range(num_seeds)))
+    shape = (len(trials), 2, len(METRICS))
     return make_history(
-        members, np.random.default_rng(0).uniform(0.1, 0.9, shape).astype(np.float32)
+        trials, np.random.default_rng(0).uniform(0.1, 0.9, shape).astype(np.float32)
     )
 
 
@@ -72,14 +72,14 @@ def test_the_order_of_the_history_does_not_matter():
     history.figures[:, -1, PLACE["test_loss"]] = 1.0
     expected = results_table(sweep, history)
     shuffled = np.random.default_rng(1).permutation(12)
-    other = make_history(tuple(history.members[i] for i in shuffled), history.figures[shuffled])
+    other = make_history(tuple(history.trials[i] for i in shuffled), history.figures[shuffled])
     pd.testing.assert_frame_equal(results_table(sweep, other), expected)
 
 
 def test_a_part_of_the_configs_is_ranked_like_the_whole():
     history, sweep = random_history(), SWEEPS["assignment"]
     some = [1, 4, 5, 10]
-    part = make_history(tuple(history.members[i] for i in some), history.figures[some])
+    part = make_history(tuple(history.trials[i] for i in some), history.figures[some])
     whole = results_table(sweep, history)
     expected = whole[whole["config_id"].isin([IDS[i] for i in some])].reset_index(drop=True)
     expected["rank"] = range(1, 5)

@@ -9,7 +9,7 @@ from sounds import clicks, noise, tone
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.sound import features as module
-from gtzan_jax.sound.features import CHUNK_SAMPLES, MIN_SAMPLES, chunks_of, features_of
+from gtzan_jax.sound.features import MIN_SAMPLES, SEGMENT_SAMPLES, features_of, segments_of
 from gtzan_jax.sound.files import SAMPLE_RATE, read, songs_in
 from gtzan_jax.tables.schema import FEATURES
 
@@ -165,8 +165,8 @@ def test_features_do_not_depend_on_what_was_computed_before():
 @pytest.mark.parametrize(
     ("length", "count"),
     [
-        (CHUNK_SAMPLES - 1, 0),
-        (CHUNK_SAMPLES, 1),
+        (SEGMENT_SAMPLES - 1, 0),
+        (SEGMENT_SAMPLES, 1),
         (3 * SAMPLE_RATE, 1),
         (2 * 3 * SAMPLE_RATE, 1),
         (2 * 3 * SAMPLE_RATE + 1, 2),
@@ -179,9 +179,9 @@ def test_features_do_not_depend_on_what_was_computed_before():
 )
 def test_songs_are_cut_as_gtzans_maker_cut_them(length, count):
     samples = np.arange(length, dtype=np.float32)
-    chunks = chunks_of(samples)
-    assert [len(chunk) for chunk in chunks] == [66_149] * count
-    assert [chunk[0] for chunk in chunks] == [66_150 * k for k in range(count)]
+    segments = segments_of(samples)
+    assert [len(task) for task in segments] == [66_149] * count
+    assert [task[0] for task in segments] == [66_150 * k for k in range(count)]
 
 
 def test_without_librosa_the_remedy_is_said(monkeypatch):

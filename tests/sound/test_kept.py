@@ -30,7 +30,7 @@ def test_rows_come_back_to_the_bit(output):
     assert Kept(output, "this version").find("third") is None
 
 
-def test_another_version_or_chunking_finds_nothing(output):
+def test_another_version_or_segmenting_finds_nothing(output):
     assert there(output, "another version") == (None, None)
     kept = Kept(output, "another version")
     kept.add("first", OTHER)

@@ -6,15 +6,15 @@ from scipy.signal import get_window
 from sounds import noise, tone
 
 from gtzan_jax.errors import SoundError
-from gtzan_jax.sound.features import CHUNK_SAMPLES
+from gtzan_jax.sound.features import SEGMENT_SAMPLES
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES, HOP, N_FFT, band_frequencies, log_mel
 
 ROUNDING = 0.04  # dB, half a step of float16 below 128, and float32's products
 
 
-def chunk_of(samples):
-    return np.resize(samples, CHUNK_SAMPLES).astype(np.float32)
+def segment_of(samples):
+    return np.resize(samples, SEGMENT_SAMPLES).astype(np.float32)
 
 
 def hz_of(mel):
@@ -41,38 +41,44 @@ def slow_log_mel(samples):
 
 @pytest.mark.parametrize(
     "samples",
-    [noise(CHUNK_SAMPLES), chunk_of(tone(3.1, 330) * np.linspace(0, 1, 68_355)), noise(2000) ** 3],
+    [
+        noise(SEGMENT_SAMPLES),
+        segment_of(tone(3.1, 330) * np.linspace(0, 1, 68_355)),
+        noise(2000) ** 3,
+    ],
     ids=["noise", "swelling tone", "uneven noise"],
 )
 def test_it_is_the_definition(samples):
-    spectrogram = log_mel(chunk_of(samples))
+    spectrogram = log_mel(segment_of(samples))
     assert spectrogram.shape == (BANDS, FRAMES)
     assert spectrogram.dtype == np.float16
-    np.testing.assert_allclose(spectrogram, slow_log_mel(chunk_of(samples)), rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(
+        spectrogram, slow_log_mel(segment_of(samples)), rtol=0, atol=ROUNDING
+    )
 
 
 @pytest.mark.parametrize("band", [3, 10, 20, 33, 50, 63])
 def test_a_sine_is_loudest_in_its_band(band):
     hertz = band_frequencies()[band]
-    spectrogram = log_mel(chunk_of(tone(3.1, hertz)))
+    spectrogram = log_mel(segment_of(tone(3.1, hertz)))
     assert (spectrogram.argmax(axis=0) == band).all()
 
 
 def test_ten_times_the_amplitude_is_twenty_decibels_more():
-    quiet = chunk_of(noise(CHUNK_SAMPLES))
+    quiet = segment_of(noise(SEGMENT_SAMPLES))
     difference = log_mel(10 * quiet).astype(np.float64) - log_mel(quiet)
     np.testing.assert_allclose(difference, 20, rtol=0, atol=2 * ROUNDING)
 
 
 def test_silence_is_the_floor():
-    assert (log_mel(np.zeros(CHUNK_SAMPLES, np.float32)) == -100).all()
+    assert (log_mel(np.zeros(SEGMENT_SAMPLES, np.float32)) == -100).all()
 
 
 def test_equal_sound_has_equal_numbers_whatever_is_beside_it():
-    quiet = noise(CHUNK_SAMPLES, amplitude=1e-6)
+    quiet = noise(SEGMENT_SAMPLES, amplitude=1e-6)
     loud = quiet.copy()
     loud[-20_000:] += tone(1.0)[:20_000]
-    before = (CHUNK_SAMPLES - 20_000 - N_FFT // 2) // HOP
+    before = (SEGMENT_SAMPLES - 20_000 - N_FFT // 2) // HOP
     np.testing.assert_array_equal(log_mel(loud)[:, :before], log_mel(quiet)[:, :before])
     assert log_mel(loud).max() - log_mel(quiet).max() > 80
 
@@ -87,10 +93,10 @@ def test_the_bands_lie_where_librosa_has_them():
 
 def test_samples_that_are_too_large_to_compute_with():
     with pytest.raises(SoundError, match="too large"):
-        log_mel(np.full(CHUNK_SAMPLES, 1e30, np.float32))
+        log_mel(np.full(SEGMENT_SAMPLES, 1e30, np.float32))
 
 
-@pytest.mark.parametrize("samples", [0, CHUNK_SAMPLES - 1, CHUNK_SAMPLES + 1])
-def test_a_chunk_has_one_length(samples):
+@pytest.mark.parametrize("samples", [0, SEGMENT_SAMPLES - 1, SEGMENT_SAMPLES + 1])
+def test_a_segment_has_one_length(samples):
     with pytest.raises(ValueError, match="66,149 samples"):
         log_mel(np.zeros(samples, np.float32))

@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def table():
-    """Three chunks of two songs."""
+    """Three segments of two songs."""
     x = np.random.default_rng(0).normal(size=(3, BANDS, FRAMES)).astype(np.float16)
     made = FeatureTable(
         x=x,

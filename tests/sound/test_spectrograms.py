@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from gtzan_jax.errors import InputError
 from gtzan_jax.sound import spectrograms as module
 from gtzan_jax.sound import synthetic
-from gtzan_jax.sound.features import chunks_of
+from gtzan_jax.sound.features import segments_of
 from gtzan_jax.sound.files import read
 from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES, log_mel
 from gtzan_jax.sound.processes import of_many
@@ -42,7 +42,7 @@ def refuse(*_args, **_options):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder of 20 made-up songs, of two chunks each."""
+    """A folder of 20 made-up songs, of two segments each."""
     folder = tmp_path_factory.mktemp("made")
     write_songs(folder, 2, 6.1)
     return folder
@@ -55,7 +55,7 @@ def songs(made, tmp_path):
 
 
 @pytest.mark.parametrize("of_many", [of_many, of_many_here])
-def test_each_row_is_the_spectrogram_of_a_chunk(songs, monkeypatch, of_many):
+def test_each_row_is_the_spectrogram_of_a_segment(songs, monkeypatch, of_many):
     monkeypatch.setattr(module, "of_many", of_many)
     table = load_spectrograms(songs)
     assert table.x.shape == (40, BANDS, FRAMES)
@@ -63,11 +63,11 @@ def test_each_row_is_the_spectrogram_of_a_chunk(songs, monkeypatch, of_many):
     assert table.genres == synthetic.GENRES
     row = 0
     for path in sorted(songs.rglob("*.wav")):
-        for number, chunk in enumerate(chunks_of(read(path))):
+        for number, segment in enumerate(segments_of(read(path))):
             assert table.tracks[row] == f"{path.stem}.{number}.wav"
             assert table.genres[table.y[row]] == path.parent.name
             with threadpool_limits(1):  # as in the processes: else last bits differ
-                np.testing.assert_array_equal(table.x[row], log_mel(chunk))
+                np.testing.assert_array_equal(table.x[row], log_mel(segment))
             row += 1
     assert row == len(table.y)
 
@@ -78,12 +78,12 @@ def test_the_table_knows_its_songs(songs):
     np.testing.assert_array_equal(table.songs, np.arange(40) // 2)
     assert table.by_song.x.shape == (20, BANDS, FRAMES)
     assert repr(table).startswith(
-        "FeatureTable(40 chunks of 20 songs × 64 bands × 65 frames, 10 genres, source "
+        "FeatureTable(40 segments of 20 songs × 64 bands × 65 frames, 10 genres, source "
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "chunks"),
+    ("name", "segments"),
     [
         ("rock/my song.wav", ["rock/my song.00000.0.wav", "rock/my song.00000.1.wav"]),
         ("rock/live.2020.3.wav", ["rock/live.2020.3.00000.0.wav", "rock/live.2020.3.00000.1.wav"]),
@@ -92,10 +92,10 @@ def test_the_table_knows_its_songs(songs):
         ("rock.00007.wav", ["rock.00007.0.wav", "rock.00007.1.wav"]),
     ],
 )
-def test_chunks_are_of_one_song_whatever_it_is_called(songs, name, chunks):
+def test_segments_are_of_one_song_whatever_it_is_called(songs, name, segments):
     write(songs / name, noise(140_000))
     table = load_spectrograms(songs)
-    rows = [table.tracks.index(chunk) for chunk in chunks]
+    rows = [table.tracks.index(task) for task in segments]
     assert len(table.y) == 42
     assert table.num_songs == 21
     assert len(set(table.songs[rows])) == 1
@@ -106,7 +106,7 @@ def test_long_songs_stay_one_song(songs):
     write(songs / "rock" / "long.wav", np.tile(noise(66_150), 104))
     table = load_spectrograms(songs)
     assert table.num_songs == 21
-    assert (table.songs == table.songs[-1]).sum() == 103  # the last chunk ends with the song
+    assert (table.songs == table.songs[-1]).sum() == 103  # the last segment ends with the song
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_links_and_pipes_are_not_followed(songs, tmp_path):
 AGAIN = "rock/again.00000.0.wav"
 
 
-def test_equal_chunks_are_repeats(songs):
+def test_equal_segments_are_repeats(songs):
     shutil.copy(songs / "metal" / "metal.00000.wav", songs / "rock" / "again.wav")
     write(songs / "pop" / "silence.wav", np.zeros(200_000, np.float32))
     table = load_spectrograms(songs)
     groups = {
-        tuple(np.flatnonzero((table.x == chunk).all(axis=(1, 2))).tolist()) for chunk in table.x
+        tuple(np.flatnonzero((table.x == segment).all(axis=(1, 2))).tolist()) for segment in table.x
     }
     assert set(table.repeats) == {group for group in groups if len(group) > 1}
     assert len(table.repeats) == 3
@@ -263,11 +263,11 @@ def test_tables_of_features_know_nothing_of_sounds():
 
 
 def test_the_made_up_songs_of_everyday(monkeypatch):
-    """20 songs of each genre, of three chunks each."""
+    """20 songs of each genre, of three segments each."""
     samples = np.zeros(len(synthetic.song("pop", 0, module.SYNTHETIC_SECONDS)), np.float32)
-    chunks = np.zeros((len(chunks_of(samples)), BANDS, FRAMES), np.float16)
-    monkeypatch.setattr(module, "of_many", lambda _, sounds, __: ((s, chunks) for s in sounds))
-    assert load_spectrograms("sounds").rows_note == "600 chunks of 200 songs"
+    segments = np.zeros((len(segments_of(samples)), BANDS, FRAMES), np.float16)
+    monkeypatch.setattr(module, "of_many", lambda _, sounds, __: ((s, segments) for s in sounds))
+    assert load_spectrograms("sounds").rows_note == "600 segments of 200 songs"
 
 
 # -------------------------------------------------------------------------------------------- again

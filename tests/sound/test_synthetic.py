@@ -10,7 +10,7 @@ import pytest
 from made_songs import write_songs
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.sound.features import chunks_of
+from gtzan_jax.sound.features import segments_of
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.mel import log_mel
 from gtzan_jax.sound.synthetic import GENRES, song
@@ -62,7 +62,7 @@ def test_files_hold_what_is_played(tmp_path):
 def changes():
     """By genre: spectrograms of 8 songs, changes from a frame to the next one, in dB."""
     spectrograms = {
-        genre: [log_mel(chunks_of(song(genre, number, 3.1))[0]) for number in range(8)]
+        genre: [log_mel(segments_of(song(genre, number, 3.1))[0]) for number in range(8)]
         for genre in GENRES
     }
     return {genre: np.diff(np.float64(x), axis=2) for genre, x in spectrograms.items()}

@@ -7,7 +7,7 @@ from conftest import make_sweep
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.space import config as config_module
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.config import Config, Trial
 
 CONTENT = {
     "num_units1": 128, "num_units2": 64,
@@ -118,6 +118,6 @@ def test_up_to_six_layers(layers):
     assert config.dropout == tuple(rates.values())
 
 
-def test_a_member_is_a_config_a_fold_and_a_seed():
-    assert Member("a1", 2, 7) == ("a1", 2, 7)
-    assert Member("a1", 2, 7)._fields == ("config_id", "fold", "seed")
+def test_a_trial_is_a_config_a_fold_and_a_seed():
+    assert Trial("a1", 2, 7) == ("a1", 2, 7)
+    assert Trial("a1", 2, 7)._fields == ("config_id", "fold", "seed")

@@ -6,7 +6,7 @@ from conftest import make_sweep
 from scipy import stats
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.space.ranges import Range, draw
 from gtzan_jax.space.sweep_file import parse_range
 
@@ -126,7 +126,7 @@ def test_more_than_there_are_cannot_be_drawn(choices):
 )
 def test_a_range_that_cannot_be_is_refused(axis, table, problem):
     with pytest.raises(InputError, match=problem) as caught:
-        parse_range(AXES[axis], table, f"test: axes.{axis}")
+        parse_range(HYPERPARAMETERS[axis], table, f"test: axes.{axis}")
     assert str(caught.value).startswith(f"test: axes.{axis}")
     assert "\n" not in str(caught.value)
 

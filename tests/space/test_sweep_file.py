@@ -9,8 +9,8 @@ from conftest import make_document, make_sweep
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.resources import resource
-from gtzan_jax.space.axes import AXES
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.space.sweep import SearchSettings
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
 from gtzan_jax.tables.protocols import PROTOCOLS
@@ -46,7 +46,7 @@ def test_shipped_sweeps_are_valid(name):
     assert len(sweep.places) == sweep.num_configs >= 1
 
 
-def test_large_sweep_has_over_100_000_members():
+def test_large_sweep_has_over_100_000_trials():
     sweep = load_sweep("large")
     assert sweep.num_configs * sweep.num_seeds > 100_000
 
@@ -74,7 +74,7 @@ def test_axes_are_in_the_order_of_the_registry_whatever_the_file_says():
     document = make_document()
     document["axes"] = dict(reversed(document["axes"].items()))
     sweep = parse_sweep(document, "tiny", "test")
-    assert list(sweep.axes) == [name for name in AXES if name in document["axes"]]
+    assert list(sweep.axes) == [name for name in HYPERPARAMETERS if name in document["axes"]]
     assert sweep.configs == make_sweep().configs
 
 

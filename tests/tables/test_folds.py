@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_chunks, make_fold, make_table
+from conftest import make_fold, make_segments, make_table
 from sklearn.preprocessing import StandardScaler
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.tables.folds import Sizes, arrays_of, judged_rows, scaler_of, sizes_of, unseen_genres
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.splits import random_split
 
 TABLE = make_table(num_tracks=143, num_features=5)
@@ -50,7 +50,7 @@ def test_standardising_is_scikit_learns():
 
 @pytest.mark.parametrize("name", ["assignment", "holdout", "kfold"])
 def test_only_train_rows_touch_the_statistics(name):
-    for fold in divide(TABLE, name, 0, 5).folds:
+    for fold in make_splits(TABLE, name, 0, 5).folds:
         x = TABLE.x.copy()
         x[np.concatenate([fold.validation, fold.test])] *= 100
         changed = with_features(TABLE, x)
@@ -116,9 +116,9 @@ def test_folds_are_laid_out_in_arrays_of_one_size():
 
 @pytest.mark.parametrize("protocol", ["holdout", "leaky_chunks"])
 def test_songs_are_numbered_by_part(protocol):
-    table = make_chunks(60)
+    table = make_segments(60)
     other = make_fold(np.arange(9), test=np.arange(9, 12))
-    [fold] = divide(table, protocol, 0, 5).folds
+    [fold] = make_splits(table, protocol, 0, 5).folds
     sizes = sizes_of(table, [fold, other])
     arrays = arrays_of(table, fold, sizes)
     frame = pd.DataFrame(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_chunks, make_table, slow
+from conftest import make_segments, make_table, slow
 from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -19,7 +19,7 @@ from sklearn.svm import SVC
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.tables.lists import look_up, read_list
-from gtzan_jax.tables.protocols import PROTOCOLS, divide, groups_of, split_note
+from gtzan_jax.tables.protocols import PROTOCOLS, groups_of, make_splits, split_note
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.splits import random_split
 
@@ -47,7 +47,7 @@ def parts_of(fold):
 @pytest.mark.parametrize("tracks", [20, 143, 1000])
 def test_the_assignment_splits_as_scikit_learn_does(tracks, seed):
     table = make_table(num_tracks=tracks, num_features=3)
-    [fold] = divide(table, "assignment", seed, num_folds=5).folds
+    [fold] = make_splits(table, "assignment", seed, num_folds=5).folds
     # The assignment split the rows themselves, not their numbers.
     x_train, x_test, y_train, y_test = train_test_split(
         table.x, table.y, test_size=0.3, random_state=seed
@@ -64,7 +64,7 @@ def test_the_assignment_splits_as_scikit_learn_does(tracks, seed):
 def test_every_fold_uses_every_track_that_counts_once(sample, name, seed):
     goes_by = PROTOCOLS[name].goes_by
     counts = [entry is not None for entry in look_up(sample, goes_by)] if goes_by else [True] * 1000
-    for fold in divide(sample, name, seed, 5).folds:
+    for fold in make_splits(sample, name, seed, 5).folds:
         assert sorted(np.concatenate(parts_of(fold))) == list(np.flatnonzero(counts))
         assert {part.dtype.kind for part in parts_of(fold)} == {"i"}
 
@@ -72,7 +72,7 @@ def test_every_fold_uses_every_track_that_counts_once(sample, name, seed):
 @pytest.mark.parametrize(("name", "num_folds"), STRATIFIED)
 @pytest.mark.parametrize("seed", range(5))
 def test_parts_are_stratified(name, num_folds, seed):
-    for fold in divide(TABLE, name, seed, num_folds).folds:
+    for fold in make_splits(TABLE, name, seed, num_folds).folds:
         test_share = 0.2 if name == "holdout" else 1 / num_folds
         for genre in range(4):
             total = np.sum(TABLE.y == genre)
@@ -119,7 +119,7 @@ def test_the_folds_of_one_seed_are_pinned(name):
         genres=GTZAN,
         repeats=((3, 17, 44), (120, 140), (999, 998)),
     )
-    folds = divide(table, name, 4, 5).folds
+    folds = make_splits(table, name, 4, 5).folds
     rows = [len(part) for fold in folds for part in parts_of(fold)]
     rows += [row for fold in folds for part in parts_of(fold) for row in part]
     assert hashlib.sha256(np.array(rows, "<i4").tobytes()).hexdigest()[:16] == PINNED[name]
@@ -127,7 +127,7 @@ def test_the_folds_of_one_seed_are_pinned(name):
 
 def test_holdout_is_60_20_20():
     table = make_table(num_tracks=1000, num_genres=10, num_features=1)
-    [fold] = divide(table, "holdout", 3, 5).folds
+    [fold] = make_splits(table, "holdout", 3, 5).folds
     assert [len(part) for part in parts_of(fold)] == [600, 200, 200]
     for part, count in zip(parts_of(fold), (60, 20, 20), strict=True):
         assert np.bincount(table.y[part]).tolist() == [count] * 10
@@ -135,11 +135,11 @@ def test_holdout_is_60_20_20():
 
 @pytest.mark.parametrize("num_folds", [2, 5, 7])
 def test_kfold_tests_every_track_once(num_folds):
-    folds = divide(TABLE, "kfold", 0, num_folds).folds
+    folds = make_splits(TABLE, "kfold", 0, num_folds).folds
     assert len(folds) == num_folds
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(143))
     table = make_table(num_tracks=1000, num_genres=10, num_features=1)
-    for fold in divide(table, "kfold", 0, 5).folds:
+    for fold in make_splits(table, "kfold", 0, 5).folds:
         assert [len(part) for part in parts_of(fold)] == [640, 160, 200]
 
 
@@ -147,13 +147,13 @@ def test_what_does_not_divide_evenly_is_not_one_parts_gain():
     # 13 tracks of each of 40 genres into five folds: 104 each, were it even.
     table = make_table(num_tracks=520, num_genres=40, num_features=1)
     for seed in range(3):
-        sizes = [len(fold.test) for fold in divide(table, "kfold", seed, 5).folds]
+        sizes = [len(fold.test) for fold in make_splits(table, "kfold", seed, 5).folds]
         assert max(sizes) - min(sizes) < 25  # 40, if each genre began with the same fold
 
 
 @pytest.mark.parametrize("name", ON_SONGS)
 def test_the_split_seed_alone_decides_what_no_list_does(sample, name):
-    first, again, other = (divide(sample, name, seed, 5).folds for seed in (4, 4, 5))
+    first, again, other = (make_splits(sample, name, seed, 5).folds for seed in (4, 4, 5))
     for fold, same, different in zip(first, again, other, strict=True):
         for part, equal in zip(parts_of(fold), parts_of(same), strict=True):
             np.testing.assert_array_equal(part, equal)
@@ -168,14 +168,14 @@ def test_a_seed_out_of_range_is_refused(seed):
     with pytest.raises(
         InputError, match=f"split_seed must be a whole number from 0 to 4,294,967,295, not {seed}"
     ):
-        divide(TABLE, "assignment", seed, 5)
+        make_splits(TABLE, "assignment", seed, 5)
 
 
 def test_too_few_tracks_for_the_folds_are_refused():
     table = make_table(num_tracks=27, num_genres=4, num_features=1)  # 6 tracks of the smallest
-    assert len(divide(table, "kfold", 0, 6).folds) == 6
+    assert len(make_splits(table, "kfold", 0, 6).folds) == 6
     with pytest.raises(InputError, match=r"7 folds.*smallest has 6; take --num_folds=6 or fewer"):
-        divide(table, "kfold", 0, 7)
+        make_splits(table, "kfold", 0, 7)
 
 
 @pytest.mark.parametrize("name", ["holdout", "kfold"])
@@ -183,16 +183,16 @@ def test_a_part_without_tracks_is_refused(name):
     table = make_table(num_tracks=2, num_genres=1, num_features=1)
     for seed in range(5):
         with pytest.raises(InputError, match="part of a fold would be empty: 2 tracks are too few"):
-            divide(table, name, seed, 2)
+            make_splits(table, name, seed, 2)
 
 
 def test_what_a_protocol_ranks_by_is_measured(sample):
     for name in ON_SONGS:
-        [*_, fold] = divide(sample, name, 0, 5).folds
+        [*_, fold] = make_splits(sample, name, 0, 5).folds
         assert len(getattr(fold, PROTOCOLS[name].select_on)) > 0
     on_test = [protocol.name for protocol in PROTOCOLS.values() if protocol.select_on == "test"]
     assert on_test == ["assignment", "leaky_chunks"]
-    assert PROTOCOLS["kfold"].metrics_of(is_chunked=True) == METRICS
+    assert PROTOCOLS["kfold"].metrics_of(is_segmented=True) == METRICS
     assert PROTOCOLS["kfold"].metrics == METRICS[:6]
     without = tuple(metric for metric in METRICS[:6] if not metric.startswith("validation"))
     assert PROTOCOLS["assignment"].metrics == without
@@ -202,12 +202,12 @@ def test_what_a_protocol_ranks_by_is_measured(sample):
 def test_a_division_is_described_in_a_few_words():
     assert split_note("assignment", 3, 1) == "random 70:30 split, split seed 3"
     assert split_note("kfold", 0, 4) == "4 stratified folds, split seed 0"
-    division = divide(TABLE, "kfold", 1, 3)
-    assert division.note == "3 stratified folds, split seed 1"
-    assert division.left_out == ()
-    assert len(division.folds) == len(division.arrays) == 3
-    assert division.arrays[0] is division.arrays[0]  # laid out once
-    assert "kfold, 3 folds" in repr(division)
+    splits = make_splits(TABLE, "kfold", 1, 3)
+    assert splits.note == "3 stratified folds, split seed 1"
+    assert splits.left_out == ()
+    assert len(splits.folds) == len(splits.arrays) == 3
+    assert splits.arrays[0] is splits.arrays[0]  # laid out once
+    assert "kfold, 3 folds" in repr(splits)
     assert re.fullmatch(r"Fold\(train 100, validation 0, test 43\)", repr(random_split(143, 0)))
 
 
@@ -229,7 +229,7 @@ REPEATED = with_repeats(TABLE, (0, 4), (8, 140), (1, 2), (3, 7, 11, 15), (6, 10,
 @pytest.mark.parametrize(("name", "num_folds"), STRATIFIED)
 @pytest.mark.parametrize("seed", range(5))
 def test_exact_repeats_are_on_one_side(name, num_folds, seed):
-    for fold in divide(REPEATED, name, seed, num_folds).folds:
+    for fold in make_splits(REPEATED, name, seed, num_folds).folds:
         assert sorted(np.concatenate(parts_of(fold))) == list(range(143))
         for group in REPEATED.repeats:
             assert sum(bool(set(group) & set(part)) for part in parts_of(fold)) == 1
@@ -247,7 +247,7 @@ def test_exact_repeats_are_on_one_side(name, num_folds, seed):
 def test_the_real_tables_repeats_are_on_one_side(real_table_path, name):
     table = load_table(real_table_path)
     for seed in range(3):
-        for fold in divide(table, name, seed, 5).folds:
+        for fold in make_splits(table, name, seed, 5).folds:
             for group in table.repeats:
                 assert sum(bool(set(group) & set(part)) for part in parts_of(fold)) <= 1
 
@@ -273,7 +273,7 @@ def test_groups_are_the_connected_rows(sample):
 
 
 def test_the_fault_filtered_parts_are_the_lists(sample):
-    [fold] = divide(sample, "fault_filtered", 0, 5).folds
+    [fold] = make_splits(sample, "fault_filtered", 0, 5).folds
     listed = look_up(sample, "fault_filtered")
     for name, part in zip(("train", "validation", "test"), parts_of(fold), strict=True):
         assert {listed[row].part for row in part} == {name}
@@ -292,7 +292,7 @@ def test_one_artist_alone_is_known_in_two_fault_filtered_parts():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_artist_is_in_two_parts_of_artist_folds(sample, seed):
-    folds = divide(sample, "artist_folds", seed, 5).folds
+    folds = make_splits(sample, "artist_folds", seed, 5).folds
     listed = look_up(sample, "artist_folds")
     assert [len(fold.test) for fold in folds] == [315, 316, 317]
     for number, fold in zip("123", folds, strict=True):
@@ -310,9 +310,9 @@ def test_no_artist_is_in_two_parts_of_artist_folds(sample, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_artist_kfold_divides_the_same_tracks_anew_and_keeps_artists_apart(sample, seed):
-    folds = divide(sample, "artist_kfold", seed, 5).folds
+    folds = make_splits(sample, "artist_kfold", seed, 5).folds
     groups, divisions = groups_of(sample), np.arange(9).reshape(3, 3)
-    published = np.concatenate([f.test for f in divide(sample, "artist_folds", seed, 5).folds])
+    published = np.concatenate([f.test for f in make_splits(sample, "artist_folds", seed, 5).folds])
     for places in divisions:
         tested = np.concatenate([folds[place].test for place in places])
         assert sorted(tested) == sorted(published)
@@ -329,16 +329,20 @@ def test_artist_kfold_divides_the_same_tracks_anew_and_keeps_artists_apart(sampl
 def test_validation_parts_have_artists_of_one_song_as_often_as_all_parts(sample):
     groups = groups_of(sample)
     alone = (np.bincount(groups) == 1)[groups]
-    rows = [f.validation for s in range(20) for f in divide(sample, "artist_kfold", s, 5).folds]
+    rows = [
+        f.validation for s in range(20) for f in make_splits(sample, "artist_kfold", s, 5).folds
+    ]
     shares = [alone[part].mean() for part in rows]
     assert np.mean(shares) == pytest.approx(343 / 948, abs=0.03)  # 180 parts of deviation 0.1
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_mixed_artists_are_the_same_tracks_in_random_folds(sample, seed):
-    folds = divide(sample, "mixed_artists", seed, 5).folds
+    folds = make_splits(sample, "mixed_artists", seed, 5).folds
     tested = np.concatenate([fold.test for fold in folds])
-    apart = np.concatenate([fold.test for fold in divide(sample, "artist_folds", seed, 5).folds])
+    apart = np.concatenate(
+        [fold.test for fold in make_splits(sample, "artist_folds", seed, 5).folds]
+    )
     assert len(folds) == 3
     assert sorted(tested) == sorted(apart)
     groups = groups_of(sample)
@@ -351,8 +355,8 @@ def test_mixed_artists_are_the_same_tracks_in_random_folds(sample, seed):
 @pytest.mark.parametrize("name", sorted(LISTED))
 def test_a_protocol_of_a_list_refuses_other_tables_and_says_what_it_leaves_out(sample, name):
     with pytest.raises(InputError, match=r"made\.csv: .* knows 0 of its 143 tracks"):
-        divide(TABLE, name, 0, 5)
-    [sentence] = divide(sample, name, 0, 5).left_out
+        make_splits(TABLE, name, 0, 5)
+    [sentence] = make_splits(sample, name, 0, 5).left_out
     assert ("70" if name == "fault_filtered" else "52") in sentence
 
 
@@ -361,7 +365,7 @@ def test_a_table_without_the_tracks_of_a_part_is_refused(sample):
     tracks = tuple(np.array(sample.tracks)[rows])
     table = replace(sample, x=sample.x[rows], y=sample.y[rows], tracks=tracks)
     with pytest.raises(InputError, match="test part of a fold would be empty: 631 tracks"):
-        divide(table, "artist_folds", 0, 5)
+        make_splits(table, "artist_folds", 0, 5)
 
 
 # On the real table, beside what scikit-learn gave with the published lists (3 folds of each kind,
@@ -399,7 +403,7 @@ MODELS = {
 def accuracy(table, protocol, model):
     """Returns the share of all tested tracks that is right."""
     right = []
-    for fold in divide(table, protocol, 0, 5).folds:
+    for fold in make_splits(table, protocol, 0, 5).folds:
         rows = np.concatenate([fold.train, fold.validation])
         fitted = make_pipeline(StandardScaler(), clone(model)).fit(table.x[rows], table.y[rows])
         right.append(fitted.predict(table.x[fold.test]) == table.y[fold.test])
@@ -421,75 +425,77 @@ def test_the_sample_shows_the_gap(sample):
     assert 0.08 < mixed - apart < 0.25
 
 
-# Tables of chunks.
+# Tables of segments.
 
 
-CHUNKS = make_chunks(80)
+SEGMENTS = make_segments(80)
 
 
 @pytest.fixture(scope="module")
-def chunks():
+def segments():
     return load_table("sample3")
 
 
 @pytest.mark.parametrize("name", ON_SONGS)
 @pytest.mark.parametrize("seed", [0, 7])
-def test_chunks_go_where_their_songs_go(sample, chunks, name, seed):
+def test_segments_go_where_their_songs_go(sample, segments, name, seed):
     # The sample's songs have the same numbers in both tables.
-    for of_chunks, of_songs in zip(
-        divide(chunks, name, seed, 3).folds, divide(sample, name, seed, 3).folds, strict=True
+    for of_segments, of_songs in zip(
+        make_splits(segments, name, seed, 3).folds,
+        make_splits(sample, name, seed, 3).folds,
+        strict=True,
     ):
-        for rows, songs in zip(parts_of(of_chunks), parts_of(of_songs), strict=True):
-            np.testing.assert_array_equal(pd.unique(chunks.songs[rows]), songs)
-            assert len(rows) == np.isin(chunks.songs, songs).sum()
+        for rows, songs in zip(parts_of(of_segments), parts_of(of_songs), strict=True):
+            np.testing.assert_array_equal(pd.unique(segments.songs[rows]), songs)
+            assert len(rows) == np.isin(segments.songs, songs).sum()
             assert rows.dtype == songs.dtype
 
 
-def test_the_chunks_of_an_artist_are_a_group(sample, chunks):
-    np.testing.assert_array_equal(groups_of(chunks), groups_of(sample)[chunks.songs])
-    # A chunk that equals one of another artist's joins both, and all of their chunks.
-    twins = replace(chunks, repeats=((0, 9000),))
+def test_the_segments_of_an_artist_are_a_group(sample, segments):
+    np.testing.assert_array_equal(groups_of(segments), groups_of(sample)[segments.songs])
+    # A segment that equals one of another artist's joins both, and all of their segments.
+    twins = replace(segments, repeats=((0, 9000),))
     groups = groups_of(twins)
-    assert len(set(groups)) == len(set(groups_of(chunks))) - 1
-    assert set(groups[chunks.songs == chunks.songs[9000]]) == {groups[0]}
+    assert len(set(groups)) == len(set(groups_of(segments))) - 1
+    assert set(groups[segments.songs == segments.songs[9000]]) == {groups[0]}
 
 
-def test_songs_with_equal_chunks_are_on_one_side():
-    twins = replace(CHUNKS, repeats=((0, 50), (50, 120), (3, 4)))
-    tied = {int(CHUNKS.songs[row]) for row in (0, 50, 120)}
+def test_songs_with_equal_segments_are_on_one_side():
+    twins = replace(SEGMENTS, repeats=((0, 50), (50, 120), (3, 4)))
+    tied = {int(SEGMENTS.songs[row]) for row in (0, 50, 120)}
     assert len(tied) == 3
     for seed in range(5):
-        for fold in divide(twins, "kfold", seed, 4).folds:
-            sides = [tied <= set(CHUNKS.songs[part]) for part in parts_of(fold)]
+        for fold in make_splits(twins, "kfold", seed, 4).folds:
+            sides = [tied <= set(SEGMENTS.songs[part]) for part in parts_of(fold)]
             assert sum(sides) == 1
 
 
-def test_the_leak_has_chunks_of_one_song_on_both_sides(chunks):
-    [fold] = divide(chunks, "leaky_chunks", 3, 5).folds
+def test_the_leak_has_segments_of_one_song_on_both_sides(segments):
+    [fold] = make_splits(segments, "leaky_chunks", 3, 5).folds
     train, test = train_test_split(np.arange(9990), test_size=0.3, random_state=3)
     np.testing.assert_array_equal(fold.train, train)
     np.testing.assert_array_equal(fold.test, test)
-    both = np.intersect1d(chunks.songs[fold.train], chunks.songs[fold.test])
+    both = np.intersect1d(segments.songs[fold.train], segments.songs[fold.test])
     assert len(both) > 900
-    division = divide(chunks, "leaky_chunks", 3, 5)
-    for text in (division.note, division.protocol.note, division.protocol.summary):
-        assert text.startswith("LEAK: chunks of one song are on both sides")
-    assert division.marks == {"data": "sample", "leak": division.protocol.leak}
-    assert divide(CHUNKS, "kfold", 3, 5).marks == {}
+    splits = make_splits(segments, "leaky_chunks", 3, 5)
+    for text in (splits.note, splits.protocol.note, splits.protocol.summary):
+        assert text.startswith("LEAK: segments of one song are on both sides")
+    assert splits.marks == {"data": "sample", "leak": splits.protocol.leak}
+    assert make_splits(SEGMENTS, "kfold", 3, 5).marks == {}
 
 
-def test_the_leak_is_refused_where_there_are_no_chunks(sample):
+def test_the_leak_is_refused_where_there_are_no_segments(sample):
     with pytest.raises(InputError, match=r"sample: leaky_chunks .* a row a song; give .*sample3"):
-        divide(sample, "leaky_chunks", 0, 5)
+        make_splits(sample, "leaky_chunks", 0, 5)
 
 
-def test_the_leak_is_worth_ten_points_and_more_on_the_sample(chunks):
-    # As the notebooks that read 0.8 with it: five neighbours, accuracy by chunk.
+def test_the_leak_is_worth_ten_points_and_more_on_the_sample(segments):
+    # As the notebooks that read 0.8 with it: five neighbours, accuracy by segment.
     def accuracy(name):
-        [fold, *_] = divide(chunks, name, 0, 5).folds
+        [fold, *_] = make_splits(segments, name, 0, 5).folds
         model = make_pipeline(StandardScaler(), KNeighborsClassifier())
-        return model.fit(chunks.x[fold.train], chunks.y[fold.train]).score(
-            chunks.x[fold.test], chunks.y[fold.test]
+        return model.fit(segments.x[fold.train], segments.y[fold.train]).score(
+            segments.x[fold.test], segments.y[fold.test]
         )
 
     leaky, by_song, by_artist = map(accuracy, ("leaky_chunks", "assignment", "artist_folds"))

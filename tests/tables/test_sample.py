@@ -22,7 +22,7 @@ from gtzan_jax.tables.schema import COLUMNS, FEATURES
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.splits import random_split
 
-CHUNKS_SHA256 = "6749933009e0578ba35caac86c9aea42e3b892ba9289a10559902de48e4a04d4"
+SEGMENTS_SHA256 = "6749933009e0578ba35caac86c9aea42e3b892ba9289a10559902de48e4a04d4"
 GOLDEN_SHA256 = "57bd2cbf2c3905baabe10559f835e6e931e0fc21e86fda7efb23acf329574879"
 
 
@@ -165,11 +165,11 @@ def test_artists_leave_mean_and_covariance_as_they_are():
     assert np.mean(draws[:, 50] * draws[:, 51]) == pytest.approx(expected, rel=0.1)
 
 
-# The sample of chunks.
+# The sample of segments.
 
 
 @pytest.fixture(scope="module")
-def chunks():
+def segments():
     return load_table("sample3")
 
 
@@ -181,31 +181,31 @@ def transformed(x):
     return pd.DataFrame(values, columns=FEATURES)
 
 
-def test_the_sample_of_chunks_has_the_real_tables_rows(chunks):
-    assert chunks.is_sample
-    assert chunks.x.shape == (9990, 57)
-    assert np.bincount(chunks.by_song.y).tolist() == [100] * 10
-    assert np.unique(np.bincount(chunks.songs), return_counts=True)[1].tolist() == [10, 990]
-    assert chunks.tracks[:2] == ("blues.sample00.0.wav", "blues.sample00.1.wav")
-    assert chunks.repeats == ()
-    assert chunks.sha256 == CHUNKS_SHA256
+def test_the_sample_of_segments_has_the_real_tables_rows(segments):
+    assert segments.is_sample
+    assert segments.x.shape == (9990, 57)
+    assert np.bincount(segments.by_song.y).tolist() == [100] * 10
+    assert np.unique(np.bincount(segments.songs), return_counts=True)[1].tolist() == [10, 990]
+    assert segments.tracks[:2] == ("blues.sample00.0.wav", "blues.sample00.1.wav")
+    assert segments.repeats == ()
+    assert segments.sha256 == SEGMENTS_SHA256
 
 
-def test_chunks_are_alike_within_a_song_by_the_measured_shares(chunks):
-    values = transformed(chunks.x)
-    values -= values.groupby(chunks.y).transform("mean")
-    values /= values.groupby(chunks.y).transform("std")
+def test_segments_are_alike_within_a_song_by_the_measured_shares(segments):
+    values = transformed(segments.x)
+    values -= values.groupby(segments.y).transform("mean")
+    values /= values.groupby(segments.y).transform("std")
     # s = (F - 1) / (F - 1 + n), of the one-way analysis of variance; nearly n = 10 everywhere.
-    songs = [group.to_numpy() for _, group in values.groupby(chunks.songs)]
+    songs = [group.to_numpy() for _, group in values.groupby(segments.songs)]
     f = f_oneway(*songs, axis=0).statistic
     shares = (f - 1) / (f - 1 + 10)
     np.testing.assert_allclose(shares, read_song_shares(), atol=0.06)
     assert np.mean(shares - read_song_shares()) == pytest.approx(0, abs=0.02)
 
 
-def test_a_song_is_the_mean_of_its_chunks(frame, chunks):
+def test_a_song_is_the_mean_of_its_segments(frame, segments):
     songs = transformed(frame[list(FEATURES)].to_numpy())
-    means = transformed(chunks.x).groupby(chunks.songs).mean()
+    means = transformed(segments.x).groupby(segments.songs).mean()
     varies = [feature for feature in FEATURES if feature.endswith("_var")]
     means[varies] -= np.log(0.88)
     np.testing.assert_allclose(means, songs, rtol=1e-4, atol=1e-4)

@@ -8,7 +8,7 @@ from csv_edits import sha256, small_text
 from gtzan_jax.errors import InputError
 from gtzan_jax.tables import kaggle as kaggle_module
 from gtzan_jax.tables import sources
-from gtzan_jax.tables.sample import chunks_text
+from gtzan_jax.tables.sample import segments_text
 from gtzan_jax.tables.schema import FILE_NAME
 from gtzan_jax.tables.sources import find_table, load_table
 from gtzan_jax.tables.validation import parse_table
@@ -108,14 +108,14 @@ def test_a_download_with_another_checksum_is_refused(kaggle, places):
     assert "not the expected" in table.notice
 
 
-def test_the_table_of_chunks_is_known_by_its_shape(kaggle):
-    text = chunks_text()
+def test_the_table_of_segments_is_known_by_its_shape(kaggle):
+    text = segments_text()
     kaggle.path, kaggle.text = kaggle_module.PATH_3, text
     for _ in range(2):
         table = load_table("kaggle3")
         assert (table.source, table.sha256) == ("kaggle3", sha256(text))
         assert "No checksum" in table.notice
-        assert f"9,990 chunks of 1,000 songs, and the SHA-256 {sha256(text)[:12]}" in table.notice
+        assert f"9,990 segments of 1,000 songs, and the SHA-256 {sha256(text)[:12]}" in table.notice
     assert kaggle.calls == 1
     assert find_table(table.sha256).source == "kaggle3"
 
@@ -123,16 +123,16 @@ def test_the_table_of_chunks_is_known_by_its_shape(kaggle):
 @pytest.mark.parametrize(
     ("cut", "message"),
     [
-        (lambda lines: lines[:-1], "9,989 chunks of 1,000 songs of 10 genres, expected 9,990"),
+        (lambda lines: lines[:-1], "9,989 segments of 1,000 songs of 10 genres, expected 9,990"),
         (
             lambda lines: [*lines[:-10], *(f"x{line}" for line in lines[1:10]), lines[-1]],
-            "9,990 chunks of 1,001 songs of 10 genres",
+            "9,990 segments of 1,001 songs of 10 genres",
         ),
     ],
 )
-def test_a_table_of_chunks_of_another_shape_is_refused(kaggle, places, cut, message):
+def test_a_table_of_segments_of_another_shape_is_refused(kaggle, places, cut, message):
     kaggle.path = kaggle_module.PATH_3
-    kaggle.text = "\n".join(cut(chunks_text().splitlines())) + "\n"
+    kaggle.text = "\n".join(cut(segments_text().splitlines())) + "\n"
     with pytest.raises(InputError, match=message):
         load_table("kaggle3")
     assert not list(places.glob("cache/*"))

@@ -73,7 +73,7 @@ def test_repeats_are_groups_of_rows(text):
     assert parse_table("\n".join(lines), "t").repeats == ((1, 4, 19), (7, 8))
 
 
-# ------------------------------------------------- chunks; invalid tables are in test_bad_input.py
+# ----------------------------------------------- segments; invalid tables are in test_bad_input.py
 
 
 def rename(text, name_of):
@@ -89,9 +89,9 @@ def rename(text, name_of):
     return "\n".join(lines) + "\n"
 
 
-CHUNKED = {
+SEGMENTED = {
     "as published": lambda genre, song, k: f"{genre}.{song:05d}.{k}.wav",
-    "chunks from ten on": lambda genre, song, k: f"{genre}.{song:05d}.{10 + k}.wav",
+    "segments from ten on": lambda genre, song, k: f"{genre}.{song:05d}.{10 + k}.wav",
     "within a folder": lambda genre, song, k: f"genres/{genre}/{genre}.{song:05d}.{k}.WAV",
     "without an ending": lambda genre, song, k: f"{genre}.{song:05d}.{k}",
     "of another ending": lambda genre, song, k: f"{genre}.{song:05d}.{k}.mp3",
@@ -100,23 +100,23 @@ CHUNKED = {
 
 
 @pytest.fixture(scope="module")
-def chunks():
-    """A valid CSV of 20 songs, ten each of blues and jazz, in two or three chunks."""
+def segments():
+    """A valid CSV of 20 songs, ten each of blues and jazz, in two or three segments."""
     return rename(small_text(25), lambda genre, i: f"{genre}.{i % 10:05d}.{i // 10}.wav")
 
 
-@pytest.mark.parametrize("name_of", CHUNKED.values(), ids=CHUNKED)
-def test_a_table_of_chunks_knows_their_songs(name_of):
+@pytest.mark.parametrize("name_of", SEGMENTED.values(), ids=SEGMENTED)
+def test_a_table_of_segments_knows_their_songs(name_of):
     text = rename(small_text(25), lambda genre, i: name_of(genre, i % 10, i // 10))
     table = parse_table(text, "features_3_sec.csv")
-    assert table.is_chunked
+    assert table.is_segmented
     assert table.songs.tolist() == [*range(10)] * 2 + [*range(5)] + [*range(10, 20)] * 2 + [
         *range(10, 15)
     ]
-    assert table.note() == "Data: features_3_sec.csv; 50 chunks of 20 songs"
-    assert "50 chunks of 20 songs × 57 features" in repr(table)
+    assert table.note() == "Data: features_3_sec.csv; 50 segments of 20 songs"
+    assert "50 segments of 20 songs × 57 features" in repr(table)
     songs = table.by_song
-    assert not songs.is_chunked
+    assert not songs.is_segmented
     assert songs.by_song is songs
     assert songs.tracks == table.tracks[:10] + table.tracks[25:35]
     np.testing.assert_array_equal(songs.x, table.x[[*range(10), *range(25, 35)]])
@@ -124,27 +124,27 @@ def test_a_table_of_chunks_knows_their_songs(name_of):
 
 def test_a_table_of_songs_has_a_row_a_song(text):
     table = parse_table(text, "songs.csv")
-    assert not table.is_chunked
+    assert not table.is_segmented
     assert table.by_song is table
     assert table.songs.tolist() == list(range(24))
 
 
-BAD_CHUNKS = {
-    "a whole song among chunks": (
+BAD_SEGMENTS = {
+    "a whole song among segments": (
         set_cell(9, "filename", "blues.00007.wav"),
-        "line 9, column 'filename': 'blues.00007.wav' is no chunk, as 'blues.00000.0.wav' of line",
+        "line 9, column 'filename': 'blues.00007.wav' is no segment, as 'blues.00000.0.wav' of",
     ),
-    "a chunk twice": (
+    "a segment twice": (
         set_cell(12, "filename", "blues.00000.00.wav"),
-        "line 12, column 'filename': 'blues.00000.00.wav' is the same chunk as 'blues.00000.0.wav'",
+        "line 12, column 'filename': 'blues.00000.00.wav' is the same segment as 'blues.00000.0.",
     ),
     "a song of two genres": (
         set_cell(12, "label", "jazz"),
-        "line 12, column 'label': 'jazz', but line 2 has 'blues' for a chunk of the same song",
+        "line 12, column 'label': 'jazz', but line 2 has 'blues' for a segment of the same song",
     ),
     "a length of thirty seconds": (
         set_cell(12, "length", "6617940"),
-        r"line 12, column 'length': 6.61794e\+06 audio samples, but 661794 in line 2; chunks must",
+        r"line 12, column 'length': 6.61794e\+06 audio samples, but 661794 in line 2; segments",
     ),
     "a length of nothing": (
         set_cell(12, "length", "0"),
@@ -157,17 +157,17 @@ BAD_CHUNKS = {
 }
 
 
-@pytest.mark.parametrize(("edit", "message"), BAD_CHUNKS.values(), ids=BAD_CHUNKS)
-def test_a_bad_table_of_chunks_is_refused(chunks, edit, message):
+@pytest.mark.parametrize(("edit", "message"), BAD_SEGMENTS.values(), ids=BAD_SEGMENTS)
+def test_a_bad_table_of_segments_is_refused(segments, edit, message):
     with pytest.raises(InputError, match=message):
-        parse_table(edit(chunks), "t.csv")
+        parse_table(edit(segments), "t.csv")
 
 
 SONGS = {
     "as published": lambda genre, i: f"{genre}.{i:05d}.wav",
     "without an ending": lambda genre, i: f"{genre}.{i:05d}",
-    "one chunk a song": lambda genre, i: f"{genre}.{i:05d}.0.wav",
-    "other chunks": lambda genre, i: f"{genre}.{i:05d}.{i}.wav",
+    "one segment a song": lambda genre, i: f"{genre}.{i:05d}.0.wav",
+    "other segments": lambda genre, i: f"{genre}.{i:05d}.{i}.wav",
     "dots": lambda genre, i: f"{genre}.live.{i}.wav",
     "years": lambda genre, i: f"{genre}.2020.{i}.wav",
     "versions": lambda genre, i: f"{genre} v1.0.{i}.wav",
@@ -177,7 +177,7 @@ SONGS = {
 
 
 @pytest.mark.parametrize("name_of", SONGS.values(), ids=SONGS)
-def test_names_that_tell_of_no_chunks_are_not_guessed_at(text, name_of):
+def test_names_that_tell_of_no_segments_are_not_guessed_at(text, name_of):
     assert len(parse_table(rename(text, name_of), "songs.csv").y) == 24
 
 

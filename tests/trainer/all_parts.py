@@ -2,8 +2,8 @@
 
 from conftest import make_sweep
 
-from gtzan_jax.space.axes import ACTIVATIONS, AXES, INITIALIZERS, OPTIMIZERS
 from gtzan_jax.space.config import Config
+from gtzan_jax.space.hyperparameters import ACTIVATIONS, HYPERPARAMETERS, INITIALIZERS, OPTIMIZERS
 
 _UNITS = {"num_units1": 12, "num_units2": 10, "num_units3": 8}
 
@@ -28,7 +28,7 @@ _SINGLE = (
 )  # fmt: skip
 
 CONFIGS = {
-    "_".join(AXES[name].show(value) for name, value in changed.items()): Config.of(
+    "_".join(HYPERPARAMETERS[name].show(value) for name, value in changed.items()): Config.of(
         **_UNITS, **{"activation": "leaky_relu", "learning_rate": 0.01} | changed
     )
     for changed in _SINGLE

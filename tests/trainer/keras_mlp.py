@@ -114,4 +114,4 @@ def _evaluated(keras, model, fold: FoldArrays) -> Sequence[float]:
         part = weight > 0
         targets = np.eye(CLASSES, dtype=np.float32)[fold.y_eval[part]]
         figures += [*_figures(keras, model, fold.x_eval[part], targets)] if part.any() else [0, 0]
-    return [*figures, 0.0, 0.0]  # no chunks
+    return [*figures, 0.0, 0.0]  # no segments

@@ -14,31 +14,31 @@ from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.cnn import CnnFamily
-from gtzan_jax.rundir.history import members_of
-from gtzan_jax.space.config import Member
+from gtzan_jax.rundir.history import trials_of
+from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.member import Static, hyperparameters, make_train, start
+from gtzan_jax.trainer.trial import Static, hyperparameters, make_train, start
 
 FAMILY = CnnFamily()
 BANDS, FRAMES, CLASSES, EPOCHS, BATCH = 16, 17, 4, 2, 16
 
 
-def make_spectrograms(songs_per_genre=5, chunks=3) -> FeatureTable:
+def make_spectrograms(songs_per_genre=5, segments=3) -> FeatureTable:
     """Returns noise with a louder band in each genre."""
-    random, count = np.random.default_rng(0), songs_per_genre * chunks
+    random, count = np.random.default_rng(0), songs_per_genre * segments
     y = np.repeat(np.arange(CLASSES), count).astype(np.int32)
     x = random.normal(-40.0, 5.0, (len(y), BANDS, FRAMES))
     for row, genre in zip(x, y, strict=True):
         row[4 * genre : 4 * genre + 2, ::2] += 12.0
     tracks = [
-        f"g{genre}.{song:05d}.{chunk}.wav"
+        f"g{genre}.{song:05d}.{segment}.wav"
         for genre in range(CLASSES)
         for song in range(songs_per_genre)
-        for chunk in range(chunks)
+        for segment in range(segments)
     ]
     bands, genres = (
         tuple(f"{n}{i}" for i in range(k)) for n, k in (("mel", BANDS), ("g", CLASSES))
@@ -206,7 +206,7 @@ def test_equals_keras(name):
     np.testing.assert_allclose(own, logits, rtol=5e-3, atol=5e-3)
 
 
-# The laws: a member's numbers do not depend on its company.
+# The laws: a trial's numbers do not depend on its company.
 
 
 AXES = {"filters": [8, 16], "blocks": [1, 2], "dropout": [0.0, 0.3], "time_mask": [0, 3]}
@@ -219,11 +219,11 @@ def sweep():
 
 def run(trainer, sweep, seeds=(7,), folds=FOLDS):
     with trainer:
-        chunks = trainer.plan.chunks(members_of(sweep, 2, seeds))
+        tasks = trainer.plan.tasks(trials_of(sweep, 2, seeds))
         return {
-            member: history
-            for trained in trainer.run(chunks, folds)
-            for member, history in zip(trained.chunk.members, trained.history, strict=True)
+            trial: history
+            for trained in trainer.run(tasks, folds)
+            for trial, history in zip(trained.task.trials, trained.history, strict=True)
         }
 
 
@@ -235,14 +235,14 @@ def together(sweep):
 @pytest.mark.parametrize(
     "options",
     [
-        {"chunk_size": 1},
-        slow({"chunk_size": 3, "devices": jax.devices()[:1]}),
+        {"task_size": 1},
+        slow({"task_size": 3, "devices": jax.devices()[:1]}),
         slow({"mode": "shape"}),
         {"mode": "padded"},
     ],
     ids=str,
 )
-def test_numbers_do_not_depend_on_chunks_devices_or_padding(sweep, together, options):
+def test_numbers_do_not_depend_on_tasks_devices_or_padding(sweep, together, options):
     assert_equal(run(Engine(sweep, FAMILY, SIZES, **options), sweep), together, rtol=1e-4)
 
 
@@ -258,18 +258,14 @@ def test_side_by_side_as_one_after_another(sweep, together, monkeypatch):
 
 
 @pytest.mark.parametrize("singly", [True, False])
-def test_members_that_train_singly_are_chunks_of_their_own(sweep, monkeypatch, singly):
-    """Else a few members would keep one of many workers busy."""
+def test_trials_that_train_singly_are_segments_of_their_own(sweep, monkeypatch, singly):
+    """Else a few trials would keep one of many workers busy."""
     monkeypatch.setattr(CnnFamily, "trains_singly", lambda *_: singly)
     with Engine(sweep, FAMILY, SIZES, devices=jax.devices()[:1]) as engine:
-        sizes = {
-            len(chunk.config_ids) for chunk in engine.plan.chunks(members_of(sweep, 2, [0, 1]))
-        }
-        repeats = engine.plan.repeats(
-            [Member(sweep.configs[0].id, 0, seed) for seed in range(6)], 2
-        )
+        sizes = {len(task.config_ids) for task in engine.plan.tasks(trials_of(sweep, 2, [0, 1]))}
+        repeats = engine.plan.repeats([Trial(sweep.configs[0].id, 0, seed) for seed in range(6)], 2)
     assert sizes == ({1} if singly else {8})
-    assert {len(chunk.members) for chunk in repeats} == ({1} if singly else {6})
+    assert {len(task.trials) for task in repeats} == ({1} if singly else {6})
 
 
 def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
@@ -281,15 +277,15 @@ def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
         finally:
             pool.close()
     assert_equal(crews[0], together, rtol=2e-3)
-    for member, history in crews[1].items():
-        np.testing.assert_array_equal(history, crews[0][member])
+    for trial, history in crews[1].items():
+        np.testing.assert_array_equal(history, crews[0][trial])
 
 
 @pytest.mark.slow
 def test_seeds_are_repeated_as_they_are_swept(sweep, together):
     config = sweep.configs[5]
     with Engine(sweep, FAMILY, SIZES) as engine:
-        repeats = engine.plan.repeats([Member(config.id, 1, seed) for seed in (7, 8)], EPOCHS)
+        repeats = engine.plan.repeats([Trial(config.id, 1, seed) for seed in (7, 8)], EPOCHS)
         trained = next(engine.run(repeats, FOLDS))
     [swept] = [h for m, h in together.items() if m.config_id == config.id and m.fold == 1]
     np.testing.assert_allclose(trained.history[0], swept, rtol=2e-3)
@@ -301,6 +297,6 @@ def test_it_learns():
     sweep = make_cnn_sweep(epochs=20, optimizer=["adam"], learning_rate=[0.003])
     with Engine(sweep, FAMILY, sizes_of(TABLE, [WHOLE])) as engine:
         [trained] = engine.run(
-            engine.plan.chunks(members_of(sweep, 1, [0])), make_arrays(TABLE, WHOLE)
+            engine.plan.tasks(trials_of(sweep, 1, [0])), make_arrays(TABLE, WHOLE)
         )
     assert trained.history[0, -1, METRICS.index("test_accuracy")] >= 0.75

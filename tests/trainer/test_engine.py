@@ -10,16 +10,16 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.layers import unpadded
 from gtzan_jax.models.mlp import MlpFamily, initial_scales
-from gtzan_jax.rundir.history import members_of
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.rundir.history import trials_of
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.sweep import SearchSettings
 from gtzan_jax.tables.folds import Sizes, sizes_of
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.trainer import drawing, programs
-from gtzan_jax.trainer.chunk import ProgramKey
 from gtzan_jax.trainer.drawing import everywhere
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.programs import Program
+from gtzan_jax.trainer.task import ProgramKey
 
 FAMILY = MlpFamily()
 TABLE = make_table(num_features=9)
@@ -31,21 +31,21 @@ SIZES = sizes_of(TABLE, [WHOLE, SMALL])
 FOLDS = make_arrays(TABLE, WHOLE, SMALL)
 
 
-def run(sweep, members=None, folds=FOLDS, sizes=SIZES, **options):
-    """Returns histories (epochs, metrics) by member from a run of the engine."""
+def run(sweep, trials=None, folds=FOLDS, sizes=SIZES, **options):
+    """Returns histories (epochs, metrics) by trial from a run of the engine."""
     with Engine(sweep, FAMILY, sizes, **options) as engine:
-        chunks = engine.plan.chunks(members_of(sweep, 2, [7]) if members is None else members)
+        tasks = engine.plan.tasks(trials_of(sweep, 2, [7]) if trials is None else trials)
         return {
-            member: history
-            for trained in engine.run(chunks, folds)
-            for member, history in zip(trained.chunk.members, trained.history, strict=True)
+            trial: history
+            for trained in engine.run(tasks, folds)
+            for trial, history in zip(trained.task.trials, trained.history, strict=True)
         }
 
 
 def assert_equal(got, expected, rtol=1e-5):
     assert got
-    for member, history in got.items():
-        np.testing.assert_allclose(history, expected[member], rtol=rtol, err_msg=str(member))
+    for trial, history in got.items():
+        np.testing.assert_allclose(history, expected[trial], rtol=rtol, err_msg=str(trial))
 
 
 def twin(config, sweep, **values):
@@ -62,25 +62,25 @@ def sweep():
 
 @pytest.fixture(scope="module")
 def together(sweep):
-    return run(sweep, members_of(sweep, 2, [0, 7]))
+    return run(sweep, trials_of(sweep, 2, [0, 7]))
 
 
-def test_every_member_has_figures_of_every_epoch(sweep, together):
-    assert sorted(together) == sorted(members_of(sweep, 2, [0, 7]))
+def test_every_trial_has_figures_of_every_epoch(sweep, together):
+    assert sorted(together) == sorted(trials_of(sweep, 2, [0, 7]))
     for history in together.values():
         assert (history.shape, history.dtype) == ((3, len(METRICS)), np.float32)
         assert (history[:, [METRICS.index(f"{p}_loss") for p in ("train", "validation", "test")]]
                 > 0.1).all()  # fmt: skip
 
 
-# Law 1: a member's numbers do not depend on its company.
+# Law 1: a trial's numbers do not depend on its company.
 
 
-@pytest.mark.parametrize(("chunk_size", "num_devices"), [(1, 1), (5, 1), (3, 2), (100, 2)])
-def test_numbers_do_not_depend_on_chunks_or_devices(sweep, together, chunk_size, num_devices):
+@pytest.mark.parametrize(("task_size", "num_devices"), [(1, 1), (5, 1), (3, 2), (100, 2)])
+def test_numbers_do_not_depend_on_tasks_or_devices(sweep, together, task_size, num_devices):
     devices = jax.devices()[:num_devices]
     assert len(devices) == num_devices
-    assert_equal(run(sweep, chunk_size=chunk_size, devices=devices), together)
+    assert_equal(run(sweep, task_size=task_size, devices=devices), together)
 
 
 @pytest.mark.parametrize("mode", ["shape", "padded"])
@@ -96,7 +96,7 @@ def test_numbers_do_not_depend_on_the_epochs_of_a_call(sweep, together, monkeypa
 def test_numbers_do_not_depend_on_other_configs_or_wider_ones(together):
     axes = {"num_units1": [12, 90], "num_units2": [6, 7], "optimizer": ["rmsprop", "adam"]}
     other = run(make_sweep(epochs=3, axes=axes))
-    common = {member: history for member, history in other.items() if member in together}
+    common = {trial: history for trial, history in other.items() if trial in together}
     assert len(common) == 8
     assert_equal(common, together)
 
@@ -104,12 +104,12 @@ def test_numbers_do_not_depend_on_other_configs_or_wider_ones(together):
 def test_numbers_do_not_depend_on_other_folds(sweep, together):
     # Only the small fold, first and alone, in arrays that fit it.
     [alone] = make_arrays(TABLE, SMALL)
-    members = [Member(config.id, 0, 7) for config in sweep.configs]
+    trials = [Trial(config.id, 0, 7) for config in sweep.configs]
     sizes = sizes_of(TABLE, [SMALL])
     assert (sizes.num_train, sizes.num_eval) < (SIZES.num_train, SIZES.num_eval)
     # A fold's name, its number, is part of the keys of its initial weights.
-    members = [member._replace(fold=1) for member in members]
-    assert_equal(run(sweep, members, [None, alone], sizes), together)
+    trials = [trial._replace(fold=1) for trial in trials]
+    assert_equal(run(sweep, trials, [None, alone], sizes), together)
 
 
 @pytest.mark.slow
@@ -139,49 +139,49 @@ def real_sweep(epochs):
 
 
 @pytest.fixture(scope="module")
-def real_division():
+def real_splits():
     """700 × 57 to train on, 22 steps an epoch, the last of 28 rows; 300 to test on."""
-    return divide(make_table(num_tracks=1000, num_genres=10), "assignment", 0, 1)
+    return make_splits(make_table(num_tracks=1000, num_genres=10), "assignment", 0, 1)
 
 
-def alone_and_in_company(division, epochs, expect):
+def alone_and_in_company(splits, epochs, expect):
     """Trains 128-128-64 alone, and among wider and narrower ones, one device each.
 
     Returns:
       (optimizers, epochs, metrics) alone, in company, and what ``expect`` makes of engine and
-      members.
+      trials.
     """
     sweep, options = real_sweep(epochs), {"devices": jax.devices()[:1]}
-    members = [Member(c.id, 0, 3) for c in sweep.configs if c.units == (128, 128, 64)]
+    trials = [Trial(c.id, 0, 3) for c in sweep.configs if c.units == (128, 128, 64)]
     alone = []
-    for member in members:
-        configs = [config for config in sweep.configs if config.id == member.config_id]
-        with Engine(sweep, FAMILY, division.sizes, configs=configs, **options) as engine:
-            [trained] = engine.run(engine.plan.chunks([member]), division.arrays)
+    for trial in trials:
+        configs = [config for config in sweep.configs if config.id == trial.config_id]
+        with Engine(sweep, FAMILY, splits.sizes, configs=configs, **options) as engine:
+            [trained] = engine.run(engine.plan.tasks([trial]), splits.arrays)
             alone += [trained.history[0]]
             assert trained.history.shape[0] == 1
-    options |= {"mode": "padded", "chunk_size": 12}
-    with Engine(sweep, FAMILY, division.sizes, **options) as engine:
-        [trained] = engine.run(engine.plan.chunks(members), division.arrays)
+    options |= {"mode": "padded", "task_size": 12}
+    with Engine(sweep, FAMILY, splits.sizes, **options) as engine:
+        [trained] = engine.run(engine.plan.tasks(trials), splits.arrays)
         assert (len(trained.history), engine.plan.buckets[0].structure) == (12, (128, 128, 128))
-        expected = [expect(engine, division, member) for member in members]
-    company = [trained.history[trained.chunk.members.index(member)] for member in members]
+        expected = [expect(engine, splits, trial) for trial in trials]
+    company = [trained.history[trained.task.trials.index(trial)] for trial in trials]
     return np.array(alone), np.array(company), expected
 
 
-def numpy_history(engine, division, member):
-    """Trains a member in NumPy on the numbers that its seed draws."""
-    [fold], [arrays], numbers = division.folds, division.arrays, engine.programs.numbers()
-    config, count = engine.plan.config_of[member.config_id], len(fold.train)
-    scales = initial_scales(config, division.sizes.num_features, division.sizes.num_classes)
+def numpy_history(engine, splits, trial):
+    """Trains a trial in NumPy on the numbers that its seed draws."""
+    [fold], [arrays], numbers = splits.folds, splits.arrays, engine.programs.numbers()
+    config, count = engine.plan.config_of[trial.config_id], len(fold.train)
+    scales = initial_scales(config, splits.sizes.num_features, splits.sizes.num_classes)
     layers = [
         (np.asarray(kernel) * scale, np.zeros(kernel.shape[1]))
-        for kernel, scale in zip(numbers.initial(member.seed, member.fold), scales, strict=True)
+        for kernel, scale in zip(numbers.initial(trial.seed, trial.fold), scales, strict=True)
     ]
     ends = zip(config.units, (*config.units[1:], 10), strict=True)
-    widths = [(division.sizes.num_features, config.units[0]), *ends]
+    widths = [(splits.sizes.num_features, config.units[0]), *ends]
     layers = [(k[:a, :b], bias[:b]) for (k, bias), (a, b) in zip(layers, widths, strict=True)]
-    drawn = numbers.draws(everywhere(arrays, engine.devices), member.seed, 0)
+    drawn = numbers.draws(everywhere(arrays, engine.devices), trial.seed, 0)
     batches = [np.split(order, range(32, count, 32)) for order in np.asarray(drawn.order)]
     bits = [
         np.asarray(b)[:, :, :width].reshape(len(batches), -1, 32, width)
@@ -202,27 +202,27 @@ def assert_near(history, expected, loss, songs):
 
 
 @pytest.mark.slow
-def test_a_real_member_has_the_same_numbers_alone_in_company_and_in_numpy(real_division):
+def test_a_real_trial_has_the_same_numbers_alone_in_company_and_in_numpy(real_splits):
     """220 steps, as the sweep's.
 
     Measured: alone against in company 3e-7 of the loss, against float64 6e-5, accuracies the
     same. The bound on the first leaves room for sums in another order where a unit's input is
     next to zero, which is what sets float64 apart.
     """
-    alone, company, expected = alone_and_in_company(real_division, 10, numpy_history)
+    alone, company, expected = alone_and_in_company(real_splits, 10, numpy_history)
     assert len(expected) == 3
     assert_near(alone, company, 1e-4, 1.01)
     assert_near(company[..., [0, 1, 4, 5]], np.array(expected), 6e-4, 2.01)
 
 
 @pytest.mark.slow
-def test_a_real_member_has_nearly_the_same_numbers_after_a_retraining(real_division):
+def test_a_real_trial_has_nearly_the_same_numbers_after_a_retraining(real_splits):
     """1,100 steps, as the retraining's, in which rounding grows as in any chaotic system.
 
     Measured: 3e-7 of the loss over 10 epochs, 4e-2 and 4 of 300 songs over 50 with RMSprop, as
     much as when a single one of the 39,900 numbers to train on is changed by its last bit.
     """
-    alone, company, _ = alone_and_in_company(real_division, 50, lambda *_: None)
+    alone, company, _ = alone_and_in_company(real_splits, 50, lambda *_: None)
     assert_near(alone[:, :10], company[:, :10], 1e-4, 1.01)
     assert_near(alone, company, 0.2, 12.01)
 
@@ -246,8 +246,8 @@ def test_programs_of_another_precision_are_others(sweep):
 
 
 def test_the_same_run_gives_the_same_bytes(sweep, together):
-    again = run(sweep, members_of(sweep, 2, [0, 7]))
-    assert all(again[member].tobytes() == together[member].tobytes() for member in together)
+    again = run(sweep, trials_of(sweep, 2, [0, 7]))
+    assert all(again[trial].tobytes() == together[trial].tobytes() for trial in together)
 
 
 def test_seeds_and_folds_differ(sweep, together):
@@ -256,7 +256,7 @@ def test_seeds_and_folds_differ(sweep, together):
         assert np.abs(np.subtract.outer(finals, finals) + np.eye(4)).min() > 1e-4
 
 
-def test_members_that_share_a_seed_share_their_numbers():
+def test_trials_that_share_a_seed_share_their_numbers():
     # A rate so small that nothing is dropped differs from none in the scale of the rest.
     axes = {"num_units1": [8], "dropout1": [0.0, 1e-6], "dropout2": [0.0], "optimizer": ["sgd"]}
     sweep = make_sweep(epochs=3, axes=axes)
@@ -270,74 +270,74 @@ def test_members_that_share_a_seed_share_their_numbers():
                 )
 
 
-def test_a_diverging_member_leaves_its_neighbours_alone(sweep, together):
+def test_a_diverging_trial_leaves_its_neighbours_alone(sweep, together):
     rates = {"adam": 0.001, "sgd": 1e6, "rmsprop": 0.001}
     got = run(make_sweep(epochs=3, learning_rates=rates))
     wild = {c.id for c in sweep.configs if c["optimizer"] == "sgd"}
-    for member, history in got.items():
-        assert np.isfinite(history).all() == (member.config_id not in wild)
+    for trial, history in got.items():
+        assert np.isfinite(history).all() == (trial.config_id not in wild)
     assert_equal({m: h for m, h in got.items() if m.config_id not in wild}, together)
 
 
-# Chunks.
+# Tasks.
 
 
 def engine_of(sweep, **options):
     return Engine(sweep, FAMILY, SIZES, **options)
 
 
-def test_chunks_cover_every_member_once(sweep):
-    members = members_of(sweep, 2, [0, 1])
-    with engine_of(sweep, chunk_size=4, mode="shape") as engine:
-        chunks = engine.plan.chunks(members)
-        assert [t.chunk for t in engine.run(chunks[:1], FOLDS)] == chunks[:1]
-    assert [len(chunk.config_ids) for chunk in chunks] == [4, 2] * 8
-    assert sorted(m for chunk in chunks for m in chunk.members) == sorted(members)
-    # Members that share random numbers stand together.
-    assert [(c.seed, c.fold) for c in chunks[::4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
-    for chunk in chunks:
-        assert (chunk.first_epoch, chunk.epochs) == (0, 3)
-        bucket = engine.plan.buckets[chunk.bucket]
-        configs = [engine.plan.config_of[config_id] for config_id in chunk.config_ids]
+def test_tasks_cover_every_trial_once(sweep):
+    trials = trials_of(sweep, 2, [0, 1])
+    with engine_of(sweep, task_size=4, mode="shape") as engine:
+        tasks = engine.plan.tasks(trials)
+        assert [t.task for t in engine.run(tasks[:1], FOLDS)] == tasks[:1]
+    assert [len(task.config_ids) for task in tasks] == [4, 2] * 8
+    assert sorted(m for task in tasks for m in task.trials) == sorted(trials)
+    # Trials that share random numbers stand together.
+    assert [(c.seed, c.fold) for c in tasks[::4]] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    for task in tasks:
+        assert (task.first_epoch, task.epochs) == (0, 3)
+        bucket = engine.plan.buckets[task.bucket]
+        configs = [engine.plan.config_of[config_id] for config_id in task.config_ids]
         assert bucket.structure == tuple(np.max([c.units for c in configs], axis=0))
         assert {sweep.places[c.id] for c in configs} <= set(bucket.places)
 
 
-def test_chunks_are_the_same_whether_members_are_missing_or_not(sweep):
-    members = members_of(sweep, 2, [0, 1])
-    with engine_of(sweep, chunk_size=4, mode="shape") as engine:
-        whole = engine.plan.chunks(members)
-        assert engine.plan.chunks(members[::-1]) == whole
-        for wanted in (members[5:6], members[::7], members[30:], []):
-            chunks = engine.plan.chunks(wanted)
-            assert chunks == [chunk for chunk in whole if set(chunk.members) & set(wanted)]
+def test_tasks_are_the_same_whether_trials_are_missing_or_not(sweep):
+    trials = trials_of(sweep, 2, [0, 1])
+    with engine_of(sweep, task_size=4, mode="shape") as engine:
+        whole = engine.plan.tasks(trials)
+        assert engine.plan.tasks(trials[::-1]) == whole
+        for wanted in (trials[5:6], trials[::7], trials[30:], []):
+            tasks = engine.plan.tasks(wanted)
+            assert tasks == [task for task in whole if set(task.trials) & set(wanted)]
 
 
-def test_packed_chunks_hold_what_is_wanted_and_nothing_else(sweep):
-    members = members_of(sweep, 2, [0, 1])[1::3]  # a third of each chunk
-    with engine_of(sweep, chunk_size=4, mode="padded") as engine:
-        chunks = engine.plan.chunks(members, packed=True)
-        assert engine.plan.chunks(members, 1, 3) == [
-            dataclasses.replace(chunk, first_epoch=1) for chunk in chunks
+def test_packed_tasks_hold_what_is_wanted_and_nothing_else(sweep):
+    trials = trials_of(sweep, 2, [0, 1])[1::3]  # a third of each task
+    with engine_of(sweep, task_size=4, mode="padded") as engine:
+        tasks = engine.plan.tasks(trials, packed=True)
+        assert engine.plan.tasks(trials, 1, 3) == [
+            dataclasses.replace(task, first_epoch=1) for task in tasks
         ]
-        whole = engine.plan.chunks(members)
-    assert sorted(member for chunk in chunks for member in chunk.members) == sorted(members)
-    assert [len(chunk.config_ids) for chunk in chunks] == [4] * 4
+        whole = engine.plan.tasks(trials)
+    assert sorted(trial for task in tasks for trial in task.trials) == sorted(trials)
+    assert [len(task.config_ids) for task in tasks] == [4] * 4
     assert len(whole) == 12
 
 
 def test_configs_that_come_later_train_as_if_they_had_been_there(sweep, together):
     widest = Config.of(**{**sweep.configs[-1], "num_units1": 14, "num_units2": 7})
     searched = dataclasses.replace(sweep, search=SearchSettings("tpe", 12))
-    with engine_of(searched, chunk_size=4, configs=[widest]) as engine:
+    with engine_of(searched, task_size=4, configs=[widest]) as engine:
         engine.plan.admit(sweep.configs)
         engine.plan.admit(sweep.configs)
-        chunks = engine.plan.chunks(members_of(sweep, 2, [7]), packed=True)
-        assert [len(chunk.config_ids) for chunk in chunks] == [4] * 6
+        tasks = engine.plan.tasks(trials_of(sweep, 2, [7]), packed=True)
+        assert [len(task.config_ids) for task in tasks] == [4] * 6
         got = {
-            member: history
-            for trained in engine.run(chunks, FOLDS)
-            for member, history in zip(trained.chunk.members, trained.history, strict=True)
+            trial: history
+            for trained in engine.run(tasks, FOLDS)
+            for trial, history in zip(trained.task.trials, trained.history, strict=True)
         }
         assert len(got) == 24
         assert_equal(got, together)
@@ -352,32 +352,32 @@ def test_programs_are_the_same_whichever_batch_of_a_search_comes_first():
     widest = Config.of(**{**configs[-1], "num_units1": 14, "num_units2": 7})
     sizes = []
     for first in (configs[:1], configs[:5]):
-        with engine_of(sweep, configs=[widest], chunk_size=4) as engine:
+        with engine_of(sweep, configs=[widest], task_size=4) as engine:
             engine.plan.admit(configs)
-            chunks = engine.plan.chunks([Member(c.id, 0, 0) for c in first], packed=True)
-            sizes.append(chunks[0].size)
+            tasks = engine.plan.tasks([Trial(c.id, 0, 0) for c in first], packed=True)
+            sizes.append(tasks[0].size)
     assert sizes == [4, 4]
 
 
 def test_a_resumed_run_gives_the_same_bytes(sweep):
-    members = members_of(sweep, 2, [0, 7])
-    whole = run(sweep, members, chunk_size=4)
-    lost = members[5::11]
-    again = run(sweep, lost, chunk_size=4)
+    trials = trials_of(sweep, 2, [0, 7])
+    whole = run(sweep, trials, task_size=4)
+    lost = trials[5::11]
+    again = run(sweep, lost, task_size=4)
     assert set(lost) <= set(again)
     assert len(again) < len(whole) == 48
-    for member, history in again.items():
-        assert history.tobytes() == whole[member].tobytes()
+    for trial, history in again.items():
+        assert history.tobytes() == whole[trial].tobytes()
 
 
-def test_epochs_of_chunks_can_be_chosen(sweep, together):
-    members = members_of(sweep, 1, [7])
+def test_epochs_of_segments_can_be_chosen(sweep, together):
+    trials = trials_of(sweep, 1, [7])
     with engine_of(sweep) as engine:
-        [chunk] = engine.plan.chunks(members, epochs=2)
-        [trained] = engine.run([chunk], FOLDS)
+        [task] = engine.plan.tasks(trials, epochs=2)
+        [trained] = engine.run([task], FOLDS)
     assert trained.history.shape == (12, 2, len(METRICS))
-    for member, history in zip(chunk.members, trained.history, strict=True):
-        np.testing.assert_array_equal(history, together[member][:2])
+    for trial, history in zip(task.trials, trained.history, strict=True):
+        np.testing.assert_array_equal(history, together[trial][:2])
 
 
 def test_more_runs_are_worth_more_programs(sweep, monkeypatch):
@@ -389,34 +389,34 @@ def test_more_runs_are_worth_more_programs(sweep, monkeypatch):
 # States.
 
 
-@pytest.mark.parametrize("chunk_size", [None, 5])
-def test_going_on_from_a_state_equals_training_in_one_go(sweep, together, chunk_size):
-    members = members_of(sweep, 2, [7])
-    with engine_of(sweep, chunk_size=chunk_size) as engine:
-        first = list(engine.run(engine.plan.chunks(members, 0, 1, keep="states"), FOLDS))
+@pytest.mark.parametrize("task_size", [None, 5])
+def test_going_on_from_a_state_equals_training_in_one_go(sweep, together, task_size):
+    trials = trials_of(sweep, 2, [7])
+    with engine_of(sweep, task_size=task_size) as engine:
+        first = list(engine.run(engine.plan.tasks(trials, 0, 1, keep="states"), FOLDS))
         states = {
-            member: state
+            trial: state
             for trained in first
-            for member, state in zip(trained.chunk.members, trained.states, strict=True)
+            for trial, state in zip(trained.task.trials, trained.states, strict=True)
         }
-        assert set(states) == set(members)
+        assert set(states) == set(trials)
         assert all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(states))
-        rest = list(engine.run(engine.plan.chunks(members, 1, 3, keep="states"), FOLDS, states))
-        whole = list(engine.run(engine.plan.chunks(members, keep="states"), FOLDS))
+        rest = list(engine.run(engine.plan.tasks(trials, 1, 3, keep="states"), FOLDS, states))
+        whole = list(engine.run(engine.plan.tasks(trials, keep="states"), FOLDS))
     for begun, trained, expected in zip(first, rest, whole, strict=True):
-        assert (trained.chunk.first_epoch, trained.chunk.epochs) == (1, 3)
+        assert (trained.task.first_epoch, trained.task.epochs) == (1, 3)
         history = np.concatenate([begun.history, trained.history], axis=1)
         np.testing.assert_array_equal(history, expected.history)
         for got, wanted in zip(trained.states, expected.states, strict=True):
             jax.tree.map(np.testing.assert_array_equal, got, wanted)
             assert got.optimizer.step in (9, 6)  # three epochs of three batches, or of two
-        for member, got in zip(expected.chunk.members, history, strict=True):
-            np.testing.assert_allclose(got, together[member], rtol=1e-5)
+        for trial, got in zip(expected.task.trials, history, strict=True):
+            np.testing.assert_allclose(got, together[trial], rtol=1e-5)
 
 
 def test_states_stay_on_the_devices_unless_asked_for(sweep):
     with engine_of(sweep) as engine:
-        [trained] = engine.run(engine.plan.chunks(members_of(sweep, 1, [7])), FOLDS)
+        [trained] = engine.run(engine.plan.tasks(trials_of(sweep, 1, [7])), FOLDS)
     assert len(trained.states) == 0
 
 
@@ -425,17 +425,17 @@ def test_states_stay_on_the_devices_unless_asked_for(sweep):
 
 @pytest.mark.parametrize("place", [0, 11])
 @pytest.mark.parametrize(("seeds", "epochs"), [([7], 2), ([3, 7, 0], 7)])
-def test_repeats_train_as_members_of_a_sweep_do(sweep, together, place, seeds, epochs):
+def test_repeats_train_as_trials_of_a_sweep_do(sweep, together, place, seeds, epochs):
     config = sweep.configs[place]
     with engine_of(sweep) as engine:
-        repeats = engine.plan.repeats([Member(config.id, 1, seed) for seed in seeds], epochs)
+        repeats = engine.plan.repeats([Trial(config.id, 1, seed) for seed in seeds], epochs)
         [trained] = engine.run(repeats, FOLDS)
-    assert trained.chunk.program.own_seeds == (len(seeds) > 1)
+    assert trained.task.program.own_seeds == (len(seeds) > 1)
     for seed, history, params in zip(seeds, trained.history, trained.params, strict=True):
         assert history.shape == (epochs, len(METRICS))
-        member, shared = Member(config.id, 1, seed), min(epochs, 3)
-        if member in together:
-            expected = together[member][:shared]
+        trial, shared = Trial(config.id, 1, seed), min(epochs, 3)
+        if trial in together:
+            expected = together[trial][:shared]
             np.testing.assert_allclose(history[:shared], expected, rtol=1e-5)
         shapes = {name: array.shape for name, array in params.items()}
         assert shapes["hidden1.kernel"] == (9, config.units[0])
@@ -446,11 +446,11 @@ def test_repeats_train_as_members_of_a_sweep_do(sweep, together, place, seeds, e
 def test_weights_and_predictions_are_those_of_the_last_epoch(sweep):
     config = sweep.configs[4]
     with engine_of(sweep) as engine:
-        repeats = engine.plan.repeats([Member(config.id, 0, seed) for seed in (7, 8)], 3)
+        repeats = engine.plan.repeats([Trial(config.id, 0, seed) for seed in (7, 8)], 3)
         [repeated] = engine.run(repeats, FOLDS)
-        [chunk] = engine.plan.chunks([Member(config.id, 0, 7)], keep="states")
-        [trained] = engine.run([chunk], FOLDS)
-    place = chunk.config_ids.index(config.id)
+        [task] = engine.plan.tasks([Trial(config.id, 0, 7)], keep="states")
+        [trained] = engine.run([task], FOLDS)
+    place = task.config_ids.index(config.id)
     expected = unpadded(trained.states[place].params, FAMILY.shapes(config, 9, 4))
     for name, array in repeated.params[0].items():
         np.testing.assert_allclose(array, expected[name], rtol=1e-4, atol=1e-6)
@@ -460,10 +460,10 @@ def test_weights_and_predictions_are_those_of_the_last_epoch(sweep):
 @pytest.mark.parametrize("epochs", [2, 3])
 def test_predictions_are_those_of_the_last_epoch(sweep, epochs):
     # Accuracies of the histories, recounted; the small fold has rows of padding at the end.
-    with engine_of(sweep, chunk_size=5) as engine:
-        chunks = engine.plan.chunks(members_of(sweep, 2, [7]), epochs=epochs)
-        for trained in engine.run(chunks, FOLDS):
-            arrays = FOLDS[trained.chunk.fold]
+    with engine_of(sweep, task_size=5) as engine:
+        tasks = engine.plan.tasks(trials_of(sweep, 2, [7]), epochs=epochs)
+        for trained in engine.run(tasks, FOLDS):
+            arrays = FOLDS[trained.task.fold]
             right = trained.predicted == arrays.y_eval
             assert trained.predicted.dtype == np.uint8
             for part in ("validation", "test"):
@@ -488,7 +488,7 @@ def test_each_fold_has_initial_weights_of_its_own(sweep):
 
 
 def simulate_memory_for(most, monkeypatch):
-    """Lets a device fail, as one does whose memory is full, with more than ``most`` members."""
+    """Lets a device fail, as one does whose memory is full, with more than ``most`` trials."""
     compile_training = programs.compile_training
     tried = []
 
@@ -496,12 +496,12 @@ def simulate_memory_for(most, monkeypatch):
         program = compile_training(*args)
 
         def train(*arguments):
-            tried.append(program.chunk_size)
-            if program.chunk_size > most:
+            tried.append(program.task_size)
+            if program.task_size > most:
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
             return program.train(*arguments)
 
-        return Program(program.start, train, program.chunk_size)
+        return Program(program.start, train, program.task_size)
 
     monkeypatch.setattr(programs, "compile_training", compile_limited)
     return tried
@@ -511,8 +511,8 @@ def simulate_memory_for(most, monkeypatch):
 def test_what_does_not_fit_is_tried_in_halves(sweep, together, monkeypatch, caplog, most, sizes):
     tried = simulate_memory_for(most, monkeypatch)
     with caplog.at_level("WARNING"):
-        halved = run(sweep, chunk_size=sizes[0], devices=jax.devices()[:1])
-    # Told and done once, though two chunks in flight have met it.
+        halved = run(sweep, task_size=sizes[0], devices=jax.devices()[:1])
+    # Told and done once, though two tasks in flight have met it.
     assert [record.args for record in caplog.records] == [(sizes[0],)]
     assert tried[: len(sizes)] == sizes
     assert min(tried) == sizes[-1]
@@ -522,29 +522,29 @@ def test_what_does_not_fit_is_tried_in_halves(sweep, together, monkeypatch, capl
 
 def test_repeats_that_do_not_fit_are_tried_in_halves(sweep, together, monkeypatch):
     tried = simulate_memory_for(3, monkeypatch)
-    members = [Member(sweep.configs[2].id, 0, seed) for seed in (3, 4, 5, 6, 7)]
-    with engine_of(sweep, chunk_size=12, devices=jax.devices()[:1]) as engine:
-        [trained] = engine.run(engine.plan.repeats(members, 3), FOLDS)
+    trials = [Trial(sweep.configs[2].id, 0, seed) for seed in (3, 4, 5, 6, 7)]
+    with engine_of(sweep, task_size=12, devices=jax.devices()[:1]) as engine:
+        [trained] = engine.run(engine.plan.repeats(trials, 3), FOLDS)
     assert set(tried) == {5, 3}
-    np.testing.assert_allclose(trained.history[-1], together[members[-1]], rtol=1e-5)
+    np.testing.assert_allclose(trained.history[-1], together[trials[-1]], rtol=1e-5)
 
 
-def test_members_that_go_on_are_tried_in_halves(sweep, together, monkeypatch):
-    members = members_of(sweep, 1, [7])
+def test_trials_that_go_on_are_tried_in_halves(sweep, together, monkeypatch):
+    trials = trials_of(sweep, 1, [7])
     with engine_of(sweep) as engine:
-        [begun] = engine.run(engine.plan.chunks(members, 0, 2, keep="states"), FOLDS)
-    states = dict(zip(begun.chunk.members, begun.states, strict=True))
+        [begun] = engine.run(engine.plan.tasks(trials, 0, 2, keep="states"), FOLDS)
+    states = dict(zip(begun.task.trials, begun.states, strict=True))
     simulate_memory_for(8, monkeypatch)
-    with engine_of(sweep, chunk_size=12) as engine:
-        [rest] = engine.run(engine.plan.chunks(members, 2), FOLDS, states)
-    for member, history in zip(rest.chunk.members, rest.history, strict=True):
-        np.testing.assert_allclose(history, together[member][2:], rtol=1e-5)
+    with engine_of(sweep, task_size=12) as engine:
+        [rest] = engine.run(engine.plan.tasks(trials, 2), FOLDS, states)
+    for trial, history in zip(rest.task.trials, rest.history, strict=True):
+        np.testing.assert_allclose(history, together[trial][2:], rtol=1e-5)
 
 
 def test_when_nothing_fits_it_is_said(sweep, monkeypatch):
     simulate_memory_for(0, monkeypatch)
     with pytest.raises(InputError, match=r"not even one network of 12-6-5 fits .* num_units1 out"):
-        run(sweep, chunk_size=2, devices=jax.devices()[:1])
+        run(sweep, task_size=2, devices=jax.devices()[:1])
 
 
 def test_other_failures_of_a_device_are_not_hidden(sweep, monkeypatch):
@@ -593,25 +593,25 @@ def compiled():
 
 
 def test_nothing_is_compiled_for_a_fold_a_seed_or_a_rate(sweep, compiled):
-    run(sweep, members_of(sweep, 1, [0]))
+    run(sweep, trials_of(sweep, 1, [0]))
     # One that starts and one that trains; the host draws.
     assert compiled() == 2
-    run(sweep, members_of(sweep, 2, [5, 6]))
+    run(sweep, trials_of(sweep, 2, [5, 6]))
     rates = {"adam": 0.5, "sgd": 0.25, "rmsprop": 0.125}
     axes = {"dropout1": [0.4], "dropout3": [0.3], "initializer": ["random_uniform"]}
     run(make_sweep(epochs=3, learning_rates=rates, leaky_slope=0.3, axes=axes))
     with engine_of(sweep) as engine:
         # Seeds of one config start and train with programs of their own, the same for any config.
         for place, seeds in ((3, [1, 2]), (5, [3, 4])):
-            members = [Member(sweep.configs[place].id, 1, seed) for seed in seeds]
-            list(engine.run(engine.plan.repeats(members, 8), FOLDS))
+            trials = [Trial(sweep.configs[place].id, 1, seed) for seed in seeds]
+            list(engine.run(engine.plan.repeats(trials, 8), FOLDS))
     assert compiled() == 4
     # Nor for a learning rate that is an axis.
     axes = {"learning_rate": [0.1, 0.01], "num_units1": [12], "optimizer": ["adam"]}
     axes |= {"initializer": ["glorot_uniform", "random_uniform"], "dropout2": [0.1, 0.2, 0.3]}
     other = make_sweep(epochs=3, learning_rates=None, axes=axes)
     assert other.num_configs == 24
-    run(other, chunk_size=12)
+    run(other, task_size=12)
     assert compiled() == 4
 
 
@@ -619,21 +619,21 @@ def test_each_batch_size_is_a_program(compiled):
     axes = {"batch_size": [24, 32], "optimizer": ["adam"]}
     two_sizes = make_sweep(batch_size=None, axes=axes)
     with engine_of(two_sizes, mode="padded") as engine:
-        chunks = engine.plan.chunks(members_of(two_sizes, 2, [0]))
-        assert len(list(engine.run(chunks, FOLDS))) == 4
+        tasks = engine.plan.tasks(trials_of(two_sizes, 2, [0]))
+        assert len(list(engine.run(tasks, FOLDS))) == 4
         assert engine.num_programs == engine.num_compiled == 2
     assert compiled() == 2 * 2
     assert {bucket.batch_size for bucket in engine.plan.buckets} == {24, 32}
-    for chunk in chunks:
-        sizes = {engine.plan.config_of[config_id]["batch_size"] for config_id in chunk.config_ids}
-        assert sizes == {engine.plan.buckets[chunk.bucket].batch_size}
+    for task in tasks:
+        sizes = {engine.plan.config_of[config_id]["batch_size"] for config_id in task.config_ids}
+        assert sizes == {engine.plan.buckets[task.bucket].batch_size}
 
 
 def test_a_program_that_one_run_did_not_need_is_there_for_the_next(monkeypatch):
     monkeypatch.setattr(programs, "_COMPILE_THREADS", 1)
     wide = make_sweep(epochs=1, axes={"num_units1": [3, 4], "optimizer": ["sgd"]})
-    members = members_of(wide, 1, [0])
+    trials = trials_of(wide, 1, [0])
     with engine_of(wide, mode="shape") as engine:
-        first, second = engine.plan.chunks(members)
-        for chunk in (first, second):
-            assert [trained.chunk for trained in engine.run([chunk], FOLDS)] == [chunk]
+        first, second = engine.plan.tasks(trials)
+        for task in (first, second):
+            assert [trained.task for trained in engine.run([task], FOLDS)] == [task]

@@ -21,8 +21,8 @@ from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.tables.folds import arrays_of, sizes_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer import draws
-from gtzan_jax.trainer.member import Static, hyperparameters, make_train, positions, start
 from gtzan_jax.trainer.regularisers import mixup_quantiles, mixup_share, partners
+from gtzan_jax.trainer.trial import Static, hyperparameters, make_train, positions, start
 
 SEED, FOLD, FIRST, EPOCHS, BATCH = np.uint32(2**31 + 5), np.uint32(3), np.uint32(1), 2, 8
 MLP, CNN = (6, 5), (3, 8)
@@ -228,7 +228,7 @@ SUMS = {
 }  # fmt: skip
 
 
-# By METRICS: train, validation and test loss and accuracy, and those of chunks.
+# By METRICS: train, validation and test loss and accuracy, and those of segments.
 HISTORY = {
     "mlp": [
         [1.7532358, 0.15384616, 1.3124319, 0.0, 1.1675175, 0.25, 0.0, 0.0],

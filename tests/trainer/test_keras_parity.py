@@ -10,10 +10,10 @@ from all_parts import CONFIGS, all_parts
 from conftest import slow
 from keras_mlp import keras_history
 from scipy import stats
-from test_member import FAMILY, FOLD, PADDED, SIZES, UNITS, known_draws, known_params
+from test_trial import FAMILY, FOLD, PADDED, SIZES, UNITS, known_draws, known_params
 
-from gtzan_jax.trainer.member import State, Static, hyperparameters, make_train
 from gtzan_jax.trainer.optimizers import optimizer
+from gtzan_jax.trainer.trial import State, Static, hyperparameters, make_train
 
 EPOCHS, WIDE = 2, (15, 11, 9)
 

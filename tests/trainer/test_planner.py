@@ -12,12 +12,12 @@ from gtzan_jax.trainer.planner import (
     COSTS,
     MODES,
     Bucket,
-    chunk_size,
-    even_chunks,
+    even_tasks,
     groups_of,
     narrowest,
     plan,
     rounded_up,
+    task_size,
     widest,
 )
 
@@ -98,26 +98,26 @@ def test_a_sweep_of_many_structures_gets_few_programs():
     assert len(plan(given, FAMILY, seconds, 0.0)) <= planner._MOST_GROUPS
 
 
-def test_a_chunk_of_wide_networks_is_smaller():
+def test_a_task_of_wide_networks_is_smaller():
     costs = COSTS["gpu"]
-    assert chunk_size(FAMILY.member_bytes((128, 128, 128), SIZES, 32), costs) == costs.chunk
-    each = FAMILY.member_bytes((4096, 4096, 4096), SIZES, 32)
+    assert task_size(FAMILY.trial_bytes((128, 128, 128), SIZES, 32), costs) == costs.trials
+    each = FAMILY.trial_bytes((4096, 4096, 4096), SIZES, 32)
     # Weights, two moments, gradients and new weights, of four bytes each.
     assert each == 5 * 4 * (57 * 4096 + 2 * 4096**2 + 4096 * 10)
-    wide = chunk_size(each, costs)
-    assert 1 <= wide < costs.chunk
+    wide = task_size(each, costs)
+    assert 1 <= wide < costs.trials
     assert wide * each <= costs.memory < (wide + 1) * each
-    assert chunk_size(FAMILY.member_bytes((8192, 8192, 8192), SIZES, 32), COSTS["cpu"]) == 1
+    assert task_size(FAMILY.trial_bytes((8192, 8192, 8192), SIZES, 32), COSTS["cpu"]) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 96, 97])
 @pytest.mark.parametrize("most", [1, 2, 16, 1000])
 @pytest.mark.parametrize("multiple", [1, 2, 4])
-def test_chunks_are_even_and_complete(count, most, multiple):
+def test_tasks_are_even_and_complete(count, most, multiple):
     places = range(100, 100 + count)
-    chunks = even_chunks(places, most, multiple)
-    assert [place for chunk in chunks for place in chunk] == list(places)
-    sizes = [len(chunk) for chunk in chunks]
+    tasks = even_tasks(places, most, multiple)
+    assert [place for task in tasks for place in task] == list(places)
+    sizes = [len(task) for task in tasks]
     assert max(sizes) <= max(most, multiple) + multiple - 1
     assert max(sizes[:-1], default=0) % multiple == 0
 

@@ -8,7 +8,7 @@ from scipy import stats
 from test_keras_parity import WIDE, train
 
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.drawing import everywhere
@@ -191,11 +191,11 @@ def histories(sweep, configs, seed=7, **options):
     """Trains configs in one program; returns histories by config id."""
     with Engine(sweep, FAMILY, SIZES, configs=configs, mode="padded", **options) as engine:
         assert engine.num_programs == 1
-        members = [Member(config.id, 0, seed) for config in configs]
+        trials = [Trial(config.id, 0, seed) for config in configs]
         return {
             config_id: history
-            for trained in engine.run(engine.plan.chunks(members), FOLDS)
-            for config_id, history in zip(trained.chunk.config_ids, trained.history, strict=True)
+            for trained in engine.run(engine.plan.tasks(trials), FOLDS)
+            for config_id, history in zip(trained.task.config_ids, trained.history, strict=True)
         }
 
 
@@ -225,11 +225,11 @@ def test_numbers_do_not_depend_on_company(together, config):
 
 
 @pytest.mark.slow
-def test_members_with_seeds_of_their_own_have_the_same_numbers():
+def test_trials_with_seeds_of_their_own_have_the_same_numbers():
     sweep, configs = all_parts(), TOGETHER[:2]
     expected = histories(sweep, configs, seed=8)
     with Engine(sweep, FAMILY, SIZES, configs=configs, mode="padded") as engine:
         for config in configs:
-            repeats = engine.plan.repeats([Member(config.id, 0, seed) for seed in (7, 8)], 2)
+            repeats = engine.plan.repeats([Trial(config.id, 0, seed) for seed in (7, 8)], 2)
             [trained] = engine.run(repeats, FOLDS)
             np.testing.assert_allclose(trained.history[1], expected[config.id], rtol=2e-5)

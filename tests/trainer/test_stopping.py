@@ -8,10 +8,10 @@ from conftest import make_arrays, make_fold, make_sweep, make_table
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
-from gtzan_jax.rundir.history import members_of
-from gtzan_jax.space.config import Member
+from gtzan_jax.rundir.history import trials_of
+from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import sizes_of
-from gtzan_jax.trainer import chunk, drawing
+from gtzan_jax.trainer import drawing, task
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.stopping import after_epoch, begin
 
@@ -91,18 +91,18 @@ def sweep_with(patience, epochs=EPOCHS):
 
 
 def engine_of(sweep):
-    return Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], chunk_size=3)
+    return Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], task_size=3)
 
 
 def results_of(sweep, train=Engine.call):
-    """Returns what each member has come to: history, predicted, last and best, by values."""
+    """Returns what each trial has come to: history, predicted, last and best, by values."""
     with engine_of(sweep) as engine:
-        chunks = engine.plan.chunks(members_of(sweep, 1, [SEED]))
+        tasks = engine.plan.tasks(trials_of(sweep, 1, [SEED]))
         return {
             tuple(engine.plan.config_of[config_id].values()): tuple(map(np.array, parts))
-            for trained in train(engine, chunks, FOLDS)
+            for trained in train(engine, tasks, FOLDS)
             for config_id, *parts in zip(
-                trained.chunk.config_ids, trained.history, trained.predicted,
+                trained.task.config_ids, trained.history, trained.predicted,
                 trained.last, trained.best, strict=True,
             )
         }  # fmt: skip
@@ -112,7 +112,7 @@ def results_of(sweep, train=Engine.call):
 def short_calls():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "_EPOCHS", 3)
-        patch.setattr(chunk, "_WAVE", 2)
+        patch.setattr(task, "_WAVE", 2)
         yield
 
 
@@ -121,7 +121,7 @@ def stopping():
     return results_of(sweep_with([0, 1, 2]))
 
 
-def test_a_member_trains_as_without_patience_until_it_stops(stopping):
+def test_a_trial_trains_as_without_patience_until_it_stops(stopping):
     free = results_of(sweep_with(None))
     lasts = []
     for values, (history, predicted, last, best) in stopping.items():
@@ -152,12 +152,12 @@ def test_predictions_and_weights_are_those_of_the_best_epoch(stopping):
     sweep = sweep_with([0, 1, 2])
     [config] = [c for c in sweep.configs if tuple(c.values()) == values]
     with engine_of(sweep) as engine:
-        wanted = [Member(config.id, 0, seed) for seed in (SEED, SEED + 1)]
+        wanted = [Trial(config.id, 0, seed) for seed in (SEED, SEED + 1)]
         [repeated] = engine.run(engine.plan.repeats(wanted, EPOCHS), FOLDS)
     short = sweep_with(None, int(best))
     [same] = [c for c in short.configs if tuple(c.values()) == values[:-1]]
     with engine_of(short) as engine:
-        repeats = engine.plan.repeats([Member(same.id, 0, SEED)], int(best))
+        repeats = engine.plan.repeats([Trial(same.id, 0, SEED)], int(best))
         [expected] = engine.run(repeats, FOLDS)
     assert (repeated.last[0], repeated.best[0]) == (last, best)
     assert not repeated.history[0, last:].any()
@@ -167,12 +167,12 @@ def test_predictions_and_weights_are_those_of_the_best_epoch(stopping):
 
 
 def test_repacking_changes_no_byte_and_saves_calls(stopping, monkeypatch):
-    members = []
+    trials = []
     call = Engine.call
 
-    def counted(engine, chunks, *args, **options):
-        members.extend((chunk.first_epoch, len(chunk.config_ids)) for chunk in chunks)
-        return call(engine, chunks, *args, **options)
+    def counted(engine, tasks, *args, **options):
+        trials.extend((task.first_epoch, len(task.config_ids)) for task in tasks)
+        return call(engine, tasks, *args, **options)
 
     monkeypatch.setattr(Engine, "call", counted)
     repacked = results_of(sweep_with([0, 1, 2]), Engine.run)
@@ -183,6 +183,6 @@ def test_repacking_changes_no_byte_and_saves_calls(stopping, monkeypatch):
     # Whoever has not stopped at a boundary, and nobody else, is trained from there on.
     lasts = [last for _, _, last, _ in stopping.values()]
     for first in range(0, EPOCHS, 3):
-        assert sum(n for at, n in members if at == first) == sum(last > first for last in lasts)
-    calls = sum(at > 0 for at, _ in members)
-    assert calls < 4 * (EPOCHS // 3 - 1)  # of the four chunks that there are at first
+        assert sum(n for at, n in trials if at == first) == sum(last > first for last in lasts)
+    calls = sum(at > 0 for at, _ in trials)
+    assert calls < 4 * (EPOCHS // 3 - 1)  # of the four tasks that there are at first

@@ -233,7 +233,7 @@ def test_a_single_configuration_was_not_chosen(tmp_path):
 
 @pytest.mark.parametrize("protocol", [name for name, p in PROTOCOLS.items() if not p.leak])
 def test_every_protocol_says_which_artists_its_figure_is_of(protocol, tmp_path):
-    """One that leaks needs a table of chunks; see test_run_chunks."""
+    """One that leaks needs a table of segments; see test_run_segments."""
     known = "new artists" if protocol in ARTISTS_APART else "songs of artists that were trained on"
     _, text = first_screen(write(tmp_path / "run", protocol), table=SAMPLE)
     assert f" **{known}** 95 % interval" in text

@@ -20,7 +20,7 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.protocols import PROTOCOLS, divide
+from gtzan_jax.tables.protocols import PROTOCOLS, make_splits
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import overview
 from gtzan_jax.views.tensorboard import run_name, write_projector, write_runs
@@ -264,9 +264,9 @@ return heights;
 
 @pytest.mark.slow
 def test_the_overview_names_its_runs_and_breaks_no_word(browser, tmp_path):
-    division = divide(load_table("sample"), SWEEP.protocol, 0, 1)
+    splits = make_splits(load_table("sample"), SWEEP.protocol, 0, 1)
     results = results_table(SWEEP, HISTORY)
-    overview.write(tmp_path, SWEEP, division, results, HISTORY, None, {})
+    overview.write(tmp_path, SWEEP, splits, results, HISTORY, None, {})
     first = (
         f"best/01 {' '.join(by_stem(SWEEP.configs[SWEEP.places[results.config_id[0]]]).values())}"
     )

@@ -256,5 +256,5 @@ def test_the_start_names_what_is_trained(capsys, tmp_path):
     assert capsys.readouterr().out.splitlines() == [
         "tiny: 12 configs × 6 runs × 2 epochs, 2 cpu devices",
         f"  from table .csv to {tmp_path}",
-        "  24 of 72 member-epochs are already trained",
+        "  24 of 72 trial-epochs are already trained",
     ]

@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.config import Config
-from gtzan_jax.tables.protocols import PROTOCOLS, divide
+from gtzan_jax.tables.protocols import PROTOCOLS, make_splits
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views import overview, plots
 
@@ -20,7 +20,7 @@ ON_SONGS = [name for name, protocol in PROTOCOLS.items() if not protocol.leak]
 
 def write(folder, sweep, history, retrained=True):
     table = load_table("sample")
-    division = divide(table, sweep.protocol, 0, sweep.num_folds)
+    splits = make_splits(table, sweep.protocol, 0, sweep.num_folds)
     curves = pd.DataFrame(
         {"fold": 0, "seed": 0, "epoch": [1, 2, 3], "kept": [False, False, True]}
         | dict.fromkeys(METRICS, 0.5)
@@ -28,7 +28,7 @@ def write(folder, sweep, history, retrained=True):
     figures = {"accuracy": plots.confusion_matrix(np.eye(2, dtype=int), "ab", "note")}
     of_retraining = (curves, figures) if retrained else (None, {})
     results = results_table(sweep, history)
-    overview.write(folder, sweep, division, results, history, *of_retraining)
+    overview.write(folder, sweep, splits, results, history, *of_retraining)
 
 
 def read(folder):
@@ -49,7 +49,7 @@ def texts_of(folder):
 def test_it_holds_what_to_see_first(tmp_path):
     sweep = make_sweep()
     history = random_history(sweep, 2)
-    history.figures[11, 1, 0] = np.nan  # a diverged member must not spoil the means
+    history.figures[11, 1, 0] = np.nan  # a diverged trial must not spoil the means
     write(tmp_path, sweep, history)
     runs = {os.fspath(p.parent.relative_to(tmp_path)) for p in tmp_path.rglob("*events*")}
     means = {f"mean/{axis}={v}" for axis, values in sweep.varying.items() for v in values}
@@ -61,7 +61,7 @@ def test_it_holds_what_to_see_first(tmp_path):
     assert sorted(summary.Tags()["images"]) == [f"figures/{name}" for name in names]
     image = summary.Images("figures/effects")[0]
     assert image.encoded_image_string.startswith(b"\x89PNG")
-    diverged = history.members[11].config_id
+    diverged = history.trials[11].config_id
     adam = [config["optimizer"] == "adam" and config.id != diverged for config in sweep.configs]
     figures = history.by_config(history.figures)[adam, :, -1, METRICS.index("test_accuracy")]
     mean = read(tmp_path / "mean" / "optimizer=adam").Scalars("metrics/test_accuracy")
@@ -95,7 +95,7 @@ def test_a_search_that_gives_configs_up_has_no_means(kind):
     sweep = make_sweep(search={"kind": kind}, epochs=4, protocol="holdout")
     history = random_history(sweep)
     assert {"activation=relu", "activation=leaky_relu"} <= set(overview.mean_curves(sweep, history))
-    reached = np.where(np.arange(len(history.members)) < 2, 4, 1)
+    reached = np.where(np.arange(len(history.trials)) < 2, 4, 1)
     history = dataclasses.replace(history, reached=reached, last=reached, best=reached)
     assert overview.mean_curves(sweep, history) == {}
 

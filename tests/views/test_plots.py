@@ -130,14 +130,14 @@ def test_curves_are_labelled_with_the_figures_of_the_epochs_kept():
     (axes,) = plots.training_curves(history, "accuracy", "Accuracy", NOTE).axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     # 0.5 in epoch 4 of the one, 0.7 - 0.2 in epoch 6 of the other.
-    assert labels == ["test 0.500", "test, by chunk 0.250"]
+    assert labels == ["test 0.500", "test, by segment 0.250"]
     assert "best epoch's" in axes.get_legend().get_title().get_text()
 
 
-@pytest.mark.parametrize("by_chunk", [False, True])
-def test_the_legend_of_curves_is_not_wider_than_the_reports_figure(by_chunk):
+@pytest.mark.parametrize("by_segment", [False, True])
+def test_the_legend_of_curves_is_not_wider_than_the_reports_figure(by_segment):
     history = NETWORKS.assign(train_accuracy=0.1, validation_accuracy=0.1)
-    if by_chunk:
+    if by_segment:
         history = history.assign(validation_chunk_accuracy=0.1, test_chunk_accuracy=0.1)
     figure = plots.training_curves(history, "accuracy", "", NOTE)
     figure.draw_without_rendering()

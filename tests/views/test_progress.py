@@ -25,13 +25,13 @@ class Terminal(io.StringIO):
 
 
 def feed(progress):
-    """Feeds four chunks of three members, one of which diverges."""
+    """Feeds four segments of three trials, one of which diverges."""
     for _ in range(4):
         kept = np.full((3, len(METRICS)), 0.25, np.float32)
         kept[:, METRICS.index("validation_accuracy")] = 0.75
         kept[1, :6] = [np.nan, 0.9] * 3
-        chunk = SimpleNamespace(config_ids="abc", first_epoch=1, epochs=3)
-        progress.take(SimpleNamespace(chunk=chunk, kept=kept))
+        task = SimpleNamespace(config_ids="abc", first_epoch=1, epochs=3)
+        progress.take(SimpleNamespace(task=task, kept=kept))
 
 
 def test_without_a_terminal_every_eighth_is_a_line(capsys):
@@ -39,7 +39,7 @@ def test_without_a_terminal_every_eighth_is_a_line(capsys):
         feed(progress)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(";")[0] for line in lines] == [
-        f"  {count}/48 member-epochs, programs: 1/2 compiled" for count in (6, 12, 18, 24)
+        f"  {count}/48 trial-epochs, programs: 1/2 compiled" for count in (6, 12, 18, 24)
     ]
     assert lines[-1].endswith("/s; best 0.250")
 
@@ -54,7 +54,7 @@ def test_the_best_is_that_of_the_part_that_ranks(capsys, protocol):
 def test_what_is_there_already_counts_as_done(capsys):
     with SweepProgress(FakeEngine(), SWEEP, 48, there=18) as progress:
         feed(progress)
-    assert capsys.readouterr().out.splitlines()[-1].startswith("  42/48 member-epochs")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("  42/48 trial-epochs")
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])

@@ -86,11 +86,11 @@ def test_diverged_configs_have_no_part_in_the_curve(tmp_path):
     assert curve["configs"].to_list() == [1, 3, 10, 11]
 
 
-def test_members_that_are_damaged_are_told(tmp_path):
+def test_trials_that_are_damaged_are_told(tmp_path):
     sweep = make_sweep(protocol="holdout")
     run = run_of(tmp_path / "run", sweep)
-    RunDir(tmp_path / "run").members_path.write_text("config_id,fold,seed\nc,0,0\n")
-    with pytest.raises(InputError, match=r"members\.csv: cannot be used"):
+    RunDir(tmp_path / "run").trials_path.write_text("config_id,fold,seed\nc,0,0\n")
+    with pytest.raises(InputError, match=r"trials\.csv: cannot be used"):
         winner_of(run)
 
 

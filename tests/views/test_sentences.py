@@ -21,7 +21,7 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.text import counted
 from gtzan_jax.views.sections.retrained import confused_pairs, loss_sentence, most_confused
@@ -256,12 +256,12 @@ def test_one_epoch_is_one(tmp_path):
 
 def test_captions_count_the_tracks_that_take_part():
     sample = load_table("sample")
-    assert "; 1,000 tracks; " in divide(sample, "assignment", 0, 1).caption
-    division = divide(sample, "fault_filtered", 0, 1)
-    fold = division.folds[0]
+    assert "; 1,000 tracks; " in make_splits(sample, "assignment", 0, 1).caption
+    splits = make_splits(sample, "fault_filtered", 0, 1)
+    fold = splits.folds[0]
     used = len(fold.train) + len(fold.validation) + len(fold.test)
     assert used == 930
-    assert "; 930 of 1,000 tracks; " in division.caption
+    assert "; 930 of 1,000 tracks; " in splits.caption
 
 
 def test_figures_of_a_run_count_the_tracks_that_take_part(tmp_path):

@@ -64,7 +64,7 @@ def test_any_axes_folds_and_seeds_have_their_columns_and_groups(name, tmp_path):
     write_runs(tmp_path, sweep, history, list(sweep.places))
     with served(tmp_path) as address:
         groups = ask_for_groups(address, sweep.num_configs, sweep.axes, metrics)
-    num_runs = len(history.members) // sweep.num_configs
+    num_runs = len(history.trials) // sweep.num_configs
     assert [len(group["sessions"]) for group in groups] == [num_runs] * sweep.num_configs
     configs = [dict(config) for config in sweep.configs]
     assert all(group["hparams"] in configs for group in groups)

@@ -42,7 +42,7 @@ def accuracy_by_protocol(
     looks = (
         ("artists kept apart", TEST, TEST),
         ("songs divided at random", TRAIN, "white"),
-        ("LEAK: chunks of one song on both sides", RED, "white"),
+        ("LEAK: segments of one song on both sides", RED, "white"),
     )
     for shown, (kind, color, face) in zip(kinds, looks, strict=True):
         if shown:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: str) -> Figure:
     """Draws a quantity of the parts against epochs: mean of the networks, band of a deviation.
 
-    Validation and test accuracy by chunk, if any, is dashed. ``history`` is as best/history.csv,
+    Validation and test accuracy by segment, if any, is dashed. ``history`` is as best/history.csv,
     ``quantity`` accuracy or loss.
     """
     figure = new_figure(WIDTH, 0.62 * WIDTH, title, note)
@@ -43,10 +43,10 @@ def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: st
             label = f"{part} {kept[name].mean():.3f}"
             axes.plot(mean.index, mean[name], color=color, label=label)
             axes.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
-        by_chunk = f"{part}_chunk_{quantity}"
-        if by_chunk in history:
-            label = f"{part}, by chunk {kept[by_chunk].mean():.3f}"
-            axes.plot(mean.index, mean[by_chunk], "--", color=color, label=label)
+        by_segment = f"{part}_chunk_{quantity}"
+        if by_segment in history:
+            label = f"{part}, by segment {kept[by_segment].mean():.3f}"
+            axes.plot(mean.index, mean[by_segment], "--", color=color, label=label)
     axes.set_xlabel("epoch (train: while training)")
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -255,7 +255,7 @@ def _pairing(run: FinishedRun, units: str | None) -> list[str]:
             f"{'these folds' if folds > 1 else 'this split'}; other songs would change more."
         )
     return [
-        "Configurations are compared in pairs: members that share a seed share the order of their "
+        "Configurations are compared in pairs: trials that share a seed share the order of their "
         "batches, the dropout noise and the initial draws, and those of a fold its tracks. The "
         "number of independent observations is at most that of seeds × folds, "
         f"{run.accuracy.shape[1]} here{same}, not that of configurations.",

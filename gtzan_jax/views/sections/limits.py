@@ -3,7 +3,7 @@
 import numpy as np
 
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.tables.protocols import ARTISTS_APART, divide
+from gtzan_jax.tables.protocols import ARTISTS_APART, make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.views.sections.artists import artists_known
 from gtzan_jax.views.sections.section import Section, paragraph, strong
@@ -34,11 +34,11 @@ def limits_section(
         f"Selection on the {run.protocol.select_on} part.": [run.protocol.note],
         "One split." if folds == 1 else f"{folds} folds.": [of_folds, noise, *split.left_out],
     }
-    if data.is_chunked:
-        items["Chunks."] = [
-            "The rows are chunks of songs. Validation and test accuracy, by which configurations "
-            "are ranked, are of songs, by the mean of their chunks' log-probabilities. Losses, and "
-            "the accuracy on the train part, are by chunk."
+    if data.is_segmented:
+        items["Segments."] = [
+            "The rows are segments of songs. Validation and test accuracy, by which configurations "
+            "are ranked, are of songs, by the mean of their segments' log-probabilities. Losses, "
+            "and the accuracy on the train part, are by segment."
         ]
     what, groups = "spectrograms" if on_sound else "features", len(data.repeats)
     items["Repeats."] = [
@@ -87,7 +87,7 @@ def _straddling(run: FinishedRun, table: FeatureTable | None, missing_table: str
     if table is None:
         return f"How many of them lie in both parts of a fold is not known: {missing_table}."
     split = run.manifest.split
-    folds = divide(table, run.sweep.protocol, split.seed, run.sweep.num_folds).folds
+    folds = make_splits(table, run.sweep.protocol, split.seed, run.sweep.num_folds).folds
     count = sum(
         any(np.isin(rows, fold.train).any() and np.isin(rows, fold.test).any() for fold in folds)
         for rows in table.repeats

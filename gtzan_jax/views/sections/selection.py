@@ -8,7 +8,7 @@ from gtzan_jax.analysis import selection
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
-from gtzan_jax.space.axes import AXES
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.tables.sources import KAGGLE_SHA256
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
@@ -88,8 +88,9 @@ def best_part(run: FinishedRun, winner: Winner | None) -> Section:
         found = [strong(f"It is distinguishable from {others}") + f", at 95 % on {tracks}."]
     else:
         found = ["It is the only one."]
-    config = ", ".join(  # without the prefixes that tell values in a config's name
-        f"{stem} {value.removeprefix(AXES[stem].prefix) if stem in AXES else value}"
+    prefixes = {name: one.prefix for name, one in HYPERPARAMETERS.items()}  # tell values in a name
+    config = ", ".join(
+        f"{stem} {value.removeprefix(prefixes.get(stem, ''))}"
         for stem, value in by_stem(run.config()).items()
     )
     text = [paragraph(code(config)), paragraph(*found)]
@@ -230,10 +231,10 @@ def _validation(run: FinishedRun) -> np.ndarray:
     """Reads (configs, folds, seeds) validation accuracy after the best epoch, in grid order."""
     import pandas as pd
 
-    path = run.run.members_path
+    path = run.run.trials_path
     try:
-        members = pd.read_csv(path)
-        grid = members.pivot(
+        trials = pd.read_csv(path)
+        grid = trials.pivot(
             index="config_id", columns=["fold", "seed"], values="validation_accuracy"
         )
         accuracy = grid.loc[list(run.sweep.places)].to_numpy(np.float64)

@@ -1,6 +1,6 @@
-"""One member's training, in pure functions without a batch axis, files or devices.
+"""One trial's training, in pure functions without a batch axis, files or devices.
 
-Members are batched by the caller's ``vmap``: see :mod:`gtzan_jax.trainer.programs`.
+Trials are batched by the caller's ``vmap``: see :mod:`gtzan_jax.trainer.programs`.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ _VALIDATION_LOSS = METRICS.index("validation_loss")
 
 @dataclass(frozen=True)
 class Static:
-    """Compile-time constants of a member's training, besides the sizes of its arrays."""
+    """Compile-time constants of a trial's training, besides the sizes of its arrays."""
 
     family: Family
     structure: Structure  # padding included
@@ -49,7 +49,7 @@ class Hyperparameters(NamedTuple):
 
 
 class State(NamedTuple):
-    """The state of a member between epochs."""
+    """The state of a trial between epochs."""
 
     params: Tree
     optimizer: OptimizerState
@@ -62,7 +62,7 @@ class State(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The result of some epochs of a member's training."""
+    """The result of some epochs of a trial's training."""
 
     state: State
     history: jax.Array  # (drawn epochs, metrics) float32, 0 for epochs that are not trained
@@ -141,7 +141,7 @@ def make_train(
     Trains the first ``epochs``, () int32, of the drawn epochs. Train metrics are Keras's: averaged
     over the rows of the epoch while the weights change, dropout on; the others are taken at the end
     of the epoch, dropout off; 0 for parts without rows. As in Keras, the last batch may be partial.
-    A member that has stopped early does not change.
+    A trial that has stopped early does not change.
     """
 
     def train(
@@ -171,9 +171,9 @@ def make_train(
 def _unless_stopped(
     patience: Array, before: State, after: State, row: jax.Array
 ) -> tuple[State, jax.Array]:
-    """Returns the state after an epoch and its metrics; of a stopped member the old one, and 0."""
+    """Returns the state after an epoch and its metrics; of a stopped trial the old one, and 0."""
     if before.stopping is None:
-        raise AssertionError("only for members that may stop early")
+        raise AssertionError("only for trials that may stop early")
     stopping = after_epoch(before.stopping, patience, row[_VALIDATION_LOSS], after.params)
     stopped = before.stopping.stopped
     state = chosen(stopped, before, after._replace(stopping=stopping))
@@ -191,7 +191,7 @@ def _train_epoch(
         batch: Batch = jax.tree.map(lambda rows: rows[index], batches)
         return _step(static, hyper, fold.x_train[batch.rows], batch, carry)
 
-    # As many steps as this fold has batches with rows: the same for all members of a chunk.
+    # As many steps as this fold has batches with rows: the same for all trials of a task.
     steps = (count + static.batch_size - 1) // static.batch_size
     begun = _Trained(state.params, state.optimizer, jnp.zeros((2,), jnp.float32))
     trained: _Trained = lax.fori_loop(0, steps, step, begun)
@@ -223,7 +223,7 @@ def _step(
     """Takes one step on a batch with inputs x, and adds its loss and hits to the totals."""
     r = hyper.regularisers
     x, score = _perturbed(x, batch, r, static.loss)
-    x = _by_member(x, before.totals)
+    x = _by_trial(x, before.totals)
 
     def mean_loss(params: Tree) -> tuple[jax.Array, jax.Array]:
         logits = static.family.apply(params, x, hyper.model, batch.noise)
@@ -246,13 +246,13 @@ def _step(
 
 
 @custom_vmap
-def _by_member(x: jax.Array, like: jax.Array) -> jax.Array:  # noqa: ARG001
-    # Else the product with rows that all members share is one product of matrices, for which the
-    # first kernels of all members are transposed in each step, and their gradients back.
+def _by_trial(x: jax.Array, like: jax.Array) -> jax.Array:  # noqa: ARG001
+    # Else the product with rows that all trials share is one product of matrices, for which the
+    # first kernels of all trials are transposed in each step, and their gradients back.
     return x
 
 
-@_by_member.def_vmap
+@_by_trial.def_vmap
 def _repeated(
     size: int, batched: tuple[bool, bool], x: jax.Array, _: jax.Array
 ) -> tuple[jax.Array, bool]:
@@ -285,15 +285,15 @@ def _evaluate(
     """Returns metrics (6,) and (num_judged,) uint8 classes.
 
     Metrics are loss and accuracy on the validation part, then on the test part, then the accuracies
-    of their chunks; 0 without rows or chunks.
+    of their segments; 0 without rows or segments.
     """
     logits = static.family.apply(params, fold.x_eval, hyper.model, None)
     score = _score(logits, fold.y_eval, static.loss)
     weights = jnp.stack([fold.validation_weight, fold.test_weight])
     means = _means(score, weights)  # (parts, loss and accuracy)
     if not fold.y_song.size:
-        chunks = jnp.zeros((2,), jnp.float32)
-        return jnp.concatenate([means.reshape(-1), chunks]), _classes(logits)
+        segments = jnp.zeros((2,), jnp.float32)
+        return jnp.concatenate([means.reshape(-1), segments]), _classes(logits)
     voted = _vote(logits, jnp.sum(weights, axis=0), fold)
     right = (voted == fold.y_song.astype(jnp.uint8)).astype(jnp.float32)
     by_song = jnp.stack([fold.validation_song_weight, fold.test_song_weight])

@@ -25,7 +25,7 @@ CHANNELS = 8
 
 
 @dataclass(frozen=True)
-class Axis:
+class Hyperparameter:
     """One hyperparameter.
 
     Attributes:
@@ -96,45 +96,44 @@ def rate(value: Any, where: str) -> float:
 batch_size = Whole(1, 1_000_000)
 learning_rate = Number(1e-12, 1e6)
 
+_H = Hyperparameter
 _LAYERS = range(1, MAX_LAYERS + 1)
 _UNIFORM = ("glorot_uniform", "random_uniform", "he_uniform")
 _MLP, _CNN = ("mlp",), ("cnn",)
 _ZERO = (0.0,)
 
 _ALL = (
-    *(Axis(f"num_units{n}", Whole(1, MAX_UNITS), "shape", families=_MLP) for n in _LAYERS),
-    *(Axis(f"dropout{layer}", rate, default=0.0, families=_MLP) for layer in _LAYERS),
+    *(_H(f"num_units{n}", Whole(1, MAX_UNITS), "shape", families=_MLP) for n in _LAYERS),
+    *(_H(f"dropout{layer}", rate, default=0.0, families=_MLP) for layer in _LAYERS),
     # Of a CNN's first block; each block has twice as many as the one before.
-    Axis("filters", filters, "shape", families=_CNN),
-    Axis("blocks", Whole(1, MAX_BLOCKS), "static", 3, "blocks", families=_CNN),
-    Axis("kernel", kernel, "static", 3, "k", families=_CNN),
-    Axis("dropout", rate, default=0.0, families=_CNN),  # of whole channels, after each block
-    Axis("activation", Choice(ACTIVATIONS), default="relu", plain=("relu", "leaky_relu")),
-    Axis("initializer", Choice(INITIALIZERS), default="glorot_uniform", plain=_UNIFORM),
-    Axis("optimizer", Choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
-    Axis("learning_rate", learning_rate, prefix="lr"),
-    Axis("batch_size", batch_size, "static", prefix="b"),
+    _H("filters", filters, "shape", families=_CNN),
+    _H("blocks", Whole(1, MAX_BLOCKS), "static", 3, "blocks", families=_CNN),
+    _H("kernel", kernel, "static", 3, "k", families=_CNN),
+    _H("dropout", rate, default=0.0, families=_CNN),  # of whole channels, after each block
+    _H("activation", Choice(ACTIVATIONS), default="relu", plain=("relu", "leaky_relu")),
+    _H("initializer", Choice(INITIALIZERS), default="glorot_uniform", plain=_UNIFORM),
+    _H("optimizer", Choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
+    _H("learning_rate", learning_rate, prefix="lr"),
+    _H("batch_size", batch_size, "static", prefix="b"),
     # SGD's: without effect on the other optimizers, which have moments of their own.
-    Axis("momentum", Number(0.0, 0.9999), default=0.0, prefix="mom"),
-    Axis("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,)),
+    _H("momentum", Number(0.0, 0.9999), default=0.0, prefix="mom"),
+    _H("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,)),
     # Where it is no axis, AdamW has Keras's 0.004, and the others none.
-    Axis("weight_decay", Number(0.0, 1e3), prefix="wd", plain=_ZERO),
-    Axis("l2", Number(0.0, 1e3), default=0.0, prefix="l2-", plain=_ZERO),
-    Axis("max_norm", Number(0.0, 1e6), default=0.0, prefix="norm", plain=_ZERO),  # 0: none
-    Axis("weight_limit", Number(0.0, 1e6), default=0.0, prefix="limit", plain=_ZERO),  # 0: none
-    Axis(
-        "input_noise", Number(0.0, 100.0), default=0.0, prefix="noise", plain=_ZERO, families=_MLP
-    ),
-    Axis("label_smoothing", rate, default=0.0, prefix="smooth", plain=_ZERO),
-    Axis("mixup", Number(0.0, 100.0), default=0.0, prefix="mixup", plain=_ZERO),
-    Axis("patience", Whole(0, 100_000), default=0, prefix="p", plain=_ZERO),  # 0: none
+    _H("weight_decay", Number(0.0, 1e3), prefix="wd", plain=_ZERO),
+    _H("l2", Number(0.0, 1e3), default=0.0, prefix="l2-", plain=_ZERO),
+    _H("max_norm", Number(0.0, 1e6), default=0.0, prefix="norm", plain=_ZERO),  # 0: none
+    _H("weight_limit", Number(0.0, 1e6), default=0.0, prefix="limit", plain=_ZERO),  # 0: none
+    _H("input_noise", Number(0.0, 100.0), default=0.0, prefix="noise", plain=_ZERO, families=_MLP),
+    _H("label_smoothing", rate, default=0.0, prefix="smooth", plain=_ZERO),
+    _H("mixup", Number(0.0, 100.0), default=0.0, prefix="mixup", plain=_ZERO),
+    _H("patience", Whole(0, 100_000), default=0, prefix="p", plain=_ZERO),  # 0: none
     # The most bands or frames of a training spectrogram.
-    Axis("frequency_mask", Whole(0, 32), default=0, prefix="fmask", plain=_ZERO, families=_CNN),
-    Axis("time_mask", Whole(0, 32), default=0, prefix="tmask", plain=_ZERO, families=_CNN),
-    Axis("time_shift", Whole(0, 32), default=0, prefix="shift", plain=_ZERO, families=_CNN),
+    _H("frequency_mask", Whole(0, 32), default=0, prefix="fmask", plain=_ZERO, families=_CNN),
+    _H("time_mask", Whole(0, 32), default=0, prefix="tmask", plain=_ZERO, families=_CNN),
+    _H("time_shift", Whole(0, 32), default=0, prefix="shift", plain=_ZERO, families=_CNN),
 )
 
-AXES: dict[str, Axis] = {axis.name: axis for axis in _ALL}
+HYPERPARAMETERS: dict[str, Hyperparameter] = {axis.name: axis for axis in _ALL}
 """Every axis by its name, in the order in which a table shows them and a grid nests them."""
 
 
@@ -143,8 +142,10 @@ def family_of(names: Container[str]) -> str:
     return next((family for family, axis in FAMILIES.items() if axis in names), "mlp")
 
 
-def axes_of(family: str) -> tuple[str, ...]:
+def hyperparameters_of(family: str) -> tuple[str, ...]:
     """Returns the names of the axes that a kind of model has."""
     return tuple(
-        name for name, axis in AXES.items() if not axis.families or family in axis.families
+        name
+        for name, axis in HYPERPARAMETERS.items()
+        if not axis.families or family in axis.families
     )

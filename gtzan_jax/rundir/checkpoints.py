@@ -1,6 +1,6 @@
-"""Finished chunks on the disk, which an interrupted sweep need not train again.
+"""Finished tasks on the disk, which an interrupted sweep need not train again.
 
-A file, see ``files.save_arrays``, holds a header of each chunk, and the arrays of all members.
+A file, see ``files.save_arrays``, holds a header of each task, and the arrays of all trials.
 """
 
 import tempfile
@@ -16,10 +16,10 @@ from gtzan_jax.errors import RunError
 from gtzan_jax.files import Kind, load_arrays, remove_temporaries, save_arrays
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History
-from gtzan_jax.space.config import Member
-from gtzan_jax.trainer.chunk import Trained
+from gtzan_jax.space.config import Trial
+from gtzan_jax.trainer.task import Trained
 
-# Seconds for which chunks are collected: flushing a file takes up to a tenth of a chunk's training.
+# Seconds for which tasks are collected: flushing a file takes up to a tenth of a task's training.
 _COLLECT_S = 0.5
 _FORMAT = 1
 
@@ -34,28 +34,28 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config_ids: tuple[str, ...]
 
     @property
-    def members(self) -> list[Member]:
-        return [Member(config_id, self.fold, self.seed) for config_id in self.config_ids]
+    def trials(self) -> list[Trial]:
+        return [Trial(config_id, self.fold, self.seed) for config_id in self.config_ids]
 
 
 class _Part(NamedTuple):
     header: _Header
-    history: np.ndarray  # (members, epochs, metrics) float32
-    predicted: np.ndarray  # (members, evaluated) uint8
-    last: np.ndarray  # (members,) int32 epoch, from 1
+    history: np.ndarray  # (trials, epochs, metrics) float32
+    predicted: np.ndarray  # (trials, evaluated) uint8
+    last: np.ndarray  # (trials,) int32 epoch, from 1
     best: np.ndarray
 
 
-class ChunkStore:
-    """The chunks in a folder, which is made. Damaged files are removed, and named in ``damaged``.
+class Checkpoints:
+    """The tasks in a folder, which is made. Damaged files are removed, and named in ``damaged``.
 
-    Members train for ``epochs``, and have ``evaluated`` predictions, see ``Sizes.num_judged``.
+    Trials train for ``epochs``, and have ``evaluated`` predictions, see ``Sizes.num_judged``.
     """
 
     def __init__(self, folder: Path, epochs: int, evaluated: int) -> None:
         self.damaged: list[str] = []
         self._folder, self._epochs, self._evaluated = folder, epochs, evaluated
-        self._ends: dict[Member, set[int]] = {}  # epochs up to which a member was to train
+        self._ends: dict[Trial, set[int]] = {}  # epochs up to which a trial was to train
         self._waiting: list[Trained] = []
         self._flushed = time.monotonic()
         folder.mkdir(exist_ok=True)
@@ -68,32 +68,32 @@ class ChunkStore:
                 path.unlink()
 
     def __len__(self) -> int:
-        """Returns the number of members that are trained to the end."""
+        """Returns the number of trials that are trained to the end."""
         return sum(self._epochs in ends for ends in self._ends.values())
 
     @property
-    def member_epochs(self) -> int:
-        """Epochs that all members together were to train."""
+    def trial_epochs(self) -> int:
+        """Epochs that all trials together were to train."""
         return sum(map(max, self._ends.values()))
 
-    def missing(self, members: Iterable[Member], epochs: int | None = None) -> list[Member]:
-        """Returns the members not stored up to some epoch, by default the last."""
+    def missing(self, trials: Iterable[Trial], epochs: int | None = None) -> list[Trial]:
+        """Returns the trials not stored up to some epoch, by default the last."""
         until = self._epochs if epochs is None else epochs
-        return [member for member in members if until not in self._ends.get(member, ())]
+        return [trial for trial in trials if until not in self._ends.get(trial, ())]
 
     def add(self, trained: Trained) -> list[Trained]:
-        """Adds a chunk; returns the chunks written by this call."""
+        """Adds a task; returns the tasks written by this call."""
         self._waiting.append(trained)
         return self.flush() if time.monotonic() - self._flushed > _COLLECT_S else []
 
     def flush(self) -> list[Trained]:
-        """Writes and returns the chunks that are not written yet."""
+        """Writes and returns the tasks that are not written yet."""
         written, self._waiting = self._waiting, []
         if written:
             number = max((int(path.stem) for path in self._files()), default=0) + 1
             headers = [
                 _Header(c.fold, c.seed, c.first_epoch, c.epochs, c.config_ids)
-                for c in (trained.chunk for trained in written)
+                for c in (trained.task for trained in written)
             ]
             histories = [each.history.reshape(-1, len(METRICS)) for each in written]
             arrays: dict[str, np.ndarray] = {
@@ -102,36 +102,36 @@ class ChunkStore:
                 "last": np.concatenate([t.last for t in written]).astype(np.int32),
                 "best": np.concatenate([t.best for t in written]).astype(np.int32),
             }
-            about = {"format": _FORMAT, "chunks": msgspec.to_builtins(headers)}
-            save_arrays(self._folder / f"{number:06d}.chunk", arrays, about)
+            about = {"format": _FORMAT, "tasks": msgspec.to_builtins(headers)}
+            save_arrays(self._folder / f"{number:06d}.safetensors", arrays, about)
             self._note(headers)
         self._flushed = time.monotonic()
         return written
 
-    def history(self, members: Sequence[Member], others: bool = False) -> History:
-        """Joins histories and predictions of members, on the disk instead of in memory.
+    def history(self, trials: Sequence[Trial], others: bool = False) -> History:
+        """Joins histories and predictions of trials, on the disk instead of in memory.
 
-        With ``others``, chunks of other members are skipped, as of a search that was interrupted.
+        With ``others``, tasks of other trials are skipped, as of a search that was interrupted.
 
         Raises:
-          RunError: a file has been damaged meanwhile, or members are missing.
+          RunError: a file has been damaged meanwhile, or trials are missing.
         """
-        shape = (len(members), self._epochs, len(METRICS))
+        shape = (len(trials), self._epochs, len(METRICS))
         figures = self._on_disk(np.float32, shape)
-        predicted = self._on_disk(np.uint8, (len(members), self._evaluated))
-        reached, last, best = np.zeros((3, len(members)), np.int32)
-        places = {member: place for place, member in enumerate(members)}
+        predicted = self._on_disk(np.uint8, (len(trials), self._evaluated))
+        reached, last, best = np.zeros((3, len(trials)), np.int32)
+        places = {trial: place for place, trial in enumerate(trials)}
         missing = np.ones(shape[:2], bool)
         for path in self._files():
             for header, history, classes, ends, bests in self._read_again(path):
-                rows = np.array([places.get(member, -1) for member in header.members], int)
+                rows = np.array([places.get(trial, -1) for trial in header.trials], int)
                 known = rows >= 0
                 if not (known.all() or others) or header.epochs > self._epochs:
-                    raise RunError(f"{path} is damaged: it has members of another sweep")
+                    raise RunError(f"{path} is damaged: it has trials of another sweep")
                 epochs = slice(header.first_epoch, header.epochs)
                 figures[rows[known], epochs] = history[known]
                 missing[rows[known], epochs] = False
-                # Of members that were trained twice, the later epoch counts.
+                # Of trials that were trained twice, the later epoch counts.
                 later = known & (header.epochs > reached[rows])
                 new = rows[later]
                 predicted[new], reached[new] = classes[later], header.epochs
@@ -139,23 +139,23 @@ class ChunkStore:
         incomplete = (missing & (np.arange(self._epochs) < reached[:, None])).any(axis=1)
         incomplete |= reached == 0
         if incomplete.any():
-            raise RunError(f"{self._folder}: {incomplete.sum():,} members are missing")
-        return History(tuple(members), figures, predicted, reached, last, best)
+            raise RunError(f"{self._folder}: {incomplete.sum():,} trials are missing")
+        return History(tuple(trials), figures, predicted, reached, last, best)
 
-    def figures(self, members: Sequence[Member], epochs: int) -> np.ndarray:
-        """Returns (members, metrics) float32 after the best epoch, of chunks that end with one.
+    def figures(self, trials: Sequence[Trial], epochs: int) -> np.ndarray:
+        """Returns (trials, metrics) float32 after the best epoch, of tasks that end with one.
 
         Raises:
           RunError: a file has been damaged meanwhile.
         """
-        found: dict[Member, np.ndarray] = {}
+        found: dict[Trial, np.ndarray] = {}
         for path in self._files():
             for header, history, _, _, best in self._read_again(path):
                 if header.epochs == epochs:
                     places = np.maximum(best - 1 - header.first_epoch, 0)
                     kept = history[np.arange(len(history)), places]
-                    found.update(zip(header.members, kept, strict=True))
-        return np.array([found[member] for member in members])
+                    found.update(zip(header.trials, kept, strict=True))
+        return np.array([found[trial] for trial in trials])
 
     def _read_again(self, path: Path) -> list[_Part]:
         try:
@@ -169,7 +169,7 @@ class ChunkStore:
             return np.memmap(file, kind, "w+", shape=shape)
 
     def _read(self, path: Path) -> Iterator[_Part]:
-        """Yields the chunks of a file; raises ValueError if the store did not write it."""
+        """Yields the tasks of a file; raises ValueError if the store did not write it."""
         arrays, about = load_arrays(path, _FORMAT, self._expected)
         start = row = 0
         for header in _headers(about):
@@ -178,34 +178,34 @@ class ChunkStore:
             places = slice(start, start + count)
             best, last = arrays["best"][places], arrays["last"][places]
             if not ((best >= 1) & (best <= last) & (last <= header.epochs)).all():
-                raise ValueError("the best or the last epoch of a member is impossible")
+                raise ValueError("the best or the last epoch of a trial is impossible")
             figures = history.reshape(count, epochs, len(METRICS))
             yield _Part(header, figures, arrays["predicted"][places], last, best)
             start, row = start + count, row + count * epochs
 
     def _expected(self, about: dict[str, Any]) -> Mapping[str, Kind]:
         headers = _headers(about)
-        members = sum(len(h.config_ids) for h in headers)
+        trials = sum(len(h.config_ids) for h in headers)
         rows = sum(len(h.config_ids) * (h.epochs - h.first_epoch) for h in headers)
         return {
             "history": ("F32", (rows, len(METRICS))),
-            "predicted": ("U8", (members, self._evaluated)),
-            "last": ("I32", (members,)),
-            "best": ("I32", (members,)),
+            "predicted": ("U8", (trials, self._evaluated)),
+            "last": ("I32", (trials,)),
+            "best": ("I32", (trials,)),
         }
 
     def _files(self) -> list[Path]:
-        found = self._folder.glob("[0-9]*.chunk")
+        found = self._folder.glob("[0-9]*.safetensors")
         return sorted(path for path in found if path.stem.isdecimal())
 
     def _note(self, headers: Iterable[_Header]) -> None:
         for header in headers:
-            for member in header.members:
-                self._ends.setdefault(member, set()).add(header.epochs)
+            for trial in header.trials:
+                self._ends.setdefault(trial, set()).add(header.epochs)
 
 
 def _headers(about: Mapping[str, Any]) -> list[_Header]:
-    headers = msgspec.convert(about["chunks"], list[_Header])
+    headers = msgspec.convert(about["tasks"], list[_Header])
     if not headers or not all(h.config_ids and h.first_epoch < h.epochs for h in headers):
-        raise ValueError("a chunk has no members, or no epochs")
+        raise ValueError("a task has no trials, or no epochs")
     return headers

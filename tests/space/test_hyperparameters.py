@@ -3,7 +3,13 @@ import dataclasses
 import pytest
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.space.axes import AXES, FAMILIES, MAX_LAYERS, axes_of, family_of
+from gtzan_jax.space.hyperparameters import (
+    FAMILIES,
+    HYPERPARAMETERS,
+    MAX_LAYERS,
+    family_of,
+    hyperparameters_of,
+)
 
 GOOD = {
     "num_units": [1, 64, 8192],
@@ -60,7 +66,7 @@ BAD = {
 
 def test_the_registry_is_in_the_order_of_the_published_table():
     layers = range(1, MAX_LAYERS + 1)
-    assert list(AXES) == [
+    assert list(HYPERPARAMETERS) == [
         *(f"num_units{layer}" for layer in layers),
         *(f"dropout{layer}" for layer in layers),
         "filters", "blocks", "kernel", "dropout",
@@ -68,11 +74,11 @@ def test_the_registry_is_in_the_order_of_the_published_table():
         "momentum", "nesterov", "weight_decay", "l2", "max_norm", "weight_limit", "input_noise",
         "label_smoothing", "mixup", "patience", "frequency_mask", "time_mask", "time_shift",
     ]  # fmt: skip
-    assert all(name == axis.name for name, axis in AXES.items())
+    assert all(name == axis.name for name, axis in HYPERPARAMETERS.items())
 
 
 def test_only_shapes_and_the_batch_size_are_known_to_the_compiler():
-    kinds = {axis.stem: axis.kind for axis in AXES.values()}
+    kinds = {axis.stem: axis.kind for axis in HYPERPARAMETERS.values()}
     assert {stem for stem, kind in kinds.items() if kind == "shape"} == {"num_units", "filters"}
     static = {stem for stem, kind in kinds.items() if kind == "static"}
     assert static == {"batch_size", "blocks", "kernel"}
@@ -86,14 +92,14 @@ def test_each_family_has_its_own_axes_and_those_of_training():
         },
     }  # fmt: skip
     for family, other in (("mlp", "cnn"), ("cnn", "mlp")):
-        found = set(axes_of(family)) - set(axes_of(other))
-        assert {AXES[name].stem for name in found} == own[family]
+        found = set(hyperparameters_of(family)) - set(hyperparameters_of(other))
+        assert {HYPERPARAMETERS[name].stem for name in found} == own[family]
         assert family_of([FAMILIES[family], "activation"]) == family
 
 
-@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_possible_values_are_returned_in_the_type_of_the_axis(name):
-    axis = AXES[name]
+    axis = HYPERPARAMETERS[name]
     names = ("activation", "initializer", "optimizer")
     whole = (
         "num_units", "batch_size", "patience", "filters", "blocks", "kernel", "frequency_mask",
@@ -106,9 +112,9 @@ def test_possible_values_are_returned_in_the_type_of_the_axis(name):
         assert type(checked) is kinds.get(axis.stem, float)
 
 
-@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_impossible_values_are_refused_with_the_place(name):
-    axis = AXES[name]
+    axis = HYPERPARAMETERS[name]
     for value in BAD[axis.stem]:
         with pytest.raises(InputError) as error:
             axis.check(value, "the place")
@@ -117,7 +123,7 @@ def test_impossible_values_are_refused_with_the_place(name):
 
 
 def test_defaults_are_possible_values():
-    for axis in AXES.values():
+    for axis in HYPERPARAMETERS.values():
         if axis.default is not None:
             assert axis.check(axis.default, "default") == axis.default
 
@@ -133,17 +139,17 @@ def test_values_are_shown_as_in_names():
         ("l2", 0.01): "l2-0.01",
         ("nesterov", True): "nes-true",
     }
-    assert {(name, value): AXES[name].show(value) for name, value in shown} == shown
+    assert {(name, value): HYPERPARAMETERS[name].show(value) for name, value in shown} == shown
 
 
 def test_only_numbers_of_layers_are_no_part_of_a_stem():
-    stems = {AXES[name].stem for name in ("num_units1", "dropout6", "l2", "max_norm")}
+    stems = {HYPERPARAMETERS[name].stem for name in ("num_units1", "dropout6", "l2", "max_norm")}
     assert stems == {"num_units", "dropout", "l2", "max_norm"}
 
 
-@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("name", HYPERPARAMETERS)
 def test_plain_values_are_no_part(name):
-    axis = AXES[name]
+    axis = HYPERPARAMETERS[name]
     parts = [axis.part(value) for value in GOOD[axis.stem]]
     if axis.plain is None:
         assert set(parts) == {None}
@@ -156,4 +162,4 @@ def test_plain_values_are_no_part(name):
 
 def test_an_axis_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        AXES["dropout1"].default = 0.5
+        HYPERPARAMETERS["dropout1"].default = 0.5

@@ -1,4 +1,4 @@
-"""Sweeps on a table of chunks, rightly divided and leaky: everything that they write."""
+"""Sweeps on a table of segments, rightly divided and leaky: everything that they write."""
 
 import dataclasses
 import re
@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_chunks, make_sweep, slow
+from conftest import make_segments, make_sweep, slow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
@@ -17,10 +17,10 @@ from gtzan_jax.jobs.comparing import markdown
 from gtzan_jax.jobs.reporting import leak_of
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import LEAK, divide, groups_of
+from gtzan_jax.tables.protocols import LEAK, groups_of, make_splits
 from gtzan_jax.views.plots.style import GREY, RED
 
-TABLE = make_chunks(80)
+TABLE = make_segments(80)
 SWEEP = {"epochs": 2, "batch_size": 16, "axes": {"num_units1": [8], "activation": ["relu"]}}
 
 
@@ -39,19 +39,19 @@ def run(protocol, tmp_path_factory):
     return made
 
 
-def test_the_figures_are_by_song_and_by_chunk(run, protocol):
+def test_the_figures_are_by_song_and_by_segment(run, protocol):
     parts = ["test"] if protocol == "leaky_chunks" else ["validation", "test"]
-    chunks = [f"{part}_chunk_accuracy" for part in parts]
-    for frame in (run.results, run.history, pd.read_csv(run.run.members_path), run.retrained):
-        assert [name for name in frame if name.endswith("_chunk_accuracy")] == chunks
-        assert (frame[chunks].std() > 0).all()
+    segments = [f"{part}_chunk_accuracy" for part in parts]
+    for frame in (run.results, run.history, pd.read_csv(run.run.trials_path), run.retrained):
+        assert [name for name in frame if name.endswith("_chunk_accuracy")] == segments
+        assert (frame[segments].std() > 0).all()
     assert run.results[f"{parts[0]}_accuracy"].is_monotonic_decreasing
     assert (run.manifest.data.tracks, run.manifest.data.songs) == (241, 80)
-    assert "241 chunks of 80 songs" in run.note
+    assert "241 segments of 80 songs" in run.note
 
 
 def test_the_predictions_are_those_of_the_songs(run, protocol):
-    [fold] = divide(TABLE, protocol, 0, 5).folds
+    [fold] = make_splits(TABLE, protocol, 0, 5).folds
     rows = judged_rows(TABLE, fold.test)
     np.testing.assert_array_equal(run.predictions.row, rows)
     np.testing.assert_array_equal(run.predictions.group, groups_of(TABLE)[rows])
@@ -73,8 +73,8 @@ def test_a_leak_is_told_wherever_figures_are(run, protocol):
     page = (run.run.path / "report.html").read_text()
     warning = re.search(rf'<p class="warning" role="alert">\s*{LEAK}', page)
     assert bool(warning) == leaky
-    members = pd.read_csv(run.run.members_path)
-    for table in (run.results, members, run.scores):
+    trials = pd.read_csv(run.run.trials_path)
+    for table in (run.results, trials, run.scores):
         assert ("leak" in table) == leaky
     assert (LEAK in run.note) == leaky
     overview = b"".join(path.read_bytes() for path in run.run.overview.rglob("events*"))
@@ -114,4 +114,4 @@ def test_a_terminal_reads_of_the_leak_before_and_beside_the_figures(capfd, tmp_p
     assert printed.err.count(LEAK) == (protocol == "leaky_chunks")
     assert ("LEAKS: its accuracies are too high" in printed.out) == (protocol == "leaky_chunks")
     assert "\033" not in printed.err  # no terminal
-    assert "by chunk" in printed.out
+    assert "by segment" in printed.out

@@ -7,19 +7,20 @@ import numpy as np
 import numpy_mlp
 import pandas as pd
 import pytest
-from conftest import make_arrays, make_chunks, make_fold, make_sweep, make_table, slow
+from conftest import make_arrays, make_fold, make_segments, make_sweep, make_table, slow
 from keras_mlp import keras_history
 from scipy.special import log_softmax
 
 from gtzan_jax.metrics import LOSSES, METRICS
 from gtzan_jax.models.mlp import MlpFamily, layer_names
-from gtzan_jax.space.config import Config, Member
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.tables.folds import arrays_of, sizes_of
-from gtzan_jax.tables.protocols import divide
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.trainer.drawing import everywhere
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.member import (
+from gtzan_jax.trainer.optimizers import optimizer
+from gtzan_jax.trainer.trial import (
     State,
     Static,
     _evaluate,
@@ -29,7 +30,6 @@ from gtzan_jax.trainer.member import (
     positions,
     start,
 )
-from gtzan_jax.trainer.optimizers import optimizer
 
 FAMILY = MlpFamily()
 UNITS = (12, 10, 8)
@@ -137,22 +137,22 @@ def test_an_engine_equals_keras():
         },
     )  # fmt: skip
     folds, seed = [LARGE, PADDED], 5
-    members = [
-        Member(config.id, fold, seed)
+    trials = [
+        Trial(config.id, fold, seed)
         for config in sweep.configs
         for fold in (0, 1)
         if (config["learning_rate"], config["batch_size"]) in ((0.01, 16), (0.002, 32))
     ]
-    assert len(members) == 4
+    assert len(trials) == 4
     with Engine(sweep, FAMILY, SIZES) as engine:
         numbers = engine.programs.numbers()
-        for trained in engine.run(engine.plan.chunks(members), folds):
-            for member, history in zip(trained.chunk.members, trained.history, strict=True):
-                if member not in members:
+        for trained in engine.run(engine.plan.tasks(trials), folds):
+            for trial, history in zip(trained.task.trials, trained.history, strict=True):
+                if trial not in trials:
                     continue
-                chosen, fold = engine.plan.config_of[member.config_id], folds[member.fold]
+                chosen, fold = engine.plan.config_of[trial.config_id], folds[trial.fold]
                 hyper = hyperparameters(FAMILY, chosen, sweep, SIZES)
-                params = FAMILY.init(hyper.model, numbers.initial(seed, member.fold), chosen.units)
+                params = FAMILY.init(hyper.model, numbers.initial(seed, trial.fold), chosen.units)
                 order = numbers.draws(everywhere(fold, engine.devices), seed, 0).order
                 order = np.asarray(order)[:, : int(fold.train_weight.sum())]
                 expected = keras_history(
@@ -165,8 +165,8 @@ def test_an_engine_equals_keras():
                     loss=sweep.loss,
                 )
                 np.testing.assert_allclose(history, expected, rtol=1e-4)
-                members.remove(member)
-    assert not members
+                trials.remove(trial)
+    assert not trials
 
 
 def test_learns():
@@ -273,9 +273,9 @@ def test_the_validation_part_is_measured_and_not_trained_on():
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("protocol", ["holdout", "leaky_chunks"])
-def test_the_chunks_of_a_song_vote_by_part(protocol, loss):
-    table = make_chunks(60, num_features=9)
-    [fold] = divide(table, protocol, 0, 5).folds
+def test_the_segments_of_a_song_vote_by_part(protocol, loss):
+    table = make_segments(60, num_features=9)
+    [fold] = make_splits(table, protocol, 0, 5).folds
     sizes = sizes_of(table, [fold])
     # Padded: other folds may have more rows and songs.
     sizes = sizes._replace(num_eval=sizes.num_eval + 3, num_songs=sizes.num_songs + 2)
@@ -296,28 +296,28 @@ def test_the_chunks_of_a_song_vote_by_part(protocol, loss):
     voted = songs[[0, 1, 2, 3]].mean().to_numpy().argmax(axis=1)
     right = pd.Series(voted == songs["y"].first(), songs["y"].first().index)
     by_song = right.groupby("part").mean().reindex([0, 1], fill_value=0.0)
-    by_chunk = frame.groupby("part")["right"].mean().reindex([0, 1], fill_value=0.0)
-    assert set(by_song) != set(by_chunk)
+    by_segment = frame.groupby("part")["right"].mean().reindex([0, 1], fill_value=0.0)
+    assert set(by_song) != set(by_segment)
     np.testing.assert_allclose(np.asarray(figures)[[1, 3]], by_song, rtol=1e-6)
-    np.testing.assert_allclose(np.asarray(figures)[[4, 5]], by_chunk, rtol=1e-6)
+    np.testing.assert_allclose(np.asarray(figures)[[4, 5]], by_segment, rtol=1e-6)
     np.testing.assert_array_equal(predicted[: len(voted)], voted)
     assert predicted.shape == (sizes.num_judged,)
 
 
-def test_a_trainings_chunk_figures_stand_behind_the_others():
-    table = make_chunks(60, num_features=9)
-    [fold] = divide(table, "holdout", 0, 5).folds
-    of_chunks, history = train(config(), 2, fold=arrays_of(table, fold, sizes_of(table, [fold])))
+def test_a_trainings_segment_figures_stand_behind_the_others():
+    table = make_segments(60, num_features=9)
+    [fold] = make_splits(table, "holdout", 0, 5).folds
+    of_segments, history = train(config(), 2, fold=arrays_of(table, fold, sizes_of(table, [fold])))
     renamed = dataclasses.replace(table, tracks=tuple(map(str, range(len(table.y)))))
-    assert not renamed.is_chunked
+    assert not renamed.is_segmented
     rows = arrays_of(renamed, fold, sizes_of(renamed, [fold]))
     of_rows, by_row = train(config(), 2, fold=rows)
-    jax.tree.map(np.testing.assert_array_equal, of_chunks, of_rows)
+    jax.tree.map(np.testing.assert_array_equal, of_segments, of_rows)
     places = {metric: place for place, metric in enumerate(METRICS)}
     for part in ("validation", "test"):
-        chunks, rows = places[f"{part}_chunk_accuracy"], places[f"{part}_accuracy"]
-        np.testing.assert_allclose(history[:, chunks], by_row[:, rows], rtol=1e-6)
-        assert not by_row[:, chunks].any()
+        segments, rows = places[f"{part}_chunk_accuracy"], places[f"{part}_accuracy"]
+        np.testing.assert_allclose(history[:, segments], by_row[:, rows], rtol=1e-6)
+        assert not by_row[:, segments].any()
     same = [places[f"{part}_loss"] for part in ("train", "validation", "test")]
     np.testing.assert_array_equal(history[:, same], by_row[:, same])
 
@@ -353,7 +353,7 @@ def test_loss_of_a_perfect_prediction(loss, floor):
     np.testing.assert_allclose(losses(logits, jnp.arange(10), loss), floor, atol=1e-4)
 
 
-def test_a_member_starts_with_scaled_kernels_and_moments_of_zero():
+def test_a_trial_starts_with_scaled_kernels_and_moments_of_zero():
     static = Static(FAMILY, (12, 10), 32, "cross_entropy")
     random = np.random.default_rng(0)
     drawn = [
