@@ -357,7 +357,7 @@ def test_flags_of_axes_mean_what_settings_mean(text, job_of):
 
 def test_a_constant_column_is_accepted_and_says_nothing(text, job_of):
     constant = frame_of(text).assign(tempo=123.456).to_csv(index=False)
-    splits = job_of(constant).division
+    splits = job_of(constant).splits
     place = splits.table.features.index("tempo")
     assert scaler_of(splits.table, splits.folds[0]).scale[place] == 1
     (arrays,) = splits.arrays

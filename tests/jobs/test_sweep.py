@@ -60,7 +60,7 @@ def test_the_manifest_says_what_was_run(smoke):
         "seed": 7,
         "folds": [{"train": 700, "validation": 0, "test": 300}],
     }
-    assert (manifest["format"], manifest["sweep"]["protocol"]) == (7, "assignment")
+    assert (manifest["format"], manifest["sweep"]["protocol"]) == (8, "assignment")
     assert manifest["matmul_precision"] == "float32"
     assert manifest["programs_compiled"] == 1  # for both shapes
     best = pd.read_csv(smoke[0] / "results.csv").iloc[0]

@@ -90,7 +90,7 @@ def test_trials_that_are_damaged_are_told(tmp_path):
     sweep = make_sweep(protocol="holdout")
     run = run_of(tmp_path / "run", sweep)
     RunDir(tmp_path / "run").trials_path.write_text("config_id,fold,seed\nc,0,0\n")
-    with pytest.raises(InputError, match=r"trials\.csv: cannot be used"):
+    with pytest.raises(InputError, match=r"members\.csv: cannot be used"):
         winner_of(run)
 
 
