@@ -122,9 +122,6 @@ def refuse_links(folder: Path) -> None:
 
     In a stranger's run directory a link may lead anywhere, a pipe may never end, and a lock that is
     a hard link would be overwritten. The folder itself may be a link, and need not exist.
-
-    Raises:
-      InputError: there is something else, or a folder cannot be read.
     """
     folders = [os.fspath(folder)]
     while folders:
@@ -187,9 +184,6 @@ def load_arrays(
       number: of the format.
       expected: returns type and shape of each array for a document. May raise ValueError, KeyError,
         TypeError or OverflowError.
-
-    Raises:
-      ValueError: the file is of another format, damaged, or edited; on one line.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -243,9 +237,6 @@ def held(folder: Path) -> Iterator[None]:
     """Locks a folder against other processes; the lock ends with the process.
 
     Without effect where the file system has no locks, as on some network disks.
-
-    Raises:
-      InputError: another process holds it; names its pid and host. Or the folder holds a link.
     """
     from filelock import lock_descriptor
 

@@ -14,9 +14,6 @@ def resource(*parts: str) -> Path:
     """Returns the path of a shipped file or folder, such as ``resource("sweeps", "smoke.toml")``.
 
     A wheel carries the top-level folders inside the package; in a checkout they are beside it.
-
-    Raises:
-      FileNotFoundError: neither place has it.
     """
     for root in (PACKAGE, PACKAGE.parent):
         path = root.joinpath(*parts)

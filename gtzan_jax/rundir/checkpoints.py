@@ -112,9 +112,6 @@ class Checkpoints:
         """Joins histories and predictions of trials, on the disk instead of in memory.
 
         With ``others``, tasks of other trials are skipped, as of a search that was interrupted.
-
-        Raises:
-          RunError: a file has been damaged meanwhile, or trials are missing.
         """
         shape = (len(trials), self._epochs, len(METRICS))
         figures = self._on_disk(np.float32, shape)
@@ -143,11 +140,7 @@ class Checkpoints:
         return History(tuple(trials), figures, predicted, reached, last, best)
 
     def figures(self, trials: Sequence[Trial], epochs: int) -> np.ndarray:
-        """Returns (trials, metrics) float32 after the best epoch, of tasks that end with one.
-
-        Raises:
-          RunError: a file has been damaged meanwhile.
-        """
+        """Returns (trials, metrics) float32 after the best epoch, of tasks that end with one."""
         found: dict[Trial, np.ndarray] = {}
         for path in self._files():
             for header, history, _, _, best in self._read_again(path):

@@ -63,11 +63,7 @@ class RunDir:
         write_atomically(self.manifest_path, encode(manifest))
 
     def read_manifest(self) -> Manifest:
-        """Reads the manifest.
-
-        Raises:
-          InputError: this is not a run directory, a link is in it, or the manifest cannot be used.
-        """
+        """Reads the manifest."""
         if self.manifest_path.exists():  # else it may be any folder, of any size
             refuse_links(self.path)
         try:
@@ -140,11 +136,7 @@ class RunDir:
         write_atomically(self.configs_path, text + "\n")
 
     def with_configs(self, sweep: Sweep) -> Sweep:
-        """Returns a sweep with its configs, which are read if the search proposed them.
-
-        Raises:
-          InputError: the file cannot be used.
-        """
+        """Returns a sweep with its configs, which are read if the search proposed them."""
         if sweep.search.kind not in SAMPLERS:
             return sweep
         where = str(self.configs_path)
@@ -160,11 +152,7 @@ class RunDir:
         return sweep.choosing(configs)
 
     def read_results(self) -> "pd.DataFrame":
-        """Reads results.csv.
-
-        Raises:
-          InputError: it is not there.
-        """
+        """Reads results.csv."""
         import pandas as pd
 
         if not self.results_path.is_file():
@@ -192,11 +180,7 @@ def default_folder(name: str) -> Path:
 
 
 def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
-    """Checks that a folder for a command's output can be made.
-
-    Raises:
-      InputError: there is a file, a folder that holds something, or no space for the bytes.
-    """
+    """Checks that a folder for a command's output can be made."""
     if path.is_dir() and not is_empty(path):
         raise InputError(
             f"{flag('workdir', path)}: the folder is not empty; name a new one, or delete it"
@@ -207,11 +191,7 @@ def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
 def check_place(
     path: str | os.PathLike[str], needed_bytes: float = 0.0, name: str = "workdir"
 ) -> None:
-    """Checks that a folder can be written to, or made; ``name`` is that of the flag.
-
-    Raises:
-      InputError: it cannot, or there is too little space for the bytes.
-    """
+    """Checks that a folder can be written to, or made; ``name`` is that of the flag."""
     path = Path(path)
     # os.path.exists, since a name that is too long is no error to it.
     nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
@@ -230,11 +210,7 @@ def check_place(
 
 
 def create_folder(path: Path) -> None:
-    """Makes a folder for a command's output.
-
-    Raises:
-      InputError: it cannot be made, or already holds something.
-    """
+    """Makes a folder for a command's output."""
     check_folder(path)
     _make(path, exist_ok=True)
 
@@ -249,11 +225,7 @@ def _make(path: Path, exist_ok: bool) -> None:
 
 
 def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
-    """Begins the run that is requested, or resumes it, and writes its manifest. Hold the folder.
-
-    Raises:
-      InputError: the folder holds another run, and not ``overwrite``.
-    """
+    """Begins the run that is requested, or resumes it, and writes its manifest. Hold the folder."""
     remove_temporaries(run.path)
     manifest = request
     if not run.manifest_path.exists():

@@ -43,20 +43,12 @@ class SavedRetraining:
 
     @property
     def songs(self) -> "pd.DataFrame | None":
-        """One row a test song of a fold, with the share of the networks that are right.
-
-        Raises:
-          InputError: songs.csv cannot be used.
-        """
+        """One row a test song of a fold, with the share of the networks that are right."""
         return _read_optional(self.path / "songs.csv", ["group", "right"])
 
     @property
     def model(self) -> "TrainedModel":
-        """The model of the first fold and the first seed.
-
-        Raises:
-          InputError: its files are damaged.
-        """
+        """The model of the first fold and the first seed."""
         from gtzan_jax.inference.model_files import load_model
 
         return load_model(self.path)
@@ -138,11 +130,7 @@ class FinishedRun:
 
     @functools.cached_property
     def predictions(self) -> Predictions:
-        """The class of every test song by every config after its best epoch.
-
-        Raises:
-          InputError: the file cannot be used.
-        """
+        """The class of every test song by every config after its best epoch."""
         path = self.run.predictions_path
         return load_predictions(path, self.sweep.num_configs, len(self.manifest.seeds))
 
@@ -153,30 +141,18 @@ class FinishedRun:
 
     @functools.cached_property
     def num_compared_on(self) -> int:
-        """The number of distinct songs in ``compared_on``.
-
-        Raises:
-          InputError: the file cannot be used.
-        """
+        """The number of distinct songs in ``compared_on``."""
         return len(np.unique(rows_of(self.run.predictions_path, self.compared_on)))
 
     @functools.cached_property
     def retrainings(self) -> dict[str, SavedRetraining]:
-        """The retrainings by name: ``best``, and those in ``retrained/``.
-
-        Raises:
-          InputError: one is damaged.
-        """
+        """The retrainings by name: ``best``, and those in ``retrained/``."""
         names = ["best", *sorted(self.manifest.retrainings)]
         found = {name: self.retraining(name) for name in names}
         return {name: saved for name, saved in found.items() if saved}
 
     def retraining(self, name: str) -> SavedRetraining | None:
-        """Returns a retraining; None if there is none, or its folder was removed.
-
-        Raises:
-          InputError: it is damaged.
-        """
+        """Returns a retraining; None if there is none, or its folder was removed."""
         about, folder, history = self.manifest.retraining, self.run.best, self.retrained
         if name != "best":
             about, folder = self.manifest.retrainings.get(name), self.run.retrained / name
@@ -210,11 +186,7 @@ class FinishedRun:
 
 
 def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
-    """Reads a finished run directory.
-
-    Raises:
-      InputError: it is not one, the sweep did not finish, or its files do not fit together.
-    """
+    """Reads a finished run directory."""
     run = RunDir(path)
     manifest = run.read_manifest()
     if manifest.status != "finished":
@@ -259,9 +231,6 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
 
     Returns:
       the table and "", or None and the reason.
-
-    Raises:
-      InputError: ``data`` is another table.
     """
     recorded = run.manifest.data
     is_spectrogram, name = run.sweep.family == "cnn", f"(SHA-256 {recorded.sha256[:12]}…)"

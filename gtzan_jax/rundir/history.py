@@ -97,11 +97,7 @@ class History:
         return np.asarray(self.by_config(self.diverged).any(axis=1))
 
     def by_config(self, values: np.ndarray) -> np.ndarray:
-        """Reshapes (trials, …) to (configs, runs, …), a run for each fold and seed.
-
-        Raises:
-          ValueError: configs have trained a different number of times.
-        """
+        """Reshapes (trials, …) to (configs, runs, …), a run for each fold and seed."""
         ids = self.config_ids
         count = len(ids)
         runs = len(self.trials) // count

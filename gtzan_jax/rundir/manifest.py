@@ -145,11 +145,7 @@ def encode(manifest: Manifest) -> str:
 
 
 def decode(content: bytes, where: Path) -> Manifest:
-    """Reads the content of manifest.json; ``where`` is its path.
-
-    Raises:
-      InputError: it is damaged, of another format, or invalid.
-    """
+    """Reads the content of manifest.json; ``where`` is its path."""
     try:
         document = json.loads(content)
         whole = is_sealed(document)  # refuses NaN and infinity, too
@@ -177,11 +173,7 @@ def as_dict(value: msgspec.Struct) -> dict[str, Any]:
 
 
 def sweep_of(manifest: Manifest, where: Path) -> Sweep:
-    """Returns the sweep that a manifest describes.
-
-    Raises:
-      InputError: the description is invalid.
-    """
+    """Returns the sweep that a manifest describes."""
     description = dict(manifest.sweep)
     name = description.pop("name", None)
     if not isinstance(name, str):

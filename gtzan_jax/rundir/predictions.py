@@ -96,11 +96,7 @@ def _key(part: Part, name: str) -> str:
 
 
 def rows_of(path: Path, part: Part) -> np.ndarray:
-    """Reads the rows of a part.
-
-    Raises:
-      InputError: the file cannot be used.
-    """
+    """Reads the rows of a part."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -113,11 +109,7 @@ def rows_of(path: Path, part: Part) -> np.ndarray:
 def load_predictions(
     path: Path, num_configs: int, num_seeds: int, part: Part = "test"
 ) -> Predictions:
-    """Reads the predictions of a part.
-
-    Raises:
-      InputError: the file is not there, or does not fit.
-    """
+    """Reads the predictions of a part."""
     from safetensors import SafetensorError, safe_open
 
     try:

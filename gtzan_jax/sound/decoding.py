@@ -61,11 +61,7 @@ _UNKNOWN_FORMAT = "Format not recognised"  # libsndfile's words
 
 
 def audio_module(name: str) -> ModuleType:
-    """Imports a package of the extra ``audio``.
-
-    Raises:
-      InputError: it is not installed, or its own parts are missing.
-    """
+    """Imports a package of the extra ``audio``."""
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:
@@ -79,11 +75,6 @@ def decode(path: Path) -> list[tuple[int, NDArray[np.float32]]]:
 
     Returns:
       sample rate in Hz and mean of the channels, for each stream of the file; mostly there is one.
-
-    Raises:
-      SoundError: it is no sound, damaged, incomplete or unreasonable; names the reason alone.
-      OSError: it cannot be read.
-      InputError: soundfile is not installed.
     """
     try:
         with path.open("rb") as file:

@@ -34,10 +34,6 @@ def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     Returns:
       (57,) float64, in the order of ``tables.schema.FEATURES``: means and population variances over
       time (of the chroma and each MFCC over its values), and the tempo in beats a minute.
-
-    Raises:
-      SoundError: the samples are too few or too large, or one is NaN.
-      InputError: librosa is not installed.
     """
     if len(samples) < MIN_SAMPLES:
         raise SoundError(

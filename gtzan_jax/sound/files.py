@@ -45,9 +45,6 @@ def songs_in(folder: str | os.PathLike[str]) -> list[Song]:
     are, ``rock.00000.wav``, has the genre of its name, if it lies in a folder of that name or in no
     subfolder. Any other song in no subfolder has the genre ``NO_GENRE``. Links and hidden files are
     not followed.
-
-    Raises:
-      InputError: the folder cannot be read, or holds no sound file.
     """
     root = Path(os.path.expanduser(folder))
     if not root.is_dir():
@@ -123,10 +120,6 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 
     Returns:
       (samples,) float32, finite, at least one; full scale is from -1 to 1.
-
-    Raises:
-      SoundError: it cannot be read, is damaged or unreasonable; names the file and the reason.
-      InputError: the packages that read sound are not installed.
     """
     path = Path(os.path.expanduser(path))
     with named(path):
@@ -142,11 +135,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 
 
 def digest_of(song: Song) -> str:
-    """Returns the SHA-256 of a song's file, if its name fits a table and the file may be read.
-
-    Raises:
-      SoundError: it may not; names the file and the reason.
-    """
+    """Returns the SHA-256 of a song's file, if its name fits a table and the file may be read."""
     with named(song.path):
         for text, what in ((song.name, "name"), (song.label, "folder's name")):
             if text != text.strip() or not text.isprintable():

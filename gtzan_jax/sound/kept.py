@@ -19,9 +19,6 @@ class Kept:
     Args:
       output: the table; the lines are in a file of its name with ``.part``.
       made_by: from ``rows.made_by``.
-
-    Raises:
-      InputError: a folder, a link or a pipe is in the place of the file.
     """
 
     def __init__(self, output: Path, made_by: str) -> None:

@@ -46,11 +46,6 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
 
     Returns:
       (BANDS, FRAMES) in dB, at least -100, the lowest band first.
-
-    Raises:
-      SoundError: the samples are too large to compute with.
-      InputError: librosa is not installed.
-      ValueError: the segment has another length.
     """
     if samples.shape != (SEGMENT_SAMPLES,):
         raise ValueError(f"a segment has {SEGMENT_SAMPLES:,} samples, not {samples.shape}")

@@ -24,10 +24,6 @@ def of_many(
 
     Yields:
       the sound, and its result or the reason why there is none, in any order.
-
-    Raises:
-      InputError: the packages that read sound are not installed.
-      OSError: a process cannot be started.
     """
     idle = [Process(is_quiet=True) for _ in range(workers)]  # decoders in C print
     busy: dict[Future[T], tuple[S, Process]] = {}

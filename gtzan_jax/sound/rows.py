@@ -28,10 +28,6 @@ def rows_of(path: Path, segmented: bool) -> Rows:
     Args:
       path: the file.
       segmented: whether by segments of three seconds.
-
-    Raises:
-      SoundError: it cannot be used; names the file and the reason.
-      InputError: the packages that read sound are not installed.
     """
     samples = read(path)
     with named(path):
@@ -66,11 +62,7 @@ def names_of(song: Song, count: int | None) -> list[str]:
 
 
 def made_by(what: object) -> str:
-    """Returns a checksum of all that rows and spectrograms depend on: versions, code, ``what``.
-
-    Raises:
-      InputError: a package that reads sound is not installed.
-    """
+    """Returns a checksum of all that rows and spectrograms depend on: versions, code, ``what``."""
     try:
         packages = [importlib.metadata.version(name) for name in _COMPUTING]
     except importlib.metadata.PackageNotFoundError as error:

@@ -76,10 +76,6 @@ def load_spectrograms(
 
     Returns:
       a table whose ``x`` is (rows, bands, frames) float16 in dB; see ``mel.log_mel``.
-
-    Raises:
-      InputError: there is no such folder, it has too little sound, Kaggle's cannot be downloaded,
-        or the packages that read sound are not installed.
     """
     name = os.fspath(data)
     if name == "auto":

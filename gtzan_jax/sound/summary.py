@@ -48,9 +48,6 @@ def load_features(data: str | os.PathLike[str] = "auto", watch: Watch = unwatche
     Args:
       data: as for ``load_table``; or ``sounds``, or a folder of sound files.
       watch: as for ``load_spectrograms``.
-
-    Raises:
-      InputError: it cannot be loaded.
     """
     folder = Path(os.path.expanduser(data))
     is_folder = folder.is_dir() and not (folder / "manifest.json").is_file()

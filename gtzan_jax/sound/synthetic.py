@@ -140,9 +140,6 @@ def song(genre: str, number: int, seconds: float = 30.0) -> NDArray[np.float32]:
 
     Returns:
       (samples,) at ``SAMPLE_RATE``, multiples of 2⁻¹⁵ in [-1, 1): what a WAV of 16 bits holds.
-
-    Raises:
-      InputError: there is no such genre.
     """
     if genre not in STYLES:
         raise InputError(f"no genre {genre!r}{nearest(genre, GENRES)}: {', '.join(GENRES)}")

@@ -31,9 +31,6 @@ class OptunaSearch:
       sweep: with one of ``SAMPLERS``.
       journal: the file for the study, for ``optuna.load_study`` and ``optuna-dashboard``; replaced
         if it exists. None keeps the study in memory.
-
-    Raises:
-      InputError: Optuna is not installed.
     """
 
     def __init__(self, sweep: Sweep, journal: Path | None = None) -> None:
@@ -117,11 +114,7 @@ def widest_configs(sweep: Sweep) -> list[Config]:
 
 
 def import_optuna(kind: str) -> Any:
-    """Returns the module, for a kind of search.
-
-    Raises:
-      InputError: it is not installed.
-    """
+    """Returns the module, for a kind of search."""
     try:
         import cmaes  # noqa: F401 — Optuna says so only when it draws
         import optuna

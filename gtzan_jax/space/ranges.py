@@ -69,11 +69,7 @@ Choices = Mapping[str, tuple[Any, ...] | Range]
 
 
 def draw(choices: Choices, count: int, seed: int, where: str) -> tuple[Config, ...]:
-    """Draws distinct configs at random; a shorter draw is the beginning of a longer one.
-
-    Raises:
-      InputError: there are fewer configs than ``count``.
-    """
+    """Draws distinct configs at random; a shorter draw is the beginning of a longer one."""
     lists = [choice for choice in choices.values() if not isinstance(choice, Range)]
     most = math.prod(map(len, lists))
     found: dict[Config, None] = {}

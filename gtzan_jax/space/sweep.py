@@ -138,11 +138,7 @@ class Sweep:
 
     @functools.cached_property
     def places(self) -> dict[str, int]:
-        """Index in ``configs`` of every config, by its id.
-
-        Raises:
-          InputError: two configs share an id.
-        """
+        """Index in ``configs`` of every config, by its id."""
         places = {config.id: place for place, config in enumerate(self.configs)}
         if len(places) < len(self.configs):
             raise InputError(f"{self.name}: two configs have the same id; split the sweep in two")

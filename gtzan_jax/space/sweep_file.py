@@ -72,9 +72,7 @@ def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = 
         ``dropout`` are those of all layers.
 
     Raises:
-      InputError: the file cannot be found or parsed, a key is unknown, a value impossible, or an
-        argument of another type. The message names all problems.
-      TypeError: a parameter is unknown.
+      InputError: the file or an override cannot be used.
     """
     arguments = Problems()
     arguments.check(checks.path, name_or_path, "name_or_path")
@@ -100,10 +98,6 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
         are ignored where they are axes.
       name: of the sweep.
       where: the document's name in errors.
-
-    Raises:
-      InputError: a key is unknown, a value impossible, or there are no axes. The message names all
-        problems.
     """
     problems = Problems(where)
     _check_keys(document, ("axes", *CONSTANTS, "learning_rates", "reference", "search"), problems)
@@ -175,11 +169,7 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
 
 
 def parse_config(document: Any, where: str) -> Config:
-    """Checks one value for each axis, and returns the config.
-
-    Raises:
-      InputError: an axis is unknown or missing, a value impossible.
-    """
+    """Checks one value for each axis, and returns the config."""
     if not isinstance(document, Mapping):
         raise InputError(f"{where}: not a table of axes")
     problems = Problems()
@@ -240,11 +230,7 @@ def _axis(axis: Hyperparameter, values: Any, where: str) -> tuple[Any, ...] | Ra
 
 
 def parse_range(axis: Hyperparameter, table: Mapping[str, Any], where: str) -> Range:
-    """Checks the table of a range, such as ``{low = 1e-4, high = 0.1, log = true}``.
-
-    Raises:
-      InputError: a key is unknown or missing, a bound impossible, or the axis has no ranges.
-    """
+    """Checks the table of a range, such as ``{low = 1e-4, high = 0.1, log = true}``."""
     problems = Problems()
     _check_keys(table, ("low", "high", "log", "step"), problems, f"{where}: ", ("low", "high"))
     problems.raise_any()

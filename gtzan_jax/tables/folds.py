@@ -143,11 +143,7 @@ def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
 
 
 def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
-    """Lays a fold out in arrays of the given sizes, scaled with its train part's statistics.
-
-    Raises:
-      InputError: a scaled number is beyond float32.
-    """
+    """Lays a fold out in arrays of the given sizes, scaled with its train part's statistics."""
     scaler = scaler_of(table, fold)
     evaluated = np.concatenate([fold.validation, fold.test]).astype(np.intp)
     count, missing = len(fold.validation), sizes.num_eval - len(evaluated)

@@ -28,11 +28,7 @@ MAX_BYTES = 20_000_000  # of a table
 
 
 def download(path: str = PATH) -> bytes:
-    """Downloads ``PATH`` or ``PATH_3`` from Kaggle.
-
-    Raises:
-      InputError: Kaggle is out of reach, refuses, stalls, or sends far too much.
-    """
+    """Downloads ``PATH`` or ``PATH_3`` from Kaggle."""
     return _download(lambda: _fetch(path), DOWNLOAD_SECONDS)
 
 
@@ -41,9 +37,6 @@ def download_sound() -> Path:
 
     Returns:
       the folder with a subfolder of sound files for each genre; a thousand songs.
-
-    Raises:
-      InputError: Kaggle is out of reach, refuses or stalls, or the data set has no such folder.
     """
     print(
         f"GTZAN's sound from Kaggle: {SOUND_SIZE}, unless kagglehub has downloaded it before",

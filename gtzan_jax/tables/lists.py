@@ -71,11 +71,7 @@ def is_known(table: "FeatureTable", name: str) -> bool:
 
 
 def check_known(table: "FeatureTable", name: str) -> None:
-    """Checks that a list has enough of a table's tracks.
-
-    Raises:
-      InputError: fewer than one in ten are listed.
-    """
+    """Checks that a list has enough of a table's tracks."""
     if not is_known(table, name):
         found = look_up(table, name)
         raise InputError(

@@ -138,9 +138,7 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
       num_folds: ignored by protocols without a choice.
 
     Raises:
-      InputError: an argument is of another type or impossible, a part would be empty, the
-        protocol's list knows few of the tracks, or it divides segments and the table has none.
-      TypeError: a parameter is unknown.
+      InputError: an argument is impossible, or the table has too few or the wrong songs.
     """
     problems = Problems()
     problems.check(checks.instance, table, "table", FeatureTable)

@@ -38,8 +38,7 @@ def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
         Anything else is the path of a CSV.
 
     Raises:
-      InputError: no such table, it cannot be downloaded, it is not valid, or ``data`` is no path.
-      TypeError: a parameter is unknown.
+      InputError: there is no such table, or it is not valid.
     """
     name = os.fspath(checks.path(data, "data"))
     if name == "auto":

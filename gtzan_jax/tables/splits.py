@@ -79,11 +79,7 @@ def deal_groups(
 
 
 def fold_of(train: Mask, validation: Mask, test: Mask) -> Fold:
-    """Returns the fold of three parts of a table, each (table's rows,).
-
-    Raises:
-      InputError: a part is empty.
-    """
+    """Returns the fold of three parts of a table, each (table's rows,)."""
     parts = {"train": train, "validation": validation, "test": test}
     for name, part in parts.items():
         if not part.any():

@@ -52,9 +52,6 @@ def read_text(path: Path, name: str) -> str:
     Args:
       path: of the file.
       name: of the file in messages.
-
-    Raises:
-      InputError: it cannot be read, is too large, or of another kind.
     """
     try:
         if path.is_dir():
@@ -111,9 +108,6 @@ def parse_table(text: str, source: str) -> FeatureTable:
         songs each; a row a song, or a row for each segment of the songs, as all names show, none
         twice or far longer than others; unique file names; finite numbers that fit into float32.
       source: for messages and the table's ``source``.
-
-    Raises:
-      InputError: the problem, with the line (the header is line 1) and the column.
     """
     text = text.replace("\r\n", "\n")
     if "\0" in text:
@@ -252,10 +246,6 @@ def check_labels(
       source: of the songs.
       places: the place of each label, for messages; without: the source.
       hint: a reason for too few songs.
-
-    Raises:
-      InputError: there are too few songs, too few or too many genres, few songs of one, or two
-        spellings of one.
     """
     if len(labels) < MIN_SONGS:
         raise InputError(
