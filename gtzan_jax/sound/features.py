@@ -51,9 +51,13 @@ def segments_of(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Cuts a sound into segments of ``SEGMENT_SAMPLES``, one each three seconds.
 
     A segment must end before the sound does, so that GTZAN's songs have ten, and those of at most
-    661,500 samples nine. A sound as long as a segment, or longer by a sample, is one segment.
+    661,500 samples nine. A sound as long as a segment, or longer by a sample, is one segment; a
+    shorter one raises SoundError.
     """
     count = (len(samples) - 1) // _SEGMENT_STEP or int(len(samples) >= SEGMENT_SAMPLES)
+    if not count:
+        seconds = len(samples) / SAMPLE_RATE
+        raise SoundError(f"{seconds:.2f} s are too short for a segment of three seconds")
     starts = range(0, count * _SEGMENT_STEP, _SEGMENT_STEP)
     return [samples[start : start + SEGMENT_SAMPLES] for start in starts]
 

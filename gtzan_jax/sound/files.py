@@ -116,22 +116,19 @@ def named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """Reads a sound file: the mean of its channels at 22,050 Hz.
+    """Reads a sound file: returns (samples,) at ``SAMPLE_RATE``, the mean of its channels.
 
-    Returns:
-      (samples,) float32, finite, at least one; full scale is from -1 to 1.
+    Raises:
+      SoundError: it cannot be read, is damaged or unreasonable; names the file and the reason.
     """
     path = Path(os.path.expanduser(path))
     with named(path):
         _check(path)
-        return np.concatenate(
-            [
-                samples
-                if rate == SAMPLE_RATE
-                else audio_module("librosa").resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
-                for rate, samples in decode(path)
-            ]
-        )
+        rate, samples = decode(path)
+        if rate != SAMPLE_RATE:
+            librosa = audio_module("librosa")
+            samples = librosa.resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
+        return samples
 
 
 def digest_of(song: Song) -> str:

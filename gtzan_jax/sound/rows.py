@@ -6,13 +6,10 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gtzan_jax.errors import InputError, SoundError
+from gtzan_jax.errors import InputError
 from gtzan_jax.files import digest
 from gtzan_jax.sound.features import features_of, segments_of
-from gtzan_jax.sound.files import SAMPLE_RATE, Song, named, read
+from gtzan_jax.sound.files import Song, named, read
 
 Rows = list[list[float]]
 """A row for the song, or for each segment: number of samples, and the 57 features."""
@@ -31,17 +28,8 @@ def rows_of(path: Path, segmented: bool) -> Rows:
     """
     samples = read(path)
     with named(path):
-        parts = some_segments(samples) if segmented else [samples]
+        parts = segments_of(samples) if segmented else [samples]
         return [[float(len(part)), *features_of(part).tolist()] for part in parts]
-
-
-def some_segments(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Cuts a sound into segments; raises SoundError if there are none."""
-    segments = segments_of(samples)
-    if not segments:
-        seconds = len(samples) / SAMPLE_RATE
-        raise SoundError(f"{seconds:.2f} s are too short for a segment of three seconds")
-    return segments
 
 
 def names_of(song: Song, count: int | None) -> list[str]:

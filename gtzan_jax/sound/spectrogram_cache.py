@@ -7,16 +7,20 @@ table's, so that a report finds it without the sound.
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gtzan_jax.files import is_sealed, sealed, write_atomically
+from gtzan_jax.files import Kind, load_arrays, save_arrays
 from gtzan_jax.resources import cache_dir
+from gtzan_jax.sound.mel import FRAMES
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import printable
+
+_FORMAT = 1
+_KEPT = ("sha256", "tracks", "features", "genres", "repeats")
 
 
 def digest_of(table: FeatureTable) -> str:
@@ -30,11 +34,9 @@ def digest_of(table: FeatureTable) -> str:
 
 
 def load(key: str, source: str) -> tuple[FeatureTable, list[str]] | None:
-    """Returns a table of the cache, and the reasons why songs were left out; None if there is none.
+    """Returns the table of a key, and the reasons why songs were left out; None if there is none.
 
-    Args:
-      key: from ``rows.made_by``.
-      source: of the table, since the cache does not depend on the place of the songs.
+    The cache does not depend on the place of the songs, so ``source`` becomes the table's.
     """
     return next(_whole(f"{key[:16]}-*", "key", key, source), None)
 
@@ -47,16 +49,12 @@ def find(sha256: str, source: str) -> FeatureTable | None:
 
 def keep(key: str, table: FeatureTable, left_out: Sequence[str]) -> None:
     """Writes a table to the cache, or warns if that cannot be written."""
-    from safetensors.numpy import save
-
-    document = {"key": key, "left_out": list(left_out)} | {
-        name: getattr(table, name) for name in ("sha256", "tracks", "features", "genres", "repeats")
-    }
+    about = {"format": _FORMAT, "key": key, "left_out": list(left_out)}
+    about |= {name: getattr(table, name) for name in _KEPT}
     path = _folder() / f"{key[:16]}-{table.sha256[:16]}.safetensors"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {"x": np.ascontiguousarray(table.x), "y": table.y}
-        write_atomically(path, save(arrays, {"table": json.dumps(sealed(document))}))
+        save_arrays(path, {"x": table.x, "y": table.y}, about)
     except OSError as error:
         warnings.warn(
             f"{path.parent}: spectrograms cannot be kept ({error.strerror}), and will be computed "
@@ -66,33 +64,26 @@ def keep(key: str, table: FeatureTable, left_out: Sequence[str]) -> None:
 
 
 def _folder() -> Path:
-    return cache_dir() / "spectrograms"
+    return cache_dir() / "log_mel"
 
 
 def _whole(
     pattern: str, name: str, value: str, source: str
 ) -> Iterator[tuple[FeatureTable, list[str]]]:
     """Yields the undamaged tables of a pattern whose description has a value under a name."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as arrays_of
-
     for path in sorted(_folder().glob(f"{pattern}.safetensors")):
         try:
-            content = path.read_bytes()  # not mapped: truncating a mapped file ends the process
-            arrays, size = arrays_of(content), int.from_bytes(content[:8], "little")
-            document = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["table"])
-            if not is_sealed(document):
-                raise ValueError("another checksum than its own")
-            if document[name] != value:
-                continue
-            names = {field: tuple(document[field]) for field in ("tracks", "features", "genres")}
-            rest: dict[str, Any] = {**names, "sha256": document["sha256"], "source": source}
-            repeats = tuple(map(tuple, document["repeats"]))
-            table = FeatureTable(arrays["x"], arrays["y"], repeats=repeats, **rest)
-            if table.x.dtype != np.float16 or digest_of(table) != table.sha256:
-                raise ValueError("the array has another checksum than it should")
-            yield table, document["left_out"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
-            warnings.warn(
-                f"{printable(path)} is damaged ({printable(error)}) and not used", stacklevel=2
-            )
+            arrays, about = load_arrays(path, _FORMAT, _expected)
+        except ValueError as error:
+            warnings.warn(f"{printable(path)} is damaged ({error}) and not used", stacklevel=2)
+            continue
+        if about[name] == value:
+            kept: dict[str, Any] = {n: tuple(about[n]) for n in ("tracks", "features", "genres")}
+            kept |= {"repeats": tuple(map(tuple, about["repeats"])), "sha256": about["sha256"]}
+            x, y = arrays["x"], arrays["y"]
+            yield FeatureTable(x=x, y=y, source=source, **kept), about["left_out"]
+
+
+def _expected(about: dict[str, Any]) -> Mapping[str, Kind]:
+    rows = len(about["tracks"])
+    return {"x": ("F16", (rows, len(about["features"]), FRAMES)), "y": ("I32", (rows,))}

@@ -20,9 +20,10 @@ from gtzan_jax.errors import InputError, SoundError, nearest
 from gtzan_jax.files import digest
 from gtzan_jax.resources import PACKAGE
 from gtzan_jax.sound import files, spectrogram_cache, synthetic
+from gtzan_jax.sound.features import segments_of
 from gtzan_jax.sound.mel import BAND_NAMES, log_mel
 from gtzan_jax.sound.processes import of_many
-from gtzan_jax.sound.rows import made_by, names_of, some_segments
+from gtzan_jax.sound.rows import made_by, names_of
 from gtzan_jax.tables import kaggle
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.validation import check_labels, equal_rows
@@ -211,7 +212,7 @@ def _spectrograms(sound: _Sound) -> Segments:
     """Returns the spectrograms of a song's segments; raises SoundError if there are none."""
     samples = sound.read()
     with files.named(sound.song.path):
-        return np.stack([log_mel(segment) for segment in some_segments(samples)])
+        return np.stack([log_mel(segment) for segment in segments_of(samples)])
 
 
 def _check_labels(songs: Sequence[files.Song], source: str, left_out: Sequence[str]) -> None:

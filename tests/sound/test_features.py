@@ -165,7 +165,6 @@ def test_features_do_not_depend_on_what_was_computed_before():
 @pytest.mark.parametrize(
     ("length", "count"),
     [
-        (SEGMENT_SAMPLES - 1, 0),
         (SEGMENT_SAMPLES, 1),
         (3 * SAMPLE_RATE, 1),
         (2 * 3 * SAMPLE_RATE, 1),
@@ -182,6 +181,11 @@ def test_songs_are_cut_as_gtzans_maker_cut_them(length, count):
     segments = segments_of(samples)
     assert [len(task) for task in segments] == [66_149] * count
     assert [task[0] for task in segments] == [66_150 * k for k in range(count)]
+
+
+def test_too_few_samples_for_a_segment_are_refused():
+    with pytest.raises(SoundError, match=r"3\.00 s are too short for a segment"):
+        segments_of(np.zeros(SEGMENT_SAMPLES - 1, np.float32))
 
 
 def test_without_librosa_the_remedy_is_said(monkeypatch):
