@@ -19,11 +19,7 @@ _SHOWN = 10  # problems in a message
 
 
 class Problems:
-    """Collects the problems that checks find, to raise them as one error.
-
-    Args:
-      where: the source of the problems, such as a file; "" for none.
-    """
+    """Collects the problems that checks find in ``where``, to raise them as one error."""
 
     def __init__(self, where: str = "") -> None:
         self._where = where

@@ -26,11 +26,8 @@ def run(main: Callable[[OptionsT], int | None], options: type[OptionsT]) -> None
     """Parses the flags and arguments of a command and runs it.
 
     Exits with 2 for errors of the user (flags, tables, sweep files), 1 for failures, 130 and 143
-    for SIGINT and SIGTERM, 141 for a closed pipe.
-
-    Args:
-      main: the command; returns the exit code, or None for 0.
-      options: the dataclass of its options, see ``jobs.options``.
+    for SIGINT and SIGTERM, 141 for a closed pipe. ``options`` is the dataclass of its options, see
+    ``jobs.options``; ``main`` returns the exit code, or None for 0.
     """
     define_flags(options)
     console.begin()

@@ -6,12 +6,9 @@ from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
-    """A table, flag or sweep file that cannot be used as it is.
+    """A table, flag or sweep file that cannot be used as it is; commands exit with code 2.
 
-    The message is one line and names the remedy. Commands exit with code 2.
-
-    Attributes:
-      problems: the single messages, where there are several.
+    The message is one line and names the remedy; ``problems`` are the single ones, where several.
     """
 
     problems: Sequence[str] = ()
@@ -22,10 +19,7 @@ class SoundError(InputError):
 
 
 class RunError(RuntimeError):
-    """A failure that no other flag or table would have avoided.
-
-    The message is one line. Commands exit with code 1.
-    """
+    """A failure that no other flag or table would have avoided, on one line; exit code 1."""
 
 
 class WorkerLostError(RunError):
@@ -41,11 +35,7 @@ class PlaceLostError(RunError):
 
 
 class Interrupted(BaseException):
-    """A signal asked the process to stop; no Exception, like KeyboardInterrupt.
-
-    Args:
-      signal: its number.
-    """
+    """A signal, by its number, asked the process to stop; no Exception, like KeyboardInterrupt."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
@@ -56,8 +46,7 @@ class Interrupted(BaseException):
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Returns `` (did you mean 'x'?)`` for the valid name nearest to ``name``, or ``''``.
 
-    Names with it as a word are nearest: ``seeds`` is meant for ``num_seeds`` rather than for
-    ``seed``.
+    Names with it as a word are nearest: ``seeds`` means ``num_seeds`` rather than ``seed``.
     """
     from difflib import get_close_matches  # slow to import
 

@@ -29,12 +29,7 @@ Kind = tuple[str, tuple[int, ...]]
 
 
 def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
-    """Writes a file beside its place, flushes it to the disk and moves it there: never half a file.
-
-    Args:
-      path: the file; its folder must exist.
-      content: all of it, or its parts one after another.
-    """
+    """Writes a file beside its place, flushes it and moves it there: never half a file."""
     parts = [content] if isinstance(content, str | bytes) else content
     with named(path):
         handle, temporary = tempfile.mkstemp(_SUFFIX, f"{_PREFIX}{path.name[:50]}.", path.parent)
@@ -160,13 +155,7 @@ def digest(path: Path) -> str:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
-    """Writes arrays as safetensors, with a checked document as metadata.
-
-    Args:
-      path: the file.
-      arrays: by name.
-      about: the document, with a ``format``.
-    """
+    """Writes arrays as safetensors, with a checked document, which has a ``format``."""
     from safetensors.numpy import save
 
     document = {**about, "checksum": _checksum(arrays, about)}
@@ -179,11 +168,8 @@ def load_arrays(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads the file of :func:`save_arrays`, each array only after its size is checked.
 
-    Args:
-      path: the file.
-      number: of the format.
-      expected: returns type and shape of each array for a document. May raise ValueError, KeyError,
-        TypeError or OverflowError.
+    Raises ValueError if it is of another format, damaged, or edited. ``expected`` returns type and
+    shape of each array for the document, and may raise what a wrong document raises.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -5,11 +5,7 @@ from collections.abc import Iterable
 
 
 def printable(text: object) -> str:
-    """Returns a text as one line without effect on a terminal.
-
-    Unprintable characters become spaces: line ends, tabs, escape sequences, and those that reorder
-    or hide others.
-    """
+    """Returns a text as one line without effect on a terminal, unprintable characters as spaces."""
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 

@@ -40,15 +40,11 @@ _THREADS = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS
 
 
 class Process:
-    """A process that calls functions, with one thread each.
+    """A process that calls functions, one at a time, pinned to a core unless that is None.
 
     A call fails with :class:`WorkerLostError` if the process ends during it, and with
-    :class:`WorkerStartError` if the process ends before it.
-
-    Args:
-      core: number of the core that it is pinned to; None for any.
-      prepare: name of a module whose ``prepare`` is called when the process starts; "" for none.
-      is_quiet: whether to drop its output.
+    :class:`WorkerStartError` if it ends before. ``prepare`` names a module whose ``prepare`` is
+    called when the process starts; ``is_quiet`` drops its output.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from gtzan_jax import checks
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Manifest, Retraining, sweep_of
-from gtzan_jax.rundir.predictions import Part, Predictions, load_predictions, rows_of
+from gtzan_jax.rundir.predictions import Part, Predictions, load_predictions
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, result_metrics
 from gtzan_jax.sound.spectrograms import find_spectrograms, load_spectrograms
 from gtzan_jax.space.config import Config
@@ -56,26 +56,18 @@ class SavedRetraining:
 
 @dataclass(frozen=True, eq=False)
 class FinishedRun:
-    """The results of a finished sweep.
-
-    Attributes:
-      results: one row a config, best first.
-      accuracy: (configs, runs) float64 test accuracy after the best epoch, configs in grid order,
-        a run for each fold and seed; NaN where diverged, or given up by the search.
-      retrained: one row an epoch of a network of ``best/``; None if the sweep retrained nothing.
-      scores: of the retrained networks together, one row a genre.
-      reference: as ``retrained``, of the sweep's reference config; None where it is the best one,
-        or the run has none.
-    """
+    """The results of a finished sweep."""
 
     run: RunDir
     manifest: Manifest
     sweep: Sweep
-    results: "pd.DataFrame"
+    results: "pd.DataFrame"  # one row a config, best first
+    # (configs, runs) float64 test accuracy after the best epoch, configs in grid order, a run for
+    # each fold and seed; NaN where diverged, or given up by the search.
     accuracy: np.ndarray
-    retrained: "pd.DataFrame | None"
-    scores: "pd.DataFrame | None"
-    reference: "pd.DataFrame | None"
+    retrained: "pd.DataFrame | None"  # one row an epoch of a network of ``best/``, if any
+    scores: "pd.DataFrame | None"  # of the retrained networks together, one row a genre
+    reference: "pd.DataFrame | None"  # as ``retrained``, of a reference other than the best
 
     def __repr__(self) -> str:
         (configs, runs), kind = self.accuracy.shape, type(self).__name__
@@ -142,7 +134,10 @@ class FinishedRun:
     @functools.cached_property
     def num_compared_on(self) -> int:
         """The number of distinct songs in ``compared_on``."""
-        return len(np.unique(rows_of(self.run.predictions_path, self.compared_on)))
+        if self.compared_on == "test":
+            return len(np.unique(self.predictions.row))
+        sizes = self.sweep.num_configs, len(self.manifest.seeds)
+        return len(np.unique(load_predictions(self.run.predictions_path, *sizes, "validation").row))
 
     @functools.cached_property
     def retrainings(self) -> dict[str, SavedRetraining]:
@@ -227,11 +222,7 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
 
 
 def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, str]:
-    """Loads the feature table of a run from ``data``, as ``load_table`` does, or a usual place.
-
-    Returns:
-      the table and "", or None and the reason.
-    """
+    """Loads the feature table of a run from ``data``, or a usual place; or None, and the reason."""
     recorded = run.manifest.data
     is_spectrogram, name = run.sweep.family == "cnn", f"(SHA-256 {recorded.sha256[:12]}…)"
     if data:

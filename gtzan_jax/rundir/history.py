@@ -31,25 +31,16 @@ def trials_of(sweep: Sweep, num_folds: int, seeds: Sequence[int]) -> list[Trial]
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The figures of every epoch of every trial.
+    """The figures of every epoch of every trial."""
 
-    Attributes:
-      trials: those of one config side by side.
-      figures: (trials, epochs, metrics) float32, in the order of ``metrics.METRICS``; 0 for
-        epochs that a trial was not trained, which ``trained`` masks.
-      predicted: (trials, evaluated) uint8, classes predicted after the best epoch for the rows
-        of the trial's fold to evaluate, or their songs, validation part first.
-      reached: (trials,) int32, the epochs that the search gave a trial.
-      last: (trials,) int32, the epoch, from 1, after which training stopped.
-      best: (trials,) int32, the epoch whose weights are kept; ``last`` without early stopping.
-    """
-
-    trials: tuple[Trial, ...]
-    figures: np.ndarray
+    trials: tuple[Trial, ...]  # those of one config side by side
+    figures: np.ndarray  # (trials, epochs, metrics) float32; 0 where not ``trained``
+    # (trials, evaluated) uint8, classes predicted after the best epoch for the rows of the trial's
+    # fold to evaluate, or their songs, validation part first.
     predicted: np.ndarray
-    reached: np.ndarray
-    last: np.ndarray
-    best: np.ndarray
+    reached: np.ndarray  # (trials,) int32, the epochs that the search gave a trial
+    last: np.ndarray  # (trials,) int32, the epoch, from 1, after which training stopped
+    best: np.ndarray  # (trials,) int32, whose weights are kept; ``last`` without early stopping
 
     def __repr__(self) -> str:
         trials, epochs = len(self.trials), self.figures.shape[1]

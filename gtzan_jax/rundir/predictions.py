@@ -31,21 +31,13 @@ _KINDS = {
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predicted classes after the best epoch; a part's rows of all folds, side by side.
+    """Predicted classes after the best epoch; a part's rows of all folds, side by side."""
 
-    Attributes:
-      predicted: (configs, seeds, tested) uint8, configs in grid order.
-      fold: (tested,) int32, the fold whose part has the row.
-      row: (tested,) int32, its place in the feature table; of a song the first in the part.
-      label: (tested,) uint8, its true class.
-      group: (tested,) int32, of rows by one artist, or of equal rows; see ``groups_of``.
-    """
-
-    predicted: np.ndarray
-    fold: np.ndarray
-    row: np.ndarray
-    label: np.ndarray
-    group: np.ndarray
+    predicted: np.ndarray  # (configs, seeds, tested) uint8, configs in grid order
+    fold: np.ndarray  # (tested,) int32, the fold whose part has the row
+    row: np.ndarray  # (tested,) int32, its place in the table; of a song the first in the part
+    label: np.ndarray  # (tested,) uint8, its true class
+    group: np.ndarray  # (tested,) int32, of rows that are alike; see ``groups_of``
 
     def __repr__(self) -> str:
         configs, seeds, tested = self.predicted.shape
@@ -93,17 +85,6 @@ def save_predictions(parts: Mapping[Part, Predictions], path: Path) -> None:
 
 def _key(part: Part, name: str) -> str:
     return name if part == "test" else f"{part}_{name}"
-
-
-def rows_of(path: Path, part: Part) -> np.ndarray:
-    """Reads the rows of a part."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            return np.asarray(file.get_tensor(_key(part, "row")))
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be used ({error})") from None
 
 
 def load_predictions(

@@ -27,15 +27,10 @@ def result_metrics(protocol: str, is_segmented: bool = False) -> tuple[str, ...]
 def results_table(sweep: Sweep, history: History, is_segmented: bool = False) -> "pd.DataFrame":
     """Ranks the configs by their accuracy, by song, on the part that the protocol selects on.
 
-    Diverged configs, those with a trial whose loss is not finite, come last, and before them
-    those that the search stopped, by ``epochs_given``; ties break by lower loss on that part, then
-    by grid order.
-
-    Returns:
-      one row a config, best first: rank, the axes, the mean figures over folds and seeds,
-      diverged, config_id; with several runs also the deviation of accuracies over them
-      (``test_accuracy_std``, n - 1) and their numbers; with early stopping the mean ``best_epoch``
-      and ``last_epoch``; if the search stopped configs, ``epochs_given``.
+    Diverged configs, those with a trial whose loss is not finite, come last, and before them those
+    that the search stopped; ties break by lower loss on that part, then by grid order. Figures are
+    means over folds and seeds; with several runs the deviation (n - 1) of accuracies is added, with
+    early stopping the mean epochs, and ``epochs_given`` if the search stopped configs.
     """
     import pandas as pd
 

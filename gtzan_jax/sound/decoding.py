@@ -73,9 +73,8 @@ def audio_module(name: str) -> ModuleType:
 def decode(path: Path) -> tuple[int, NDArray[np.float32]]:
     """Decodes a sound file: returns its sample rate in Hz, and the mean of its channels.
 
-    Raises:
-      SoundError: it is no sound, damaged, incomplete or unreasonable; names the reason alone.
-      OSError: it cannot be read.
+    Raises OSError, or SoundError with the reason alone: no sound, damaged, incomplete,
+    unreasonable.
     """
     try:
         with path.open("rb") as file:

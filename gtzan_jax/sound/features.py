@@ -26,14 +26,11 @@ _KERNEL = 31  # frames, or bins, of a median
 
 
 def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Computes the features of a sound.
+    """Computes (57,) float64 features of a sound, in the order of ``tables.schema.FEATURES``.
 
-    Args:
-      samples: (samples,) float32 at ``SAMPLE_RATE``, at least ``MIN_SAMPLES``.
-
-    Returns:
-      (57,) float64, in the order of ``tables.schema.FEATURES``: means and population variances over
-      time (of the chroma and each MFCC over its values), and the tempo in beats a minute.
+    They are means and population variances over time (of the chroma and each MFCC over its values),
+    and the tempo in beats a minute. ``samples`` is float32 at ``SAMPLE_RATE``, at least
+    ``MIN_SAMPLES``.
     """
     if len(samples) < MIN_SAMPLES:
         raise SoundError(
@@ -92,11 +89,8 @@ def _series(samples: NDArray[np.float32]) -> tuple[list[Any], float, list[Any]]:
 def _harmonic_and_percussive(stft: NDArray[np.complex64], length: int) -> list[NDArray[np.float32]]:
     """Returns the waveforms of ``librosa.effects.hpss``, with zeros behind the last whole hop.
 
-    Harmonic is a median over time, percussive one over frequency (Fitzgerald, 2010).
-
-    Args:
-      stft: (bins, frames).
-      length: samples.
+    Harmonic is a median over time, percussive one over frequency (Fitzgerald, 2010). ``stft`` is
+    (bins, frames), and ``length`` the samples.
     """
     librosa = audio_module("librosa")
     magnitude, phase = librosa.magphase(stft)

@@ -118,8 +118,7 @@ def named(path: str | os.PathLike[str]) -> Iterator[None]:
 def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Reads a sound file: returns (samples,) at ``SAMPLE_RATE``, the mean of its channels.
 
-    Raises:
-      SoundError: it cannot be read, is damaged or unreasonable; names the file and the reason.
+    Raises SoundError with the file's name if it cannot be read, is damaged or unreasonable.
     """
     path = Path(os.path.expanduser(path))
     with named(path):

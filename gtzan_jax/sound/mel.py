@@ -36,16 +36,10 @@ Padding by reflection, as in the feature table: zeros would make the first and l
 
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Computes the spectrogram of a segment.
+    """Computes (BANDS, FRAMES) in dB, the lowest band first, of a segment at ``SAMPLE_RATE``.
 
     Decibels are relative to a power of 1, not to the segment's loudest, so that equal sound has
     equal numbers. float16 is exact to 0.06 dB.
-
-    Args:
-      samples: (SEGMENT_SAMPLES,) at ``SAMPLE_RATE``, full scale from -1 to 1.
-
-    Returns:
-      (BANDS, FRAMES) in dB, at least -100, the lowest band first.
     """
     if samples.shape != (SEGMENT_SAMPLES,):
         raise ValueError(f"a segment has {SEGMENT_SAMPLES:,} samples, not {samples.shape}")

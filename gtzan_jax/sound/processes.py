@@ -15,15 +15,10 @@ T = TypeVar("T")
 def of_many(
     compute: Callable[[S], T], sounds: Iterable[S], workers: int
 ) -> Iterator[tuple[S, T | SoundError]]:
-    """Applies a function to many sound files, and yields results as they are finished.
+    """Applies a function to many sound files, and yields each with its result as it is finished.
 
-    Args:
-      compute: takes a sound, and raises SoundError where it cannot be used.
-      sounds: paths, or other objects whose text names them; consumed as processes become idle.
-      workers: processes, with one thread each.
-
-    Yields:
-      the sound, and its result or the reason why there is none, in any order.
+    Where there is none, the SoundError that ``compute`` raised stands for it. ``sounds`` are paths,
+    or objects whose text names them, and consumed as processes, with a thread each, become idle.
     """
     idle = [Process(is_quiet=True) for _ in range(workers)]  # decoders in C print
     busy: dict[Future[T], tuple[S, Process]] = {}

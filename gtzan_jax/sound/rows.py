@@ -20,12 +20,7 @@ _CODE = ("decoding", "features", "files", "mel", "rows", "streams")
 
 
 def rows_of(path: Path, segmented: bool) -> Rows:
-    """Computes the features of a sound file.
-
-    Args:
-      path: the file.
-      segmented: whether by segments of three seconds.
-    """
+    """Computes the features of a sound file, or of its segments of three seconds."""
     samples = read(path)
     with named(path):
         parts = segments_of(samples) if segmented else [samples]
@@ -33,13 +28,10 @@ def rows_of(path: Path, segmented: bool) -> Rows:
 
 
 def names_of(song: Song, count: int | None) -> list[str]:
-    """Returns the names of a song's rows.
+    """Returns the names of a song's rows: one, or ``count`` as ``blues.00000.0.wav`` and so on.
 
-    Args:
-      song: the song.
-      count: number of segments, named ``blues.00000.0.wav`` and so on; five zeros are added to
-        names unlike GTZAN's, ``rock/song.00000.0.mp3``, so that a table recognises segments. None
-        for a row of the whole song.
+    Five zeros are added to names unlike GTZAN's, ``rock/song.00000.0.mp3``, so that a table
+    recognises segments.
     """
     if count is None:
         return [song.name]

@@ -99,10 +99,8 @@ def load_spectrograms(
 def find_spectrograms(sha256: str, source: str = "") -> FeatureTable | None:
     """Returns the spectrograms with a checksum, if the cache has them; reads no sound.
 
-    Args:
-      sha256: the table's checksum, possibly from an untrusted file.
-      source: the table's source. Synthetic songs are made again where the cache lacks them; those
-        of another processor may differ in a last digit, and are not found.
+    Synthetic songs are made again where the cache lacks them; those of another processor may differ
+    in a last digit, and are not found.
     """
     found = spectrogram_cache.find(sha256, source)
     if found is None and source == "sounds":

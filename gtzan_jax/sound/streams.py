@@ -46,10 +46,6 @@ def beginning_of(content: Content, is_mp3: bool) -> tuple[int, bool]:
     """Returns the first byte of a file's sound, and whether a header has its length.
 
     Bytes before an MP3's first frame are left out, since libsndfile would refuse the MP3.
-
-    Args:
-      content: all of the file.
-      is_mp3: whether it is named an MP3.
     """
     first = behind_tags(content, 0)
     known = next((pattern for pattern in _BEGINNINGS if pattern.match(content, first)), None)

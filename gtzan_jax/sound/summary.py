@@ -15,11 +15,9 @@ from gtzan_jax.tables.sources import DATA_NAMES, load_table
 
 
 def summary_of(table: FeatureTable) -> FeatureTable:
-    """Returns the mean and the population variance of each band of each row, over its frames.
+    """Returns a table of the mean and the population variance of each band of each row over frames.
 
-    Returns:
-      a table with (rows, 2 × bands) float32, named as the feature table's: ``mel01_mean`` in dB,
-      ``mel01_var`` in dB². Checksum and source remain those of the spectrograms.
+    Features are named ``mel01_mean`` in dB, ``mel01_var`` in dB²; checksum and source remain.
     """
     features, x = summarised(table.features, table.x)
     return replace(table, x=x.astype(np.float32), features=features)
@@ -28,12 +26,7 @@ def summary_of(table: FeatureTable) -> FeatureTable:
 def summarised(
     features: Sequence[str], x: NDArray[np.floating[Any]]
 ) -> tuple[tuple[str, ...], NDArray[np.floating[Any]]]:
-    """Returns names and numbers (rows, features) of the summary; feature tables are unchanged.
-
-    Args:
-      features: their names, or those of bands.
-      x: (rows, features), or (rows, bands, frames).
-    """
+    """Returns names and numbers (rows, features) of the summary; feature tables are unchanged."""
     if x.ndim == 2:
         return tuple(features), x
     names = tuple(f"{band}_{moment}" for band in features for moment in ("mean", "var"))
@@ -43,12 +36,7 @@ def summarised(
 
 
 def load_features(data: str | os.PathLike[str] = "auto", watch: Watch = unwatched) -> FeatureTable:
-    """Loads a feature table, or the summary of spectrograms where ``data`` is sound.
-
-    Args:
-      data: as for ``load_table``; or ``sounds``, or a folder of sound files.
-      watch: as for ``load_spectrograms``.
-    """
+    """Loads a feature table, or the summary of spectrograms where ``data`` is sound."""
     folder = Path(os.path.expanduser(data))
     is_folder = folder.is_dir() and not (folder / "manifest.json").is_file()
     if data == "sounds" or (is_folder and data not in DATA_NAMES):

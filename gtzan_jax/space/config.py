@@ -13,12 +13,7 @@ from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, family_of
 
 @dataclass(frozen=True, repr=False)
 class Config(Mapping[str, Any]):
-    """An immutable mapping of axis to value, in the registry's order.
-
-    Attributes:
-      axes: names; any other axis has its default, or a constant of the sweep.
-      values_: the values of ``axes``, hashable.
-    """
+    """An immutable mapping of hyperparameter to value, in the registry's order."""
 
     axes: tuple[str, ...]
     values_: tuple[Any, ...]
@@ -65,10 +60,7 @@ class Config(Mapping[str, Any]):
 
     @functools.cached_property
     def id(self) -> str:
-        """A ``c`` and eleven hexadecimal digits of the content's SHA-256.
-
-        The letter keeps programs that read results.csv from parsing an id as a number.
-        """
+        """A ``c``, so that none reads as a number, and eleven hexadecimal digits of the SHA-256."""
         text = json.dumps(dict(self), sort_keys=True)
         return f"c{hashlib.sha256(text.encode()).hexdigest()[:11]}"
 

@@ -28,27 +28,19 @@ CHANNELS = 8
 class Hyperparameter:
     """One hyperparameter.
 
-    Attributes:
-      check: returns a value of a sweep file in the axis's type; raises InputError with the given
-        place where it is impossible.
-      kind: how it reaches a compiled program: ``shape``, the widths of layers, which share a
-        program by zero padding; ``static``, part of the program's key; ``traced``, a number passed
-        to it.
-      default: for configs without the axis; None where the sweep has a constant instead, where
-        there is no such layer, or where it depends on another axis.
-      prefix: of the value in a config's name.
-      plain: values that need no optional computation (a *part*, compiled only into programs of
-        sweeps that use it); None where none does.
-      families: the kinds of model that have it; empty for all.
+    Its ``kind`` is how it reaches a compiled program: ``shape``, the widths of layers, which share
+    a program by zero padding; ``static``, part of the program's key; ``traced``, a number passed to
+    it. Values other than ``plain`` need an optional computation (a *part*), which is compiled only
+    into programs of sweeps that use it.
     """
 
     name: str
-    check: Callable[[Any, str], Any]
+    check: Callable[[Any, str], Any]  # returns a value with its type; raises InputError
     kind: Literal["shape", "static", "traced"] = "traced"
-    default: Any = None
-    prefix: str = ""
-    plain: tuple[Any, ...] | None = None
-    families: tuple[str, ...] = ()
+    default: Any = None  # without the axis; None: of the sweep, of another axis, or no such layer
+    prefix: str = ""  # of the value in a config's name
+    plain: tuple[Any, ...] | None = None  # None: all are
+    families: tuple[str, ...] = ()  # the kinds of model that have it; empty for all
 
     @property
     def stem(self) -> str:

@@ -25,12 +25,8 @@ class OptunaSearch:
     A pure function of the sweep and the scores, for one version of Optuna. A sampler proposes the
     next config of a batch without the scores of the others; TPE counts those as bad, so that they
     differ (a "constant liar"). A config proposed again is neither trained nor counted again.
-    Diverged scores are told as failures.
-
-    Args:
-      sweep: with one of ``SAMPLERS``.
-      journal: the file for the study, for ``optuna.load_study`` and ``optuna-dashboard``; replaced
-        if it exists. None keeps the study in memory.
+    Diverged scores are told as failures. The study is in memory, or in the file ``journal``, for
+    ``optuna.load_study`` and ``optuna-dashboard``.
     """
 
     def __init__(self, sweep: Sweep, journal: Path | None = None) -> None:

@@ -32,9 +32,7 @@ def as_overrides(settings: Mapping[str, object]) -> list[str]:
 def contradictions(overrides: Iterable[str], settings: Iterable[str] = ()) -> list[str]:
     """Returns a sentence for each pair that sets the same key.
 
-    Args:
-      overrides: ``key=value`` strings.
-      settings: names of other flags that are given, such as ``epochs``.
+    ``settings`` are the names of other flags that are given, such as ``epochs``.
     """
     given = [(f"--{name}", _KEYS.get(name, name)) for name in settings]
     for key in map(_key, overrides):

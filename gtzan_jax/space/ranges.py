@@ -17,12 +17,7 @@ _PATIENCE = 100  # draws for each wanted config; all 1,000,000 of a grid take 15
 
 @dataclass(frozen=True)
 class Range:
-    """All numbers between two bounds, both included; whole ones where the bounds are ``int``.
-
-    Attributes:
-      log: whether logarithms are drawn uniformly, not the numbers.
-      step: between the numbers, from the lower bound on; None for any.
-    """
+    """All numbers between two bounds, both included; whole ones where the bounds are ``int``."""
 
     low: float
     high: float

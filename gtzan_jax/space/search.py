@@ -47,8 +47,7 @@ class Score(NamedTuple):
 class Search(Protocol):
     """Proposes configs until there are none left, and is told their scores after each proposal.
 
-    A pure function of the scores, so that a resumed sweep repeats the proposals and tells the
-    scores on the disk.
+    A pure function of the scores, so that a resumed sweep repeats the proposals.
     """
 
     def ask(self) -> Proposal | None:
@@ -84,16 +83,11 @@ class Grid:
 
 
 class Halving(Grid):
-    """Successive halving, and Hyperband's brackets of it.
+    """Successive halving, and Hyperband's brackets of it (Jamieson 2016; Li et al. 2018).
 
     All configs of a bracket train to the end of its first rung, the best of them, one in η, to the
     end of the next, and so on; see ``SearchSettings.rungs``. Bracket b begins with rung b, so that
     later brackets are not misled by scores after few epochs. Brackets cost about the same.
-
-    References:
-      Jamieson, Talwalkar (2016), Non-stochastic best arm identification and hyperparameter
-      optimization.
-      Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar (2018), Hyperband.
     """
 
     @staticmethod

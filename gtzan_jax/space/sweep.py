@@ -32,25 +32,15 @@ KINDS = tuple(SEARCHES)
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How a sweep searches.
-
-    Attributes:
-      kind: a name from ``KINDS``.
-      num_configs: to try; None for all of a grid.
-      seed: of the draws.
-      eta: halving keeps one config in so many after each rung.
-      first_epochs: of the first rung of halving; each rung has ``eta`` times as many.
-      brackets: of Hyperband; each begins a rung later than the one before.
-      batch: configs that one of Optuna's samplers proposes at a time.
-    """
+    """How a sweep searches."""
 
     kind: str = "grid"
-    num_configs: int | None = None
-    seed: int = 0
-    eta: int = 3
-    first_epochs: int = 1
-    brackets: int = 1
-    batch: int = 16
+    num_configs: int | None = None  # to try; None for all of a grid
+    seed: int = 0  # of the draws
+    eta: int = 3  # halving keeps one config in so many after each rung
+    first_epochs: int = 1  # of the first rung of halving; each rung has ``eta`` times as many
+    brackets: int = 1  # of Hyperband; each begins a rung later than the one before
+    batch: int = 16  # configs that one of Optuna's samplers proposes at a time
 
     @property
     def is_told(self) -> bool:
@@ -72,35 +62,22 @@ class SearchSettings:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Axes, how they are searched, and the constants that all configs share.
-
-    Attributes:
-      axes: values by axis, in the registry's order; drawn ones where the axis is a range.
-      loss: ``cross_entropy``, or ``softmax_twice`` (softmax before a loss that expects logits, as
-        the published curves suggest).
-      leaky_slope: slope of leaky ReLU for negative inputs.
-      learning_rates: step size of each optimizer; empty where ``learning_rate`` is an axis.
-      batch_size: rows; None where it is an axis. The last, partial batch of an epoch is kept.
-      protocol: a name from ``tables.protocols.PROTOCOLS``.
-      reference: a config to retrain besides the best one, for comparison with published figures.
-      ranges: the axes that are ranges.
-      chosen: the configs to try, if not all of a grid; empty where only the search determines them.
-    """
+    """Axes, how they are searched, and the constants that all configs share."""
 
     name: str
-    axes: Mapping[str, tuple[Any, ...]]
+    axes: Mapping[str, tuple[Any, ...]]  # in the registry's order; drawn values of a range
     epochs: int
-    loss: str
-    leaky_slope: float
-    learning_rates: Mapping[str, float]
-    batch_size: int | None
+    loss: str  # or softmax_twice, before a loss that expects logits, as published curves suggest
+    leaky_slope: float  # of leaky ReLU for negative inputs
+    learning_rates: Mapping[str, float]  # by optimizer; empty where ``learning_rate`` is an axis
+    batch_size: int | None  # None where it is an axis; an epoch's last, partial batch is kept
     num_seeds: int = 1
     protocol: str = "assignment"
     num_folds: int = 5
-    reference: Config | None = None
+    reference: Config | None = None  # to retrain besides the best one, for comparison
     search: SearchSettings = field(default_factory=SearchSettings)
-    ranges: Mapping[str, Range] = field(default_factory=dict)
-    chosen: tuple[Config, ...] | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict)  # the axes that are ranges
+    chosen: tuple[Config, ...] | None = None  # if not a grid; empty until the search has chosen
 
     def __repr__(self) -> str:
         configs = f"{counted(self.num_configs, 'config')} of {len(self.axes)} axes"

@@ -83,13 +83,10 @@ def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = 
 
 
 def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
-    """Checks a parsed TOML document, and returns the sweep.
+    """Checks a parsed TOML document, in which only ``axes`` is required, and returns the sweep.
 
-    Args:
-      document: only ``axes`` is required; see ``CONSTANTS``. ``batch_size`` and ``learning_rates``
-        are ignored where they are axes.
-      name: of the sweep.
-      where: the document's name in errors.
+    ``batch_size`` and ``learning_rates`` are ignored where they are axes. ``where`` is the
+    document's name in errors.
     """
     try:
         sweep = _sweep_of(document, name)

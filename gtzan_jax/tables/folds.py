@@ -108,11 +108,7 @@ def sizes_of(table: "FeatureTable", folds: Sequence[Fold]) -> Sizes:
 def songs_of(songs: NDArray[np.int32]) -> tuple[Rows, Rows]:
     """Numbers the songs of some rows anew, from 0 in the order of their first rows.
 
-    Args:
-      songs: (rows,) of the table's numbers.
-
-    Returns:
-      (songs,) the place among the rows of each song's first; (rows,) the number of each row's.
+    Returns (songs,) the place of each song's first row, and (rows,) the number of each row's song.
     """
     _, first, number = np.unique(songs, return_index=True, return_inverse=True)
     order = np.argsort(first)
@@ -125,10 +121,9 @@ def judged_rows(table: "FeatureTable", rows: Rows) -> Rows:
 
 
 def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
-    """Returns the mean and deviation of each feature over a fold's train part, in float64.
+    """Returns the mean and deviation of each feature, or band, over a fold's train part.
 
-    Those of a band of spectrograms are over all frames. A float32 sum over features as large as 10⁶
-    would lose digits.
+    A float32 sum over features as large as 10⁶ would lose digits.
     """
     x = table.x[fold.train]
     if table.is_spectrogram:  # a band at a time, to save memory
@@ -167,11 +162,7 @@ def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
 
 
 def _judged(table: "FeatureTable", fold: Fold) -> tuple[Rows, NDArray[np.int32]]:
-    """Numbers the songs of both parts to evaluate; one in both parts counts as two.
-
-    Returns:
-      (songs,) the place of each song's first row; (rows,) the number of each row's song.
-    """
+    """Numbers the songs of both parts to evaluate, as ``songs_of``; one in both counts as two."""
     first, number = songs_of(table.songs[fold.validation])
     other, others = songs_of(table.songs[fold.test])
     places = np.concatenate([first, len(fold.validation) + other])

@@ -33,11 +33,7 @@ def download(path: str = PATH) -> bytes:
 
 
 def download_sound() -> Path:
-    """Downloads the whole data set, unless kagglehub has it, and prints its size before.
-
-    Returns:
-      the folder with a subfolder of sound files for each genre; a thousand songs.
-    """
+    """Downloads the data set, unless kagglehub has it; returns the folder of its songs by genre."""
     print(
         f"GTZAN's sound from Kaggle: {SOUND_SIZE}, unless kagglehub has downloaded it before",
         flush=True,

@@ -51,8 +51,7 @@ def read_list(name: str) -> dict[str, Listed]:
 def track_of(file_name: str) -> str | None:
     """Returns GTZAN's track of a file name, such as blues.00012; None if there is none.
 
-    Folder, ending and capitals do not matter, and a segment stands for its track. The embedded
-    sample's blues.sample12.wav takes the place of blues.00012.
+    Folder, ending and capitals do not matter; segments, and the sample's blues.sample12.wav, count.
     """
     match = _NAME.fullmatch(file_name.lower())
     return f"{match[1]}.000{match[2]}" if match else None
@@ -71,7 +70,7 @@ def is_known(table: "FeatureTable", name: str) -> bool:
 
 
 def check_known(table: "FeatureTable", name: str) -> None:
-    """Checks that a list has enough of a table's tracks."""
+    """Checks that a list has at least one in ten of a table's tracks."""
     if not is_known(table, name):
         found = look_up(table, name)
         raise InputError(

@@ -40,28 +40,17 @@ LEAK = "LEAK: segments of one song are on both sides"
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to divide songs.
-
-    Attributes:
-      divide: returns the folds of a table for a split seed and a number of folds.
-      summary: the splits in a few words for figures; names the split seed where that matters.
-      select_on: the part by which configs are ranked.
-      note: the question that it answers, and the meaning of its figures, for reports.
-      takes_num_folds: whether the user chooses the number of folds.
-      num_divisions: how often it divides the songs anew, and tests each.
-      goes_by: its list of GTZAN's tracks, if any; see ``lists``.
-      leak: the defect of its figures, if it divides rows rather than songs, shown with all of them.
-    """
+    """A named way to divide songs."""
 
     name: str
-    divide: Callable[[FeatureTable, int, int], list[Fold]]
-    summary: str
-    select_on: Literal["validation", "test"]
-    note: str
-    takes_num_folds: bool = False
-    num_divisions: int = 1
-    goes_by: str = ""
-    leak: str = ""
+    divide: Callable[[FeatureTable, int, int], list[Fold]]  # for a split seed, a number of folds
+    summary: str  # for figures; names the split seed where that matters
+    select_on: Literal["validation", "test"]  # by which configs are ranked
+    note: str  # the question that it answers, and the meaning of its figures
+    takes_num_folds: bool = False  # whether the user chooses their number
+    num_divisions: int = 1  # how often it divides the songs anew, and tests each
+    goes_by: str = ""  # its list of GTZAN's tracks, if any; see ``lists``
+    leak: str = ""  # the defect of its figures, if it divides rows rather than songs
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -171,8 +160,8 @@ def split_note(protocol: str, split_seed: int, num_folds: int) -> str:
 def groups_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
-    Rows of one song, with equal features, or of one listed artist are a group. Songs of one artist
-    are alike, so that resampling draws groups.
+    Rows of one song, with equal features, or of one listed artist are a group, which resampling
+    draws as a whole, since songs of one artist are alike.
     """
     songs = table.by_song
     songs_of: dict[int, list[int]] = {}

@@ -64,11 +64,7 @@ def read_artist_share() -> float:
 
 
 def read_song_shares() -> NDArray[np.float64]:
-    """Reads the shares of the variance of segments within a genre that lie between songs.
-
-    Returns:
-      (features,), measured on the segments of 300 real songs of classical, jazz and rock.
-    """
+    """Reads (features,) the shares of the variance of segments within a genre between songs."""
     shares = {row["feature"]: float(row["song_share"]) for row in read_rows("song_share_3_sec")}
     return np.array([shares[feature] for feature in FEATURES])
 
@@ -143,12 +139,6 @@ def _noise(
     z = √s · (aₖ − ā) / √(1 − Σₖ (nₖ/n)²) + √(1 − s) · e, where a is the artist's, e the song's, s
     the share and nₖ the number of the artist's songs, of n. Without the mean ā over the genre's
     songs the genre's mean stays GTZAN's; the root restores the variance.
-
-    Args:
-      artists: (tracks,) the number of each track's artist.
-      share: of the variance, between artists.
-      num_features: independent numbers of each track.
-      random: source of the draws.
     """
     songs = random.standard_normal((len(artists), num_features))
     counts = np.bincount(artists)

@@ -68,11 +68,7 @@ def read_table(path: str | os.PathLike[str]) -> FeatureTable:
 def find_table(sha256: str, sample: str = "") -> FeatureTable | None:
     """Returns the table with a checksum, if it is in a known place; downloads nothing.
 
-    Args:
-      sha256: the table's checksum, possibly from an untrusted file.
-      sample: the name of the embedded sample, one of ``schema.SAMPLES`` ("sounds" is no table of
-        features: None); else ``data/`` of the current folder and of the checkout, and the cached
-        downloads are searched.
+    ``sample`` names an embedded sample; without, ``data/`` and the cached downloads are searched.
     """
     if sample:
         table = load_table(sample) if sample in _SAMPLES else None

@@ -18,10 +18,7 @@ Mask = NDArray[np.bool_]  # (rows,)
 
 
 def random_split(num_rows: int, seed: int) -> Fold:
-    """Splits rows 70:30 at random, not stratified, as the assignment did with scikit-learn.
-
-    Equal to ``sklearn.model_selection.train_test_split`` without the two seconds of its import.
-    """
+    """Splits rows 70:30 at random as scikit-learn's ``train_test_split``, slow to import."""
     num_test = math.ceil(_TEST_SHARE * num_rows)
     rows = np.random.RandomState(seed).permutation(num_rows)
     return Fold(train=rows[num_test:], validation=rows[:0], test=rows[:num_test])
@@ -32,15 +29,9 @@ def deal(
 ) -> NDArray[np.float64]:
     """Deals out rows: returns (rows,) numbers in [0, 1), evenly spread within each genre.
 
-    Rows whose number lies in an interval are a part, stratified but for the size of a group: the
-    rows of a group share a number. Each genre starts at a random place, so that remainders do not
-    all fall to the same part.
-
-    Args:
-      y: (rows,) genres.
-      groups: (rows,) the number of each row's group; one of several genres counts with its first
-        row's.
-      random: source of the draws.
+    Rows whose number lies in an interval are a part, stratified but for the size of a group, whose
+    rows share a number. Each genre starts at a random place, so that remainders do not all fall to
+    the same part. A group of several genres counts with its first row's.
     """
     first, group, size = _grouped(groups)
     places = np.empty(len(first))
@@ -55,17 +46,11 @@ def deal(
 def deal_groups(
     y: NDArray[np.int32], groups: NDArray[np.int32], num_parts: int, random: np.random.RandomState
 ) -> NDArray[np.int32]:
-    """Deals whole groups, which may be large, into parts: returns (rows,) the number of the part.
+    """Deals whole groups, which may be large, into parts: returns (rows,) the part.
 
-    In each genre the largest group is dealt first, to the part with the fewest rows of the genre;
-    ties are broken at random. A part has each group with probability 1 / ``num_parts``.
-    scikit-learn's ``StratifiedGroupKFold`` deals alike; its order depends on its version.
-
-    Args:
-      y: (rows,) genres.
-      groups: as for ``deal``.
-      num_parts: 2 or more.
-      random: source of the draws.
+    In each genre the largest group goes first, to the part with the fewest rows of the genre; ties
+    are broken at random. ``StratifiedGroupKFold`` deals alike, but its order depends on its
+    version.
     """
     first, group, size = _grouped(groups)
     part = np.empty(len(first), np.int32)
@@ -79,7 +64,7 @@ def deal_groups(
 
 
 def fold_of(train: Mask, validation: Mask, test: Mask) -> Fold:
-    """Returns the fold of three parts of a table, each (table's rows,)."""
+    """Returns the fold of three parts of a table, each (rows,) and not empty."""
     parts = {"train": train, "validation": validation, "test": test}
     for name, part in parts.items():
         if not part.any():
