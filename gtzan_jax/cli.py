@@ -108,6 +108,7 @@ def work(main: Callable[[OptionsT], int | None], options: OptionsT) -> int | Non
     except InputError as error:
         console.fail(str(error), USAGE_ERROR)
     except RunError as error:
+        print(*getattr(error, "__notes__", ()), sep="", end="", file=sys.stderr)  # of an accident
         console.fail(str(error), FAILURE)
 
 

@@ -1,9 +1,8 @@
 """A worker process: it calls functions for this one, one at a time, and is replaced if lost.
 
-``python -m gtzan_jax.workers CORE ERRORS PREPARE`` is such a process: pinned to CORE unless -1;
-errors go to the file descriptor ERRORS once it has started, or nowhere at -1; PREPARE is a module
-whose ``prepare`` it calls first, if any. It reads pickled calls from its standard input, writes
-results to its standard output, and ends with its input, even if this process is killed.
+``python -m gtzan_jax.workers CORE PREPARE`` is such a process: pinned to CORE unless -1; PREPARE is
+a module whose ``prepare`` it calls first, if any. It reads pickled calls from its standard input,
+writes results to its standard output, and ends with its input, even if this process is killed.
 
 Not the standard library's pool, which imports the caller's script again, so that one without a
 guard trains twice, and breaks as a whole with one process.
@@ -44,15 +43,14 @@ class Process:
 
     A call fails with :class:`WorkerLostError` if the process ends during it, and with
     :class:`WorkerStartError` if it ends before. ``prepare`` names a module whose ``prepare`` is
-    called when the process starts; ``is_quiet`` drops its output.
+    called when the process starts. Its output is dropped.
     """
 
-    def __init__(
-        self, core: int | None = None, prepare: str = "", *, is_quiet: bool = False
-    ) -> None:
-        self._core, self._prepare, self._is_quiet = core, prepare, is_quiet
+    def __init__(self, core: int | None = None, prepare: str = "") -> None:
+        self._core, self._prepare = core, prepare
         self._popen: subprocess.Popen[bytes] | None = None
-        self._printed: IO[bytes] | None = None  # errors while it starts; None once it has started
+        self._printed: IO[bytes] | None = None  # by the process, which shows none of it
+        self._is_starting = False
         self._lock = threading.Lock()  # of the above
         self._caller = ThreadPoolExecutor(1, "worker")
 
@@ -74,7 +72,7 @@ class Process:
         """Starts the process unless it is running; does not wait until it has started."""
         with self._lock:
             # One that ended before it had started is reported by the next call.
-            if self._popen and self._popen.poll() is not None and self._printed is None:
+            if self._popen and self._popen.poll() is not None and not self._is_starting:
                 self._forget(self._popen)
             if self._popen is None:
                 printed = tempfile.TemporaryFile()  # noqa: SIM115 — lives with the process
@@ -83,7 +81,7 @@ class Process:
                 except OSError:
                     printed.close()
                     raise
-                self._printed = printed
+                self._printed, self._is_starting = printed, True
 
     def submit(self, fn: Callable[..., T], /, *args: Any) -> "Future[T]":
         """Has the process call an importable function after the calls before."""
@@ -114,31 +112,21 @@ class Process:
         self._caller.shutdown()
 
     def _started(self, printed: IO[bytes]) -> "subprocess.Popen[bytes]":
-        """Starts the process; its errors go to a file until it has started."""
         environment = {"JAX_PLATFORMS": "cpu"} | dict.fromkeys(_THREADS, "1")
         if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX's, imported here before us
             environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
         # The package may lie beside a notebook, which looks for modules where it is.
         here = [path or "." for path in sys.path if isinstance(path, str)]
-        errors = -1
-        if os.name == "posix" and not self._is_quiet:
-            with contextlib.suppress(OSError):  # this process has no standard error
-                errors = os.dup(2)
-        places = [str(-1 if self._core is None else self._core), str(errors), self._prepare]
-        try:
-            return subprocess.Popen(  # noqa: S603
-                [sys.executable, "-P", "-m", __name__, *places],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=printed if os.name == "posix" else None,
-                pass_fds=[errors] if errors >= 0 else [],
-                env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(here)},
-                # Not the terminal's group: its Ctrl-C is for this process, which decides for them.
-                process_group=0 if os.name == "posix" else None,
-            )
-        finally:
-            if errors >= 0:
-                os.close(errors)
+        core = str(-1 if self._core is None else self._core)
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", "-m", __name__, core, self._prepare],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=printed,
+            env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(here)},
+            # Not the terminal's group: its Ctrl-C is for this process, which decides for them.
+            process_group=0 if os.name == "posix" else None,
+        )
 
     def _call(self, call: Callable[[], T]) -> T:
         try:
@@ -151,10 +139,9 @@ class Process:
         try:
             pickle.dump(pickle.dumps(call), popen.stdin)  # twice: calls may not unpickle there
             popen.stdin.flush()
-            if self._printed is not None:
+            if self._is_starting:
                 pickle.load(popen.stdout)  # noqa: S301 — from a process of our own
-                with self._lock:
-                    self._close_printed()
+                self._is_starting = False
             value, error, warned = pickle.load(popen.stdout)  # noqa: S301 — likewise
         except (EOFError, OSError, ValueError, pickle.UnpicklingError):
             raise self._loss(popen) from None
@@ -173,7 +160,7 @@ class Process:
             popen.kill()
             popen.wait()
         with self._lock:
-            is_starting, last = self._printed is not None, ""
+            is_starting, last = self._is_starting, ""
             if self._printed is not None:
                 self._printed.seek(0)
                 lines = self._printed.read().decode(errors="replace").split("\n")
@@ -183,20 +170,15 @@ class Process:
             return WorkerLostError(_ending(popen.returncode))
         return WorkerStartError(last or _ending(popen.returncode, is_starting=True))
 
-    def _close_printed(self) -> None:
-        if self._printed is not None:
-            self._printed.close()
-            self._printed = None
-
     def _forget(self, popen: "subprocess.Popen[bytes]") -> None:
         """Closes a process's pipes, which ends it, and allows another to be started."""
         for pipe in (popen.stdin, popen.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):  # what is left to flush reaches nobody
                     pipe.close()
-        if self._popen is popen:
-            self._popen = None
-            self._close_printed()
+        if self._popen is popen and self._printed is not None:
+            self._printed.close()
+            self._popen = self._printed = None
 
 
 def _ending(code: int, is_starting: bool = False) -> str:
@@ -210,14 +192,11 @@ def _ending(code: int, is_starting: bool = False) -> str:
     return f"was ended by signal {-code}"
 
 
-def main(core: str, errors: str, prepare: str) -> None:
+def main(core: str, prepare: str) -> None:
     """Runs calls until the input ends."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    try:
-        os.dup2(2, 1)  # output of libraries must not mix with answers
-    except OSError:  # there is no standard error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(2, 1)  # output of libraries must not mix with answers
     replace_unencodable()
     if int(core) >= 0:
         os.sched_setaffinity(0, {int(core)})
@@ -229,7 +208,6 @@ def main(core: str, errors: str, prepare: str) -> None:
         importlib.import_module(prepare).prepare()
         gc.collect()
         gc.freeze()  # JAX's million objects, which are slow to scan
-    _direct(int(errors))
     _send(None, answers)  # it has started
     while True:
         call, value, error = calls.get(), None, None
@@ -240,8 +218,8 @@ def main(core: str, errors: str, prepare: str) -> None:
         except (InputError, RunError) as failure:
             error = failure
         except Exception as failure:  # may not unpickle where JAX is not imported
-            traceback.print_exception(failure)
             error = RunError(f"{type(failure).__name__}: {failure}")
+            error.add_note("".join(traceback.format_exception(failure)))
         _send((value, error, tuple(warned)), answers)
         warned.clear()
 
@@ -252,19 +230,6 @@ def _send(value: object, answers: BinaryIO) -> None:
         answers.flush()
     except BrokenPipeError:
         os._exit(0)
-
-
-def _direct(errors: int) -> None:
-    """Sends errors and output to a file descriptor, those so far, too; -1 drops them."""
-    sys.stderr.flush()
-    if errors >= 0:
-        with open(2, "rb", closefd=False) as printed:
-            printed.seek(0)
-            os.write(errors, printed.read())
-    target = errors if errors >= 0 else os.open(os.devnull, os.O_WRONLY)
-    os.dup2(target, 2)
-    os.dup2(target, 1)
-    os.close(target)
 
 
 def _read(requests: BinaryIO, calls: "queue.SimpleQueue[bytes | None]") -> None:

@@ -119,20 +119,19 @@ class Checkpoints:
         reached, last, best = np.zeros((3, len(trials)), np.int32)
         places = {trial: place for place, trial in enumerate(trials)}
         missing = np.ones(shape[:2], bool)
-        for path in self._files():
-            for header, history, classes, ends, bests in self._read_again(path):
-                rows = np.array([places.get(trial, -1) for trial in header.trials], int)
-                known = rows >= 0
-                if not (known.all() or others) or header.epochs > self._epochs:
-                    raise RunError(f"{path} is damaged: it has trials of another sweep")
-                epochs = slice(header.first_epoch, header.epochs)
-                figures[rows[known], epochs] = history[known]
-                missing[rows[known], epochs] = False
-                # Of trials that were trained twice, the later epoch counts.
-                later = known & (header.epochs > reached[rows])
-                new = rows[later]
-                predicted[new], reached[new] = classes[later], header.epochs
-                last[new], best[new] = ends[later], bests[later]
+        for header, history, classes, ends, bests in self._tasks():
+            rows = np.array([places.get(trial, -1) for trial in header.trials], int)
+            known = rows >= 0
+            if not (known.all() or others) or header.epochs > self._epochs:
+                raise RunError(f"{self._folder} is damaged: it has trials of another sweep")
+            epochs = slice(header.first_epoch, header.epochs)
+            figures[rows[known], epochs] = history[known]
+            missing[rows[known], epochs] = False
+            # Of trials that were trained twice, the later epoch counts.
+            later = known & (header.epochs > reached[rows])
+            new = rows[later]
+            predicted[new], reached[new] = classes[later], header.epochs
+            last[new], best[new] = ends[later], bests[later]
         incomplete = (missing & (np.arange(self._epochs) < reached[:, None])).any(axis=1)
         incomplete |= reached == 0
         if incomplete.any():
@@ -142,19 +141,19 @@ class Checkpoints:
     def figures(self, trials: Sequence[Trial], epochs: int) -> np.ndarray:
         """Returns (trials, metrics) float32 after the best epoch, of tasks that end with one."""
         found: dict[Trial, np.ndarray] = {}
-        for path in self._files():
-            for header, history, _, _, best in self._read_again(path):
-                if header.epochs == epochs:
-                    places = np.maximum(best - 1 - header.first_epoch, 0)
-                    kept = history[np.arange(len(history)), places]
-                    found.update(zip(header.trials, kept, strict=True))
+        for header, history, _, _, best in self._tasks():
+            if header.epochs == epochs:
+                places = np.maximum(best - 1 - header.first_epoch, 0)
+                kept = history[np.arange(len(history)), places]
+                found.update(zip(header.trials, kept, strict=True))
         return np.array([found[trial] for trial in trials])
 
-    def _read_again(self, path: Path) -> list[_Part]:
-        try:
-            return list(self._read(path))
-        except ValueError:
-            raise RunError(f"{path} has been damaged; the same command mends it") from None
+    def _tasks(self) -> Iterator[_Part]:
+        for path in self._files():
+            try:
+                yield from self._read(path)
+            except ValueError:
+                raise RunError(f"{path} has been damaged; the same command mends it") from None
 
     def _on_disk(self, kind: type, shape: tuple[int, ...]) -> np.ndarray:
         """Returns an array in an unnamed file, which is deleted with the array."""

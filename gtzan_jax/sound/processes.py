@@ -20,7 +20,7 @@ def of_many(
     Where there is none, the SoundError that ``compute`` raised stands for it. ``sounds`` are paths,
     or objects whose text names them, and consumed as processes, with a thread each, become idle.
     """
-    idle = [Process(is_quiet=True) for _ in range(workers)]  # decoders in C print
+    idle = [Process() for _ in range(workers)]
     busy: dict[Future[T], tuple[S, Process]] = {}
     left = iter(sounds)
     try:

@@ -63,20 +63,12 @@ def unwatched(songs: Iterable[Any], total: int) -> Iterable[Any]:
 def load_spectrograms(
     data: str | os.PathLike[str] = "auto", watch: Watch = unwatched
 ) -> FeatureTable:
-    """Loads spectrograms of segments of three seconds.
+    """Loads spectrograms of segments of three seconds, (rows, bands, frames) float16 in dB.
 
-    Files that cannot be read are left out, with a warning each.
-
-    Args:
-      data: a folder of sound files, whose subfolders are the genres; ``sounds`` or ``sample``, the
-        synthetic songs; ``kaggle``, Kaggle's copy of GTZAN; or ``auto``: the folder
-        ``data/genres_original`` or ``data/genres`` of the current folder or of the checkout, else
-        the synthetic songs, with a ``notice``.
-      watch: gets the songs and their number, and yields the songs, such as a progress bar. Not
-        called where the cache has the table.
-
-    Returns:
-      a table whose ``x`` is (rows, bands, frames) float16 in dB; see ``mel.log_mel``.
+    Files that cannot be read are left out, with a warning each. ``data`` is a folder of sound
+    files, whose subfolders are the genres; ``sounds`` or ``sample``, the synthetic songs;
+    ``kaggle``; or ``auto``, one of ``PLACES``, else the synthetic songs, with a ``notice``.
+    ``watch`` wraps the songs that are computed, to show progress, unless the cache has the table.
     """
     name = os.fspath(data)
     if name == "auto":

@@ -1,13 +1,9 @@
 """Made-up songs that stand in where real sound is missing: synthetic, and not GTZAN's.
 
-Ten genres with GTZAN's names, each a *style*: tempo, patterns of drums, bass and chords in a bar of
-sixteen steps, harmony, and how notes begin, end and sound. A song draws its own key, tempo,
-loudness of parts, slips in the patterns, and noise.
-
-They are hard in the way of real sound. Each song is filtered by a curve of its own, as recordings
-are, so that a band's mean loudness tells less of the genre than rhythm and the shapes of notes. And
-a song takes its rhythm, its harmony or its timbre from another genre now and then, so that genres
-overlap. Figures from it show that a program works, and say nothing about music.
+Ten genres with GTZAN's names, each a *style*. A song draws its own key, tempo, loudness of parts,
+slips in the patterns, and noise, and as real sound is hard: it is filtered by a curve of its own,
+so that a band's mean loudness tells less than rhythm and the shapes of notes, and takes a trait
+from another genre now and then. Figures from it show that a program works, and no more.
 """
 
 from collections.abc import Callable

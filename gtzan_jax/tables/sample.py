@@ -1,15 +1,11 @@
 """The embedded samples: synthetic feature tables, of songs and of their segments.
 
 Each genre is one Gaussian distribution of transformed features (the logarithm of those that are
-always positive) with GTZAN's mean and covariance (``data/genre_statistics.csv``), so that the
-sample has the real table's columns, genres, scales, correlations, and about its difficulty. Its
-artists have as many songs as GTZAN's, and the lists' parts; songs of one artist are alike by the
-measured share of a genre's variance (``data/artist_share.csv``), one mean share for all features,
-so that the covariance stays. It has no exact repeats and no outliers.
-
-A song has ten segments, the last one of each genre nine, as many as the real table of segments. A
-song's transformed features are the means of its segments', which differ by measured shares
-(``data/song_share_3_sec.csv``) and with the genre's correlations.
+always positive) with GTZAN's mean and covariance (``data/genre_statistics.csv``). Its artists have
+as many songs as GTZAN's, and the lists' parts; songs of one artist are alike by the measured share
+of a genre's variance (``data/artist_share.csv``), averaged over features, so that the covariance
+stays. A song has ten segments, the last one of each genre nine, as the real table has; its features
+are the means of theirs, which differ by measured shares (``data/song_share_3_sec.csv``).
 """
 
 from collections.abc import Iterator

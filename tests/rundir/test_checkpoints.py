@@ -162,7 +162,7 @@ def test_trials_that_are_missing_are_told(store):
 
 
 def test_trials_of_another_sweep_are_told(store):
-    with pytest.raises(RunError, match=r"00000\d\.safetensors is damaged: it has trials of"):
+    with pytest.raises(RunError, match="is damaged: it has trials of"):
         store.history(TRIALS[1:])
 
 
