@@ -5,7 +5,7 @@ import os
 import reprlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from gtzan_jax.inference.model import TrainedModel
 
 
-_NETWORK_COLUMNS = ["fold", "seed", "epoch", "kept", *PROTOCOLS["assignment"].metrics]
-
-
 @dataclass(frozen=True, eq=False)
 class SavedRetraining:
     """A retraining of a run."""
@@ -44,7 +41,7 @@ class SavedRetraining:
     @property
     def songs(self) -> "pd.DataFrame | None":
         """One row a test song of a fold, with the share of the networks that are right."""
-        return _read_optional(self.path / "songs.csv", ["group", "right"])
+        return _read_if_there(self.path / "songs.csv")
 
     @property
     def model(self) -> "TrainedModel":
@@ -123,8 +120,7 @@ class FinishedRun:
     @functools.cached_property
     def predictions(self) -> Predictions:
         """The class of every test song by every config after its best epoch."""
-        path = self.run.predictions_path
-        return load_predictions(path, self.sweep.num_configs, len(self.manifest.seeds))
+        return load_predictions(self.run.predictions_path)
 
     @property
     def compared_on(self) -> Part:
@@ -136,8 +132,7 @@ class FinishedRun:
         """The number of distinct songs in ``compared_on``."""
         if self.compared_on == "test":
             return len(np.unique(self.predictions.row))
-        sizes = self.sweep.num_configs, len(self.manifest.seeds)
-        return len(np.unique(load_predictions(self.run.predictions_path, *sizes, "validation").row))
+        return len(np.unique(load_predictions(self.run.predictions_path, "validation").row))
 
     @functools.cached_property
     def retrainings(self) -> dict[str, SavedRetraining]:
@@ -157,7 +152,7 @@ class FinishedRun:
                     f"{self.run.path / damaged} is missing or damaged: its checksum is not the "
                     f"manifest's; give the command that made it again, or remove {folder}"
                 )
-            history = _read_optional(folder / "history.csv", _NETWORK_COLUMNS)
+            history = _read_if_there(folder / "history.csv")
         if about is None or history is None:
             return None
         config = self.sweep.configs[self.sweep.places[about.config_id]]
@@ -200,17 +195,16 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
         ):
             raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
     try:
-        metrics = result_metrics(sweep.protocol, manifest.data.is_segmented)
-        results = _checked_results(run.read_results(), sweep, metrics)
+        results = run.read_results()
         return FinishedRun(
             run=run,
             manifest=manifest,
             sweep=sweep,
             results=results,
             accuracy=_accuracy(run.trials_path, results, manifest, sweep),
-            retrained=_read_optional(run.best / "history.csv", _NETWORK_COLUMNS),
-            scores=_read_optional(run.best / "scores.csv", ["genre", "precision", "recall", "f1"]),
-            reference=_read_optional(run.reference / "history.csv", _NETWORK_COLUMNS)
+            retrained=_read_if_there(run.best / "history.csv"),
+            scores=_read_if_there(run.best / "scores.csv"),
+            reference=_read_if_there(run.reference / "history.csv")
             if "reference" in also
             else None,
         )
@@ -244,19 +238,6 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
     return found, "" if found else missing
 
 
-def _checked_results(
-    results: "pd.DataFrame", sweep: Sweep, metrics: tuple[str, ...]
-) -> "pd.DataFrame":
-    needed = ["rank", *sweep.axes, *metrics, INDISTINGUISHABLE, "diverged", "config_id"]
-    missing = [column for column in needed if column not in results]
-    if missing:
-        raise ValueError(f"results.csv has no column {missing[0]}")
-    results[list(metrics)].astype(np.float64)  # raises where one is none
-    if sorted(results["config_id"].astype(str)) != sorted(sweep.places):
-        raise ValueError(f"results.csv has not one row for each of {sweep.num_configs} configs")
-    return results
-
-
 def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sweep) -> np.ndarray:
     import pandas as pd
 
@@ -264,29 +245,13 @@ def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sw
     grid = trials.pivot(index="config_id", columns=["fold", "seed"], values="test_accuracy")
     folds = range(len(manifest.split.folds))
     runs = [(fold, seed) for fold in folds for seed in manifest.seeds]
-    columns: Any = grid.columns  # pairs of fold and seed, which the stubs take for texts
-    if set(grid.index) != set(sweep.places) or set(columns) != set(runs):
-        raise ValueError(f"{path.name} has not every config, fold and seed")
     accuracy = grid.loc[list(sweep.places)][runs].to_numpy(np.float64, copy=True)
-    if results["diverged"].dtype != bool:
-        raise ValueError("results.csv: diverged is not True or False throughout")
     out = results["diverged"] | (results.get("epochs_given", sweep.epochs) < sweep.epochs)
     accuracy[[sweep.places[config_id] for config_id in results.loc[out, "config_id"]]] = np.nan
     return accuracy
 
 
-def _read_optional(path: Path, columns: list[str]) -> "pd.DataFrame | None":
-    """Reads a table; None where it is not there. Raises InputError where it cannot be used."""
+def _read_if_there(path: Path) -> "pd.DataFrame | None":
     import pandas as pd
 
-    if not path.is_file():
-        return None
-    try:
-        frame = pd.read_csv(path)
-        missing = [column for column in columns if column not in frame]
-        if missing or frame.empty:
-            raise ValueError(f"has no {missing[0] if missing else 'rows'}")
-        frame[columns].drop(columns="genre", errors="ignore").astype(np.float64)  # raises likewise
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be used: {' '.join(str(error).split())}") from None
-    return frame
+    return pd.read_csv(path) if path.is_file() else None

@@ -216,8 +216,7 @@ def test_configs_are_ranked_by_the_validation_part(divided):
 
 def test_the_set_of_the_indistinguishable_is_built_on_the_validation_part(divided):
     run = gtzan_jax.read_run(divided[2])
-    sizes = run.sweep.num_configs, len(run.manifest.seeds)
-    validation = load_predictions(run.run.predictions_path, *sizes, "validation")
+    validation = load_predictions(run.run.predictions_path, "validation")
     places = run.results["config_id"].map(run.sweep.places)
     found = compare_with_best(validation.correct[places], validation.group)
     assert (run.results[INDISTINGUISHABLE] == found.indistinguishable).all()

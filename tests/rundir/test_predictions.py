@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from conftest import make_history, make_segments, make_sweep, make_table
 
-from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.rundir.predictions import load_predictions, predictions_of, save_predictions
@@ -39,16 +38,6 @@ def test_the_songs_of_all_folds_are_predicted_once_where_segments_vote():
         np.testing.assert_array_equal(made.predicted[2, 1, made.fold == fold], expected)
 
 
-def test_an_older_file_has_no_validation_part(tmp_path):
-    figures = np.zeros((len(TRIALS), 2, len(METRICS)), np.float32)
-    predicted = np.zeros((len(TRIALS), DIVISION.sizes.num_eval), np.uint8)
-    history = dataclasses.replace(make_history(TRIALS, figures), predicted=predicted)
-    save_predictions({"test": predictions_of(SWEEP, history, DIVISION)}, tmp_path / "p")
-    assert load_predictions(tmp_path / "p", SWEEP.num_configs, 2).predicted.size
-    with pytest.raises(InputError, match="p: cannot be used"):
-        load_predictions(tmp_path / "p", SWEEP.num_configs, 2, "validation")
-
-
 @pytest.mark.parametrize("part", PARTS)
 def test_the_rows_of_a_part_of_all_folds_stand_in_one_row(tmp_path, part):
     evaluated = DIVISION.sizes.num_eval
@@ -57,7 +46,7 @@ def test_the_rows_of_a_part_of_all_folds_stand_in_one_row(tmp_path, part):
     history = dataclasses.replace(make_history(TRIALS, figures), predicted=predicted)
     parts = {part: predictions_of(SWEEP, history, DIVISION, part) for part in PARTS}
     save_predictions(parts, tmp_path / "p.safetensors")
-    found = load_predictions(tmp_path / "p.safetensors", SWEEP.num_configs, 2, part)
+    found = load_predictions(tmp_path / "p.safetensors", part)
     if part == "test":
         assert sorted(found.row) == list(range(100))  # kfold tests each track once
     for place, (row, fold, label) in enumerate(
