@@ -188,7 +188,7 @@ BAD_TABLES = {
         ["bad.csv is not a CSV in UTF-8 (line 9); save it as UTF-8"],
     ),
     "a NUL byte": (cell(9, "label", "bl\0ues"), ["bad.csv, line 9: a NUL byte"]),
-    "zeros": (lambda _: bytes(5_000_000), ["bad.csv is no CSV: a line of it has more than"]),
+    "zeros": (lambda _: bytes(5_000_000), ["bad.csv, line 1: a NUL byte"]),
     "a web page": (lambda _: LOGIN, ["bad.csv is a web page, not a CSV", "login"]),
     "a Git LFS pointer": (lambda _: POINTER, ["bad.csv is a Git LFS pointer; git lfs pull"]),
     "a zip": (zipped, ["bad.csv is a zip archive", "take the CSV out of it"]),
