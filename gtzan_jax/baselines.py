@@ -17,9 +17,6 @@ a sweep. Writes into its folder:
   baselines.png, importance.png
 """
 
-import time
-
-import gtzan_jax
 from gtzan_jax import cli
 from gtzan_jax.jobs.options import BaselinesOptions
 
@@ -29,7 +26,6 @@ def main(options: BaselinesOptions) -> None:
     from gtzan_jax.jobs.baselines import run_baselines, summary
 
     print(f"\n{summary(run_baselines(options))}")
-    print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s")
 
 
 if __name__ == "__main__":

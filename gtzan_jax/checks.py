@@ -64,24 +64,6 @@ def known_names(function: Callable[P, T]) -> Callable[P, T]:
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Checks whole numbers."""
-
-    low: int
-    high: int
-
-    def __call__(self, value: Any, where: str) -> int:
-        """Returns the value."""
-        is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if not is_whole or not self.low <= value <= self.high:
-            raise InputError(
-                f"{where} must be a whole number from {self.low:,} to {self.high:,}, "
-                f"not {shown(value)}"
-            )
-        return int(value)
-
-
-@dataclass(frozen=True)
 class Number:
     """Checks numbers."""
 
@@ -90,12 +72,26 @@ class Number:
 
     def __call__(self, value: Any, where: str) -> float:
         """Returns the value."""
-        is_number = isinstance(value, Real) and not isinstance(value, bool)
-        if not is_number or not self.low <= value <= self.high:
-            raise InputError(
-                f"{where} must be a number from {self.low:g} to {self.high:g}, not {shown(value)}"
-            )
-        return float(value)
+        return float(self._checked(value, where, Real, "number", "g"))
+
+    def _checked(self, value: Any, where: str, kind: type, noun: str, form: str) -> Any:
+        is_one = isinstance(value, kind) and not isinstance(value, bool)
+        if not is_one or not self.low <= value <= self.high:
+            bounds = f"from {self.low:{form}} to {self.high:{form}}"
+            raise InputError(f"{where} must be a {noun} {bounds}, not {shown(value)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Whole(Number):
+    """Checks whole numbers."""
+
+    low: int
+    high: int
+
+    def __call__(self, value: Any, where: str) -> int:
+        """Returns the value."""
+        return int(self._checked(value, where, Integral, "whole number", ","))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,6 @@ Writes figures, the tables behind them, a list of doubtful data, and a log
 directory for TensorBoard's projector.
 """
 
-import time
-
-import gtzan_jax
 from gtzan_jax import cli
 from gtzan_jax.jobs.options import EdaOptions
 
@@ -19,7 +16,6 @@ def main(options: EdaOptions) -> None:
     from gtzan_jax.jobs.exploring import explore
 
     explore(options.data, options.workdir)
-    print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s")
 
 
 if __name__ == "__main__":

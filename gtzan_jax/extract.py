@@ -11,9 +11,6 @@ until all are: the same command resumes. Exits with 1 if any file failed.
 pip install -e '.[audio]' brings what reads sound.
 """
 
-import time
-
-import gtzan_jax
 from gtzan_jax import cli, console
 from gtzan_jax.jobs.options import ExtractOptions
 
@@ -30,7 +27,6 @@ def main(options: ExtractOptions) -> int:
         overwrite=options.overwrite,
         command=options.command,
     )
-    print(f"{time.perf_counter() - gtzan_jax.STARTED:.1f} s")
     return console.FAILURE if done.failures else 0
 
 

@@ -45,8 +45,8 @@ class Protocol:
     name: str
     divide: Callable[[FeatureTable, int, int], list[Fold]]  # for a split seed, a number of folds
     summary: str  # for figures; names the split seed where that matters
-    select_on: Literal["validation", "test"]  # by which configs are ranked
     note: str  # the question that it answers, and the meaning of its figures
+    select_on: Literal["validation", "test"] = "validation"  # by which configs are ranked
     takes_num_folds: bool = False  # whether the user chooses their number
     num_divisions: int = 1  # how often it divides the songs anew, and tests each
     goes_by: str = ""  # its list of GTZAN's tracks, if any; see ``lists``
@@ -260,97 +260,88 @@ def _parts(table: FeatureTable, name: str) -> NDArray[np.str_]:
     return np.array([listed.part if listed else "" for listed in lists.look_up(table, name)])
 
 
-PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol(
-            "assignment",
-            _assignment,
-            "random 70:30 split, split seed {split_seed}",
-            "test",
-            "As in the assignment, the configs are ranked by their accuracy on the same 30 % of "
-            "the tracks that is reported, so the best one's accuracy is optimistic. Songs of one "
-            "artist, and exact repeats, may be on both sides.",
-        ),
-        Protocol(
-            "holdout",
-            _holdout,
-            "stratified 60:20:20 split, split seed {split_seed}",
-            "validation",
-            "How well are songs told by artists that were trained on? 60 % of the tracks train, "
-            "20 % rank the configs, and the accuracy on the last 20 %, which nothing is chosen "
-            "by, stands beside it. Exact repeats are on one side, songs of one artist on both. "
-            "One split: another would give other figures.",
-        ),
-        Protocol(
-            "kfold",
-            _kfold,
-            "{num_folds} stratified folds, split seed {split_seed}",
-            "validation",
-            "How well are songs told by artists that were trained on? Each track is tested once, "
-            "by networks that did not train on it; a fifth of each train part ranks the configs. "
-            "Exact repeats are on one side, songs of one artist on both. The networks of "
-            "different folds share most of their train tracks.",
-            takes_num_folds=True,
-        ),
-        Protocol(
-            "artist_kfold",
-            _artist_kfold,
-            f"{_DIVISIONS} random divisions into {len(_ARTIST_FOLDS)} folds that share no artist, "
-            "split seed {split_seed}",
-            "validation",
-            "How well are songs told by artists that were not trained on? The tracks whose artists "
-            f"Foleis and Tavares (2020) list, divided at random {_DIVISIONS} times into "
-            f"{len(_ARTIST_FOLDS)} folds that share no artist and have as many tracks of each "
-            "genre as that allows. Each track is tested once a division; a fifth of each train "
-            "part, of artists of its own, ranks the configs. Artists may be shared under other "
-            "names.",
-            num_divisions=_DIVISIONS,
-            goes_by=lists.ARTIST_FOLDS,
-        ),
-        Protocol(
-            "fault_filtered",
-            _fault_filtered,
-            "fault-filtered split of Kereliuk, Sturm and Larsen",
-            "validation",
-            "How well are songs told by artists that were not trained on? GTZAN without repeats "
-            "and distortions, in the three parts of Kereliuk, Sturm and Larsen (2015). No artist "
-            "is known to be in two of them but one of disco, with two tracks in the train part "
-            "and one in the test part. One split: another would give other figures.",
-            goes_by=lists.FAULT_FILTERED,
-        ),
-        Protocol(
-            "artist_folds",
-            _artist_folds,
-            "{num_folds} folds that share no artist, validation parts of split seed {split_seed}",
-            "validation",
-            "How well are songs told by artists that were not trained on? No artist is in two of "
-            "the three folds of Foleis and Tavares (2020), and each of their tracks is tested "
-            "once; about a fifth of each train part, of artists of its own, ranks the configs. "
-            "For comparison with papers: these folds are harder than random ones that share no "
-            "artist, since they differ in more than artists; see artist_kfold.",
-            goes_by=lists.ARTIST_FOLDS,
-        ),
-        Protocol(
-            "mixed_artists",
-            _mixed_artists,
-            "{num_folds} stratified folds of the tracks of artist_kfold, split seed {split_seed}",
-            "validation",
-            "The control of artist_kfold: the same tracks in folds of the same size, so that songs "
-            "of one artist are on both sides. The difference between the two is what it is worth "
-            "to have trained on the artists.",
-            goes_by=lists.ARTIST_FOLDS,
-        ),
-        Protocol(
-            "leaky_chunks",
-            _assignment,
-            f"{LEAK}; random 70:30 split of segments, split seed {{split_seed}}",
-            "test",
-            f"{LEAK}. A network need only know a song again, so that its figures say nothing "
-            "about songs that it has not heard. It is here to show how much that is: reports "
-            "of 0.90 on three-second segments divide them so. The configs are ranked by the test "
-            "part.",
-            leak=LEAK,
-        ),
-    )
-}
+_SEEN = "How well are songs told by artists that were trained on?"
+_UNSEEN = "How well are songs told by artists that were not trained on?"
+
+_ALL = (
+    Protocol(
+        "assignment",
+        _assignment,
+        "random 70:30 split, split seed {split_seed}",
+        "As in the assignment, the configs are ranked by their accuracy on the same 30 % of the "
+        "tracks that is reported, so the best one's accuracy is optimistic. Songs of one artist, "
+        "and exact repeats, may be on both sides.",
+        select_on="test",
+    ),
+    Protocol(
+        "holdout",
+        _holdout,
+        "stratified 60:20:20 split, split seed {split_seed}",
+        f"{_SEEN} 60 % of the tracks train, 20 % rank the configs, and the accuracy on the last "
+        "20 %, which nothing is chosen by, stands beside it. Exact repeats are on one side, songs "
+        "of one artist on both. One split: another would give other figures.",
+    ),
+    Protocol(
+        "kfold",
+        _kfold,
+        "{num_folds} stratified folds, split seed {split_seed}",
+        f"{_SEEN} Each track is tested once, by networks that did not train on it; a fifth of "
+        "each train part ranks the configs. Exact repeats are on one side, songs of one artist on "
+        "both. The networks of different folds share most of their train tracks.",
+        takes_num_folds=True,
+    ),
+    Protocol(
+        "artist_kfold",
+        _artist_kfold,
+        f"{_DIVISIONS} random divisions into {len(_ARTIST_FOLDS)} folds that share no artist, "
+        "split seed {split_seed}",
+        f"{_UNSEEN} The tracks whose artists Foleis and Tavares (2020) list, divided at random "
+        f"{_DIVISIONS} times into {len(_ARTIST_FOLDS)} folds that share no artist and have as many "
+        "tracks of each genre as that allows. Each track is tested once a division; a fifth of "
+        "each train part, of artists of its own, ranks the configs. Artists may be shared under "
+        "other names.",
+        num_divisions=_DIVISIONS,
+        goes_by=lists.ARTIST_FOLDS,
+    ),
+    Protocol(
+        "fault_filtered",
+        _fault_filtered,
+        "fault-filtered split of Kereliuk, Sturm and Larsen",
+        f"{_UNSEEN} GTZAN without repeats and distortions, in the three parts of Kereliuk, Sturm "
+        "and Larsen (2015). No artist is known to be in two of them but one of disco, with two "
+        "tracks in the train part and one in the test part. One split: another would give other "
+        "figures.",
+        goes_by=lists.FAULT_FILTERED,
+    ),
+    Protocol(
+        "artist_folds",
+        _artist_folds,
+        "{num_folds} folds that share no artist, validation parts of split seed {split_seed}",
+        f"{_UNSEEN} No artist is in two of the three folds of Foleis and Tavares (2020), and each "
+        "of their tracks is tested once; about a fifth of each train part, of artists of its own, "
+        "ranks the configs. For comparison with papers: these folds are harder than random ones "
+        "that share no artist, since they differ in more than artists; see artist_kfold.",
+        goes_by=lists.ARTIST_FOLDS,
+    ),
+    Protocol(
+        "mixed_artists",
+        _mixed_artists,
+        "{num_folds} stratified folds of the tracks of artist_kfold, split seed {split_seed}",
+        "The control of artist_kfold: the same tracks in folds of the same size, so that songs of "
+        "one artist are on both sides. The difference between the two is what it is worth to have "
+        "trained on the artists.",
+        goes_by=lists.ARTIST_FOLDS,
+    ),
+    Protocol(
+        "leaky_chunks",
+        _assignment,
+        f"{LEAK}; random 70:30 split of segments, split seed {{split_seed}}",
+        f"{LEAK}. A network need only know a song again, so that its figures say nothing about "
+        "songs that it has not heard. It is here to show how much that is: reports of 0.90 on "
+        "three-second segments divide them so. The configs are ranked by the test part.",
+        select_on="test",
+        leak=LEAK,
+    ),
+)
+
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _ALL}
