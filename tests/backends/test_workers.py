@@ -322,8 +322,9 @@ def test_errors_come_back_in_one_line(capfd):
     slot = Process(prepare=work.__name__)
     with pytest.raises(InputError, match="nowhere"):
         slot.submit(load_sweep, "nowhere", []).result()
-    with pytest.raises(RunError, match=r"^ZeroDivisionError: division by zero$") as told:
+    with pytest.raises(RunError, match=r"^ZeroDivisionError") as told:
         slot.submit(operator.truediv, 1, 0).result()
+    assert str(told.value) == "ZeroDivisionError: division by zero"
     assert "Traceback" in told.value.__notes__[0]  # of an accident there is more to know
     slot.submit(print, "not an answer").result()
     assert slot.submit(operator.add, 1, 2).result() == 3
