@@ -443,7 +443,8 @@ BAD_SWEEPS = {
     "a layer that is left out": (
         lines(("num_units2", "")),
         [
-            "bad.toml: axes.num_units3 needs axes.num_units2, which is missing",
+            "bad.toml: 3 problems: (1) axes.num_units3 needs axes.num_units2, which is missing; ",
+            "(2) axes.dropout2 needs axes.num_units2",
         ],
     ),
     "a missing axis": (
@@ -451,15 +452,31 @@ BAD_SWEEPS = {
         ["bad.toml: [axes]: 'num_units1' is missing"],
     ),
     "much at once": (
-        lines(("epochs", "epoch = 3\nlos = 1"), ("batch_size", "batch_size = 0")),
+        lines(
+            ("epochs", "epoch = 3\nlos = 1\nprotocol = 'k_fold'\nsearch = {kind = 'rnd', eta = 2}"),
+            ("batch_size", "batch_size = 0"),
+            ("num_units1", "num_units1 = [0, 16.0]"),
+            ("dropout1", "dropout1 = [1.0]"),
+            ("adam", "adma = 0.1"),
+            ("sgd", "sgd = 0.0"),
+        ),
         [
-            "bad.toml: unknown keys 'epoch' (did you mean 'epochs'?), 'los' (did you mean 'loss'?)",
+            "bad.toml: 9 problems: (1) unknown keys 'epoch' (did you mean 'epochs'?), 'los' (did "
+            f"you mean 'loss'?); (2) axes.num_units1 {UNITS} 0; (3) axes.num_units1 {UNITS} 16.0",
+            "; (4) axes.dropout1 must be at most 0.99",
+            "; (5) batch_size must be",
+            "; (6) protocol: no 'k_fold' (did you mean 'kfold'?)",
+            "; (7) [search]: kind: no 'rnd' (did you mean 'random'?)",
+            "; (8) [learning_rates]: unknown key 'adma' (did you mean 'adam'?)",
+            "; (9) learning_rates.sgd must be",
         ],
     ),
     "wrong settings of a search": (
         lines(("epochs", "search = {kind = 'halving', num_cofnigs = 3, eta = 1, brackets = 0}")),
         [
-            "bad.toml: [search]: unknown key 'num_cofnigs' (did you mean 'num_configs'?)",
+            "bad.toml: 3 problems: (1) [search]: unknown key 'num_cofnigs' (did you mean 'num_conf",
+            "(2) [search]: eta must be a whole number",
+            "(3) [search]: brackets must be a whole number",
         ],
     ),
     "an unknown protocol": (
@@ -628,7 +645,9 @@ BAD_FLAGS = {
          "--set gives 'loss' more than once", "(6) --profile traces this process"],
     ),
     "an unknown value of an axis": (
-        ["--optimizer=adam,adamax"], ["axes.optimizer: no 'adamax' (did you mean 'adam'?)"],
+        ["--optimizer=adam,adamax", "--dropout=1.0", "--set=axis.l2=0.1"],
+        ["error: 5 problems: (1) --set=axis.l2=0.1: no table 'axis' (did you mean 'axes'?); (2) ",
+         "axes.optimizer: no 'adamax' (did you mean 'adam'?)", "axes.dropout3 must be at most"],
     ),
     "an axis of another kind of model": (
         ["--kernel=3"], ["[axes]: unknown key 'kernel'"],

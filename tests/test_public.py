@@ -133,7 +133,11 @@ CALLS = {
     "read_run": (gtzan_jax.read_run, [b"run"], "path must be text or a path, not b'run'"),
     "make_splits": (
         gtzan_jax.make_splits, ["sample", "k_fold", "0", 2.5],
-        "table must be a FeatureTable, not 'sample'",
+        "4 problems: (1) table must be a FeatureTable, not 'sample'; (2) protocol: no 'k_fold' "
+        "(did you mean 'kfold'?); it must be one of assignment, holdout, kfold, artist_kfold, "
+        "fault_filtered, artist_folds, mixed_artists, leaky_chunks; (3) split_seed must be a "
+        "whole number from 0 to 4,294,967,295, not '0'; "
+        "(4) num_folds must be a whole number from 1 to 1,000, not 2.5",
     ),
     "predict": (
         lambda x: a_model().predict(x), [3], "table must be a FeatureTable or a DataFrame, not 3",

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gtzan_jax.checks import shown
+from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, family_of, hyperparameters_of
 from gtzan_jax.space.sweep import SEARCHES
@@ -46,14 +46,14 @@ def contradictions(overrides: Iterable[str], settings: Iterable[str] = ()) -> li
     return list(dict.fromkeys(found))
 
 
-def lay_over(document: dict[str, Any], overrides: Sequence[str]) -> None:
+def lay_over(document: dict[str, Any], overrides: Sequence[str], problems: Problems) -> None:
     """Applies overrides to a document, in place."""
     # The kind of search goes first, since it removes keys of other kinds from the file. Short names
     # of several axes go last, since they depend on the other axes.
     for override in sorted(
         overrides, key=lambda each: (_key(each) != _KIND, len(_targets(_key(each))) > 1)
     ):
-        _lay_over(document, override)
+        problems.check(_lay_over, document, override)
 
 
 def one_line(text: object) -> str:

@@ -63,7 +63,7 @@ Choices = Mapping[str, tuple[Any, ...] | Range]
 """The values of each axis: a list, or a range."""
 
 
-def draw(choices: Choices, count: int, seed: int) -> tuple[Config, ...]:
+def draw(choices: Choices, count: int, seed: int, where: str) -> tuple[Config, ...]:
     """Draws distinct configs at random; a shorter draw is the beginning of a longer one."""
     lists = [choice for choice in choices.values() if not isinstance(choice, Range)]
     most = math.prod(map(len, lists))
@@ -80,7 +80,7 @@ def draw(choices: Choices, count: int, seed: int) -> tuple[Config, ...]:
             if len(found) == count:
                 return tuple(found)
     raise InputError(
-        f"search.num_configs is {count:,}, and the axes have only "
+        f"{where}: search.num_configs is {count:,}, and the axes have only "
         f"{most if len(lists) == len(choices) else len(found):,} different configs"
     )
 

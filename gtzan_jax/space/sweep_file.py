@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gtzan_jax import checks
-from gtzan_jax.checks import Check, Choice, Number, Whole, shown
+from gtzan_jax.checks import Check, Choice, Number, Problems, Whole, shown
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.metrics import LOSSES
 from gtzan_jax.resources import resource
@@ -74,11 +74,19 @@ def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = 
     Raises:
       InputError: the file or an override cannot be used.
     """
-    path, where = _find(os.fspath(checks.path(name_or_path, "name_or_path")))
-    for sentence in contradictions(checks.texts(overrides, "overrides")):
-        raise InputError(sentence)
+    arguments = Problems()
+    arguments.check(checks.path, name_or_path, "name_or_path")
+    overrides = arguments.check(checks.texts, overrides, "overrides")
+    arguments.found += contradictions(overrides or ())
+    arguments.raise_any()
+    path = _find(os.fspath(name_or_path))
+    where = f"sweeps/{path.name}" if path.parent == resource("sweeps") else str(path)
     document = _read(path, where)
-    lay_over(document, overrides)
+    problems = Problems()
+    lay_over(document, overrides, problems)
+    if problems.found:
+        problems.check(parse_sweep, document, path.stem, where)  # for further problems
+        problems.raise_any()
     return parse_sweep(document, path.stem, where + (" with --set" if overrides else ""))
 
 
@@ -88,31 +96,23 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     ``batch_size`` and ``learning_rates`` are ignored where they are axes. ``where`` is the
     document's name in errors.
     """
-    try:
-        sweep = _sweep_of(document, name)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
-    sweep.check_protocol(sweep.protocol)
-    return sweep
-
-
-def _sweep_of(document: Mapping[str, Any], name: str) -> Sweep:
-    _check_keys(document, ("axes", *CONSTANTS, "learning_rates", "reference", "search"))
-    if "axes" not in document:
-        raise InputError("'axes' is missing: a table [axes], such as num_units1 = [64, 128]")
-    choices = _axes(document["axes"])
+    problems = Problems(where)
+    _check_keys(document, ("axes", *CONSTANTS, "learning_rates", "reference", "search"), problems)
+    choices = _axes(document.get("axes"), "", problems)
     axes = {name: () if isinstance(c, Range) else c for name, c in choices.items()}
-    _check_momentum(choices)
+    problems.check(_check_momentum, choices)
     constants = {
-        key: check(document[key], key) if key in document else default
+        key: problems.check(check, document[key], key) if key in document else default
         for key, (check, default) in CONSTANTS.items()
         if key not in axes
     }
-    search = _search(document.get("search", {}), constants["epochs"], choices)
-    rates = _rates(document.get("learning_rates", {}), axes)
+    epochs = constants["epochs"] or 100_000  # wrong ones must cause no other problem
+    search = _search(document.get("search"), epochs, choices, problems)
+    rates = _rates(document.get("learning_rates", {}), axes, problems)
     reference = None
     if "reference" in document:
-        reference = parse_config(document["reference"], "reference")
+        reference = problems.check(parse_config, document["reference"], "reference")
+    problems.raise_any()
     constants["protocol"] = constants["protocol"] or ("holdout" if search.is_told else "assignment")
     if not PROTOCOLS[constants["protocol"]].takes_num_folds:
         constants["num_folds"] = Sweep.num_folds  # must not make two runs differ
@@ -125,74 +125,85 @@ def _sweep_of(document: Mapping[str, Any], name: str) -> Sweep:
         ranges={name: c for name, c in choices.items() if isinstance(c, Range)},
         **{"batch_size": None, **constants},
     )
-    return _searched(sweep, choices)
+    sweep.check_protocol(sweep.protocol)
+    return _searched(sweep, choices, where)
 
 
-def _searched(sweep: Sweep, choices: Choices) -> Sweep:
+def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
     """Returns a sweep with the configs to try, as far as they are known."""
-    search = sweep.search
+    search, problems = sweep.search, Problems(where)
     if search.is_told and PROTOCOLS[sweep.protocol].select_on == "test":
-        raise InputError(
+        problems.found.append(
             f"the search '{search.kind}' goes by the validation part, which the protocol "
             f"{sweep.protocol} does not have; --set=protocol=holdout has one"
         )
     if search.kind == "halving" and sweep.stops_early:
-        raise InputError("halving gives each config its epochs; leave axes.patience out")
+        problems.found.append("halving gives each config its epochs; leave axes.patience out")
+    problems.raise_any()
     if search.kind == "one_at_a_time" and not sweep.ranges:
         plain = {name: values[0] for name, values in sweep.axes.items()}
         others = [plain | {name: v} for name, values in sweep.axes.items() for v in values[1:]]
         return sweep.choosing([Config.of(**values) for values in (plain, *others)])
     if search.num_configs is None:
         if sweep.ranges:
-            raise InputError(
+            problems.found.append(
                 f"axes.{next(iter(sweep.ranges))} is a range, of which a grid cannot be made: give "
                 "a list, or draw: --set=search.kind=random"
             )
-        if sweep.num_configs > MAX_CONFIGS:
-            raise InputError(
+        elif sweep.num_configs > MAX_CONFIGS:
+            problems.found.append(
                 f"the grid has {sweep.num_configs:,} configs; at most {MAX_CONFIGS:,} are allowed. "
                 "Take values out of some axes, or draw some: --set=search.kind=random "
                 "--set=search.num_configs=1000"
             )
+        problems.raise_any()
     if search.kind in SAMPLERS:
         return sweep.choosing(())
     if search.num_configs is None and search.brackets == 1:
         return sweep
-    return sweep.choosing(draw(choices, search.num_configs or sweep.num_configs, search.seed))
+    count = search.num_configs or sweep.num_configs
+    return sweep.choosing(draw(choices, count, search.seed, where))
 
 
 def parse_config(document: Any, where: str) -> Config:
     """Checks one value for each axis, and returns the config."""
     if not isinstance(document, Mapping):
         raise InputError(f"{where}: not a table of axes")
-    axes = _axes({name: [value] for name, value in document.items()}, f"{where}: ")
+    problems = Problems()
+    axes = _axes({name: [value] for name, value in document.items()}, f"{where}: ", problems)
+    problems.raise_any()
     return Config.of(**{n: values[0] for n, values in axes.items() if isinstance(values, tuple)})
 
 
-def _axes(table: Any, where: str = "") -> Choices:
-    """Returns the axes, in the registry's order; ``where`` precedes each name in errors."""
-    if not isinstance(table, Mapping):
-        raise InputError(f"{where}'axes' must be a table, as in [axes]")
-    if len(first := [axis for axis in FAMILIES.values() if axis in table]) > 1:
-        raise InputError(
+def _axes(table: Any, where: str, problems: Problems) -> Choices:
+    """Returns the valid axes, in the registry's order; ``where`` precedes each name in errors."""
+    if table is None:
+        problems.found.append(
+            f"{where}'axes' is missing: a table [axes], such as num_units1 = [64, 128]"
+        )
+    elif not isinstance(table, Mapping):
+        problems.found.append(f"{where}'axes' must be a table, as in [axes]")
+    elif len(first := [axis for axis in FAMILIES.values() if axis in table]) > 1:
+        problems.found.append(
             f"{where}[axes] has {' and '.join(first)}, of different kinds of model; a sweep has one"
         )
-    family = family_of(table)
-    known = hyperparameters_of(family)
-    _check_keys(table, known, f"{where}[axes]: ", [FAMILIES[family]])
-    axes = {
-        name: _axis(HYPERPARAMETERS[name], table[name], f"{where}axes.{name}")
-        for name in known
-        if name in table
-    }
-    units = next(n for n in itertools.count(1) if f"num_units{n + 1}" not in axes)
-    for name in axes:
-        layer = re.fullmatch(r"(num_units|dropout)(\d)", name)
-        if layer and int(layer[2]) > units:
-            raise InputError(
-                f"{where}axes.{name} needs axes.num_units{units + 1}, which is missing"
-            )
-    return axes
+    else:
+        family = family_of(table)
+        known = hyperparameters_of(family)
+        _check_keys(table, known, problems, f"{where}[axes]: ", [FAMILIES[family]])
+        axes = {
+            name: problems.check(_axis, HYPERPARAMETERS[name], table[name], f"{where}axes.{name}")
+            for name in known
+            if name in table
+        }
+        units = next(n for n in itertools.count(1) if f"num_units{n + 1}" not in axes)
+        for name in axes:
+            layer = re.fullmatch(r"(num_units|dropout)(\d)", name)
+            if layer and int(layer[2]) > units:
+                missing = f"axes.num_units{units + 1}"
+                problems.found.append(f"{where}axes.{name} needs {missing}, which is missing")
+        return {name: values for name, values in axes.items() if values}
+    return {}
 
 
 def _axis(axis: Hyperparameter, values: Any, where: str) -> tuple[Any, ...] | Range:
@@ -201,7 +212,9 @@ def _axis(axis: Hyperparameter, values: Any, where: str) -> tuple[Any, ...] | Ra
         return parse_range(axis, values, where)
     if not isinstance(values, list) or not values:
         raise InputError(f"{where} must be a list of at least one value, not {shown(values)}")
-    checked = tuple(axis.check(value, where) for value in values)
+    problems = Problems()
+    checked = tuple(problems.check(axis.check, value, where) for value in values)
+    problems.raise_any()
     # As the names of configs show them: 0.1 and 0.1000001 would share a name, and a folder.
     first: dict[str, Any] = {}
     for value in checked:
@@ -215,7 +228,9 @@ def _axis(axis: Hyperparameter, values: Any, where: str) -> tuple[Any, ...] | Ra
 
 def parse_range(axis: Hyperparameter, table: Mapping[str, Any], where: str) -> Range:
     """Checks the table of a range, such as ``{low = 1e-4, high = 0.1, log = true}``."""
-    _check_keys(table, ("low", "high", "log", "step"), f"{where}: ", ("low", "high"))
+    problems = Problems()
+    _check_keys(table, ("low", "high", "log", "step"), problems, f"{where}: ", ("low", "high"))
+    problems.raise_any()
     if axis.kind == "static":
         raise InputError(f"{where}: each value is a program of its own; give a list of values")
     low, high = (axis.check(table[key], f"{where}.{key}") for key in ("low", "high"))
@@ -249,18 +264,28 @@ def _check_momentum(choices: Choices) -> None:
         raise InputError("axes.nesterov needs axes.momentum, with a value above 0")
 
 
-def _search(table: Any, epochs: int, choices: Choices) -> SearchSettings:
+def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> SearchSettings:
     """Checks the table of a search and adds defaults."""
+    if table is None:
+        return SearchSettings()
     if not isinstance(table, Mapping):
-        raise InputError("[search] must be a table, as in [search]")
-    where = "[search]: "
-    kind = Choice(KINDS)(table.get("kind", "grid"), f"{where}kind")
-    keys = SEARCHES[kind]
-    for key in table:
-        if key in _SEARCH and key not in keys:
-            raise InputError(f"{where}{key} means nothing to the search '{kind}'; leave it out")
-    _check_keys(table, ("kind", *keys), where)
-    given = {key: _SEARCH[key](table[key], where + key) for key in keys if key in table}
+        problems.found.append("[search] must be a table, as in [search]")
+        return SearchSettings()
+    kind = problems.check(Choice(KINDS), table.get("kind", "grid"), "[search]: kind")
+    if not kind:
+        return SearchSettings()
+    keys, where = SEARCHES[kind], "[search]: "
+    problems.found += [
+        f"{where}{key} means nothing to the search '{kind}'; leave it out"
+        for key in table
+        if key in _SEARCH and key not in keys
+    ]
+    _check_keys([key for key in table if key not in _SEARCH], ("kind", *keys), problems, where)
+    given = {
+        key: problems.check(_SEARCH[key], table[key], where + key) for key in keys if key in table
+    }
+    if None in given.values():
+        return SearchSettings(kind)
     has_ranges = any(isinstance(choice, Range) for choice in choices.values())
     # A quarter of the grid, from 20 to 1,000, as docs/search.md measured; 100 of ranges.
     if "num_configs" in keys and (kind != "halving" or has_ranges):
@@ -268,27 +293,28 @@ def _search(table: Any, epochs: int, choices: Choices) -> SearchSettings:
         given.setdefault("num_configs", min(most, max(20, most // 4), 1000) or 100)
     if kind == "halving":  # eta is 2 where less than three epochs follow the first rung
         given.setdefault("eta", min(3, max(2, epochs // given.get("first_epochs", 1))))
-        settings = SearchSettings(kind, **given)
-        count = len(settings.rungs(epochs))
-        if settings.first_epochs >= epochs or count < 2:
-            raise InputError(
-                f"{where}first_epochs {settings.first_epochs} and eta {settings.eta} leave no rung "
-                f"before epoch {epochs}; lower them, or raise epochs"
+        first, eta = given.get("first_epochs", 1), given["eta"]
+        count = len(SearchSettings(kind, **given).rungs(epochs))
+        if first >= epochs or count < 2:
+            problems.found.append(
+                f"{where}first_epochs {first} and eta {eta} leave no rung before epoch {epochs}; "
+                "lower them, or raise epochs"
             )
-        if settings.brackets > count:
-            raise InputError(f"{where}brackets must be at most the {count} rungs")
+        elif given.get("brackets", 1) > count:
+            problems.found.append(f"{where}brackets must be at most the {count} rungs")
     return SearchSettings(kind, **given)
 
 
-def _rates(table: Any, axes: Mapping[str, tuple[Any, ...]]) -> dict[str, float]:
+def _rates(table: Any, axes: Mapping[str, tuple[Any, ...]], problems: Problems) -> dict[str, float]:
     """Returns the given learning rates, and the defaults of the other optimizers in use."""
     if "learning_rate" in axes:
         return {}
     if not isinstance(table, Mapping):
-        raise InputError("'learning_rates' must be a table, as in [learning_rates]")
-    _check_keys(table, OPTIMIZERS, "[learning_rates]: ")
+        problems.found.append("'learning_rates' must be a table, as in [learning_rates]")
+        return {}
+    _check_keys(table, OPTIMIZERS, problems, "[learning_rates]: ")
     return {
-        name: learning_rate(table[name], f"learning_rates.{name}")
+        name: problems.check(learning_rate, table[name], f"learning_rates.{name}")
         if name in table
         else (0.01 if name == "sgd" else 0.001)  # Keras's
         for name in OPTIMIZERS
@@ -297,26 +323,27 @@ def _rates(table: Any, axes: Mapping[str, tuple[Any, ...]]) -> dict[str, float]:
 
 
 def _check_keys(
-    keys: Iterable[str], known: Sequence[str], where: str = "", required: Sequence[str] = ()
+    keys: Iterable[str],
+    known: Sequence[str],
+    problems: Problems,
+    where: str = "",
+    required: Sequence[str] = (),
 ) -> None:
     """Checks that a table has all required keys and no unknown one."""
     if unknown := [key for key in keys if key not in known]:
         hints = [nearest(key, known) for key in unknown]
         listed = ", ".join(f"{shown(key)}{hint}" for key, hint in zip(unknown, hints, strict=True))
         remedy = "" if all(hints) else f"; known are {', '.join(known)}"
-        raise InputError(f"{where}unknown key{'s'[: len(unknown) - 1]} {listed}{remedy}")
-    for key in required:
-        if key not in keys:
-            raise InputError(f"{where}'{key}' is missing")
+        problems.found.append(f"{where}unknown key{'s'[: len(unknown) - 1]} {listed}{remedy}")
+    problems.found += [f"{where}'{key}' is missing" for key in required if key not in keys]
 
 
-def _find(name_or_path: str) -> tuple[Path, str]:
-    """Returns the path of a sweep file, and its name in messages."""
+def _find(name_or_path: str) -> Path:
     names = sweep_names()
     if name_or_path in names:
-        return resource("sweeps") / f"{name_or_path}.toml", f"sweeps/{name_or_path}.toml"
+        return resource("sweeps") / f"{name_or_path}.toml"
     if os.path.isfile(name_or_path):
-        return Path(name_or_path), name_or_path
+        return Path(name_or_path)
     there = " (which is no file)" if os.path.exists(name_or_path) else nearest(name_or_path, names)
     raise InputError(
         f"no sweep {name_or_path!r}{there}: give one of {', '.join(names)}, "

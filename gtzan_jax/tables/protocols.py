@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax import checks
+from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS, SEGMENT_METRICS
 from gtzan_jax.tables import lists
@@ -128,10 +129,12 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
     Raises:
       InputError: an argument is impossible, or the table has too few or the wrong songs.
     """
-    checks.instance(table, "table", FeatureTable)
-    checks.Choice(tuple(PROTOCOLS))(protocol, "protocol")
-    checks.Whole(0, 2**32 - 1)(split_seed, "split_seed")
-    checks.Whole(1, 1000)(num_folds, "num_folds")
+    problems = Problems()
+    problems.check(checks.instance, table, "table", FeatureTable)
+    problems.check(checks.Choice(tuple(PROTOCOLS)), protocol, "protocol")
+    problems.check(checks.Whole(0, 2**32 - 1), split_seed, "split_seed")
+    problems.check(checks.Whole(1, 1000), num_folds, "num_folds")
+    problems.raise_any()
     chosen, songs = PROTOCOLS[protocol], table.by_song
     if chosen.leak and not table.is_segmented:
         raise InputError(

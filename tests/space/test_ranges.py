@@ -15,7 +15,7 @@ LOG = {"low": 1e-4, "high": 1e-1, "log": True}
 
 def drawn(count, seed=0, **choices):
     """Returns the values of the axes of many draws, an array each."""
-    configs = draw(choices, count, seed)
+    configs = draw(choices, count, seed, "test")
     return {name: np.array([config[name] for config in configs]) for name in choices}
 
 
@@ -77,7 +77,7 @@ def test_draws_have_few_digits_and_lie_within_the_bounds():
 # Whoever runs a sweep file draws the same configs, whatever the version of NumPy.
 def test_draws_are_these():
     choices = {"num_units1": Range(8, 512, log=True), "learning_rate": Range(1e-4, 0.1, log=True)}
-    configs = [dict(config) for config in draw(choices, 3, 0)]
+    configs = [dict(config) for config in draw(choices, 3, 0, "test")]
     assert configs == [
         {"num_units1": 8, "learning_rate": 0.0005933},
         {"num_units1": 55, "learning_rate": 0.000188},
@@ -87,15 +87,15 @@ def test_draws_are_these():
 
 def test_the_first_draws_of_many_are_those_of_few_and_another_seed_draws_others():
     choices = {"num_units1": tuple(range(1, 60)), "dropout1": Range(0.0, 0.5)}
-    many = draw(choices, 50, 3)
+    many = draw(choices, 50, 3, "test")
     assert len(set(many)) == 50
-    assert draw(choices, 20, 3) == many[:20]
-    assert not set(draw(choices, 50, 4)) & set(many)
+    assert draw(choices, 20, 3, "test") == many[:20]
+    assert not set(draw(choices, 50, 4, "test")) & set(many)
 
 
 def test_all_of_a_grid_can_be_drawn():
     choices = {"num_units1": (1, 2, 3), "activation": ("relu", "leaky_relu")}
-    assert len(draw(choices, 6, 0)) == 6
+    assert len(draw(choices, 6, 0, "test")) == 6
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_all_of_a_grid_can_be_drawn():
 )
 def test_more_than_there_are_cannot_be_drawn(choices):
     with pytest.raises(InputError, match=r"search\.num_configs is 7, .* only 6 different configs"):
-        draw(choices, 7, 0)
+        draw(choices, 7, 0, "test")
 
 
 @pytest.mark.parametrize(
