@@ -49,7 +49,7 @@ def explore(data: str = "auto", workdir: str | None = None) -> Exploration:
     folder = Path(workdir or directory.default_folder("eda"))
     pcas = {scaling: exploration.pca(table, scaling) for scaling in exploration.SCALINGS}
     directory.create_folder(folder)
-    messages.warn_of_sample(table)
+    messages.warn_of_sample(table.notice)
     print(printable(f"{table.note()}, {len(table.features)} features"), flush=True)
     matrix = exploration.correlations(table)
     found = Exploration(
@@ -65,7 +65,7 @@ def explore(data: str = "auto", workdir: str | None = None) -> Exploration:
     write_figures(folder, found)
     for line in _summary(folder, found):
         print(printable(line))
-    messages.warn_of_sample(table)
+    messages.warn_of_sample(table.notice)
     return found
 
 

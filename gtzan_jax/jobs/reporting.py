@@ -12,14 +12,14 @@ from gtzan_jax.resources import resource
 from gtzan_jax.rundir.finished import FinishedRun, table_of
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import flag, printable
-from gtzan_jax.views import classical
 from gtzan_jax.views.sections.answers import swept, trust_part
+from gtzan_jax.views.sections.baselines import find_baselines, read_baselines
 from gtzan_jax.views.sections.claims import claims_section
 from gtzan_jax.views.sections.comparison import comparison_section
 from gtzan_jax.views.sections.effects import effects_of, effects_section, matters_part
 from gtzan_jax.views.sections.limits import limits_section
 from gtzan_jax.views.sections.papers import papers_section
-from gtzan_jax.views.sections.retrained import retrained_of, retrained_section
+from gtzan_jax.views.sections.retrained import retrained_section
 from gtzan_jax.views.sections.section import Section
 from gtzan_jax.views.sections.selection import best_part, selection_section, winner_of
 from gtzan_jax.views.sections.table import table_section
@@ -74,26 +74,24 @@ def build(
 ) -> Report:
     """Makes the report on a run; the arguments are those of :func:`write_report`."""
     table, missing = table_of(run, data)
-    compared = classical.classical_section(run, classical.find_baselines(run, baselines))
-    winner, retrained = winner_of(run), retrained_of(run)
-    found = effects_of(run.accuracy_by_fold, run.sweep)
+    compared = read_baselines(find_baselines(run, baselines))
+    winner, found = winner_of(run), effects_of(run.accuracy_by_fold, run.sweep)
     claims = claims_section(run, others, table, missing)
     first_screen = [
         best_part(run, winner),
         trust_part(run, winner, compared, table, data),
         matters_part(run, found),
     ]
-    has_claims = claims is not None
     sections = [
         Section("Answers", parts=first_screen, name="answers"),
         effects_section(run, found),
         selection_section(run, winner),
         *([claims] if claims else []),
-        retrained_section(run, retrained),
-        comparison_section(run, compared, retrained, data, has_claims),
+        retrained_section(run),
+        comparison_section(run, compared, data, has_claims=claims is not None),
         table_section(run),
         papers_section(run),
-        limits_section(run, table, missing, has_claims),
+        limits_section(run, table, missing),
     ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resource("views", "templates")),

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 _WIDTH = 80  # columns of a terminal
 _TOP = 3
+_HEADS = {
+    "validation_accuracy": "validation",
+    "test_accuracy": "accuracy",
+    "test_chunk_accuracy": "by segment",
+}
 
 _printed: list[set[str]] = []  # warnings of the command that runs, if any
 
@@ -77,13 +82,18 @@ def print_trained(count: int, total: int) -> None:
 def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     """Prints the best configs, caveats, paths, next commands and the seconds of each phase."""
     results, folder, saved = run.results, run.run, run.retraining("best")
-    print("", *_top_of_table(run), *map(_filled, _meaning(run)), sep="\n")
-    given = results.get("epochs_given")
-    if given is not None and given.iloc[0] < run.sweep.epochs:
-        warn(
-            "every config that was trained to the end diverged: the first in the table was given "
-            f"up after epoch {given.iloc[0]}"
-        )
+    heads = {"rank": "rank"} | {name: _HEADS[name] for name in run.metrics if name in _HEADS}
+    rows = [([*heads.values()], ", ".join(by_stem(run.sweep.configs[0])))]
+    for place, row in enumerate(results.head(_TOP).to_dict("records"), start=1):
+        figures = [str(row[n]) if n == "rank" else f"{row[n]:.4f}" for n in heads]
+        rows.append((figures, ", ".join(by_stem(run.config(place)).values())))
+    print()
+    for texts, config in rows:
+        cells = zip(texts, heads.values(), strict=True)
+        front = "".join(f"{text:>{len(head)}}  " for text, head in cells)
+        behind = " " * len(front)
+        print(textwrap.fill(config, _WIDTH, initial_indent=front, subsequent_indent=behind))
+    print(*map(_filled, _meaning(run)), sep="\n")
     if run.retrained is not None:
         print(retraining_line(run.retrained, saved.songs if saved else None))
     if run.protocol.leak:
@@ -97,11 +107,11 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
         commands[command_line("predict", [folder.path, "SONG"])] = "its genre"
     elif not run.indistinguishable.empty:
         commands[command_line("retrain", [f"--workdir={folder.path}"])] = "a model"
+    commands[tensorboard_line(folder.tensorboard)] = "every run, HParams page"
+    commands[tensorboard_line(folder.overview)] = "the best, means, figures"
     for command, what in commands.items():
         line = f"  {command}   # {what}"
         print(printable(line if len(line) <= _WIDTH else f"  {command}"))
-    print(printable(f"  {tensorboard_line(folder.tensorboard)}   # every run, HParams page"))
-    print(printable(f"  {tensorboard_line(folder.overview)}   # the best, means, figures"))
     parts = ", ".join(f"{part} {value:.1f}" for part, value in seconds.items())
     print(_filled(f"{sum(seconds.values()):.1f} s ({parts})"))
 
@@ -135,41 +145,51 @@ def _runs(num_folds: int, num_seeds: int) -> str:
     return " × ".join(counted(count, noun) for count, noun in parts if count > 1)
 
 
+def num_compared(run: "FinishedRun") -> int:
+    """Returns the number of configs that were trained to the end and did not diverge."""
+    given = run.results.get("epochs_given", run.sweep.epochs)
+    return int(np.sum((given == run.sweep.epochs) & ~run.results["diverged"]))
+
+
+def likeness(run: "FinishedRun") -> str:
+    """Returns a clause on the configs that are indistinguishable from the best; "" of one."""
+    tied, compared = run.indistinguishable, num_compared(run)
+    if compared <= 1 or tied.empty:
+        return ""
+    alike = f"statistically indistinguishable from the best on the {run.compared_on} part"
+    ends = dict.fromkeys(f"{end:.4f}" for end in tied["test_accuracy"].agg(["min", "max"]))
+    if len(tied) == 1 and not tied.index[0]:
+        return f"none of the other {compared - 1:,} configurations is {alike}"
+    accuracies = "accuracies" if len(ends) > 1 else "accuracy"
+    first = "; the first in the table is not among them" if tied.index[0] else ""
+    return (
+        f"{len(tied):,} of {compared:,} configurations are {alike} (test {accuracies} "
+        f"{' to '.join(ends)}{first})"
+    )
+
+
 def _meaning(run: "FinishedRun") -> list[str]:
     """Returns the sentences that qualify the table."""
-    results, sentences, tied = run.results, [], run.indistinguishable
-    whole = np.broadcast_to(results.get("epochs_given", run.sweep.epochs), len(results))
-    whole = whole == run.sweep.epochs
-    diverged, compared = int(results["diverged"].sum()), int((~results["diverged"] & whole).sum())
+    results, sentences = run.results, []
     if run.manifest.data.is_segmented:
         sentences.append(
             "accuracy: of songs, by the mean log-probability of their segments; ranked by it"
         )
     if runs := _runs(len(run.manifest.split.folds), len(run.manifest.seeds)):
         sentences.append(f"each accuracy is the mean over {runs}")
-    if not whole.all():
-        configs = counted(int(whole.sum()), "configuration")
-        sentences.append(f"the search trained {configs} of {len(results):,} to the end")
-    if diverged:
+    if "epochs_given" in results:
+        whole = counted(int((results["epochs_given"] == run.sweep.epochs).sum()), "configuration")
+        sentences.append(f"the search trained {whole} of {len(results):,} to the end")
+        if results["epochs_given"].iloc[0] < run.sweep.epochs:
+            sentences.append("every config that was trained to the end diverged")
+    if diverged := int(results["diverged"].sum()):
         sentences.append(f"{diverged:,} of {len(results):,} configs diverged; they rank last")
-    if compared <= 1 or tied.empty:
-        return sentences
-    ends = dict.fromkeys(f"{end:.4f}" for end in tied["test_accuracy"].agg(["min", "max"]))
-    alike, part = "statistically indistinguishable from the best", f"on the {run.compared_on} part"
-    sentences.append(
-        f"{len(tied):,} of {compared:,} configurations are {alike} {part} (test "
-        f"{'accuracies' if len(ends) > 1 else 'accuracy'} {' to '.join(ends)})"
-        if len(tied) > 1 or tied.index[0]
-        else f"none of the other {compared - 1:,} configurations is {alike} {part}"
-    )
-    if detectable := detectable_difference(run):
-        sentences.append(detectable)
-    sentences.append(
-        "the best was chosen on the test part, so its accuracy there is optimistic"
-        if run.protocol.select_on == "test"
-        else "the best was chosen on the validation part, not on the test part"
-    )
-    return sentences
+    if alike := likeness(run):
+        on_test = "test part, so its accuracy there is optimistic"
+        on_validation = "validation part, not on the test part"
+        chosen = on_test if run.protocol.select_on == "test" else on_validation
+        sentences += [alike, detectable_difference(run), f"the best was chosen on the {chosen}"]
+    return [sentence for sentence in sentences if sentence]
 
 
 def detectable_difference(run: "FinishedRun") -> str:
@@ -203,35 +223,27 @@ def warn_of_leak(leak: str) -> None:
         _print_warning(f"\033[1;31m{sentence}\033[0m" if sys.stderr.isatty() else sentence)
 
 
-def warn_of_sample(table: "FeatureTable") -> None:
-    """Warns, between rules, that a table is the synthetic sample."""
-    if table.notice:
-        _print_warning(_boxed(table.notice))
-
-
-def _boxed(notice: str) -> str:
-    rule = "!" * _WIDTH
-    return f"{rule}\n{textwrap.fill(printable(notice), _WIDTH)}\n{rule}"
+def warn_of_sample(notice: str) -> None:
+    """Prints a notice on the synthetic sample, if any, between rules."""
+    if notice:
+        rule = "!" * _WIDTH
+        _print_warning(f"{rule}\n{textwrap.fill(printable(notice), _WIDTH)}\n{rule}")
 
 
 def warn_of_model(data: str, protocol: str) -> None:
     """Warns of a model trained on the sample, or under a protocol that leaks."""
     if data in SAMPLES:
-        what = "songs are made up"
-        if data != "sounds":
-            what = "features are made up and of no real songs"
-        notice = (
-            f"This model was trained on the SYNTHETIC sample, whose {what}: its predictions of "
+        warn_of_sample(
+            "This model was trained on the SYNTHETIC sample, of no real songs: its predictions of "
             "yours are no more than a test of the machinery."
         )
-        _print_warning(_boxed(notice))
     if protocol in PROTOCOLS:
         warn_of_leak(PROTOCOLS[protocol].leak)
 
 
 def warn_of_table(table: "FeatureTable") -> None:
     """Warns of the synthetic sample, and of tracks with equal features."""
-    warn_of_sample(table)
+    warn_of_sample(table.notice)
     if table.repeats:
         rows = sum(len(group) for group in table.repeats)
         first = " = ".join(table.tracks[row] for row in table.repeats[0])
@@ -245,27 +257,3 @@ def import_meanwhile(*modules: str) -> None:
     """Imports modules on another thread, while this one waits for devices."""
     imports = map(importlib.import_module, modules)
     threading.Thread(target=list, args=(imports,), name="import", daemon=True).start()
-
-
-def _top_of_table(run: "FinishedRun") -> list[str]:
-    """Returns the best configs as lines of at most 80 characters."""
-    heads = {
-        "validation_accuracy": "validation",
-        "test_accuracy": "accuracy",
-        "test_chunk_accuracy": "by segment",
-    }
-    heads = {"rank": "rank"} | {name: heads[name] for name in run.metrics if name in heads}
-    lines = _row(list(heads.values()), ", ".join(by_stem(run.sweep.configs[0])))
-    for place, row in enumerate(run.results.head(_TOP).to_dict("records"), start=1):
-        figures = [str(row[n]) if n == "rank" else f"{row[n]:.4f}" for n in heads]
-        cells = [text.rjust(len(head)) for text, head in zip(figures, heads.values(), strict=True)]
-        lines += _row(cells, ", ".join(by_stem(run.config(place)).values()))
-    return lines
-
-
-def _row(cells: list[str], description: str) -> list[str]:
-    """Returns cells, followed by a description that is wrapped beside them."""
-    front = "  ".join(cells) + "  "
-    return textwrap.wrap(
-        description, _WIDTH, initial_indent=front, subsequent_indent=" " * len(front)
-    )

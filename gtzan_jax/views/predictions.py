@@ -10,7 +10,7 @@ from typing import Any
 
 from gtzan_jax.inference.calibration import FEWEST, Calibration, against_chance
 from gtzan_jax.inference.model import TrainedModel
-from gtzan_jax.inference.prediction import Explanation, Prediction, Unlike
+from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES
@@ -39,12 +39,11 @@ class Answer:
 def head(model: TrainedModel, run: str) -> str:
     """Describes the model that predicts, and how reliable it is."""
     data = "the SYNTHETIC sample" if model.data in SAMPLES else Path(model.data).name
+    protocol = f", protocol {model.protocol}" if model.protocol else ""
     lines = [
-        f"{printable(run)}: {model.config.name}",
-        f"trained on {printable(data)}"
-        + (f", protocol {printable(model.protocol)}" if model.protocol else "")
-        + f"; windows of {model.front_end.samples / SAMPLE_RATE:.1f} s",
-        *_trust(model.calibration, model.protocol),
+        f"{run}: {model.config.name}",
+        f"trained on {data}{protocol}; windows of {model.front_end.samples / SAMPLE_RATE:.1f} s",
+        *trust(model.calibration, model.protocol),
     ]
     return "\n".join(line for text in lines for line in _wrapped(text, "  "))
 
@@ -56,37 +55,31 @@ def note(model: TrainedModel) -> str:
     return f"{model.config.name}, trained on {printable(data)}; {how} probabilities"
 
 
-def _trust(calibration: Calibration | None, protocol: str) -> list[str]:
+def trust(calibration: Calibration | None, protocol: str) -> list[str]:
     """Describes how often the model is right, and how reliable its probabilities are."""
     if calibration is None:
         return ["how well its probabilities are calibrated was not measured"]
-    test = calibration.test
+    test, temperature = calibration.test, calibration.temperature
     share = f"{100 * test.accuracy:.0f} %"
     if test.songs < FEWEST:
         share = str(round(test.accuracy * test.songs))
-    right = f"right on {share} of {counted(test.songs, 'test song')}"
     leak = PROTOCOLS[protocol].leak if protocol in PROTOCOLS else ""
-    if leak:
-        right += f" ({leak})"
-    before = f"{100 * test.error:.1f}"
-    shown, chance = test.error if test.calibrated_error is None else test.calibrated_error, ""
+    right = f"right on {share} of {counted(test.songs, 'test song')}{f' ({leak})' * bool(leak)}"
+    shown, how, without = test.error, "", ""
+    if temperature and calibration.validation and not calibration.stays_at_one:
+        songs, shown = calibration.validation.songs, test.calibrated_error or 0.0
+        how = f", calibrated on {songs} others (temperature {temperature:.2f}),"
+        without = f", by {100 * test.error:.1f} without that"
+    elif calibration.stays_at_one:
+        how = ", not calibrated,"
+    found = f"{right}; its probabilities{how} were off by {100 * shown:.1f} points{without}"
     if test.chance_error is not None and test.chance_limit is not None:
-        chance = f"; {against_chance(shown, test.chance_error, test.chance_limit)}"
-    if calibration.stays_at_one:
-        found = [f"{right}; its probabilities, not calibrated, were off by {before} points{chance}"]
-    elif calibration.temperature is None or calibration.validation is None:
-        found = [
-            f"{right}; its probabilities were off by {before} points{chance}",
-            "not calibrated: the run has no validation part; retrain it with --protocol=holdout or "
-            "another that has one",
-        ]
-    else:
-        found = [
-            f"{right}; its probabilities, calibrated on {calibration.validation.songs} others "
-            f"(temperature {calibration.temperature:.2f}), were off by {100 * shown:.1f} points, "
-            f"by {before} without that{chance}"
-        ]
-    return [*found, *([calibration.doubt] if calibration.doubt else [])]
+        found += f"; {against_chance(shown, test.chance_error, test.chance_limit)}"
+    none = (
+        "not calibrated: the run has no validation part; retrain it with --protocol=holdout or "
+        "another that has one"
+    )
+    return [found, *([none] if temperature is None else []), *filter(None, [calibration.doubt])]
 
 
 def song(answer: Answer) -> str:
@@ -135,17 +128,16 @@ def _reasons(explanation: Explanation) -> list[str]:
     """Lists features, or bands, that speak for and against the first genre, side by side."""
     parts, genre = explanation.parts, printable(explanation.genre)[:20]
     total = explanation.output - explanation.baseline
-    reasons = [part for part in parts if part.value > 0][:_REASONS]
-    doubts = [part for part in reversed(parts) if part.value < 0][:_REASONS]
     sides = (
-        [f"{printable(part.feature)[:24]:<24} {signed(part.value)}" for part in side]
-        for side in (reasons, doubts)
+        [part for part in parts if part.value > 0][:_REASONS],
+        [part for part in reversed(parts) if part.value < 0][:_REASONS],
     )
-    lines = [f"  {f'for {genre}':<36}against it"]
-    for left, right in itertools.zip_longest(*sides, fillvalue=""):
-        lines.append(f"    {left:<34}  {right}".rstrip())
-    named = sum(part.value for part in (*reasons, *doubts))
-    rest = len(parts) - len(reasons) - len(doubts)
+    lines, empty = [f"  {f'for {genre}':<36}against it"], Part("", math.nan)
+    for pair in itertools.zip_longest(*sides, fillvalue=empty):
+        cells = (f"{printable(p.feature)[:24]:<24} {signed(p.value)}" * (p != empty) for p in pair)
+        lines.append("    {:<34}  {}".format(*cells).rstrip())
+    named = sum(part.value for side in sides for part in side)
+    rest = len(parts) - sum(map(len, sides))
     kind = "bands" if explanation.values.ndim == 3 else "features"
     sums = (
         f"{signed(named)} and {signed(total - named)} of {rest} more {kind} make "
@@ -183,59 +175,51 @@ def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[s
                 "test": calibration.test._asdict(),
             },
         },
-        "songs": [
-            _song(answer.path, answer.prediction, answer.explanation)
-            for answer in answers
-            if answer.prediction
-        ],
+        "songs": [_rounded(_song(a.prediction, a.explanation)) for a in answers if a.prediction],
         "errors": [{"path": a.path, "error": a.error} for a in answers if not a.prediction],
     }
 
 
-def _song(path: str, prediction: Prediction, explanation: Explanation | None) -> dict[str, Any]:
-    unlike = prediction.unlike
+def _song(prediction: Prediction, explanation: Explanation | None) -> dict[str, Any]:
+    unlike, genres = prediction.unlike, prediction.genres
+    probabilities = zip(genres, prediction.probabilities, strict=True)
+    windows = zip(prediction.times, prediction.by_window, strict=True)
     return {
-        "path": path,
-        "seconds": _number(prediction.seconds),
+        "path": prediction.path,
+        "seconds": prediction.seconds,
         "calibrated": prediction.is_calibrated,
-        "genres": [
-            {"genre": genre, "probability": _number(probability)}
-            for genre, probability in zip(prediction.genres, prediction.probabilities, strict=True)
-        ],
+        "genres": [{"genre": genre, "probability": p} for genre, p in probabilities],
         "trained_on": prediction.trained_on,
         "unlike": unlike
         and {
             "is_unlike": unlike.is_unlike,
-            "distance": _number(unlike.distance),
-            "limit": _number(unlike.limit),
+            "distance": unlike.distance,
+            "limit": unlike.limit,
             "percentile": unlike.percentile,
-            "farthest": [
-                {"feature": feature, "deviations": _number(value)}
-                for feature, value in unlike.farthest
-            ],
+            "farthest": [{"feature": name, "deviations": v} for name, v in unlike.farthest],
         },
         "notes": list(prediction.notes),
         "windows": [
-            {
-                "start": _number(start),
-                "end": _number(end),
-                "probabilities": dict(zip(prediction.genres, map(_number, row), strict=True)),
-            }
-            for (start, end), row in zip(prediction.times, prediction.by_window, strict=True)
+            {"start": start, "end": end, "probabilities": dict(zip(genres, row, strict=True))}
+            for (start, end), row in windows
         ],
         "explanation": explanation
         and {
             "genre": explanation.genre,
-            "log_probability": _number(explanation.output),
-            "baseline": _number(explanation.baseline),
-            "gap": _number(explanation.gap),
-            "features": [
-                {"feature": feature, "nats": _number(value)} for feature, value in explanation.parts
-            ],
+            "log_probability": explanation.output,
+            "baseline": explanation.baseline,
+            "gap": explanation.gap,
+            "features": [{"feature": name, "nats": value} for name, value in explanation.parts],
         },
     }
 
 
-def _number(value: float) -> float | None:
-    """Returns a number to six decimals; None for those that JSON lacks."""
-    return round(float(value), 6) if math.isfinite(value) else None
+def _rounded(value: Any) -> Any:
+    """Rounds all floats in a document to six decimals; those that JSON lacks become None."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    if isinstance(value, float):  # NumPy's float64 is one
+        return round(float(value), 6) if math.isfinite(value) else None
+    return value

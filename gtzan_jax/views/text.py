@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NOTHING = "–"  # placeholder for a missing value
 _LONGEST = 80  # letters of a cell
-_COUNTS = ("tracks", "epoch", "configs", "matched")
+_COUNTS = ("tracks", "epoch", "configs", "matched", "seeds", "settings tried")
 _NUMBER = re.compile(r"[+−-]?[\d.,]+(e[+-]\d+)?( %| to [+−]?[\d.]+)?|–")  # or an interval
 
 

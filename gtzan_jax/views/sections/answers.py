@@ -1,7 +1,6 @@
 """The report's first screen: the sweep, and the accuracy on known and on new artists."""
 
 import math
-from typing import Any
 
 from markupsafe import Markup
 
@@ -9,6 +8,7 @@ from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import ARTISTS_APART, split_note
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.views.sections.artists import Reading, artists_known, measuring, new_artists
+from gtzan_jax.views.sections.baselines import Baselines
 from gtzan_jax.views.sections.section import Section, code, figure, joined, paragraph
 from gtzan_jax.views.sections.selection import SEEN, Winner
 from gtzan_jax.views.text import counted, points
@@ -33,7 +33,7 @@ def swept(run: FinishedRun) -> str:
 def trust_part(
     run: FinishedRun,
     winner: Winner | None,
-    classical: dict[str, Any] | None,
+    baselines: Baselines | None,
     table: FeatureTable | None = None,
     data: str | None = None,
 ) -> Section:
@@ -43,54 +43,36 @@ def trust_part(
     """
     from gtzan_jax.views import plots
 
-    # The network of baselines is an MLP: its accuracies are not those of a CNN.
-    several = (
-        classical is not None and len(classical["protocols"]) > 1 and run.sweep.family == "mlp"
-    )
-    apart = run.sweep.protocol in ARTISTS_APART
-    reading = None if apart else new_artists(run, classical)
+    apart, text = run.sweep.protocol in ARTISTS_APART, []
+    reading = None if apart else new_artists(run, baselines)
     is_known = True if reading else artists_known(run, table)
-    text = [_own_headline(run, winner, is_known)] if winner else []
+    if winner:
+        text.append(_own_headline(run, winner, is_known))
     if reading:
-        text.append(
-            _headline(
-                reading,
-                "new artists",
-                "other artists",
-                f"Under {reading.protocol}, {reading.source}.",
-            )
-        )
+        how = f"Under {reading.protocol}, {reading.source}."
+        text.append(_headline(reading, "new artists", "other artists", how))
     elif winner and not apart:
-        how = "Not measured yet."
-        if is_known is False:
-            how = (
-                "Artists are unknown: this table does not say who its songs are by, so that an "
-                "artist may be in both parts, and no protocol can keep them apart."
-            )
+        unknown = "Artists are unknown: this table does not say who its songs are by."
+        how = unknown if is_known is False else "Not measured yet."
         text.append(_headline_of("?", "new artists", how))
     if not (reading or apart or is_known is False):
         proviso = "" if is_known else ", if the file names are GTZAN's"
         measures = f" measures the accuracy on new artists{proviso}; then write this report again."
         text.append(paragraph(code(measuring(run, data)) + measures))
     if winner and winner.on_test and len(run.results) > 1:
-        best = f"its best, {winner.apparent:.3f}, is too good by about "
-        text.append(
-            paragraph(
-                "This run chooses and reports on the same test tracks:",
-                f"{best}{points(winner.optimism, '', 1)} points."
-                if winner.optimism >= SEEN
-                else f"that its best, {winner.apparent:.3f}, is too good is not seen in resampled "
-                "tracks.",
-                kind="caution",
-            )
-        )
+        seen = f"is too good by about {points(winner.optimism, '', 1)} points"
+        if winner.optimism < SEEN:
+            seen = "is not seen to be too good in resampled tracks"
+        chooses = "This run chooses and reports on the same test tracks:"
+        best = f"its best, {winner.apparent:.3f}, {seen}."
+        text.append(paragraph(chooses, best, kind="caution"))
     figures = []
-    if classical and several:
-        rows = classical["by_protocol"]
-        bars = "Bars: 95 % intervals." if rows["low"].notna().any() else ""
+    # The network of baselines is an MLP: its accuracies are not those of a CNN.
+    if baselines and len(baselines.protocols) > 1 and run.sweep.family == "mlp":
         alt = "Test accuracy of our network and of the best of the other models under each protocol"
-        drawn = plots.accuracy_rows(rows)
-        figures = [figure("accuracy_by_protocol", drawn, alt, classical["finding"], bars)]
+        drawn = plots.accuracy_rows(baselines.pairs)
+        captions = baselines.finding, baselines.bars
+        figures = [figure("accuracy_by_protocol", drawn, alt, *captions)]
     title = "The number to trust" if apart and not run.is_sample else "Test accuracy"
     if run.protocol.leak:
         title = "A number not to trust" + (", and one for new artists" if reading else "")
@@ -99,21 +81,19 @@ def trust_part(
 
 def _own_headline(run: FinishedRun, winner: Winner, is_known: bool | None) -> Markup:
     """Makes the headline of the best config's accuracy, corrected where the test part chose it."""
+    label = over = "new songs, whoever they are by"
     if run.sweep.protocol in ARTISTS_APART:
-        label = "new artists"
+        label = over = "new artists"
     elif run.protocol.leak:
-        label = "songs that were trained on"
+        label = over = "songs that were trained on"
     elif is_known:
-        label = "songs of artists that were trained on"
-    else:
-        label = "new songs, whoever they are by"
-    over = "other songs of such artists" if label.startswith("songs of artists") else label
+        label, over = "songs of artists that were trained on", "other songs of such artists"
     seeds = "this seed" if len(run.manifest.seeds) == 1 else "these seeds"
     most = "at most " if run.sweep.stops_early else ""
-    corrected = winner.on_test and len(run.results) > 1
+    chosen = ", corrected for the choice by these tracks"
     how = (
         f"Under {run.sweep.protocol}, after {most}{counted(run.sweep.epochs, 'epoch')}"
-        f"{', corrected for the choice by these tracks' if corrected else ''}."
+        f"{chosen if winner.on_test and len(run.results) > 1 else ''}."
     )
     reading = Reading(run.sweep.protocol, winner.trusted, winner.low, winner.high, "")
     return _headline(reading, label, f"{over}, with the networks of {seeds}", how)

@@ -43,21 +43,27 @@ def claims_section(
         for found in zip(*judged, strict=True)
     ]
     names = [f"{each.name} ({each.sweep.loss})" for each in runs]
-    files = "from its files" + (" and the feature table" if not missing else "")
     text = [
         paragraph(
-            f"Every figure of a run is computed {files}; the rules say when a claim counts as "
-            "compatible with it.",
+            claims.NOTES[0],
+            "The rules are in",
+            code("docs/reproduction.md") + ".",
             f"Claims about the features are undecided: {missing}." if missing else "",
             "On the sample every claim is undecided." if run.is_sample else "",
-        ),
-        *(paragraph(note) for note in claims.NOTES),
+        )
     ]
+    if len({each.sweep.loss for each in runs}) == 1:
+        loss = "cross_entropy" if run.sweep.loss == "softmax_twice" else "softmax_twice"
+        text.append(
+            paragraph(
+                "A test loss that levels off near 1.75 while the accuracy stays above 0.7 is the "
+                "mark of softmax applied twice. The same sweep with",
+                code(f"--set=loss={loss}"),
+                "is the other case; give its directory to this command as well.",
+            )
+        )
     table_of_claims = Table(("claim", "published", *names), rows)
-    levels_off = _levels_off(len(run.manifest.data.genres), {each.sweep.loss for each in runs})
-    return Section(
-        "The assignment's claims", text, tables=[table_of_claims], parts=[levels_off], name="claims"
-    )
+    return Section("The assignment's claims", text, tables=[table_of_claims], name="claims")
 
 
 def _cell(found: claims.Claim) -> Markup:
@@ -67,28 +73,3 @@ def _cell(found: claims.Claim) -> Markup:
         verdict.replace(" ", "-"), verdict, found.measured
     )
     return words + (Markup("<small>{}</small>").format(found.also) if found.also else "")
-
-
-def _levels_off(genres: int, losses: set[str]) -> Section:
-    floor = claims.softmax_twice_floor(genres)
-    again = "give its directory to this command as well."
-    other: list[str] = ["Both losses are in the table above."]
-    if "softmax_twice" not in losses:
-        other = [
-            "The same sweep with " + code("--set=loss=softmax_twice") + f" makes that case; {again}"
-        ]
-    elif "cross_entropy" not in losses:
-        other = [
-            "This run has that loss. The same sweep with "
-            + code("--set=loss=cross_entropy")
-            + f" is the other case; {again}"
-        ]
-    words = (
-        "A test loss that levels off near 1.75 while the accuracy stays above 0.7 is the mark of "
-        "softmax applied twice: a network that ends in a softmax layer, trained with a loss that "
-        f"expects logits. With {genres} genres such a loss cannot fall below ln(1 + "
-        f"{genres - 1}/e) = {floor:.3f} and cannot soar on a confident mistake, as plain "
-        "cross-entropy does. Its gradients are weaker, which holds back networks that start small, "
-        "those with random_uniform."
-    )
-    return Section("Where the test loss levels off", [paragraph(words, *other)])

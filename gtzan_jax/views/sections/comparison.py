@@ -4,41 +4,47 @@ from typing import Any
 
 from markupsafe import Markup
 
+from gtzan_jax.analysis import endings
+from gtzan_jax.models.family import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
+from gtzan_jax.tables.protocols import ARTISTS_APART
+from gtzan_jax.tables.schema import data_note
 from gtzan_jax.views.sections.artists import baselines_command
-from gtzan_jax.views.sections.retrained import Retrained
+from gtzan_jax.views.sections.baselines import Baselines
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
-from gtzan_jax.views.text import percent, points
+from gtzan_jax.views.text import NOTHING, Table, interval, points
 
 
 def comparison_section(
-    run: FinishedRun,
-    classical: dict[str, Any] | None,
-    retrained: Retrained | None,
-    data: str | None,
-    has_claims: bool,
+    run: FinishedRun, baselines: Baselines | None, data: str | None, has_claims: bool
 ) -> Section:
     """Makes the section on classical models, if there are baselines, and the discussion."""
+    from gtzan_jax.views import plots
+
     title, name = "Deep against classical", "classical"
-    discussion = Section(
-        "What the assignment discusses" if has_claims else "Discussion",
-        _discussion(run, classical, retrained),
-    )
-    if classical is None:
-        none = paragraph(
-            "No comparison with classical models lies beside this run.",
+    discussed = "What the assignment discusses" if has_claims else "Discussion"
+    discussion = Section(discussed, _discussion(run, baselines))
+    if baselines is None:
+        makes = (
             code(baselines_command(run, data, "all"))
-            + " makes one; "
+            + " makes a comparison with classical models; "
             + code("--baselines=FOLDER")
-            + " names another place for it.",
+            + " says where there is one."
         )
-        return Section(title, [none], parts=[discussion], name=name)
+        return Section(title, [paragraph(makes)], parts=[discussion], name=name)
+    source = baselines.sources[baselines.trusted]
+    protocols, described = baselines.protocols.values(), source.described
     text = []
-    if classical["leak"]:
+    if leak := baselines.protocols[baselines.trusted].leak:
         no = "No figure of this comparison says anything about songs that were not trained on."
-        text.append(paragraph(f"{classical['leak']}.", no, kind="warning"))
-    tuned = [*classical["sources"], classical["tuning"], classical["budget"]]
-    text.append(paragraph(*tuned))
+        text.append(paragraph(f"{leak}.", no, kind="warning"))
+    from_each = (
+        code(each.folder.name)
+        + f": {', '.join(p.label for p in protocols if baselines.sources[p.name] is each)}, with "
+        f"networks of the sweep {each.described.ours.sweep}"
+        for each in {source.folder: source for source in baselines.sources.values()}.values()
+    )
+    text.append(paragraph("From " + Markup("; from ").join(from_each) + "."))
     if run.sweep.family == "cnn":
         text.append(
             paragraph(
@@ -46,107 +52,129 @@ def comparison_section(
                 "is one for tables, and not the one that this report is about."
             )
         )
-    best = classical["best"].model
+    best = described.best_classical[baselines.trusted]
+    note = data_note(run.manifest.data.source, run.manifest.data.rows_note)
+    leaky = [protocol.name for protocol in protocols if protocol.leak]
     drawn = figure(
         "baselines",
-        classical["figure"],
+        plots.accuracy_by_protocol(
+            baselines.scores, ARTISTS_APART, described.ours.name, note, leaky
+        ),
         "Accuracy of our network and of the other models by protocol",
-        classical["finding"],
-        classical["bars"],
+        baselines.finding,
+        baselines.bars,
     )
     importance = figure(
         "importance",
-        classical["importance"],
+        source.picture,
         f"Importance of the features to {best} and to our network",
-        f"{classical['top_classical']} is worth most to {best}, {classical['top_network']} to our "
-        "network.",
+        _importance(baselines),
     )
-    notes = [paragraph(note) for note in classical["notes"].values()]
-    scores, asked = [classical["scores"]], "What each protocol asks, and how to read these figures"
+    summaries = [[p.label, p.summary, " ".join([p.note, *p.left_out])] for p in protocols]
+    asks = Table(("protocol", "what it does", "what its numbers mean"), summaries)
+    notes = [paragraph(sentence) for sentence in described.notes.values()]
+    scores = [_scores_table(baselines)]
     parts = [
         Section("Accuracy of each model under each protocol", figures=[drawn]),
         Section("All figures, with differences from our network", tables=scores, folded=True),
-        Section(asked, notes, tables=[classical["summaries"]], folded=True),
+        Section("How to read these figures", notes, tables=[asks], folded=True),
         Section("What each model relies on", figures=[importance]),
         discussion,
     ]
-    return Section(title, text, tables=[classical["accuracies"]], parts=parts, name=name)
+    return Section(title, text, parts=parts, name=name)
 
 
-def _discussion(
-    run: FinishedRun, classical: dict[str, Any] | None, retrained: Retrained | None
-) -> list[Markup]:
+def _scores_table(baselines: Baselines) -> Table:
+    rows = baselines.scores.merge(
+        baselines.paired, "left", on=["protocol", "model"], suffixes=("", "_of_it")
+    )
+    labels = rows["protocol"].map({name: p.label for name, p in baselines.protocols.items()})
+    scopes = {True: "refitted models", False: "these fitted models only"}
+    ends = zip(rows["low"], rows["high"], strict=True)
+    shown: dict[str, Any] = {
+        "95 % interval": [f"{a:.3f} to {b:.3f}" if a == a else NOTHING for a, b in ends],
+        "deviation over folds": rows["accuracy_std"],
+        "settings tried": rows["settings_tried"],
+        "seeds": rows["seeds"],
+        "fit, s": rows["fit_seconds"],
+        "predict, s": rows["predict_seconds"],
+        "ours minus it, points": rows["difference"].map(points),
+        "95 % interval of that": list(map(interval, rows["low_of_it"], rows["high_of_it"])),
+        "interval of": rows["with_refitting"].map(scopes).fillna(NOTHING),
+    }
+    return Table.of(labels.to_frame().join(rows[["model", "accuracy"]]).assign(**shown))
+
+
+def _importance(baselines: Baselines) -> str:
+    """Returns a sentence on the features that models rely on."""
+    source = baselines.sources[baselines.trusted]
+    drops = source.importance.set_index("feature")
+    top, best = drops.idxmax(), source.described.best_classical[baselines.trusted]
+    agreement = round(float(drops["classical_mean"].corr(drops["mlp_mean"], "spearman")), 2) + 0.0
+    return (
+        f"When one feature is shuffled at a time, {top['classical_mean']} is worth most to {best}, "
+        f"{top['mlp_mean']} to our network; the rank correlation of all features' importances is "
+        f"{agreement:.2f}. How features combine it does not show."
+    )
+
+
+def _verdict(paired: Any, best: str) -> str:
+    """Describes the difference of our network and another, a row of ``comparison_table``."""
+    difference, low, high = f"{points(paired['difference'])} points", paired["low"], paired["high"]
+    if low != low:
+        return f"a difference of {difference}, of which there is no interval"
+    scope = "with refitting" if paired["with_refitting"] else "of these fitted models only"
+    better = f"{'our network' if low > 0 else best} is better"
+    if low <= 0 <= high:
+        better = "neither can be called better"
+    return f"a difference of {difference}, 95 % interval {interval(low, high)} {scope}: {better}"
+
+
+def _discussion(run: FinishedRun, baselines: Baselines | None) -> list[Markup]:
     """Answers the four questions of the assignment's discussion from the run."""
-    data, on_sound = run.manifest.data, run.sweep.family == "cnn"
-    same = f"Both kinds of model get the same {data.features} numbers, which people designed."
+    data, on_sound, saved = run.manifest.data, run.sweep.family == "cnn", run.retraining("best")
+    features = [f"Both kinds of model get the same {data.features} numbers, designed by people."]
     if on_sound:
-        same = (
+        features = [
             "The network gets spectrograms, a classical model the mean and the variance of each of "
             f"the {data.features} bands: a difference is about both, the features and the model."
-        )
-    features, transfer, size, reasons = [same], ["Nothing is transferred here."], [], []
-    train = run.manifest.split.folds[0].train
-    if retrained:
-        weights, kept = retrained.weights, retrained.kept
-        first, chance = retrained.means.iloc[0]["test_accuracy"], 1 / len(data.genres)
-        transfer = [
-            f"Nothing is transferred here: all {weights:,} weights start from random numbers.",
-            f"After one epoch {percent(first, 1)} of the test tracks are right, and "
-            f"{percent(chance, 1)} would be chance.",
         ]
-        folds = "s" if retrained.about.num_folds > 1 else ""
-        source = f"the train part{folds} of {retrained.about.protocol}"
-        if retrained.same_protocol:
-            source = f"{train} {data.unit}, {round(weights / train)} for each"
-        when = retrained.when if retrained.stopped_early else "at the end of the retraining"
+    size = [
+        f"The networks learn from {run.manifest.split.folds[0].train} {data.unit}; without a "
+        "retraining, how far they overfit is not known."
+    ]
+    transfer = ["Nothing is transferred: all weights start from random numbers."]
+    reasons = "The comparison with classical models would show which features count."
+    if on_sound:
+        reasons = "gtzan_jax.predict --explain shows what of a song speaks for a genre."
+    if saved:
+        kept = saved.history[saved.history["kept"]].mean()
         gap = kept["train_accuracy"] - kept["test_accuracy"]
+        weights = num_weights(saved.config, data.features, len(data.genres))
+        early = endings.stopped_early(saved.history, saved.about.epochs)
         size = [
-            f"{weights:,} weights learn from {source}.",
-            f"{when.capitalize()} the train accuracy is {kept['train_accuracy']:.3f} and the test "
-            f"accuracy {kept['test_accuracy']:.3f}: {points(abs(gap), '')} points "
-            f"{'less' if gap > 0 else 'more'}.",
+            f"{weights:,} weights learn from the train part of {saved.about.protocol}. "
+            f"{'At the epochs kept by early stopping' if early else 'After the last epoch'} the "
+            f"train accuracy is {kept['train_accuracy']:.3f} and the test accuracy "
+            f"{kept['test_accuracy']:.3f}: {points(abs(gap), '')} points "
+            f"{'less' if gap > 0 else 'more'}."
         ]
-        if not classical and retrained.confused and retrained.confused.rows:
-            genre, taken, _, _, share = retrained.confused.rows[0]
-            reasons = [
-                f"The network shows what it mistakes ({genre} for {taken} in {share} of the "
-                f"predictions for {genre}), and not why."
-            ]
-    else:
-        size = [
-            f"The networks learn from {train} {data.unit}; without a retraining, how far they "
-            "overfit is not known."
-        ]
-    if classical:
-        ours, best, top = classical["ours"], classical["best"], classical["top_classical"]
+    if baselines:
+        ours, best = baselines.pair(baselines.trusted)
+        paired = baselines.paired.set_index(["protocol", "model"])
         features.append(
-            f"Our network{' for tables' if on_sound else ''} reaches {ours.accuracy:.3f} under "
-            f"{classical['trusted']}, and the best of the other models by {classical['chosen_on']} "
-            f"accuracy, {best.model}, {best.accuracy:.3f}: {classical['verdict']}."
+            f"Our network{' for tables' if on_sound else ''} reaches {ours['accuracy']:.3f} under "
+            f"{ours['label']}, and the best of the other models by validation accuracy, "
+            f"{best['model']}, {best['accuracy']:.3f}: "
+            f"{_verdict(paired.loc[(baselines.trusted, best['model'])], best['model'])}."
         )
-        seeds = " and all its seeds" if best.seeds > 1 else ""
-        size.append(
-            f"{best.model} takes {best.fit_seconds:.2f} s a fold, choosing its settings{seeds} "
-            "included."
-        )
-        whom = f" for {best.model}, {classical['top_network']} for our network"
-        if top == classical["top_network"]:
-            whom = f", both {best.model} and our network"
-        reasons = [
-            f"Shuffling one feature at a time shows what models rely on: {top} most of all{whom}; "
-            "over all features the rank correlation of the two importances is "
-            f"{classical['agreement']:.2f}. How features combine it does not show."
-        ]
-    elif on_sound:
-        reasons.append(
-            "gtzan_jax.predict --explain shows which bands and frames of a song speak for a genre."
-        )
-    else:
-        reasons.append("The comparison with classical models would show which features count.")
+        seconds = f"{best['fit_seconds']:.2f} s a fold, choosing its settings included."
+        size.append(f"{best['model']} takes {seconds}")
+        reasons = _importance(baselines)
     words = {
         "Feature engineering.": features,
         "Transfer.": transfer,
         "Size of the data.": size,
-        "Interpretability.": reasons,
+        "Interpretability.": [reasons],
     }
     return [paragraph(strong(title), *sentences) for title, sentences in words.items()]

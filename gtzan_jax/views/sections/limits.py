@@ -10,29 +10,21 @@ from gtzan_jax.views.sections.section import Section, paragraph, strong
 from gtzan_jax.views.text import counted
 
 
-def limits_section(
-    run: FinishedRun, table: FeatureTable | None, missing_table: str, has_claims: bool
-) -> Section:
+def limits_section(run: FinishedRun, table: FeatureTable | None, missing_table: str) -> Section:
     """Makes the section on limits; ``missing_table`` is why the table is not available."""
     split, data, on_sound = run.manifest.split, run.manifest.data, run.sweep.family == "cnn"
     folds, seeds, divisions = len(split.folds), len(run.manifest.seeds), run.protocol.num_divisions
     times = "one division" if divisions == 1 else f"{divisions} divisions"
-    noise = (
-        f"There is one seed{', too' if folds == 1 else ''}: differences as small as a seed's noise "
-        "are not told apart from it."
-        if seeds == 1
-        else f"The {seeds} seeds vary the initial weights, the order of the batches and the "
-        "dropout noise, not the division."
-    )
-    of_folds = (
-        "The run's figures are from one division of the tracks; another gives others. Intervals "
-        "over tracks take the train part as it is."
-        if folds == 1
-        else f"They are {times} of the tracks; another split seed gives others."
-    )
+    noise = "one seed, from whose noise small differences are not told apart"
+    if seeds > 1:
+        noise = f"{seeds} seeds, which vary all random numbers but the division"
     items = {
         f"Selection on the {run.protocol.select_on} part.": [run.protocol.note],
-        "One split." if folds == 1 else f"{folds} folds.": [of_folds, noise, *split.left_out],
+        f"{counted(folds, 'fold').capitalize()}.": [
+            f"The figures are from {times} of the tracks, and another gives others; and from "
+            f"{noise}.",
+            *split.left_out,
+        ],
     }
     if data.is_segmented:
         items["Segments."] = [
@@ -41,43 +33,35 @@ def limits_section(
             "and the accuracy on the train part, are by segment."
         ]
     what, groups = "spectrograms" if on_sound else "features", len(data.repeats)
-    items["Repeats."] = [
-        f"{counted(groups, 'group')} of {data.unit} {'has' if groups == 1 else 'have'} exactly "
-        f"equal {what}. {_straddling(run, table, missing_table)}"
-        if groups
-        else f"No two {data.unit} have exactly equal {what}."
-    ]
+    if groups:
+        items["Repeats."] = [
+            f"{counted(groups, 'group')} of {data.unit} {'has' if groups == 1 else 'have'} exactly "
+            f"equal {what}.",
+            _straddling(run, table, missing_table),
+        ]
     known = artists_known(run, table)
-    items["Artists."] = [
+    artists = (
         "Who the songs are by is not known here. Where an artist has songs in both parts, a model "
         "may recognise the artist instead of the genre."
-    ]
+    )
     if run.sweep.protocol in ARTISTS_APART:
-        items["Artists."] = [
-            "This protocol keeps the songs of an artist on one side, as far as the list of artists "
-            "goes."
-        ]
+        artists = "The songs of an artist are on one side, as far as the list of artists goes."
     elif known:
-        items["Artists."] = [
+        artists = (
             "GTZAN has several tracks by one artist in a genre, and this protocol puts them into "
             "both parts, so that a model may recognise the artist instead of the genre: no figure "
             "of this sweep is about new artists."
-        ]
-    if known:
-        items["Artists."].append(
-            "Tracks of GTZAN are mislabelled, too (Sturm, 2013, “The GTZAN dataset: its contents, "
-            "its faults, their effects on evaluation, and its future use”)."
         )
-    sample = (
-        "This run is not on the synthetic sample. One that is says so in every table and figure."
-    )
+    items["Artists."] = [artists]
+    if known:
+        items["Artists."].append("Tracks of GTZAN are mislabelled, too (Sturm, 2013).")
     if run.is_sample:
         made = "random rows with the means and covariances of GTZAN's genres"
         if on_sound:
             made = "songs made up by a program, in ten styles that have GTZAN's names"
-        claims = ", and every claim is undecided" if has_claims else ""
-        sample = f"This run is on the synthetic sample: {made}. No figure is about music{claims}."
-    items["The sample."] = [sample]
+        items["The sample."] = [
+            f"This run is on the synthetic sample: {made}. No figure is about music."
+        ]
     text = [paragraph(strong(name), *words, kind="item") for name, words in items.items()]
     return Section("Limits", text, name="limits")
 
@@ -92,9 +76,7 @@ def _straddling(run: FinishedRun, table: FeatureTable | None, missing_table: str
         any(np.isin(rows, fold.train).any() and np.isin(rows, fold.test).any() for fold in folds)
         for rows in table.repeats
     )
-    if not count:
-        return "None of them lies in the train and in the test part of a fold."
     return (
         f"{count} of them {'lies' if count == 1 else 'lie'} in the train and in the test part of a "
-        "fold: the answer to a test track was seen in training."
+        "fold, where the answer to a test track was seen in training."
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.rundir.manifest import Parts, Session, environment
+from gtzan_jax.rundir.manifest import Parts, environment
 from gtzan_jax.tables.protocols import split_note
 from gtzan_jax.views.sections.section import Section
 from gtzan_jax.views.text import Table, counted
@@ -12,25 +12,38 @@ from gtzan_jax.views.text import Table, counted
 def papers_section(run: FinishedRun) -> Section:
     """Makes the section with a run's metadata: two tables."""
     manifest, sweep = run.manifest, run.sweep
+    data, split, sessions = manifest.data, manifest.split, manifest.sessions
     inputs = "bands of spectrograms" if sweep.family == "cnn" else "features"
-    data, split = manifest.data, manifest.split
     how = split_note(sweep.protocol, split.seed, len(split.folds))
     source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else data.name
+    found, mark = environment(sessions), "versions."
+    rates = ", ".join(f"{name} {rate:g}" for name, rate in (sweep.learning_rates or {}).items())
+    constants = [
+        f"loss {sweep.loss}",
+        f"batches of {sweep.batch_size}" if sweep.batch_size else "",
+        f"slope of leaky ReLU {sweep.leaky_slope:g}",
+        f"learning rates: {rates}" if rates else "",
+    ]
     facts = {
         "data": f"{source}; {data.rows_note}, {data.features} {inputs}, "
         f"{len(data.genres)} genres: {', '.join(data.genres)}",
         "checksum (SHA-256)": data.sha256,
         "protocol": f"{sweep.protocol}: {how}; ranked on the {run.protocol.select_on} part",
         "parts of a fold": _sizes(split.folds, data.unit),
-        **({"left out": " ".join(split.left_out)} if split.left_out else {}),
+        "left out": " ".join(split.left_out),
         "sweep": f"{sweep.name}: {counted(sweep.num_configs, 'configuration')} × "
         f"{counted(len(split.folds), 'fold')} × {counted(len(manifest.seeds), 'seed')} × "
         f"{counted(sweep.epochs, 'epoch')}",
         "search": ", ".join(f"{key} {value}" for key, value in sweep.search.to_dict().items()),
         "seeds": ", ".join(map(str, manifest.seeds)),
-        "training": ", ".join(_constants(run)),
+        "training": ", ".join(filter(None, constants)),
         "precision of products": manifest.matmul_precision,
-        **_sessions(manifest.sessions),
+        "device": f"{found.get('platform', '')}: {found.get('devices', '')}",
+        "versions": ", ".join(
+            f"{k.removeprefix(mark)} {v}" for k, v in found.items() if k.startswith(mark)
+        ),
+        "started": "; ".join(session.started for session in sessions),
+        "command": "; ".join(dict.fromkeys(session.command for session in sessions)),
         "seconds": ", ".join(f"{part} {s:.1f}" for part, s in manifest.timings_s.items()),
     }
     axes = [
@@ -38,7 +51,7 @@ def papers_section(run: FinishedRun) -> Section:
         for name, values in sweep.axes.items()
     ]
     tables = [
-        Table(("what", "value"), list(facts.items())),
+        Table(("what", "value"), [[what, value] for what, value in facts.items() if value]),
         Table(("hyperparameter", "values"), axes),
     ]
     return Section("The run's papers", tables=tables, name="papers")
@@ -56,29 +69,3 @@ def _sizes(folds: Sequence[Parts], unit: str) -> str:
         for use, counts in uses.items()
         if max(counts)
     )
-
-
-def _constants(run: FinishedRun) -> list[str]:
-    """Returns the settings that all configs share."""
-    sweep = run.sweep
-    shared = [f"loss {sweep.loss}"]
-    if sweep.batch_size:
-        shared.append(f"batches of {sweep.batch_size}")
-    if "leaky_relu" in sweep.axes.get("activation", ()):
-        shared.append(f"slope of leaky ReLU {sweep.leaky_slope:g}")
-    if sweep.learning_rates:
-        rates = ", ".join(f"{name} {rate:g}" for name, rate in sweep.learning_rates.items())
-        shared.append(f"learning rates: {rates}")
-    return shared
-
-
-def _sessions(sessions: Sequence[Session]) -> dict[str, str]:
-    """Returns the device, versions, start times and commands of a run."""
-    found, mark = environment(sessions), "versions."
-    versions = (f"{k.removeprefix(mark)} {v}" for k, v in found.items() if k.startswith(mark))
-    return {
-        "device": f"{found.get('platform', '')}: {found.get('devices', '')}",
-        "versions": ", ".join(versions),
-        "started": "; ".join(session.started for session in sessions),
-        "command": "; ".join(dict.fromkeys(session.command for session in sessions)),
-    }

@@ -15,24 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Section:
-    """A section of the report, or a part of one; the template shows its fields in this order.
-
-    Attributes:
-      text: from :func:`paragraph`.
-      figures: from :func:`figure`; a single one stands beside the text.
-      rows: of a table to sort and to filter, for the page's script.
-      name: the id in the page, if any.
-      folded: whether only its title shows until clicked.
-    """
+    """A section of the report, or a part of one; the template shows its fields in this order."""
 
     title: str
-    text: Sequence[Markup] = ()
-    figures: Sequence[Markup] = ()
+    text: Sequence[Markup] = ()  # from paragraph
+    figures: Sequence[Markup] = ()  # from figure; a single one stands beside the text
     tables: Sequence[Table] = ()
-    rows: dict[str, Any] | None = None
+    rows: dict[str, Any] | None = None  # of a table to sort and to filter, for the page's script
     parts: Sequence["Section"] = ()
-    name: str = ""
-    folded: bool = False
+    name: str = ""  # the id in the page, if any
+    folded: bool = False  # only the title shows until clicked
 
 
 def joined(*sentences: str) -> Markup:
@@ -57,13 +49,9 @@ def code(text: object) -> Markup:
 
 
 def figure(name: str, drawn: "Figure | bytes", alt: str, *caption: str) -> Markup:
-    """Embeds a figure in the page.
+    """Embeds a figure in the page: as an SVG whose texts are texts; bytes are a PNG file.
 
-    Args:
-      name: its class in the style sheet.
-      drawn: becomes an SVG whose texts are texts; bytes are a PNG file.
-      alt: its description for screen readers.
-      caption: sentences below it.
+    ``name`` is its class in the style sheet, ``alt`` its description for screen readers.
     """
     kind = "png"
     if not isinstance(drawn, bytes):

@@ -7,18 +7,19 @@ import numpy as np
 from gtzan_jax.analysis import selection
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.tables.sources import KAGGLE_SHA256
+from gtzan_jax.views.messages import detectable_difference, likeness, num_compared
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
-from gtzan_jax.views.text import Table, by_stem, counted, points
+from gtzan_jax.views.text import by_stem, points
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _ON_TEST = ("on the tracks that chose it", "on tracks that did not")
 _ON_VALIDATION = ("on the validation part, which chose it", "on the test part")
+_PREFIXES = {name: one.prefix for name, one in HYPERPARAMETERS.items()}  # of values in a name
 SEEN = 0.0005  # optimism below it is shown as none
 
 
@@ -62,37 +63,17 @@ def best_part(run: FinishedRun, winner: Winner | None) -> Section:
     if winner is None:
         text = [paragraph("There is none: every configuration diverged.")]
         return Section("The best configuration", text, name="best")
-    count, considered, part = len(run.indistinguishable), _considered(run), run.compared_on
-    is_first = bool(run.results[INDISTINGUISHABLE].iloc[0])
-    seeds, detectable = run.manifest.seeds, run.manifest.detectable
-    seed = f" and seed {seeds[0]}" if len(seeds) == 1 else ""
-    tracks = f"{run.num_compared_on:,} {part} tracks{seed}"
-    if count > 1:
-        seen = detectable is not None and (
-            f"; those under about {counted(round(100 * detectable), 'point')} cannot be seen"
-        )
-        ranges = ", and ".join(
-            f"{of} accuracies from {values.min():.2f} to {values.max():.2f}"
-            for of in dict.fromkeys((run.protocol.select_on, "test"))
-            if len(values := run.indistinguishable[f"{of}_accuracy"])
-        )
-        alike = f"{count:,} of {considered:,} configurations are statistically indistinguishable"
-        found = [
-            strong(f"{alike} from the best")
-            + f": {tracks} do not show their differences at 95 %{seen or ''}.",
-            f"That does not make them equally good: they have {ranges}.",
-            "" if is_first else "The first is not among them.",
-        ]
-    elif considered > 1:
-        others = "all others" if is_first else f"the best on the {part} part"
-        found = [strong(f"It is distinguishable from {others}") + f", at 95 % on {tracks}."]
-    else:
-        found = ["It is the only one."]
-    prefixes = {name: one.prefix for name, one in HYPERPARAMETERS.items()}  # tell values in a name
     config = ", ".join(
-        f"{stem} {value.removeprefix(prefixes.get(stem, ''))}"
+        f"{stem} {value.removeprefix(_PREFIXES.get(stem, ''))}"
         for stem, value in by_stem(run.config()).items()
     )
+    found = ["It is the only one."]
+    if alike := likeness(run):
+        found = [strong(alike) + ", at 95 %."]
+        if len(run.indistinguishable) > 1:
+            found.append("That does not make them equally good.")
+        if detectable := detectable_difference(run):
+            found.append(f"{detectable[0].upper()}{detectable[1:]}.")
     text = [paragraph(code(config)), paragraph(*found)]
     return Section("The best configuration", text, name="best")
 
@@ -101,88 +82,61 @@ def selection_section(run: FinishedRun, winner: Winner | None) -> Section:
     """Makes the section on selection."""
     from gtzan_jax.views import plots
 
-    title = "How sure the best one is"
-    if winner is None:
-        text = [paragraph("Nothing was selected: every configuration diverged.")]
-        return Section(title, text, name="selection")
-    considered, text = _considered(run), [paragraph(*_certainty(run))]
-    if considered > 1:
-        text.append(paragraph(*_method(run, winner)))
-    figures, parts, curve = [], [], winner.curve
-    if len(curve) > 1:
+    title, figures = "How sure the best one is", []
+    if winner is None or num_compared(run) < 2:
+        none = "every configuration diverged" if winner is None else "there is one configuration"
+        return Section(title, [paragraph(f"Nothing was selected: {none}.")], name="selection")
+    if len(curve := winner.curve) > 1:
         names = _ON_TEST if winner.on_test else _ON_VALIDATION
-        accuracies = zip(names, (curve["apparent"], curve["held_out"]), strict=True)
-        table = Table.by_column(
-            {"chosen from": [f"{count:,.0f}" for count in curve["configs"]]}
-            | {name: [f"{each:.4f}" for each in column] for name, column in accuracies}
-            | {"difference, points": curve["optimism"].map(points)}
-        )
-        parts = [Section("The curve in figures", tables=[table], folded=True)]
         alt = "Accuracy of the winner against the number of configurations it is chosen from"
         drawn = plots.optimism(curve, *names, run.note)
         figures = [figure("optimism", drawn, alt, _caption(winner))]
-    return Section(title, text, figures, parts=parts, name="selection")
+    text = [paragraph(*_certainty(run)), paragraph(*_correction(run, winner))]
+    return Section(title, text, figures, name="selection")
 
 
 def _certainty(run: FinishedRun) -> list[str]:
     """Describes the set of indistinguishable configs."""
-    seeds, considered, part = run.manifest.seeds, _considered(run), run.compared_on
-    given_up = "" if _to_the_end(run).all() else (
-        "These are the configurations that were trained to the end: those that the search gave up "
-        "before may be better, and nothing is said of them."
-    )  # fmt: skip
-    if considered < 2:
-        return ["With one configuration nothing is selected.", given_up]
-    networks = "for these networks, " if len(seeds) < selection.FEWEST_SEEDS else ""
-    found = [
-        f"The best is one of {considered:,} configurations: {networks}with 95 % confidence, by "
-        f"{selection.METHOD}.",
+    seeds = run.manifest.seeds
+    networks = ", of these networks," if len(seeds) < selection.FEWEST_SEEDS else ""
+    found: list[str] = [
+        f"With 95 % confidence the truly best configuration{networks} is among the "
+        f"{len(run.indistinguishable):,} that the column indistinguishable_from_best of the table "
+        f"names, by {selection.METHOD}; see",
+        code("docs/statistics.md") + ".",
         selection.scope(len(run.manifest.split.folds), seeds),
-        given_up,
     ]
-    if (count := len(run.indistinguishable)) > 1:
-        found[0] = (
-            f"{count:,} of {considered:,} configurations are statistically indistinguishable from "
-            f"the best on the {part} part: {networks}with 95 % confidence the truly best one is "
-            f"among them, by {selection.METHOD}."
-        )
+    if "epochs_given" in run.results:
         found.append(
-            "The column indistinguishable_from_best of the table of all configurations names them. "
-            f"More {part} tracks and more seeds would make them fewer."
+            "Those that the search gave up before the end may be better, and nothing is said of "
+            "them."
         )
-        if part == "test":
-            found.append("Choosing one by another wish, such as size, goes by the test part.")
+    if run.compared_on == "test" and len(run.indistinguishable) > 1:
+        found.append("Choosing one of them by another wish, such as size, goes by the test part.")
     return found
 
 
-def _method(run: FinishedRun, winner: Winner) -> list[str]:
-    """Explains the correction of the winner's accuracy."""
+def _correction(run: FinishedRun, winner: Winner) -> list[str]:
+    """Describes how the winner's accuracy is corrected."""
     choosing = (
-        f"Choosing among many configurations favours those that suit the {run.protocol.select_on} "
-        "tracks by chance, so that the winner's accuracy there is too good on average."
+        f"The winner of many configurations suits the {run.protocol.select_on} tracks by chance, "
+        "so that its accuracy there is too good on average."
     )
     if not winner.on_test:
-        folds = "; in the curve each fold chooses its own winner"
-        return [
-            choosing,
-            "The test part had no say: validation less test shows it, besides how the two parts "
-            f"differ{folds if len(run.manifest.split.folds) > 1 else ''}.",
-        ]
-    interval = ", and its 95 % interval holds the middle of these"
+        folds = " Each fold chooses its own winner." * (len(run.manifest.split.folds) > 1)
+        return [choosing, f"The test part had no say.{folds}"]
     seeds = "this seed" if len(run.manifest.seeds) == 1 else "these seeds"
     return [
         choosing,
-        "By how much: the winner is chosen on resampled artists and scored on those left out "
-        "(bootstrap bias correction, Tsamardinos et al., 2018).",
-        "The corrected number is the mean on those left out"
-        f"{interval if np.isfinite(winner.low) else ''}: for "
-        f"{whose_songs(run, run.sweep.protocol)}, and the networks of {seeds}.",
+        "Corrected, it is the mean accuracy of winners that are chosen on resampled artists, on "
+        "those left out (bootstrap bias correction), and its 95 % interval holds the middle of "
+        f"these: for {whose_songs(run, run.sweep.protocol)}, and the networks of {seeds}.",
     ]
 
 
 def _caption(winner: Winner) -> str:
     drawn, first = int(winner.curve["configs"].iloc[-1]), float(winner.curve["optimism"].iloc[0])
-    optimism, chosen = winner.optimism, f"Chosen from {drawn:,} configurations, the winner's "
+    optimism = winner.optimism
     if not winner.on_test:
         grows, growth = optimism - first >= SEEN, "the growth is what choosing does"
         none = "it does not grow, so that no effect of choosing is seen"
@@ -191,12 +145,10 @@ def _caption(winner: Winner) -> str:
             f"{points(first, '+', 1)} to {points(optimism, '+', 1)} points: "
             f"{growth if grows else none}; the start is how the two parts differ."
         )
-    if optimism >= SEEN:
-        return f"{chosen}{winner.apparent:.3f} is too good by {points(optimism, '', 1)} points."
-    return (
-        f"{chosen}{winner.apparent:.3f} is not seen to be too good: on tracks that had no say "
-        f"winners are {points(-optimism, '', 1)} points better."
-    )
+    seen = f"too good by {points(optimism, '', 1)} points"
+    if optimism < SEEN:
+        seen = f"not seen to be too good ({points(-optimism, '', 1)} points better elsewhere)"
+    return f"Chosen from {drawn:,} configurations, the winner's {winner.apparent:.3f} is {seen}."
 
 
 def whose_songs(run: FinishedRun, protocol: str) -> str:
@@ -217,26 +169,14 @@ def accuracy_of_best(run: FinishedRun) -> tuple[float, float, float]:
     return float(best["test_accuracy"]), low, high
 
 
-def _to_the_end(run: FinishedRun) -> np.ndarray:
-    """Returns whether each config, by rank, was trained for all epochs."""
-    given = run.results.get("epochs_given", run.sweep.epochs)
-    return np.asarray(np.broadcast_to(given, len(run.results)) == run.sweep.epochs)
-
-
-def _considered(run: FinishedRun) -> int:
-    return int(np.sum(_to_the_end(run) & ~run.results["diverged"]))
-
-
 def _validation(run: FinishedRun) -> np.ndarray:
     """Reads (configs, folds, seeds) validation accuracy after the best epoch, in grid order."""
     import pandas as pd
 
-    path = run.run.trials_path
+    path, columns = run.run.trials_path, ["fold", "seed"]
     try:
         trials = pd.read_csv(path)
-        grid = trials.pivot(
-            index="config_id", columns=["fold", "seed"], values="validation_accuracy"
-        )
+        grid = trials.pivot(index="config_id", columns=columns, values="validation_accuracy")
         accuracy = grid.loc[list(run.sweep.places)].to_numpy(np.float64)
         return accuracy.reshape(run.accuracy_by_fold.shape)
     except (OSError, ValueError, KeyError) as error:

@@ -39,10 +39,7 @@ def table_section(run: FinishedRun) -> Section:
     if listed and not sound.empty:
         whose = "Those given all epochs" if "epochs_given" in frame else "All of them"
         alt = "Heatmap of mean test accuracy over pairs of values"
-        caption = (
-            "Each cell is the mean of all configurations that have both values; on the diagonal, "
-            "of those that have the one."
-        )
+        caption = "Each cell is the mean of all configurations that have both values."
         drawn = figure("pairs", plots.pair_heatmap(sound, listed, run.note), alt, caption)
         parts = [Section(f"{whose} by pairs of values", figures=[drawn], folded=True)]
     text = [paragraph(*_ranking(run))]
@@ -55,24 +52,12 @@ def _ranking(run: FinishedRun) -> list[str]:
     if "best_epoch" in results:
         when = "at the epochs kept by early stopping"
     over = f", the mean over {num_runs} {runs_word(run)}" if num_runs > 1 else ""
-    words = [
-        f"The configurations are ranked by their accuracy on the {part} part {when}{over}; where "
-        "it is equal, by the loss there."
-    ]
+    words = [f"Ranked by the accuracy on the {part} part {when}{over}, then by the loss there."]
     if "epochs_given" in results:
-        words.append(
-            "Those that the search gave up before, after "
-            + code("epochs_given")
-            + " epochs, rank behind, the earlier the later."
-        )
-    words.append(
-        "It is the part that is reported as well."
-        if part == "test"
-        else "The accuracy on the test part, by which nothing is chosen, stands beside it. All "
-        "else in this report is about the test part."
-    )
+        gave_up = " epochs rank behind, the earlier the later."
+        words.append("Those that the search gave up after " + code("epochs_given") + gave_up)
+    if part == "test":
+        words.append("It is the part that is reported as well.")
     if diverged := int(results["diverged"].sum()):
-        rank = "ranks" if diverged == 1 else "rank"
-        all_of_them = counted(len(results), "configuration")
-        words.append(f"{diverged} of {all_of_them} diverged, and {rank} last.")
+        words.append(f"{diverged} of {counted(len(results), 'configuration')} diverged: last.")
     return words
