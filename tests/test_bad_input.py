@@ -472,11 +472,10 @@ BAD_SWEEPS = {
         ],
     ),
     "wrong settings of a search": (
-        lines(("epochs", "search = {kind = 'halving', num_cofnigs = 3, eta = 1, brackets = 0}")),
+        lines(("epochs", "search = {kind = 'halving', num_cofnigs = 3, eta = 1}")),
         [
-            "bad.toml: 3 problems: (1) [search]: unknown key 'num_cofnigs' (did you mean 'num_conf",
+            "bad.toml: 2 problems: (1) [search]: unknown key 'num_cofnigs' (did you mean 'num_conf",
             "(2) [search]: eta must be a whole number",
-            "(3) [search]: brackets must be a whole number",
         ],
     ),
     "an unknown protocol": (
