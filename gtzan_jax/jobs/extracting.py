@@ -11,9 +11,8 @@ from gtzan_jax.errors import InputError, Interrupted, RunError, SoundError, desc
 from gtzan_jax.files import write_csv
 from gtzan_jax.rundir.directory import check_place
 from gtzan_jax.sound.files import NO_GENRE, Song, digest_of, left_out, songs_in
-from gtzan_jax.sound.kept import Kept
 from gtzan_jax.sound.processes import of_many
-from gtzan_jax.sound.rows import Rows, made_by, names_of, rows_of
+from gtzan_jax.sound.rows import Kept, Rows, made_by, names_of, rows_of
 from gtzan_jax.tables.schema import COLUMNS
 from gtzan_jax.tables.sources import read_table
 from gtzan_jax.text import command_line, flag, printable

@@ -24,8 +24,8 @@ from gtzan_jax.files import (
 )
 from gtzan_jax.rundir.manifest import Data, Manifest, Session, as_dict, decode, encode
 from gtzan_jax.rundir.predictions import Part, Predictions, save_predictions
+from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
-from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import flag
 
@@ -139,24 +139,15 @@ class RunDir:
         """Returns a sweep with its configs, which are read if the search proposed them."""
         if sweep.search.kind not in SAMPLERS:
             return sweep
-        where = str(self.configs_path)
-        try:
-            rows = json.loads(self.configs_path.read_bytes())
-        except (FileNotFoundError, ValueError, RecursionError):
-            raise InputError(f"{where} cannot be read: the sweep did not finish") from None
-        if not isinstance(rows, list) or not 0 < len(rows) <= (sweep.search.num_configs or 0):
-            raise InputError(f"{where} is not what a sweep writes")
-        configs = [parse_config(row, where) for row in rows]
-        if any(config.axes != tuple(sweep.axes) for config in configs):
-            raise InputError(f"{where} has configs of another sweep")
-        return sweep.choosing(configs)
+        if not self.configs_path.is_file():
+            raise InputError(f"{self.path}: no {CONFIGS}: the sweep did not finish")
+        rows = json.loads(self.configs_path.read_bytes())
+        return sweep.choosing([Config.of(**row) for row in rows])
 
     def read_results(self) -> "pd.DataFrame":
         """Reads results.csv."""
         import pandas as pd
 
-        if not self.results_path.is_file():
-            raise InputError(f"{self.path}: no results.csv: the sweep did not finish")
         return pd.read_csv(self.results_path)
 
 

@@ -1,7 +1,6 @@
 """Sweeps that search: what they write, what it costs, and that they go on after a kill."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pandas as pd
@@ -203,15 +202,10 @@ def test_a_killed_search_of_optunas_goes_on_to_the_same_bytes(tmp_path, monkeypa
     (tmp_path / "run" / "study.journal").unlink()
     monkeypatch.setattr(searching, "_search_of", None)
     run(sweep, tmp_path / "run")
-    found, manifest = RunDir(tmp_path / "run"), RunDir(tmp_path / "run").read_manifest()
-    rows = json.loads(found.configs_path.read_text())
-    for wrong in ([], {}, [[1]], rows[:-1], [*rows, rows[0]], [row | {"l": 1} for row in rows]):
-        found.configs_path.write_text(json.dumps(wrong))
-        with pytest.raises(InputError, match=r"configs\.json is missing or damaged"):
-            gtzan_jax.read_run(found.path)
-        found.record(manifest, "configs.json")
-        with pytest.raises(InputError, match=r"configs\.json|results\.csv"):
-            gtzan_jax.read_run(found.path)
+    found = RunDir(tmp_path / "run")
+    found.configs_path.write_text("[]")
+    with pytest.raises(InputError, match=r"configs\.json is missing or damaged"):
+        gtzan_jax.read_run(found.path)
 
 
 def test_sweeps_that_stop_early_are_not_halved():

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.sound.kept import Kept
+from gtzan_jax.sound.rows import Kept
 
 ROWS = [[661_794.0, *(0.1 + number / 3 for number in range(57))]]
 OTHER = [[5.0] * 58, [6.0] * 58]
