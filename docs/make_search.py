@@ -30,7 +30,7 @@ from gtzan_jax.space.optuna_search import OptunaSearch
 from gtzan_jax.space.ranges import draw
 from gtzan_jax.space.search import Halving, Score, Search
 from gtzan_jax.space.sweep import SearchSettings, Sweep
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, styled, tidy
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION, new_figure, styled, tidy
 
 PAGE = Path(__file__).with_name("search.md")
 PICTURE = PAGE.parent / "images" / "search_regret.png"
@@ -45,12 +45,14 @@ MARKED = (
     ("random", QUARTER),
     ("tpe", None),
     ("halving", None),
+    ("hyperband", None),
 )
 _LOOKS = {
     "grid": (GREY, "s"),
     "random": (TRAIN, "o"),
     "tpe": ("#CC79A7", "D"),
     "halving": (TEST, "^"),
+    "hyperband": (VALIDATION, "v"),
 }
 
 
@@ -150,10 +152,10 @@ def with_search(space: Space, **settings: int | str) -> Sweep:
     return dataclasses.replace(space.sweep, search=SearchSettings(**settings))  # type: ignore[arg-type]
 
 
-def halved(space: Space, seed: int, count: int) -> tuple[int, Config]:
+def halved(space: Space, seed: int, count: int, brackets: int) -> tuple[int, Config]:
     """Returns what halving of so many drawn configs costs and chooses."""
     configs = draw(space.sweep.axes, count, seed, space.sweep.name)
-    sweep = with_search(space, kind="halving", seed=seed, num_configs=count)
+    sweep = with_search(space, kind="halving", seed=seed, num_configs=count, brackets=brackets)
     return list(played(space, Halving(sweep.choosing(configs)), seed))[-1]
 
 
@@ -182,7 +184,8 @@ def regrets(space: Space) -> pd.DataFrame:
                 if place >= 0 and (share <= costs[-1] / space.whole):
                     note(search, seed, round(share * space.whole), steps[place][1])
         for share in (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1):  # of the configs
-            note("halving", seed, *halved(space, seed, round(share * every)))
+            for search, brackets in (("halving", 1), ("hyperband", 3)):
+                note(search, seed, *halved(space, seed, round(share * every), brackets))
         print(f"{space.name}, seed {seed}", file=sys.stderr)
     return pd.DataFrame(rows)
 

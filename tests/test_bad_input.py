@@ -472,10 +472,11 @@ BAD_SWEEPS = {
         ],
     ),
     "wrong settings of a search": (
-        lines(("epochs", "search = {kind = 'halving', num_cofnigs = 3, eta = 1}")),
+        lines(("epochs", "search = {kind = 'halving', num_cofnigs = 3, eta = 1, brackets = 0}")),
         [
-            "bad.toml: 2 problems: (1) [search]: unknown key 'num_cofnigs' (did you mean 'num_conf",
+            "bad.toml: 3 problems: (1) [search]: unknown key 'num_cofnigs' (did you mean 'num_conf",
             "(2) [search]: eta must be a whole number",
+            "(3) [search]: brackets must be a whole number",
         ],
     ),
     "an unknown protocol": (

@@ -94,7 +94,7 @@ def _train(
     plan, first, until = trainer.plan, proposal.first_epoch, proposal.epochs
     is_told = job.sweep.search.is_told
     anew = [trial for trial in missing if trial not in states] if first else missing
-    # Where results decide, only wanted trials: a slice may hold configs that were given up.
+    # Where results decide, only wanted trials: a slice may hold configs of another bracket.
     keep: Keep = "states" if until < job.sweep.epochs else "nothing"
     tasks = plan.tasks(anew, 0, until, packed=is_told, keep=keep)
     if first:

@@ -1,5 +1,6 @@
 """Searches: propose configs and numbers of epochs, and take in the scores."""
 
+import itertools
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,20 +83,31 @@ class Grid:
 
 
 class Halving(Grid):
-    """Successive halving (Jamieson and Talwalkar, 2016).
+    """Successive halving, and Hyperband's brackets of it (Jamieson 2016; Li et al. 2018).
 
-    All configs train to the end of the first rung, the best of them, one in η, to the end of the
-    next, and so on; see ``SearchSettings.rungs``.
+    All configs of a bracket train to the end of its first rung, the best of them, one in η, to the
+    end of the next, and so on; see ``SearchSettings.rungs``. Bracket b begins with rung b, so that
+    later brackets are not misled by scores after few epochs. Brackets cost about the same.
     """
 
     @staticmethod
     def _rungs(sweep: Sweep) -> Generator[Proposal, Mapping[str, Score], None]:
-        left, first = list(sweep.configs), 0
-        for end in sweep.search.rungs(sweep.epochs):
-            scores = yield Proposal(tuple(left), first, end)
-            # Stable: of equal scores the first is kept.
-            left.sort(key=lambda config, scores=scores: scores[config.id].key)  # type: ignore[misc]
-            left, first = left[: max(1, len(left) // sweep.search.eta)], end
+        eta, ends = sweep.search.eta, sweep.search.rungs(sweep.epochs)
+        brackets = [ends[bracket:] for bracket in range(sweep.search.brackets)]
+        costs = [  # mean epochs of a config of each bracket
+            sum((e - b) / eta**k for k, (b, e) in enumerate(itertools.pairwise((0, *rungs))))
+            for rungs in brackets
+        ]
+        whole = sum(1 / cost for cost in costs)
+        shares = [sum(1 / cost for cost in costs[:n]) / whole for n in range(len(costs) + 1)]
+        cuts = itertools.pairwise(round(share * sweep.num_configs) for share in shares)
+        for (start, stop), rungs in zip(cuts, brackets, strict=True):
+            left, first = list(sweep.configs[start:stop]), 0
+            for end in rungs if left else ():
+                scores = yield Proposal(tuple(left), first, end)
+                # Stable: of equal scores the first is kept.
+                left.sort(key=lambda config, scores=scores: scores[config.id].key)  # type: ignore[misc]
+                left, first = left[: max(1, len(left) // eta)], end
 
 
 def config_epochs(sweep: Sweep) -> int:

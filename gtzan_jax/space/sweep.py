@@ -22,7 +22,7 @@ SEARCHES: dict[str, Sequence[str]] = {
     "grid": (),
     "one_at_a_time": (),
     "random": ("num_configs", "seed"),
-    "halving": ("num_configs", "seed", "eta", "first_epochs"),
+    "halving": ("num_configs", "seed", "eta", "first_epochs", "brackets"),
     **dict.fromkeys(SAMPLERS, ("num_configs", "seed", "batch")),
 }
 """The keys that each kind of search has in the table ``[search]``."""
@@ -39,6 +39,7 @@ class SearchSettings:
     seed: int = 0  # of the draws
     eta: int = 3  # halving keeps one config in so many after each rung
     first_epochs: int = 1  # of the first rung of halving; each rung has ``eta`` times as many
+    brackets: int = 1  # of Hyperband; each begins a rung later than the one before
     batch: int = 16  # configs that one of Optuna's samplers proposes at a time
 
     @property

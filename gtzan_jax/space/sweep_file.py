@@ -50,6 +50,7 @@ _SEARCH = {
     "seed": Whole(0, 2**32 - 1),
     "eta": Whole(2, 1000),
     "first_epochs": Whole(1, 100_000),
+    "brackets": Whole(1, 20),
     "batch": Whole(1, 10_000),
 }
 
@@ -158,9 +159,10 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
         problems.raise_any()
     if search.kind in SAMPLERS:
         return sweep.choosing(())
-    if search.num_configs is None:
+    if search.num_configs is None and search.brackets == 1:
         return sweep
-    return sweep.choosing(draw(choices, search.num_configs, search.seed, where))
+    count = search.num_configs or sweep.num_configs
+    return sweep.choosing(draw(choices, count, search.seed, where))
 
 
 def parse_config(document: Any, where: str) -> Config:
@@ -291,12 +293,15 @@ def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> Se
         given.setdefault("num_configs", min(most, max(20, most // 4), 1000) or 100)
     if kind == "halving":  # eta is 2 where less than three epochs follow the first rung
         given.setdefault("eta", min(3, max(2, epochs // given.get("first_epochs", 1))))
-        settings = SearchSettings(kind, **given)
-        if settings.first_epochs >= epochs or len(settings.rungs(epochs)) < 2:
+        first, eta = given.get("first_epochs", 1), given["eta"]
+        count = len(SearchSettings(kind, **given).rungs(epochs))
+        if first >= epochs or count < 2:
             problems.found.append(
-                f"{where}first_epochs {settings.first_epochs} and eta {settings.eta} leave no rung "
-                f"before epoch {epochs}; lower them, or raise epochs"
+                f"{where}first_epochs {first} and eta {eta} leave no rung before epoch {epochs}; "
+                "lower them, or raise epochs"
             )
+        elif given.get("brackets", 1) > count:
+            problems.found.append(f"{where}brackets must be at most the {count} rungs")
     return SearchSettings(kind, **given)
 
 

@@ -219,6 +219,21 @@ def test_the_report_speaks_of_what_was_trained_to_the_end(halved):
     assert "those that the search gave up before may be better" in page
 
 
+def test_brackets_train_no_more_than_they_ask_for(tmp_path):
+    """Configs of one bracket share slices of a program with those of another."""
+    result = run(sweep_of(HALVING | {"brackets": 3}), tmp_path / "run")
+    budget = 2 * config_epochs(result.sweep)
+    assert len(result.history) == budget
+    store = checkpoints.Checkpoints(tmp_path / "run" / "checkpoints", 4, result_num_eval(result))
+    assert store.trial_epochs == budget
+    assert (result.results["epochs_given"] < 4).any()
+
+
+def result_num_eval(result):
+    [parts] = result.manifest.split.folds
+    return parts.validation + parts.test
+
+
 def test_configs_that_were_given_up_are_not_compared(grid, halved):
     pair = compare([grid, halved]).pairs.iloc[0]
     assert pair["difference"] == pytest.approx(0.0, abs=1e-9)

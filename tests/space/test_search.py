@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -92,6 +93,33 @@ def test_halving_is_what_the_slow_way_does(count, epochs, eta, first_epochs, end
     assert config_epochs(sweep) == sum(len(alive) * (end - begin) for alive, begin, end in got)
 
 
+def test_brackets_begin_a_rung_later_and_cost_about_the_same():
+    sweep = halving_sweep(200, 27, num_configs=150, brackets=3)
+    accuracy, loss = figures_of(sweep)
+    proposals = played(sweep, accuracy, loss)
+    starts = [place for place, proposal in enumerate(proposals) if proposal.first_epoch == 0]
+    brackets = [proposals[a:b] for a, b in itertools.pairwise([*starts, None])]
+    assert [[p.epochs for p in bracket] for bracket in brackets] == [
+        [1, 3, 9, 27], [3, 9, 27], [9, 27],
+    ]  # fmt: skip
+    configs = [config.id for bracket in brackets for config in bracket[0].configs]
+    assert configs == [config.id for config in sweep.configs]
+    costs = [sum(proposal.config_epochs for proposal in bracket) for bracket in brackets]
+    assert max(costs) < 1.3 * min(costs)
+    for bracket, ends in zip(brackets, ([1, 3, 9, 27], [3, 9, 27], [9, 27]), strict=True):
+        order = [sweep.places[config.id] for config in bracket[0].configs]
+        got = [({sweep.places[c.id] for c in p.configs}, p.first_epoch, p.epochs) for p in bracket]
+        assert got == slow_halving(order, ends, 3, accuracy, loss)
+
+
+def test_halving_over_a_grid_takes_all_of_it_and_shuffles_it_for_brackets():
+    whole = halving_sweep(9, 9)
+    assert [config["num_units1"] for config in whole.configs] == list(range(1, 10))
+    shuffled = halving_sweep(9, 9, brackets=2)
+    assert set(shuffled.configs) == set(whole.configs)
+    assert shuffled.configs != whole.configs
+
+
 ON_TEST = {"protocol": "assignment"}
 RANGE = {"axes": {"dropout1": {"low": 0.0, "high": 0.5}}, "protocol": "holdout"}
 
@@ -110,6 +138,7 @@ RANGE = {"axes": {"dropout1": {"low": 0.0, "high": 0.5}}, "protocol": "holdout"}
         (ON_TEST | {"search": {"kind": "tpe"}}, "--set=protocol=holdout has one"),
         ({"search": {"kind": "halving", "first_epochs": 2}}, "leave no rung before epoch 2"),
         ({"search": {"kind": "halving", "eta": 3}}, "leave no rung before epoch 2"),
+        ({"search": {"kind": "halving", "eta": 2, "brackets": 3}}, "at most the 2 rungs"),
         (RANGE, "axes.dropout1 is a range, of which a grid cannot be made"),
     ],
 )  # fmt: skip
