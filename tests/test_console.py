@@ -11,7 +11,7 @@ from conftest import ROOT, make_sweep, make_table, slow
 from finished_runs import random_history, write_run
 
 COMMANDS = ["", "sweep", "retrain", "predict", "report", "compare", "eda", "extract", "baselines"]
-ENCODINGS = ["ascii", "cp1252", "latin-1", "cp437", "ascii:strict"]
+STRICT = {"PYTHONIOENCODING": "ascii:strict"}
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=0", "--platform=cpu"]
 
@@ -76,12 +76,13 @@ def output_of(command, *arguments, folder, **environment):
 
 @pytest.mark.parametrize(
     ("command", "encoding"),
-    [("sweep", encoding) for encoding in ENCODINGS]
-    + [
-        (c, e) if e == "ascii" else slow(c, e)
-        for c in COMMANDS if c != "sweep" for e in ENCODINGS
+    [
+        ("sweep", "ascii"),
+        ("sweep", "cp1252"),
+        *(slow("sweep", encoding) for encoding in ("latin-1", "cp437", "ascii:strict")),
+        *(slow(command, "ascii") for command in COMMANDS if command != "sweep"),
     ],
-)  # fmt: skip
+)
 def test_the_help_can_be_printed_in_any_encoding(command, encoding, tmp_path):
     code, output, errors = output_of(command, "--help", folder=tmp_path, PYTHONIOENCODING=encoding)
     assert (code, errors) == (0, b"")
@@ -94,17 +95,16 @@ def test_the_help_can_be_printed_in_any_encoding(command, encoding, tmp_path):
         )
 
 
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii:strict"}, C_LOCALE])
 @pytest.mark.parametrize(
-    ("arguments", "code", "expected"),
+    ("environment", "arguments", "code", "expected"),
     [
-        slow(["report", "a"], 0, b"report in a"),
-        (["compare", "a", "b"], 0, b"# a and b"),
-        (["compare", "a", "ré♪"], 2, b"error: r"),
-        (["predict", "♪", "x.wav"], 2, b"error: "),
-        (["extract", "genre", "--output=♪.csv"], 1, b"error: no file could be used"),
-        (["♪"], 2, b"error: unexpected argument '"),
-        (["eda", "--data=ré\udcff.csv"], 2, b"error: no feature table 'r"),
+        slow(STRICT, ["report", "a"], 0, b"report in a"),
+        (STRICT, ["compare", "a", "b"], 0, b"# a and b"),
+        slow(C_LOCALE, ["compare", "a", "ré♪"], 2, b"error: r"),
+        slow(STRICT, ["predict", "♪", "x.wav"], 2, b"error: "),
+        slow(C_LOCALE, ["extract", "genre", "--output=♪.csv"], 1, b"error: no file could be used"),
+        (C_LOCALE, ["♪"], 2, b"error: unexpected argument '"),
+        slow(STRICT, ["eda", "--data=ré\udcff.csv"], 2, b"error: no feature table 'r"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -127,6 +127,7 @@ def test_a_sweep_in_an_ascii_terminal_ends_well(tmp_path):
     assert (tmp_path / "♪" / "results.csv").is_file()
 
 
+@pytest.mark.slow
 def test_a_matplotlibrc_does_not_matter(runs):
     (runs / "broken").write_bytes(b"text.usetex: True\nfont.family: \xff\n")
     (runs / "matplotlibrc").write_text("text.usetex: True\nfont.family: No Such Font\n")
@@ -148,13 +149,13 @@ def closed_pipe():
     return write
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["sweep", *map(slow, COMMANDS)])
 def test_a_command_whose_output_nobody_reads_ends_quietly(command, tmp_path):
     code, _, errors = end(start(command, "--help", folder=tmp_path, stdout=closed_pipe()))
     assert (code, errors) == (141, b"")
 
 
-@pytest.mark.parametrize("command", ["compare", "report"])
+@pytest.mark.parametrize("command", ["compare", slow("report")])
 def test_a_command_that_is_started_without_an_output_ends_as_with_one(command, tmp_path):
     shell = f'exec "$0" -m gtzan_jax.{command} there not >&-'
     found = subprocess.run(["bash", "-c", shell, sys.executable], capture_output=True, cwd=tmp_path)
@@ -163,7 +164,7 @@ def test_a_command_that_is_started_without_an_output_ends_as_with_one(command, t
     assert found.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ["sweep", slow("")])
 def test_an_output_that_is_full_is_named(command, tmp_path):
     with open("/dev/full", "wb") as full:
         code, _, errors = end(start(command, "--help", folder=tmp_path, stdout=full))
@@ -205,13 +206,13 @@ def signalled(runs):
 @pytest.mark.parametrize(
     ("command", "at", "number"),
     [
-        *((command, EARLY, signal.SIGINT) for command in COMMANDS if command),
-        *((command, EXTENSION, signal.SIGINT) for command in COMMANDS if command),
-        ("sweep", EARLY, signal.SIGTERM),
-        ("sweep", EXTENSION, signal.SIGTERM),
-        ("eda", "matplotlib.backends._backend_agg", signal.SIGINT),  # in the middle of the work
-        ("report", "jinja2", signal.SIGINT),
-        ("", "difflib", signal.SIGINT),
+        ("sweep", EARLY, signal.SIGINT),
+        ("compare", EXTENSION, signal.SIGTERM),
+        *(slow(command, EARLY, signal.SIGINT) for command in COMMANDS[2:]),
+        *(slow(command, EXTENSION, signal.SIGINT) for command in COMMANDS[1:]),
+        slow("eda", "matplotlib.backends._backend_agg", signal.SIGINT),  # in the middle of work
+        slow("report", "jinja2", signal.SIGINT),
+        slow("", "difflib", signal.SIGINT),
     ],
 )
 def test_a_signal_during_an_import_is_told_in_one_line(command, at, number, signalled, tmp_path):
@@ -229,8 +230,9 @@ def test_a_signal_during_an_import_is_told_in_one_line(command, at, number, sign
     assert code == 128 + number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("tenths", [0, 2, 4, 6, *map(slow, (1, 3, 5, 7, 8, 9, 10, 12, 14))])
+@pytest.mark.parametrize("tenths", [0, 2, 4, 6, 8, 10, 12, 14])
 def test_a_signal_at_any_moment_of_the_start_is_told_in_one_line(
     tenths, number, signalled, tmp_path
 ):

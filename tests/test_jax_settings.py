@@ -9,7 +9,7 @@ import threading
 import jax
 import numpy as np
 import pytest
-from conftest import ROOT, make_sweep, make_table
+from conftest import ROOT, make_sweep, make_table, slow
 from finished_runs import random_model
 
 from gtzan_jax.backends.workplace import workplace
@@ -73,6 +73,7 @@ def plain(tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_settings_of_the_environment_change_no_figure(workers, plain, tmp_path):
     settings = {k: v for k, v in HARMFUL.items() if workers or k != "XLA_FLAGS"}
@@ -88,15 +89,11 @@ def test_no_setting_of_the_environment_changes_a_figure(name, plain, tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("JAX_PLATFORMS", "cuda", r"JAX cannot start with JAX_PLATFORMS=cuda: .*--platform=cpu"),
+        slow("JAX_PLATFORMS", "cuda", r"JAX cannot start with JAX_PLATFORMS=cuda: .*=cpu"),
         ("JAX_PLATFORMS", "nonsense", r"JAX cannot start with JAX_PLATFORMS=nonsense: .*"),
-        ("JAX_ENABLE_X64", "maybe", r"JAX refuses .*: invalid truth value 'maybe' .*X64'"),
-        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", r"XLA_FLAGS: --xla_cpu_\S+ may .*"),
-        (
-            "XLA_FLAGS",
-            "--xla_unheard_of=1",
-            r"XLA_FLAGS: --xla_unheard_of=1 may .*",
-        ),
+        slow("JAX_ENABLE_X64", "maybe", r"JAX refuses .*: invalid truth value 'maybe' .*X64'"),
+        slow("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", r"XLA_FLAGS: --xla_cpu_\S+ may .*"),
+        slow("XLA_FLAGS", "--xla_unheard_of=1", r"XLA_FLAGS: --xla_unheard_of=1 may .*"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused_in_one_line(name, value, message, tmp_path):
@@ -177,6 +174,7 @@ def test_training_in_a_notebook_leaves_its_settings():
     assert {name for name in changed if not name.startswith(ours)} == set()
 
 
+@pytest.mark.slow
 def test_every_pin_is_what_jax_has_by_itself():
     code = "import jax\nfrom gtzan_jax.models.backend import PINNED\nvalues = jax.config.values\n"
     code += "print({n: (values[n], v) for n, v in PINNED.items() if values.get(n, v) != v})"
@@ -235,6 +233,7 @@ def spied(tmp_path_factory):
     return spied_on
 
 
+@pytest.mark.slow
 def test_the_platform_is_chosen_before_any_process_of_a_command_uses_jax(spied):
     flags = ["--platform=cpu", "--workers=1", "--workdir=run", "--retrain_epochs=1"]
     found = {"sweep": spied("sweep", *SMOKE[:2], *flags, "--matmul_precision=bfloat16")}
@@ -247,6 +246,7 @@ def test_the_platform_is_chosen_before_any_process_of_a_command_uses_jax(spied):
     assert spied("report", "run") == []
 
 
+@pytest.mark.slow
 def test_a_prediction_has_its_platform_chosen(spied):
     soundfile = pytest.importorskip("soundfile")
     if not (spied.folder / "run").exists():

@@ -233,7 +233,8 @@ def test_killed_at_25_points_it_ends_with_the_same_bytes(tmp_path, capsys):
     assert len(lines) >= 25
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), slow(signal.SIGTERM, 143)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     flags = ["--sweep=smoke", "--data=sample", "--platform=cpu"]
     flags += ["--retrain_epochs=0", "--num_seeds=20"]

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import jax
 import pytest
 import requests
-from commands import command
-from conftest import make_sweep
+from commands import command_here
+from conftest import make_sweep, this_process
 from finished_runs import (
     edit_manifest,
     random_history,
@@ -27,6 +27,7 @@ from gtzan_jax import cli, console
 from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import digest, sealed
+from gtzan_jax.jobs import retraining, sweeping
 from gtzan_jax.jobs.comparing import markdown
 from gtzan_jax.jobs.reporting import build, save
 from gtzan_jax.resources import PACKAGE
@@ -88,10 +89,10 @@ def problems_of(source):
             yield name
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
-def test_nothing_that_is_read_can_run(path):
-    allowed = ALLOWED.get(path.relative_to(PACKAGE).as_posix())
-    assert not set(problems_of(path.read_text(encoding="utf-8"))) - {allowed}
+def test_nothing_that_is_read_can_run():
+    for path in PACKAGE.rglob("*.py"):
+        allowed = ALLOWED.get(path.relative_to(PACKAGE).as_posix())
+        assert not set(problems_of(path.read_text(encoding="utf-8"))) - {allowed}, path
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,9 @@ LINKS = {
 
 
 @pytest.mark.parametrize("case", LINKS)
-def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, case):
+def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, case, monkeypatch):
+    monkeypatch.setattr(sweeping, "workplace", this_process)
+    monkeypatch.setattr(retraining, "workplace", this_process)
     name, module, arguments = LINKS[case]
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -266,7 +269,7 @@ def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, case):
     link.symlink_to(outside if "." not in name.lstrip("./") else outside / "000001.safetensors")
     before = contents(outside)
     smoke = ["--data=sample", "--sweep=smoke"] if module == "sweep" else []
-    done = command(module, *smoke, *arguments, folder=tmp_path)
+    done = command_here(module, *smoke, *arguments, folder=tmp_path)
     assert contents(outside) == before
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert f"{link.name} is a link" in done.stderr

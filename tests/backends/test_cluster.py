@@ -114,6 +114,7 @@ def long(tmp_path_factory):
 # Nothing happens.
 
 
+@pytest.mark.slow
 def test_a_cluster_trains_to_the_bytes_of_local_processes(dask, tmp_path, short):
     printed, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={dask.address}"))
     assert f"workers of {dask.address}, each 1 × cpu" in printed
@@ -309,6 +310,7 @@ UNFIT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Mismatched versions")  # Dask's, in this process
 @pytest.mark.parametrize("kind", UNFIT)
 def test_an_unfit_worker_is_refused_by_its_name(kind, tmp_path):
@@ -322,6 +324,7 @@ def test_an_unfit_worker_is_refused_by_its_name(kind, tmp_path):
         assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("does", ["os._exit(3)", "raise SystemExit('no licence')"])
 def test_a_worker_that_ends_when_it_is_asked_ends_the_run(does, tmp_path):
     path = meets(does)(tmp_path / "site")
@@ -334,6 +337,7 @@ def test_a_worker_that_ends_when_it_is_asked_ends_the_run(does, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_scheduler_of_another_version_is_refused(monkeypatch, tmp_path):
     versions = process.computing() | {"dask": "0.1"}
     monkeypatch.setattr(process, "computing", lambda: versions)
@@ -381,8 +385,7 @@ def results_of(pool):
         }
 
 
-@pytest.mark.slow
-def test_workers_without_a_table_are_sent_each_fold_once(tmp_path):
+def test_workers_without_a_table_train_to_the_bytes_of_local_processes(tmp_path):
     (tmp_path / "empty").mkdir()
     with loopback(tmp_path / "cluster", 0) as own:
         own.join(2, cwd=tmp_path / "empty")

@@ -18,7 +18,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from conftest import make_arrays, make_fold, make_sweep, make_table
+from conftest import make_arrays, make_fold, make_sweep, make_table, slow
 
 from gtzan_jax import cli, process
 from gtzan_jax.backends import processes as processes_module
@@ -76,10 +76,52 @@ def undisturbed():
         return results_of(crew)
 
 
+class Fake:
+    """A worker in this process; ``ends`` returns the error with which it is lost, if any.
+
+    It answers when the pool waits for it, so that all are handed a request before.
+    """
+
+    def __init__(self, ends=lambda _: None):
+        self._ends, self._desk, self.seen = ends, work._Desk(), []
+
+    def submit(self, _function, _wanted, pickled, spec, fold):
+        request, future = pickle.loads(pickled), Future()
+        self.seen.append((request, spec is not None, fold is not None))
+        if error := self._ends(request):
+            self._desk = work._Desk()
+            future.set_exception(error)
+        else:
+            future.set_result(self._desk.work(request, spec, fold))
+        return future
+
+    def start(self):
+        pass
+
+    leave = end = start
+
+
+@pytest.fixture
+def pool_of(monkeypatch):
+    """Makes pools of such workers."""
+
+    def make(*fakes):
+        monkeypatch.setattr(processes_module, "_process", lambda number, _: fakes[number])
+        return Processes(len(fakes))
+
+    return make
+
+
+@pytest.fixture(params=["in this process", slow("processes")])
+def pool(request, pool_of):
+    """Two workers; the real ones must send back what those in this process need not."""
+    return Processes(2) if request.param == "processes" else pool_of(Fake(), Fake())
+
+
 # Who trains makes no difference.
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, slow(3)])
 def test_the_bytes_do_not_depend_on_how_many_workers_there_are(count, undisturbed):
     with crew_of(count) as crew:
         assert results_of(crew) == undisturbed
@@ -106,14 +148,13 @@ def test_the_wait_for_programs_is_the_mean_of_the_workers_and_no_sum():
         assert crew.compile_wait_s == 4.0
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_trials_that_may_stop_early_are_repacked_by_workers(count):
+def test_trials_that_may_stop_early_are_repacked_by_workers(pool):
     axes = {"patience": [0, 1, 2], "optimizer": ["adam", "rmsprop"]}
     sweep = make_sweep(epochs=12, axes=axes, protocol="holdout")
     trials = trials_of(sweep, 1, [0])
     with Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], task_size=4) as engine:
         mine = {t.task: t for t in engine.run(engine.plan.tasks(trials), FOLDS)}
-    with crew_of(count, sweep, mode="auto") as crew:
+    with crew_of(sweep=sweep, pool=pool, mode="auto") as crew:
         theirs = list(crew.run(crew.plan.tasks(trials), FOLDS))
     assert len(theirs) == len(mine) == 6
     for trained in theirs:
@@ -123,11 +164,11 @@ def test_trials_that_may_stop_early_are_repacked_by_workers(count):
     assert min(t.last.min() for t in theirs) < 12
 
 
-def test_trials_go_on_from_states_of_other_workers(undisturbed):
-    with crew_of(2) as crew:
+def test_trials_go_on_from_states_of_other_workers(pool, undisturbed):
+    with crew_of(pool=pool) as crew:
         begun = list(crew.run(crew.plan.tasks(TRIALS, 0, 1, keep="states"), FOLDS))
     states = {m: s for t in begun for m, s in zip(t.task.trials, t.states, strict=True)}
-    with crew_of(1) as crew:
+    with crew_of(pool=pool) as crew:
         rest = list(crew.run(crew.plan.tasks(TRIALS, 1, 3), FOLDS, states))
     histories = {}
     for trained in [*begun, *rest]:
@@ -137,7 +178,7 @@ def test_trials_go_on_from_states_of_other_workers(undisturbed):
         np.testing.assert_allclose(np.concatenate(parts), history_in(undisturbed[trial]), rtol=1e-5)
 
 
-def test_workers_repeat_a_config_as_this_process_does():
+def test_workers_repeat_a_config_as_this_process_does(pool):
     ids = [config.id for config in SWEEP.configs[:3]]
     wanted = [Trial(i, fold, seed) for i in ids for fold in (1, 0) for seed in (3, 4, 5, 6, 7)]
 
@@ -146,7 +187,7 @@ def test_workers_repeat_a_config_as_this_process_does():
             trained.task: trained for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
         }
 
-    with crew_of(2) as crew:
+    with crew_of(pool=pool) as crew:
         found = repeated(crew)
     options = {"task_size": 4, "mode": "shape"}
     with Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine:
@@ -159,9 +200,9 @@ def test_workers_repeat_a_config_as_this_process_does():
             assert other.keys() == one.keys()
 
 
-def test_configs_that_come_later_reach_the_workers(undisturbed):
+def test_configs_that_come_later_reach_the_workers(pool, undisturbed):
     widest = Config.of(**{**SWEEP.configs[-1], "num_units1": 14, "num_units2": 7})
-    with crew_of(2, configs=[widest], mode="auto") as crew:
+    with crew_of(pool=pool, configs=[widest], mode="auto") as crew:
         crew.plan.admit(SWEEP.configs)
         tasks = crew.plan.tasks(TRIALS, packed=True)
         got = {
@@ -210,6 +251,7 @@ def test_there_are_no_more_processes_than_memory_for_them(monkeypatch):
         assert len(Processes().processes) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="systems that fork")
 def test_a_forked_child_has_processes_of_its_own():
     mine = Processes(1).processes[0].submit(os.getpid).result()
@@ -232,7 +274,7 @@ def test_processes_are_found_again():
 
 
 def test_a_process_that_is_lost_is_told_and_started_anew():
-    slot = Process(prepare=work.__name__)
+    slot = Process()
     with pytest.raises(WorkerLostError, match="SIGKILL, as where memory runs out"):
         slot.submit(os.kill, slot.submit(os.getpid).result(), signal.SIGKILL).result()
     with pytest.raises(WorkerLostError, match="ended with code 3"):
@@ -263,7 +305,7 @@ def replace_jax(monkeypatch, folder, code):
     monkeypatch.syspath_prepend(folder)
 
 
-@pytest.mark.parametrize("kind", STARTS)
+@pytest.mark.parametrize("kind", ["import", "killed", *map(slow, list(STARTS)[1:])])
 def test_a_process_that_fails_to_start_is_told_by_its_last_line(kind, monkeypatch, tmp_path, capfd):
     code, message = STARTS[kind]
     slot = Process(prepare=work.__name__)
@@ -285,7 +327,7 @@ def test_a_process_that_the_system_has_no_room_for_is_told(monkeypatch):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(subprocess, "Popen", none)
-    slot = Process(prepare=work.__name__)
+    slot = Process()
     with pytest.raises(WorkerStartError, match=r"^Resource temporarily unavailable$"):
         slot.submit(os.getpid).result()
     slot.shutdown()
@@ -309,17 +351,17 @@ def test_where_workers_fail_to_start_a_run_ends_soon_and_blames_no_task(monkeypa
         slot.shutdown()
 
 
-@pytest.mark.parametrize(("here", "there"), [("1", "3"), ("0", "0")])
+@pytest.mark.parametrize(("here", "there"), [("1", "3"), slow("0", "0")])
 def test_a_process_is_as_quiet_as_a_command_unless_asked(monkeypatch, here, there):
     """JAX sets the variable to 1 where it is imported first; then XLA prints pages of doubts."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", here)
-    slot = Process(prepare=work.__name__)
+    slot = Process()
     assert slot.submit(os.getenv, "TF_CPP_MIN_LOG_LEVEL").result() == there
     slot.shutdown()
 
 
 def test_errors_come_back_in_one_line(capfd):
-    slot = Process(prepare=work.__name__)
+    slot = Process()
     with pytest.raises(InputError, match="nowhere"):
         slot.submit(load_sweep, "nowhere", []).result()
     with pytest.raises(RunError, match=r"^ZeroDivisionError") as told:
@@ -358,42 +400,6 @@ def test_killed_workers_cost_nothing_but_time(seed, undisturbed):
         finally:
             stop.set()
             killer.join()
-
-
-class Fake:
-    """A worker in this process; ``ends`` returns the error with which it is lost, if any.
-
-    It answers when the pool waits for it, so that all are handed a request before.
-    """
-
-    def __init__(self, ends=lambda _: None):
-        self._ends, self._desk, self.seen = ends, work._Desk(), []
-
-    def submit(self, _function, _wanted, pickled, spec, fold):
-        request, future = pickle.loads(pickled), Future()
-        self.seen.append((request, spec is not None, fold is not None))
-        if error := self._ends(request):
-            self._desk = work._Desk()
-            future.set_exception(error)
-        else:
-            future.set_result(self._desk.work(request, spec, fold))
-        return future
-
-    def start(self):
-        pass
-
-    leave = end = start
-
-
-@pytest.fixture
-def pool_of(monkeypatch):
-    """Makes pools of such workers."""
-
-    def make(*fakes):
-        monkeypatch.setattr(processes_module, "_process", lambda number, _: fakes[number])
-        return Processes(len(fakes))
-
-    return make
 
 
 def is_poison(request):
@@ -518,6 +524,7 @@ def test_a_script_needs_no_guard_and_imports_no_jax(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_worker_outlives_a_command(number, tmp_path):
     flags = ["--data=sample", f"--workdir={tmp_path / 'run'}", "--set=epochs=400", "--workers=2"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import command
+from commands import command, command_here
 from conftest import make_sweep, this_process
 from csv_edits import small_text
 
@@ -252,7 +252,7 @@ def test_the_command(tmp_path):
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(tmp_path, flag, message):
-    done = command("baselines", "--data=sample", "--platform=cpu", flag, folder=tmp_path)
+    done = command_here("baselines", "--data=sample", "--platform=cpu", flag, folder=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")

@@ -1,8 +1,8 @@
-"""The command, as users run it: in a process of its own."""
+"""The command, as users run it."""
 
 import pandas as pd
 import pytest
-from commands import command
+from commands import command_here
 from conftest import make_sweep
 from finished_runs import random_history, write_run
 
@@ -19,7 +19,7 @@ def folders(tmp_path):
 
 def test_the_command_prints_and_writes(folders):
     names = [folder.name for folder in folders]
-    done = command("compare", *names, "--output=both.csv", folder=folders[0].parent)
+    done = command_here("compare", *names, "--output=both.csv", folder=folders[0].parent)
     assert done.returncode == 0, done.stderr
     assert "# first and other" in done.stdout
     assert ["sweep.loss", "cross_entropy", "softmax_twice"] in [
@@ -36,7 +36,7 @@ def test_the_command_prints_and_writes(folders):
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(folders, arguments, message):
-    done = command("compare", *arguments, folder=folders[0].parent)
+    done = command_here("compare", *arguments, folder=folders[0].parent)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")

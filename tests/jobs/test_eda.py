@@ -1,4 +1,4 @@
-"""The look at the table, as users run it: in a process of its own."""
+"""The look at the table, as users run it."""
 
 import dataclasses
 import json
@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from commands import command, served_projector
+from commands import command, command_here, served_projector
+from matplotlib.figure import Figure
 
 from gtzan_jax.jobs.exploring import write_projector
 from gtzan_jax.tables.schema import FEATURES
@@ -26,9 +27,11 @@ FIGURES = ["contact_sheet", "correlation_heatmap"] + [
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A finished look at the sample, and the process that did it."""
+    """A finished look at the sample, with empty figures, and what the command printed."""
     folder = tmp_path_factory.mktemp("eda")
-    done = command("eda", "--data=sample", "--workdir=out", folder=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda _figure, file, **_: file.write(b"\x89PNG"))
+        done = command_here("eda", "--data=sample", "--workdir=out", folder=folder)
     assert done.returncode == 0, done.stderr
     return folder / "out", done
 
@@ -137,7 +140,7 @@ def test_odd_names_keep_the_projector_whole(tmp_path):
 def test_mistakes_get_one_line_and_exit_code_2(tmp_path, flags, message):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep")
-    done = command("eda", *flags, folder=tmp_path)
+    done = command_here("eda", *flags, folder=tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")

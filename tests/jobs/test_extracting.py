@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import command
+from commands import command, command_here
 from conftest import ROOT
 from threadpoolctl import threadpool_limits
 
@@ -283,7 +283,7 @@ def test_bad_files_are_listed_and_the_rest_is_written(hostile):
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(hostile, arguments, message):
-    done = command("extract", *arguments, folder=hostile[0])
+    done = command_here("extract", *arguments, folder=hostile[0])
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith("error: ")

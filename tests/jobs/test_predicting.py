@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from commands import command
+from commands import command_here
 from conftest import make_document, make_sweep
 from finished_runs import random_model
 
@@ -73,7 +73,9 @@ def this_platform(monkeypatch):
 
 
 def test_the_command_says_what_it_can_and_names_what_it_cannot(run, songs, tmp_path):
-    done = command("predict", str(run), str(songs), "--platform=cpu", "--explain", folder=tmp_path)
+    done = command_here(
+        "predict", str(run), str(songs), "--platform=cpu", "--explain", folder=tmp_path
+    )
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert len(lines) == 2

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from commands import command, run_here
+from commands import command_here, run_here
 from conftest import make_sweep, slow
 from finished_runs import (
     EVIL,
@@ -544,7 +544,7 @@ def test_saving_writes_the_page(report, tmp_path):
 )
 def test_the_command_writes_where_it_says(tmp_path, flags, written):
     write_run(tmp_path / "run", SWEEP, random_history(SWEEP))
-    done = command("report", "run", *flags, folder=tmp_path)
+    done = command_here("report", "run", *flags, folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"report in {Path(written)}" in done.stdout
     assert (tmp_path / written).is_file()

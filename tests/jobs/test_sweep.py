@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import command
-from conftest import ROOT
+from commands import command, command_here
+from conftest import ROOT, this_process
 from csv_edits import sample_frame
 
 from gtzan_jax import load_model, load_table, make_splits
+from gtzan_jax.jobs import retraining
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.tables.splits import random_split
 
@@ -169,10 +170,11 @@ def test_the_retraining_goes_on_where_the_sweep_stopped(smoke):
         np.testing.assert_allclose(begun, swept[swept.seed == seed], rtol=1e-4)
 
 
-def test_another_config_can_be_retrained(smoke):
+def test_another_config_can_be_retrained(smoke, monkeypatch):
     run, _ = smoke
+    monkeypatch.setattr(retraining, "workplace", this_process)
     flags = [f"--workdir={run}", "--rank=2", "--retrain_epochs=4", "--platform=cpu"]
-    done = command("retrain", *flags, folder=run.parent)
+    done = command_here("retrain", *flags, folder=run.parent)
     assert done.returncode == 0, done.stderr
     first, second = (row for _, row in pd.read_csv(run / "results.csv").head(2).iterrows())
     assert load_model(run).config.id == first.config_id

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from all_parts import CONFIGS, INITIALIZED, PLAIN, all_parts
-from conftest import make_arrays, make_fold, make_sweep, make_table
+from conftest import make_arrays, make_fold, make_sweep, make_table, slow
 from scipy import stats
 from test_keras_parity import WIDE, train
 
@@ -156,7 +156,7 @@ def test_noise_of_features_is_standard_normal_and_depends_on_names_only():
 # The laws of the trainer. All parts are in one program, and each is in a smaller one, too.
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*list(CONFIGS)[-3:], *map(slow, list(CONFIGS)[:-3])])
 def test_padding_is_exact(name):
     state, history = train(CONFIGS[name])
     padded, expected = train(CONFIGS[name], units=WIDE)
@@ -211,9 +211,14 @@ def test_all_axes_train_in_one_program(together):
     assert np.abs(np.subtract.outer(finals, finals) + np.eye(len(finals))).min() > 1e-4
 
 
-@pytest.mark.parametrize("config", TOGETHER[:5], ids=lambda config: config.setting("optimizer"))
-def test_numbers_do_not_depend_on_company(together, config):
+@pytest.mark.parametrize(
+    "config",
+    [TOGETHER[0], *map(slow, TOGETHER[1:5])],
+    ids=lambda config: config.setting("optimizer"),
+)
+def test_numbers_do_not_depend_on_company(together, place):
     """A config's own program has its parts only; a wider one stands beside it."""
+    config = TOGETHER[place]
     wider = Config.of(**dict(config) | {"num_units2": 14})
     axes = {name: sorted({config[name], wider[name]}) for name in config}
     axes |= dict.fromkeys(("dropout1", "dropout2", "dropout3"))
