@@ -67,13 +67,15 @@ def without(need: str, reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
-def real_table_path() -> Path:
-    """The path of the real table; skips where there is none, or fails where it is required."""
+def find_real_table() -> Path:
+    """Returns the path of the real table; skips without, or fails where it is required."""
     for path in REAL_TABLES:
         if path.is_file():
             return path
     without("table", "needs the real table, which may not be redistributed, at data/")
+
+
+real_table_path = pytest.fixture(find_real_table, scope="session", name="real_table_path")
 
 
 @pytest.fixture(scope="session")

@@ -280,6 +280,7 @@ def test_the_batched_peer_drops_and_scales():
     assert (plain.std(1) < 1e-5).all()
 
 
+@pytest.mark.slow
 def test_the_command_measures_the_floor_of_the_sample(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "--only=floor", "--repeats=1", "--data=sample"]
     flags = ["--name=trial", f"--out={tmp_path}"]

@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 import jax
 import numpy as np
 import pytest
-from conftest import make_history, make_sweep
+from conftest import make_history, make_sweep, slow
 from csv_edits import small_text
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
@@ -144,7 +144,10 @@ ONE_CONFIG = make_sweep(
 )
 
 
-@pytest.fixture(scope="module", params=[name for name, p in PROTOCOLS.items() if not p.leak])
+OTHERS = [name for name, each in PROTOCOLS.items() if not each.leak and name != "kfold"]
+
+
+@pytest.fixture(scope="module", params=["kfold", *map(slow, OTHERS)])
 def protocol(request):
     return request.param
 
@@ -253,7 +256,7 @@ def test_any_bytes_as_a_sweep_work_or_are_told(load_toml):
     explore(check_bytes_as_sweep, st.one_of(st.binary(), st.text().map(str.encode)))
 
 
-@pytest.mark.parametrize("name", sweep_names())
+@pytest.mark.parametrize("name", ["cnn", *(slow(n) for n in sweep_names() if n != "cnn")])
 def test_any_mutation_of_a_sweep_works_or_is_told(load_toml, name):
     def check_mutations_of_sweep(content):
         works_or_tells(load_toml, content)

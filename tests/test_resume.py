@@ -137,7 +137,7 @@ def fill_disk():
 # a process would have closed stays open here.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("stride", [41, slow(1)])
-@pytest.mark.parametrize("how", [kill, fill_disk])
+@pytest.mark.parametrize("how", [kill, slow(fill_disk)])
 def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, how, stride):
     steps = count_steps(tmp_path / "counted", monkeypatch)
     assert steps > 60
@@ -320,20 +320,25 @@ def test_what_was_left_out_is_made_up_for(tmp_path, whole):
         ("--set=axes.dropout1=[0.5]", "sweep.axes.dropout1"),
         ("--seed=1", "seeds [0] there, [1] here"),
         ("--num_seeds=2", "seeds [0] there, [0, 1] here"),
-        slow("--set=loss=softmax_twice", "sweep.loss 'cross_entropy' there, 'softmax_twice' here"),
+        ("--set=loss=softmax_twice", "sweep.loss 'cross_entropy' there, 'softmax_twice' here"),
         ("--split_seed=1", "split.seed 0 there, 1 here"),
-        slow("--protocol=holdout", "sweep.protocol 'assignment' there, 'holdout' here"),
+        ("--protocol=holdout", "sweep.protocol 'assignment' there, 'holdout' here"),
         ("--matmul_precision=bfloat16", "matmul_precision 'float32' there, 'bfloat16' here"),
     ],
 )
-def test_another_run_is_refused_and_can_be_removed(tmp_path, whole, flag, difference):
-    shutil.copytree(whole, tmp_path / "run")
-    (tmp_path / "run" / "notes.txt").touch()
+def test_another_run_is_refused(whole, flag, difference):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
     with pytest.raises(InputError) as error:
-        run(tmp_path / "run", flag)
+        run(whole, flag)
     assert difference in str(error.value)
     assert "--overwrite" in str(error.value)
-    assert same(tmp_path / "run", whole)
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+@pytest.mark.parametrize("flag", ["--seed=1", slow("--matmul_precision=bfloat16")])
+def test_another_run_can_be_removed(tmp_path, whole, flag):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "notes.txt").touch()
     assert run(tmp_path / "run", flag, "--overwrite", "--retrain_epochs=0") == 0
     on_cpu_the_same = "precision" in flag  # which multiplies exactly, whatever is asked
     assert same(tmp_path / "run", whole) == on_cpu_the_same
@@ -355,7 +360,7 @@ def damages(folder):
         flip,
         slow(lambda p: p.write_bytes(b"")),
         slow(lambda p: p.write_bytes(p.read_bytes()[:-9])),
-        Path.unlink,
+        slow(Path.unlink),
     ],
     ids=["flipped", "emptied", "truncated", "removed"],
 )
@@ -375,13 +380,10 @@ def test_a_damaged_manifest_is_refused(tmp_path, whole):
         run(tmp_path / "run")
 
 
-def test_a_second_process_is_refused_with_the_first_ones_number(tmp_path, whole):
-    shutil.copytree(whole, tmp_path / "run")
-    with held(tmp_path / "run"):
-        done = command("sweep", *TINY, f"--workdir={tmp_path / 'run'}", folder=tmp_path)
-    assert done.returncode == 2
-    assert f"is in use by process {os.getpid()} on " in done.stderr
-    assert run(tmp_path / "run") == 0  # the lock is gone with who held it
+def test_a_second_sweep_is_refused_with_the_first_ones_number(whole):
+    with held(whole), pytest.raises(InputError, match=f"is in use by process {os.getpid()} on "):
+        run(whole)
+    assert run(whole) == 0  # the lock is gone with who held it
 
 
 SMALL_FILES = """

@@ -157,17 +157,17 @@ HEADS = [  # of frames: of MPEG 1, 2 and 2.5 and layers 2 and 3, mono
 ]
 
 
-@pytest.mark.parametrize("head", HEADS, ids=lambda head: head.hex())
-def test_frames_are_as_long_as_the_decoder_finds_them(head):
+def test_frames_are_as_long_as_the_decoder_finds_them():
     """Frames of silence without padding: were they longer or shorter, none would be in its place.
 
     The decoder alone tolerates a few bytes between them, but not that every one is displaced.
     """
-    length = frame_length(head)
-    content = 20 * head.ljust(length, b"\0")
-    per_frame = 1_152 if head[1] & 6 == 4 or head[1] & 8 else 576
-    with soundfile.SoundFile(io.BytesIO(content)) as sound:
-        assert len(sound.read()) == pytest.approx(20 * per_frame, abs=per_frame)
+    for head in HEADS:
+        content = 20 * head.ljust(frame_length(head), b"\0")
+        per_frame = 1_152 if head[1] & 6 == 4 or head[1] & 8 else 576
+        with soundfile.SoundFile(io.BytesIO(content)) as sound:
+            found = len(sound.read())
+        assert found == pytest.approx(20 * per_frame, abs=per_frame), head.hex()
 
 
 def mp2_of(count):
