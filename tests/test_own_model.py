@@ -29,6 +29,7 @@ def registries():
     sys.modules.pop("residual", None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("registries")
 def test_the_page_on_an_own_model_runs(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)

@@ -136,8 +136,9 @@ def fill_disk():
 # Every step is tried by the slow test; an odd stride meets all kinds of them. What the end of
 # a process would have closed stays open here.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("stride", [41, slow(1)])
-@pytest.mark.parametrize("how", [kill, slow(fill_disk)])
+@pytest.mark.parametrize(
+    ("how", "stride"), [(kill, 61), (fill_disk, 151), slow(kill, 1), slow(fill_disk, 1)]
+)
 def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, how, stride):
     steps = count_steps(tmp_path / "counted", monkeypatch)
     assert steps > 60
@@ -327,12 +328,12 @@ def test_what_was_left_out_is_made_up_for(tmp_path, whole):
     ],
 )
 def test_another_run_is_refused(whole, flag, difference):
-    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("[!.]*")}
     with pytest.raises(InputError) as error:
         run(whole, flag)
     assert difference in str(error.value)
     assert "--overwrite" in str(error.value)
-    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("[!.]*")} == before
 
 
 @pytest.mark.parametrize("flag", ["--seed=1", slow("--matmul_precision=bfloat16")])
@@ -394,6 +395,7 @@ runpy.run_module("gtzan_jax.sweep", run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_gone_on_from(tmp_path, whole):
     argv = ["sweep", *TINY, "--workdir=run", "--platform=cpu"]
     done = subprocess.run(

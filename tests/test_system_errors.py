@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT, make_sweep, make_table
+from conftest import ROOT, make_sweep, make_table, slow
 from finished_runs import random_history, write_run
 
 from gtzan_jax.errors import InputError, RunError, described
@@ -55,10 +55,10 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize(
     ("arguments", "code", "place"),
     [
-        (["report", "a"], 2, "a/report.html"),
+        slow(["report", "a"], 2, "a/report.html"),
         (["compare", "a", "b", "--output=c.csv"], 2, "--output=c.csv"),
-        (["eda", "--data=sample", "--workdir=eda"], 1, "eda/"),
-        (["sweep", "--sweep=smoke", "--data=sample", "--workdir=new"], 1, "new/manifest.json"),
+        slow(["eda", "--data=sample", "--workdir=eda"], 1, "eda/"),
+        slow(["sweep", "--sweep=smoke", "--data=sample", "--workdir=new"], 1, "new/manifest.json"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -71,6 +71,7 @@ def test_a_disk_that_is_full_is_named_by_the_file(arguments, code, place, runs):
     assert ".tmp" not in last
 
 
+@pytest.mark.slow
 def test_too_many_open_files_are_told_in_a_line(runs):
     done = limited("RLIMIT_NOFILE", 12, "gtzan_jax.compare", "a", "b", folder=runs)
     assert "Traceback" not in done.stderr

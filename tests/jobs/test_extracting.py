@@ -247,7 +247,7 @@ def hostile(tmp_path_factory):
     with (music / "tera.wav").open("wb") as file:
         file.truncate(2**40)
     (music / "locked.wav").symlink_to("/dev/zero")
-    return folder, command("extract", "music", "--output=t.csv", "--workers=2", folder=folder)
+    return folder, command("extract", "music", "--output=t.csv", "--workers=1", folder=folder)
 
 
 def test_bad_files_are_listed_and_the_rest_is_written(hostile):

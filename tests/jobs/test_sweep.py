@@ -18,7 +18,7 @@ from gtzan_jax.jobs import retraining
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.tables.splits import random_split
 
-SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--platform=cpu"]
+SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--workers=1"]
 SEEDS = ["--num_seeds=2", "--seed=3", "--split_seed=7"]
 
 
