@@ -45,7 +45,7 @@ def make_songs(per_genre=6, segments=2) -> FeatureTable:
 
 
 TABLE = make_songs()
-SWEEP = make_cnn_sweep(blocks=[1, 2], dropout=[0.0, 0.2], optimizer=["adam"], time_mask=[0, 4])
+SWEEP = make_cnn_sweep(blocks=[1], dropout=[0.0, 0.2], optimizer=["adam"], time_mask=[0, 4])
 SWEEP = dataclasses.replace(SWEEP, batch_size=4)
 
 
@@ -58,7 +58,7 @@ def run(tmp_path_factory):
 
 
 def test_every_config_is_ranked(run):
-    assert len(run.results) == 8
+    assert len(run.results) == 4
     assert {"filters", "blocks", "time_mask"} <= set(run.results)
     assert set(run.history["epoch"]) == {1, 2}
     assert run.manifest.data.features == BANDS
@@ -92,8 +92,8 @@ def test_the_kept_model_predicts_what_its_retraining_ended_with(run):
 def test_tensorboard_has_each_run_with_its_hyperparameters(run):
     axes = ["filters", "blocks", "dropout", "time_mask"]
     with served(run.run.tensorboard) as address:
-        groups = ask_for_groups(address, 8, axes, ["test_accuracy"])
-    assert len(groups) == 8
+        groups = ask_for_groups(address, 4, axes, ["test_accuracy"])
+    assert len(groups) == 4
     assert {tuple(group["hparams"][axis] for axis in axes) for group in groups} == {
         tuple(config.setting(axis) for axis in axes) for config in SWEEP.configs
     }

@@ -13,6 +13,7 @@ import pytest
 from commands import ask_for_groups, command_here, served
 from conftest import ROOT, make_document, make_sweep, make_table, slow, this_process
 from csv_edits import sample_frame, small_text
+from finished_runs import random_history, write_run
 from report_words import words_of
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -467,12 +468,10 @@ def scalars_of(folder):
 def test_patience_needs_a_validation_part(tmp_path):
     with pytest.raises(InputError, match="the protocol assignment has none; take one of holdout"):
         make_sweep(axes={"patience": [5]})
-    run = gtzan_jax.run_sweep(
-        make_sweep(protocol="holdout", axes={"patience": [1]}), make_table(), tmp_path / "run",
-        retrain_epochs=0,
-    )  # fmt: skip
+    sweep = make_sweep(protocol="holdout", axes={"patience": [1]})
+    folder = write_run(tmp_path / "run", sweep, random_history(sweep))
     with pytest.raises(InputError, match="the protocol assignment has none"):
-        retrain_run(RetrainOptions(str(run.run.path), protocol="assignment"))
+        retrain_run(RetrainOptions(str(folder), protocol="assignment"))
 
 
 def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):

@@ -18,8 +18,8 @@ from gtzan_jax.jobs import retraining
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.tables.splits import random_split
 
-SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--workers=1"]
-SEEDS = ["--num_seeds=2", "--seed=3", "--split_seed=7"]
+SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=3", "--platform=cpu"]
+SEEDS = ["--workers=1", "--num_seeds=2", "--seed=3", "--split_seed=7"]
 
 
 @pytest.fixture(scope="module")
