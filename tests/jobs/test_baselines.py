@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import runpy
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -61,7 +62,12 @@ def found(tmp_path_factory):
         workdir=str(tmp_path_factory.mktemp("baselines") / "out"),
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "workplace", lambda *_, **__: this_process())
         patch.setattr(classical, "classical_models", some_models)
+        patch.setattr(classical, "evaluate", partial(classical.evaluate, jobs=1))
+        patch.setattr(
+            classical, "permutation_drops", partial(classical.permutation_drops, repeats=1)
+        )
         return run_baselines(request)
 
 
@@ -103,10 +109,11 @@ def test_the_tables_fit_together(found):
     assert set(read(found, "importance")["feature"]) == set(load_table("sample").features)
 
 
+@pytest.mark.slow
 def test_another_process_finds_what_this_one_does(found, table):
     folds = make_splits(table, "mixed_artists", 0, 3).folds
     listed = read(found, "folds").query("protocol == 'mixed_artists'").set_index(["model", "fold"])
-    for name, place, outcome in classical.evaluate(some_models(4), table, folds, 1, 2):
+    for name, place, outcome in classical.evaluate(some_models(4), table, folds, 2, 2):
         row = listed.loc[(name, place)]
         assert row["accuracy"] == pytest.approx(outcome.accuracy)
         assert row["chosen"] == outcome.chosen
