@@ -147,11 +147,7 @@ BAD_TABLES = {
     ),
     "text": (cell(9, "tempo", "fast"), ["bad.csv, line 9, column 'tempo': 'fast' " + NUMBER]),
     "NaN": (cell(9, "tempo", "nan"), ["line 9, column 'tempo': 'nan' " + NUMBER]),
-    "infinity": (cell(9, "tempo", "inf"), ["line 9, column 'tempo': 'inf' " + NUMBER]),
-    "minus infinity": (cell(9, "tempo", "-inf"), ["line 9, column 'tempo': '-inf' " + NUMBER]),
     "an empty cell": (cell(9, "tempo", ""), ["line 9, column 'tempo': the value is missing"]),
-    "a cell of spaces": (cell(9, "tempo", "  "), ["line 9, column 'tempo': the value is missing"]),
-    "a length that is no number": (cell(9, "length", "long"), ["line 9, column 'length': 'long'"]),
     "a thousands separator": (
         cell(9, "rolloff_mean", '"1,234.5"'),
         [
@@ -164,11 +160,6 @@ BAD_TABLES = {
         cell(9, "rolloff_mean", "1,234.5"),
         ["line 9: 61 values for 60 columns; has a number a comma in it?"],
     ),
-    "a decimal comma": (
-        cell(9, "tempo", '"123,05"'),
-        ["line 9, column 'tempo': '123,05' " + NUMBER, "with a point"],
-    ),
-    "an underscore": (cell(9, "tempo", "1_0"), ["line 9, column 'tempo': '1_0' " + NUMBER]),
     "digits of another script": (cell(9, "tempo", "١٢٣"), ["line 9, column 'tempo'", NUMBER]),
     "1e300": (cell(9, "tempo", "1e300"), ["line 9, column 'tempo': '1e300' is too large"]),
     "a short line": (cell(7, "label", "blues\n1,2"), ["line 8: 2 values for 60 columns"]),
@@ -180,7 +171,6 @@ BAD_TABLES = {
         lambda text: text.replace(",", ";").replace(".", ","),
         ["bad.csv is separated by semicolons; save it with commas"],
     ),
-    "tabs": (lambda text: text.replace(",", "\t"), ["separated by tabs; save it with commas"]),
     "UTF-16": (lambda text: text.encode("utf-16"), ["bad.csv is in UTF-16; save it as UTF-8"]),
     "UTF-16 without a mark": (lambda text: text.encode("utf-16-le"), ["line 1: a NUL", "UTF-16"]),
     "Latin-1": (
@@ -211,14 +201,6 @@ BAD_TABLES = {
         ["line 9, column 'label': 'blues ' has spaces around it"],
     ),
     "an empty label": (cell(9, "label", ""), ["line 9, column 'label': the value is empty"]),
-    "a label with a capital": (
-        cell(9, "label", "Blues"),
-        ["genre 'Blues' has 1 song", "(did you mean 'blues'?)"],
-    ),
-    "a genre in capitals": (
-        label(range(9, 19), "Blues"),
-        ["bad.csv, line 9, column 'label': 'Blues' beside 'blues'; give one genre one name"],
-    ),
     "a genre with and without a hyphen": (
         lambda text: label(range(9, 19), "hip-hop")(label(range(19, 39), "Hiphop")(text)),
         ["bad.csv, line 9, column 'label': 'hip-hop' beside 'Hiphop'"],
@@ -325,10 +307,7 @@ def quoted(text):
 GOOD_TABLES = {
     "as it is": lambda text: text,
     "reordered columns": shuffled,
-    "a byte-order mark": lambda text: "\ufeff" + text,
-    "CRLF": lambda text: text.replace("\n", "\r\n"),
     "CR": lambda text: text.replace("\n", "\r"),
-    "a byte-order mark and CRLF": lambda text: "\ufeff" + text.replace("\n", "\r\n"),
     "quotes around everything": quoted,
     "spaces before numbers": lambda text: text.replace(",0.", ", 0."),
     "no line end at the end": lambda text: text[:-1],
@@ -432,24 +411,9 @@ BAD_SWEEPS = {
         ["bad.toml: unknown key 'epoch' (did you mean 'epochs'?)"],
     ),
     "a key of two lines": (lines(("epochs", '"a\\nb" = 3')), ["unknown key 'a\\nb'; known are"]),
-    "an unknown axis": (
-        lines(("dropout1", "dropout7 = [0.1]")),
-        ["bad.toml: [axes]: unknown key 'dropout7' (did you mean 'dropout"],
-    ),
     "a rate of a layer that is not there": (
         lines(("dropout1", "dropout4 = [0.1]")),
         ["bad.toml: axes.dropout4 needs axes.num_units4, which is missing"],
-    ),
-    "a layer that is left out": (
-        lines(("num_units2", "")),
-        [
-            "bad.toml: 3 problems: (1) axes.num_units3 needs axes.num_units2, which is missing; ",
-            "(2) axes.dropout2 needs axes.num_units2",
-        ],
-    ),
-    "a missing axis": (
-        lines(("num_units1", "")),
-        ["bad.toml: [axes]: 'num_units1' is missing"],
     ),
     "much at once": (
         lines(
@@ -483,25 +447,11 @@ BAD_SWEEPS = {
         lines(("epochs", 'epochs = 2\nprotocol = "k_fold"')),
         ["bad.toml: protocol: no 'k_fold' (did you mean 'kfold'?)"],
     ),
-    "one fold": (
-        lines(("epochs", "epochs = 2\nnum_folds = 1")),
-        ["bad.toml: num_folds must be a whole number from 2 to 1,000, not 1"],
-    ),
-    "a batch size of 0 as an axis": (
-        lines(("batch_size", ""), ("dropout1", "batch_size = [32, 0]")),
-        ["bad.toml: axes.batch_size must be a whole number from 1 to 1,000,000, not 0"],
-    ),
     "a batch size beside its axis": (
         lines(("dropout1", "batch_size = [16, 701]")),
         ["batch_size 701 is larger than the train part"],
     ),
-    "a learning rate of 0 as an axis": (
-        lines(("dropout1", "learning_rate = [0.0]")),
-        ["bad.toml: axes.learning_rate must be a number from 1e-12"],
-    ),
     "epochs as text": (value("epochs", '"two"'), ["epochs must be a whole number", "'two'"]),
-    "epochs as a date": (value("epochs", "2024-01-01"), ["epochs must be a whole number"]),
-    "a batch of 0": (value("batch_size", "0"), ["batch_size must be a whole number from 1"]),
     "a batch larger than the train part": (
         value("batch_size", "701"),
         ["batch_size 701 is larger than the train part, 700 of 1000 tracks", "--set=batch_size="],
@@ -510,12 +460,8 @@ BAD_SWEEPS = {
         value("loss", '"cross-entropy"'),
         ["bad.toml: loss: no 'cross-entropy' (did you mean 'cross_entropy'?)"],
     ),
-    "a slope above 1": (value("leaky_slope", "1.5"), ["leaky_slope must be a number from 0 to 1"]),
     "an axis that is a number": (value("num_units1", "64"), [f"axes.num_units1 {LIST} 64"]),
-    "an axis that is text": (value("optimizer", '"adam"'), [f"axes.optimizer {LIST} 'adam'"]),
     "an empty axis": (value("num_units1", "[]"), [f"bad.toml: axes.num_units1 {LIST} []"]),
-    "a list in an axis": (value("num_units1", "[[16]]"), [f"axes.num_units1 {UNITS} [16]"]),
-    "a width twice": (value("num_units1", "[16, 16]"), ["axes.num_units1 holds a value twice: 16"]),
     "an optimizer twice": (
         value("optimizer", '["sgd", "sgd"]'),
         ["bad.toml: axes.optimizer holds a value twice: sgd"],
@@ -528,18 +474,9 @@ BAD_SWEEPS = {
         value("optimizer", '["adamax"]'),
         ["axes.optimizer: no 'adamax' (did you mean 'adam'?); it must be one of adam, sgd, rms"],
     ),
-    "an unknown initializer": (
-        value("initializer", '["glorot_unifrom"]'),
-        ["axes.initializer: no 'glorot_unifrom' (did you mean 'glorot_uniform'?)"],
-    ),
-    "a learning rate of 0": (value("adam", "0.0"), ["learning_rates.adam must be a number from"]),
     "learning rates that are no table": (
         lambda text: text.replace("[learning_rates]", "[other]"),
         ["bad.toml: unknown key 'other'"],
-    ),
-    "a grid of a billion configs": (
-        lines(*((f"num_units{i}", f"num_units{i} = {list(range(1, 201))}") for i in (1, 2, 3))),
-        ["bad.toml: the grid has 96,000,000 configs; at most 1,000,000 are allowed"],
     ),
     "a grid of 10¹² configs": (
         lines(
@@ -590,50 +527,17 @@ def test_what_is_no_sweep_file_is_refused(folder, capsys, name, make, fragments)
 BAD_FLAGS = {
     "a misspelt flag": (["--sed=1"], ["Unknown command line flag 'sed'. Did you mean: se"]),
     "an unknown flag": (["--gpus=1"], ["Unknown command line flag 'gpus'", "--help"]),
-    "a flag without dashes": (["seed=1"], ["unexpected argument 'seed=1'; flags begin with --"]),
     "an unknown platform": (["--platform=cuda"], ["--platform=cuda", "auto|cpu|gpu|tpu"]),
-    "an unknown batching": (["--batching=all"], ["--batching=all", "auto|shape|padded"]),
-    "an unknown precision": (["--matmul_precision=int8"], ["--matmul_precision=int8"]),
-    "no seeds": (["--num_seeds=0"], ["--num_seeds=0"]),
-    "seeds below 0": (["--num_seeds=-1"], ["--num_seeds=-1"]),
     "a number of seeds in words": (["--num_seeds=two"], ["--num_seeds=two"]),
-    "a seed below 0": (["--seed=-1"], ["--seed=-1"]),
     "a seed beyond 2³¹": (["--seed=9999999999"], ["--seed=9999999999"]),
-    "a seed with a fraction": (["--seed=0.5"], ["--seed=0.5"]),
     "epochs below 0": (["--retrain_epochs=-1"], ["--retrain_epochs=-1"]),
-    "a split seed below 0": (["--split_seed=-1"], ["--split_seed=-1"]),
-    "a split seed beyond 2³²": (["--split_seed=4294967296"], ["--split_seed=4294967296"]),
-    "an unknown protocol": (["--protocol=random"], ["--protocol=random", "holdout|kfold"]),
-    "one fold": (["--num_folds=1"], ["1 is not an integer in the range [2, 1000]"]),
-    "no folds": (["--num_folds=0"], ["0 is not an integer in the range [2, 1000]"]),
-    "folds in words": (["--num_folds=two"], ["--num_folds=two"]),
     "more folds than tracks of a genre": (
         ["--protocol=kfold", "--num_folds=101"],
         ["101 folds need as many tracks of each genre", "--num_folds=100 or fewer"],
     ),
-    "folds that contradict each other": (
-        ["--num_folds=2", "--set=num_folds=3"],
-        ["--num_folds and --set=num_folds contradict each other; leave one out"],
-    ),
-    "protocols that contradict each other": (
-        ["--protocol=kfold", "--set=protocol=holdout"],
-        ["--protocol and --set=protocol contradict each other; leave one out"],
-    ),
-    "searches that contradict each other": (
-        ["--search=random", "--set=search.kind=halving"],
-        ["--search and --set=search.kind contradict each other; leave one out"],
-    ),
     "a search that needs a validation part": (
         ["--search=halving", "--sweep=assignment", "--protocol=assignment"],
         ["goes by the validation part", "--set=protocol=holdout has one"],
-    ),
-    "an axis that contradicts its setting": (
-        ["--optimizer=adam", "--set=axes.optimizer=['sgd']"],
-        ["error: --set=axes.optimizer and --optimizer contradict each other; leave one out"],
-    ),
-    "a layer that contradicts all layers": (
-        ["--num_units=16", "--num_units2=8"],
-        ["error: --num_units and --num_units2 contradict each other; leave one out"],
     ),
     "all contradictions at once": (
         ["--epochs=3", "--set=epochs=4", "--set=num_seeds=2", "--num_seeds=1", "--dropout=0.1",
@@ -668,10 +572,6 @@ BAD_FLAGS = {
     "set of two values": (["--set=epochs=3\nx=4"], ["--set=epochs=3 x=4: more than one value"]),
     "set of a deep list": (["--set=epochs=" + "[" * 50_000], ["--set=epochs=[[[", "recursion"]),
     "set of a number without end": (["--set=epochs=" + "9" * 5_000], ["--set=epochs=999", "4300"]),
-    "set of the same key twice": (
-        ["--set=epochs=3", "--set=epochs=4"],
-        ["--set gives 'epochs' more than once; leave one of them"],
-    ),
     "set that the file's values contradict": (
         ["--set=batch_size=701"],
         ["batch_size 701 is larger than the train part"],
@@ -683,15 +583,7 @@ BAD_FLAGS = {
         ["--workdir=full: the folder is not empty"],
     ),
     "a working directory without a name": (["--workdir="], ["--workdir= names no folder"]),
-    "a working directory that is too long": (
-        ["--workdir=" + "x" * 300],
-        ["a name of more than 255 bytes; choose a shorter one"],
-    ),
     "a profile in a file": (["--profile=file/x"], ["--profile=file/x: ", "file is not a folder"]),
-    "seeds that contradict each other": (
-        ["--num_seeds=2", "--set=num_seeds=3"],
-        ["--num_seeds and --set=num_seeds contradict each other; leave one out"],
-    ),
     "a working directory on a device": (["--workdir=/dev/null"], ["/dev/null is not a folder"]),
 }  # fmt: skip
 

@@ -60,6 +60,7 @@ def test_an_error_is_a_line_and_a_code():
         ("extract", [], "FOLDER is missing"),
         ("extract", ["a", "--chunk_seconds=5"], "should be one of <3>"),
         ("eda", ["--datta=sample"], "Did you mean: data"),
+        ("eda", ["--data=nowhere.csv"], "nowhere.csv"),
         ("baselines", ["--workers=-1"], "--workers=-1"),
     ],
 )

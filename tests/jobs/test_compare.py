@@ -26,18 +26,3 @@ def test_the_command_prints_and_writes(folders):
         line.strip("| ").replace("|", "").split() for line in done.stdout.splitlines()
     ]
     assert len(pd.read_csv(folders[0].parent / "both.csv")) == 6
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["first"], "RUN_A RUN_B … is missing"),
-        (["first", "other", "--output=no/such/folder.csv"], "cannot be written"),
-    ],
-)
-def test_mistakes_get_one_line_and_exit_code_2(folders, arguments, message):
-    done = command_here("compare", *arguments, folder=folders[0].parent)
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert message in line

@@ -126,23 +126,3 @@ def test_odd_names_keep_the_projector_whole(tmp_path):
     assert lines[1] == "a b\t<script> 0  .wav\tsample"
     assert lines[101] == "_c  \t<script> 100  .wav\tsample"
     assert len(lines) == 1001
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--data=nowhere.csv"], "nowhere.csv"),
-        (["--dat=sample"], "Did you mean: data"),
-        (["--data=sample", "--workdir=full"], "the folder is not empty"),
-        (["--data=sample", "more"], "unexpected argument 'more'"),
-    ],
-)
-def test_mistakes_get_one_line_and_exit_code_2(tmp_path, flags, message):
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine.txt").write_text("keep")
-    done = command_here("eda", *flags, folder=tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert [path.name for path in tmp_path.iterdir()] == ["full"]

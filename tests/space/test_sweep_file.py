@@ -309,23 +309,6 @@ def test_a_batch_size_is_an_axis_where_there_are_several_or_was_one():
     assert load_sweep("halving", ["batch_size=16"]).axes["batch_size"] == (16,)
 
 
-def test_missing_keys_are_named_with_the_file(tmp_path):
-    (tmp_path / "half.toml").write_text("epochs = 3\n")
-    with pytest.raises(InputError, match=r"half\.toml: 'axes' is missing"):
-        load_sweep(str(tmp_path / "half.toml"))
-
-
-def test_bad_toml_is_told_with_its_line(tmp_path):
-    (tmp_path / "bad.toml").write_text("epochs = 3\nloss = = 1\n")
-    with pytest.raises(InputError, match=r"bad\.toml: not valid TOML: .*line 2"):
-        load_sweep(str(tmp_path / "bad.toml"))
-
-
-def test_an_unknown_sweep_is_told_with_those_that_are():
-    with pytest.raises(InputError, match=r"did you mean 'assignment'.*large, .*smoke"):
-        load_sweep("asignment")
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_number_of_folds_counts_only_where_the_protocol_has_a_choice(protocol):
     three, seven = (make_sweep(protocol=protocol, num_folds=count) for count in (3, 7))

@@ -1,5 +1,3 @@
-import io
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,18 +49,6 @@ def test_line_ends_and_byte_order_mark_change_nothing(text, tmp_path, end, mark)
     table = read_table(path)
     assert table.sha256 == sha256(text)
     np.testing.assert_array_equal(table.x, parse_table(text, "t").x)
-
-
-def test_the_order_of_columns_does_not_matter(text):
-    frame = pd.read_csv(io.StringIO(text))
-    reversed_text = frame[list(reversed(COLUMNS))].to_csv(index=False)
-    table = parse_table(reversed_text, "t")
-    assert table.features == FEATURES
-    np.testing.assert_array_equal(table.x, parse_table(text, "t").x)
-
-
-def test_blank_lines_are_no_rows(text):
-    assert len(parse_table(text + "\n\n", "t").y) == 24
 
 
 def test_repeats_are_groups_of_rows(text):
