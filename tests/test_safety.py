@@ -323,62 +323,30 @@ def test_a_manifest_that_is_not_hostile_is_taken(document):
     "change",
     [
         lambda m: m.update(sha256=3),
-        lambda m: m.update(sha256={"results.csv": None}),
         lambda m: m.update(sha256={"results.csv": "\x1b[2J"}),
         lambda m: m.update(sweep=3),
-        lambda m: m["sweep"].update(name=3),
-        lambda m: m["sweep"].update(axes=[]),
-        lambda m: m["sweep"]["axes"].update(num_units1=[[8]]),
         lambda m: m["sweep"]["axes"].update(num_units1=[10**30]),
         lambda m: m["sweep"]["axes"].update(activation=[{"relu": 1}]),
         lambda m: m["sweep"].update(epochs=10**400),
-        lambda m: m["sweep"]["learning_rates"].update(adam="a"),
         lambda m: m.update(data=3),
-        lambda m: m["data"].update(source=3),
-        lambda m: m["data"].update(flag=3),
-        lambda m: m["data"].update(genres=3),
         lambda m: m["data"].update(genres=[1]),
-        lambda m: m["data"].update(genres=[]),
-        lambda m: m["data"].update(repeats=3),
         lambda m: m["data"].update(repeats=[3]),
-        lambda m: m["data"].update(tracks=True),
         lambda m: m["data"].update(tracks=10**30),
-        lambda m: m["data"].update(tracks="1000"),
-        lambda m: m.update(split=3),
-        lambda m: m["split"].update(folds=3),
         lambda m: m["split"].update(folds=[]),
-        lambda m: m["split"].update(folds=[3]),
         lambda m: m["split"]["folds"][0].update(test=0),
-        lambda m: m["split"]["folds"][0].update(train=-1),
-        lambda m: m["split"]["folds"][0].update(validation=-1),
         lambda m: m["split"].update(seed=2**40),
         lambda m: m["split"]["folds"][0].pop("train"),
         lambda m: m["sweep"].update(protocol="leave_one_out"),
-        lambda m: m["sweep"].update(protocol=3),
         lambda m: m["sweep"].update(num_folds=10**30),
-        lambda m: m.update(seeds="a"),
         lambda m: m.update(seeds=[]),
-        lambda m: m.update(seeds=["a"]),
-        lambda m: m.update(timings_s=3),
         lambda m: m.update(timings_s={"a": "x"}),
-        lambda m: m.update(timings_s={"a": None}),
         lambda m: m.update(matmul_precision="float8"),
-        lambda m: m.update(retraining={"epochs": 1}),
-        lambda m: m.update(retraining=RETRAINING | {"config_id": 0}),
         lambda m: m.update(retraining=RETRAINING | {"config_id": "../../etc"}),
         lambda m: m.update(retraining=RETRAINING | {"config_id": f"{IDS[0]}\n"}),
-        lambda m: m.update(retraining=RETRAINING | {"num_folds": -1}),
         lambda m: m.update(retraining=RETRAINING | {"fold": 0}),
-        *(
-            lambda m, depth=depth: m["sweep"].update(axes=json.loads("[" * depth + "]" * depth))
-            for depth in (300, 900)
-        ),
-        lambda m: m.update(sessions=3),
+        lambda m: m["sweep"].update(axes=json.loads("[" * 900 + "]" * 900)),
         lambda m: m.update(sessions=[3]),
-        lambda m: m["sessions"][0].update(devices=[1]),
-        lambda m: m["sessions"][0].update(versions=3),
         lambda m: m["sessions"][0].update(versions={"a": [1]}),
-        lambda m: m["sessions"][0].update(command=None),
         lambda m: m.update({"\x1b[2J\n": 1}),
         lambda m: m.update({"\udcff": 1}),
     ],
@@ -405,19 +373,6 @@ def test_a_number_that_is_none_is_refused(document, number):
 )
 def test_what_is_no_manifest_is_refused(content):
     assert_refused(content)
-
-
-@pytest.mark.slow
-def test_a_path_in_a_manifest_is_not_opened_by_a_report(folder, tmp_path, opened, monkeypatch):
-    secret = tmp_path / "secret.csv"
-    secret.write_text(sample_text())
-    monkeypatch.setattr(kaggle, "download", lambda: pytest.fail("downloads"))
-    for flag in (str(secret), "kaggle", "auto"):
-        data = {"flag": flag, "source": flag, "sha256": "0" * 64}
-        edit_manifest(folder, lambda m, data=data: m["data"].update(data))
-        opened.clear()
-        assert "--data=PATH" in build(read_finished(folder)).missing_table
-        assert os.path.realpath(secret) not in opened
 
 
 def test_a_strangers_command_is_not_recommended(folder):
