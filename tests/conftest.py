@@ -216,6 +216,28 @@ def this_process(*_: object) -> Here:
     return place
 
 
+@pytest.fixture(scope="module")
+def in_process() -> Iterator[None]:
+    """Runs jobs in this process, with figures of a few bytes, which else take most of the time.
+
+    ``jobs/test_sweep.py`` has processes and figures.
+    """
+    from gtzan_jax.jobs import retraining, sweeping
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeping, "workplace", this_process)
+        patch.setattr(retraining, "workplace", this_process)
+        patch.setattr("matplotlib.figure.Figure.savefig", save_little)
+        patch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", save_little)
+        yield
+
+
+def save_little(_figure: object, target: Any, **_: object) -> None:
+    """Stands in for what writes a figure to a file or a path."""
+    content = b'<svg viewBox="0 0 72 72"></svg>'
+    target.write(content) if hasattr(target, "write") else target.write_bytes(content)
+
+
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves figures of reports empty, for tests of what stands beside them."""

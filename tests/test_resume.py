@@ -12,15 +12,12 @@ from pathlib import Path
 import jax
 import pytest
 from commands import command, parsed
-from conftest import slow, this_process
+from conftest import slow
 from finished_runs import flip
 from jax.experimental.compilation_cache import compilation_cache
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import held
-from gtzan_jax.jobs import sweeping
 from gtzan_jax.jobs.job import Training
 from gtzan_jax.rundir import checkpoints
 from gtzan_jax.rundir.directory import RunDir
@@ -30,15 +27,13 @@ from gtzan_jax.trainer.planner import COSTS
 
 TABLES = ("results.csv", "history.csv")
 AXES = ["--set=axes.num_units2=[16]", "--set=axes.dropout3=[0.0]"]  # 12 trials
+pytestmark = pytest.mark.usefixtures("in_process")
 TINY = ["--data=sample", "--sweep=smoke", "--retrain_epochs=3", *AXES]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def in_process(tmp_path_factory):
-    """Lets the command run in this process, with small tasks, each in a file of its own.
-
-    Figures, which take most of a small run's time, are a few bytes; test_sweep has real ones.
-    """
+def small_tasks(tmp_path_factory):
+    """Lets the command run in this process, with small tasks, each in a file of its own."""
     settings = {
         "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -50,15 +45,8 @@ def in_process(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints, "_COLLECT_S", -1.0)
         patch.setattr(plan, "COSTS", costs)
-        patch.setattr(sweeping, "workplace", this_process)
-        patch.setattr(Figure, "savefig", save_nothing)
-        patch.setattr(FigureCanvasAgg, "print_png", save_nothing)
         yield
     configure(old)
-
-
-def save_nothing(_figure, target, **_):
-    target.write(b"figure") if hasattr(target, "write") else target.write_bytes(b"figure")
 
 
 def configure(settings):
@@ -188,8 +176,10 @@ def test_other_runs_go_on_with_the_same_bytes(tmp_path, monkeypatch, other):
 KILLED = """
 import atexit, os, runpy, signal, sys
 sys.path[:0] = {paths!r}
-import test_resume
-test_resume.Figure.savefig = test_resume.FigureCanvasAgg.print_png = test_resume.save_nothing
+import conftest, test_resume
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+Figure.savefig = FigureCanvasAgg.print_png = conftest.save_little
 from gtzan_jax.rundir import checkpoints
 from gtzan_jax.trainer import task, plan
 from gtzan_jax.trainer.planner import COSTS

@@ -81,9 +81,9 @@ def voted(params, x, slope, label, temperature):
     return log_softmax(logs / temperature)[label]
 
 
-@pytest.mark.parametrize("rows", [1, 7])
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+@pytest.mark.parametrize(
+    ("rows", "temperature", "activation"), [(1, 0.5, "relu"), (7, 3.0, "leaky_relu")]
+)
 def test_those_of_a_network_add_up(rows, temperature, activation):
     slope, params = 0.0 if activation == "relu" else 0.2, network()
     x = 2 * np.random.default_rng(rows).normal(size=(rows, 5)).astype(np.float32)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import ask_for_groups, served
-from conftest import make_cnn_sweep, make_sweep, make_table, this_process
+from conftest import make_cnn_sweep, make_sweep, make_table
 from made_songs import write_songs
 from report_words import lines_of
 
@@ -15,7 +15,6 @@ import gtzan_jax
 from gtzan_jax import InputError
 from gtzan_jax.inference.front_end import SPECTROGRAMS
 from gtzan_jax.inference.model_files import load_model, save_model
-from gtzan_jax.jobs import sweeping
 from gtzan_jax.jobs.job import Training
 from gtzan_jax.rundir.finished import read_finished, table_of
 from gtzan_jax.sound import spectrogram_cache
@@ -49,12 +48,13 @@ SWEEP = make_cnn_sweep(blocks=[1], dropout=[0.0, 0.2], optimizer=["adam"], time_
 SWEEP = dataclasses.replace(SWEEP, batch_size=4)
 
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cnn") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "workplace", this_process)
-        yield gtzan_jax.run_sweep(SWEEP, TABLE, folder, retrain_epochs=6, retrain_seeds=2)
+    return gtzan_jax.run_sweep(SWEEP, TABLE, folder, retrain_epochs=6, retrain_seeds=2)
 
 
 def test_every_config_is_ranked(run):
@@ -67,7 +67,6 @@ def test_every_config_is_ranked(run):
 
 def test_a_finished_run_is_read_and_trains_nothing(run, monkeypatch):
     assert repr(gtzan_jax.read_run(run.run.path)) == repr(run)
-    monkeypatch.setattr(sweeping, "workplace", this_process)
     monkeypatch.setattr(Training, "begin", None)
     again = gtzan_jax.run_sweep(SWEEP, TABLE, run.run.path, retrain_epochs=6, retrain_seeds=2)
     pd.testing.assert_frame_equal(again.results, run.results)
@@ -164,8 +163,7 @@ def test_a_song_shorter_than_a_window_is_repeated(run, tmp_path):
         (SWEEP, "features.csv", "no sound 'features.csv'"),
     ],
 )
-def test_the_other_kind_of_data_is_refused(sweep, data, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweeping, "workplace", this_process)
+def test_the_other_kind_of_data_is_refused(sweep, data, words, tmp_path):
     with pytest.raises(InputError, match=words):
         gtzan_jax.run_sweep(sweep, data, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -5,16 +5,14 @@ import shutil
 
 import msgspec
 import pytest
-from conftest import this_process
 from finished_runs import edit_manifest, flip
-from matplotlib.figure import Figure
 from report_words import lines_of, words_of
 from test_resume import Killed, end_at, kill
 
 import gtzan_jax
 from gtzan_jax import InputError, load_model, read_run
 from gtzan_jax.files import digest
-from gtzan_jax.jobs import retraining, sweeping
+from gtzan_jax.jobs import retraining
 from gtzan_jax.jobs.job import Training
 from gtzan_jax.jobs.options import RetrainOptions
 from gtzan_jax.jobs.retraining import retrain_run
@@ -25,19 +23,7 @@ NAME = "rank2-2epochs-2seeds"
 SWEEP = {"data": "sample", "overrides": [*AXES, "protocol=holdout"]}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def here():
-    """Trains in this process, and writes no figures, which take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "workplace", this_process)
-        patch.setattr(retraining, "workplace", this_process)
-        patch.setattr(Figure, "savefig", save_little)
-        yield
-
-
-def save_little(_figure, target, **_):
-    content = b'<svg viewBox="0 0 72 72"></svg>'
-    target.write(content) if hasattr(target, "write") else target.write_bytes(content)
+pytestmark = pytest.mark.usefixtures("in_process")
 
 
 def sweep(folder, **options):

@@ -8,12 +8,11 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_segments, make_sweep, slow, this_process
+from conftest import make_segments, make_sweep, slow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
 from gtzan_jax.analysis.between_runs import compare
-from gtzan_jax.jobs import sweeping
 from gtzan_jax.jobs.comparing import markdown
 from gtzan_jax.jobs.reporting import leak_of
 from gtzan_jax.rundir.directory import RunDir
@@ -25,12 +24,7 @@ TABLE = make_segments(80)
 SWEEP = {"epochs": 2, "batch_size": 16, "axes": {"num_units1": [8], "activation": ["relu"]}}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def here():
-    """Trains in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "workplace", this_process)
-        yield
+pytestmark = pytest.mark.usefixtures("in_process")
 
 
 @pytest.fixture(scope="module", params=["holdout", slow("leaky_chunks")])

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import ask_for_groups, command_here, served
-from conftest import ROOT, make_document, make_sweep, make_table, slow, this_process
+from conftest import ROOT, make_document, make_sweep, make_table, slow
 from csv_edits import sample_frame, small_text
 from finished_runs import random_history, write_run
 from report_words import words_of
@@ -33,12 +33,7 @@ from gtzan_jax.tables.validation import parse_table
 TINY = ["--data=sample", "--platform=cpu", "--sweep=tiny.toml"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_platform():
-    """Leaves the platform as the tests have it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "workplace", this_process)
-        yield
+pytestmark = pytest.mark.usefixtures("in_process")
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_sweep, make_table, slow, this_process
+from conftest import make_sweep, make_table, slow
 
 import gtzan_jax
 from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.errors import InputError
-from gtzan_jax.jobs import searching, sweeping
+from gtzan_jax.jobs import searching
 from gtzan_jax.jobs.job import Training
 from gtzan_jax.rundir import checkpoints
 from gtzan_jax.rundir.directory import RunDir
@@ -31,11 +31,13 @@ def sweep_of(search, epochs=4, **axes):
     return make_sweep(axes=AXES | axes, epochs=epochs, protocol="holdout", search=search)
 
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def small_tasks():
     """Trains few trials at a time, each task in a file of its own, and compiles one program."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "workplace", this_process)
         patch.setattr(checkpoints, "_COLLECT_S", -1.0)
         patch.setattr(plan, "COSTS", {"cpu": COSTS["cpu"]._replace(trials=2)})
         yield

@@ -181,6 +181,7 @@ def test_a_damaged_cache_is_computed_anew(songs, folder):
     assert load_spectrograms(songs).sha256 == first.sha256  # without a warning
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_leave_one_whole_table(songs, folder):
     code = (
         "from gtzan_jax.sound.spectrograms import load_spectrograms as load; "
