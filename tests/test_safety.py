@@ -40,7 +40,8 @@ from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.validation import parse_table, sha256_of
 from gtzan_jax.text import printable
 from gtzan_jax.trainer import platforms
-from gtzan_jax.views import classical, messages
+from gtzan_jax.views import messages
+from gtzan_jax.views.sections.baselines import find_baselines
 
 SWEEP = make_sweep()
 IDS = [config.id for config in SWEEP.configs]
@@ -291,12 +292,12 @@ def test_a_report_takes_the_place_of_a_link(folder, tmp_path):
 def test_baselines_with_links_are_refused_or_passed_over(folder, tmp_path):
     checksum = read_finished(folder).manifest.data.sha256
     beside = write_baselines(tmp_path / "baselines-1", checksum)
-    assert classical.find_baselines(read_finished(folder), []) == [beside]
+    assert find_baselines(read_finished(folder), []) == [beside]
     (beside / "importance.png").unlink()
     (beside / "importance.png").symlink_to("/etc/passwd")
-    assert classical.find_baselines(read_finished(folder), []) == []
+    assert find_baselines(read_finished(folder), []) == []
     with pytest.raises(InputError, match=r"importance\.png is a link"):
-        classical.find_baselines(read_finished(folder), [str(beside)])
+        find_baselines(read_finished(folder), [str(beside)])
 
 
 @pytest.fixture(scope="module")

@@ -385,7 +385,7 @@ def results_of(pool):
         }
 
 
-def test_workers_without_a_table_train_to_the_bytes_of_local_processes(tmp_path):
+def test_workers_without_a_table_are_sent_each_fold_once(tmp_path):
     (tmp_path / "empty").mkdir()
     with loopback(tmp_path / "cluster", 0) as own:
         own.join(1, cwd=tmp_path / "empty")
