@@ -402,14 +402,6 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path, whole):
     assert_complete(tmp_path / "run", whole)
 
 
-def test_too_little_space_is_told_before_training(tmp_path, monkeypatch):
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
-    with pytest.raises(InputError, match="MB will be written, and only 1 MB are free"):
-        run(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
 # Plain SGD follows a gradient of any size; Adam and RMSprop divide it away.
 WILD = ["--set=axes.optimizer=['sgd']", "--set=learning_rates={adam=1e6, sgd=1e6, rmsprop=1e6}"]
 

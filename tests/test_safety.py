@@ -396,13 +396,15 @@ def test_what_came_from_a_stranger_stays_text_in_the_report(tmp_path):
     twin = lines[1].replace(f"{EVIL}.wav", f"{EVIL}2.wav")  # repeats are listed by name
     table = parse_table("\n".join([*lines, twin]), f"{EVIL}.csv")
     assert any(EVIL in track for track in table.tracks)
-    folder = write_run(tmp_path / "run", SWEEP, random_history(SWEEP), table, command=EVIL)
+    folder = write_run(tmp_path / "<b>run</b>", SWEEP, random_history(SWEEP), table, command=EVIL)
+    write_baselines(tmp_path / "baselines-1", table.sha256, EVIL)
     edit_manifest(
         folder,
         lambda m: (m["sweep"].update(name=EVIL), m["sessions"][0]["versions"].update({EVIL: EVIL})),
     )
     report = build(read_finished(folder))
     assert "<script>window" not in report.html
+    assert "<b>run</b>" not in report.html
     assert "&lt;script&gt;window.evil" in report.html
 
 

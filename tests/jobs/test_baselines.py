@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import command, command_here
+from commands import command
 from conftest import make_sweep, this_process
 from csv_edits import small_text
 
@@ -247,24 +247,6 @@ def test_the_command(tmp_path):
     assert lines[-1].endswith(" s")
     scores = pd.read_csv(tmp_path / "out" / "baselines.csv")
     assert set(scores["model"]) == {OURS, *classical_models(0)}
-
-
-@pytest.mark.parametrize(
-    ("flag", "message"),
-    [
-        ("--protocol=kfolds", "protocol"),
-        ("--sweep=nothing", "no sweep 'nothing'"),
-        ("--num_folds=1", "num_folds"),
-        ("--set=epochs=0", "epochs"),
-    ],
-)
-def test_mistakes_get_one_line_and_exit_code_2(tmp_path, flag, message):
-    done = command_here("baselines", "--data=sample", "--platform=cpu", flag, folder=tmp_path)
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
-    assert line.startswith("error: ")
-    assert message in line
-    assert not list(tmp_path.iterdir())
 
 
 def test_protocols_of_other_tables_are_left_out_or_refused(table, capsys):

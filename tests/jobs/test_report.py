@@ -17,9 +17,7 @@ import pytest
 from commands import command_here, run_here
 from conftest import make_sweep, slow
 from finished_runs import (
-    EVIL,
     TIED,
-    hostile_table,
     random_history,
     write_baselines,
     write_best,
@@ -354,36 +352,6 @@ def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
     assert run.protocol.note in " ".join(text.split())
     assert "best on the validation part" in text
     assert "nan" not in text.lower()
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory):
-    """A run on a table whose genres, tracks and file name are made to break a page."""
-    beside = tmp_path_factory.mktemp("hostile")
-    path = beside / "a&b '\" <img src=x onerror=evil()>.csv"
-    hostile_table().to_csv(path, index=False)
-    table = load_table(path)
-    folder = write_run(
-        beside / "<b>run</b>",
-        SWEEP,
-        random_history(SWEEP),
-        table,
-        command=EVIL,
-    )
-    write_best(folder, SWEEP, table, 1)
-    write_baselines(beside / "baselines-1", table.sha256, EVIL)
-    return folder, path
-
-
-def test_names_from_the_table_stay_text(hostile):
-    folder, path = hostile
-    report = build(read_finished(folder), data=str(path))
-    for text in (EVIL, "<img src=x", "<b>run</b>"):
-        assert text not in report.html
-    assert "&lt;script&gt;window.evil" in report.html
-    page = Page(report.html)
-    assert [tag for tag, _ in page.tags].count("script") == 2
-    assert "a|b`*[x](y)&amp;" in page.cells
 
 
 @pytest.mark.usefixtures("undrawn")

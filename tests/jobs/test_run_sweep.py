@@ -93,12 +93,6 @@ def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
     assert (folder / "manifest.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"split_seed": 1}, {"overrides": ["epochs=3"]}])
-def test_another_run_in_the_folder_is_refused(smoke, change):
-    with pytest.raises(InputError, match="holds another run"):
-        gtzan_jax.run_sweep("smoke", data="sample", workdir=smoke[1], **change)
-
-
 def test_an_unknown_option_is_a_type_error(tmp_path):
     with pytest.raises(TypeError, match="retrain_epoch"):
         gtzan_jax.run_sweep("smoke", data="sample", workdir=tmp_path / "run", retrain_epoch=2)
@@ -275,18 +269,6 @@ def test_the_report_and_the_overview_know_the_protocol(divided):
     assert protocol in page
     overview = b"".join(path.read_bytes() for path in (run / "overview").rglob("events*"))
     assert b"validation_accuracy" in overview
-
-
-def test_another_division_is_refused_as_another_run(divided):
-    protocol, _, run, _ = divided
-    flags = [f"--protocol={protocol}", "--num_seeds=2", "--retrain_epochs=2", "--workdir=run"]
-    flags += ["--num_folds=3"] * (protocol == "kfold")
-    done = command_here("sweep", *TINY, *flags, "--split_seed=4", folder=run.parent)
-    assert done.returncode == 2
-    assert "holds another run (split.seed 3 there, 4 here" in done.stderr
-    done = command_here("sweep", *TINY, *flags, "--split_seed=3", folder=run.parent)
-    assert done.returncode == 0, done.stderr
-    assert "trial-epochs are already trained" in done.stdout
 
 
 LAYERS = {

@@ -316,6 +316,7 @@ def test_the_segments_of_a_song_vote_by_part(protocol, loss):
     assert predicted.shape == (sizes.num_judged,)
 
 
+@pytest.mark.slow
 def test_a_trainings_segment_figures_stand_behind_the_others():
     table = make_segments(60, num_features=9)
     [fold] = make_splits(table, "holdout", 0, 5).folds
@@ -332,14 +333,6 @@ def test_a_trainings_segment_figures_stand_behind_the_others():
         assert not by_row[:, segments].any()
     same = [places[f"{part}_loss"] for part in ("train", "validation", "test")]
     np.testing.assert_array_equal(history[:, same], by_row[:, same])
-
-
-def test_dropout_makes_training_harder():
-    kept, without = train(config(), 1)
-    dropped, with_dropout = train(config(dropout=(0.5, 0.5, 0.5)), 1)
-    assert with_dropout[0, 0] > without[0, 0]
-    kernels = [np.asarray(state.params["hidden1"]["kernel"]) for state in (kept, dropped)]
-    assert np.abs(kernels[0] - kernels[1]).max() > 1e-4
 
 
 def test_only_the_epochs_asked_for_are_trained():
