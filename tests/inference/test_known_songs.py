@@ -21,7 +21,7 @@ from gtzan_jax.sound.summary import summarised
 from gtzan_jax.sound.synthetic import GENRES, song
 from gtzan_jax.tables.schema import FEATURES
 
-SECONDS = 6.1
+SECONDS = 9.1
 SONGS = [song(genre, number, SECONDS) for number in (0, 1) for genre in GENRES]
 LONG = np.concatenate(SONGS[:3])  # three times as long as the others
 OTHER = song("rock", 7, SECONDS)
