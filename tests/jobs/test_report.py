@@ -416,9 +416,6 @@ def test_every_session_is_told(tmp_path):
     assert facts["device"] == "cpu: cpu:0"
 
 
-ONE = {"assignment": (0.6, 0.7)}
-
-
 @pytest.mark.usefixtures("undrawn")
 def test_all_baselines_of_the_table_are_in_the_report_by_protocol(tmp_path):
     """Newest a protocol; folders of other tables, and those left out where some are named."""
@@ -445,18 +442,6 @@ def test_all_baselines_of_the_table_are_in_the_report_by_protocol(tmp_path):
     text = words_of(build(run, baselines=named).html)
     assert "| assignment | ours | 0.7310 |" in text
     assert "baselines-new" not in text
-
-
-@pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize(("first", "second"), [(100, 200), (200, 100)])
-def test_of_baselines_with_one_protocol_the_newest_count_in_any_order(first, second, tmp_path):
-    run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP)))
-    sha256, folders = run.manifest.data.sha256, [tmp_path / name for name in "ab"]
-    write_baselines(folders[0], sha256, protocols=ONE, written=first)
-    write_baselines(folders[1], sha256, protocols={"assignment": (0.4, 0.3)}, written=second)
-    text = words_of(build(run, baselines=list(map(str, folders))).html)
-    assert ("| ours | 0.6000 |" in text) == (first > second)
-    assert ("| ours | 0.4000 |" in text) == (first < second)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -318,15 +318,6 @@ def test_the_best_of_other_layers_predicts_as_reported(layered):
     assert right[test].mean() == pytest.approx(first["test_accuracy"].iloc[-1], abs=1e-6)
 
 
-def test_a_run_with_other_axes_is_gone_on_with(layered):
-    _, run = layered
-    folder = run.run.path.parent
-    done = command_here("sweep", *TINY, "--retrain_epochs=2", "--workdir=run", folder=folder)
-    assert done.returncode == 0, done.stderr
-    count = run.sweep.num_configs * run.sweep.epochs
-    assert f"{count} of {count} trial-epochs are already trained" in done.stdout
-
-
 def test_the_report_on_other_axes_has_them_and_no_claims(layered):
     _, run = layered
     done = command_here("report", "run", folder=run.run.path.parent)

@@ -217,8 +217,7 @@ def test_sweeps_that_stop_early_are_not_halved():
 
 def test_the_report_speaks_of_what_was_trained_to_the_end(halved):
     page = " ".join(halved.report().read_text().split())
-    assert "of 3 configurations are statistically indistinguishable from the best" in page
-    assert "those that the search gave up before may be better" in page
+    assert "Those that the search gave up before the end may be better" in page
 
 
 def test_brackets_train_no_more_than_they_ask_for(tmp_path):

@@ -335,23 +335,6 @@ def test_a_trainings_segment_figures_stand_behind_the_others():
     np.testing.assert_array_equal(history[:, same], by_row[:, same])
 
 
-def test_only_the_epochs_asked_for_are_trained():
-    chosen = config(dropout=(0.1, 0.2, 0.3))
-    hyper = hyperparameters(FAMILY, chosen, make_sweep(), SIZES)
-    params = jax.tree.map(jnp.asarray, known_params())
-    first = State(params, optimizer(hyper.optimizer).init(params))
-    draws, program = known_draws(3), compiled(UNITS, 32, "cross_entropy")
-    state, history, _ = program(hyper, first, draws, jnp.int32(2), FOLD)
-    assert not np.asarray(history)[2].any()
-    whole, expected, _ = program(hyper, first, draws, jnp.int32(3), FOLD)
-    np.testing.assert_array_equal(history[:2], expected[:2])
-    # The rest from there, with the numbers of the third epoch.
-    rest = jax.tree.map(lambda a: jnp.concatenate([a[2:], a[:2]]), draws)
-    state, last, _ = program(hyper, state, rest, jnp.int32(1), FOLD)
-    np.testing.assert_array_equal(last[0], expected[2])
-    jax.tree.map(np.testing.assert_array_equal, state, whole)
-
-
 @pytest.mark.parametrize(("loss", "floor"), [("cross_entropy", 0.0), ("softmax_twice", 1.4612)])
 def test_loss_of_a_perfect_prediction(loss, floor):
     logits = 100.0 * jnp.eye(10)
