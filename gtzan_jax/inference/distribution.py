@@ -23,20 +23,14 @@ class Distribution:
     """The training songs of a model: mean and deviation of each feature, and their distances.
 
     Variances are skewed over songs: their logarithms are used, else silence would be near the mean.
-
-    Attributes:
-      mean: (features,) float64, of each feature, or of its logarithm, over the training rows.
-      deviation: (features,) float64, likewise, above 0.
-      is_log: (features,) bool, whether the logarithm is used.
-      percentiles: (101,) float64, from 0 to 100, of the distances of training songs.
-      rows: (rows, features) int8, the fingerprints of the training rows: deviations in steps of a
-        thirty-second, up to four. None if they are too many.
     """
 
-    mean: NDArray[np.float64] = field(repr=False)
-    deviation: NDArray[np.float64] = field(repr=False)
-    is_log: NDArray[np.bool_] = field(repr=False)
-    percentiles: NDArray[np.float64] = field(repr=False)
+    mean: NDArray[np.float64] = field(repr=False)  # (features,), or of the logarithm, over rows
+    deviation: NDArray[np.float64] = field(repr=False)  # (features,) likewise, above 0
+    is_log: NDArray[np.bool_] = field(repr=False)  # (features,), whether the logarithm is used
+    percentiles: NDArray[np.float64] = field(repr=False)  # (101,), 0 to 100, of songs' distances
+    # (rows, features), the fingerprints of the training rows: deviations in steps of a
+    # thirty-second, up to four. None if they are too many.
     rows: NDArray[np.int8] | None = field(repr=False)
 
     @classmethod

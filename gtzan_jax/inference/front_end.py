@@ -26,17 +26,12 @@ class Span(msgspec.Struct, frozen=True):
 
 
 class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Divides songs into windows and computes inputs.
+    """Divides songs into windows and computes inputs, all in samples at 22,050 Hz."""
 
-    Attributes:
-      kind: of the inputs.
-      samples: of a window, at 22,050 Hz.
-      step: samples between the starts of windows of exactly this length, as of segments. None if a
-        song is divided into equal parts of about this length, as one window in a table of songs.
-    """
-
-    kind: Literal["features", "spectrogram"] = "features"
-    samples: Samples
+    kind: Literal["features", "spectrogram"] = "features"  # of the inputs
+    samples: Samples  # of a window
+    # Between the starts of windows of exactly this length, as of segments. None if a song is
+    # divided into equal parts of about this length, as one window in a table of songs.
     step: Samples | None
 
     @classmethod

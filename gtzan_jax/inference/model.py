@@ -100,11 +100,7 @@ class TrainedModel:
         return self.temperature != 1
 
     def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`.
-
-        Raises:
-          InputError: a feature is missing or not a finite number, or it is no table.
-        """
+        """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`."""
         best = self.predict_proba(table).argmax(axis=1)
         return np.array([self.genres[i] for i in best])
 
@@ -114,9 +110,6 @@ class TrainedModel:
         Args:
           table: a feature table, or a DataFrame with the model's features by name and a row a song.
             Segments of a song vote by mean log-probability, in the order of ``table.by_song``.
-
-        Raises:
-          InputError: a feature is missing or not a finite number, or it is no table.
         """
         x = self._scaled(self._matrix(table))
         if isinstance(table, FeatureTable) and table.is_segmented:
@@ -151,7 +144,7 @@ class TrainedModel:
         samples = read(path)
         hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))
         spans = self.front_end.spans(len(samples), hop)
-        columns = self._columns
+        columns = self._columns  # or an InputError, before anything is computed
         try:
             made = self.front_end.inputs(samples, spans)[:, columns]
         except SoundError as error:
@@ -162,6 +155,7 @@ class TrainedModel:
         if np.isnan(voted).any():  # a stranger's weights may not be finite
             raise InputError(f"{printable(path)}: the model's probabilities are no numbers")
         order = np.argsort(-voted, kind="stable")
+        unlike, trained_on = self._compared(samples, made, hop)
         return Prediction(
             path=os.fspath(path),
             seconds=len(samples) / SAMPLE_RATE,
@@ -170,24 +164,17 @@ class TrainedModel:
             is_calibrated=self.is_calibrated,
             spans=spans,
             by_window=np.exp(tempered(logs, self.temperature))[:, order],
-            unlike=self._unlike(made),
-            trained_on=self._is_known(samples, made, hop),
+            unlike=unlike,
+            trained_on=trained_on,
             notes=tuple(self._notes(len(samples), spans)),
             inputs=x.astype(np.float32),
         )
 
     def explain(self, prediction: Prediction) -> Explanation:
-        """Attributes the log-probability of a prediction's first genre to the features.
-
-        Raises:
-          InputError: it is no prediction.
-        """
+        """Attributes the log-probability of a prediction's first genre to the features."""
         checks.instance(prediction, "prediction", Prediction)
-        from gtzan_jax.inference.network import song_attributions
-
-        genre = prediction.genres[0]
-        label = self.genres.index(genre)
-        found = song_attributions(self._network, prediction.inputs, label, self.temperature)
+        genre, x = prediction.genres[0], prediction.inputs
+        found = self._network.attributions(x, self.genres.index(genre), self.temperature)
         values = found.values.sum(axis=(0, *range(2, found.values.ndim)))
         order = np.argsort(-values, kind="stable")
         parts = tuple(Part(self.features[place], float(values[place])) for place in order)
@@ -200,9 +187,7 @@ class TrainedModel:
 
         Rows (rows, …) are standardised; songs (rows,) int32 are the numbers of songs that vote.
         """
-        from gtzan_jax.inference import network  # imports JAX, which saving does not need
-
-        return network.log_probabilities(self._network, x, songs, num_songs)
+        return self._network.log_probabilities(x, songs, num_songs)
 
     def song_log_probabilities(self, table: FeatureTable, rows: np.ndarray) -> np.ndarray:
         """Returns (songs, genres), of some rows' songs in the order of their first rows."""
@@ -212,10 +197,10 @@ class TrainedModel:
 
     @functools.cached_property
     def _network(self) -> "Network":
-        from gtzan_jax.inference.network import Network
+        from gtzan_jax.inference.network import Network  # imports JAX, which saving need not
 
         sizes = Sizes(0, 0, len(self.features), len(self.genres))
-        return Network.of(self.config, self.params, self.slope, sizes)
+        return Network(self.config, self.params, self.slope, sizes)
 
     @functools.cached_property
     def _columns(self) -> list[int]:
@@ -226,33 +211,31 @@ class TrainedModel:
                 raise InputError(f"the model's feature {feature!r} is not made from sound here")
         return [made.index(feature) for feature in self.features]
 
-    def _unlike(self, made: NDArray[np.float64]) -> Unlike | None:
-        """Returns the out-of-distribution score of a song. made: (windows, …)."""
+    def _compared(
+        self, samples: NDArray[np.float32], made: NDArray[np.float64], hop: int | None
+    ) -> tuple[Unlike | None, bool | None]:
+        """Returns a song's out-of-distribution score, and whether it was in the training set.
+
+        None where that is unknown. made: (windows, …).
+        """
         known = self.distribution
         if known is None:
-            return None
+            return None, None
         names, summary = summarised(self.features, made)
         deviations = known.deviations(summary.astype(np.float64))
         distance, mean = known.distance(deviations), deviations.mean(axis=0)
         order = np.argsort(-np.abs(mean), kind="stable")[:_FARTHEST]
         farthest = tuple(Part(names[place], float(mean[place])) for place in order)
         limit = float(known.percentiles[UNLIKE])
-        return Unlike(distance, known.percentile(distance), limit, farthest)
-
-    def _is_known(
-        self, samples: NDArray[np.float32], made: NDArray[np.float64], hop: int | None
-    ) -> bool | None:
-        """Returns whether a song was in the training set; None if unknown. made: (windows, …)."""
-        if self.distribution is None:
-            return None
+        unlike = Unlike(distance, known.percentile(distance), limit, farthest)
         if hop is not None:  # training rows are of windows side by side
             spans = self.front_end.spans(len(samples))
             made = self.front_end.inputs(samples, spans)[:, self._columns]
-        names, summary = summarised(self.features, made)
+            summary = summarised(self.features, made)[1]
         rows = summary.astype(np.float64)
         if self.front_end.step is None:  # a training row is a whole song, of any length
             rows = _whole(names, rows)
-        return self.distribution.knows(self.distribution.deviations(rows))
+        return unlike, known.knows(known.deviations(rows))
 
     def _notes(self, num_samples: int, spans: Sequence[Span]) -> list[str]:
         """Returns sentences on a song that does not divide into windows."""

@@ -25,6 +25,7 @@ from gtzan_jax.text import command_line, printable
 NAME = "model.safetensors"
 _FORMAT = 7
 _MOST_ROWS = 2**21  # fingerprints
+_SAME = ("data", "slope", "genres", "features", "front_end", "protocol", "calibration")
 
 Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
@@ -50,15 +51,9 @@ def save_model(model: TrainedModel, folder: Path) -> None:
     known = model.distribution
     about = _About(
         format=_FORMAT,
-        data=model.data,
         config=dict(model.config),
-        slope=model.slope,
-        genres=model.genres,
-        features=model.features,
-        front_end=model.front_end,
-        protocol=model.protocol,
-        calibration=model.calibration,
         rows=None if known is None else 0 if known.rows is None else len(known.rows),
+        **{name: getattr(model, name) for name in _SAME},
     )
     arrays = {f"network.{name}": array for name, array in model.params.items()}
     arrays |= {"scaler.mean": model.mean, "scaler.scale": model.scale}
@@ -143,16 +138,9 @@ def _assemble(about: _About, arrays: Mapping[str, np.ndarray]) -> TrainedModel:
     if (about.front_end.kind == "spectrogram") != (config.family == "cnn"):
         raise ValueError(f"a {config.family} has no front end of kind {about.front_end.kind}")
     return TrainedModel(
-        config,
-        parts["network"],
-        about.features,
-        about.genres,
-        mean=parts["scaler"]["mean"],
-        scale=parts["scaler"]["scale"],
-        slope=about.slope,
-        data=about.data,
-        front_end=about.front_end,
-        protocol=about.protocol,
+        config=config,
+        params=parts["network"],
         distribution=distribution,
-        calibration=about.calibration,
+        **parts["scaler"],
+        **{name: getattr(about, name) for name in _SAME},
     )

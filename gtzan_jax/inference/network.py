@@ -3,7 +3,6 @@
 import contextlib
 import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,24 +19,6 @@ _AT_ONCE = 1e6  # numbers whose gradients are in memory together
 _NUMBERS = 5e5  # of all pieces of the path, which limits the time
 
 
-class Network(NamedTuple):
-    """A trained network."""
-
-    family: Family
-    params: Mapping[str, Any]  # nested, float32
-    traced: Tree
-
-    @classmethod
-    def of(
-        cls, config: Config, params: Mapping[str, np.ndarray], slope: float, sizes: Sizes
-    ) -> "Network":
-        """Returns the network of parameters by name, as in ``Family.shapes``."""
-        family = FAMILIES[config.family]
-        traced = family.traced(config, sizes, slope, {config.setting("activation")})
-        nested = traverse_util.unflatten_dict(dict(params), sep=".")  # type: ignore[no-untyped-call]
-        return cls(family, nested, traced)
-
-
 @contextlib.contextmanager
 def _exactly() -> Iterator[None]:
     """Pins the settings that figures depend on."""
@@ -45,17 +26,48 @@ def _exactly() -> Iterator[None]:
         yield
 
 
-@_exactly()
-def log_probabilities(
-    network: Network, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
-) -> np.ndarray:
-    """Returns log-probabilities, float32, (rows, classes) or (songs, classes).
+class Network:
+    """A trained network, of parameters by name, as in ``Family.shapes``."""
 
-    Those of a song are the means of its rows', normalised. Rows (rows, …) are standardised; songs
-    are (rows,) int32.
-    """
-    family, params, traced = network
-    return np.asarray(_log_probabilities(family, params, traced, x, songs, num_songs))
+    def __init__(
+        self, config: Config, params: Mapping[str, np.ndarray], slope: float, sizes: Sizes
+    ) -> None:
+        self._family = FAMILIES[config.family]
+        self._traced = self._family.traced(config, sizes, slope, {config.setting("activation")})
+        self._params = traverse_util.unflatten_dict(dict(params), sep=".")  # type: ignore[no-untyped-call]
+
+    @_exactly()
+    def log_probabilities(
+        self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0
+    ) -> np.ndarray:
+        """Returns log-probabilities, float32, (rows, classes) or (songs, classes).
+
+        Those of a song are the means of its rows', normalised. Rows (rows, …) are standardised;
+        songs are (rows,) int32.
+        """
+        of = self._family, self._params, self._traced
+        return np.asarray(_log_probabilities(*of, x, songs, num_songs))
+
+    @_exactly()
+    def attributions(self, x: np.ndarray, label: int, temperature: float) -> Attributions:
+        """Attributes the log-probability of a class, by the vote of a song's rows, to the inputs.
+
+        It is log softmax(m / T) of the class, where m is the mean of the rows' logits, which
+        differs from the mean of their log-probabilities by a constant. Rows (rows, …) are
+        standardised float32; the baseline is 0, the training rows' mean.
+        """
+
+        def of_song(rows: jax.Array) -> jax.Array:
+            mean = self._family.apply(self._params, rows, self._traced, None).mean(axis=0)
+            return jax.nn.log_softmax(mean / temperature)[label]
+
+        return integrated_gradients(
+            of_song,
+            x,
+            np.zeros_like(x),
+            nodes_at_once=min(NODES, max(1, int(_AT_ONCE // x.size))),
+            most_pieces=min(MOST_PIECES, max(10, int(_NUMBERS // x.size))),
+        )
 
 
 @functools.partial(jax.jit, static_argnames=("family", "num_songs"))
@@ -69,27 +81,3 @@ def _log_probabilities(
 ) -> jax.Array:
     logits = family.apply(params, x, traced, None)
     return jax.nn.log_softmax(logits if songs is None else voted(logits, songs, num_songs))
-
-
-@_exactly()
-def song_attributions(
-    network: Network, x: np.ndarray, label: int, temperature: float
-) -> Attributions:
-    """Attributes the log-probability of a class, by the vote of a song's rows, to the inputs.
-
-    It is log softmax(m / T) of the class, where m is the mean of the rows' logits, which differs
-    from the mean of their log-probabilities by a constant. Rows (rows, …) are standardised float32;
-    the baseline is 0, the training rows' mean.
-    """
-
-    def of_song(rows: jax.Array) -> jax.Array:
-        mean = network.family.apply(network.params, rows, network.traced, None).mean(axis=0)
-        return jax.nn.log_softmax(mean / temperature)[label]
-
-    return integrated_gradients(
-        of_song,
-        x,
-        np.zeros_like(x),
-        nodes_at_once=min(NODES, max(1, int(_AT_ONCE // x.size))),
-        most_pieces=min(MOST_PIECES, max(10, int(_NUMBERS // x.size))),
-    )

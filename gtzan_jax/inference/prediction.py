@@ -36,33 +36,19 @@ class Unlike:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The prediction of a song.
-
-    Attributes:
-      path: of the file.
-      seconds: the length of the song.
-      genres: the most probable first.
-      probabilities: (genres,) float64 in that order.
-      is_calibrated: whether they are calibrated.
-      spans: the windows, in samples at 22,050 Hz.
-      by_window: (windows, genres) float64 probabilities of each window, genres in the same order.
-      unlike: None if the model has no distribution of its training songs.
-      trained_on: whether the song was in the training set, by its sound; None likewise.
-      notes: sentences on the windows.
-      inputs: (windows, …) float32, of the network.
-    """
+    """The prediction of a song."""
 
     path: str
     seconds: float
-    genres: tuple[str, ...]
-    probabilities: NDArray[np.float64] = field(repr=False)
+    genres: tuple[str, ...]  # the most probable first, as in all that follows
+    probabilities: NDArray[np.float64]  # (genres,)
     is_calibrated: bool
-    spans: Sequence[Span] = field(repr=False)
-    by_window: NDArray[np.float64] = field(repr=False)
-    unlike: Unlike | None
-    trained_on: bool | None
-    notes: tuple[str, ...]
-    inputs: NDArray[np.float32] = field(repr=False)
+    spans: Sequence[Span]  # the windows
+    by_window: NDArray[np.float64]  # (windows, genres), probabilities of each
+    unlike: Unlike | None  # None if the model has no distribution of its training songs
+    trained_on: bool | None  # whether the song was in the training set, by its sound; likewise
+    notes: tuple[str, ...]  # sentences on the windows
+    inputs: NDArray[np.float32]  # (windows, …), of the network
 
     def __repr__(self) -> str:
         first = f"{reprlib.repr(self.genres[0])} {self.probabilities[0]:.3f}"
@@ -79,20 +65,11 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Attributions of a song's first genre to the features, by integrated gradients.
-
-    Attributes:
-      genre: the first.
-      parts: every feature and its attribution in nats, the largest first; of all windows together.
-      output: the logarithm of the genre's probability.
-      baseline: that of a song of average features. Parts sum up to the difference.
-      gap: the error of their sum.
-      values: (windows, …), the attributions of all inputs of the network.
-    """
+    """Attributions of a song's first genre to the features, by integrated gradients, in nats."""
 
     genre: str
-    parts: tuple[Part, ...] = field(repr=False)
-    output: float
-    baseline: float
-    gap: float
-    values: NDArray[np.float64] = field(repr=False)
+    parts: tuple[Part, ...] = field(repr=False)  # every feature, the largest first
+    output: float  # the logarithm of the genre's probability
+    baseline: float  # that of a song of average features; parts sum up to the difference
+    gap: float  # the error of their sum
+    values: NDArray[np.float64] = field(repr=False)  # (windows, …), of all inputs of the network

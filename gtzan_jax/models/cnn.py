@@ -141,25 +141,20 @@ class CnnFamily:
         """Scales the drawn kernels; weights to and from filters of padding are 0."""
         import jax.numpy as jnp
 
-        from gtzan_jax.models.layers import truncated_normal
+        from gtzan_jax.models.layers import initial_kernel
 
         side, *widths = structure
-        blocks = len(widths)
-        used = [np.arange(width) < jnp.asarray(traced.filters)[b] for b, width in enumerate(widths)]
+        scales, filters = jnp.asarray(traced.scales), jnp.asarray(traced.filters)
+        used = [None, *(np.arange(width) < filters[b] for b, width in enumerate(widths)), None]
         params: dict[str, dict[str, jax.Array]] = {}
         for block, (fan_in, width) in enumerate(itertools.pairwise((1, *widths))):
             edge = (drawn[block].shape[0] - side) // 2
-            kernel = drawn[block][edge : edge + side, edge : edge + side, :fan_in, :width]
-            if traced.normal is not None:
-                kernel = jnp.where(traced.normal, truncated_normal(kernel), kernel)
-            kernel = jnp.where(used[block], kernel * jnp.asarray(traced.scales)[block], 0.0)
-            if block:
-                kernel = jnp.where(used[block - 1][:, None], kernel, 0.0)
+            cut = drawn[block][edge : edge + side, edge : edge + side, :fan_in, :width]
+            kernel = initial_kernel(cut, scales[block], traced.normal, *used[block : block + 2])
             zeros = jnp.zeros((width,), jnp.float32)
             params[f"conv{block + 1}"] = {"kernel": kernel, "bias": zeros}
             params[f"norm{block + 1}"] = {"scale": jnp.ones_like(zeros), "bias": zeros}
-        kernel = drawn[-1][: widths[-1]] * jnp.asarray(traced.scales)[blocks]
-        kernel = jnp.where(used[-1][:, None], kernel, 0.0)
+        kernel = initial_kernel(drawn[-1][: widths[-1]], scales[len(widths)], None, *used[-2:])
         bias = jnp.zeros((kernel.shape[1],), jnp.float32)
         return params | {"logits": {"kernel": kernel, "bias": bias}}
 

@@ -94,11 +94,7 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (MlpFamily(), C
 
 
 def register_family(family: Family, axes: Sequence[Hyperparameter]) -> None:
-    """Adds a model family with axes of its own, the first of which names it; see docs/own_model.md.
-
-    Raises:
-      InputError: a name is taken by another family.
-    """
+    """Adds a model family; the first of its own axes names it. See docs/own_model.md."""
     own = {axis.name: replace(axis, families=(family.name,)) for axis in axes}
     taken = [
         name

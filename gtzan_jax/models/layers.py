@@ -88,11 +88,6 @@ def draw_uniform(key: Key, names: Sequence[int]) -> Drawn:
     return (steps + 0.5) / 2.0**22 - 1.0
 
 
-def key_words(key: Key) -> Array:
-    """Returns the (2,) uint32 words of a random key."""
-    return key if isinstance(key, np.ndarray) else jnp.asarray(jax.random.key_data(key))
-
-
 def dropout_factors(bits: jax.Array, rate: Array | float) -> jax.Array:
     """Turns uint16 bits into the factors of inverted dropout, 0 or 1 / (1 - rate), as in Keras.
 
@@ -118,10 +113,22 @@ def initial_scale(initializer: str, fan_in: int, fan_out: int) -> float:
     return math.sqrt(3 * variance)
 
 
-def truncated_normal(uniform: jax.Array) -> jax.Array:
-    """Maps numbers uniform in (-1, 1) to N(0, 1), truncated at two deviations."""
-    inside = math.erf(math.sqrt(2))  # the probability of less than two deviations
-    return math.sqrt(2) * jax.scipy.special.erfinv(inside * uniform)
+def initial_kernel(
+    drawn: jax.Array, scale: Array, normal: Array | None, rows: Any, columns: Any
+) -> jax.Array:
+    """Makes a kernel (…, fan_in, fan_out) of numbers uniform in (-1, 1).
+
+    They are mapped to N(0, 1), truncated at two deviations, where ``normal`` () is true. Weights
+    from and to padding, where rows or columns are False, are 0 and stay 0: no gradient gets there.
+    """
+    if normal is not None:
+        inside = math.erf(math.sqrt(2))  # the probability of less than two deviations
+        quantiles = math.sqrt(2) * jax.scipy.special.erfinv(inside * drawn)
+        drawn = jnp.where(normal, quantiles, drawn)
+    kernel = drawn * scale
+    if rows is not None:
+        kernel = jnp.where(rows[:, None], kernel, 0.0)
+    return kernel if columns is None else jnp.where(columns, kernel, 0.0)
 
 
 def voted(logits: jax.Array, songs: jax.Array, num_songs: int) -> jax.Array:

@@ -109,31 +109,20 @@ class MlpFamily:
     def init(
         self, traced: Traced, drawn: Sequence[jax.Array], structure: tuple[int, ...]
     ) -> Mapping[str, Mapping[str, jax.Array]]:
-        """Makes kernels (fan_in, fan_out) and zero biases (fan_out,) from kernels in (-1, 1).
-
-        One draw serves every initialiser and width: it is cut, mapped to normal quantiles if need
-        be, and scaled. Weights to and from padding are 0 and stay 0: no gradient reaches them.
-        """
+        """Makes kernels (fan_in, fan_out) and zero biases (fan_out,) from kernels in (-1, 1)."""
         import jax.numpy as jnp
 
-        from gtzan_jax.models.layers import truncated_normal
+        from gtzan_jax.models.layers import initial_kernel
 
         scales, units = jnp.asarray(traced.scales), jnp.asarray(traced.units)
         sizes = (drawn[0].shape[0], *structure, drawn[-1].shape[1])
         used = [None, *(np.arange(w) < units[layer] for layer, w in enumerate(structure)), None]
         params: dict[str, dict[str, jax.Array]] = {}
         for layer, name in enumerate(layer_names(len(structure))):
-            fan_in, fan_out = sizes[layer], sizes[layer + 1]
-            kernel = drawn[layer][:fan_in, :fan_out]
-            if traced.normal is not None and layer < len(structure):
-                kernel = jnp.where(traced.normal, truncated_normal(kernel), kernel)
-            kernel = kernel * scales[layer]
-            rows, columns = used[layer], used[layer + 1]
-            if rows is not None:
-                kernel = jnp.where(rows[:, None], kernel, 0.0)
-            if columns is not None:
-                kernel = jnp.where(columns, kernel, 0.0)
-            params[name] = {"kernel": kernel, "bias": jnp.zeros((fan_out,), jnp.float32)}
+            cut = drawn[layer][: sizes[layer], : sizes[layer + 1]]
+            normal = traced.normal if layer < len(structure) else None
+            kernel = initial_kernel(cut, scales[layer], normal, used[layer], used[layer + 1])
+            params[name] = {"kernel": kernel, "bias": jnp.zeros((sizes[layer + 1],), jnp.float32)}
         return params
 
     def apply(

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from gtzan_jax.inference import network as network_module
 from gtzan_jax.inference.attribution import integrated_gradients
 from gtzan_jax.inference.network import Network
 from gtzan_jax.space.config import Config
@@ -64,8 +63,8 @@ def network(widths=(5, 30, 20, 4), seed=1, scale=2.0):
 
 def song_attributions(params, x, activation, slope, label, temperature):
     config = Config.of(num_units1=1, activation=activation)
-    made = Network.of(config, params, slope, Sizes(0, 0, x.shape[1], 2))
-    return network_module.song_attributions(made, x, label, temperature)
+    made = Network(config, params, slope, Sizes(0, 0, x.shape[1], 2))
+    return made.attributions(x, label, temperature)
 
 
 def logits_of(params, x, slope):
