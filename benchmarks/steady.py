@@ -16,7 +16,7 @@ from gtzan_jax.process import peak_rss_bytes
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.tables.protocols import Splits, make_splits
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.trainer.planner import MODES
+from gtzan_jax.trainer.plan import MODES
 from gtzan_jax.trainer.platforms import PLATFORMS, select_platform
 from gtzan_jax.trainer.trainer import Trainer
 

@@ -40,7 +40,7 @@ from gtzan_jax.tables.folds import Fold, Sizes, arrays_of, sizes_of
 from gtzan_jax.tables.lists import FAULT_FILTERED, read_list
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.planner import COSTS
+from gtzan_jax.trainer.plan import COSTS
 from gtzan_jax.views.text import Table
 
 PAGE = Path(__file__).with_name("cnn.md")

@@ -15,7 +15,8 @@ import jax
 import numpy as np
 import pytest
 
-from gtzan_jax.backends.workplace import Here
+from gtzan_jax.backends.workplace import Workplace
+from gtzan_jax.models import backend
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep import Sweep
@@ -208,11 +209,11 @@ def make_arrays(table: FeatureTable, *folds: Fold) -> list[FoldArrays]:
     return [arrays_of(table, fold, sizes) for fold in folds]
 
 
-def this_process(*_: object) -> Here:
+def this_process(*_: object) -> Workplace:
     """Stands in for ``workplace``: the devices as the tests have them, and no other process."""
-    place = object.__new__(Here)  # without choosing a platform once more
-    place.platform, place.devices = "cpu", list(map(str, jax.devices()))
-    place.place = f"{len(place.devices)} cpu devices"
+    devices = list(map(str, jax.devices()))
+    place = Workplace("cpu", devices, f"{len(devices)} cpu devices")
+    place.enter_context(backend.pinned())
     return place
 
 

@@ -23,7 +23,7 @@ from gtzan_jax.rundir import checkpoints
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.trainer import plan, task
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.planner import COSTS
+from gtzan_jax.trainer.plan import COSTS
 
 TABLES = ("results.csv", "history.csv")
 AXES = ["--set=axes.num_units2=[16]", "--set=axes.dropout3=[0.0]"]  # 12 trials
@@ -182,7 +182,7 @@ from matplotlib.figure import Figure
 Figure.savefig = FigureCanvasAgg.print_png = conftest.save_little
 from gtzan_jax.rundir import checkpoints
 from gtzan_jax.trainer import task, plan
-from gtzan_jax.trainer.planner import COSTS
+from gtzan_jax.trainer.plan import COSTS
 checkpoints._COLLECT_S = -1.0
 plan.COSTS = {{"cpu": COSTS["cpu"]._replace(trials=2)}}
 class Patch:

@@ -16,11 +16,10 @@ import pickle
 import time
 import warnings
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from collections.abc import Coroutine, Generator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gtzan_jax import process
 from gtzan_jax.backends import work
@@ -29,6 +28,8 @@ from gtzan_jax.errors import InputError, PlaceLostError, RunError
 
 if TYPE_CHECKING:
     from distributed import Client
+
+T = TypeVar("T")
 
 _ANSWER_S = 10.0  # in which a scheduler must answer
 _LOOK_S = 1.0  # after which workers are looked for again
@@ -41,10 +42,6 @@ class Cluster:
 
     Args:
       scheduler: its address, ``tcp://host:port`` or ``tls://…``, or the path of its file.
-
-    Raises:
-      InputError: Dask is not installed, nobody answers there, or workers that are there have
-        other versions or differ in what they compute on.
     """
 
     def __init__(self, scheduler: str) -> None:
@@ -55,7 +52,7 @@ class Cluster:
         self._fit: set[str] = set()
         self._unfit: set[str] = set()  # why workers cannot be used
         self._shared: dict[str, tuple[int, Any]] = {}  # bytes and Dask's future, by digest
-        self.host = self._first_host()
+        self._wait_for_workers()
 
     @property
     def place(self) -> str:
@@ -70,41 +67,34 @@ class Cluster:
     def run(
         self, requests: Sequence[Request], blobs: Mapping[str, bytes]
     ) -> Generator[tuple[int, Answer]]:
-        """Has requests done, see ``crew.Pool``; a worker's next program is the others', too."""
-        programs = {request.tasks[0].program: None for request in requests}
-        order = {program: place for place, program in enumerate(programs)}
-        by_program = sorted(range(len(requests)), key=lambda n: order[requests[n].tasks[0].program])
-        waiting, running = deque(by_program), dict[Any, int]()
-        done: SimpleQueue[Any] = SimpleQueue()
+        """Has requests done, see ``Processes.run``; a worker's next program is the others', too."""
+        programs = list(dict.fromkeys(request.tasks[0].program for request in requests))
+        order = [programs.index(request.tasks[0].program) for request in requests]
+        waiting = deque(sorted(range(len(requests)), key=order.__getitem__))
+        running = dict[Future[Any], tuple[int, Any]]()  # place and Dask's future, by its answer
         try:
             while waiting or running:
                 if self._look_again():  # Dask does not see that they may take the requests
-                    self._client.cancel(list(running))
+                    self._client.cancel([future for _, future in running.values()])
                     self._shared.clear()
-                    waiting.extendleft(reversed(running.values()))
+                    waiting.extendleft(place for place, _ in reversed(running.values()))
                     running.clear()
                 while waiting and len(running) < _DEPTH * len(self._fit):
-                    future = self._begin(requests[waiting[0]], blobs)
-                    running[future] = waiting.popleft()
-                    future.add_done_callback(done.put)
-                try:
-                    future = done.get(timeout=_LOOK_S)
-                except Empty:
-                    continue
-                if future in running:
-                    place = running.pop(future)
-                    try:
-                        answer = self._answer(future, requests[place])
-                    except TimeoutError:  # it was lost with its worker, and nobody may be left
-                        waiting.appendleft(place)
-                        continue
-                    yield place, answer
+                    place = waiting.popleft()
+                    future = self._begin(requests[place], blobs)
+                    running[self._call(_answer_of(self._client, future))] = place, future
+                if not running:
+                    time.sleep(_LOOK_S)
+                for answer in wait(running, _LOOK_S, FIRST_COMPLETED).done:
+                    place, _ = running.pop(answer)
+                    yield place, self._checked(answer.result(), requests[place])
         except (OSError, CancelledError):  # a connection to the scheduler has broken
             raise self._gone() from None
         finally:
             if running and self._client.status == "running":
                 with contextlib.suppress(OSError):
-                    self._client.cancel(list(running))
+                    self._client.cancel([future for _, future in running.values()])
+                    wait(running, _LOOK_S)  # none is given up
 
     def close(self) -> None:
         """Leaves the cluster."""
@@ -134,43 +124,39 @@ class Cluster:
     def _options(self) -> dict[str, Any]:
         return {"resources": {_resource(process.computing(), self.host): 1}, "pure": False}
 
-    def _answer(self, future: Any, request: Request) -> Answer:
-        """Returns a request's answer, or raises what its error means to the person who reads it.
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
+        loop: Any = self._client.loop
+        return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
 
-        Raises:
-          TimeoutError: Dask no longer has the answer.
-        """
+    def _checked(self, answer: Answer | BaseException, request: Request) -> Answer:
+        """Returns an answer, or raises what its error means to the person who reads it."""
         from distributed import KilledWorker
 
-        error = future.exception(timeout=_ANSWER_S)
-        if error is None:
-            answer: Answer = future.result(timeout=_ANSWER_S)
+        if not isinstance(answer, BaseException):
             return answer
         if self._client.status != "running":
             raise self._gone()
-        if isinstance(error, KilledWorker):
+        if isinstance(answer, KilledWorker):
             raise RunError(
-                f"{request.tasks[0]!r} has cost {error.allowed_failures + 1} workers, the last "
-                f"{error.last_worker.address}, whose log may say why; what is finished is kept"
+                f"{request.tasks[0]!r} has cost {answer.allowed_failures + 1} workers, the last "
+                f"{answer.last_worker.address}, whose log may say why; what is finished is kept"
             )
-        if isinstance(error, InputError | RunError):
-            raise error
-        raise RunError(f"a worker of {self._scheduler} failed: {type(error).__name__}: {error}")
+        if isinstance(answer, InputError | RunError | CancelledError):
+            raise answer
+        raise RunError(f"a worker of {self._scheduler} failed: {type(answer).__name__}: {answer}")
 
-    def _first_host(self) -> Host:
-        """Waits for a first worker, and for others that are there; returns its devices."""
-        begun, is_told = time.monotonic(), False
-        while True:
+    def _wait_for_workers(self) -> None:
+        """Waits for a first worker, and for others that are there; sets its devices as ``host``."""
+        begun, is_told, late = time.monotonic(), False, False
+        while not self._fit or not (late or all(each.done() for each in self._workers.values())):
+            time.sleep(0.05)
             self._look()
             if self._unfit:
                 raise InputError(min(self._unfit))
             late = time.monotonic() > begun + _GATHER_S
-            if self._fit and (late or all(answer.done() for answer in self._workers.values())):
-                return self.host
             if not is_told and not self._fit and (late or not self._workers):
-                print(self._waiting, flush=True)
+                print(f"waiting for a worker to join {self._scheduler} …", flush=True)
                 is_told = True
-            time.sleep(0.05)
 
     def _look_again(self) -> bool:
         """Looks once a second for workers; returns whether there are some after there were none."""
@@ -180,15 +166,11 @@ class Cluster:
         for reason in self._unfit - unfit:
             warnings.warn(f"{reason}; it is not used", stacklevel=2)
         if before and not self._fit:
-            print(self._waiting, flush=True)
+            print(f"waiting for a worker to join {self._scheduler} …", flush=True)
         return bool(self._fit and not before)
 
     def _look(self) -> None:
-        """Finds the workers that are there, and can work for this process.
-
-        Raises:
-          RunError: the scheduler does not answer any more.
-        """
+        """Finds the workers that are there, and can work for this process."""
         try:
             if self._client.status != "running":
                 raise OSError
@@ -196,10 +178,8 @@ class Cluster:
         except Exception:
             raise self._gone() from None
         self._looked = time.monotonic()
-        loop: Any = self._client.loop
         for address in present - self._workers.keys():
-            greeting = _greeted(self._client, address)
-            self._workers[address] = asyncio.run_coroutine_threadsafe(greeting, loop.asyncio_loop)
+            self._workers[address] = self._call(_greeted(self._client, address))
         answers = {a: each.result() for a, each in sorted(self._workers.items()) if each.done()}
         hosts = {a: answer for a, answer in answers.items() if isinstance(answer, Host)}
         if hosts and not hasattr(self, "host"):
@@ -213,10 +193,6 @@ class Cluster:
         for address in answers.keys() - present:
             del self._workers[address]
 
-    @property
-    def _waiting(self) -> str:
-        return f"waiting for a worker to join {self._scheduler} …"
-
     def _gone(self) -> PlaceLostError:
         return PlaceLostError(f"the scheduler {self._scheduler} does not answer any more")
 
@@ -225,6 +201,17 @@ def _resource(versions: Mapping[str, str], host: Host) -> str:
     """Returns the name of what a worker offers that has these versions and such devices."""
     digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()
     return f"gtzan_jax {digest[:12]} {host.place}"
+
+
+async def _answer_of(client: Any, future: Any) -> Answer | BaseException:
+    """Returns a result of Dask's, or its error; one that is lost with its worker is made again."""
+    while not future.cancelled():
+        if error := await future.exception():
+            return error  # type: ignore[no-any-return]
+        answer: list[Answer] = await client.gather([future], errors="skip", asynchronous=True)
+        if answer:
+            return answer[0]
+    return CancelledError()
 
 
 async def _greeted(client: "Client", address: str) -> Host | str:
@@ -260,7 +247,6 @@ def _client_of(scheduler: str) -> "Client":
             "--scheduler needs Dask, which pip install -e '.[cluster]' brings"
         ) from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it in one line
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of answers given up
     warnings.filterwarnings("ignore", "Sending large graph")  # the sweep, once to each worker
     warnings.filterwarnings("ignore", "Mismatched versions")  # we say those that matter
     by_file = "://" not in scheduler

@@ -61,11 +61,18 @@ class Processes:
     def run(
         self, requests: Sequence[Request], blobs: Mapping[str, bytes]
     ) -> Generator[tuple[int, Answer]]:
-        """Has requests done, see ``crew.Pool``; each at most three times."""
-        programs = [request.tasks[0].program for request in requests]
+        """Has requests done; yields the place of each and its answer, in any order.
+
+        A request whose worker is lost is repeated by another. What is under way ends when the
+        iterator is closed, or raises.
+
+        Args:
+          requests: those that share random numbers one after another.
+          blobs: pickled specs and folds by digest.
+        """
         waiting: _Waiting = {}
-        for place, program in enumerate(programs):
-            waiting.setdefault(program, deque()).append(place)
+        for place, request in enumerate(requests):
+            waiting.setdefault(request.tasks[0].program, deque()).append(place)
         idle, running = list(self.processes), dict[Future[Answer], tuple[Process, int]]()
         lost, unstarted = Counter[int](), 0
         try:
@@ -85,10 +92,17 @@ class Processes:
                             unstarted += 1
                         else:
                             lost[place] += 1
-                        _give_up(requests[place], lost[place], unstarted, error)
-                        waiting.setdefault(requests[place].tasks[0].program, deque()).appendleft(
-                            place
-                        )
+                        task, kept = requests[place].tasks[0], "what is finished is kept"
+                        if unstarted == _TRIES:
+                            raise RunError(
+                                f"{unstarted} workers in a row failed to start, the last: {error}; "
+                                f"{kept}"
+                            ) from None
+                        if lost[place] == _TRIES:
+                            raise RunError(
+                                f"{task!r} has cost {_TRIES} workers, the last {error}; {kept}"
+                            ) from None
+                        waiting.setdefault(task.program, deque()).appendleft(place)
                         continue
                     unstarted = 0
                     self._known[worker] = answer.known
@@ -130,20 +144,6 @@ class Processes:
         if not waiting[program]:
             del waiting[program]
         return place
-
-
-def _give_up(request: Request, lost: int, unstarted: int, error: WorkerLostError) -> None:
-    """Raises RunError if a request has cost too many processes, or too many fail to start."""
-    if unstarted == _TRIES:
-        raise RunError(
-            f"{unstarted} workers in a row failed to start, the last: {error}; what is finished is "
-            "kept"
-        )
-    if lost == _TRIES:
-        raise RunError(
-            f"{request.tasks[0]!r} has cost {lost} workers, the last {error}; what is finished is "
-            "kept"
-        )
 
 
 def _default_count() -> int:

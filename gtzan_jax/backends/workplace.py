@@ -1,109 +1,45 @@
 """Where a job trains: in this process, by processes of this machine, or by a cluster's workers."""
 
-import abc
 import contextlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gtzan_jax.backends.crew import Crew, Pool
+from gtzan_jax.backends.crew import Crew
 from gtzan_jax.errors import InputError
 from gtzan_jax.models import backend
 from gtzan_jax.models.family import FAMILIES
-from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Sizes
 from gtzan_jax.trainer import platforms
 from gtzan_jax.trainer.trainer import Trainer
 
+if TYPE_CHECKING:
+    from gtzan_jax.backends.cluster import Cluster
+    from gtzan_jax.backends.processes import Processes
 
-class Workplace(abc.ABC):
-    """What makes trainers. Use as a context manager.
 
-    Attributes:
-      platform: what computes: cpu, gpu or tpu.
-      devices: their names.
-      place: both, in words.
-    """
+class Workplace(contextlib.ExitStack[bool | None]):
+    """Makes trainers, in this process unless there is a pool. A context manager."""
 
-    platform: str
-    devices: Sequence[str]
-    place: str
-
-    def __enter__(self) -> "Workplace":
-        return self
-
-    def __exit__(self, *_: object) -> None:  # noqa: B027 — most have nothing to do
-        """Leaves what others keep, such as a cluster."""
-
-    @abc.abstractmethod
-    def trainer(
+    def __init__(
         self,
-        sweep: Sweep,
-        sizes: Sizes,
-        num_runs: int = 1,
-        *,
-        mode: str = "auto",
-        configs: Sequence[Config] | None = None,
-    ) -> Trainer:
-        """Returns a trainer; see its arguments."""
-
-
-class Here(Workplace):
-    """The devices of this process."""
-
-    _precision: str | None = None  # of the process before
-
-    def __init__(self, platform: str, matmul_precision: str) -> None:
-        self._precision = platforms.precision()
-        devices = platforms.select_platform(platform, matmul_precision)
-        self.platform, self.devices = devices[0].platform, list(map(str, devices))
-        self.place = f"{len(devices)} {self.platform} device{'s' * (len(devices) > 1)}"
-
-    def __enter__(self) -> "Here":
-        self._settings = contextlib.ExitStack()
-        self._settings.callback(platforms.set_precision, self._precision)
-        self._settings.enter_context(backend.pinned())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Restores a notebook's own settings."""
-        self._settings.close()
+        platform: str,  # what computes: cpu, gpu or tpu
+        devices: Sequence[str],
+        place: str,  # both, in words
+        pool: "tuple[Processes | Cluster, str] | None" = None,  # and the precision of its products
+    ) -> None:
+        super().__init__()
+        self.platform, self.devices, self.place = platform, devices, place
+        self._pool = pool
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
-        """Returns an engine, which has begun to compile."""
+        """Returns a trainer; options are those of :class:`Plan`."""
+        family = FAMILIES[sweep.family]
+        if self._pool:
+            return Crew(*self._pool, sweep, family, sizes, num_runs, **options)
         from gtzan_jax.trainer.engine import Engine
 
-        return Engine(sweep, FAMILIES[sweep.family], sizes, num_runs, **options)
-
-
-class Elsewhere(Workplace):
-    """A pool of workers. What this process computes, such as predictions, it does on a CPU."""
-
-    def __init__(self, pool: Pool, matmul_precision: str) -> None:
-        self._pool, self._matmul_precision = pool, matmul_precision
-        self.platform, self.place = pool.host.platform, pool.place
-        self.devices = pool.devices
-        self._settings = contextlib.ExitStack()
-        backend.prepare_with(self._prepare)
-
-    def _prepare(self) -> None:
-        """Chooses a CPU, unless a notebook has begun to compute on something else."""
-        self._settings.callback(platforms.set_precision, platforms.precision())
-        try:
-            platforms.select_platform("cpu", self._matmul_precision)
-        except InputError:
-            platforms.set_precision(self._matmul_precision)
-
-    def __exit__(self, *_: object) -> None:
-        """Leaves the pool, and restores a notebook's own settings."""
-        backend.prepare_with(None)
-        self._settings.close()
-        self._pool.close()
-
-    def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
-        """Returns a crew."""
-        pool, precision = self._pool, self._matmul_precision
-        return Crew(pool, precision, sweep, FAMILIES[sweep.family], sizes, num_runs, **options)
+        return Engine(sweep, family, sizes, num_runs, **options)
 
 
 def workplace(
@@ -112,7 +48,7 @@ def workplace(
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> Workplace:
-    """Chooses where to train.
+    """Chooses where to train, and JAX's settings there, until the context ends.
 
     Args:
       platform: a name from ``platforms.PLATFORMS``.
@@ -120,9 +56,6 @@ def workplace(
       workers: processes of this machine; 0 for this process. Default: one for each core where
         there is no accelerator, this process where there is one.
       scheduler: of a Dask cluster, whose workers train then.
-
-    Raises:
-      InputError: that is not to be had here.
     """
     platforms.check_flags()
     if scheduler:
@@ -138,17 +71,41 @@ def workplace(
             raise InputError(
                 f"--platform={platform}: the workers of {scheduler} compute on {cluster.host.place}"
             )
-        return Elsewhere(cluster, matmul_precision)
+        return _elsewhere(cluster, matmul_precision)
     surely_cpu = platform == "cpu" or (platform == "auto" and not platforms.may_find_accelerator())
     if workers == 0 or not surely_cpu:
-        here = Here(platform, matmul_precision)
-        if workers == 0 or (here.platform != "cpu" and workers is None):
+        before = platforms.precision()
+        devices = platforms.select_platform(platform, matmul_precision)
+        kind, count = devices[0].platform, len(devices)
+        place = f"{count} {kind} device{'s' * (count > 1)}"
+        if workers == 0 or (kind != "cpu" and workers is None):
+            here = Workplace(kind, list(map(str, devices)), place)
+            here.callback(platforms.set_precision, before)
+            here.enter_context(backend.pinned())
             return here
-        if here.platform != "cpu":
+        if kind != "cpu":
             raise InputError(
                 f"--workers={workers}: processes are for a CPU's cores, and here are "
-                f"{here.place}, which one process drives; leave --workers out"
+                f"{place}, which one process drives; leave --workers out"
             )
     from gtzan_jax.backends.processes import Processes
 
-    return Elsewhere(Processes(workers), matmul_precision)
+    return _elsewhere(Processes(workers), matmul_precision)
+
+
+def _elsewhere(pool: "Processes | Cluster", matmul_precision: str) -> Workplace:
+    """Returns a pool's workplace. What this process computes, as predictions, it does on a CPU."""
+    made = Workplace(pool.host.platform, pool.devices, pool.place, (pool, matmul_precision))
+    made.callback(pool.close)
+
+    def prepare() -> None:
+        """Chooses a CPU, unless a notebook has begun to compute on something else."""
+        made.callback(platforms.set_precision, platforms.precision())
+        try:
+            platforms.select_platform("cpu", matmul_precision)
+        except InputError:
+            platforms.set_precision(matmul_precision)
+
+    made.callback(backend.prepare_with, None)
+    backend.prepare_with(prepare)
+    return made

@@ -15,7 +15,7 @@ from gtzan_jax.space.sweep import KINDS, Sweep
 from gtzan_jax.space.sweep_file import CONSTANTS
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.trainer.planner import MODES
+from gtzan_jax.trainer.plan import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
 
 P = ParamSpec("P")

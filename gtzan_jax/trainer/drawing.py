@@ -48,6 +48,25 @@ class Drawing(NamedTuple):
     order: Callable[[Array, Array, Array, Array], Tree]  # (row, weight, seed, first epoch)
     extras: Callable[[Array, Array], tuple[Tree, Tree]]  # (seed, first epoch): inputs and mixup
 
+    @classmethod
+    def of(cls, drawn: Drawn) -> "Drawing":
+        """Returns functions of arrays."""
+        family, structure, sizes, rows, epochs, parts = drawn
+
+        def extras(seed: Array, first: Array) -> tuple[Tree, Tree]:
+            width = sizes.num_features
+            noisy, mixed = "input_noise" in parts, "mixup" in parts
+            inputs = draws.draw_inputs(width, rows, epochs, seed, first) if noisy else None
+            # No more steps than rows.
+            return inputs, draws.draw_mixup(rows, epochs, seed, first) if mixed else None
+
+        return cls(
+            functools.partial(draws.draw_initial, family, structure, sizes),
+            functools.partial(draws.draw_noise, family, structure, rows, epochs),
+            lambda row, weight, *key: draws.draw_order(row, weight, epochs, *key),
+            extras,
+        )
+
 
 def drawn_sizes(
     family: Family,
@@ -87,12 +106,12 @@ def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
         return lambda *arguments: jax.device_put(draw(*arguments), sharding)
 
     prepared = on_host if on_cpu else compiled
-    initial, noise, order, extras = drawing_functions(drawn)
+    draw = Drawing.of(drawn)
     return Drawing(
-        prepared(initial, number, number),
-        prepared(noise, number, number),
-        prepared(order, row, weight, number, number),
-        compiled(extras, number, number) if drawn.parts else extras,
+        prepared(draw.initial, number, number),
+        prepared(draw.noise, number, number),
+        prepared(draw.order, row, weight, number, number),
+        compiled(draw.extras, number, number) if drawn.parts else draw.extras,
     )
 
 
@@ -102,19 +121,22 @@ class RandomNumbers:
     All devices get the numbers of one seed; those of several seeds are split over them.
     """
 
-    def __init__(self, drawing: Drawing, epochs: int, devices: Devices, kept: int) -> None:
-        self.epochs = epochs  # of a call
-        self._drawing, self._devices = drawing, devices
-        self._initial = functools.lru_cache(1)(
-            lambda seed, fold: drawing.initial(np.uint32(seed), np.uint32(fold))
-        )
-        self._noise = functools.lru_cache(kept)(
-            lambda seed, first: (
-                drawing.noise(np.uint32(seed), np.uint32(first)),
-                *drawing.extras(np.uint32(seed), np.uint32(first)),
-            )
-        )
-        self._orders = functools.lru_cache(kept)(self._order)
+    def __init__(self, drawn: Drawn, devices: Devices, kept: int) -> None:
+        self.epochs = drawn.epochs  # of a call
+        self._devices, drawing = devices, compile_drawing(drawn, devices)
+
+        def order(seed: int, first: int) -> Tree:
+            if self._fold is None:
+                raise AssertionError("draws sets the fold")
+            row, weight = self._fold.row, self._fold.train_weight
+            return drawing.order(row, weight, np.uint32(seed), np.uint32(first))
+
+        def noise(*of: int) -> tuple[Tree, ...]:
+            seed, first = map(np.uint32, of)
+            return drawing.noise(seed, first), *drawing.extras(seed, first)
+
+        self._initial = functools.lru_cache(1)(lambda *of: drawing.initial(*map(np.uint32, of)))
+        self._noise, self._orders = (functools.lru_cache(kept)(each) for each in (noise, order))
         self._fold: FoldArrays | None = None
 
     def initial(self, seeds: Seeds, fold: int) -> Tree:
@@ -139,12 +161,6 @@ class RandomNumbers:
         together: T = jax.tree.map(lambda *parts: pile(parts), *(drawn[seed] for seed in seeds))
         return by_trial(together, self._devices)
 
-    def _order(self, seed: int, first: int) -> Tree:
-        if self._fold is None:
-            raise AssertionError("draws sets the fold")
-        row, weight = self._fold.row, self._fold.train_weight
-        return self._drawing.order(row, weight, np.uint32(seed), np.uint32(first))
-
 
 @functools.cache
 def mesh_of(devices: Devices) -> Mesh:
@@ -168,27 +184,3 @@ def stack(trees: Sequence[T]) -> T:
     """Stacks trees of arrays of the same shapes along a new first axis."""
     stacked: T = jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
     return stacked
-
-
-def drawing_functions(drawn: Drawn) -> Drawing:
-    """Returns functions of arrays that draw."""
-    family, structure, rows, epochs = drawn.family, drawn.structure, drawn.positions, drawn.epochs
-
-    def initial(seed: Array, fold: Array) -> Tree:
-        return draws.draw_initial(family, structure, drawn.sizes, seed, fold)
-
-    def noise(seed: Array, first: Array) -> Tree:
-        return draws.draw_noise(family, structure, rows, epochs, seed, first)
-
-    def order(row: Array, weight: Array, seed: Array, first: Array) -> Tree:
-        return draws.draw_order(row, weight, epochs, seed, first)
-
-    def extras(seed: Array, first: Array) -> tuple[Tree, Tree]:
-        inputs = mixup = None
-        if "input_noise" in drawn.parts:
-            inputs = draws.draw_inputs(drawn.sizes.num_features, rows, epochs, seed, first)
-        if "mixup" in drawn.parts:  # no more steps than rows
-            mixup = draws.draw_mixup(rows, epochs, seed, first)
-        return inputs, mixup
-
-    return Drawing(initial, noise, order, extras)

@@ -5,8 +5,8 @@ into fewer tasks.
 """
 
 import dataclasses
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from gtzan_jax.models.layers import Tree, unpadded
 from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.text import counted
 from gtzan_jax.trainer.drawing import Devices, Seeds, by_trial, everywhere, stack
 from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.programs import Programs
@@ -32,14 +33,6 @@ class _Part(NamedTuple):
     state: State  # on the devices
     histories: list[jax.Array]  # (trials, epochs of a call, metrics) for each call
     predicted: jax.Array  # (trials, num_judged) uint8
-
-
-class _InFlight(NamedTuple):
-    """A task that is training."""
-
-    task: Task
-    task_size: int  # of the program that it was begun with
-    parts: list[_Part] | None  # None if memory did not suffice
 
 
 class Engine(Trainer):
@@ -65,23 +58,16 @@ class Engine(Trainer):
         self.programs = Programs(self.plan, family, self.devices)
         self._placed: dict[int, tuple[FoldArrays, FoldArrays]] = {}
 
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+    def __exit__(self, _: object, error: object, __: object) -> None:
         self.programs.shutdown(wait=error is None)
 
-    @property
-    def place(self) -> str:
-        """The devices."""
-        return f"{len(self.devices)} {self.devices[0].platform} devices"
-
-    @property
-    def num_compiled(self) -> int:
-        """Compiled programs."""
-        return len(self.programs.ready)
-
-    @property
-    def compile_wait_s(self) -> float:
-        """Seconds for which training waited for programs."""
-        return self.programs.wait_s
+    def __repr__(self) -> str:
+        return (
+            f"Engine({reprlib.repr(self.plan.sweep.name)}, "
+            f"{counted(len(self.plan.config_of), 'config')}, "
+            f"{counted(self.num_programs, 'program')}, "
+            f"{len(self.devices)} {self.devices[0].platform} devices)"
+        )
 
     def run(
         self,
@@ -102,16 +88,17 @@ class Engine(Trainer):
         folds: Sequence[FoldArrays],
         states: Mapping[Trial, State] | None = None,
     ) -> Iterator[Trained]:
-        """Trains tasks as they are; see :meth:`Trainer.run`."""
-        for key in dict.fromkeys(task.program for task in tasks):
-            self.programs.prepare(key)
-        in_flight: deque[_InFlight] = deque()
+        """Trains tasks as they are."""
         for task in tasks:
-            in_flight.append(self._begin(task, folds, states or {}))
-            if len(in_flight) > 1:
-                yield self._finish(in_flight.popleft(), folds, states or {})
-        while in_flight:
-            yield self._finish(in_flight.popleft(), folds, states or {})
+            self.programs.prepare(task.program, folds[task.fold])
+        finish: Callable[[], Trained] | None = None
+        for task in tasks:  # the next one is on its way while the last is looked at
+            begun = self._begin(task, folds[task.fold], states or {})
+            if finish is not None:
+                yield finish()
+            finish = begun
+        if finish is not None:
+            yield finish()
 
     def placed(self, fold: FoldArrays) -> FoldArrays:
         """Returns a fold on the devices, the same arrays for the same fold."""
@@ -124,32 +111,35 @@ class Engine(Trainer):
         self._placed.pop(id(fold), None)
 
     def _begin(
-        self, task: Task, folds: Sequence[FoldArrays], states: Mapping[Trial, State]
-    ) -> _InFlight:
-        """Starts training a task, in parts if its program has become smaller."""
-        size, trials = self.programs.get(task.program).task_size, task.trials
-        try:
-            parts = [
-                self._call(task, trials[start : start + size], folds[task.fold], states)
-                for start in range(0, len(trials), size)
-            ]
-        except jax.errors.JaxRuntimeError as error:
-            _raise_unless_memory(error)
-            return _InFlight(task, size, None)
-        return _InFlight(task, size, parts)
+        self, task: Task, fold: FoldArrays, states: Mapping[Trial, State]
+    ) -> Callable[[], Trained]:
+        """Starts training a task; returns a function that waits for it.
 
-    def _finish(
-        self, in_flight: _InFlight, folds: Sequence[FoldArrays], states: Mapping[Trial, State]
-    ) -> Trained:
-        """Waits for a task; retries one that did not fit into memory in halves."""
-        while True:
+        One that does not fit into memory is trained in parts, by a smaller program.
+        """
+
+        def begin() -> tuple[int, list[_Part] | None]:
+            size, trials = self.programs.get(task.program).task_size, task.trials
+            starts = range(0, len(trials), size)
             try:
-                if in_flight.parts is not None:
-                    return self._trained(in_flight.task, in_flight.parts)
+                return size, [self._call(task, trials[i : i + size], fold, states) for i in starts]
             except jax.errors.JaxRuntimeError as error:
                 _raise_unless_memory(error)
-            self.programs.halve(in_flight.task.program, in_flight.task_size)
-            in_flight = self._begin(in_flight.task, folds, states)
+                return size, None
+
+        def finish() -> Trained:
+            size, parts = begun
+            while True:
+                try:
+                    if parts is not None:
+                        return self._trained(task, parts)
+                except jax.errors.JaxRuntimeError as error:
+                    _raise_unless_memory(error)
+                self.programs.halve(task.program, size)
+                size, parts = begin()
+
+        begun = begin()
+        return finish
 
     def _call(
         self,
@@ -181,6 +171,7 @@ class Engine(Trainer):
 
     def _trained(self, task: Task, parts: Sequence[_Part]) -> Trained:
         """Waits for the devices, and copies the result to the host."""
+        self.num_compiled, self.compile_wait_s = len(self.programs.ready), self.programs.wait_s
         epochs, count = task.epochs - task.first_epoch, len(task.trials)
         history = np.concatenate([_joined(part.histories, epochs) for part in parts])
         predicted = np.concatenate([np.asarray(part.predicted) for part in parts])
@@ -189,18 +180,16 @@ class Engine(Trainer):
             stopping = [part.state.stopping for part in parts]
             ends = [(np.asarray(s.epochs), np.asarray(s.best)) for s in stopping if s]
             last, best = np.concatenate(ends, axis=1)[:, :count]
-        trained = Trained(task, history[:count], predicted[:count], last, best)
+        states, params = [], []
         if task.keep == "states":
-            states = [state for part in parts for state in _each(part.state)]
-            return dataclasses.replace(trained, states=states[:count])
+            states = [state for part in parts for state in _each(part.state)][:count]
         if task.keep == "params":
             kept = [params for part in parts for params in _each(part.state.kept)]
             configs = [self.plan.config_of[config_id] for config_id in task.config_ids]
             of, sizes = self.family.shapes, self.plan.sizes
             shapes = [of(config, sizes.num_features, sizes.num_classes) for config in configs]
             params = [unpadded(p, each) for p, each in zip(kept, shapes, strict=False)]
-            return dataclasses.replace(trained, params=params)
-        return trained
+        return Trained(task, history[:count], predicted[:count], last, best, states, params)
 
     def _repacked(self, wave: Sequence[Task], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
         """Trains tasks that share a program and random numbers, from epoch 0 on."""

@@ -1,27 +1,19 @@
 """Keras's optimizers with its defaults and arithmetic, as one Optax transformation.
 
 Under ``vmap`` a ``switch`` between optimizers would compute all of them for every trial. They
-are one rule with different coefficients instead:
+are one rule with the coefficients of ``_RULES`` instead:
 
     m ← β₁ m + γ₁ g
     v ← β₂ v + γ₂ g²
     Δ = -lr · √(1 - δ₂ᵗ) / (1 - δ₁ᵗ) · m / (√(v + ε_in) + ε_out)
 
-    adam     β = (0.9, 0.999), γ = 1 - β, δ = β, ε_in = 0, ε_out = 1e-7
-    rmsprop  β = (0, 0.9),     γ = 1 - β, δ = 0, ε_in = 1e-7, ε_out = 0
-    sgd      β = (momentum, 0), γ = (1, 0), δ = 0, ε_in = 1, ε_out = 0: v stays 0, the divisor 1
+For ``nadam``, and SGD's ``nesterov``, u_t = δ₁ (1 - h · 0.96ᵗ), P_t = u_1 ⋯ u_t and
 
-Three parts are left out of programs whose sweep has no use for them. With Nesterov's momentum,
-that is with ``nadam`` (otherwise as adam) or SGD's ``nesterov``, n = 1 and else 0:
+    m / (1 - δ₁ᵗ)  becomes  m (μ + u_{t+1}) / (1 - P_{t+1}) + g (1 - u_t) / (1 - P_t)
+    ε_out          becomes  ε_out √(1 - δ₂ᵗ)
 
-    u_t = δ₁ (1 - h · 0.96ᵗ),  P_t = u_1 ⋯ u_t;  h = 1/2 for nadam, else 0, so that P_t = δ₁ᵗ
-    m / (1 - δ₁ᵗ)  becomes  A m + B g
-    A = (1 - n) / (1 - P_t) + n (μ + u_{t+1}) / (1 - P_{t+1}),  B = n (1 - u_t) / (1 - P_t)
-    ε_out          becomes  ε_out √(1 - δ₂ᵗ) where n = 1
-
-with μ the momentum of SGD, else 0. For ``lion`` m is replaced by sign(0.9 m + 0.1 g) with the m
-before the step; β = (0.99, 0), γ = (0.01, 0), the rest as of SGD. Decoupled weight decay λ
-(``adamw``, or any optimizer) adds -lr · λ · w to Δ, for biases as well.
+with h = 1/2 for nadam and else 0, and μ the momentum of SGD, else 0. For ``lion`` m is replaced by
+sign(0.9 m + 0.1 g) with the m before the step. Weight decay λ adds -lr · λ · w to Δ.
 
 Sources: ``keras.optimizers`` 3.15; Kingma and Ba 2015, section 2, for the form of Adam whose ε
 stands outside the bias correction (``optax.adam`` has it inside); Dozat 2016; Chen et al. 2023
@@ -45,7 +37,7 @@ _SCHEDULE = 0.96  # base of Nadam's momentum schedule
 class Nesterov(NamedTuple):
     """The numbers of Nesterov's momentum; () float32 each."""
 
-    used: Array  # n: 1 or 0
+    used: Array  # 1 or 0
     momentum: Array  # μ
     schedule: Array  # h
 
@@ -161,7 +153,7 @@ def optimizer(c: Coefficients) -> optax.GradientTransformation:
 def _ahead(
     c: Coefficients, nesterov: Nesterov, step: jax.Array, product: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns A, B and P_t of a step, given P_{t-1}; see the module."""
+    """Returns the factors of m and g, and P_t, of a step, given P_{t-1}; see the module."""
     used = jnp.asarray(nesterov.used)
     now, soon = (c.delta1 * (1.0 - nesterov.schedule * _SCHEDULE**t) for t in (step, step + 1.0))
     product = product * now

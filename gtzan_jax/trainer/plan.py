@@ -1,21 +1,52 @@
-"""The plan of a sweep's training: which configs share a program, and what trains together."""
+"""The plan of a sweep's training: which configs share a program, and what trains together.
+
+Narrow networks may train in wider arrays, padded with zeros, if another program costs more.
+"""
 
 import dataclasses
 import functools
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from gtzan_jax.models.family import Family
+from gtzan_jax.models.family import Family, Structure
 from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.tables.folds import Sizes
-from gtzan_jax.trainer import planner
-from gtzan_jax.trainer.planner import COSTS, Bucket, Costs
 from gtzan_jax.trainer.task import Keep, Task
 
 T = TypeVar("T")
+
+MODES = ("auto", "shape", "padded")
+
+
+class Costs(NamedTuple):
+    """Rough costs of a platform."""
+
+    trials: int  # that a device trains at a time
+    memory: float  # bytes of a device that a task may take
+    compile_s: float  # device-seconds to compile a program
+    flops: float  # floating-point operations a second that a device reaches on a task
+
+
+# CPU: measured on one core of a worker, where tasks of 4 and 16 are no faster. GPU and TPU are
+# estimates, by which all structures share a program unless the sweep is long.
+COSTS = {
+    "cpu": Costs(trials=8, memory=1e9, compile_s=1.7, flops=65e9),
+    "gpu": Costs(trials=768, memory=16e9, compile_s=10.0, flops=10e12),
+    "tpu": Costs(trials=128, memory=4e9, compile_s=10.0, flops=5e12),
+}
+
+_MOST_GROUPS = 64  # structures to compare; more are first rounded up to multiples of 16, 32, …
+
+
+class Bucket(NamedTuple):
+    """Configs that share a program: of one batch size, the narrower ones padded."""
+
+    batch_size: int
+    structure: Structure  # of the widest config
+    places: tuple[int, ...]  # of the configs, ascending
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +57,16 @@ class Plan:
     family: Family
     sizes: Sizes
     num_runs: int = 1  # expected trials of each config: folds × seeds
-    platform: str = "cpu"  # a name from ``planner.COSTS``
+    platform: str = "cpu"  # a name from ``COSTS``
     num_devices: int = 1  # of a task
     task_size: int | None = None  # trials, rounded up for the devices; default: by memory
-    mode: str = "auto"  # a name from ``planner.MODES``
+    mode: str = "auto"  # a name from ``MODES``
     configs: Sequence[Config] | None = None  # to train; default: the sweep's
 
     def __getstate__(self) -> dict[str, Any]:
         """Returns the fields; cached properties take more room than time."""
-        state = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        return state | {"sweep": dataclasses.replace(self.sweep)}
+        fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        return fields | {"sweep": dataclasses.replace(self.sweep)}
 
     @property
     def _costs(self) -> Costs:
@@ -50,12 +81,15 @@ class Plan:
     def buckets(self) -> list[Bucket]:
         """The buckets of the configs that share a program."""
 
-        def seconds(structure: tuple[int, ...]) -> float:
+        def seconds(structure: Structure) -> float:
             flops = self.family.flops(structure, self.sizes) * self.sweep.epochs
             return self.num_runs * flops / self._costs.flops
 
-        groups = planner.groups_of(list(self.config_of.values()), self.sweep, self.family)
-        return planner.plan(groups, self.family, seconds, self._costs.compile_s, self.mode)
+        groups: dict[tuple[int, Structure], list[int]] = {}
+        for place, config in enumerate(self.config_of.values()):
+            key = (self.sweep.batch_size_of(config), self.family.structure(config))
+            groups.setdefault(key, []).append(place)
+        return make_buckets(groups, self.family, seconds, self._costs.compile_s, self.mode)
 
     @functools.cached_property
     def bucket_of(self) -> dict[str, int]:
@@ -68,16 +102,20 @@ class Plan:
         }
 
     def admit(self, configs: Sequence[Config]) -> None:
-        """Adds new configs to the narrowest buckets that are wide enough.
-
-        Raises:
-          ValueError: no bucket is.
-        """
+        """Adds new configs to the narrowest buckets that are wide enough."""
         for config in configs:
             if config.id not in self.bucket_of:
                 size, structure = self.sweep.batch_size_of(config), self.family.structure(config)
-                bucket = planner.narrowest(self.buckets, self.family, size, structure)
-                self.bucket_of[config.id] = self.buckets.index(bucket)
+                key = size, self.family.kind(structure)
+                fitting = [
+                    (bucket.structure, number)
+                    for number, bucket in enumerate(self.buckets)
+                    if (bucket.batch_size, self.family.kind(bucket.structure)) == key
+                    and widest([bucket.structure, structure]) == bucket.structure
+                ]
+                if not fitting:
+                    raise ValueError(f"no bucket is wide enough for {structure}, batches of {size}")
+                self.bucket_of[config.id] = min(fitting)[1]
                 self.config_of[config.id] = config
 
     def state_bytes(self, bucket: int) -> int:
@@ -134,12 +172,12 @@ class Plan:
     def _most(self, bucket: Bucket) -> int:
         """Returns the most trials of a task: one a device if they train singly anyway."""
         each = self.family.trial_bytes(bucket.structure, self.sizes, bucket.batch_size)
-        fitting = planner.task_size(each, self._costs)
+        fitting = max(1, min(self._costs.trials, int(self._costs.memory // each)))
         singly = self.family.trains_singly(self.platform)
         return self.task_size or (1 if singly else fitting) * self.num_devices
 
     def _cut(self, trials: Sequence[T], most: int) -> list[tuple[T, ...]]:
-        return planner.even_tasks(trials, most, self.num_devices)
+        return even_tasks(trials, most, self.num_devices)
 
     def _slices(
         self, number: int, size: int, wanted: set[str], packed: bool
@@ -149,6 +187,85 @@ class Plan:
             ids = [i for i in ids if i in wanted and self.bucket_of[i] == number]
         else:
             ids = [ids[place] for place in self.buckets[number].places]
-        for part in self._cut(ids, size) if ids else ():
-            if not wanted.isdisjoint(part):
-                yield part
+        parts = self._cut(ids, size) if ids else []
+        return (part for part in parts if not wanted.isdisjoint(part))
+
+
+def make_buckets(
+    groups: Mapping[tuple[int, Structure], Sequence[int]],
+    family: Family,
+    seconds: Callable[[Structure], float],
+    compile_s: float,
+    mode: str = "auto",
+) -> list[Bucket]:
+    """Returns buckets that hold each config once, in the order of their first config.
+
+    Groups are the places of configs by batch size and structure. Mode ``shape`` gives each
+    structure a program of its own, ``padded`` one to all of a batch size and kind, ``auto`` merges
+    as long as that saves device-seconds; ``seconds`` are those of a config in some structure.
+    """
+    alike: dict[Hashable, list[Bucket]] = {}
+    for (batch_size, structure), places in groups.items():
+        bucket = Bucket(batch_size, structure, tuple(places))
+        alike.setdefault((batch_size, family.kind(structure)), []).append(bucket)
+    planned: list[Bucket] = []
+    for buckets in alike.values():
+        if mode == "padded":
+            planned.append(_merge(buckets))
+        elif mode == "shape":
+            planned += buckets
+        else:
+            planned += _merged_while_it_pays(_rounded(buckets), seconds, compile_s)
+    return sorted(planned, key=lambda bucket: bucket.places[0])
+
+
+def even_tasks(places: Sequence[T], most: int, multiple: int) -> list[tuple[T, ...]]:
+    """Cuts places into as few tasks of at most ``most`` as possible, of nearly equal size."""
+    count = -(-len(places) // max(multiple, most))
+    size = rounded_up(-(-len(places) // count), multiple)
+    return [tuple(places[start : start + size]) for start in range(0, len(places), size)]
+
+
+def rounded_up(number: int, multiple: int) -> int:
+    """Returns the next multiple."""
+    return -(-number // multiple) * multiple
+
+
+def widest(structures: Iterable[Structure]) -> Structure:
+    """Returns the greatest width in each place."""
+    return tuple(map(max, itertools.zip_longest(*structures, fillvalue=0)))
+
+
+def _merge(buckets: Sequence[Bucket]) -> Bucket:
+    places = itertools.chain.from_iterable(bucket.places for bucket in buckets)
+    structure = widest(bucket.structure for bucket in buckets)
+    return Bucket(buckets[0].batch_size, structure, tuple(sorted(places)))
+
+
+def _merged_while_it_pays(
+    buckets: list[Bucket], seconds: Callable[[Structure], float], compile_s: float
+) -> list[Bucket]:
+    def saving(pair: Sequence[Bucket]) -> float:
+        together = seconds(widest(bucket.structure for bucket in pair))
+        count = sum(len(bucket.places) for bucket in pair)
+        apart = sum(seconds(bucket.structure) * len(bucket.places) for bucket in pair)
+        return compile_s + apart - together * count
+
+    while len(buckets) > 1:
+        saved, pair = max((saving(pair), pair) for pair in itertools.combinations(buckets, 2))
+        if saved <= 0:
+            break
+        buckets = [bucket for bucket in buckets if bucket not in pair] + [_merge(pair)]
+    return buckets
+
+
+def _rounded(buckets: list[Bucket]) -> list[Bucket]:
+    """Merges structures that round up to the same multiples, until few enough are left."""
+    grain = 8
+    while len(buckets) > _MOST_GROUPS:
+        grain *= 2
+        groups: dict[Structure, list[Bucket]] = {}
+        for bucket in buckets:
+            groups.setdefault(tuple(-(-w // grain) for w in bucket.structure), []).append(bucket)
+        buckets = [_merge(group) for group in groups.values()]
+    return buckets

@@ -8,7 +8,7 @@ import math
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -37,9 +37,6 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
 
     Every CPU core becomes a device. By default an accelerator would round the factors of float32
     products (to TF32 on a GPU, bfloat16 on a TPU).
-
-    Raises:
-      InputError: the platform is missing, or a setting of the environment cannot be used.
     """
     check_flags()
     jax = _imported()
@@ -49,7 +46,7 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
         with contextlib.suppress(RuntimeError):  # in a notebook JAX may have started
             jax.config.update("jax_num_cpu_devices", usable_cores())
     set_precision(matmul_precision)
-    _enable_compilation_cache(cache_dir() / "xla")
+    _enable_compilation_cache()
     devices = _devices()
     if name != "auto" and devices[0].platform != name:
         found = f"{devices[0].platform} ({len(devices)} devices)"
@@ -64,10 +61,8 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
 
 def check_flags() -> None:
     """Raises InputError for flags in XLA_FLAGS that may change figures, or be unknown to XLA."""
-    refused = [
-        flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(_FLAGS)
-    ]
-    if refused:
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if refused := [flag for flag in flags if not flag.startswith(_FLAGS)]:
         raise InputError(
             f"XLA_FLAGS: {' '.join(refused)} may change figures; remove it from the variable"
         )
@@ -115,16 +110,13 @@ def worker_devices() -> "tuple[jax.Device, ...]":
     """Starts JAX in a worker: on a CPU with one device and one thread.
 
     XLA divides sums among threads: figures would depend on the number of cores.
-
-    Raises:
-      RunError: JAX started for an accelerator, and found none.
     """
     cpu_alone = not may_find_accelerator()
     if cpu_alone:
         os.environ["NPROC"] = "1"  # of XLA's threads, before they are made
     check_flags()
     _imported()
-    _enable_compilation_cache(cache_dir() / "xla")
+    _enable_compilation_cache()
     devices = tuple(_devices())
     if devices[0].platform != "cpu":
         return devices
@@ -149,24 +141,13 @@ def set_precision(matmul_precision: str | None) -> None:
     jax.config.update("jax_default_matmul_precision", matmul_precision)
 
 
-@contextlib.contextmanager
-def profiled(folder: "str | os.PathLike[str] | None") -> Iterator[None]:
-    """Writes the JAX profiler's trace of the context into a folder, if one is given.
-
-    Raises:
-      InputError: the folder cannot be made.
-    """
+def profiled(folder: "str | os.PathLike[str] | None") -> AbstractContextManager[None]:
+    """Returns a context whose computing JAX's profiler traces into a folder, if one is given."""
     if not folder:
-        yield
-        return
+        return contextlib.nullcontext()
     import jax
 
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--profile={folder}: cannot be made: {error.strerror}") from None
-    with jax.profiler.trace(folder):
-        yield
+    return jax.profiler.trace(folder)
 
 
 def _imported() -> Any:
@@ -191,10 +172,11 @@ def _devices() -> "list[jax.Device]":
         ) from None
 
 
-def _enable_compilation_cache(folder: Path) -> None:
+def _enable_compilation_cache() -> None:
     """Caches programs, which are machine code, in a folder that only the user can write to."""
     import jax
 
+    folder = cache_dir() / "xla"
     if jax.config.values["jax_compilation_cache_dir"]:  # the user's own choice
         return
     try:

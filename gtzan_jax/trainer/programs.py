@@ -17,22 +17,20 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.models.family import Family
 from gtzan_jax.models.layers import Array, Tree
 from gtzan_jax.space.hyperparameters import FAMILIES
-from gtzan_jax.tables.folds import FoldArrays, Sizes
-from gtzan_jax.trainer import planner
+from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.drawing import (
     BY_TRIAL,
     EVERYWHERE,
     Devices,
+    Drawing,
     Drawn,
     RandomNumbers,
-    compile_drawing,
-    drawing_functions,
     drawn_sizes,
     mesh_of,
     stack,
 )
 from gtzan_jax.trainer.draws import Draws
-from gtzan_jax.trainer.plan import Plan
+from gtzan_jax.trainer.plan import Plan, rounded_up, widest
 from gtzan_jax.trainer.task import ProgramKey
 from gtzan_jax.trainer.trial import (
     Hyperparameters,
@@ -63,6 +61,7 @@ def compile_training(
     static: Static,
     drawn: Drawn,
     example: Hyperparameters,
+    fold: FoldArrays,
     task_size: int,
     devices: Devices,
     own_seeds: bool = False,
@@ -70,29 +69,20 @@ def compile_training(
 ) -> Program:
     """Compiles the training of a task of trials; once in a process for the same arguments.
 
-    ``example`` has the shapes of one trial's hyperparameters, see :func:`shapes_of`;
+    ``example`` and ``fold`` have the shapes of one trial's hyperparameters and of a fold;
     ``task_size`` is a multiple of the number of devices; with ``own_seeds`` each trial has
     random numbers of its own.
     """
-
-    def by_trials(tree: T) -> T:
-        shapes: T = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((task_size, *leaf.shape), leaf.dtype), tree
-        )
-        return shapes
-
-    hyper = by_trials(example)
-    fold = _fold_shapes(drawn.sizes)
-    number = np.uint32(0)
-    initial, noise, order, extras = drawing_functions(drawn)
-    kernels = jax.eval_shape(initial, number, number)
+    hyper = shapes_of(example, task_size)
+    number, draw = np.uint32(0), Drawing.of(drawn)
+    kernels = jax.eval_shape(draw.initial, number, number)
     numbers = Draws(
-        jax.eval_shape(order, fold.row, fold.train_weight, number, number),
-        jax.eval_shape(noise, number, number),
-        *jax.eval_shape(extras, number, number),
+        jax.eval_shape(draw.order, fold.row, fold.train_weight, number, number),
+        jax.eval_shape(draw.noise, number, number),
+        *jax.eval_shape(draw.extras, number, number),
     )
     if own_seeds:
-        kernels, numbers = by_trials((kernels, numbers))
+        kernels, numbers = shapes_of((kernels, numbers), task_size)
     axis, placed = (0, BY_TRIAL) if own_seeds else (None, EVERYWHERE)
     # Trials are independent: shard_map leaves the compiler no doubt.
     shard = functools.partial(
@@ -134,15 +124,18 @@ class Programs:
         self._plan, self._family, self._devices = plan, family, devices
         self._drawn = drawn_sizes(
             family,
-            planner.widest(bucket.structure for bucket in plan.buckets),
+            widest(bucket.structure for bucket in plan.buckets),
             plan.sizes,
             sorted({bucket.batch_size for bucket in plan.buckets}),
             plan.sweep.epochs,
             plan.sweep.parts,
         )
+        self.call_epochs = self._drawn.epochs  # of a call, at most
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
         self._programs: dict[ProgramKey, Future[Program]] = {}
-        self._numbers = self._pool.submit(self._compile_drawing)  # the same for all programs
+        kept = -(-plan.sweep.epochs // self.call_epochs)
+        # The same for all programs.
+        self._numbers = self._pool.submit(RandomNumbers, self._drawn, devices, kept)
 
     def shutdown(self, wait: bool) -> None:
         """Ends compiling; without waiting, cancels programs in the queue."""
@@ -153,14 +146,10 @@ class Programs:
         """The buckets that have a program."""
         return {key.bucket for key, program in self._programs.items() if program.done()}
 
-    @property
-    def call_epochs(self) -> int:
-        """Epochs of a call, at most."""
-        return self._drawn.epochs
-
-    def prepare(self, key: ProgramKey) -> None:
-        """Has a program compiled unless it is there."""
+    def prepare(self, key: ProgramKey, fold: FoldArrays) -> None:
+        """Has a program for folds of the same shapes compiled, unless it is there."""
         if key not in self._programs:
+            self._fold = shapes_of(fold)
             self._compile(key, key.size)
 
     def get(self, key: ProgramKey) -> Program:
@@ -172,11 +161,7 @@ class Programs:
         return self._wait(self._numbers)
 
     def halve(self, key: ProgramKey, task_size: int) -> None:
-        """Replaces a program by one for half as many trials, unless that has been done.
-
-        Raises:
-          InputError: there is one trial on each device already.
-        """
+        """Replaces a program by one for half as many trials, unless that has been done."""
         if self.get(key).task_size < task_size:
             return
         if task_size <= len(self._devices):
@@ -203,32 +188,29 @@ class Programs:
         self.wait_s += time.perf_counter() - started
         return result
 
-    def _compile_drawing(self) -> RandomNumbers:
-        drawing, epochs = compile_drawing(self._drawn, self._devices), self.call_epochs
-        kept = -(-self._plan.sweep.epochs // epochs)
-        return RandomNumbers(drawing, epochs, self._devices, kept)
-
     def _compile(self, key: ProgramKey, trials: int) -> None:
-        size = planner.rounded_up(trials, len(self._devices))
-        self._programs[key] = self._pool.submit(self._compiled, key, size)
+        def compiled() -> Program:
+            plan, bucket = self._plan, self._plan.buckets[key.bucket]
+            first = list(plan.config_of.values())[bucket.places[0]]
+            return compile_training(
+                Static(self._family, bucket.structure, bucket.batch_size, plan.sweep.loss),
+                self._drawn,
+                shapes_of(hyperparameters(self._family, first, plan.sweep, plan.sizes)),
+                self._fold,
+                rounded_up(trials, len(self._devices)),
+                self._devices,
+                key.own_seeds,
+                jax.config.values["jax_default_matmul_precision"],
+            )
 
-    def _compiled(self, key: ProgramKey, size: int) -> Program:
-        bucket = self._plan.buckets[key.bucket]
-        example = self.hyperparameters([list(self._plan.config_of)[bucket.places[0]]])
-        return compile_training(
-            Static(self._family, bucket.structure, bucket.batch_size, self._plan.sweep.loss),
-            self._drawn,
-            shapes_of(jax.tree.map(lambda leaf: leaf[0], example)),
-            size,
-            self._devices,
-            key.own_seeds,
-            jax.config.values["jax_default_matmul_precision"],
-        )
+        self._programs[key] = self._pool.submit(compiled)
 
 
-def shapes_of(tree: T) -> T:
-    """Replaces the arrays of a tree by their shapes and types, which are hashable."""
-    shapes: T = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+def shapes_of(tree: T, *first: int) -> T:
+    """Replaces arrays by their shapes, behind some first axes, and types, which are hashable."""
+    shapes: T = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((*first, *leaf.shape), leaf.dtype), tree
+    )
     return shapes
 
 
@@ -249,24 +231,3 @@ def _many(
         return outcome
 
     return one_by_one
-
-
-def _fold_shapes(sizes: Sizes) -> FoldArrays:
-    def array(kind: type, *shape: int) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, kind)
-
-    train, evaluated = sizes.num_train, sizes.num_eval
-    return FoldArrays(
-        x_train=array(sizes.row_type, train, *sizes.row_shape),
-        y_train=array(np.int32, train),
-        train_weight=array(np.float32, train),
-        row=array(np.uint32, train),
-        x_eval=array(sizes.row_type, evaluated, *sizes.row_shape),
-        y_eval=array(np.int32, evaluated),
-        validation_weight=array(np.float32, evaluated),
-        test_weight=array(np.float32, evaluated),
-        song_eval=array(np.int32, evaluated),
-        y_song=array(np.int32, sizes.num_songs),
-        validation_song_weight=array(np.float32, sizes.num_songs),
-        test_song_weight=array(np.float32, sizes.num_songs),
-    )

@@ -7,12 +7,9 @@
     input_noise      adds σ · N(0, 1) to the standardised features of a train batch
     label_smoothing  mixes the true class with all classes alike, share s
     mixup            mixes each row with the next one of its batch, λ from Beta(α, α), a λ a batch
+                     (Zhang et al. 2018); a hit counts as the share of the label that is predicted
 
-Reported losses leave out ``l2`` and ``label_smoothing``. With ``mixup`` they are those of mixed
-labels, and a hit counts as the share of the label that is predicted.
-
-Sources: ``keras.regularizers.L2``, ``keras.constraints.MaxNorm``, ``keras.layers.GaussianNoise``
-and ``CategoricalCrossentropy(label_smoothing=…)`` 3.15; Zhang et al. 2018 for mixup.
+Reported losses leave out ``l2`` and ``label_smoothing``. All but mixup are as in Keras 3.15.
 """
 
 import functools

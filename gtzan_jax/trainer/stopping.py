@@ -1,8 +1,7 @@
 """Early stopping on the validation loss; the weights of the best epoch are kept.
 
-As ``keras.callbacks.EarlyStopping(patience=…, restore_best_weights=True)`` with ``min_delta`` 0:
-training stops after ``patience`` epochs in a row none of which had a lower validation loss than
-the best one before. Keras's patience of 0 stops as a patience of 1 does; here 0 is off.
+As ``keras.callbacks.EarlyStopping(patience=…, restore_best_weights=True)``, but that a patience of
+0 is off.
 """
 
 from typing import NamedTuple

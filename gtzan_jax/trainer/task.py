@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -63,27 +63,15 @@ class ProgramKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Trained:
-    """The results of training a task.
-
-    Attributes:
-      history: (trials, epochs from first to last, metrics) float32, as ``metrics.METRICS``; 0
-        for epochs after a trial's last.
-      predicted: (trials, num_judged) uint8, classes predicted after the best epoch for the fold's
-        rows to evaluate, or for their songs where rows vote.
-      last: (trials,) int32, the epoch after which training stopped, from 1.
-      best: (trials,) int32, the epoch whose weights are kept; ``last`` without early stopping.
-      states: of every trial, on the host; empty unless the task keeps them. Opaque to all but
-        the trainer.
-      params: of every trial by name, without padding, after the best epoch; likewise.
-    """
+    """The results of training a task, by trial. ``last`` and ``best`` count epochs from 1."""
 
     task: Task
-    history: np.ndarray = field(repr=False)
-    predicted: np.ndarray = field(repr=False)
-    last: np.ndarray = field(repr=False)
-    best: np.ndarray = field(repr=False)
-    states: Sequence[Any] = field(default=(), repr=False)
-    params: Sequence[Mapping[str, np.ndarray]] = field(default=(), repr=False)
+    history: np.ndarray  # (trials, epochs of the task, metrics) float32; 0 after a trial's last
+    predicted: np.ndarray  # (trials, num_judged) uint8, classes after the best epoch
+    last: np.ndarray  # (trials,) int32, after which training stopped
+    best: np.ndarray  # (trials,) int32, whose weights are kept; the last without early stopping
+    states: Sequence[Any] = ()  # where the task keeps them; opaque to all but the trainer
+    params: Sequence[Mapping[str, np.ndarray]] = ()  # by name, without padding; likewise
 
     def __repr__(self) -> str:
         return f"Trained({self.task!r})"

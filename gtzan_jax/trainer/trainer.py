@@ -1,60 +1,30 @@
-"""Base class of the training backends. Imports no JAX: a process that plans need not train."""
+"""Base class of what trains. Imports no JAX: a process that plans need not train."""
 
 import abc
-import reprlib
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import FoldArrays
-from gtzan_jax.text import counted
 from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.task import Task, Trained
 
-Self = TypeVar("Self", bound="Trainer")
 
+class Trainer(contextlib.AbstractContextManager["Trainer", None]):
+    """Trains the tasks of a plan. A context manager; an error in it cancels work in progress."""
 
-class Trainer(abc.ABC):
-    """Trains the tasks of a plan. Use as a context manager."""
-
-    peak_rss_bytes: int = 0  # of other processes
+    num_compiled = 0  # programs that have trained
+    compile_wait_s = 0.0  # for which training waited for programs
+    peak_rss_bytes = 0  # of other processes
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({reprlib.repr(self.plan.sweep.name)}, "
-            f"{counted(len(self.plan.config_of), 'config')}, "
-            f"{counted(self.num_programs, 'program')}, {self.place})"
-        )
-
-    def __enter__(self: Self) -> Self:
-        return self
-
-    @abc.abstractmethod
-    def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        """Waits for work in progress; after an error, cancels it."""
-
-    @property
-    @abc.abstractmethod
-    def place(self) -> str:
-        """The place of training, in words."""
 
     @property
     def num_programs(self) -> int:
         """Training programs that the sweep needs, one for each bucket."""
         return len(self.plan.buckets)
-
-    @property
-    @abc.abstractmethod
-    def num_compiled(self) -> int:
-        """The number of compiled programs."""
-
-    @property
-    @abc.abstractmethod
-    def compile_wait_s(self) -> float:
-        """Seconds for which training waited for programs."""
 
     @abc.abstractmethod
     def run(

@@ -151,9 +151,12 @@ def make_train(
             drawn: Draws = jax.tree.map(lambda numbers: numbers[index], draws)
             state, totals = _train_epoch(static, hyper, carry.state, drawn, fold)
             figures, predicted = _evaluate(static, hyper, state.params, fold)
-            row = jnp.concatenate([totals, figures])
-            if hyper.patience is not None:
-                state, row = _unless_stopped(hyper.patience, carry.state, state, row)
+            row, before = jnp.concatenate([totals, figures]), carry.state.stopping
+            if hyper.patience is not None and before is not None:
+                loss = row[_VALIDATION_LOSS]
+                stopping = after_epoch(before, hyper.patience, loss, state.params)
+                state = chosen(before.stopped, carry.state, state._replace(stopping=stopping))
+                row = jnp.where(before.stopped, 0.0, row)
             return Outcome(state, carry.history.at[index].set(row), predicted)
 
         history = jnp.zeros((draws.order.shape[0], len(METRICS)), jnp.float32)
@@ -166,18 +169,6 @@ def make_train(
         return outcome
 
     return train
-
-
-def _unless_stopped(
-    patience: Array, before: State, after: State, row: jax.Array
-) -> tuple[State, jax.Array]:
-    """Returns the state after an epoch and its metrics; of a stopped trial the old one, and 0."""
-    if before.stopping is None:
-        raise AssertionError("only for trials that may stop early")
-    stopping = after_epoch(before.stopping, patience, row[_VALIDATION_LOSS], after.params)
-    stopped = before.stopping.stopped
-    state = chosen(stopped, before, after._replace(stopping=stopping))
-    return state, jnp.where(stopped, 0.0, row)
 
 
 def _train_epoch(
@@ -294,17 +285,12 @@ def _evaluate(
     if not fold.y_song.size:
         segments = jnp.zeros((2,), jnp.float32)
         return jnp.concatenate([means.reshape(-1), segments]), _classes(logits)
-    voted = _vote(logits, jnp.sum(weights, axis=0), fold)
+    votes = jax.nn.log_softmax(logits) * jnp.sum(weights, axis=0)[:, None]  # 0 for padding
+    voted = _classes(jax.ops.segment_sum(votes, fold.song_eval, fold.y_song.shape[0]))
     right = (voted == fold.y_song.astype(jnp.uint8)).astype(jnp.float32)
     by_song = jnp.stack([fold.validation_song_weight, fold.test_song_weight])
     songs = jnp.concatenate([means[:, :1], _means(right[None], by_song)], axis=1)
     return jnp.concatenate([songs.reshape(-1), means[:, 1]]), voted
-
-
-def _vote(logits: jax.Array, weight: jax.Array, fold: FoldArrays) -> jax.Array:
-    """Returns (num_songs,) uint8 by mean log-probability. weight: (num_eval,), 1 for valid rows."""
-    votes = jax.nn.log_softmax(logits) * weight[:, None]
-    return _classes(jax.ops.segment_sum(votes, fold.song_eval, fold.y_song.shape[0]))
 
 
 def _classes(scores: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,42 +157,16 @@ def test_workers_that_are_killed_at_ten_moments_change_nothing(dask, tmp_path, l
         assert tables(folder) == long
 
 
-class Ended:
-    """A future of Dask's that has ended; its result is an error of Dask's, or the answer."""
-
-    def __init__(self, error):
-        self.error = error
-
-    def add_done_callback(self, call):
-        call(self)
-
-    def exception(self, **_):
-        return None
-
-    def result(self, **_):
-        if self.error:
-            raise self.error
-        return "the answer"
-
-
-def run_with(*errors):
-    """Runs one request, whose futures end so one after another."""
-    cluster = object.__new__(Cluster)
+def test_answers_that_the_scheduler_takes_along_end_the_run_in_one_line():
+    cluster, taken = object.__new__(Cluster), Future()
+    taken.set_exception(CancelledError())
     cluster._scheduler, cluster._fit = "tcp://here", {"a"}
     cluster._client = SimpleNamespace(status="running", cancel=lambda _: None)
-    cluster._look_again = lambda: False
-    futures = map(Ended, errors)
-    cluster._begin = lambda *_: next(futures)
-    return list(cluster.run([SimpleNamespace(tasks=[SimpleNamespace(program=0)])], {}))
-
-
-def test_an_answer_that_was_lost_with_its_worker_is_asked_for_again():
-    assert run_with(TimeoutError(), TimeoutError(), None) == [(0, "the answer")]
-
-
-def test_answers_that_the_scheduler_takes_along_end_the_run_in_one_line():
+    cluster._look_again, cluster._begin = lambda: False, lambda *_: None
+    cluster._call = lambda waiting: waiting.close() or taken
+    request = SimpleNamespace(tasks=[SimpleNamespace(program=0)])
     with pytest.raises(PlaceLostError, match="tcp://here does not answer any more"):
-        run_with(CancelledError())
+        list(cluster.run([request], {}))
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.space.search import config_epochs
 from gtzan_jax.trainer import plan
 from gtzan_jax.trainer.engine import Engine
-from gtzan_jax.trainer.planner import COSTS
+from gtzan_jax.trainer.plan import COSTS
 from gtzan_jax.views.sections.selection import winner_of
 
 TABLE = make_table(num_features=12)

@@ -8,7 +8,7 @@ from conftest import make_arrays, make_fold, make_table
 
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.tables.folds import Sizes
-from gtzan_jax.trainer.drawing import RandomNumbers, compile_drawing, drawn_sizes
+from gtzan_jax.trainer.drawing import RandomNumbers, drawn_sizes
 from gtzan_jax.trainer.draws import draw_initial, draw_noise, draw_order
 
 FAMILY = MlpFamily()
@@ -145,8 +145,7 @@ def test_a_training_of_several_calls_has_the_numbers_of_one():
     sizes = Sizes(20, 10, 3, 4)
     drawn = drawn_sizes(FAMILY, (5,), sizes, [8, 16], 11, parts)
     assert (drawn.epochs, drawn.positions) == (6, 32)  # 6 and 5, not 10 and 1
-    drawing = compile_drawing(drawn._replace(epochs=2), devices)
-    numbers = RandomNumbers(drawing, 2, devices, 2)
+    numbers = RandomNumbers(drawn._replace(epochs=2), devices, 2)
     [one] = make_arrays(make_table(30, num_features=3), make_fold(range(20), test=range(20, 30)))
     other = one._replace(row=one.row[::-1].copy())
     first, second = numbers.draws(one, 3, 0), numbers.draws(one, 3, 1)

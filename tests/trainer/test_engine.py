@@ -231,7 +231,7 @@ def test_programs_of_another_precision_are_others(sweep):
     def program():
         with engine_of(sweep, mode="padded") as engine:
             key = ProgramKey(0, False, 4)
-            engine.programs.prepare(key)
+            engine.programs.prepare(key, FOLDS[0])
             return engine.programs.get(key)
 
     mine = program()
@@ -376,7 +376,7 @@ def test_epochs_of_segments_can_be_chosen(sweep, together):
 
 
 def test_more_runs_are_worth_more_programs(sweep, monkeypatch):
-    monkeypatch.setattr(programs, "compile_drawing", lambda *_: None)
+    monkeypatch.setattr(programs, "RandomNumbers", lambda *_: None)
     with engine_of(sweep, num_runs=1) as once, engine_of(sweep, num_runs=10**7) as often:
         assert (once.num_programs, often.num_programs) == (1, 2)
 
@@ -563,12 +563,6 @@ def test_calls_have_nearly_equal_numbers_of_epochs():
     assert epochs(20, Sizes(1_000_000, 10, 9, 4), (1000,)) == 1
     drawn = drawing.drawn_sizes(FAMILY, (12,), SIZES, [16, 32, 50], 3)
     assert drawn.positions == 100  # two batches of 50; 70 rows are less than 3 of 32
-
-
-def test_an_engine_names_itself(sweep):
-    with engine_of(sweep) as engine:
-        assert repr(engine) == "Engine('tiny', 12 configs, 1 program, 2 cpu devices)"
-        assert isinstance(engine.plan.config_of[sweep.configs[0].id], Config)
 
 
 # Programs. Last, since counting empties the caches.

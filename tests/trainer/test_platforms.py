@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from gtzan_jax.backends.workplace import workplace
-from gtzan_jax.errors import InputError
 from gtzan_jax.trainer import platforms
 
 IMPORT = "from gtzan_jax.trainer.platforms import select_platform"
@@ -77,8 +76,8 @@ except InputError as error:
 
 
 def test_devices_are_named():
-    here = workplace("cpu", workers=0)
-    assert (here.platform, here.place) == ("cpu", f"{len(jax.devices())} cpu devices")
+    with workplace("cpu", workers=0) as here:
+        assert (here.platform, here.place) == ("cpu", f"{len(jax.devices())} cpu devices")
     assert here.devices == [str(device) for device in jax.devices()]
 
 
@@ -88,12 +87,6 @@ def test_a_trace_is_written_for_tensorboard(tmp_path):
     with platforms.profiled(str(tmp_path / "new" / "trace")):
         jax.jit(lambda x: x @ x)(jnp.ones((8, 8))).block_until_ready()
     assert list((tmp_path / "new" / "trace").rglob("*.xplane.pb"))
-
-
-def test_a_trace_that_cannot_be_written_is_told(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be made"), platforms.profiled(f"{tmp_path}/file"):
-        pass
 
 
 def test_a_second_process_finds_the_programs(tmp_path):

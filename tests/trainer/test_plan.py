@@ -5,19 +5,17 @@ import pytest
 from conftest import make_sweep
 
 from gtzan_jax.models.mlp import MlpFamily
+from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import Sizes
-from gtzan_jax.trainer import planner
-from gtzan_jax.trainer.planner import (
-    COSTS,
+from gtzan_jax.trainer import plan
+from gtzan_jax.trainer.plan import (
     MODES,
     Bucket,
+    Plan,
     even_tasks,
-    groups_of,
-    narrowest,
-    plan,
+    make_buckets,
     rounded_up,
-    task_size,
     widest,
 )
 
@@ -26,7 +24,8 @@ SIZES = Sizes(num_train=700, num_eval=300, num_features=57, num_classes=10)
 
 
 def groups(sweep):
-    return groups_of(sweep.configs, sweep, FAMILY)
+    """Returns the places of configs, as a plan groups them, by batch size and structure."""
+    return {b[:2]: b.places for b in Plan(sweep, FAMILY, SIZES, mode="shape").buckets}
 
 
 ASSIGNMENT = groups(load_sweep("assignment"))
@@ -55,7 +54,7 @@ def test_configs_are_grouped_by_batch_size_and_structure():
 @pytest.mark.parametrize("compile_s", [0.0, 1.0, 10.0, 1e6])
 @pytest.mark.parametrize("given", [ASSIGNMENT, groups(TWO_SIZES)], ids=["assignment", "two sizes"])
 def test_every_config_is_in_one_bucket_wide_enough(given, mode, compile_s):
-    buckets = plan(given, FAMILY, seconds, compile_s, mode)
+    buckets = make_buckets(given, FAMILY, seconds, compile_s, mode)
     places = [place for bucket in buckets for place in bucket.places]
     assert sorted(places) == sorted(itertools.chain(*given.values()))
     for bucket in buckets:
@@ -68,16 +67,18 @@ def test_every_config_is_in_one_bucket_wide_enough(given, mode, compile_s):
 
 
 def test_modes_and_extremes():
-    assert len(plan(ASSIGNMENT, FAMILY, seconds, 1.0, "shape")) == len(ASSIGNMENT) == 8
-    [padded] = plan(ASSIGNMENT, FAMILY, seconds, 1.0, "padded")
+    assert len(make_buckets(ASSIGNMENT, FAMILY, seconds, 1.0, "shape")) == len(ASSIGNMENT) == 8
+    [padded] = make_buckets(ASSIGNMENT, FAMILY, seconds, 1.0, "padded")
     assert padded.structure == (128, 128, 128)
-    assert len(plan(ASSIGNMENT, FAMILY, seconds, 0.0)) == 8  # nothing to win: no zeros multiplied
-    assert len(plan(ASSIGNMENT, FAMILY, seconds, 1e9)) == 1
+    assert (
+        len(make_buckets(ASSIGNMENT, FAMILY, seconds, 0.0)) == 8
+    )  # nothing to win: no zeros multiplied
+    assert len(make_buckets(ASSIGNMENT, FAMILY, seconds, 1e9)) == 1
 
 
 def test_a_program_has_one_batch_size():
     for mode, count in (("padded", 2), ("shape", 4), ("auto", 2)):
-        buckets = plan(groups(TWO_SIZES), FAMILY, seconds, 1e9, mode)
+        buckets = make_buckets(groups(TWO_SIZES), FAMILY, seconds, 1e9, mode)
         assert sorted(bucket.batch_size for bucket in buckets) == sorted([16, 32] * (count // 2))
 
 
@@ -86,8 +87,8 @@ def test_groups_share_a_program_where_that_is_cheaper():
     zeros = 3 * (seconds((16, 8, 8)) - seconds((8, 8, 8)))
     merged = [Bucket(32, (16, 8, 8), (0, 1, 2, 3))]
     apart = [Bucket(32, (8, 8, 8), (0, 1, 2)), Bucket(32, (16, 8, 8), (3,))]
-    assert plan(given, FAMILY, seconds, 1.001 * zeros) == merged
-    assert plan(given, FAMILY, seconds, 0.999 * zeros) == apart
+    assert make_buckets(given, FAMILY, seconds, 1.001 * zeros) == merged
+    assert make_buckets(given, FAMILY, seconds, 0.999 * zeros) == apart
 
 
 def test_a_sweep_of_many_structures_gets_few_programs():
@@ -95,19 +96,24 @@ def test_a_sweep_of_many_structures_gets_few_programs():
     sweep = make_sweep(axes={"num_units1": widths, "num_units2": widths, "optimizer": ["sgd"]})
     given = groups(sweep)
     assert len(given) == 19**2
-    assert len(plan(given, FAMILY, seconds, 0.0)) <= planner._MOST_GROUPS
+    assert len(make_buckets(given, FAMILY, seconds, 0.0)) <= plan._MOST_GROUPS
 
 
 def test_a_task_of_wide_networks_is_smaller():
-    costs = COSTS["gpu"]
-    assert task_size(FAMILY.trial_bytes((128, 128, 128), SIZES, 32), costs) == costs.trials
+    def size(width, platform):
+        axes = {f"num_units{layer}": [width] for layer in (1, 2, 3)}
+        axes |= {"optimizer": ["sgd"], "learning_rate": [i / 1000 for i in range(1, 501)]}
+        sweep = make_sweep(learning_rates=None, axes=axes)
+        return max(task.size for task in Plan(sweep, FAMILY, SIZES, platform=platform).tasks(
+            [Trial(config.id, 0, 0) for config in sweep.configs]))  # fmt: skip
+
+    costs = plan.COSTS["gpu"]
+    assert size(128, "gpu") == 500  # two tasks, of no more than 768
     each = FAMILY.trial_bytes((4096, 4096, 4096), SIZES, 32)
     # Weights, two moments, gradients and new weights, of four bytes each.
     assert each == 5 * 4 * (57 * 4096 + 2 * 4096**2 + 4096 * 10)
-    wide = task_size(each, costs)
-    assert 1 <= wide < costs.trials
-    assert wide * each <= costs.memory < (wide + 1) * each
-    assert task_size(FAMILY.trial_bytes((8192, 8192, 8192), SIZES, 32), COSTS["cpu"]) == 1
+    assert 1 <= size(4096, "gpu") <= costs.memory / each
+    assert size(8192, "cpu") == 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 96, 97])
@@ -122,15 +128,20 @@ def test_tasks_are_even_and_complete(count, most, multiple):
     assert max(sizes[:-1], default=0) % multiple == 0
 
 
-def test_the_narrowest_bucket_that_is_wide_enough_is_taken():
-    structures = [(32, (16, 16)), (32, (12, 9)), (16, (9, 9)), (32, (9, 9, 9))]
-    buckets = [Bucket(size, widths, (place,)) for place, (size, widths) in enumerate(structures)]
-    assert narrowest(buckets, FAMILY, 32, (9, 9)) == buckets[1]
-    assert narrowest(buckets, FAMILY, 32, (13, 9)) == buckets[0]
-    assert narrowest(buckets, FAMILY, 16, (9, 9)) == buckets[2]
-    for size, widths in ((16, (9, 10)), (32, (9, 9, 10)), (32, (9,))):
+def test_a_config_that_comes_later_is_in_the_narrowest_bucket_that_is_wide_enough():
+    def config(batch_size, *units):
+        return Config.of(
+            **{f"num_units{i}": width for i, width in enumerate(units, 1)}, batch_size=batch_size
+        )
+
+    given = [config(32, 16, 16), config(32, 12, 9), config(16, 9, 9), config(32, 9, 9, 9)]
+    found = Plan(TWO_SIZES, FAMILY, SIZES, configs=given, mode="shape")
+    later = {config(32, 9, 9): 1, config(32, 13, 9): 0, config(16, 8, 9): 2}
+    found.admit(list(later))
+    assert [found.bucket_of[each.id] for each in later] == list(later.values())
+    for other in (config(16, 9, 10), config(32, 9, 9, 10), config(32, 9)):
         with pytest.raises(ValueError, match="no bucket is wide enough"):
-            narrowest(buckets, FAMILY, size, widths)
+            found.admit([other])
 
 
 def test_widths_and_multiples():
