@@ -34,6 +34,7 @@ from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.trainer.plan import Plan as TrainingPlan
 from gtzan_jax.trainer.task import Task, Trained
 
 T = TypeVar("T")
@@ -232,7 +233,8 @@ def plan(repeats: int, seeds: int) -> Plan:
     sweep = load_sweep("large", ["epochs=10", f"axes.learning_rate={rates}"])
     splits = make_splits(table, sweep.protocol, 0, sweep.num_folds)
     pool = _Nobody()
-    crew = Crew(pool, "float32", sweep, MlpFamily(), splits.sizes, seeds, configs=sweep.configs)
+    planned = TrainingPlan(sweep, MlpFamily(), splits.sizes, seeds)
+    crew = Crew(pool, "float32", planned)
     list(crew.run(crew.plan.tasks(trials_of(sweep, 1, range(seeds))), splits.arrays))
     seconds = time.perf_counter() - begun
     held = (process.peak_rss_bytes() or 0) - before

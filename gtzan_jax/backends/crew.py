@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gtzan_jax.backends.work import Answer, Request
-from gtzan_jax.models.family import Family
 from gtzan_jax.space.config import Trial
-from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.folds import FoldArrays, Sizes
+from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.task import Task, Trained, waves
 from gtzan_jax.trainer.trainer import Trainer
@@ -23,29 +21,19 @@ if TYPE_CHECKING:
 
 
 class Crew(Trainer):
-    """Has trials trained by a pool of workers; arguments from the sweep on are a plan's."""
+    """Has trials trained by a pool of workers, for whose devices the plan is made."""
 
-    def __init__(
-        self,
-        pool: "Processes | Cluster",
-        matmul_precision: str,
-        sweep: Sweep,
-        family: Family,
-        sizes: Sizes,
-        num_runs: int = 1,
-        **options: Any,
-    ) -> None:
-        platform, count = pool.host.platform, len(pool.host.devices)
-        super().__init__(Plan(sweep, family, sizes, num_runs, platform, count, **options))
+    def __init__(self, pool: "Processes | Cluster", matmul_precision: str, plan: Plan) -> None:
+        super().__init__(plan)
         self._pool = pool
-        self._planned = frozenset(self.plan.config_of)
+        self._planned = frozenset(plan.config_of)
         self._blobs: dict[str, bytes] = {}
         self._folds: dict[int, tuple[FoldArrays, str]] = {}  # with its digest, by identity
         self._ready: set[int] = set()  # buckets that some worker has trained
         self._peaks: dict[str, int] = {}  # by worker
         self._answers: Generator[tuple[int, Answer]] | None = None
         self._waits: defaultdict[str, float] = defaultdict(float)  # seconds for programs, by worker
-        self._spec = self._packed((self.plan, matmul_precision))
+        self._spec = self._packed((plan, matmul_precision))
 
     def __exit__(self, *_: object) -> None:
         if self._answers:

@@ -11,6 +11,7 @@ from gtzan_jax.models.family import FAMILIES
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Sizes
 from gtzan_jax.trainer import platforms
+from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class Workplace(contextlib.ExitStack[bool | None]):
         """Returns a trainer; options are those of :class:`Plan`."""
         family = FAMILIES[sweep.family]
         if self._pool:
-            return Crew(*self._pool, sweep, family, sizes, num_runs, **options)
+            host = self._pool[0].host
+            of = host.platform, len(host.devices)
+            return Crew(*self._pool, Plan(sweep, family, sizes, num_runs, *of, **options))
         from gtzan_jax.trainer.engine import Engine
 
         return Engine(sweep, family, sizes, num_runs, **options)

@@ -71,6 +71,3 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 SPECTROGRAMS = FrontEnd(kind="spectrogram", samples=SEGMENT_SAMPLES, step=SEGMENT_SAMPLES + 1)
 """Of a CNN."""
-
-WHOLE_SONGS = FrontEnd.of_rows(0, is_segmented=False)
-"""Of a model of GTZAN's table of a row a song."""

@@ -15,7 +15,7 @@ from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.inference.calibration import Calibration, tempered
 from gtzan_jax.inference.distribution import UNLIKE, Distribution
-from gtzan_jax.inference.front_end import SPECTROGRAMS, WHOLE_SONGS, FrontEnd, Span
+from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd, Span
 from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.mel import BAND_NAMES
@@ -48,9 +48,9 @@ class TrainedModel:
     scale: np.ndarray  # (features,) float64, divides the difference
     slope: float  # of (leaky) ReLU for negative inputs
     data: str  # the source of its table; ``sample`` for the synthetic one
-    front_end: FrontEnd = WHOLE_SONGS
-    protocol: str = ""  # "" if unknown
-    distribution: Distribution | None = None  # of the train part; None if unknown
+    front_end: FrontEnd
+    protocol: str
+    distribution: Distribution | None  # of the train part; None if unknown
     calibration: Calibration | None = None  # None if not measured
 
     @classmethod

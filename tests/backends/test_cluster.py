@@ -26,6 +26,7 @@ from gtzan_jax.errors import InputError, PlaceLostError, RunError
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.tables.folds import sizes_of
+from gtzan_jax.trainer.plan import Plan
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
@@ -350,8 +351,8 @@ TRIALS = trials_of(SWEEP, 2, range(8))
 
 def results_of(pool):
     """Returns what trials have come to, as bytes."""
-    options = {"task_size": 4, "mode": "shape"}
-    with Crew(pool, "float32", SWEEP, MlpFamily(), SIZES, **options) as crew:
+    plan = Plan(SWEEP, MlpFamily(), SIZES, task_size=4, mode="shape")
+    with Crew(pool, "float32", plan) as crew:
         return {
             trial: history.tobytes()
             for trained in crew.run(crew.plan.tasks(TRIALS), FOLDS)

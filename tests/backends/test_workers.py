@@ -35,6 +35,7 @@ from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import sizes_of
 from gtzan_jax.trainer import platforms
 from gtzan_jax.trainer.engine import Engine
+from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.views import messages
 from gtzan_jax.workers import Process
 
@@ -51,7 +52,7 @@ TRIALS = trials_of(SWEEP, 2, [0, 7])
 
 def crew_of(count=2, sweep=SWEEP, pool=None, **options):
     options = {"task_size": 4, "mode": "shape"} | options
-    return Crew(pool or Processes(count), "float32", sweep, MlpFamily(), SIZES, **options)
+    return Crew(pool or Processes(count), "float32", Plan(sweep, MlpFamily(), SIZES, **options))
 
 
 def results_of(trainer, trials=TRIALS, **options):

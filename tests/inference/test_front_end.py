@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from gtzan_jax.inference import front_end
-from gtzan_jax.inference.front_end import WHOLE_SONGS, FrontEnd
+from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.sound.features import segments_of
 
+WHOLE_SONGS = FrontEnd.of_rows(0, is_segmented=False)
 SEGMENTS = FrontEnd.of_rows(66_149, is_segmented=True)
 RATE = 22_050
 

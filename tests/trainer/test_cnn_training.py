@@ -21,6 +21,7 @@ from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.draws import Draws
 from gtzan_jax.trainer.engine import Engine
+from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.trial import Static, hyperparameters, make_train, start
 
 FAMILY = CnnFamily()
@@ -274,7 +275,7 @@ def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
     for workers in (1, 2):
         pool = Processes(workers)
         try:
-            crews.append(run(Crew(pool, "float32", sweep, CnnFamily(), SIZES), sweep))
+            crews.append(run(Crew(pool, "float32", Plan(sweep, CnnFamily(), SIZES)), sweep))
         finally:
             pool.close()
     assert_equal(crews[0], together, rtol=2e-3)
