@@ -100,7 +100,11 @@ class TrainedModel:
         return self.temperature != 1
 
     def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`."""
+        """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`.
+
+        Raises:
+          InputError: a feature is missing or not a finite number, or it is no table.
+        """
         best = self.predict_proba(table).argmax(axis=1)
         return np.array([self.genres[i] for i in best])
 
@@ -110,6 +114,9 @@ class TrainedModel:
         Args:
           table: a feature table, or a DataFrame with the model's features by name and a row a song.
             Segments of a song vote by mean log-probability, in the order of ``table.by_song``.
+
+        Raises:
+          InputError: a feature is missing or not a finite number, or it is no table.
         """
         x = self._scaled(self._matrix(table))
         if isinstance(table, FeatureTable) and table.is_segmented:
@@ -171,7 +178,11 @@ class TrainedModel:
         )
 
     def explain(self, prediction: Prediction) -> Explanation:
-        """Attributes the log-probability of a prediction's first genre to the features."""
+        """Attributes the log-probability of a prediction's first genre to the features.
+
+        Raises:
+          InputError: it is no prediction.
+        """
         checks.instance(prediction, "prediction", Prediction)
         genre, x = prediction.genres[0], prediction.inputs
         found = self._network.attributions(x, self.genres.index(genre), self.temperature)
