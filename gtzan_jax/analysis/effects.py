@@ -196,32 +196,6 @@ def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "
     return _frame(rows)
 
 
-def distributions(accuracy: np.ndarray, axes: Axes) -> "pd.DataFrame":
-    """Describes the configs' mean accuracies by the value of each axis.
-
-    Args:
-      accuracy: (configs, folds, seeds) in grid order; configs with NaN are left out.
-      axes: of the grid.
-
-    Returns:
-      one row a value: hyperparameter, value, configs, mean, std, min, q1, median, q3, max.
-
-    Raises:
-      ValueError: a config of the grid is missing.
-    """
-    import pandas as pd
-
-    grid = _grid(accuracy.mean(axis=(1, 2)), axes)
-    names = {"25%": "q1", "50%": "median", "75%": "q3"}
-    rows: list[dict[str, Any]] = []
-    for axis, (name, values) in enumerate(axes.items()):
-        for value, means in zip(values, np.moveaxis(grid, axis, 0), strict=True):
-            found = pd.Series(means.ravel()).describe().rename(names)
-            row = {"hyperparameter": name, "value": value, "configs": int(found.pop("count"))}
-            rows.append(row | {str(key): figure for key, figure in found.items()})
-    return _frame(rows)
-
-
 def _frame(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> "pd.DataFrame":
     """Returns a table in which values of axes keep their types: 8 beside 0.2 becomes no 8.0."""
     import pandas as pd

@@ -1,6 +1,5 @@
-"""TensorBoard's overview of a sweep: the best configs, means, figures, texts."""
+"""TensorBoard's overview of a sweep: the best configs, means, figures."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,9 @@ from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import Splits
-from gtzan_jax.views import plots, tensorboard
+from gtzan_jax.views import tensorboard
 from gtzan_jax.views.sections.effects import effects_figure, effects_of
-from gtzan_jax.views.text import Table, by_stem, counted, plus_minus
+from gtzan_jax.views.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 _TEST = METRICS.index("test_accuracy")
 _TOP = 10
-_TABLE = 20
 
 
 def write(
@@ -34,27 +32,18 @@ def write(
     retrained: "pd.DataFrame | None",
     retrained_figures: "Mapping[str, Figure]",
 ) -> None:
-    """Writes the overview of a sweep into a folder.
+    """Writes the overview of a sweep into a log directory.
 
     It has the curves of the ten best configs, of each value of each varying axis (means over
-    configs, folds and seeds) and of the retraining (means over networks), texts and figures.
-
-    Args:
-      folder: the log directory.
-      sweep: the sweep.
-      splits: of its songs.
-      results: from ``rundir.ranking.results_table``.
-      history: of all trials.
-      retrained: the retraining's history, one row an epoch of a network; None without one.
-      retrained_figures: by tag.
+    configs, folds and seeds) and of the retraining (means over networks), and figures.
+    ``retrained`` has one row an epoch of a network.
     """
-    metrics, note = splits.metrics, splits.caption
+    metrics, note, figures = splits.metrics, splits.caption, {}
     best = results["config_id"].head(_TOP).to_list()
-    configs = [sweep.configs[sweep.places[config_id]] for config_id in best]
-    names = [tensorboard.run_name(rank, c, digits=2) for rank, c in enumerate(configs, start=1)]
-    curves = [history.curves(trials) for trials in history.places_of(best)]
-    for name, curve in zip(names, curves, strict=True):
-        tensorboard.write_curves(folder / "best" / name, curve, metrics)
+    for rank, trials in enumerate(history.places_of(best), start=1):
+        config = sweep.configs[sweep.places[best[rank - 1]]]
+        name = tensorboard.run_name(rank, config, digits=2)
+        tensorboard.write_curves(folder / "best" / name, history.curves(trials), metrics)
     means = mean_curves(sweep, history)
     for name, curve in means.items():
         tensorboard.write_curves(folder / "mean" / name, curve, metrics)
@@ -62,7 +51,6 @@ def write(
     runs = {"best/RANK": f"the {ten}, mean over folds and seeds"}
     if means:
         runs["mean/NAME=VALUE"] = "mean over all configurations with that value"
-    figures = {"best_ten": plots.top_curves([curve[:, _TEST] for curve in curves], names, note)}
     places = np.argsort([sweep.places[config_id] for config_id in history.config_ids])
     accuracy = history.by_config(history.kept[:, _TEST].astype(np.float64))[places]
     accuracy[history.configs_diverged[places]] = np.nan
@@ -78,24 +66,8 @@ def write(
         figures |= {f"retrained_{tag}": figure for tag, figure in retrained_figures.items()}
     legend = "\n".join(f"- `{name}`: {what}" for name, what in runs.items())
     about = [note, splits.protocol.note, splits.table.notice, f"Runs:\n\n{legend}"]
-    texts = {
-        "about": "\n\n".join(filter(None, about)),
-        "results": results_text(results.head(_TABLE), sweep).markdown,
-    }
+    texts = {"about": "\n\n".join(filter(None, about))}
     tensorboard.write_notes(folder / "summary", texts, figures)
-
-
-def results_text(results: "pd.DataFrame", sweep: Sweep) -> Table:
-    """Tabulates results in few columns, since TensorBoard breaks words in narrow ones."""
-    shown = ("validation_accuracy", "test_accuracy", "test_chunk_accuracy")
-    metrics = [metric for metric in shown if metric in results]
-    rows = []
-    for row in results.to_dict("records"):
-        figures = [plus_minus(row[m], row.get(f"{m}_std", math.nan)) for m in metrics]
-        config = sweep.configs[sweep.places[row["config_id"]]]
-        rows.append([str(row["rank"]), *figures, ", ".join(by_stem(config).values())])
-    heads = [metric.replace("_", " ") for metric in metrics]
-    return Table(["rank", *heads, ", ".join(by_stem(sweep.configs[0]))], rows)
 
 
 def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:
@@ -107,15 +79,11 @@ def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:
     if (history.reached < sweep.epochs).any():
         return {}
     by_config = history.places_of(history.config_ids)  # (configs, runs)
-    sound = ~history.configs_diverged
     configs = [sweep.configs[sweep.places[config_id]] for config_id in history.config_ids]
     curves = {}
     for axis, values in sweep.varying.items():
-        if axis in sweep.ranges:
-            continue
-        taken = [config[axis] for config in configs]
-        for value in values:
-            trials = sound & np.array([other == value for other in taken])
-            if trials.any():
+        for value in values if axis not in sweep.ranges else ():
+            taken = np.array([config[axis] == value for config in configs])
+            if (trials := taken & ~history.configs_diverged).any():
                 curves[f"{axis}={value}"] = history.curves(by_config[trials].ravel())
     return curves

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.sweep import Sweep
@@ -23,35 +22,23 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class _StateColumn(ProgressColumn):
-    """Shows the current state of a bar."""
-
-    def __init__(self, bar: "_Bar") -> None:
-        super().__init__()
-        self._bar = bar
-
-    def render(self, task: Task) -> Text:  # noqa: ARG002
-        return Text(self._bar.state())
-
-
 class _Bar(Progress):
     """A bar with its state on standard error, or a line each eighth; a context manager."""
 
     def __init__(self, total: int, unit: str = "", done: int = 0) -> None:
-        console, columns = Console(stderr=True), (BarColumn(bar_width=12), MofNCompleteColumn())
-        super().__init__(
-            *columns, _StateColumn(self), console=console, disable=not _can_draw(console)
-        )
+        console, state = Console(stderr=True), TextColumn("{task.fields[state]}", markup=False)
+        columns = BarColumn(bar_width=12), MofNCompleteColumn(), state
+        super().__init__(*columns, console=console, disable=not _can_draw(console))
         self._total, self._unit, self._done, self._there = total, unit, done, done
         self._started = time.perf_counter()
-        self._task = self.add_task("", total=total, completed=done)
+        self._task = self.add_task("", total=total, completed=done, state=self.state())
 
     def state(self) -> str:
         raise NotImplementedError
 
     def _reach(self, done: int) -> None:
         before, self._done = self._done, done
-        self.update(self._task, completed=done)
+        self.update(self._task, completed=done, state=self.state())
         if self.disable and before * 8 // self._total != done * 8 // self._total:
             print(f"  {done:,}/{self._total:,} {self._unit} {self.state()}", flush=True)
 
@@ -85,7 +72,7 @@ class SweepProgress(_Bar):
     def state(self) -> str:
         """Returns programs, speed and the best accuracy."""
         programs = f"{self._trainer.num_compiled}/{self._trainer.num_programs}"
-        speed = (self._done - self._there) / (time.perf_counter() - self._started)
+        speed = (self._done - self._there) / max(time.perf_counter() - self._started, 1e-9)
         return f"programs: {programs} compiled; {speed:,.0f}/s; best {self._best:.3f}"
 
 
@@ -94,16 +81,13 @@ class PartsProgress(_Bar):
 
     def __init__(self, parts: Mapping[str, int]) -> None:
         self._left, self._part = Counter(parts), next(iter(parts))
-        super().__init__(self._left.total())
+        super().__init__(self._left.total(), "steps;")
 
     def take(self, part: str, steps: int = 1) -> None:
         """Counts steps of a part."""
         self._left[part] -= steps
-        self._part, self._done = part, self._total - self._left.total()
-        self.update(self._task, completed=self._done)
-        if self.disable and not self._left[part]:
-            seconds = time.perf_counter() - self._started
-            print(f"  {self._done}/{self._total} steps; {seconds:.0f} s; {part} done", flush=True)
+        self._part = part
+        self._reach(self._total - self._left.total())
 
     def state(self) -> str:
         """Returns the current part."""
@@ -127,7 +111,8 @@ class SongsProgress(_Bar):
         if not self._new:
             return "begins"
         seconds = (time.perf_counter() - self._started) / self._new
-        return f"{1 / seconds:.1f} songs/s; {_duration(seconds * (self._total - self._done))} left"
+        left = f"{seconds * (self._total - self._done) / 60:.0f} min left"
+        return f"{1 / seconds:.1f} songs/s; {left}"
 
 
 def watch_songs(songs: Iterable[T], total: int) -> Iterator[T]:
@@ -136,10 +121,3 @@ def watch_songs(songs: Iterable[T], total: int) -> Iterator[T]:
         for song in songs:
             progress.take()
             yield song
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

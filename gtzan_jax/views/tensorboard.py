@@ -53,24 +53,18 @@ def write_runs(
 ) -> None:
     """Writes trials as runs with their hyperparameters and curves, a session group a config.
 
-    Beyond ``MAX_RUNS``, which TensorBoard cannot show, only those of the best configs.
-
-    Args:
-      folder: the log directory.
-      sweep: the sweep.
-      history: of all trials.
-      order: ids of the configs, best first.
-      is_segmented: whether it was trained on segments of songs.
+    ``order`` has ids of the configs, best first. Beyond ``MAX_RUNS``, which TensorBoard cannot
+    show, only runs of the best are written.
     """
     metrics = PROTOCOLS[sweep.protocol].metrics_of(is_segmented)
     end = plugin_data_pb2.SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
-    plugin = metadata.create_summary_metadata(
-        plugin_data_pb2.HParamsPluginData(session_end_info=end)
-    )
+    data = plugin_data_pb2.HParamsPluginData(session_end_info=end)
+    plugin = metadata.create_summary_metadata(data)
     ending = Summary(value=[Summary.Value(tag=metadata.SESSION_END_INFO_TAG, metadata=plugin)])
-    num_runs = len(history.trials) // len(history.config_ids)
-    shown = order[: max(1, MAX_RUNS // num_runs)]
-    names = _folders_of_runs(history)
+    runs = [(m.fold, m.seed) for m in history.trials if m.config_id == history.trials[0].config_id]
+    folds, seeds = (len(set(column)) > 1 for column in zip(*runs, strict=True))
+    names = ["/".join([f"fold{f}"] * folds + [f"seed{s}"] * seeds) for f, s in runs]
+    shown = order[: max(1, MAX_RUNS // len(runs))]
     # Columns of the HParams page: once, in the first run, since a file at the root would be a run.
     first = [
         summary_v2.hparams_config_pb(
@@ -111,17 +105,6 @@ def write_notes(folder: Path, texts: Mapping[str, str], figures: "Mapping[str, F
     notes = [text_pb(tag, text) for tag, text in texts.items()]
     images = [_image_summary(f"figures/{tag}", figure) for tag, figure in figures.items()]
     _write(folder, [*notes, *images])
-
-
-def _folders_of_runs(history: "History") -> list[str]:
-    """Returns the folders of a config's runs: ``fold0/seed0``, parts only where several."""
-    first = history.trials[0].config_id
-    runs = [(m.fold, m.seed) for m in history.trials if m.config_id == first]
-    several_folds, several_seeds = (len(set(column)) > 1 for column in zip(*runs, strict=True))
-    return [
-        "/".join([f"fold{fold}"] * several_folds + [f"seed{seed}"] * several_seeds)
-        for fold, seed in runs
-    ]
 
 
 def _domain(sweep: Sweep, axis: str) -> summary_v2.Domain:
@@ -168,14 +151,10 @@ def _write(run: Path, summaries: Iterable[Summary | tuple[int, Summary]]) -> Non
 def write_projector(
     folder: Path, name: str, vectors: np.ndarray, columns: Mapping[str, Sequence[str]]
 ) -> None:
-    """Writes points for TensorBoard's projector, which shows their PCA in 3-D in the browser.
+    """Writes (points, dimensions) vectors for TensorBoard's projector.
 
-    Args:
-      folder: the log directory.
-      name: what the points are.
-      vectors: (points, dimensions) float.
-      columns: to label and colour points by: at least two, since the projector takes the first
-        line for a header only if there is a tab in it.
+    ``columns`` label and colour the points: at least two, since the projector takes the first line
+    for a header only if there is a tab in it.
     """
     table = [list(columns), *zip(*columns.values(), strict=True)]
     cells = ([printable(cell) for cell in row] for row in table)

@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +37,6 @@ class Table:
             for row in frame.itertuples(index=False)
         ]
         return cls([str(name) for name in frame.columns], rows)
-
-    @classmethod
-    def by_column(cls, columns: Mapping[str, Iterable[str]]) -> "Table":
-        """Makes a table from its columns."""
-        return cls(list(columns), [list(row) for row in zip(*columns.values(), strict=True)])
 
     @property
     def numeric(self) -> list[bool]:

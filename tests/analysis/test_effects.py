@@ -12,7 +12,6 @@ from statsmodels.stats.multitest import multipletests
 
 from gtzan_jax.analysis.effects import (
     decompose,
-    distributions,
     near_best,
     paired_differences,
     units_of,
@@ -171,7 +170,7 @@ def test_an_incomplete_grid_is_refused():
         decompose(accuracy, AXES)
 
 
-@pytest.mark.parametrize("function", [decompose, paired_differences, distributions])
+@pytest.mark.parametrize("function", [decompose, paired_differences, value_effects])
 def test_a_grid_without_some_configs_is_refused(function):
     with pytest.raises(ValueError, match="complete grid, 18 configs, not 17"):
         function(random_accuracy(2)[:-1], AXES)
@@ -284,7 +283,6 @@ def test_diverged_configs_leave_their_pairs():
     assert found.loc[("a", 1, 2), "pairs"] == 8
     assert found.loc[("b", "y", "z"), "pairs"] == 6
     assert np.isfinite(found["difference"]).all()
-    assert distributions(accuracy, AXES)["configs"].to_list() == [8, 9, 5, 6, 6, 17, 5, 6, 6]
 
 
 def test_one_pair_has_no_interval_and_none_no_difference():
@@ -294,18 +292,6 @@ def test_one_pair_has_no_interval_and_none_no_difference():
     none = paired_differences(np.array([[[0.5]], [[np.nan]]]), {"a": (1, 2)}).iloc[0]
     assert none.pairs == 0
     assert np.isnan(none.difference)
-    assert np.isnan(distributions(np.array([[[0.5]], [[np.nan]]]), {"a": (1, 2)})["mean"][1])
-
-
-def test_distributions_are_those_of_pandas():
-    accuracy = random_accuracy(2)
-    frame = long_frame(accuracy).groupby([*AXES])["y"].mean().reset_index()
-    found = distributions(accuracy, AXES).set_index(["hyperparameter", "value"])
-    for name in VARYING:
-        for value, row in frame.groupby(name)["y"].describe().iterrows():
-            mine = found.loc[(name, value)]
-            columns = ["configs", "mean", "std", "min", "q1", "median", "q3", "max"]
-            np.testing.assert_allclose(mine[columns].to_numpy(float), row.to_numpy())
 
 
 @pytest.mark.parametrize(("num_folds", "num_seeds"), [(1, 1), (1, 4), (2, 3), (5, 2)])

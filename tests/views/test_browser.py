@@ -249,21 +249,8 @@ def test_tensorboard_shows_all_runs_and_all_tracks(browser, tmp_path):
         assert "metadata.tsv" in browser.execute_script(TEXTS)
 
 
-# The heights of the heads of a page's tables, within components as well.
-HEADS = """
-const heights = [];
-const walk = (node) => {
-  if (node.nodeName === "TH") heights.push(node.getBoundingClientRect().height);
-  if (node.shadowRoot) walk(node.shadowRoot);
-  node.childNodes.forEach(walk);
-};
-walk(document);
-return heights;
-"""
-
-
 @pytest.mark.slow
-def test_the_overview_names_its_runs_and_breaks_no_word(browser, tmp_path):
+def test_the_overview_names_its_runs(browser, tmp_path):
     splits = make_splits(load_table("sample"), SWEEP.protocol, 0, 1)
     results = results_table(SWEEP, HISTORY)
     overview.write(tmp_path, SWEEP, splits, results, HISTORY, None, {})
@@ -275,10 +262,6 @@ def test_the_overview_names_its_runs_and_breaks_no_word(browser, tmp_path):
         browser.get(f"{address}/#timeseries")
         assert_soon(lambda: {"summary", first} <= set(browser.execute_script(TEXTS)))
         assert "." not in browser.execute_script(TEXTS)
-        browser.get("about:blank")
-        browser.get(f"{address}/#text")
-        assert_soon(lambda: len(browser.execute_script(HEADS)) == 3)
-        assert max(browser.execute_script(HEADS)) < 50  # pixels, of a line
 
 
 def test_numbers_of_any_axis_filter_whatever_their_spelling(browser, tmp_path):

@@ -57,7 +57,7 @@ def test_it_holds_what_to_see_first(tmp_path):
     assert sum(run.startswith("best/") for run in runs) == 10
     assert len(runs) == 2 + 10 + 2 + 2 + 3
     summary = read(tmp_path / "summary")
-    names = ["best_ten", "effects", "retrained_accuracy"]
+    names = ["effects", "retrained_accuracy"]
     assert sorted(summary.Tags()["images"]) == [f"figures/{name}" for name in names]
     image = summary.Images("figures/effects")[0]
     assert image.encoded_image_string.startswith(b"\x89PNG")
@@ -110,30 +110,9 @@ def test_means_are_of_any_axes():
     np.testing.assert_allclose(curves["learning_rate=0.1"], expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("changes", "num_seeds", "heads"),
-    [
-        ({}, 1, ["rank", "test accuracy"]),
-        ({"protocol": "holdout"}, 2, ["rank", "validation accuracy", "test accuracy"]),
-    ],
-)
-def test_texts_tell_the_runs_and_the_results_in_few_columns(tmp_path, changes, num_seeds, heads):
-    """A page 850 pixels wide breaks the words of more columns, letter by letter."""
-    sweep = make_sweep(**changes)
-    history = random_history(sweep, num_seeds)
-    write(tmp_path, sweep, history)
-    texts = texts_of(tmp_path)
-    head, _, first, *rest = texts["results"].splitlines()
-    config = "num_units, dropout, activation, initializer, optimizer"
-    assert head == f"| {' | '.join([*heads, config])} |"
-    assert len(rest) == len(sweep.configs) - 1
-    best = results_table(sweep, history).iloc[0]
-    accuracy = f"{best['test_accuracy']:.3f}"
-    if num_seeds > 1:
-        accuracy += f" ± {best['test_accuracy_std']:.3f}"
-    values = ", ".join(str(best[axis]) for axis in ("activation", "initializer", "optimizer"))
-    assert first.startswith("| 1 | ")
-    assert f" | {accuracy} | " in first
-    assert first.endswith(f", {values} |")
+def test_texts_tell_the_runs(tmp_path):
+    sweep = make_sweep()
+    write(tmp_path, sweep, random_history(sweep))
+    about = texts_of(tmp_path)["about"]
     for run in ("best/RANK`: the 10 best", "mean/NAME=VALUE`: ", "retrained`: the best"):
-        assert run in texts["about"]
+        assert run in about

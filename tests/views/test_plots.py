@@ -7,7 +7,6 @@ import pytest
 from conftest import make_sweep, slow
 from finished_runs import random_history
 from matplotlib.colors import to_hex
-from matplotlib.legend import Legend
 
 from gtzan_jax.analysis import exploration
 from gtzan_jax.inference.front_end import Span
@@ -46,8 +45,8 @@ EFFECTS = pd.DataFrame(
     columns=["hyperparameter", "value", "effect", "low", "high"],
 )
 ACCURACIES = pd.DataFrame(
-    [["here", "ours", 0.6, 0.5, 0.7, False], ["here", "theirs", 0.55, np.nan, np.nan, True]],
-    columns=["label", "series", "accuracy", "low", "high", "apart"],
+    [["here", "ours", 0.6, 0.5, 0.7, "random"], ["here", "theirs", 0.55, np.nan, np.nan, "apart"]],
+    columns=["label", "series", "accuracy", "low", "high", "kind"],
 )
 SHARES = {"optimizer": 0.8, "dropout1": 0.0001}
 WINNERS = pd.DataFrame({"configs": [1, 3, 12], "apparent": [0.5, 0.6, 0.7], "held_out": 0.5})
@@ -90,8 +89,8 @@ IMPORTANCE = pd.DataFrame(
             ["num_units1 = 8", "optimizer = rmsprop", "test accuracy"],
         ),
         (
-            lambda: plots.accuracy_rows(ACCURACIES, NOTE),
-            ["here", "ours", "theirs", "0.600", "0.550", "accuracy"],
+            lambda: plots.accuracy_rows(ACCURACIES, note=NOTE),
+            ["here", "ours", "theirs", "0.600", "0.550", "test accuracy, with 95 % interval"],
         ),
         (
             lambda: plots.optimism(WINNERS, "chosen by", "not chosen by", NOTE),
@@ -102,12 +101,8 @@ IMPORTANCE = pd.DataFrame(
             ["num_units1 = 8", "optimizer = rmsprop", "mean test accuracy"],
         ),
         (
-            lambda: plots.top_curves(np.stack([CURVE, CURVE / 2]), ["first", "second"], NOTE),
-            ["epoch", "test accuracy", "first", "the next 1"],
-        ),
-        (
             lambda: plots.accuracy_by_protocol(SCORES, ["artist_folds"], "ours", NOTE),
-            ["ours", "other", "kfold", "artist_folds", "artists kept apart"],
+            ["ours", "other", "kfold", "artist_folds"],
         ),
         (
             lambda: plots.feature_importance(IMPORTANCE, "other", "ours", NOTE, top=2),
@@ -116,7 +111,7 @@ IMPORTANCE = pd.DataFrame(
     ],
     ids=[
         "accuracy", "loss", "confusion", "effects", "distributions", "rows", "optimism",
-        "pairs", "top", "models", "importance",
+        "pairs", "models", "importance",
     ],
 )  # fmt: skip
 def test_figures_are_labelled_and_name_their_data(figure, labels):
@@ -148,7 +143,7 @@ def test_the_legend_of_curves_is_not_wider_than_the_reports_figure(by_segment):
 def test_every_accuracy_stands_in_the_row_of_its_model(apart):
     (axes,) = plots.accuracy_by_protocol(SCORES, apart, "ours", NOTE).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "other"]
-    names = [text.get_text() for legend in axes.findobj(Legend) for text in legend.get_texts()]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
     drawn = {
         (name, int(np.rint(row)), accuracy)
         for name, (line, *_) in zip(names, axes.containers, strict=True)
@@ -163,7 +158,7 @@ def test_a_model_may_be_missing_under_a_protocol_of_any_name():
     scores = SCORES[:3].replace("kfold", "$x")
     (axes,) = plots.accuracy_by_protocol(scores, [], "ours", NOTE).axes
     axes.figure.draw_without_rendering()
-    counts = [int(np.isfinite(line.get_xdata()).sum()) for line, *_ in axes.containers]
+    counts = [int(np.isfinite(line.get_xdata(orig=False)).sum()) for line, *_ in axes.containers]
     assert counts == [2, 1]
 
 
@@ -244,15 +239,11 @@ def test_effects_that_are_equal_or_missing_can_be_drawn(effects):
     assert set(named) <= found
 
 
-def test_distributions_are_the_configs_with_their_quartiles():
+def test_distributions_have_their_medians():
     axes = plots.value_distributions(RESULTS, {"optimizer": ["adam", "sgd"]}, NOTE).axes[0]
-    for place, value in enumerate(("adam", "sgd")):
-        accuracy = RESULTS.loc[RESULTS["optimizer"] == value, "test_accuracy"]
-        marks, bar = axes.collections[2 * place : 2 * place + 2]
-        assert [mark[0, 0] for mark in marks.get_segments()] == accuracy.to_list()
-        quartiles = np.quantile(accuracy, [0.25, 0.75])
-        np.testing.assert_allclose(bar.get_segments()[0][:, 0], quartiles)
-        assert axes.lines[place].get_xdata() == [accuracy.median()]
+    medians = RESULTS.groupby("optimizer")["test_accuracy"].median()
+    drawn = {line.get_xdata()[0] for line in axes.lines if line.get_linewidth() == 2.5}
+    assert drawn == {medians["adam"], medians["sgd"]}
 
 
 TABLE = load_table("sample")
@@ -383,13 +374,13 @@ def test_the_heatmap_has_its_scale_whatever_the_data():
 
 def test_boxes_are_the_quartiles_in_the_genres_colours():
     figure = plots.feature_by_genre(TABLE, "mfcc1_mean")
-    boxes = figure.axes[0].containers[0].patches
+    boxes = figure.axes[0].patches
     colours = genre_colours(TABLE.genres)
     for genre, box in enumerate(boxes):
         values = TABLE.x[TABLE.y == genre, FEATURES.index("mfcc1_mean")]
         lower, upper = np.quantile(values.astype(np.float64), [0.25, 0.75])
-        assert box.get_y() == pytest.approx(lower)
-        assert box.get_y() + box.get_height() == pytest.approx(upper)
+        ends = box.get_path().vertices[:, 1]
+        assert (ends.min(), ends.max()) == (pytest.approx(lower), pytest.approx(upper))
         red, green, blue, _ = (round(255 * part) for part in box.get_facecolor())
         assert f"#{red:02X}{green:02X}{blue:02X}" == colours[TABLE.genres[genre]]
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from test_plots import (
     ACCURACIES,
-    CURVE,
     EFFECTS,
     IMPORTANCE,
     NETWORKS,
@@ -43,7 +42,7 @@ HEARD = a_prediction([(0, 66_150)], [[0.5, 0.2, 0.1, 0.1, 0.1]])
 object.__setattr__(HEARD, "inputs", np.random.default_rng(0).normal(size=(1, 128, 130)))
 REASONS = Explanation("rock", (), -0.5, -1.5, 0.0, HEARD.inputs / 1000)
 FIGURES = {
-    "accuracy_rows": lambda: plots.accuracy_rows(ACCURACIES, NOTE),
+    "accuracy_rows": lambda: plots.accuracy_rows(ACCURACIES, note=NOTE),
     "optimism": lambda: plots.optimism(WINNERS, "one", "other", NOTE),
     "reliability": lambda: plots.reliability(songs_of("test", [0.6] * 20, [True] * 20), "", NOTE),
     "accuracy_by_protocol": lambda: plots.accuracy_by_protocol(SCORES, [], "ours", NOTE),
@@ -61,7 +60,6 @@ FIGURES = {
     "over_time": lambda: plots.over_time([SONG], SONG.genres, NOTE),
     "pair_heatmap": lambda: plots.pair_heatmap(RESULTS, SWEEP.axes, NOTE),
     "confusion_matrix": lambda: plots.confusion_matrix(np.eye(2, dtype=int), ("a", "b"), NOTE),
-    "top_curves": lambda: plots.top_curves([CURVE], ["first"], NOTE),
     "training_curves": lambda: plots.training_curves(NETWORKS, "loss", "Loss", NOTE),
 }
 

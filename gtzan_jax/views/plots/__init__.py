@@ -1,10 +1,10 @@
 """Figures: data in, matplotlib ``Figure`` out. Nothing else in the project draws."""
 
+from gtzan_jax.views.plots.accuracy import accuracy_by_protocol as accuracy_by_protocol
 from gtzan_jax.views.plots.accuracy import accuracy_rows as accuracy_rows
+from gtzan_jax.views.plots.accuracy import feature_importance as feature_importance
 from gtzan_jax.views.plots.accuracy import optimism as optimism
 from gtzan_jax.views.plots.calibration import reliability as reliability
-from gtzan_jax.views.plots.classical import accuracy_by_protocol as accuracy_by_protocol
-from gtzan_jax.views.plots.classical import feature_importance as feature_importance
 from gtzan_jax.views.plots.effects import pair_heatmap as pair_heatmap
 from gtzan_jax.views.plots.effects import value_distributions as value_distributions
 from gtzan_jax.views.plots.effects import value_effects as value_effects
@@ -17,5 +17,4 @@ from gtzan_jax.views.plots.prediction import over_time as over_time
 from gtzan_jax.views.plots.prediction import spectrogram_reasons as spectrogram_reasons
 from gtzan_jax.views.plots.style import image_of as image_of
 from gtzan_jax.views.plots.training import confusion_matrix as confusion_matrix
-from gtzan_jax.views.plots.training import top_curves as top_curves
 from gtzan_jax.views.plots.training import training_curves as training_curves

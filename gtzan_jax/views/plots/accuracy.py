@@ -1,66 +1,102 @@
 """Figures of accuracies with intervals, and of optimism."""
 
-import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, WIDTH, literal, new_figure, styled, tidy
+from gtzan_jax.views.plots.style import (
+    GREY,
+    RED,
+    TEST,
+    TRAIN,
+    WIDTH,
+    new_figure,
+    short_name,
+    styled,
+    tidy,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_APART = 0.42  # of two series in a row
+_MARKERS = "oDs^vPX<>"
+_COLOURS = {"apart": TEST, "random": TRAIN, "leak": RED}
+_MEANINGS = {"apart": "", "random": ", random", "leak": ", LEAK"}
 _BEHIND: dict[str, Any] = {
     "xytext": (7, 0), "textcoords": "offset points", "va": "center", "fontsize": 9,
 }  # fmt: skip
-_LOOKS: tuple[dict[str, Any], ...] = (  # of the first and of the second series
-    {"marker": "o", "markersize": 6, "linestyle": "none"},
-    {"marker": "D", "markersize": 5, "linestyle": "none", "markerfacecolor": "white"},
-)
 
 
 @styled()
-def accuracy_rows(rows: "pd.DataFrame", note: str = "") -> Figure:
-    """Draws accuracies with their intervals, a row each, or one for two series.
+def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: str = "") -> Figure:
+    """Draws accuracies with their intervals, a row a label and side by side in it the series.
 
-    Args:
-      rows: label, series, accuracy, low, high (NaN without interval), apart (another colour);
-        those with one label share a row, and the first series is filled.
-      note: the source of the data.
+    ``rows`` has label, series, accuracy, low, high (NaN without interval), and kind, for the
+    colour: ``apart`` (artists), ``random`` or ``leak``. ``bold`` is the label to highlight.
     """
-    labels = list(dict.fromkeys(rows["label"]))
-    series = list(dict.fromkeys(rows["series"]))
-    height = 0.6 + 0.35 * max(len(labels), 2) + 0.25 * (len(series) > 1)
-    figure = new_figure(WIDTH, height, note=note)
+    labels, series = (list(dict.fromkeys(rows[name])) for name in ("label", "series"))
+    rows, few = rows.astype(dict.fromkeys(("accuracy", "low", "high"), float)), len(series) < 3
+    height = 0.6 + 0.25 * -(-len(series) // 3) + (0.35 if few else 0.5) * max(len(labels), 2)
+    figure = new_figure(WIDTH if few else 9.0, height + 0.6 * bool(title), title, note)
     axes = figure.subplots()
-    for row in rows.to_dict("records"):
-        turn, colour = series.index(row["series"]), TEST if row["apart"] else TRAIN
-        place = labels.index(row["label"]) + _APART * (turn - (len(series) - 1) / 2)
-        end = row["accuracy"]
-        if math.isfinite(row["low"]):
-            end = row["high"]
-            axes.hlines(place, row["low"], end, color=colour, linewidth=2)
-        axes.plot(row["accuracy"], place, color=colour, markeredgewidth=1.6, **_LOOKS[turn])
-        axes.annotate(f"{row['accuracy']:.3f}", (end, place), **_BEHIND)
-    axes.set_yticks(range(len(labels)), [literal(label) for label in labels])
+    handles = []
+    for turn, name in enumerate(series):
+        of = rows[rows["series"] == name]
+        place = of["label"].map(labels.index) + 0.8 * ((turn + 0.5) / len(series) - 0.5)
+        look: dict[str, Any] = {"marker": _MARKERS[turn % len(_MARKERS)], "linestyle": "none"}
+        for kind in of["kind"].unique():
+            shown, color = of[of["kind"] == kind], _COLOURS[kind]
+            reach = shown["accuracy"] - shown["low"], shown["high"] - shown["accuracy"]
+            axes.errorbar(shown["accuracy"], place[shown.index], xerr=reach, color=color, **look)
+        several = of["kind"].nunique() > 1
+        means = "" if few else _MEANINGS[of["kind"].iloc[0]]
+        color = GREY if several else _COLOURS[of["kind"].iloc[0]]
+        handles.append(Line2D([], [], color=color, label=f"{short_name(name)}{means}", **look))
+        for x, y, end in zip(of["accuracy"], place, of["high"].fillna(of["accuracy"]), strict=True):
+            if few:
+                axes.annotate(f"{x:.3f}", (end, y), **_BEHIND)
+    for row in range(0, len(labels), 2):
+        axes.axhspan(row - 0.5, row + 0.5, facecolor="#f3f3f3", edgecolor="none", zorder=0)
+    axes.set_yticks(range(len(labels)), list(map(short_name, labels)))
+    for label, text in zip(labels, axes.get_yticklabels(), strict=True):
+        text.set_fontweight("bold" if label == bold else "normal")
     axes.set_ylim(len(labels) - 0.4, -0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel("accuracy", fontsize=9)
-    axes.margins(x=0.16)
-    if len(series) > 1:
-        looks = [Line2D([], [], color=GREY, **look) for look in _LOOKS]
-        axes.legend(
-            looks, [literal(name) for name in series], frameon=False, fontsize=9, ncols=2,
-            loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, handletextpad=0.3,
-        )  # fmt: skip
+    bars = ", with 95 % interval" if rows["low"].notna().any() else ""
+    axes.set_xlabel(f"test accuracy{bars}", fontsize=9)
+    axes.margins(x=0.16 if few else 0.05)
+    axes.legend(
+        handles=handles, frameon=False, fontsize=9, ncols=2 if few else 4, loc="lower left",
+        bbox_to_anchor=(0, 1), borderpad=0, handletextpad=0.3,
+    )  # fmt: skip
     tidy(axes)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     return figure
+
+
+def accuracy_by_protocol(
+    scores: "pd.DataFrame", apart: Sequence[str], ours: str, note: str, leaky: Sequence[str] = ()
+) -> Figure:
+    """Draws the accuracy of every model under every protocol, with its interval.
+
+    ``scores`` is from ``classical.scores_table``; protocols of ``apart`` keep artists apart, those
+    of ``leaky`` test on songs that were trained on; ``ours`` is highlighted.
+    """
+    models = list(scores.groupby("model")["accuracy"].mean().sort_values(ascending=False).index)
+    kinds = dict.fromkeys(apart, "apart") | dict.fromkeys(leaky, "leak")
+    rows = scores.assign(
+        label=scores["model"], series=scores["protocol"],
+        kind=[kinds.get(name, "random") for name in scores["protocol"]],
+    )  # fmt: skip
+    rows = rows.sort_values("label", key=lambda of: of.map(models.index), ignore_index=True)
+    title = f"Test accuracy of {len(models)} models, by how the songs are divided"
+    return accuracy_rows(rows, title, note, ours)
 
 
 @styled()
@@ -86,4 +122,28 @@ def optimism(curve: "pd.DataFrame", apparent: str, held_out: str, note: str) -> 
     axes.margins(x=0.1)
     axes.legend(frameon=False, fontsize=9)
     tidy(axes)
+    return figure
+
+
+@styled()
+def feature_importance(
+    importance: "pd.DataFrame", other: str, ours: str, note: str, top: int = 20
+) -> Figure:
+    """Draws the table of ``classical.importance_table`` for the models other and ours."""
+    shown = importance.head(top)
+    title = f"Permutation importance: the {len(shown)} most important of {len(importance)} features"
+    figure = new_figure(9.0, 1.8 + 0.27 * len(shown), title, note)
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    bars = ", ± deviation" if shown[["classical_std", "mlp_std"]].notna().any(axis=None) else ""
+    columns = (("classical", other, TRAIN), ("mlp", ours, TEST))
+    for axes, (prefix, name, color) in zip(panels, columns, strict=True):
+        axes.barh(
+            np.arange(len(shown)), shown[f"{prefix}_mean"], xerr=shown[f"{prefix}_std"],
+            color=color, alpha=0.8, error_kw={"elinewidth": 1.0, "ecolor": "#333333"},
+        )  # fmt: skip
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel(f"test accuracy lost when shuffled{bars}")
+        tidy(axes)
+    panels[0].set_yticks(np.arange(len(shown)), shown["feature"], fontsize=8)
+    panels[0].set_ylim(len(shown) - 0.4, -0.6)
     return figure

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 _MOST_ROWS = 24
 _MOST_NAMES = 5  # values of a row that are all named
 _LETTER = 0.02  # the width of a letter, as a share of the axis's
-_MARK = "#2F8FCB"  # of a config: visible on light and on dark
-_TICKS = 0.34  # half the height of a config's mark; rows are 1 apart
 _LARGEST = 40.0  # inches of a figure's side
 
 
@@ -31,12 +29,8 @@ def value_effects(
 ) -> Figure:
     """Draws how far the configs of each value are from the mean of all, a row a hyperparameter.
 
-    Args:
-      effects: from ``effects.value_effects``; the hyperparameters are drawn in their order.
-      shares: of the variance, by hyperparameter, written beside the rows.
-      title: where the figure has no caption.
-      note: the source of the data.
-      near: the same shares among configs near the best, where these have fewer values.
+    ``effects`` is from ``effects.value_effects``. ``shares`` of the variance, by hyperparameter,
+    stand beside the rows; ``near`` has those among configs near the best.
     """
     names = list(dict.fromkeys(effects["hyperparameter"]))[:_MOST_ROWS]
     height = 0.9 + 0.31 * max(len(names), 3) + 0.4 * bool(title)
@@ -98,7 +92,7 @@ def _draw_values(axes: Axes, place: int, rows: "pd.DataFrame") -> float:
 def value_distributions(
     results: "pd.DataFrame", axes_values: Mapping[str, Sequence[Any]], note: str
 ) -> Figure:
-    """Draws every config's accuracy by the values of some hyperparameters, and the quartiles.
+    """Draws the spread of the configs' accuracies by the values of some hyperparameters.
 
     ``results`` is from ``rundir.ranking.results_table``, without diverged configs.
     """
@@ -108,17 +102,11 @@ def value_distributions(
     places = [place + 0.45 * order.index(name) for place, (name, _) in enumerate(rows)]
     figure = new_figure(WIDTH, 1.1 + 0.34 * places[-1] + 0.34, note=note)
     axes = figure.subplots()
-    for (name, value), place in zip(rows, places, strict=True):
-        values = results.loc[results[name] == value, "test_accuracy"].to_numpy(float)
-        if not len(values):
-            continue
-        axes.vlines(
-            values, place - _TICKS, place + _TICKS, color=_MARK, linewidth=0.8,
-            alpha=max(0.12, min(0.8, 12 / len(values))), rasterized=True,
-        )  # fmt: skip
-        lower, median, upper = np.percentile(values, (25, 50, 75))
-        axes.hlines(place, lower, upper, color=TEST, linewidth=4)
-        axes.plot(median, place, "o", color=TEST, markersize=7, markeredgecolor="white")
+    axes.boxplot(
+        [results.loc[results[name] == value, "test_accuracy"] for name, value in rows],
+        positions=places, widths=0.6, whis=(0, 100), orientation="horizontal",
+        medianprops={"color": TEST, "linewidth": 2.5},
+    )  # fmt: skip
     axes.set_yticks(places, [f"{name} = {value_label(value)}" for name, value in rows])
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlabel("test accuracy", fontsize=9)
@@ -158,13 +146,9 @@ def pair_heatmap(
             text = f"{means[row, column]:.2f}"[1:]
             axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=7.5)
     names = [f"{name} = {value_label(value)}" for name, value in shown]
-    axes.set_xticks(range(len(shown)), names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(shown)), names, rotation=90)
     axes.set_yticks(range(len(shown)), names)
     axes.tick_params(labelsize=min(8.0, 60 * side / len(shown)))
-    for place in range(1, len(shown)):  # a line between hyperparameters
-        if shown[place][0] != shown[place - 1][0]:
-            axes.axhline(place - 0.5, color="white", linewidth=2)
-            axes.axvline(place - 0.5, color="white", linewidth=2)
     figure.colorbar(image, ax=axes, label="mean test accuracy", shrink=0.7)
     return figure
 

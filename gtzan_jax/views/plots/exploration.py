@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cbook import boxplot_stats
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import AsinhLocator, LogLocator, MaxNLocator, NullLocator
@@ -83,9 +82,7 @@ def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Fi
     axes = figure.subplots()
     _draw_boxes(axes, table, feature, 1.0)
     names = [short_name(genre) for genre in table.genres]
-    crowded = sum(len(name) + 2 for name in names) > 12 * width
-    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(1, len(names) + 1), names, **(turned if crowded else {}))
+    axes.set_xticks(range(1, len(names) + 1), names, rotation=30, ha="right")
     axes.set_ylabel(_unit_and_scale(axes, feature))
     tidy(axes)
     axes.grid(visible=False, axis="x")
@@ -104,9 +101,7 @@ def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
     panels = figure.subplots(rows, _SHEET_COLUMNS).ravel()
     for axes in panels[len(ranking) :]:
         axes.axis("off")
-    for axes, (rank, feature) in zip(
-        panels, ranking[["rank", "feature"]].itertuples(index=False), strict=False
-    ):
+    for axes, rank, feature in zip(panels, ranking["rank"], ranking["feature"], strict=False):
         _draw_boxes(axes, table, feature, 0.5)
         axes.set_title(f"{rank}  {feature}", fontsize=8, loc="left", pad=3)
         axes.set_xticks([])
@@ -169,22 +164,17 @@ def pca_loadings(pca: Pca, note: str) -> Figure:
 
 
 def _draw_boxes(axes: Axes, table: FeatureTable, feature: str, size: float) -> None:
-    """Draws a box plot a genre, three times as fast as ``Axes.boxplot``."""
+    """Draws a box plot a genre."""
     values = table.x[:, table.features.index(feature)].astype(np.float64)
-    places = np.arange(1, len(table.genres) + 1)
-    stats = boxplot_stats([values[table.y == place - 1] for place in places])
-    lower, median, upper, low, high = (
-        np.array([stat[name] for stat in stats]) for name in ("q1", "med", "q3", "whislo", "whishi")
-    )
-    colours = list(genre_colours(table.genres).values())
-    axes.vlines(np.tile(places, 2), [*low, *upper], [*lower, *high], color="black", linewidth=0.8)
-    axes.bar(places, upper - lower, 0.7, lower, color=colours, edgecolor="black", linewidth=0.6)
-    # White between black stands out on every colour.
-    for color, width in (("black", 2.6 * size), ("white", 1.2 * size)):
-        axes.hlines(median, places - 0.35, places + 0.35, color=color, linewidth=width)
-    beyond = [(place, y) for place, stat in zip(places, stats, strict=True) for y in stat["fliers"]]
-    if beyond:
-        axes.plot(*np.transpose(beyond), "k.", markersize=1 + 2 * size, markeredgewidth=0)
+    of_genres = [values[table.y == place] for place in range(len(table.genres))]
+    dots: dict[str, Any] = {"marker": ".", "markersize": 1 + 2 * size, "markeredgewidth": 0}
+    drawn = axes.boxplot(
+        of_genres, widths=0.7, patch_artist=True, showcaps=False,
+        flierprops=dots | {"markerfacecolor": "black"},
+        medianprops={"color": "white", "linewidth": 1.2 * size + 0.6},
+    )  # fmt: skip
+    for box, colour in zip(drawn["boxes"], genre_colours(table.genres).values(), strict=True):
+        box.set_facecolor(colour)
     _set_scale(axes, feature, values)
 
 

@@ -71,25 +71,16 @@ def spectrogram_reasons(prediction: Prediction, explanation: Explanation, note: 
     limit = float(np.percentile(np.abs(values), _BRIGHTEST)) or 1.0
     total = explanation.output - explanation.baseline
     name = short_name(Path(prediction.path).name)
-    panels: tuple[tuple[Axes, Any, str, str, dict[str, Any]], ...] = (
-        (
-            seen, inputs, f"{name}: its windows, one after another",
-            "deviations from the training mean", {"cmap": "magma"},
-        ),
-        (
-            reasons, values, f"red for it, blue against it; all of it adds up to {total:+z.2f}",
-            "attribution (nats)", {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit},
-        ),
-    )  # fmt: skip
-    for axes, picture, above, label, colours in panels:
-        image = axes.imshow(
-            picture, origin="lower", aspect="auto", interpolation="nearest", **colours
-        )
-        figure.colorbar(
-            image, ax=axes, label=label, extend="both" if axes is reasons else "neither"
-        )
-        axes.set_title(above, fontsize=9, loc="left")
-        _label(axes, prediction)
+    look: dict[str, Any] = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
+    image = seen.imshow(inputs, cmap="magma", **look)
+    figure.colorbar(image, ax=seen, label="deviations from the training mean")
+    seen.set_title(f"{name}: its windows, one after another", fontsize=9, loc="left")
+    image = reasons.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, **look)
+    figure.colorbar(image, ax=reasons, label="attribution (nats)", extend="both")
+    above = f"red for it, blue against it; all of it adds up to {total:+z.2f}"
+    reasons.set_title(above, fontsize=9, loc="left")
+    _label(seen, prediction)
+    _label(reasons, prediction)
     reasons.set_xlabel("time (minutes:seconds)")
     return figure
 

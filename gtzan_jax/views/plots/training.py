@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gtzan_jax.analysis import endings
-from gtzan_jax.text import counted
 from gtzan_jax.views.plots.style import (
     TEST,
     TRAIN,
@@ -82,25 +81,4 @@ def confusion_matrix(
         label.set(ha="right", rotation_mode="anchor")
     axes.set_xlabel("predicted genre, % of the true genre's test tracks")
     axes.set_ylabel("true genre")
-    return figure
-
-
-@styled()
-def top_curves(curves: Sequence[np.ndarray], names: Sequence[str], note: str) -> Figure:
-    """Draws (epochs,) test accuracy against epochs for the best configs, best first."""
-    title = f"Test accuracy of the best {counted(len(names), 'configuration')}"
-    figure = new_figure(WIDTH, 0.62 * WIDTH, title, note)
-    axes = figure.subplots()
-    for place, curve in enumerate(curves):
-        epochs = np.arange(1, len(curve) + 1)
-        if place == 0:
-            axes.plot(epochs, curve, label=names[0], color=TEST, linewidth=2.2, zorder=3)
-        else:
-            label = f"the next {len(curves) - 1}" if place == 1 else None
-            axes.plot(epochs, curve, label=label, color=TRAIN, alpha=0.9 - 0.07 * place)
-    axes.set_xlabel("epoch")
-    axes.set_ylabel("test accuracy")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
-    tidy(axes)
     return figure

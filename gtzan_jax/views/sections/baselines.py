@@ -98,19 +98,18 @@ class Baselines(NamedTuple):
     @property
     def finding(self) -> str:
         """The range of our network and of the best other model, without leaky protocols."""
-        rows = self.pairs if self.pairs["leaks"].all() else self.pairs[~self.pairs["leaks"]]
+        leaks = self.pairs["kind"] == "leak"
+        rows = self.pairs if leaks.all() else self.pairs[~leaks]
         spans = {
             bool(apart): " to ".join(dict.fromkeys(f"{end:.2f}" for end in (of.min(), of.max())))
-            for apart, of in rows.groupby("apart")["accuracy"]
+            for apart, of in rows["accuracy"].groupby(rows["kind"] == "apart")
         }
         if len(spans) > 1:
             spans[False] += " on random splits"
             spans[True] += " with each artist on one side"
         others = " or ".join(rows.loc[rows["series"] == BEST, "model"].unique())
-        return (
-            f"Our network and the {BEST} by validation accuracy, {others}, reach "
-            f"{', '.join(spans.values())}."
-        )
+        both = f"Our network and the {BEST} by validation accuracy, {others}, reach"
+        return f"{both} {', '.join(spans.values())}."
 
     @property
     def bars(self) -> str:
@@ -174,7 +173,9 @@ def read_baselines(folders: Sequence[Path]) -> Baselines | None:
 
     order = [name for name in dict.fromkeys((*PROTOCOLS, *protocols)) if name in protocols]
     scores, paired, pairs = (pd.concat([of_each[name][i] for name in order]) for i in range(3))
-    pairs = pairs.sort_values("apart", kind="stable")
+    pairs = pairs.sort_values(
+        "kind", key=lambda of: of == "apart", ignore_index=True, kind="stable"
+    )
     return Baselines({n: protocols[n] for n in order}, sources, scores, paired, pairs)
 
 
@@ -201,8 +202,8 @@ def _of_protocol(
     ours, best = source.described.ours.name, source.described.best_classical[protocol.name]
     paired.set_index("model").loc[best]  # raises where there is none
     pair = scores.set_index("model", drop=False).loc[[ours, best]]
-    marks = {"apart": protocol.name in ARTISTS_APART, "leaks": bool(protocol.leak)}
-    return scores, paired, pair.assign(label=protocol.label, series=[ours, BEST], **marks)
+    kind = "apart" if protocol.name in ARTISTS_APART else "leak" if protocol.leak else "random"
+    return scores, paired, pair.assign(label=protocol.label, series=[ours, BEST], kind=kind)
 
 
 def _describe(folder: Path) -> _Description:
@@ -212,7 +213,8 @@ def _describe(folder: Path) -> _Description:
 def _checksum(folder: Path) -> str | None:
     """Returns the checksum of the feature table that baselines are of; None if there are none."""
     try:
+        refuse_links(folder)
         checksum = _describe(folder).data.sha256
-    except (OSError, ValueError, RecursionError):
+    except (InputError, OSError, ValueError, RecursionError):
         return None
     return checksum if (folder / "baselines.csv").is_file() else None

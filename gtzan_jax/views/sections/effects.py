@@ -189,13 +189,11 @@ def effects_section(run: FinishedRun, found: Effects | None) -> Section:
         "distributions",
         plots.value_distributions(sound, {name: axes[name] for name in names}, run.note),
         f"Test accuracy of every configuration by the values of {of}",
-        f"Every configuration, by the values of {of}.",
-        "A line is a configuration, the bar the middle half of them, the dot their median.",
+        f"Configurations by the values of {of}.",
+        "Boxes: the middle half of the configurations and their median; lines: all of them.",
     )
-    spread = effects.distributions(run.accuracy_by_fold, axes)
-    rows = found.values.merge(spread, on=["hyperparameter", "value"], how="left")
-    values = _with_points(rows[["hyperparameter", "value"]], "effect", rows, units)
-    values = values.join(rows[spread.columns.drop(["hyperparameter", "value"])])
+    of_values = found.values
+    values = _with_points(of_values[["hyperparameter", "value"]], "effect", of_values, units)
     pairs = effects.paired_differences(run.accuracy_by_fold, axes, run.protocol.num_divisions)
     named = pairs[["hyperparameter", "value", "baseline", "pairs"]].astype(str)
     differences = _with_points(named, "difference", pairs, units).assign(
@@ -208,7 +206,7 @@ def effects_section(run: FinishedRun, found: Effects | None) -> Section:
     )
     tables = [Table.of(values)], [Table.of(differences)]
     parts = [
-        Section("Effects and accuracy by value", tables=tables[0], folded=True),
+        Section("Effects of all values", tables=tables[0], folded=True),
         Section("Mean differences between two values", [compared], tables=tables[1], folded=True),
     ]
     if found.parts:
@@ -260,8 +258,7 @@ def _shares_part(run: FinishedRun, parts: effects.Decomposition, units: str | No
         if units
         else "",
     ]
-    terms = parts.terms
-    sums = terms.groupby("order")["share"].sum()
+    terms, sums = parts.terms, parts.terms.groupby("order")["share"].sum()
     whole = {
         "hyperparameters alone": sums.get(1, 0.0),
         "pairs": sums.get(2, 0.0),
@@ -281,6 +278,6 @@ def _shares_part(run: FinishedRun, parts: effects.Decomposition, units: str | No
         columns["p among all terms"] = terms["p_holm"].map(p_value)
     tables = [
         Table(("part", "share"), [[name, percent(share, 3)] for name, share in whole.items()]),
-        Table.by_column(columns),
+        Table(list(columns), [list(row) for row in zip(*columns.values(), strict=True)]),
     ]
     return Section("Shares of the variance", [paragraph(*words)], tables=tables, folded=True)
