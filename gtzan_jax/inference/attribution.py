@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-NODES = 32
-"""Of the Gauss-Legendre rule on each piece of the path."""
-MOST_PIECES = 512
+_NODES = 32  # of the Gauss-Legendre rule on each piece of the path
+_MOST_PIECES = 512
+_AT_ONCE = 1e6  # numbers whose gradients are in memory together
+_NUMBERS = 5e5  # of all pieces of the path, which limits the time
 
 
 class Attributions(NamedTuple):
@@ -35,17 +36,16 @@ def integrated_gradients(
     x: np.ndarray,
     baseline: np.ndarray,
     tolerance: float = 1e-3,
-    nodes_at_once: int = NODES,
-    most_pieces: int = MOST_PIECES,
 ) -> Attributions:
     """Integrates the gradients of a function on the straight path from a baseline to an input.
 
     Gradients of rectified units jump: a piece of the path is halved while its sum differs from F at
-    its end less F at its start, up to ``most_pieces``, until the gap is below the tolerance.
-
-    F maps an array of the input's shape to () float32. ``nodes_at_once`` limits the memory.
+    its end less F at its start, up to a limit, until the gap is below the tolerance. F maps an
+    array of the input's shape to () float32.
     """
-    places, weights = np.polynomial.legendre.leggauss(NODES)
+    nodes_at_once = min(_NODES, max(1, int(_AT_ONCE // x.size)))
+    most_pieces = min(_MOST_PIECES, max(10, int(_NUMBERS // x.size)))
+    places, weights = np.polynomial.legendre.leggauss(_NODES)
     origin, way = jnp.asarray(baseline), jnp.asarray(x - baseline)
 
     @jax.jit

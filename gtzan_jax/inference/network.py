@@ -8,15 +8,12 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from gtzan_jax.inference.attribution import MOST_PIECES, NODES, Attributions, integrated_gradients
+from gtzan_jax.inference.attribution import Attributions, integrated_gradients
 from gtzan_jax.models import backend
 from gtzan_jax.models.family import FAMILIES, Family
 from gtzan_jax.models.layers import Tree, voted
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.folds import Sizes
-
-_AT_ONCE = 1e6  # numbers whose gradients are in memory together
-_NUMBERS = 5e5  # of all pieces of the path, which limits the time
 
 
 @contextlib.contextmanager
@@ -61,13 +58,7 @@ class Network:
             mean = self._family.apply(self._params, rows, self._traced, None).mean(axis=0)
             return jax.nn.log_softmax(mean / temperature)[label]
 
-        return integrated_gradients(
-            of_song,
-            x,
-            np.zeros_like(x),
-            nodes_at_once=min(NODES, max(1, int(_AT_ONCE // x.size))),
-            most_pieces=min(MOST_PIECES, max(10, int(_NUMBERS // x.size))),
-        )
+        return integrated_gradients(of_song, x, np.zeros_like(x))
 
 
 @functools.partial(jax.jit, static_argnames=("family", "num_songs"))
