@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
+from conftest import slow
 from made_songs import write_songs
 from sounds import noise, of_many_here, tone, write
 from threadpoolctl import threadpool_limits
@@ -54,7 +55,7 @@ def songs(made, tmp_path):
     return Path(shutil.copytree(made, tmp_path / "songs"))
 
 
-@pytest.mark.parametrize("of_many", [of_many, of_many_here])
+@pytest.mark.parametrize("of_many", [of_many_here, slow(of_many)])
 def test_each_row_is_the_spectrogram_of_a_segment(songs, monkeypatch, of_many):
     monkeypatch.setattr(module, "of_many", of_many)
     table = load_spectrograms(songs)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import slow
 
 from gtzan_jax.backends.workplace import workplace
 from gtzan_jax.trainer import platforms
@@ -49,7 +50,7 @@ def test_the_users_device_count_stands():
 
 @pytest.mark.parametrize(
     ("arguments", "precision"),
-    [("", "HIGHEST"), (", 'tensorfloat32'", "HIGH"), (", 'bfloat16'", "DEFAULT")],
+    [("", "HIGHEST"), slow(", 'tensorfloat32'", "HIGH"), (", 'bfloat16'", "DEFAULT")],
 )
 def test_products_are_accurate_unless_asked_otherwise(arguments, precision):
     code = (
@@ -60,7 +61,7 @@ def test_products_are_accurate_unless_asked_otherwise(arguments, precision):
     assert f"precision = [{precision}, {precision}]" in in_new_process(code)
 
 
-@pytest.mark.parametrize("name", ["gpu", "tpu"])
+@pytest.mark.parametrize("name", ["gpu", slow("tpu")])
 def test_a_platform_that_is_not_there_is_told(name):
     code = f"""
 {IMPORT}
