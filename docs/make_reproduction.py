@@ -49,11 +49,9 @@ The assignment says "LeakyReLU" and not its slope. Keras's string "leaky_relu" m
 assumed everywhere else here; its layer's default is 0.3. Each row is of one seed."""
 
 
-def verdict(claim: Claim) -> str:
-    """Returns the measured figure and whether the claim is compatible with it."""
-    words = {True: "compatible", False: "**not compatible**", None: "undecided"}
-    also = f" ({claim.also})" if claim.also else ""
-    return f"{claim.measured}: {words[claim.compatible]}{also}"
+def figure(claim: Claim) -> str:
+    """Returns the measured figure, and a mark where the published one is clearly different."""
+    return claim.measured + ": **clearly different**" * claim.different
 
 
 def head(runs: Mapping[str, FinishedRun], commands: str) -> str:
@@ -92,7 +90,7 @@ def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
     """Returns the table of claims, and their rules."""
     lines = [row("claim", "published", *judged), row(*["---"] * (len(judged) + 2))]
     for found in zip(*judged.values(), strict=True):
-        lines.append(row(found[0].sentence, found[0].published, *map(verdict, found)))
+        lines.append(row(found[0].sentence, found[0].published, *map(figure, found)))
     notes = "\n\n".join(claims.NOTES)
     return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes])
 
@@ -103,22 +101,17 @@ def row(*cells: str) -> str:
 
 
 def summary(judged: Mapping[str, list[Claim]]) -> str:
-    """Returns how many claims are compatible, and which only with one of the two losses."""
-    lines = []
-    for name, found in judged.items():
-        compatible, not_, undecided = (
-            sum(claim.compatible is each for claim in found) for each in (True, False, None)
-        )
-        lines.append(
-            f"- {name}: of {len(found)} claims {compatible} are compatible, {not_} are not, and "
-            f"{undecided} are undecided."
-        )
+    """Returns how many claims are clearly different, and which only with one of the two losses."""
+    lines = [
+        f"- {name}: of {len(found)} claims {sum(c.different for c in found)} are clearly different."
+        for name, found in judged.items()
+    ]
     one, other, *_ = judged
     for with_, without in ((one, other), (other, one)):
         pairs = zip(judged[with_], judged[without], strict=True)
-        only = [a.sentence for a, b in pairs if a.compatible and b.compatible is False]
+        only = [a.sentence for a, b in pairs if a.different and not b.different]
         if only:
-            lines += ["", f"Compatible with {with_} and not with {without}:", ""]
+            lines += ["", f"Clearly different with {with_} and not with {without}:", ""]
             lines += [f"- {sentence}" for sentence in only]
     return "\n".join(lines)
 
@@ -244,7 +237,7 @@ def read_runs(paths: Sequence[str]) -> dict[str, FinishedRun]:
         if not claims.concern(run.sweep) or run.sweep.num_configs < published.TOP:
             sys.exit(f"error: {run.run.path} is not a sweep of the assignment's configurations")
         if claims.departure(run):
-            print(f"{name}: every claim is undecided: {claims.departure(run)}", file=sys.stderr)
+            print(f"{name}: no claim is marked: {claims.departure(run)}", file=sys.stderr)
     return dict(zip(names, runs, strict=True))
 
 

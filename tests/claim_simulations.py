@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import expit
 from simulations import Experiment, Once, Random
 
-from gtzan_jax.assignment.rules import agreement, error_of_best
+from gtzan_jax.assignment.rules import clearly_different, error_of_best
 
 TRACKS, CONFIGS = 300, 20
 
@@ -45,7 +45,7 @@ def highest(epochs: int, with_ours: bool) -> Once:
         ours = networks(random, 8, epochs).max(axis=1)
         if not with_ours:
             return abs(theirs - ours[0]) > 1.96 * binomial_error(theirs)
-        return agreement(theirs, ours, binomial_error(theirs, ours.mean())).compatible is False
+        return clearly_different(theirs, ours, binomial_error(theirs, ours.mean()))
 
     return once
 
@@ -60,7 +60,7 @@ def best(with_ours: bool) -> Once:
         ours = correct.mean(axis=2).max(axis=0)
         if not with_ours:
             return abs(theirs - ours[0]) > 1.96 * binomial_error(theirs)
-        return agreement(theirs, ours, error_of_best(correct)).compatible is False
+        return clearly_different(theirs, ours, error_of_best(correct))
 
     return once
 

@@ -1,7 +1,4 @@
-"""Classical models under the protocols, and tables that compare any models.
-
-:mod:`gtzan_jax.jobs.nested` chooses and refits our network in the same way.
-"""
+"""Classical models under the protocols, and tables that compare any models."""
 
 import itertools
 import os
@@ -9,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,16 +30,10 @@ class Tuned(NamedTuple):
     grid: Mapping[str, Sequence[Any]]  # empty where there is nothing to choose
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """Result of a model on one fold.
+class Outcome(NamedTuple):
+    """Result of a model on one fold."""
 
-    Attributes:
-      hits: (tested,) float64 in [0, 1], of the songs of the test part in the order of their first
-        rows; means over the seeds.
-    """
-
-    hits: np.ndarray = field(repr=False)
+    hits: np.ndarray  # (tested songs,) float64 in [0, 1]; means over the seeds
     validation_accuracy: float  # of the chosen settings, before the validation part is trained on
     settings: Mapping[str, Any]  # that were chosen
     fit_seconds: float  # choosing and all seeds included
@@ -52,25 +42,9 @@ class Outcome:
     seeds: int  # fitted models whose hits are averaged; 1 where none draws random numbers
     chunk_accuracy: float | None = None  # share of the test segments; None without segments
 
-    @property
-    def accuracy(self) -> float:
-        """The share of the tested songs that were recognised."""
-        return float(self.hits.mean())
-
-    @property
-    def chosen(self) -> str:
-        """The settings as text; "" where there was nothing to choose."""
-        return ", ".join(f"{n.rpartition('__')[2]}={v}" for n, v in self.settings.items())
-
 
 def classical_models(seed: int) -> dict[str, Tuned]:
-    """Returns scikit-learn's models by name, each a pipeline behind a scaler.
-
-    Ties go to the first value of a grid, hence scikit-learn's default where a grid has it.
-
-    Args:
-      seed: the first of the models that draw random numbers.
-    """
+    """Returns scikit-learn's models behind a scaler; ties go to the first value of a grid."""
     from sklearn import ensemble, neural_network, tree
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression
@@ -119,21 +93,14 @@ def evaluate(
     jobs: int = -1,
     num_seeds: int = 1,
 ) -> Iterator[tuple[str, int, Outcome]]:
-    """Chooses, fits and scores every model on every fold, and yields each when it is done.
+    """Chooses, fits and scores every model on every fold.
 
     Settings are chosen on the validation part with the first seed; the model is then fitted to
-    train and validation part with each seed, and predicts the test part. Each process has one
-    thread, so that the seconds of models can be compared.
-
-    Args:
-      models: such as from :func:`classical_models`, those that take long first.
-      table: the feature table.
-      folds: with a validation and a test part.
-      jobs: processes; -1 for one a core, and 1 for none besides this one.
-      num_seeds: fits of each model that draws random numbers.
+    train and validation part with each seed, and predicts the test part. Each of the ``jobs``
+    processes (-1: one a core) has one thread, so that the seconds of models can be compared.
 
     Yields:
-      the model's name, the place of the fold, and the model's outcome on it, in any order.
+      the model's name, the place of the fold, and the outcome, each when it is done.
     """
     from sklearn.utils.parallel import Parallel, delayed
 
@@ -185,14 +152,8 @@ def _evaluate(
 def vote_hits(model: Any, x: np.ndarray, y: np.ndarray, songs: np.ndarray) -> np.ndarray:
     """Returns (songs,) float64 whether the segments of each song together are recognised.
 
-    The class of the largest mean probability wins, of the largest mean decision value where a model
-    has no probabilities.
-
-    Args:
-      model: a fitted scikit-learn classifier.
-      x: (rows, features).
-      y: (rows,) classes.
-      songs: (rows,) the number of each row's song.
+    The class of the largest mean probability wins, or of the largest mean decision value.
+    ``songs`` is (rows,), the number of each row's song.
     """
     # Not log-probabilities: trees often give 0.
     proba = hasattr(model, "predict_proba")
@@ -237,8 +198,8 @@ def outcomes_table(
     """Tabulates outcomes, a row for each protocol, model and fold.
 
     Args:
-      all_splits: of a table.
-      found: by model and number of the fold, counted through all all_splits.
+      all_splits: of one table.
+      found: by model and number of the fold, counted through all of ``all_splits``.
       models: their names.
 
     Returns:
@@ -253,11 +214,12 @@ def outcomes_table(
     for splits in all_splits:
         for model, (place, fold) in itertools.product(models, enumerate(splits.folds)):
             outcome = found[model, first + place]
-            row: dict[str, Any] = {"protocol": splits.protocol.name, "fold": place}
-            row |= {"model": model, "accuracy": outcome.accuracy, "chosen": outcome.chosen}
+            chosen = [f"{n.rpartition('__')[2]}={v}" for n, v in outcome.settings.items()]
+            row: dict[str, Any] = {"protocol": splits.protocol.name, "fold": place, "model": model}
+            row |= {"accuracy": float(outcome.hits.mean()), "chosen": ", ".join(chosen)}
             row["group"] = group[judged_rows(table, fold.test)]
             row["test_over_train"] = fold.test.size / (fold.train.size + fold.validation.size)
-            rows.append(row | vars(outcome))
+            rows.append(row | outcome._asdict())
         first += len(splits.folds)
     return pd.DataFrame(rows)
 
@@ -265,16 +227,11 @@ def outcomes_table(
 def scores_table(outcomes: "pd.DataFrame") -> "pd.DataFrame":
     """Tabulates the figures of every model under every protocol, the best of a protocol first.
 
-    Args:
-      outcomes: as from :func:`outcomes_table`.
-
     Returns:
       protocol, model, accuracy of the test songs of all folds together, low, high (its 95 %
-      interval over groups: for other artists under a protocol of ``ARTISTS_APART``, elsewhere for
-      other songs of such artists; fitted models, train parts and seeds held fixed), accuracy_std
-      (over the folds, n - 1; NaN where there is one), folds, tested (songs, as often as they are),
-      settings_tried and seeds (as in :class:`Outcome`), fit_seconds and predict_seconds (means
-      of a fold); of a table of segments also chunk_accuracy (mean of the folds).
+      interval over groups of songs, for these fitted models), accuracy_std (over the folds, n - 1),
+      folds, tested (songs, as often as they are), settings_tried, seeds, and means over the folds
+      of fit_seconds, predict_seconds and, of segments, chunk_accuracy.
     """
     means = ["fit_seconds", "predict_seconds", "chunk_accuracy"]
     means = [name for name in means if outcomes[name].notna().all()]
@@ -293,15 +250,10 @@ def scores_table(outcomes: "pd.DataFrame") -> "pd.DataFrame":
 def comparison_table(outcomes: "pd.DataFrame", ours: str) -> "pd.DataFrame":
     """Compares our model with every other one under every protocol, track by track.
 
-    Args:
-      outcomes: as from :func:`outcomes_table`.
-      ours: the name of our model.
-
     Returns:
       protocol, model, difference (our accuracy minus the model's), low, high (95 % interval),
       with_refitting (whether that is the corrected t over the folds, for models fitted to other
-      train parts; otherwise it is over groups, as in :func:`scores_table`, for these fitted models
-      only); the strongest model of a protocol first.
+      train parts, or over groups of songs, for these fitted models); the strongest model first.
     """
     rows = []
     for (protocol, model), other in outcomes.groupby(["protocol", "model"], sort=False):
@@ -336,16 +288,10 @@ def permutation_drops(
 ) -> np.ndarray:
     """Measures how much accuracy is lost when one feature of the test part is shuffled.
 
-    Args:
-      fitted: for each fold an estimator that was fitted to its train part.
-      table: the feature table.
-      folds: of its rows.
-      seed: of the shuffles.
-      repeats: shuffles of each feature.
-      done: called after each fold.
+    ``fitted`` has an estimator for each fold; ``done`` is called after each.
 
     Returns:
-      (folds, features) float64 mean drops of accuracy over the repeats.
+      (folds, features) float64 mean drops over the repeats.
     """
     from sklearn.inspection import permutation_importance
 
@@ -361,8 +307,8 @@ def permutation_drops(
 
     # Threads: predictions spend their time outside Python, and new processes would import JAX.
     # Each has one BLAS thread: more would compete for the same cores.
-    rows = []
     pool = ThreadPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,))
+    rows = []
     with threadpool_limits(1), pool:
         for row in pool.map(drops, fitted, folds):
             rows.append(row)
@@ -373,10 +319,10 @@ def permutation_drops(
 def importance_table(
     features: Sequence[str], classical: np.ndarray, ours: np.ndarray
 ) -> "pd.DataFrame":
-    """Sets two models' importances side by side, the most important on average first.
+    """Sets two models' :func:`permutation_drops` side by side, the largest mean first.
 
-    The drops are from :func:`permutation_drops`. Returns feature, classical_mean, classical_std,
-    mlp_mean, mlp_std; means and deviations (n - 1) over the folds.
+    Returns feature, classical_mean, classical_std, mlp_mean, mlp_std; deviations (n - 1) over the
+    folds.
     """
     import pandas as pd
 

@@ -12,7 +12,7 @@ from gtzan_jax.analysis.selection import FEWEST_SEEDS
 from gtzan_jax.assignment import published
 from gtzan_jax.assignment.rules import (
     FEWEST,
-    agreement,
+    clearly_different,
     error_of_best,
     softmax_twice_floor,
     top_range,
@@ -30,54 +30,42 @@ _TAIL = 10  # epochs that an end is judged by
 _ABOUT, _ABOUT_EPOCHS = 0.05, 10  # allowance where a loss, an epoch is published with "about"
 
 NOTES = (
-    "The published figures are those of one split and one seed, which nobody knows. A claim is "
-    "compatible with a run where the two differ by no more than another split and another seed "
-    "would change, at 95 %; not compatible where they differ by more, which takes several seeds or "
-    "networks; undecided where the run has too few of them, or is not the assignment: another "
-    "table, protocol, grid, or constant.",
-    "Compatible is not confirmed. Beside each verdict stands what else would have been compatible, "
-    "and a wide range is compatible with much. That of a figure is a 95 % prediction interval, by "
-    f"the sampling error of the tracks of either split and the spread of ≥ {FEWEST} seeds or "
-    "networks. With fewer the spread is left out, and a difference beyond is undecided.",
-    "A count among the best is compatible where it is reached in every order of equally accurate "
-    f"configurations and every seed, and not where no order of ≥ {FEWEST} seeds reaches it. An "
-    f"effect is consistent if one value is better in {100 * _CONSISTENT:.0f} % of the otherwise "
-    "identical pairs of configurations and the mean difference is not 0 over the seeds (t test on "
-    "this split at 5 %, Holm's correction for the six). The best configuration is compatible in "
-    "the 95 % set of those that are statistically indistinguishable from the best, and not outside "
-    f"of the set of ≥ {FEWEST_SEEDS} seeds.",
+    "The published figures are those of one split and one seed, which nobody knows. A figure is "
+    "marked where it differs by more than another split and another seed would change, at 95 %: "
+    "out of the prediction interval by the sampling error of the tracks of either split and the "
+    f"spread of the seeds or networks, of which it takes {FEWEST}. A figure without a mark is not "
+    "confirmed: a run with few seeds, or another table, protocol, grid, or constant than the "
+    "assignment's, marks nothing.",
+    "A count among the best is marked where no order of equally accurate configurations reaches it "
+    f"in any of {FEWEST} seeds or more. An effect is consistent if one value is better in "
+    f"{100 * _CONSISTENT:.0f} % of the otherwise identical pairs of configurations and the mean "
+    "difference is not 0 over the seeds (t test at 5 %, Holm's correction for the six). The best "
+    "configuration is marked out of the 95 % set of those that are statistically "
+    f"indistinguishable from the best, of {FEWEST_SEEDS} seeds or more. Trials that share a seed "
+    "share initial weights, order of rows and dropout noise: what the 768 of a seed have in common "
+    "is one observation, not 768.",
     "A plateau begins where no later epoch lies more than one standard error of "
-    f"{published.TEST_TRACKS} tracks below the mean of the last {_TAIL}. A loss is level if that "
-    f"mean is within {_ABOUT} of its lowest epoch; at which level is judged where the sampling "
-    "error of a loss is bounded, which takes softmax twice. The epoch of the highest accuracy is "
-    "not judged.",
-    "Trials that share a seed share initial weights, order of rows and dropout noise: the luck of "
-    "one draw moves many configurations together, and what the 768 of a seed have in common is one "
-    "observation, not 768.",
-    'The assignment says "LeakyReLU" and not its slope: Keras\'s string "leaky_relu" means 0.2, '
-    "which is assumed here, and its layer's default is 0.3; a run with either is judged.",
+    f"{published.TEST_TRACKS} tracks below the mean of the last {_TAIL}. A loss rises if that mean "
+    f"is more than {_ABOUT} above its lowest epoch; its level is compared where the sampling error "
+    "of a loss is bounded, which takes softmax twice. The epoch of the highest accuracy is not "
+    'compared. The slope of "LeakyReLU" is not published: 0.2, Keras\'s of the string '
+    '"leaky_relu", is assumed; its layer\'s default is 0.3.',
 )
 """The rules, a paragraph each."""
 
 __all__ = ["NOTES", "Claim", "concern", "departure", "judge", "softmax_twice_floor"]
 
-
-class Found(NamedTuple):
-    """A run's figure beside a claim."""
-
-    measured: str  # the figure, or why there is none
-    compatible: bool | None = None  # None where undecided
-    also: str = ""  # other figures that would be compatible
+Found = tuple[str, bool]
+"""A run's figure, or why there is none, and whether the published one is clearly different."""
 
 
 class Claim(NamedTuple):
-    """A sentence of the assignment with its published figure, beside :class:`Found`."""
+    """A sentence of the assignment with its published figure, beside a run's."""
 
     sentence: str
     published: str
     measured: str
-    compatible: bool | None = None
-    also: str = ""
+    different: bool  # clearly; False where nothing can be said
 
 
 def concern(sweep: Sweep) -> bool:
@@ -97,14 +85,14 @@ def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
     Raises:
       InputError: the run's predictions cannot be used.
     """
-    others, reason = "", departure(run)
-    if table and table.sha256 != KAGGLE_SHA256:
-        others = _other_table(table.is_sample)
-    found = [_unless(others, each) for each in features_found(table)]
-    found += [_unless(reason, each) for each in (*ranking_found(run), *retraining_found(run))]
+    of_table, of_run = features_found(table), [*ranking_found(run), *retraining_found(run)]
+    marks = [table is not None and table.sha256 == KAGGLE_SHA256] * len(of_table)
+    marks += [not departure(run)] * len(of_run)
     return [
-        Claim(*claim, each.measured, each.compatible, each.also)
-        for claim, each in zip(published.CLAIMS, found, strict=True)
+        Claim(*claim, measured, different and mark)
+        for claim, (measured, different), mark in zip(
+            published.CLAIMS, [*of_table, *of_run], marks, strict=True
+        )
     ]
 
 
@@ -112,54 +100,41 @@ def departure(run: FinishedRun) -> str:
     """Returns a difference between a run and the assignment; "" if none. Values in any order."""
     ours, theirs = run.sweep, load_sweep("assignment")
     if run.manifest.data.sha256 != KAGGLE_SHA256:
-        return _other_table(run.is_sample)
+        return "the synthetic sample" if run.is_sample else "another table than the one on Kaggle"
     grids = [{name: set(of) for name, of in sweep.axes.items()} for sweep in (ours, theirs)]
     if grids[0] != grids[1]:
         return "another grid than the assignment's"
     for name in ("protocol", "epochs", "batch_size", "learning_rates"):
         if getattr(ours, name) != getattr(theirs, name):
             return f"another {name} than the assignment's"
-    return (
-        "" if ours.leaky_slope in published.LEAKY_SLOPES else "another leaky_slope than Keras has"
-    )
-
-
-def _other_table(is_sample: bool) -> str:
-    return "the synthetic sample" if is_sample else "another table than the one on Kaggle"
-
-
-def _unless(reason: str, found: Found) -> Found:
-    if not reason:
-        return found
-    return Found(found.measured + (f" ({reason})" if found.compatible is not None else ""))
+    known = ours.leaky_slope in published.LEAKY_SLOPES
+    return "" if known else "another leaky_slope than Keras has"
 
 
 def features_found(table: FeatureTable | None) -> list[Found]:
     """Compares the features' components and correlation."""
     if table is None:
-        return [Found("the feature table is not at hand")] * 2
+        return [("the feature table is not at hand", False)] * 2
     try:
         found = pca(table, "min-max", len(published.RATIOS)).ratios
     except InputError as error:  # every feature is constant
-        return [Found(str(error)), Found("one of the two is constant")]
+        return [(str(error), False), ("one of the two is constant", False)]
     shown = ", ".join(f"{ratio:.5f}" for ratio in found)
-    equal = bool(np.abs(found - published.RATIOS).max() < 5e-6)
-    ratios = Found(shown, equal, "only these would be compatible")
+    ratios = shown, bool(np.abs(found - published.RATIOS).max() >= 5e-6)
     value = float(correlations(table)["mfcc2_mean"]["spectral_centroid_mean"])
     if math.isnan(value):
-        return [ratios, Found("one of the two is constant")]
-    shown, only = (f"{value:z.{digits}f}".replace("-", "−") for digits in (4, 2))
-    return [ratios, Found(shown, value >= 0.995, f"only {only} would be compatible")]
+        return [ratios, ("one of the two is constant", False)]
+    return [ratios, (f"{value:z.4f}".replace("-", "−"), value < 0.995)]
 
 
 def ranking_found(run: FinishedRun) -> list[Found]:
     """Compares the ranking of the 768 configs."""
-    top, slope = published.TOP, f"; slope {run.sweep.leaky_slope:g}"
-    leaky = _count(run, "activation", ("leaky_relu",), top, top // 2 + 1)
+    top = published.TOP
+    leaky, different = _count(run, "activation", ("leaky_relu",), top, top // 2 + 1)
     return [
         _count(run, "initializer", ("glorot_uniform",), top - 1, top - 1),
         _count(run, "optimizer", ("adam", "rmsprop"), top, top),
-        leaky._replace(measured=leaky.measured + slope),
+        (f"{leaky}; slope {run.sweep.leaky_slope:g}", different),
         consistent_effects(run),
         _rank_of_best(run),
         _best_accuracy(run),
@@ -170,28 +145,24 @@ def _count(run: FinishedRun, name: str, values: tuple[str, ...], top: int, neede
     """Counts some values of a hyperparameter among the best of each seed."""
     sound = int(np.isfinite(run.accuracy).all(axis=1).sum())
     if sound < published.TOP:
-        return Found(f"needs ≥ {published.TOP} configurations; the run has {sound}")
+        return f"needs ≥ {published.TOP} configurations; the run has {sound}", False
     if len(run.sweep.axes[name]) < 2:
-        return Found(f"the sweep does not vary {name}")
+        return f"the sweep does not vary {name}", False
     has = np.array([config[name] in values for config in run.sweep.configs])
     least, most = np.array([top_range(seed, has, top) for seed in run.accuracy.T]).T
-    count, having, lacking = len(least), int((least >= needed).sum()), int((most < needed).sum())
-    shown = f"{span(least.min(), most.max())} of {top}"
+    count, shown = len(least), f"{span(least.min(), most.max())} of {top}"
     if count > 1:
-        shown += f" over {count} seeds; {having} have as many as claimed and {lacking} do not"
-    if lacking == count and count < FEWEST:
-        shown += f" (needs ≥ {FEWEST} seeds: another could)"
-    verdict = True if having == count else False if lacking == count >= FEWEST else None
-    return Found(shown, verdict, f'"at least N" would be compatible for N up to {least.min()}')
+        shown += f" over {count} seeds; {(least >= needed).sum()} have as many as claimed"
+    return shown, count >= FEWEST and bool((most < needed).all())
 
 
 def consistent_effects(run: FinishedRun) -> Found:
     """Tests whether one width or dropout rate is consistently better than another."""
     names = [n for n in run.sweep.varying if n not in ("activation", "initializer", "optimizer")]
     if len(names) < 6:
-        return Found("needs a sweep that varies all widths and dropout rates")
+        return "needs a sweep that varies all widths and dropout rates", False
     if run.results["diverged"].all():
-        return Found("every configuration diverged")
+        return "every configuration diverged", False
     found = paired_differences(run.accuracy_by_fold, run.sweep.axes)
     found = found[found["hyperparameter"].isin(names)]
     parts = [
@@ -202,47 +173,32 @@ def consistent_effects(run: FinishedRun) -> Found:
     ]
     often = (found[["wins", "losses"]].max(axis=1) >= _CONSISTENT).to_numpy()
     real = holm(found["p_value"].to_list())[often] < 0.05
-    few = bool(often.any()) and run.accuracy.shape[1] < FEWEST
-    compatible = False if real.any() else None if few else True
-    shown = f"better value, wins, margin: {'; '.join(parts)}{_needed(compatible, run)}"
-    share = f"{100 * _CONSISTENT:.0f} % of the pairs"
-    return Found(shown, compatible, f"any effect in fewer than {share} would be compatible")
+    return f"better value, wins, margin: {'; '.join(parts)}", bool(real.any())
 
 
 def _rank_of_best(run: FinishedRun) -> Found:
     rows = run.results[run.results["config_id"] == published.published_best().id]
     if not len(rows):
-        return Found("the sweep does not have this configuration")
+        return "the sweep does not have this configuration", False
     row = rows.iloc[0]
     if row["diverged"]:
-        return Found("diverged", False)
+        return "diverged", True
     sound = run.results.loc[~run.results["diverged"], "test_accuracy"]
     first = int((sound > row["test_accuracy"]).sum()) + 1
     last = int((sound >= row["test_accuracy"]).sum())
     shown = f"rank {span(first, last)} of {len(run.results)}, {row['test_accuracy']:.3f}"
-    if INDISTINGUISHABLE not in row:
-        return Found(shown, True if first == 1 else None, "only rank 1 would be compatible")
     alike, count = bool(row[INDISTINGUISHABLE]), int(run.results[INDISTINGUISHABLE].sum())
     shown += f"; {'one of' if alike else 'not among'} {count} in the set"
-    others = f"any of the {count} in the set" if count > 1 else "only rank 1"
-    verdict = True if alike else False if run.accuracy.shape[1] >= FEWEST_SEEDS else None
-    return Found(shown, verdict, f"{others} would be compatible")
+    return shown, not alike and run.accuracy.shape[1] >= FEWEST_SEEDS
 
 
 def _best_accuracy(run: FinishedRun) -> Found:
     sound = np.isfinite(run.accuracy).all(axis=1)
     if not sound.any():
-        return Found("every configuration diverged")
+        return "every configuration diverged", False
     ours = run.accuracy[sound].max(axis=0)  # of each seed
     error = error_of_best(run.predictions.correct[sound])
-    reach, compatible = agreement(published.BEST_ACCURACY, ours, error)
-    ends = max(ours.mean() - reach, 0.0), min(ours.mean() + reach, 1.0)
-    return Found(_mean(ours, "seeds") + _needed(compatible, run), compatible, _would_be(*ends))
-
-
-def _needed(compatible: bool | None, run: FinishedRun) -> str:
-    count = run.accuracy.shape[1]
-    return "" if compatible is not None else f" (needs ≥ {FEWEST} seeds; the run has {count})"
+    return _mean(ours, "seeds"), clearly_different(published.BEST_ACCURACY, ours, error)
 
 
 def retraining_found(run: FinishedRun) -> list[Found]:
@@ -257,42 +213,32 @@ def retraining_found(run: FinishedRun) -> list[Found]:
         frames = [(0, run.reference)]
     if not frames:
         why = "the published best was not retrained" if run.retrainings else "not retrained"
-        return [Found(why)] * 6
+        return [(why, False)] * 6
     frame = max(frames, key=lambda each: each[0])[1]  # of the most epochs, the first
     frame = frame.pivot(index=["fold", "seed"], columns="epoch").dropna()  # none that diverged
     if frame.empty:
-        return [Found("not retrained")] * 6
+        return [("not retrained", False)] * 6
     train, test, loss = (
         frame[metric].to_numpy()[:, :epochs]
         for metric in ("train_accuracy", "test_accuracy", "test_loss")
     )
     parts = ("train", train, published.TRAIN_TRACKS), ("test", test, published.TEST_TRACKS)
     found = [_highest(published.FIRST_EPOCH[part], of[:, :1], n) for part, of, n in parts]
-    if enough := train.shape[1] == epochs:
-        found += [_highest(published.HIGHEST[part], of, n) for part, of, n in parts]
-        found += [_plateau(test), _loss_level(loss, run.sweep.loss)]
-    needed = f" (needs ≥ {FEWEST} networks; the retraining has {len(train)})"
-    found = [
-        each._replace(measured=each.measured + needed) if each.compatible is None else each
-        for each in found
-    ]
-    lacking = Found(f"needs {epochs} epochs; the retraining has {train.shape[1]}")
-    return found if enough else [*found, *[lacking] * 4]
+    if train.shape[1] < epochs:
+        lacking = f"needs {epochs} epochs; the retraining has {train.shape[1]}"
+        return [*found, *[(lacking, False)] * 4]
+    found += [_highest(published.HIGHEST[part], of, n) for part, of, n in parts]
+    return [*found, _plateau(test), _loss_level(loss, run.sweep.loss)]
 
 
 def _highest(theirs: float, curves: np.ndarray, tracks: int) -> Found:
     ours = curves.max(axis=1)
-
-    def compatible(figure: float) -> bool | None:
-        share = (figure + float(ours.mean())) / 2
-        return agreement(figure, ours, math.sqrt(share * (1 - share) / tracks)).compatible
-
-    others = [figure for figure in np.linspace(0, 1, 1001) if compatible(figure)]
+    share = (theirs + float(ours.mean())) / 2
     shown = _mean(ours, "networks")
     if curves.shape[1] > 1:
         shown += f", at epoch {_epochs(curves.argmax(axis=1) + 1)}; "
         shown += f"{curves[:, -1].mean():.3f} in the last"
-    return Found(shown, compatible(theirs), _would_be(others[0], others[-1]))
+    return shown, clearly_different(theirs, ours, math.sqrt(share * (1 - share) / tracks))
 
 
 def _plateau(curves: np.ndarray) -> Found:
@@ -301,40 +247,27 @@ def _plateau(curves: np.ndarray) -> Found:
     below = curves < (levels - errors)[:, None]
     starts = below.shape[1] + 1 - below[:, ::-1].argmax(axis=1)
     starts[~below.any(axis=1)] = 1
-    reach, compatible = agreement(published.PLATEAU_EPOCH, starts, slack=_ABOUT_EPOCHS)
-    ends = max(starts.mean() - reach, 1), min(starts.mean() + reach, published.EPOCHS)
     shown = f"from epoch {_epochs(starts)}, at {levels.mean():.3f}"
-    return Found(shown, compatible, _would_be(*ends, 0))
+    return shown, clearly_different(published.PLATEAU_EPOCH, starts, slack=_ABOUT_EPOCHS)
 
 
 def _loss_level(curves: np.ndarray, loss: str) -> Found:
-    """Compares the level of the test loss, and tests whether it is level.
+    """Compares the level of the test loss, and tests whether it rises.
 
     With softmax twice a track's loss lies within 1 above the floor, so that its variance is at most
-    (mean - floor) (floor + 1 - mean).
+    (mean - floor) (floor + 1 - mean); with cross-entropy it is not known.
     """
     levels, lowest = curves[:, -_TAIL:].mean(axis=1), curves.min(axis=1)
-    rise, distance = levels - lowest, abs(published.LOSS_LEVEL - levels.mean())
-    flat = True if rise.mean() <= _ABOUT else agreement(0.0, rise, slack=_ABOUT).compatible
+    rise, different = levels - lowest, False
     if loss == "softmax_twice":
         above = np.clip(levels.mean() - softmax_twice_floor(published.GENRES), 0, 1)
         error = math.sqrt(above * (1 - above) / published.TEST_TRACKS)
-        reach, near = agreement(published.LOSS_LEVEL, levels, error, _ABOUT)
-    else:  # its error is not known
-        reach, near = _ABOUT, True if distance <= _ABOUT else None
-    both = False if False in (flat, near) else None if None in (flat, near) else True
-    also = _would_be(levels.mean() - reach, levels.mean() + reach)
-    shown = f"{'level' if flat else 'rising'}: {_mean(levels, 'networks')}, mean of the last "
+        different = clearly_different(published.LOSS_LEVEL, levels, error, _ABOUT)
+    rises = rise.mean() > _ABOUT
+    shown = f"{'rising' if rises else 'level'}: {_mean(levels, 'networks')}, mean of the last "
     shown += f"{_TAIL} epochs; lowest {lowest.mean():.3f} at epoch "
     shown += _epochs(curves.argmin(axis=1) + 1)
-    return Found(shown, both, also if flat else "no level would be compatible")
-
-
-def _would_be(low: float, high: float, digits: int = 3) -> str:
-    unit = 10**digits
-    # Rounded inwards.
-    low, high = math.ceil(unit * low - 1e-6) / unit, math.floor(unit * high + 1e-6) / unit
-    return f"anything from {low:.{digits}f} to {high:.{digits}f} would be compatible"
+    return shown, different or (rises and clearly_different(0.0, rise, slack=_ABOUT))
 
 
 def _epochs(epochs: np.ndarray) -> str:

@@ -1,14 +1,13 @@
-"""Statistics by which a published figure is compatible with ours, of another split and seed."""
+"""Statistics by which a published figure is clearly different from ours."""
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
 from gtzan_jax.analysis.inference import quantile
 
 FEWEST = 7
-"""Seeds without which no claim is marked as not compatible.
+"""Seeds without which no figure is marked.
 
 A property of a ranking that a seed has with probability q is had by the published seed and by none
 of n others with probability q (1 - q)ⁿ: below 5 % for every q from n = 7.
@@ -18,42 +17,33 @@ _NORMAL = 1.959963985  # the 97.5 % quantile
 _DRAWS = 200  # bootstrap samples of tracks
 
 
-class Agreement(NamedTuple):
-    """How far a published figure may be from ours, and whether it is no farther."""
-
-    reach: float
-    compatible: bool | None
-
-
-def agreement(theirs: float, ours: np.ndarray, error: float = 0.0, slack: float = 0.0) -> Agreement:
-    """Tests whether a published figure is in the 95 % prediction interval of ours.
+def clearly_different(
+    theirs: float, ours: np.ndarray, error: float = 0.0, slack: float = 0.0
+) -> bool:
+    """Tests whether a published figure is out of the 95 % prediction interval of ours.
 
     The published figure less the mean of ours has the variance s² (1 + 1/n) + 2 error²: s² of the
-    seeds, by Student's t, and the error of the tracks on either split, by the normal quantile. With
-    fewer than ``FEWEST`` seeds s² is left out, and a larger difference has no verdict.
+    n seeds, by Student's t, and the error of the tracks on either split, by the normal quantile.
 
     Args:
       theirs: one seed's figure, on another split.
-      ours: (n,) a figure for each seed, on one split.
+      ours: (n,) a figure for each seed, on one split; fewer than ``FEWEST`` show no difference.
       error: standard error of a figure by the choice of its tracks.
       slack: allowance for a figure that is published with "about".
     """
-    distance, count = abs(theirs - float(ours.mean())), len(ours)
-    reach = slack + _NORMAL * math.sqrt(2) * error
+    count = len(ours)
     if count < FEWEST:
-        return Agreement(reach, True if distance <= reach else None)
+        return False
     seeds = quantile(count - 1) * float(ours.std(ddof=1)) * math.sqrt(1 + 1 / count)
-    reach = slack + math.hypot(reach - slack, seeds)
-    return Agreement(reach, bool(distance <= reach))
+    reach = slack + math.hypot(_NORMAL * math.sqrt(2) * error, seeds)
+    return abs(theirs - float(ours.mean())) > reach
 
 
 def error_of_best(correct: np.ndarray) -> float:
     """Returns the standard error of the best accuracy of all configs by the choice of test tracks.
 
     A bootstrap of tracks, not artists, since another random split has the same artists.
-
-    Args:
-      correct: (configs, seeds, tested) bool.
+    ``correct`` is (configs, seeds, tested) bool.
     """
     tested = correct.shape[2]
     times = np.random.default_rng(0).multinomial(tested, np.full(tested, 1 / tested), _DRAWS).T

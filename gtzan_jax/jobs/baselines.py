@@ -1,5 +1,6 @@
 """Compares our network with classical models; :mod:`gtzan_jax.baselines` lists the files."""
 
+import dataclasses
 import functools
 import json
 import time
@@ -8,23 +9,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gtzan_jax import process
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Outcome, Tuned
 from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.backends.workplace import Workplace, workplace
+from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs import nested
 from gtzan_jax.jobs.nested import OURS
-from gtzan_jax.jobs.options import BaselinesOptions
-from gtzan_jax.jobs.splits import splits_of
+from gtzan_jax.jobs.options import ALL_PROTOCOLS, BaselinesOptions
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
 from gtzan_jax.sound.summary import load_features
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.folds import judged_rows, unseen_genres
-from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Splits
+from gtzan_jax.tables.folds import Fold, judged_rows, unseen_genres
+from gtzan_jax.tables.protocols import (
+    ARTISTS_APART,
+    PROTOCOLS,
+    Splits,
+    make_splits,
+    repeats_of,
+)
+from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.splits import VALIDATION_SHARE, deal
 from gtzan_jax.text import printable
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import PartsProgress, watch_songs
@@ -37,49 +48,42 @@ _IMPORTANCE = "feature importance"
 _FOLDS = ("protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen")
 
 SEGMENT_NOTE = (
-    "The rows are segments, and accuracy is of songs: the segments of one vote, our networks' with "
-    "the mean of their log-probabilities, the classical models' with that of their probabilities, "
-    "the SVM's of its decision values. chunk_accuracy is the share of segments, mean of the folds. "
-    "Settings of classical models, and the importance of features, go by segments."
+    "The rows are segments, and accuracy is of songs: the segments of one vote, with the mean of "
+    "log-probabilities (our networks), probabilities or decision values (SVM). chunk_accuracy is "
+    "the share of segments. Settings and importances go by segments."
 )
 
 NOTES = {
     "selection": (
-        "In each fold, the settings of each model are chosen on the fold's validation part, or, "
-        "where the protocol has none, on a stratified fifth of its train part; the model is then "
-        "fitted to train and validation part together. Nothing is chosen by a test part. Config "
-        "and epochs of our network are chosen likewise, among all of the sweep's. The accuracy of "
-        "a model that draws random numbers is the mean over the seeds. The best of the other "
-        "models is the one with the highest validation accuracy, mean of the folds; whichever has "
-        "the highest test accuracy is chosen on the test part, and its accuracy optimistic."
+        "In each fold, the settings of each model, and config and epochs of our network, are "
+        "chosen on the validation part, or, where the protocol has none, on a stratified fifth of "
+        "the train part; the model is then fitted to both parts. Nothing is chosen by a test part. "
+        "Accuracies of models that draw random numbers are means over the seeds. The best of the "
+        "other models is the one with the highest mean validation accuracy; the highest test "
+        "accuracy would be chosen on the test part, and optimistic."
     ),
     "interval": (
         "Intervals are at 95 %. Those of accuracies are over the tested tracks, of which the songs "
         "of one artist and exact repeats are a cluster. Under protocols that keep artists apart "
         f"({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for other songs of "
-        "such artists; clusters allow for likeness; fitted models, train parts and seeds held "
-        "fixed. A bias that all tracks share is not in them."
+        "such artists; fitted models, train parts and seeds held fixed."
     ),
     "difference": (
         f"Differences are paired by track. With {FEWEST_SPLITS} folds or more their intervals "
-        "include refitting (with_refitting): the corrected t over the folds, whose variance is "
-        "(1/n + test/train) s² with n folds, those of repeated divisions included (Nadeau and "
-        "Bengio, 2003; Bouckaert and Frank, 2004). With fewer they are of these fitted models "
-        "only, over tracks as above. None is adjusted for the number of models compared."
+        "include refitting (with_refitting): the corrected t over the folds, with the variance "
+        "(1/n + test/train) s² (Nadeau and Bengio, 2003; Bouckaert and Frank, 2004). With fewer "
+        "they are over tracks, for these fitted models. None is adjusted for the number of models."
     ),
     "seconds": (
-        "fit_seconds is the mean time of a fold, choosing and all seeds included. Classical models "
-        "are fitted each on one core, as many at once as there are. Our network is trained on all "
-        "devices: the wall time of all folds of all protocols, compiling included, divided by "
-        "their number. predict_seconds is the mean time of one network or model for a test part, "
-        "scaling included; ours after a first prediction, which compiles."
+        "fit_seconds is the mean time of a fold, choosing and all seeds included: of our network "
+        "the wall time on all devices, compiling included; of each other model on one core. "
+        "predict_seconds is the mean time of one fitted model for a test part."
     ),
     "importance": (
         "Permutation importance is the accuracy lost when one feature of the test part is "
         f"shuffled: mean of {classical.IMPORTANCE_REPEATS} shuffles in each fold, then mean and "
-        "deviation over the folds; of models that draw random numbers, for the first seed. "
-        "Features that carry the same information stand in for each other, so each of them seems "
-        "worth less than it is."
+        "deviation over the folds, for the first seed. Features that carry the same information "
+        "replace each other, so each of them seems worth less than it is."
     ),
 }
 
@@ -122,14 +126,48 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
         names = ", ".join(splits.protocol.name for splits in all_splits)
         print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
         found = compare_models(place, models, sweep, all_splits, request, folder)
-        description = describe(place, models, sweep, all_splits, request)
-    description["best_classical"] = best_classical(found.folds)
-    description["best_chosen_on"] = "validation"
-    segments = {"segments": SEGMENT_NOTE} if table.is_segmented else {}
-    description["notes"] = NOTES | {"budget": budget_note(found.scores)} | segments
+        description = describe(place, models, sweep, all_splits, request, found)
     description["seconds"] = round(time.perf_counter() - started, 3)
     save(found, all_splits, description)
     return found
+
+
+def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> list[Splits]:
+    """Divides a table by a protocol, or by all, each fold with a validation part.
+
+    "all" leaves out protocols whose list of tracks is not of this table, with a warning, and the
+    leaky one where songs have one row.
+
+    Raises:
+      InputError: the table cannot be divided, or its features cannot be standardised.
+    """
+    fitting = [name for name, p in PROTOCOLS.items() if table.is_segmented or not p.leak]
+    all_splits = []
+    for name in fitting if protocol == ALL_PROTOCOLS else [protocol]:
+        try:
+            splits = make_splits(table, name, split_seed, num_folds)
+        except InputError as error:
+            if protocol != ALL_PROTOCOLS or not PROTOCOLS[name].goes_by:
+                raise
+            messages.warn(f"{name} is left out: {error}")
+            continue
+        together = np.arange(len(table.y)) if splits.protocol.leak else repeats_of(table)
+        folds = tuple(with_validation(table, fold, split_seed, together) for fold in splits.folds)
+        all_splits.append(dataclasses.replace(splits, folds=folds))
+        all_splits[-1].arrays  # noqa: B018 — refuses features that cannot be standardised
+    return all_splits
+
+
+def with_validation(table: FeatureTable, fold: Fold, seed: int, together: np.ndarray) -> Fold:
+    """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
+
+    ``together`` is (table's rows,), the numbers of groups each of which stays on one side.
+    """
+    if len(fold.validation):
+        return fold
+    places = deal(table.y[fold.train], together[fold.train], np.random.RandomState(seed))
+    held = places < VALIDATION_SHARE
+    return Fold(fold.train[~held], fold.train[held], fold.test)
 
 
 def compare_models(
@@ -191,18 +229,18 @@ def best_classical(folds: "pd.DataFrame") -> dict[str, str]:
 
 
 def budget_note(scores: "pd.DataFrame") -> str:
-    """Returns sentences on the number of settings tried."""
+    """Returns a sentence on the number of settings tried."""
     tried = scores.set_index("model")["settings_tried"]
     ours, others = tried[[OURS]].max(), tried.drop(OURS)
     span = " to ".join(dict.fromkeys(f"{count:,}" for count in (others.min(), others.max())))
-    note = (
+    unequal = not others.min() <= ours <= others.max()
+    favoured = "our network" if ours > others.max() else "the other models"
+    return (
         f"Settings tried: in each fold our network is chosen among {ours:,} (configs × epochs), "
         f"each of the other models among {span}."
+        + f" The budgets are unequal: this favours {favoured}."
+        * unequal
     )
-    if others.min() <= ours <= others.max():
-        return note
-    luckier = "our network" if ours > others.max() else "the other models"
-    return f"{note} The budgets are unequal: this favours {luckier}."
 
 
 def describe(
@@ -211,29 +249,30 @@ def describe(
     sweep: Sweep,
     all_splits: Sequence[Splits],
     request: BaselinesOptions,
+    found: Baselines,
 ) -> dict[str, Any]:
-    """Returns the part of baselines.json on what is compared."""
+    """Returns the content of baselines.json."""
+    table = all_splits[0].table
     # Not the sweep but the request determines the protocol.
     constants = {k: v for k, v in sweep.to_dict().items() if k not in ("protocol", "num_folds")}
-    seeds = range(request.seed, request.seed + request.num_seeds)
+    protocols = [
+        {
+            "name": splits.protocol.name,
+            "summary": splits.note,
+            "folds": len(splits.folds),
+            "tested": len({row for f in splits.folds for row in judged_rows(table, f.test)}),
+            "artists_apart": splits.protocol.name in ARTISTS_APART,
+            "left_out": list(splits.left_out),
+            "note": splits.protocol.note,
+            "leak": splits.protocol.leak,
+        }
+        for splits in all_splits
+    ]
+    segments = {"segments": SEGMENT_NOTE} if table.is_segmented else {}
     return {
         "command": request.command,
-        "data": as_dict(directory.describe_data(all_splits[0].table, request.data)),
-        "protocols": [
-            {
-                "name": splits.protocol.name,
-                "summary": splits.note,
-                "folds": len(splits.folds),
-                "tested": len(
-                    {row for f in splits.folds for row in judged_rows(splits.table, f.test)}
-                ),
-                "artists_apart": splits.protocol.name in ARTISTS_APART,
-                "left_out": list(splits.left_out),
-                "note": splits.protocol.note,
-                "leak": splits.protocol.leak,
-            }
-            for splits in all_splits
-        ],
+        "data": as_dict(directory.describe_data(table, request.data)),
+        "protocols": protocols,
         "split_seed": request.split_seed,
         "seed": request.seed,
         "models": {
@@ -246,11 +285,14 @@ def describe(
             "sweep": sweep.name,
             "configs": sweep.num_configs,
             "settings": constants,
-            "seeds": list(seeds),
+            "seeds": list(range(request.seed, request.seed + request.num_seeds)),
         },
         "platform": place.platform,
         "devices": list(place.devices),
         "versions": process.versions(),
+        "best_classical": best_classical(found.folds),
+        "best_chosen_on": "validation",
+        "notes": NOTES | {"budget": budget_note(found.scores)} | segments,
     }
 
 
@@ -261,28 +303,19 @@ def save(found: Baselines, all_splits: Sequence[Splits], description: Mapping[st
     from gtzan_jax.views import plots
 
     table, folder = all_splits[0].table, found.folder
-    frames = {
-        "baselines": found.scores,
-        "folds": found.folds,
-        "comparison": found.comparison,
-        "importance": found.importance,
-    }
     marks = {d.protocol.name: d.marks for d in all_splits}
-    for name, frame in frames.items():
+    for name in ("scores", "folds", "comparison", "importance"):
+        frame = getattr(found, name)
         protocols = frame.get("protocol", [found.importance_of] * len(frame))
         of_rows = pd.DataFrame([marks[protocol] for protocol in protocols], index=frame.index)
-        write_csv(folder / f"{name}.csv", frame.join(of_rows))
+        write_csv(folder / f"{name.replace('scores', 'baselines')}.csv", frame.join(of_rows))
     best = best_classical(found.folds)[found.importance_of]
     caption = next(d.caption for d in all_splits if d.protocol.name == found.importance_of)
     leaky = [d.protocol.name for d in all_splits if d.protocol.leak]
-    figures = {
-        "baselines": plots.accuracy_by_protocol(
-            found.scores, ARTISTS_APART, OURS, table.note(), leaky
-        ),
-        "importance": plots.feature_importance(found.importance, best, OURS, caption),
-    }
-    for name, figure in figures.items():
-        write_atomically(folder / f"{name}.png", plots.image_of(figure))
+    overview = plots.accuracy_by_protocol(found.scores, ARTISTS_APART, OURS, table.note(), leaky)
+    write_atomically(folder / "baselines.png", plots.image_of(overview))
+    importance = plots.feature_importance(found.importance, best, OURS, caption)
+    write_atomically(folder / "importance.png", plots.image_of(importance))
     text = json.dumps(description, indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / "baselines.json", text + "\n")
 

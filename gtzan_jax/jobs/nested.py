@@ -1,12 +1,8 @@
-"""Nested selection of our network: the best config of each fold, retrained.
-
-Config and epochs are chosen on the validation part; networks of several seeds, retrained on train
-and validation part together, predict the test part.
-"""
+"""Nested selection of our network: the best config of each fold, retrained."""
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -51,13 +47,9 @@ class NetworkClassifier:
         """Does nothing: scikit-learn requires the method."""
         return self
 
-    def predict_proba(self, x: np.ndarray) -> np.ndarray:
-        """Returns (rows, classes) probabilities. x: (rows, features), not standardised."""
-        return self.model.predict_matrix(x)
-
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Returns (rows,) int class numbers. x: (rows, features), not standardised."""
-        return np.asarray(self.predict_proba(x).argmax(axis=1))
+        return np.asarray(self.model.predict_matrix(x).argmax(axis=1))
 
 
 class Winner(NamedTuple):
@@ -91,12 +83,12 @@ def select(
     tried: Callable[[int], None] = lambda _: None,
     retrained: Callable[[int], None] = lambda _: None,
 ) -> list[Winner]:
-    """Chooses and retrains our network on every fold of several splits of a table, in order.
+    """Chooses our network on the validation part of every fold, and retrains it on both parts.
 
     Args:
       place: where to train.
       sweep: its configs are tried on each fold, with as many seeds as it has.
-      all_splits: with a validation part in each fold.
+      all_splits: of one table, with a validation part in each fold.
       first_seed: of the sweep and of the retraining.
       num_seeds: networks of the retraining on each fold.
       tried: called with the number of networks that have been trained.
@@ -109,16 +101,24 @@ def select(
     check_sweep(sweep)
     folds = [fold for splits in all_splits for fold in splits.folds]
     # Sizes that all folds fit into: programs are compiled once for all all_splits.
-    sizes = sizes_of(all_splits[0].table, [part(f) for f in folds for part in (_tried, _retrained)])
-    winners = []
+    sizes = sizes_of(all_splits[0].table, [part(f) for f in folds for part in (_tried, _whole)])
+    seeds, winners = range(first_seed, first_seed + num_seeds), list[Winner]()
     with place.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
         for splits in all_splits:
             choices = _choose(trainer, splits, sizes, first_seed, tried)
-            seeds = tuple(range(first_seed, first_seed + num_seeds))
-            for winner in _retrain(trainer, splits, sizes, seeds, choices):
-                winners.append(winner)
-                retrained(1)
+            winners += _retrain(trainer, splits, sizes, seeds, choices)
+            retrained(len(choices))
     return winners
+
+
+def _tried(fold: Fold) -> Fold:
+    """Returns a fold without test rows, so that no choice can depend on them."""
+    return Fold(fold.train, fold.validation, fold.test[:0])
+
+
+def _whole(fold: Fold) -> Fold:
+    """Returns a fold whose train part includes the validation part."""
+    return Fold(np.concatenate([fold.train, fold.validation]), fold.validation[:0], fold.test)
 
 
 def _choose(
@@ -141,11 +141,10 @@ def _retrain(
     trainer: Trainer,
     splits: Splits,
     sizes: Sizes,
-    seeds: tuple[int, ...],
+    seeds: Sequence[int],
     choices: Sequence[Choice],
-) -> Iterator[Winner]:
-    seen = dataclasses.replace(splits, folds=tuple(map(_retrained, splits.folds)))
-    arrays = [arrays_of(splits.table, fold, sizes) for fold in seen.folds]
+) -> list[Winner]:
+    seen = dataclasses.replace(splits, folds=tuple(map(_whole, splits.folds)))
     wanted = [
         [Trial(choice.config.id, place, seed) for seed in seeds]
         for place, choice in enumerate(choices)
@@ -156,33 +155,30 @@ def _retrain(
         for task in trainer.plan.repeats(trials, choice.epochs)
     ]
     results: list[list[Trained]] = [[] for _ in choices]
-    for trained in trainer.run(tasks, arrays):
+    for trained in trainer.run(tasks, [arrays_of(splits.table, f, sizes) for f in seen.folds]):
         results[trained.task.fold].append(trained)
-    for place, (trials, of_fold) in enumerate(zip(wanted, results, strict=True)):
-        config, networks = choices[place].config, History.of(trials, of_fold)
+    winners = []
+    for place, (choice, trials, of_fold) in enumerate(zip(choices, wanted, results, strict=True)):
+        networks = History.of(trials, of_fold)
         if networks.diverged.any():
             raise RunError(
-                f"{splits.protocol.name}, fold {place}: a network of {config.name} diverged on "
-                "train and validation part together; lower the sweep's learning rates"
+                f"{splits.protocol.name}, fold {place}: a network of {choice.config.name} diverged "
+                "on train and validation part together; lower the sweep's learning rates"
             )
-        pairs = ((t.task.trials, t.params) for t in of_fold)
-        params = next(of[m.index(trials[0])] for m, of in pairs if trials[0] in m)
-        model = TrainedModel.of(config, params, trainer.plan.sweep, seen, place)
-        yield Winner(choices[place], networks, NetworkClassifier(model))
+        params = {
+            t: p for each in of_fold for t, p in zip(each.task.trials, each.params, strict=True)
+        }
+        plan, first = trainer.plan, params[trials[0]]
+        model = TrainedModel.of(choice.config, first, plan.sweep, seen, place)
+        winners.append(Winner(choice, networks, NetworkClassifier(model)))
+    return winners
 
 
 def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
     """Chooses config and epochs by the mean validation accuracy over seeds, ties by the loss.
 
     Further ties go to the first config in grid order, then to the fewest epochs. A config with a
-    diverged network is excluded.
-
-    Args:
-      sweep: the sweep.
-      figures: (configs, seeds, epochs, metrics) of one fold.
-
-    Raises:
-      InputError: every config has diverged.
+    diverged network is excluded. ``figures`` are (configs, seeds, epochs, metrics) of one fold.
     """
     means = figures.mean(axis=1, dtype=np.float64)
     whole = np.isfinite(means).all(axis=(1, 2))
@@ -212,13 +208,3 @@ def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: flo
         seeds=len(networks.trials),
         chunk_accuracy=float(networks.kept[:, _SEGMENTS].mean()) if table.is_segmented else None,
     )
-
-
-def _tried(fold: Fold) -> Fold:
-    """Returns a fold to try configs on, without test rows, so that nothing can depend on them."""
-    return Fold(fold.train, fold.validation, fold.test[:0])
-
-
-def _retrained(fold: Fold) -> Fold:
-    """Returns a fold to retrain the winner on: train and validation part together."""
-    return Fold(np.concatenate([fold.train, fold.validation]), fold.validation[:0], fold.test)

@@ -22,7 +22,6 @@ from gtzan_jax.assignment.claims import (
     consistent_effects,
     departure,
     judge,
-    ranking_found,
     retraining_found,
 )
 from gtzan_jax.assignment.published import published_best
@@ -37,7 +36,6 @@ from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table
 from gtzan_jax.trainer.engine import Engine
 
 SWEEP = load_sweep("assignment")
-WOULD_BE = ["would", "be", "compatible"]
 # The claims, in their order.
 RATIOS, CORRELATION, GLOROT, OPTIMIZERS, LEAKY, OTHERS, CONFIG, ACCURACY = range(8)
 TRAIN_1, TEST_1, TRAIN_MAX, TEST_MAX, PLATEAU, LOSS = range(8, 14)
@@ -133,17 +131,13 @@ def seven(curves):
     return {name: curve + apart for name, curve in curves.items()}
 
 
-def test_a_ranking_as_published_is_compatible_with_the_claims(written):
+def test_a_ranking_as_published_is_not_marked(written):
     claims = judge(written, None)
-    for claim in (GLOROT, OPTIMIZERS, LEAKY, OTHERS, CONFIG, ACCURACY):
-        assert claims[claim].compatible is True, claims[claim]
+    assert not any(claim.different for claim in claims)
     assert claims[GLOROT].measured == "99 of 99"
     assert claims[LEAKY].measured == "100 of 100; slope 0.2"
     assert claims[OPTIMIZERS].measured == "100 of 100"
-    assert claims[CONFIG].measured.startswith("rank 1 of 768, 0.717")
-    assert claims[CONFIG].also == "any of the 3 in the set would be compatible"
-    assert claims[GLOROT].also == '"at least N" would be compatible for N up to 99'
-    assert all(claim.compatible is None for claim in claims[TRAIN_1:])
+    assert claims[CONFIG].measured == "rank 1 of 768, 0.717; one of 3 in the set"
     assert claims[LOSS].measured == "not retrained"
 
 
@@ -152,29 +146,28 @@ def test_activation_and_best_config_may_be_others(ranked):
         return as_published(config) - 0.05 * (config["activation"] == "leaky_relu")
 
     claims = judge(ranked(accuracy_by(rule, 7)), None)
-    assert claims[LEAKY].compatible is False
-    assert claims[CONFIG].compatible is True
+    assert claims[LEAKY].different
+    assert not claims[CONFIG].different
     assert claims[LEAKY].measured.startswith("1 of 100 over 7 seeds")
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "seeds", "compatible"),
+    ("name", "size", "seeds", "different"),
     [
-        ("num_units2", 1e-2, 7, False),
-        ("dropout3", 1e-2, 3, False),
-        ("dropout3", 1e-2, 1, None),
-        ("dropout3", 1e-6, 7, True),
-        ("dropout3", 1e-6, 1, True),
+        ("num_units2", 1e-2, 7, True),
+        ("dropout3", 1e-2, 3, True),
+        ("dropout3", 1e-2, 1, False),
+        ("dropout3", 1e-6, 7, False),
+        ("dropout3", 1e-6, 1, False),
     ],
 )
-def test_a_consistent_effect_of_the_rest_is_seen(ranked, name, size, seeds, compatible):
+def test_a_consistent_effect_of_the_rest_is_seen(ranked, name, size, seeds, different):
     def rule(config):
         return as_published(config) + size * (config[name] in (128, 0.2))
 
     found = judge(ranked(accuracy_by(rule, seeds)), None)[OTHERS]
-    assert found.compatible is compatible
-    if compatible is not True:
-        assert found.also.startswith("any effect in fewer than 75 % of the pairs would be")
+    assert found.different is different
+    if size > 1e-3:
         best = "128" if name == "num_units2" else "0.2"
         assert f"{name} {best}: 100 %, 1.0 points" in found.measured
 
@@ -192,28 +185,25 @@ def test_what_a_seed_does_to_all_pairs_alike_excludes_nothing(written):
     values = np.array([[c[name] in (128, 0.2) for name in SWEEP.axes] for c in sweep.configs])
     random = np.random.default_rng(0)
     found = {1: [], 7: []}
-    for num_seeds, verdicts in found.items():
+    for num_seeds, marks in found.items():
         for _ in range(100):
             shifts = random.normal(0, 0.01, (len(SWEEP.axes), num_seeds))
             dither = random.normal(0, 1e-3, (sweep.num_configs, num_seeds))
             accuracy = 0.6 + values @ shifts + dither
             run = dataclasses.replace(written, sweep=sweep, accuracy=accuracy)
-            verdicts.append(consistent_effects(run).compatible)
-    assert False not in found[1]
-    assert found[1].count(None) > 90  # the pairs agree, and it is not said that they do not
-    assert 0 < found[7].count(False) < stats.binom.ppf(0.999, 100, 0.05)
+            marks.append(consistent_effects(run)[1])
+    assert not any(found[1])
+    assert 0 < sum(found[7]) < stats.binom.ppf(0.999, 100, 0.05)
 
 
-def test_curves_as_published_are_compatible_with_the_claims(written):
+def test_curves_as_published_are_not_marked(written):
     for curves in (published_curves(), seven(published_curves())):
         claims = judge(retrained(written, curves), None)
-        assert [claim.compatible for claim in claims[ACCURACY:]] == [True] * 7, claims
+        assert not any(claim.different for claim in claims), claims
     claims = judge(retrained(written, published_curves()), None)
     assert claims[TRAIN_1].measured == "0.439"
-    assert claims[TRAIN_1].also == "anything from 0.388 to 0.490 would be compatible"
     assert claims[TRAIN_MAX].measured.endswith("at epoch 26; 0.920 in the last")
-    assert claims[TEST_MAX].measured.startswith("0.737, at")
-    assert claims[TEST_MAX].measured.endswith("at epoch 38; 0.700 in the last")
+    assert claims[TEST_MAX].measured == "0.737, at epoch 38; 0.700 in the last"
     assert claims[PLATEAU].measured.startswith("from epoch 27, at 0.700")
     assert claims[LOSS].measured.startswith("level: 1.750, mean of the last 10")
 
@@ -230,80 +220,37 @@ def test_curves_as_published_are_compatible_with_the_claims(written):
         (LOSS, {"test_loss": np.linspace(0.9, 1.75, 50)}, "rising"),
     ],
 )
-def test_other_curves_are_not(written, claim, curves, measured):
-    """Seven networks exclude a claim that one, with the same curve, leaves open."""
+def test_other_curves_are(written, claim, curves, measured):
+    """Seven networks mark a claim that one, with the same curve, leaves open."""
     curves = published_curves() | curves
     found = judge(retrained(written, seven(curves)), None)[claim]
-    assert found.compatible is False
+    assert found.different
     assert measured in found.measured
-    alone = judge(retrained(written, curves), None)[claim]
-    assert alone.compatible is None
-    assert alone.measured.endswith("(needs ≥ 7 networks; the retraining has 1)")
-    assert (alone.also == "no level would be compatible") is (claim == LOSS)
-
-
-@pytest.mark.parametrize("count", [1, 7])
-@pytest.mark.parametrize(
-    ("claim", "name", "unit"),
-    [
-        (TRAIN_1, "FIRST_EPOCH", 0.001),
-        (TEST_1, "FIRST_EPOCH", 0.001),
-        (TRAIN_MAX, "HIGHEST", 0.001),
-        (TEST_MAX, "HIGHEST", 0.001),
-        (PLATEAU, "PLATEAU_EPOCH", 1),
-        (LOSS, "LOSS_LEVEL", 0.001),
-        (ACCURACY, "BEST_ACCURACY", 0.001),
-    ],
-)
-def test_a_figure_in_the_range_is_compatible_and_the_next_is_not(
-    written, ranked, monkeypatch, claim, name, unit, count
-):
-    """Each end of the range, and what lies a unit beyond, is put in place of what was published."""
-    curves = published_curves()
-    run = retrained(written, seven(curves) if count == 7 else curves)
-    run = dataclasses.replace(run, sweep=dataclasses.replace(SWEEP, loss="softmax_twice"))
-    if claim == ACCURACY:
-        run = ranked(accuracy_by(as_published, count))
-
-    def judged():
-        if claim == ACCURACY:
-            return ranking_found(run)[ACCURACY - GLOROT]
-        return retraining_found(run)[claim - TRAIN_1]
-
-    words = judged().also.split()
-    assert (words[:2], words[3], words[5:]) == (["anything", "from"], "to", WOULD_BE)
-    low, high = float(words[2]), float(words[4])
-    verdicts = []
-    for figure in (low - unit, low, high, high + unit):
-        both = {"train": figure, "test": figure}
-        monkeypatch.setattr(
-            published, name, both if claim in (TRAIN_1, TEST_1, TRAIN_MAX, TEST_MAX) else figure
-        )
-        verdicts.append(judged().compatible)
-    outside = False if count == 7 else None
-    assert verdicts == [outside, True, True, outside]
+    assert not judge(retrained(written, curves), None)[claim].different
 
 
 @pytest.mark.parametrize(
-    ("loss", "level", "compatible"),
+    ("loss", "level", "different"),
     [
-        ("cross_entropy", 1.75, True),
-        ("cross_entropy", 0.9, None),  # nothing bounds what other tracks would make of it
-        ("softmax_twice", 1.75, True),
-        ("softmax_twice", 1.84, True),
-        ("softmax_twice", 2.1, False),
+        ("cross_entropy", 1.75, False),
+        ("cross_entropy", 0.9, False),  # nothing bounds what other tracks would make of it
+        ("softmax_twice", 1.75, False),
+        ("softmax_twice", 1.84, False),
+        ("softmax_twice", 2.1, True),
     ],
 )
-def test_a_level_is_judged_where_its_error_is_known(written, loss, level, compatible):
+def test_a_level_is_judged_where_its_error_is_known(written, loss, level, different):
     run = retrained(written, seven({"test_loss": np.full(50, level)}))
     run = dataclasses.replace(run, sweep=dataclasses.replace(SWEEP, loss=loss))
-    assert judge(run, None)[LOSS].compatible is compatible
+    assert judge(run, None)[LOSS].different is different
 
 
 def test_a_longer_retraining_is_judged_by_its_first_50_epochs(written):
     curves = {name: np.append(curve, [0.99] * 9) for name, curve in published_curves().items()}
-    claims = judge(retrained(written, curves), None)
-    assert all(claim.compatible for claim in claims[TRAIN_1:])
+    first, longer = (
+        judge(retrained(written, of), None)[TRAIN_1:] for of in (published_curves(), curves)
+    )
+    assert first == longer
 
 
 def test_the_published_best_is_judged_and_not_our_own(ranked):
@@ -311,11 +258,9 @@ def test_the_published_best_is_judged_and_not_our_own(ranked):
     own = next(c for c in SWEEP.configs if c != published_best())
     run = ranked(accuracy_by(lambda config: 0.9 if config == own else as_published(config)))
     run = retrained(run, {"test_accuracy": np.full(50, 0.1)}, config_id=own.id)
-    without = judge(run, None)
-    assert all(claim.compatible is None for claim in without[TRAIN_1:])
-    assert without[LOSS].measured == "the published best was not retrained"
+    assert judge(run, None)[LOSS].measured == "the published best was not retrained"
     run = retrained(run, published_curves(), name="reference", config_id=own.id)
-    assert all(claim.compatible for claim in judge(run, None)[TRAIN_1:])
+    assert judge(run, None)[TRAIN_1].measured == "0.439"
     other = dataclasses.replace(run, sweep=dataclasses.replace(SWEEP, reference=own))
     assert judge(other, None)[LOSS].measured == "the published best was not retrained"
 
@@ -330,23 +275,22 @@ def test_a_config_that_cannot_be_told_from_the_best_may_be_the_best(ranked, in_s
     """Out of the set it is not, but a set of two seeds leaves the seeds out."""
     config = published_best()
     worse = accuracy_by(lambda c: 0.6 if c == config else as_published(c), 3)
-    for accuracy, verdict in ((worse[:, :2], None), (worse, False)):
+    for accuracy, different in ((worse[:, :2], False), (worse, not in_set)):
         run = ranked(accuracy)
         run.results[INDISTINGUISHABLE] = (run.results["config_id"] == config.id) == in_set
         found = judge(run, None)[CONFIG]
-        assert found.compatible is (True if in_set else verdict)
+        assert found.different is different
         assert ("one of 1" if in_set else "not among 767") in found.measured
-        assert found.also.startswith("only rank 1" if in_set else "any of the 767 in the set")
 
 
 def test_the_best_of_several_seeds_is_the_best_of_each(ranked):
     accuracy = accuracy_by(as_published, 7)
     accuracy[SWEEP.places[published_best().id]] = 0.7 + 0.01 * np.arange(7)
     found = judge(ranked(accuracy), None)[ACCURACY]
-    assert found.measured.startswith("0.730 ± 0.022 over 7 seeds")
-    assert found.compatible is True
-    assert judge(ranked(accuracy - 0.2), None)[ACCURACY].compatible is False
-    assert judge(ranked(accuracy[:, :6] - 0.2), None)[ACCURACY].compatible is None
+    assert found.measured == "0.730 ± 0.022 over 7 seeds"
+    assert not found.different
+    assert judge(ranked(accuracy - 0.2), None)[ACCURACY].different
+    assert not judge(ranked(accuracy[:, :6] - 0.2), None)[ACCURACY].different
 
 
 @pytest.mark.parametrize(
@@ -372,10 +316,10 @@ def test_only_the_assignment_is_judged(written, changes, reason):
 def test_on_another_table_figures_are_shown_and_not_judged(written):
     other = msgspec.structs.replace(KAGGLE, sha256="0" * 64)
     manifest = msgspec.structs.replace(written.manifest, data=other)
-    claims = judge(dataclasses.replace(written, manifest=manifest), None)
-    assert all(claim.compatible is None for claim in claims)
-    assert claims[GLOROT].also == ""
-    assert claims[GLOROT].measured == "99 of 99 (another table than the one on Kaggle)"
+    curves = seven(published_curves() | {"train_accuracy": np.full(50, 0.1)})
+    assert judge(retrained(written, curves), None)[TRAIN_1].different
+    run = retrained(dataclasses.replace(written, manifest=manifest), curves)
+    assert not any(claim.different for claim in judge(run, None))
 
 
 def test_a_small_sweep_says_what_it_lacks(tmp_path):
@@ -384,17 +328,16 @@ def test_a_small_sweep_says_what_it_lacks(tmp_path):
     write_best_history(folder, **{name: curve[:3] for name, curve in published_curves().items()})
     claims = judge(read_finished(folder), None)
     assert len(claims) == 14
-    assert all(claim.compatible is None for claim in claims)
+    assert not any(claim.different for claim in claims)
     assert claims[GLOROT].measured == "needs ≥ 100 configurations; the run has 1"
     assert "widths and dropout rates" in claims[OTHERS].measured
-    assert claims[TRAIN_1].measured.startswith("0.439 (the synthetic sample)")
+    assert claims[TRAIN_1].measured == "0.439"
     assert claims[LOSS].measured == "needs 50 epochs; the retraining has 3"
 
 
 def test_a_sweep_that_does_not_vary_a_value_cannot_tell(tmp_path):
     sweep = load_sweep("assignment", ['axes.initializer=["glorot_uniform"]'])
     claims = judge(read_finished(write_run(tmp_path / "run", sweep, random_history(sweep))), None)
-    assert claims[GLOROT].compatible is None
     assert "does not vary initializer" in claims[GLOROT].measured
     assert "of 100" in claims[LEAKY].measured
 
@@ -403,8 +346,8 @@ def test_diverged_configs_do_not_count_as_wins(ranked):
     accuracy = accuracy_by(as_published)
     accuracy[5] = np.nan
     claims = judge(ranked(accuracy), None)
-    assert claims[GLOROT].compatible is True
-    assert claims[OTHERS].compatible is True
+    assert claims[GLOROT].measured == "99 of 99"
+    assert not claims[OTHERS].different
 
 
 def test_a_sweep_that_diverged_cannot_tell(ranked):
@@ -412,27 +355,24 @@ def test_a_sweep_that_diverged_cannot_tell(ranked):
     assert claims[GLOROT].measured == "needs ≥ 100 configurations; the run has 0"
     assert claims[ACCURACY].measured == "every configuration diverged"
     assert claims[CONFIG].measured == "diverged"
-    assert claims[CONFIG].compatible is False
-    assert all(claim.compatible is None for i, claim in enumerate(claims) if i != CONFIG)
+    assert [i for i, claim in enumerate(claims) if claim.different] == [CONFIG]
 
 
 def test_on_the_sample_nothing_is_judged(tmp_path):
     table = load_table("sample")
     folder = write_run(tmp_path / "run", SWEEP, history_of(SWEEP, accuracy_by(as_published)))
     claims = judge(read_finished(folder), table)
-    assert all(claim.compatible is None for claim in claims)
-    assert claims[RATIOS].measured.endswith("(the synthetic sample)")
-    assert claims[GLOROT].measured == "99 of 99 (the synthetic sample)"
+    assert not any(claim.different for claim in claims)
+    assert claims[GLOROT].measured == "99 of 99"
 
 
 def test_claims_about_the_features(written, real_table_path):
     assert judge(written, None)[RATIOS].measured == "the feature table is not at hand"
     claims = judge(written, load_table(real_table_path))
     assert claims[RATIOS].measured == "0.24645, 0.22028, 0.09804"
-    assert claims[RATIOS].compatible is True
+    assert not claims[RATIOS].different
     assert claims[CORRELATION].measured == "−0.9402"
-    assert claims[CORRELATION].also == "only −0.94 would be compatible"
-    assert claims[CORRELATION].compatible is False
+    assert claims[CORRELATION].different
 
 
 def test_every_claim_is_another_and_the_notes_name_what_no_run_tells(written):
@@ -485,7 +425,7 @@ def test_other_splits_and_seeds_of_the_real_table_are_seldom_excluded(
             history, _ = train_networks(engine, splits, config_id, seeds, 50)
             frames.append(history_frame(history, splits.protocol.metrics))
     run = dataclasses.replace(written, sweep=dataclasses.replace(SWEEP, loss="softmax_twice"))
-    verdicts = []
+    marks = []
     for theirs, ours in itertools.permutations(frames, 2):
         for _, network in theirs.groupby("seed"):
             train, test = network["train_accuracy"], network["test_accuracy"]
@@ -496,7 +436,6 @@ def test_other_splits_and_seeds_of_the_real_table_are_seldom_excluded(
             level = network["test_loss"].iloc[-10:].mean()
             monkeypatch.setattr(published, "LOSS_LEVEL", level)
             claims = retraining_found(dataclasses.replace(run, reference=ours))
-            verdicts.append([claim.compatible for claim in claims])
-    alarms = (np.array(verdicts) == False).mean(axis=0)  # noqa: E712 — None is none
+            marks.append([different for _, different in claims])
+    alarms = np.mean(marks, axis=0)
     assert (alarms < 0.15).all(), alarms
-    assert None not in np.array(verdicts)

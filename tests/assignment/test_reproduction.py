@@ -57,7 +57,7 @@ def test_it_prints_every_section_and_the_ranges_of_ties(folders, monkeypatch, ca
     assert len(rows) == 2
     assert all("–" in cell for row in rows for cell in row[2:4])
     assert "share initial weights, order of rows and dropout noise" in out
-    assert "cross-entropy: every claim is undecided: the synthetic sample" in err
+    assert "cross-entropy: no claim is marked: the synthetic sample" in err
 
 
 def test_without_a_slope_it_says_nothing_of_one(folders, monkeypatch, capsys):

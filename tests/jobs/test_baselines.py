@@ -20,10 +20,9 @@ from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import classical_models, importance_table
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.jobs import baselines, nested
-from gtzan_jax.jobs.baselines import run_baselines, summary
+from gtzan_jax.jobs.baselines import run_baselines, splits_of, summary, with_validation
 from gtzan_jax.jobs.nested import OURS, best_of, outcome_of, select
 from gtzan_jax.jobs.options import BaselinesOptions
-from gtzan_jax.jobs.splits import splits_of, with_validation
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Trial
@@ -115,8 +114,9 @@ def test_another_process_finds_what_this_one_does(found, table):
     listed = read(found, "folds").query("protocol == 'mixed_artists'").set_index(["model", "fold"])
     for name, place, outcome in classical.evaluate(some_models(4), table, folds, 2, 2):
         row = listed.loc[(name, place)]
-        assert row["accuracy"] == pytest.approx(outcome.accuracy)
-        assert row["chosen"] == outcome.chosen
+        assert row["accuracy"] == pytest.approx(outcome.hits.mean())
+        settings = [f"{key.rpartition('__')[2]}={value}" for key, value in outcome.settings.items()]
+        assert row["chosen"] == ", ".join(settings)
 
 
 def test_every_table_says_that_the_sample_was_used(found):
@@ -157,8 +157,7 @@ def test_the_description_says_what_was_compared(found):
     assert "Nothing is chosen by a test part" in told["notes"]["selection"]
     assert (
         f"artists apart ({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for "
-        "other songs of such artists; clusters allow for likeness; fitted models, train parts and "
-        "seeds held fixed."
+        "other songs of such artists; fitted models, train parts and seeds held fixed."
     ) in told["notes"]["interval"]
 
 
@@ -399,7 +398,7 @@ def test_the_winner_is_retrained_on_train_and_validation_part(splits, fitted):
         np.testing.assert_array_equal(predicted, alone.predicted[0, : len(fold.test)])
         hits = alone.predicted[:, : len(fold.test)] == table.y[fold.test]
         np.testing.assert_allclose(outcome.hits, np.mean(hits, axis=0))
-        assert outcome.chosen == f"config={config.name}, epochs={epochs}"
+        assert outcome.settings == {"config": config.name, "epochs": epochs}
         assert (outcome.fit_seconds, outcome.seeds) == (1.5, 2)
         assert outcome.settings_tried == SWEEP.num_configs * SWEEP.epochs
 

@@ -11,13 +11,11 @@ from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.views.sections.section import Section, code, paragraph
 from gtzan_jax.views.text import Table
 
-_VERDICTS = {True: "compatible", False: "not compatible", None: "undecided"}
-
 
 def claims_section(
     run: FinishedRun, others: Sequence[FinishedRun], table: FeatureTable | None, missing: str
 ) -> Section | None:
-    """Makes the section on each claim and its verdicts; None if they do not concern the run.
+    """Makes the section on each claim and its figures; None if they do not concern the run.
 
     ``missing`` is why the feature table is not available.
 
@@ -43,13 +41,15 @@ def claims_section(
         for found in zip(*judged, strict=True)
     ]
     names = [f"{each.name} ({each.sweep.loss})" for each in runs]
+    reasons = {each.name: claims.departure(each) for each in runs}
+    unmarked = [f"{name} is of {reason}" for name, reason in reasons.items() if reason]
     text = [
         paragraph(
             claims.NOTES[0],
             "The rules are in",
             code("docs/reproduction.md") + ".",
-            f"Claims about the features are undecided: {missing}." if missing else "",
-            "On the sample every claim is undecided." if run.is_sample else "",
+            f"Nothing of a run is marked here: {'; '.join(unmarked)}." if unmarked else "",
+            f"Claims about the features are not compared: {missing}." if missing else "",
         )
     ]
     if len({each.sweep.loss for each in runs}) == 1:
@@ -67,9 +67,6 @@ def claims_section(
 
 
 def _cell(found: claims.Claim) -> Markup:
-    """Formats the verdict on a claim, with its figures."""
-    verdict = _VERDICTS[found.compatible]
-    words = Markup('<span class="verdict {}">{}</span> {}').format(
-        verdict.replace(" ", "-"), verdict, found.measured
-    )
-    return words + (Markup("<small>{}</small>").format(found.also) if found.also else "")
+    """Formats the figures of a claim, with a mark where they clearly differ."""
+    mark = Markup('<span class="different">clearly different</span> ') if found.different else ""
+    return mark + Markup("{}").format(found.measured)
