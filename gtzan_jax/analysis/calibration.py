@@ -24,9 +24,7 @@ _DRAWS = 2000
 def fit_temperature(log_probabilities: NDArray[np.floating], y: NDArray[np.integer]) -> float:
     """Returns the temperature of the least mean negative log-likelihood, within 0.05 to 20.
 
-    Args:
-      log_probabilities: (songs, classes), or logits.
-      y: (songs,) the true classes.
+    ``log_probabilities`` is (songs, classes), or logits; y is (songs,).
     """
     from scipy.optimize import minimize_scalar
 
@@ -70,17 +68,16 @@ def error_of_chance(
 ) -> tuple[float, float]:
     """Simulates the error that songs of these probabilities have by chance if these are exact.
 
-    In each draw a song is right with its probability. Songs of an artist are right or wrong
-    together: they share a random number as often as their likeness asks.
+    Songs of an artist share a random number as often as their likeness asks.
 
     Args:
       probability: (songs,) of the first genre.
       right: (songs,) whether it is the true one; used for the likeness only.
-      group: (songs,) number of the artist; all different where songs are independent.
+      group: (songs,) number of the artist.
       seed: of the draws.
 
     Returns:
-      mean and 95th percentile of the error over 2,000 draws.
+      mean and 95th percentile of the error over the draws.
     """
     probability = np.asarray(probability, np.float64)
     group = np.unique(group, return_inverse=True)[1]

@@ -4,20 +4,15 @@ On a complete, balanced grid the accuracy f of a config is a sum of orthogonal p
 
     f(x) = m + Σᵢ fᵢ(xᵢ) + Σᵢ<ⱼ fᵢⱼ(xᵢ, xⱼ) + …,
 
-where fᵢ is the mean over all else, less m; fᵢⱼ the mean over all else, less m, fᵢ and fⱼ. Their
-variances add up to the variance of f.
+where fᵢ is the mean over all else, less m; fᵢⱼ the mean over all else, less m, fᵢ and fⱼ. Trials
+of one run (fold and seed) share tracks and random numbers, so the noise of an effect does not
+average out over them: tests and intervals are over runs. See docs/statistics.md.
 
-Runs, one for each fold and seed, are one more axis. Trials of one run share tracks and random
-numbers, so the noise of an effect does not average out over the configs of a run: each effect is
-tested against its own variation from run to run (repeated measures), and intervals are over runs,
-never over the pairs of one run. See docs/statistics.md for the scope of each figure.
+Accuracies are (configs, folds, seeds), configs in grid order; ``num_divisions`` is the number of
+repeated divisions of the songs, each of as many folds. A config missing is a ValueError.
 
-References:
-  Bouckaert, Frank (2004), Evaluating the replicability of significance tests for comparing
-  learning algorithms.
-  Hooker (2007), Generalized functional ANOVA diagnostics for high-dimensional functions.
-  Hutter, Hoos, Leyton-Brown (2014), An efficient approach for assessing hyperparameter
-  importance.
+References: Hooker (2007), Generalized functional ANOVA diagnostics for high-dimensional functions;
+Hutter, Hoos, Leyton-Brown (2014), An efficient approach for assessing hyperparameter importance.
 """
 
 import itertools
@@ -44,11 +39,9 @@ Axes = Mapping[str, Sequence[Any]]
 class Decomposition:
     """The variance of the trials' accuracy by source. Shares add up to 1.
 
-    Attributes:
-      terms: a row for each axis that varies and for each pair of them, largest share first in
-        either kind: term, order (1 or 2), df (degrees of freedom), share, noise_share (expected by
-        noise alone), p_value (:func:`~gtzan_jax.analysis.inference.sphericity_free_f_test`) and
-        p_holm (that, among all terms). The last three are NaN where :func:`units_of` is None.
+    ``terms`` has a row for each axis that varies and for each pair of them, largest share first in
+    either kind: term, order (1 or 2), df, share, noise_share (expected by noise alone), p_value and
+    p_holm; the last three are NaN where :func:`units_of` is None.
     """
 
     terms: "pd.DataFrame" = field(repr=False)
@@ -59,16 +52,7 @@ class Decomposition:
 
 
 def decompose(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> Decomposition:
-    """Decomposes the variance of a complete grid's accuracy.
-
-    Args:
-      accuracy: (configs, folds, seeds) test accuracy in grid order, all finite.
-      axes: of the grid.
-      num_divisions: repeated divisions of the songs; each has as many folds.
-
-    Raises:
-      ValueError: a config or a figure is missing.
-    """
+    """Decomposes the variance of a complete grid's accuracy; raises ValueError if one diverged."""
     import pandas as pd
 
     if not np.isfinite(accuracy).all():
@@ -105,11 +89,7 @@ def near_best(accuracy: np.ndarray, axes: Axes) -> tuple[np.ndarray, dict[str, t
     """Restricts a complete grid to the values that occur among its best configs.
 
     These are the tenth with the largest mean accuracy, 10 at least, and those equal to the last.
-    Returns the accuracy of the complete grid of these values, in grid order, and its axes.
-
-    Args:
-      accuracy: (configs, folds, seeds) test accuracy in grid order, all finite.
-      axes: of the grid.
+    Returns the accuracy of the complete grid of these values, and its axes.
     """
     means = accuracy.mean(axis=(1, 2)).round(9)  # equal ones are equal
     last = np.sort(means)[-max(10, math.ceil(len(means) / 10)) :][0]
@@ -120,22 +100,12 @@ def near_best(accuracy: np.ndarray, axes: Axes) -> tuple[np.ndarray, dict[str, t
 
 
 def paired_differences(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "pd.DataFrame":
-    """Compares the values of each axis, over configs that are otherwise identical.
-
-    Args:
-      accuracy: (configs, folds, seeds) test accuracy in grid order; pairs with NaN are left out.
-      axes: of the grid.
-      num_divisions: as for :func:`decompose`.
+    """Compares every two values of an axis over configs that are otherwise identical.
 
     Returns:
-      one row for every two values of an axis: hyperparameter, value, baseline, pairs; difference
-      (accuracy of value less that of baseline, mean over the pairs and runs); of the pairs' mean
-      differences p10 and p90 (percentiles), wins and losses (shares in which value is better,
-      worse); low, high and p_value (95 % interval and t test of the mean difference over the units
-      of :func:`units_of`; NaN without units).
-
-    Raises:
-      ValueError: a config of the grid is missing.
+      hyperparameter, value, baseline, pairs (without NaN); difference (mean accuracy of value less
+      that of baseline); of the pairs' mean differences p10 and p90 (percentiles), wins and losses
+      (shares); low, high and p_value of the mean difference, over the units of :func:`units_of`.
     """
     grid = _grid(accuracy, axes)
     rows = []
@@ -151,12 +121,7 @@ def paired_differences(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1)
 
 
 def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, float]:
-    """Summarises differences of pairs of configs as in :func:`paired_differences`; NaN of no pairs.
-
-    Args:
-      by_run: (pairs, folds, seeds), all finite.
-      num_divisions: as for :func:`decompose`.
-    """
+    """Summarises (pairs, folds, seeds) differences as in :func:`paired_differences`."""
     if not len(by_run):
         return {"pairs": 0} | dict.fromkeys(_PAIRED, math.nan)
     # Rounded, so that differences that cancel over the runs count as none.
@@ -168,20 +133,10 @@ def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, flo
 
 
 def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "pd.DataFrame":
-    """Compares the mean accuracy of the configs of each value with that of all.
+    """Compares the mean accuracy of the configs of each value with that of all, without NaN.
 
-    Args:
-      accuracy: (configs, folds, seeds) test accuracy in grid order; configs with NaN are left
-        out, so that the others of a value are no longer balanced.
-      axes: of the grid.
-      num_divisions: as for :func:`decompose`.
-
-    Returns:
-      one row a value: hyperparameter, value, effect (mean accuracy of its configs, less that of
-      all), low and high (95 % interval over the units of :func:`units_of`; NaN without units).
-
-    Raises:
-      ValueError: a config of the grid is missing.
+    Returns hyperparameter, value, effect, low and high (its 95 % interval, over the units of
+    :func:`units_of`).
     """
     grid = _grid(accuracy, axes)
     mean = _sound(accuracy).mean(axis=0)
@@ -208,11 +163,7 @@ def _frame(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> 
 
 
 def units_of(num_folds: int, num_seeds: int) -> Literal["folds", "seeds"] | None:
-    """Returns the units of intervals and tests of effects: folds (each the mean over its seeds).
-
-    With fewer than five folds the seeds (each the mean over the folds), which show nothing of other
-    songs; None with one seed.
-    """
+    """Returns the units of intervals: five folds or more, else seeds; None with one seed."""
     if num_folds >= FEWEST_SPLITS:
         return "folds"
     return "seeds" if num_seeds > 1 else None
@@ -246,8 +197,8 @@ def _grid(accuracy: np.ndarray, axes: Axes) -> np.ndarray:
 def _effects(by_unit: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...], np.ndarray, int]]:
     """Yields names, effects and degrees of freedom of each varying axis and pair.
 
-    by_unit is (configs, units), less each unit's mean. The effects have the dimensions of the grid,
-    of length 1 where they do not vary, and one for the units.
+    ``by_unit`` is (configs, units), less each unit's mean. The effects have the grid's dimensions,
+    of length 1 where they do not vary, and the units.
     """
     grid = _grid(by_unit, axes)
     varying = [(axis, name) for axis, name in enumerate(axes) if len(axes[name]) > 1]

@@ -22,25 +22,29 @@ class Ending(NamedTuple):
 def kept_epoch(history: "pd.DataFrame") -> Ending:
     """Returns the test accuracy after the epoch whose weights are kept.
 
-    Args:
-      history: one row an epoch of a network, as ``best/history.csv``.
+    ``history`` has one row an epoch of a network, as ``best/history.csv``.
     """
     return _ending(history, "kept")
 
 
 def chosen_epoch(history: "pd.DataFrame") -> Ending | None:
-    """Returns the test accuracy at each network's first epoch of the best validation accuracy.
-
-    None without a validation part.
-    """
+    """Returns the test accuracy at each network's first epoch of the best validation accuracy."""
     return _ending(history, "validation_accuracy") if "validation_accuracy" in history else None
 
 
-def over_songs(songs: "pd.DataFrame | None") -> tuple[float, float]:
-    """Returns the 95 % interval of the test accuracy over songs, for these networks.
+def _ending(history: "pd.DataFrame", column: str) -> Ending:
+    """Returns the test accuracy at the first epoch of each network with the largest value."""
+    history = history.reset_index(drop=True)
+    networks = [history["fold"], history["seed"]]
+    rows = history.loc[history[column].astype(float).groupby(networks).idxmax()]
+    accuracy = rows["test_accuracy"].astype(float)
+    return Ending(float(accuracy.mean()), float(accuracy.std()), rows["epoch"].to_numpy(int))
 
-    Args:
-      songs: a row a test song, as ``SavedRetraining.songs``; NaN of None.
+
+def over_songs(songs: "pd.DataFrame | None") -> tuple[float, float]:
+    """Returns the 95 % interval of the test accuracy over songs, for these networks; NaN of None.
+
+    ``songs`` has a row a test song, as ``SavedRetraining.songs``.
     """
     if songs is None:
         return math.nan, math.nan
@@ -65,12 +69,3 @@ def mean_curves(history: "pd.DataFrame") -> "pd.DataFrame":
 def deviation_curves(history: "pd.DataFrame") -> "pd.DataFrame":
     """Returns the deviation (n - 1) of each metric over the networks, by epoch; NaN of one."""
     return history.drop(columns=["fold", "seed", "kept"]).groupby("epoch").std(ddof=1)
-
-
-def _ending(history: "pd.DataFrame", column: str) -> Ending:
-    """Returns the test accuracy at the first epoch of each network with the largest value."""
-    history = history.reset_index(drop=True)
-    networks = [history["fold"], history["seed"]]
-    rows = history.loc[history[column].astype(float).groupby(networks).idxmax()]
-    accuracy = rows["test_accuracy"].astype(float)
-    return Ending(float(accuracy.mean()), float(accuracy.std()), rows["epoch"].to_numpy(int))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.errors import InputError
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
@@ -60,8 +60,8 @@ def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
 def rank_features(table: FeatureTable) -> "pd.DataFrame":
     """Orders the features by how well each alone separates the genres.
 
-    A feature's place is the mean of its places by ANOVA's F, which compares the genres' means, and
-    by the mutual information, an estimate from near neighbours; ties go to the higher F.
+    A feature's place is the mean of its places by ANOVA's F and by the mutual information; ties go
+    to the higher F.
 
     Returns:
       one row a feature, the best first: rank, feature, anova_f, anova_rank,
@@ -89,22 +89,12 @@ def rank_features(table: FeatureTable) -> "pd.DataFrame":
 
 
 def scaled(table: FeatureTable, scaling: str) -> np.ndarray:
-    """Scales every feature over all tracks: for looking at the table, not for training.
+    """Returns (tracks, features) float64, scaled over all tracks; a constant feature becomes 0.
 
-    Returns (tracks, features) float64; a constant feature becomes 0.
-
-    Args:
-      table: the feature table.
-      scaling: ``min-max`` (to 0…1) or ``standard`` (mean 0, deviation 1).
-
-    Raises:
-      InputError: there is no such scaling.
+    ``scaling`` is one of :data:`SCALINGS`, to 0…1, or to mean 0 and deviation 1.
     """
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-    if scaling not in SCALINGS:
-        known = " or ".join(SCALINGS)
-        raise InputError(f"no scaling {scaling!r}{nearest(scaling, SCALINGS)}: give {known}")
     scaler = MinMaxScaler() if scaling == "min-max" else StandardScaler()
     x = table.x.astype(np.float64)
     # A column of one value may keep a rounding error, which scaling would blow up.
@@ -116,13 +106,8 @@ def scaled(table: FeatureTable, scaling: str) -> np.ndarray:
 def pca(table: FeatureTable, scaling: str, components: int = 3) -> Pca:
     """Computes principal components; the largest loading of each is positive.
 
-    Args:
-      table: the feature table.
-      scaling: as for ``scaled``; ``min-max`` gives the assignment's published ratios.
-      components: how many; at most as many as there are features or tracks.
-
     Raises:
-      InputError: no such scaling, or no feature varies.
+      InputError: no feature varies.
     """
     from sklearn.decomposition import PCA
 
@@ -134,29 +119,21 @@ def pca(table: FeatureTable, scaling: str, components: int = 3) -> Pca:
     return Pca(scaling, scores, model.components_, model.explained_variance_ratio_, table.features)
 
 
-def loadings_frame(pcas: Iterable[Pca]) -> "pd.DataFrame":
-    """Returns one row a scaling and feature: scaling, feature, component1, component2 and so on."""
+def pca_frames(pcas: Iterable[Pca]) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Returns loadings, a row a scaling and feature, and ratios, a row a scaling and component."""
     import pandas as pd
 
-    columns = [
-        {"scaling": pca.scaling, "feature": pca.features}
-        | {f"component{number}": column for number, column in enumerate(pca.loadings, start=1)}
-        for pca in pcas
-    ]
-    return pd.concat(map(pd.DataFrame, columns), ignore_index=True)
-
-
-def ratios_frame(pcas: Iterable[Pca]) -> "pd.DataFrame":
-    """Returns one row a scaling and component: explained_variance_ratio and cumulative."""
-    import pandas as pd
-
-    rows = [
-        (pca.scaling, number, ratio, pca.ratios[:number].sum())
-        for pca in pcas
-        for number, ratio in enumerate(pca.ratios, start=1)
-    ]
-    columns = ["scaling", "component", "explained_variance_ratio", "cumulative"]
-    return pd.DataFrame(rows, columns=columns)
+    loadings, ratios = [], []
+    for found in pcas:
+        columns = {f"component{place}": of for place, of in enumerate(found.loadings, start=1)}
+        loadings.append(
+            pd.DataFrame({"scaling": found.scaling, "feature": found.features} | columns)
+        )
+        ratio = pd.DataFrame({"explained_variance_ratio": found.ratios})
+        ratio.insert(0, "component", ratio.index + 1)
+        ratio.insert(0, "scaling", found.scaling)
+        ratios.append(ratio.assign(cumulative=found.ratios.cumsum()))
+    return pd.concat(loadings, ignore_index=True), pd.concat(ratios, ignore_index=True)
 
 
 def data_quality(table: FeatureTable) -> dict[str, Any]:
@@ -202,22 +179,19 @@ def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
     outside = np.maximum(np.maximum(lower - x, x - upper), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):  # most tracks may share one value
         distance = np.nan_to_num(outside / (upper - lower), posinf=np.inf)
-    found = []
-    for column in np.argsort(-distance.max(axis=0), kind="stable"):
-        row = int(distance[:, column].argmax())
-        furthest = distance[row, column]
-        if furthest > EXTREME:
-            found.append(
-                {
-                    "feature": table.features[column],
-                    "track": table.tracks[row],
-                    "value": float(table.x[row, column]),
-                    # JSON knows no infinity
-                    "quartile_ranges_outside": float(furthest) if np.isfinite(furthest) else None,
-                    "tracks_beyond_3_quartile_ranges": int((distance[:, column] > _FAR).sum()),
-                }
-            )
-    return found
+    row, furthest = distance.argmax(axis=0), distance.max(axis=0)
+    return [
+        {
+            "feature": table.features[column],
+            "track": table.tracks[row[column]],
+            "value": float(table.x[row[column], column]),
+            # JSON knows no infinity
+            "quartile_ranges_outside": far if np.isfinite(far := float(furthest[column])) else None,
+            "tracks_beyond_3_quartile_ranges": int((distance[:, column] > _FAR).sum()),
+        }
+        for column in np.argsort(-furthest, kind="stable")
+        if furthest[column] > EXTREME
+    ]
 
 
 def _tempo(table: FeatureTable) -> dict[str, Any]:

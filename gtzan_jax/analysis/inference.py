@@ -22,10 +22,7 @@ def quantile(freedom: float) -> float:
 
 
 class PairedTest(NamedTuple):
-    """A mean difference, its 95 % interval, and the p-value of the hypothesis that it is 0.
-
-    Interval and p-value are NaN of one difference, and of equal ones.
-    """
+    """A mean difference, its 95 % interval and p-value, which are NaN of one, and of equal ones."""
 
     difference: float
     low: float
@@ -36,11 +33,8 @@ class PairedTest(NamedTuple):
 def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
     """Tests whether a mean difference is 0, by Student's t.
 
-    The mean of n differences has the variance (1/n + overlap) s², s² their sample variance.
-
-    Args:
-      differences: (n,) differences of two accuracies, one for each seed, split or fold.
-      overlap: test/train of splits, see :func:`corrected_t_test`; 0 for independent values.
+    The mean of n differences has the variance (1/n + overlap) s²; ``overlap`` is 0 for independent
+    ones, else see :func:`corrected_t_test`.
     """
     count = len(differences)
     mean = float(np.mean(differences)) if count else math.nan
@@ -58,15 +52,8 @@ def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
 def corrected_t_test(differences: np.ndarray, test_over_train: float) -> PairedTest:
     """Tests whether a mean difference over splits whose train parts overlap is 0.
 
-    Nadeau and Bengio's variance of the mean is (1/n + test/train) s² in place of s²/n. No interval
-    and p-value with fewer than :data:`FEWEST_SPLITS` splits.
-
-    Args:
-      differences: (splits,) differences of two models' accuracies.
-      test_over_train: tracks of the test part per track of the train part.
-
-    References:
-      Nadeau and Bengio, Inference for the Generalization Error, Machine Learning 52 (2003).
+    The variance of the mean is (1/n + test/train) s² in place of s²/n (Nadeau and Bengio, Inference
+    for the Generalization Error, 2003). NaN with fewer than :data:`FEWEST_SPLITS` splits.
     """
     if len(differences) < FEWEST_SPLITS:
         mean = float(np.mean(differences)) if len(differences) else math.nan
@@ -78,18 +65,13 @@ def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -
     """Tests whether mean effects are all 0, whatever the covariance of the effects.
 
     The degrees of freedom of the F test of repeated measures are multiplied by Greenhouse and
-    Geisser's ε = tr(S)² / (df tr(S²)), S the covariance of the effects.
+    Geisser's (1959) ε = tr(S)² / (df tr(S²)), S the covariance of the effects. Returns p; NaN with
+    one run, and where the runs do not differ.
 
     Args:
       effects: (cells, n) effects of a term in each of n seeds or folds.
-      df: of the term.
+      df: degrees of freedom of the term.
       overlap: as for :func:`t_test`.
-
-    Returns:
-      p; NaN with one run, and where the runs do not differ.
-
-    References:
-      Greenhouse and Geisser, On methods in the analysis of profile data, Psychometrika 24 (1959).
     """
     count = effects.shape[1]
     mean = effects.mean(axis=1)
@@ -107,11 +89,7 @@ def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Returns p-values adjusted for the number of tests; NaN stays, and is not counted.
-
-    References:
-      Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6 (1979).
-    """
+    """Returns p-values adjusted for the number of tests (Holm, 1979); NaN is not counted."""
     p = np.asarray(p_values, float)
     order = np.argsort(p)
     factors = np.maximum(np.isfinite(p).sum() - np.arange(len(p)), 1)

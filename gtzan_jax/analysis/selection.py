@@ -1,16 +1,14 @@
 """Effects of choosing among configs: the set of the indistinguishable, and a winner's optimism.
 
-All intervals are over groups of tracks, since songs of one artist are alike; see docs/statistics.md
-for the scope of each.
+All intervals are over groups of tracks, since songs of one artist are alike: ``group`` is (tested,)
+their numbers. See docs/statistics.md for the scope of each.
 
 References:
-  Hsu (1984), Constrained simultaneous confidence intervals for multiple comparisons with the
-  best, Annals of Statistics 12.
+  Hsu (1984), Constrained simultaneous confidence intervals for multiple comparisons with the best.
   Chernozhukov, Chetverikov, Kato (2013), Gaussian approximations and multiplier bootstrap for
-  maxima of sums of high-dimensional random vectors, Annals of Statistics 41.
+  maxima of sums of high-dimensional random vectors.
   Tsamardinos, Greasidou, Borboudakis (2018), Bootstrapping the out-of-sample predictions for
-  efficient and accurate cross-validation, Machine Learning 107.
-  Bayle, Bayle, Janson, Mackey (2020), Cross-validation confidence intervals for test error.
+  efficient and accurate cross-validation.
 """
 
 import math
@@ -41,13 +39,8 @@ def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float
     """Returns the 95 % interval of a mean over tracks in groups, for fixed models.
 
     The variance is cluster-robust; t has (Σn²)² / Σn⁴ - 1 degrees of freedom, n the sizes of groups
-    (Satterthwaite). Shifts of all tracks by a seed are not included. NaN where all tracks are
-    equal, or of one group.
-
-    Args:
-      hits: (tested,) whether each track was classified correctly, or the share of the seeds that
-        did so; for two models on the same tracks the differences of these.
-      group: (tested,) the number of each track's group.
+    (Satterthwaite). NaN where all tracks are equal, or of one group. ``hits`` is (tested,), shares
+    of the seeds that were right, or differences of these.
     """
     return _student(float(hits.mean()), *_over_groups(hits, group))
 
@@ -58,10 +51,7 @@ def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[flo
     The variances over groups, as in :func:`accuracy_interval`, and over seeds are added up, with
     Welch and Satterthwaite's degrees of freedom. Both include the noise of a seed on single tracks,
     so the interval is rather too wide. NaN with one seed, and where nothing differs.
-
-    Args:
-      differences: (seeds, tested) hits of one model less those of the other, paired by seed.
-      group: (tested,) the number of each track's group.
+    ``differences`` is (seeds, tested) hits, paired by seed.
     """
     num_seeds = len(differences)
     variance, freedom = _over_groups(differences.mean(axis=0), group)
@@ -91,16 +81,10 @@ def _student(mean: float, variance: float, freedom: float) -> tuple[float, float
 
 
 class Comparison(NamedTuple):
-    """The configs that are indistinguishable from the best, and the detectable difference.
+    """The configs that are indistinguishable from the best, and the detectable difference."""
 
-    Attributes:
-      indistinguishable: (configs,) bool.
-      detectable: accuracy by which a config must be behind the best to be distinguishable, median
-        over those near it; NaN where none is.
-    """
-
-    indistinguishable: np.ndarray
-    detectable: float
+    indistinguishable: np.ndarray  # (configs,) bool
+    detectable: float  # distance from the best that shows, median of those near it; or NaN
 
 
 def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
@@ -118,13 +102,8 @@ def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
     first leave the maximum.
 
     Args:
-      correct: (configs, seeds, tested) whether the trials classified the tracks of a part of all
-        folds correctly; without diverged configs.
-      group: (tested,) the number of each track's group.
-
-    Returns:
-      the configs, for these folds, and with fewer than :data:`FEWEST_SEEDS` seeds for these seeds.
-      Of one group every config.
+      correct: (configs, seeds, tested) bool, without diverged configs.
+      group: (tested,); of one group no config is distinguishable.
     """
     random = np.random.default_rng(0)
     num_seeds, num_tested = correct.shape[1:]
@@ -157,10 +136,7 @@ def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
 def _seeds_errors(
     by_group: np.ndarray, shares: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Draws (draws, configs) shifts of all tracks by seeds.
-
-    by_group is (configs, seeds, groups) hits, shares is (groups,), both as shares of all tracks.
-    """
+    """Draws (draws, configs) shifts by seeds, of (configs, seeds, groups) hits per track."""
     num_seeds = by_group.shape[1]
     change = by_group - by_group.mean(axis=1, keepdims=True)
     change -= change.mean(axis=0)  # without the shift that all configs of a seed share
@@ -193,10 +169,7 @@ def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
 
     Bootstrap bias correction (Tsamardinos et al.): in each of 1,000 resamples of groups a winner is
     chosen among n random configs, and scored on the groups that are not in the resample.
-
-    Args:
-      correct: (configs, seeds, tested), as for :func:`compare_with_best`.
-      group: (tested,) the number of each track's group.
+    ``correct`` is (configs, seeds, tested).
 
     Returns:
       one row for each n of 1, 3, 10, … and all configs: configs (n), apparent (accuracy of the
@@ -225,15 +198,8 @@ def selected_on_validation(validation: np.ndarray, test: np.ndarray) -> "pd.Data
     """Measures the optimism of the accuracy on the validation part that a winner was chosen on.
 
     Each fold chooses its own winner, by the mean over its seeds: its validation part is tested on
-    in other folds.
-
-    Args:
-      validation: (configs, folds, seeds) accuracy, without diverged configs.
-      test: likewise.
-
-    Returns:
-      as :func:`selected_on_test`; apparent is the winners' validation accuracy, held_out their test
-      accuracy, both means over the folds and over 1,000 choices of n configs.
+    in other folds. Arguments are (configs, folds, seeds) accuracies. Returns a table as
+    :func:`selected_on_test` does, of the winners' validation and test accuracy.
     """
     chosen_by, scored = validation.mean(axis=2), test.mean(axis=2)  # (configs, folds)
     folds = np.arange(chosen_by.shape[1])

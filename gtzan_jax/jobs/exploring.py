@@ -71,12 +71,13 @@ def explore(data: str = "auto", workdir: str | None = None) -> Exploration:
 
 def write_tables(folder: Path, found: Exploration) -> None:
     """Writes the frames as CSV, those of the sample marked, and data_quality.json."""
+    loadings, ratios = exploration.pca_frames(found.pcas.values())
     frames = {
         "correlations": found.correlations.rename_axis("feature").reset_index(),
         "correlation_pairs": found.pairs,
         "feature_ranking": found.ranking,
-        "pca_loadings": exploration.loadings_frame(found.pcas.values()),
-        "pca_explained_variance": exploration.ratios_frame(found.pcas.values()),
+        "pca_loadings": loadings,
+        "pca_explained_variance": ratios,
     }
     for name, frame in frames.items():
         marked = frame.assign(data="sample") if found.table.is_sample else frame
