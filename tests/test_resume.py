@@ -396,7 +396,7 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path, whole):
         env=os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "0"},
     )
     assert done.returncode == 1, done.stderr
-    assert "File too large; what is finished is kept" in done.stderr
+    assert "File too large; progress is saved" in done.stderr
     assert "Traceback" not in done.stderr
     assert run(tmp_path / "run") == 0
     assert_complete(tmp_path / "run", whole)

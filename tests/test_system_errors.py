@@ -85,7 +85,7 @@ def failing(*_, **__):
 def test_a_sweep_does_not_blame_its_folder_for_what_names_none(tmp_path):
     job = SimpleNamespace(run=RunDir(tmp_path / "run"), resume="CMD")
     with (
-        pytest.raises(RunError, match=r"^No space left on device; what .* goes on: CMD$"),
+        pytest.raises(RunError, match=r"^No space left on device; progress .* resume with: CMD$"),
         sweeping._held(job),
     ):
         failing()

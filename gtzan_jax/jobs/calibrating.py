@@ -57,16 +57,16 @@ def calibrated(
             None if after is None else calibration_error(after, right),
             *error_of_chance(shown, right, groups[rows]),
         )
-        columns = {
-            "part": part,
-            "song": [table.tracks[row] for row in rows],
-            "genre": genres[table.y[rows]],
-            "predicted": genres[first],
-            "probability": before,
-            "calibrated": np.nan if after is None else after,
-            "group": groups[rows],
-        }
-        frames.append(pd.DataFrame(columns))
+        frame = pd.DataFrame({"part": part, "song": [table.tracks[row] for row in rows]})
+        frames.append(
+            frame.assign(
+                genre=genres[table.y[rows]],
+                predicted=genres[first],
+                probability=before,
+                calibrated=np.nan if after is None else after,
+                group=groups[rows],
+            )
+        )
     songs = pd.concat(frames, ignore_index=True).assign(**splits.marks)
     calibration = Calibration(
         temperature=temperature, bins=BINS, validation=held.get("validation"), test=held["test"]

@@ -30,23 +30,30 @@ DATA = (
     "of three seconds), or the path of a CSV file. Of a sweep of networks on spectrograms: a "
     "folder of sound files, 'sounds' (made up), or 'kaggle' (1.2 GB)."
 )
-_DATA_OF_RUN = (
-    "The feature table that the run was trained on, if it is neither in data/ nor in the cache; "
-    "as for the sweep."
-)
+_DATA_OF_RUN = "The run's feature table, if it is neither in data/ nor in the cache."
 _FOLDS = "Folds of kfold. Default: what the sweep says, or 5."
 _PROTOCOLS = "How the songs are divided. " + "; ".join(
     f"{name}: {protocol.summary.split(',')[0].format(num_folds='several')}"
     for name, protocol in PROTOCOLS.items()
 )
-_PRECISION = (
-    "How exactly a GPU or TPU multiplies: float32, or faster with factors rounded to TF32 or "
-    "bfloat16; a CPU is always exact."
+_PROTOCOL = (
+    f"{_PROTOCOLS}. Default: the sweep's, or assignment, or holdout for a search by results."
 )
-_SEEDS = (
-    "Networks of the retraining on each fold, with a seed each. Default: as many as make 10 in all."
+_PRECISION = "How exactly a GPU or TPU multiplies; tensorfloat32 and bfloat16 are faster."
+_SCHEDULER = (
+    "A Dask cluster whose workers train: tcp://host:8786, tls://…, or the scheduler's file. "
+    "pip install -e '.[cluster]' brings Dask."
 )
-_SPLIT_SEED = "Seed of the division into parts."
+_SEARCH = (
+    "How configs are chosen: all of a grid, random draws, successive halving, or Optuna's "
+    "samplers, which pip install -e '.[search]' brings. --set=search.num_configs=50 and the like "
+    "say how many. Default: what the sweep says, or grid."
+)
+_SEEDS = "Networks of the retraining on each fold. Default: as many as make 10 in all."
+_BASELINES = (
+    "A folder of gtzan_jax.baselines; repeatable. Default: every baselines-* beside the run "
+    "directory that was made from the same feature table. The newest of a protocol counts."
+)
 
 
 def option(default: Any, check: Check, text: str, **more: Any) -> Any:
@@ -68,6 +75,15 @@ def path_or(kind: type) -> Check:
     return lambda value, where: checks.path(value, where, kind)
 
 
+def _constant(name: str, text: str, **more: Any) -> Any:
+    """Returns an option that overrides a constant of the sweep file."""
+    return option(None, CONSTANTS[name][0], text, **more)
+
+
+def _command(default: str = "") -> Any:
+    return option(default, checks.text, "The command line, which the run records.", flag="")
+
+
 @dataclass(frozen=True)
 class TrainingOptions:
     """Where a command trains."""
@@ -75,17 +91,9 @@ class TrainingOptions:
     _: KW_ONLY
     platform: str = option("auto", Choice(PLATFORMS), "Where to compute.")
     workers: int | None = option(
-        None,
-        Whole(0, 1000),
-        "Processes of this machine that train; 0: this one. Default: one for each core, or this "
-        "one where there is a GPU or TPU.",
+        None, Whole(0, 1000), "Processes that train; 0: none. Default: one a core, 0 on a GPU, TPU."
     )
-    scheduler: str | None = option(
-        None,
-        checks.text,
-        "A Dask cluster whose workers train: tcp://host:8786, tls://…, or the scheduler's file. "
-        "pip install -e '.[cluster]' brings Dask.",
-    )
+    scheduler: str | None = option(None, checks.text, _SCHEDULER)
 
 
 @dataclass(frozen=True)
@@ -97,74 +105,36 @@ class SweepOptions(TrainingOptions):
     )
     data: "str | os.PathLike[str] | FeatureTable" = option("auto", path_or(FeatureTable), DATA)
     workdir: "str | os.PathLike[str] | None" = option(
-        None,
-        checks.path,
-        "Run directory; an unfinished run there is resumed. Default: runs/<sweep>-<UTC time>.",
+        None, checks.path, "Run directory, resumed if unfinished. Default: runs/<sweep>-<UTC time>."
     )
     _: KW_ONLY
-    epochs: int | None = option(
-        None,
-        CONSTANTS["epochs"][0],
-        "Passes over the train part. Default: what the sweep says, or 10.",
-    )
-    batch_size: int | None = option(
-        None, CONSTANTS["batch_size"][0], "Rows of a batch.", flag=""
-    )  # which is a flag of an axis
-    loss: str | None = option(
-        None, CONSTANTS["loss"][0], "The loss. Default: what the sweep says, or cross_entropy."
-    )
-    protocol: str | None = option(
-        None,
-        CONSTANTS["protocol"][0],
-        f"{_PROTOCOLS}. Default: what the sweep says, or assignment, or holdout where the search "
-        "needs a validation part.",
-    )
-    num_folds: int | None = option(None, CONSTANTS["num_folds"][0], _FOLDS)
-    search: str | None = option(
-        None,
-        Choice(KINDS),
-        "How configs are chosen: all of a grid, random draws, successive halving, or Optuna's "
-        "samplers, which pip install -e '.[search]' brings. They try a quarter of the grid, "
-        "halving all of it; --set=search.num_configs=50 and the like say otherwise. Default: what "
-        "the sweep says, or grid.",
-    )
+    epochs: int | None = _constant("epochs", "Epochs. Default: what the sweep says, or 10.")
+    batch_size: int | None = _constant("batch_size", "Rows of a batch.", flag="")  # an axis has it
+    loss: str | None = _constant("loss", "Default: what the sweep says, or cross_entropy.")
+    protocol: str | None = _constant("protocol", _PROTOCOL)
+    num_folds: int | None = _constant("num_folds", _FOLDS)
+    search: str | None = option(None, Choice(KINDS), _SEARCH)
     overrides: Sequence[str] = option(
         (),
         checks.texts,
-        "key=value over the sweep file, as --set=epochs=20 or --set=axes.dropout1=[0.0,0.5]; "
-        "repeatable.",
+        "key=value over the sweep file, as --set=axes.dropout1=[0.0,0.5]; repeatable.",
         flag="set",
         shorts=SHORT_NAMES,
     )
     overwrite: bool = option(False, checks.yes_or_no, "Remove the run that is in --workdir.")
     matmul_precision: MatmulPrecision = option("float32", Choice(MATMUL_PRECISIONS), _PRECISION)
     batching: str = option(
-        "auto",
-        Choice(MODES),
-        "Which networks share a compiled program: those of the same shape, all (padded with "
-        "zeros), or as many as seems fastest.",
+        "auto", Choice(MODES), "Configs that share a program: of one shape, all padded, or fastest."
     )
-    seed: int = option(
-        0, Whole(0, 2**31), "First seed of the training: initial weights, order, noise."
-    )
-    num_seeds: int | None = option(
-        None,
-        CONSTANTS["num_seeds"][0],
-        "Replicates of each config. Default: what the sweep says, or 1.",
-    )
-    split_seed: int = option(0, Whole(0, 2**32 - 1), _SPLIT_SEED)
-    retrain_epochs: int = option(
-        50, Whole(0, 100_000), "Epochs of the best config's retraining; 0 skips it."
-    )
+    seed: int = option(0, Whole(0, 2**31), "First seed: initial weights, order, noise.")
+    num_seeds: int | None = _constant("num_seeds", "Repeats. Default: what the sweep says, or 1.")
+    split_seed: int = option(0, Whole(0, 2**32 - 1), "Seed of the splits.")
+    retrain_epochs: int = option(50, Whole(0, 100_000), "Of the best config; 0 retrains nothing.")
     retrain_seeds: int | None = option(None, Whole(1, 1000), _SEEDS)
     profile: "str | os.PathLike[str] | None" = option(
-        None,
-        checks.path,
-        "A folder for the JAX profiler's trace of the training, for TensorBoard or Perfetto.",
+        None, checks.path, "A folder for the JAX profiler's trace, for TensorBoard or Perfetto."
     )
-    command: str = option(
-        "gtzan_jax.run_sweep", checks.text, "Of the command only: what the run records.", flag=""
-    )
+    command: str = _command("gtzan_jax.run_sweep")
 
     @property
     def is_command(self) -> bool:
@@ -194,9 +164,7 @@ class SweepOptions(TrainingOptions):
 class RetrainOptions(TrainingOptions):
     """Which config of a finished run to retrain, and how."""
 
-    workdir: str = field(
-        metadata={"check": checks.text, "help": "The run directory of a finished sweep."}
-    )
+    workdir: str = field(metadata={"check": checks.text, "help": "The run of a finished sweep."})
     _: KW_ONLY
     rank: int = option(1, Whole(1, 1_000_000), "Which config of results.csv.")
     retrain_epochs: int = option(50, Whole(1, 100_000), "For how many epochs.")
@@ -209,14 +177,7 @@ class RetrainOptions(TrainingOptions):
     matmul_precision: MatmulPrecision | None = option(
         None, Choice(MATMUL_PRECISIONS), f"{_PRECISION} Default: as the sweep did."
     )
-    name: str | None = option(
-        None,
-        checks.text,
-        "The folder in RUN/retrained/. Default: what tells this retraining from any other, such "
-        "as rank2 or rank1-artist_kfold.",
-    )
-    overwrite: bool = option(False, checks.yes_or_no, "Replace another retraining of this name.")
-    command: str = option("gtzan_jax.retrain_run", checks.text, "", flag="")
+    command: str = _command("gtzan_jax.retrain_run")
 
 
 @dataclass(frozen=True)
@@ -224,23 +185,17 @@ class BaselinesOptions(TrainingOptions):
     """Options of the comparison with classical models."""
 
     data: str = option("auto", checks.text, DATA)
-    workdir: str | None = option(
-        None, checks.text, "Where to write. Default: runs/baselines-<UTC time>."
-    )
+    workdir: str | None = option(None, checks.text, "Default: runs/baselines-<UTC time>.")
     _: KW_ONLY
     protocol: str = option(
         ALL_PROTOCOLS,
         Choice((*PROTOCOLS, ALL_PROTOCOLS)),
-        "How the songs are divided; 'all' compares under every protocol, or every one that the "
-        "table's tracks allow.",
+        "A protocol, or all that the table allows.",
     )
     num_folds: int | None = option(None, Whole(2, 1000), _FOLDS)
-    split_seed: int = option(0, Whole(0, 2**32 - 1), _SPLIT_SEED)
+    split_seed: int = option(0, Whole(0, 2**32 - 1), "Seed of the splits.")
     sweep: str = option(
-        "baselines",
-        checks.text,
-        "The sweep whose configs our network is chosen from in each fold: a name in sweeps/, or "
-        "the path of a TOML file.",
+        "baselines", checks.text, "Whose configs each fold chooses from: in sweeps/, or a path."
     )
     overrides: Sequence[str] = option(
         (),
@@ -248,14 +203,9 @@ class BaselinesOptions(TrainingOptions):
         "key=value over the sweep file, as --set=epochs=20; repeatable.",
         flag="set",
     )
-    seed: int = option(0, Whole(0, 2**31), "First seed of our networks; it also seeds the models.")
-    num_seeds: int = option(
-        5,
-        Whole(1, 1000),
-        "Networks of the chosen config on each fold, with a seed each, and fits of each other "
-        "model that draws random numbers.",
-    )
-    command: str = option("gtzan_jax.run_baselines", checks.text, "", flag="")
+    seed: int = option(0, Whole(0, 2**31), "First seed of the networks and the other models.")
+    num_seeds: int = option(5, Whole(1, 1000), "Networks, and fits of random models, on each fold.")
+    command: str = _command("gtzan_jax.run_baselines")
 
 
 @dataclass(frozen=True)
@@ -266,22 +216,16 @@ class PredictOptions:
     songs: Sequence[str] = field(metadata=argument(checks.texts, "Files and folders.", "SONG …"))
     _: KW_ONLY
     hop_seconds: float | None = option(
-        None,
-        Number(0.1, 1e6),
-        "From the start of a window to that of the next. Default: windows side by side.",
+        None, Number(0.1, 1e6), "Between the starts of windows. Default: they are side by side."
     )
     explain: bool = option(
-        False,
-        checks.yes_or_no,
-        "Which features speak for and against the first genre, by integrated gradients: a sum "
-        "that adds up to the logarithm of its probability.",
+        False, checks.yes_or_no, "Features for and against the first genre: integrated gradients."
     )
     json: bool = option(False, checks.yes_or_no, "One document of JSON instead of text.")
     plot: str | None = option(
         None,
         checks.text,
-        "A file, .png or .svg, for the probabilities over time; with --explain, of a network on "
-        "spectrograms, one more for each song, of what in it speaks for and against.",
+        "A .png or .svg of probabilities over time; with --explain, reasons, too.",
     )
     platform: str = option("auto", Choice(PLATFORMS), "Where to compute.")
 
@@ -301,13 +245,11 @@ class ExtractOptions:
     folder: str = field(metadata=argument(checks.text, "The songs.", "FOLDER"))
     output: str = option("features.csv", checks.text, "The table to write.")
     chunk_seconds: str | None = option(
-        None,
-        Choice(("3",)),
-        "A row for each three seconds, as in Kaggle's features_3_sec.csv. Default: a row a song.",
+        None, Choice(("3",)), "A row for each three seconds. Default: a row a song."
     )
     workers: int | None = option(None, Whole(1, 1000), "Processes. Default: one a core.")
     overwrite: bool = option(False, checks.yes_or_no, "Whether to replace a table that is there.")
-    command: str = option("", checks.text, "", flag="")
+    command: str = _command()
 
 
 @dataclass(frozen=True)
@@ -317,13 +259,7 @@ class ReportOptions:
     run: str = field(metadata=argument(checks.text, "The run.", "RUNDIR"))
     others: Sequence[str] = option((), checks.texts, "Other runs.", argument="MORE …")
     data: str | None = option(None, checks.text, _DATA_OF_RUN)
-    baselines: Sequence[str] = option(
-        (),
-        checks.texts,
-        "A folder of gtzan_jax.baselines; repeatable. Default: every baselines-* beside the run "
-        "directory that was made from the same feature table. Of several with one protocol the "
-        "newest counts.",
-    )
+    baselines: Sequence[str] = option((), checks.texts, _BASELINES)
     output: str | None = option(None, checks.text, "Where to write. Default: RUNDIR/report.html.")
 
 
@@ -336,20 +272,6 @@ class CompareOptions:
     output: str | None = option(None, checks.text, "A CSV file to write all matched configs to.")
 
 
-def check_options(options: Any) -> None:
-    """Checks the type and range of every option.
-
-    Raises:
-      InputError: names all that are impossible.
-    """
-    problems = Problems()
-    for each in fields(options):
-        value = getattr(options, each.name)
-        if value is not None or each.default is not None:
-            problems.check(each.metadata["check"], value, each.name)
-    problems.raise_any()
-
-
 def takes(
     options: Callable[P, OptionsT],
 ) -> Callable[[Callable[[OptionsT], Result]], Callable[P, Result]]:
@@ -357,16 +279,19 @@ def takes(
 
     def decorate(function: Callable[[OptionsT], Result]) -> Callable[P, Result]:
         def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-            chosen = options(*args, **kwargs)
-            check_options(chosen)
+            chosen, problems = options(*args, **kwargs), Problems()
+            for each in fields(chosen):  # type: ignore[arg-type]
+                value = getattr(chosen, each.name)
+                if value is not None or each.default is not None:
+                    problems.check(each.metadata["check"], value, each.name)
+            problems.raise_any()
             return function(chosen)
 
         head, end, rest = (inspect.getdoc(function) or "").partition("\n\nReturns:")
-        lines = [
-            textwrap.fill(f"{f.name}: {f.metadata['help']}", 96, initial_indent="  ",
-                          subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-            for f in fields(options)  # type: ignore[arg-type]
-        ]  # fmt: skip
+        wrap = textwrap.TextWrapper(
+            96, "  ", "    ", break_long_words=False, break_on_hyphens=False
+        )
+        lines = [wrap.fill(f"{f.name}: {f.metadata['help']}") for f in fields(options)]  # type: ignore[arg-type]
         call.__name__, call.__qualname__ = function.__name__, function.__qualname__
         call.__module__ = function.__module__
         call.__doc__ = "\n".join([f"{head}\n\nArgs:", *lines]) + end + rest

@@ -1,6 +1,5 @@
 """Retrains one config, for more epochs and with several seeds, and evaluates it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +26,11 @@ from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import SavedRetraining, table_of
 from gtzan_jax.rundir.history import History
-from gtzan_jax.rundir.manifest import FOLDER_NAME, Manifest, Retraining, as_dict
+from gtzan_jax.rundir.manifest import Manifest, Retraining
 from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import PROTOCOLS, Splits, groups_of, make_splits
-from gtzan_jax.text import counted, printable
+from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
@@ -52,27 +51,16 @@ class Retrained:
 
     Attributes:
       model: always of the first fold and the first seed.
-      frames: the CSV files by their stems: ``history``, one row an epoch of a network (fold, seed,
-        epoch, whether its weights are kept, the protocol's metrics); ``confusion``, genres × genres
-        (rows true, columns predicted) of all networks' test parts; ``scores`` of those, one row a
-        genre; ``calibration`` of the model, see ``calibrating.calibrated``; ``songs``, one row a
-        test song of a fold (right: the share of the fold's networks that are).
+      frames: the CSV files by stem: ``history``, one row an epoch of a network; ``confusion``,
+        genres × genres (rows true, columns predicted) of all networks' test parts; ``scores`` of
+        those by genre; ``calibration`` of the model, see ``calibrating.calibrated``; ``songs``, one
+        row a test song of a fold (right: the share of the fold's networks that are).
       figures: the PNG files by their stems.
     """
 
     model: TrainedModel
     frames: "Mapping[str, pd.DataFrame]" = field(repr=False)
     figures: "Mapping[str, Figure]" = field(repr=False)
-
-    def __repr__(self) -> str:
-        networks = counted(len(self.history.groupby(["fold", "seed"])), "network")
-        epochs = counted(self.history["epoch"].max(), "epoch")
-        return f"Retrained({self.model!r}, {networks}, {epochs})"
-
-    @property
-    def history(self) -> "pd.DataFrame":
-        """One row an epoch of a network."""
-        return self.frames["history"]
 
 
 def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
@@ -100,17 +88,13 @@ def retrain(
     by_fold = trained.predicted.reshape(len(splits.folds), len(seeds), -1)
     for place, (fold, every) in enumerate(zip(splits.folds, by_fold, strict=True)):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
-        found = every[:, start:][:, : len(rows)]
+        found = every[:, start : start + len(rows)]
         true.append(np.tile(table.y[rows], len(seeds)))
         predicted.append(found.ravel())
-        columns = {
-            "fold": place,
-            "song": [table.tracks[row] for row in rows],
-            "genre": genres[table.y[rows]],
-            "group": groups[rows],
-            "right": (found == table.y[rows]).mean(axis=0),
-        }
-        songs.append(pd.DataFrame(columns))
+        of_fold = pd.DataFrame({"song": [table.tracks[row] for row in rows]})
+        of_fold = of_fold.assign(genre=genres[table.y[rows]], group=groups[rows])
+        of_fold.insert(0, "fold", place)
+        songs.append(of_fold.assign(right=(found == table.y[rows]).mean(axis=0)))
     answers, labels = (np.concatenate(true), np.concatenate(predicted)), np.arange(len(genres))
     confusion = confusion_matrix(*answers, labels=labels)
     scores = precision_recall_fscore_support(*answers, labels=labels, zero_division=0)
@@ -181,31 +165,39 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
     """Retrains a config of a finished run into a folder of its own, unless that is done already.
 
     Raises:
-      InputError: the run, the rank, the name or the table cannot be used, or another retraining
-        has this name.
+      InputError: the run, the rank or the table cannot be used, or the folder holds something else.
       RunError: the training diverged.
     """
     found = read_run(request.workdir)
-    precision = request.matmul_precision or found.manifest.matmul_precision
-    splits, wanted = _asked(found, request, precision)
-    name = _name(found, request, wanted)
-    if _is_there(found.run, found.manifest, name, wanted, request.overwrite):
+    run, sweep, manifest = found.run, found.sweep, found.manifest
+    if request.rank > len(found.results):
+        raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
+    config, protocol = found.config(request.rank), request.protocol or sweep.protocol
+    sweep.check_protocol(protocol)
+    table, missing = table_of(found, request.data)
+    if table is None:
+        raise InputError(f"{run.path}: {missing}")
+    splits = make_splits(table, protocol, manifest.split.seed, request.num_folds or sweep.num_folds)
+    seeds = seeds_of(manifest.seeds[0], request.retrain_seeds, len(splits.folds))
+    precision = request.matmul_precision or manifest.matmul_precision
+    wanted = describe(splits, config.id, seeds, request.retrain_epochs, precision)
+    name = _name(found, request.rank, wanted)
+    if _is_there(run, manifest, name, wanted):
         saved = _saved(found, name)
         print(f"{printable(saved.path)} has this retraining already")
         return saved
     messages.warn_of_leak(splits.protocol.leak)
     with (
         workplace(request.platform, precision, request.workers, request.scheduler) as place,
-        place.trainer(found.sweep, splits.sizes, configs=[found.config(request.rank)]) as trainer,
+        place.trainer(sweep, splits.sizes, configs=[config]) as trainer,
     ):
-        result = retrain(trainer, splits, wanted.config_id, wanted.seeds, wanted.epochs)
+        result = retrain(trainer, splits, config.id, seeds, wanted.epochs)
     session = directory.describe_session(
         request.command, found.accuracy.size, place.platform, place.devices
     )
-    run = found.run
     with held(run.path):
         manifest = run.read_manifest()
-        _is_there(run, manifest, name, wanted, request.overwrite)  # another process may be first
+        _is_there(run, manifest, name, wanted)  # another process may be first
         if manifest.retrainings.pop(name, None):  # a folder half replaced must not be listed
             run.write_manifest(manifest)
         run.retrained.mkdir(exist_ok=True)
@@ -225,34 +217,9 @@ def _saved(found: Run, name: str) -> SavedRetraining:
     return saved
 
 
-def _asked(
-    found: Run, request: RetrainOptions, precision: MatmulPrecision
-) -> tuple[Splits, Retraining]:
-    """Returns the requested splits and retraining."""
-    if request.rank > len(found.results):
-        raise InputError(f"--rank={request.rank}: the sweep has ranks 1 to {len(found.results)}")
-    protocol = request.protocol or found.sweep.protocol
-    found.sweep.check_protocol(protocol)
-    table, missing = table_of(found, request.data)
-    if table is None:
-        raise InputError(f"{found.run.path}: {missing}")
-    num_folds = request.num_folds or found.sweep.num_folds
-    splits = make_splits(table, protocol, found.manifest.split.seed, num_folds)
-    seeds = seeds_of(found.manifest.seeds[0], request.retrain_seeds, len(splits.folds))
-    config_id = found.config(request.rank).id
-    return splits, describe(splits, config_id, seeds, request.retrain_epochs, precision)
-
-
-def _name(found: Run, request: RetrainOptions, wanted: Retraining) -> str:
-    """Returns the folder's name: the requested one, or one that lists unusual settings."""
-    if request.name:
-        if request.name == _BEST or not re.fullmatch(FOLDER_NAME, request.name):
-            raise InputError(
-                f"--name={request.name}: take up to 100 letters, digits, dots, hyphens and "
-                "underscores, a letter or digit first, and not 'best'"
-            )
-        return request.name
-    if wanted == found.manifest.retraining and not request.overwrite:
+def _name(found: Run, rank: int, wanted: Retraining) -> str:
+    """Returns the folder's name, which lists all settings that are unusual."""
+    if wanted == found.manifest.retraining:
         return _BEST
     sweep, usual = found.sweep, seeds_of(wanted.seeds[0], None, wanted.num_folds)
     has_folds = PROTOCOLS[wanted.protocol].takes_num_folds
@@ -263,40 +230,23 @@ def _name(found: Run, request: RetrainOptions, wanted: Retraining) -> str:
         f"{len(wanted.seeds)}seeds": wanted.seeds != usual,
         wanted.matmul_precision: wanted.matmul_precision != found.manifest.matmul_precision,
     }
-    return "-".join([f"rank{request.rank}", *(part for part, told in differences.items() if told)])
+    return "-".join([f"rank{rank}", *(part for part, told in differences.items() if told)])
 
 
-def _is_there(
-    run: RunDir, manifest: Manifest, name: str, wanted: Retraining, overwrite: bool
-) -> bool:
-    """Checks for an intact folder; raises InputError if it holds another retraining."""
+def _is_there(run: RunDir, manifest: Manifest, name: str, wanted: Retraining) -> bool:
+    """Checks for an intact retraining; raises InputError if its folder holds something else."""
     if name == _BEST:
         return True
     there, folder = manifest.retrainings.get(name), run.retrained / name
-    if overwrite or not folder.exists():
-        return False
-    if there is None:
-        if is_empty(folder) or (folder / NAME).exists():  # left where a process was killed
-            return False
-        raise InputError(
-            f"{folder} is not empty, and the manifest does not list it: choose another --name, or "
-            "replace it with --overwrite"
-        )
-    if there != wanted:
-        different = "; ".join(directory.differences(as_dict(there), as_dict(wanted)))
-        raise InputError(
-            f"{folder} holds another retraining ({different}): choose another --name, or replace "
-            "it with --overwrite"
-        )
-    return not run.damaged(manifest, f"retrained/{name}")
+    # An unlisted model was left where a process was killed.
+    is_ours = there == wanted if there else is_empty(folder) or (folder / NAME).exists()
+    if folder.exists() and not is_ours:
+        raise InputError(f"{folder} holds something else than this retraining: move it away")
+    return there == wanted and not run.damaged(manifest, f"retrained/{name}")
 
 
 def describe(
-    splits: Splits,
-    config_id: str,
-    seeds: Sequence[int],
-    epochs: int,
-    matmul_precision: MatmulPrecision,
+    splits: Splits, config_id: str, seeds: Sequence[int], epochs: int, precision: MatmulPrecision
 ) -> Retraining:
     """Returns a retraining's entry in the manifest."""
     return Retraining(
@@ -305,7 +255,7 @@ def describe(
         protocol=splits.protocol.name,
         num_folds=len(splits.folds),
         seeds=list(seeds),
-        matmul_precision=matmul_precision,
+        matmul_precision=precision,
     )
 
 

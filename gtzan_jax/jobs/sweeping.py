@@ -94,22 +94,17 @@ def run_sweep(options: SweepOptions) -> Run:
 @contextlib.contextmanager
 def _held(job: Job) -> Iterator[None]:
     """Holds the run directory; adds to errors how to resume the run."""
-    kept = "what is finished is kept"
     try:
         job.run.path.mkdir(parents=True, exist_ok=True)
         with held(job.run.path):
             yield
     except Interrupted as interrupted:
-        interrupted.hint = f"{kept}; go on with\n  {printable(job.resume)}"
+        interrupted.hint = f"progress is saved; resume with\n  {printable(job.resume)}"
         raise
-    except PlaceLostError as lost:
-        raise RunError(
-            f"{lost}; {kept}, and once there is one again, this goes on: {job.resume}"
-        ) from None
-    except OSError as error:
-        raise RunError(
-            f"{described(error)}; {kept}, and once that is mended, this goes on: {job.resume}"
-        ) from None
+    except (PlaceLostError, OSError) as error:
+        text = described(error) if isinstance(error, OSError) else str(error)
+        remedy = "progress is saved: fix the problem, then resume with"
+        raise RunError(f"{text}; {remedy}: {job.resume}") from None
 
 
 def _open_store(job: Job) -> Checkpoints:
@@ -146,8 +141,7 @@ def mark_indistinguishable(
 ) -> "tuple[pd.DataFrame, float | None]":
     """Marks the configs of ``selection.compare_with_best``; returns the detectable difference, too.
 
-    Leaves out configs that diverged, or that the search stopped. Predictions are of the part by
-    which configs are ranked.
+    Leaves out configs that diverged, or that the search stopped.
     """
     places = results["config_id"].map(sweep.places).to_numpy()
     sound = ~results["diverged"].to_numpy()
@@ -177,21 +171,21 @@ def _retrain_best(
     """
     from gtzan_jax.views import overview
 
-    run, options, splits = job.run, job.options, job.splits
+    run, splits, epochs = job.run, job.splits, job.options.retrain_epochs
     best = results["config_id"].iloc[0]
     reference = _reference(sweep, best)
     names = ["best", *(["reference"] if reference else [])]
-    seeds = retraining.seeds_of(job.seeds[0], options.retrain_seeds, len(splits.folds))
-    epochs, precision = options.retrain_epochs, manifest.matmul_precision
-    wanted = retraining.describe(splits, best, seeds, max(1, epochs), precision)
-    there, problem, retrained = manifest.retraining, None, None
-    is_there = there is not None and not any(run.damaged(manifest, name) for name in names)
-    stays = is_there and there != wanted
-    if epochs and there and stays:
+    seeds = retraining.seeds_of(job.seeds[0], job.options.retrain_seeds, len(splits.folds))
+    wanted = retraining.describe(splits, best, seeds, max(1, epochs), manifest.matmul_precision)
+    there = manifest.retraining
+    if any(run.damaged(manifest, name) for name in names):
+        there = None
+    if epochs and there and there != wanted:
         _print_unchanged(job, there)
-    if not run.damaged(manifest, "overview") and (is_there or not epochs):
+    if not run.damaged(manifest, "overview") and (there or not epochs):
         return None
-    if epochs and not stays:
+    problem, retrained = None, None
+    if epochs and there in (None, wanted):
         try:
             if results["diverged"].iloc[0]:
                 raise RunError(
@@ -202,11 +196,10 @@ def _retrain_best(
             retrained = retraining.retrain(trainer, splits, best, seeds, epochs)
             if reference:
                 other, _ = retraining.train_networks(trainer, splits, reference, seeds, epochs)
-            retraining.save(retrained, run.best)
-            if reference:
                 with replaced_folder(run.reference) as folder:
                     frame = retraining.history_frame(other, splits.metrics)
                     write_csv(folder / "history.csv", frame)
+            retraining.save(retrained, run.best)
             manifest.retraining = wanted
         except PlaceLostError:
             raise
@@ -214,7 +207,7 @@ def _retrain_best(
             problem, retrained = failure, None
     with replaced_folder(run.overview) as folder:
         figures = retrained.figures if retrained else {}
-        curves = retrained.history if retrained else None
+        curves = retrained.frames["history"] if retrained else None
         overview.write(folder, sweep, splits, results, history, curves, figures)
     run.record(manifest, "overview", *(names if retrained else []))
     return problem

@@ -99,7 +99,9 @@ def ranked(written, splits):
         run = dataclasses.replace(
             written,
             manifest=msgspec.structs.replace(written.manifest, seeds=seeds),
-            results=results_table(SWEEP, history),
+            results=results_table(SWEEP, history).assign(
+                **{INDISTINGUISHABLE: lambda frame: frame["rank"] == 1}
+            ),
             accuracy=accuracy,
         )
         vars(run)["predictions"] = made_predictions(SWEEP, history, splits)["test"]

@@ -198,8 +198,8 @@ def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
         own.kill_scheduler()
         _, errors = end(command, 1)
         assert errors == (
-            f"error: the scheduler {own.address} does not answer any more; what is finished is "
-            "kept, and once there is one again, this goes on: python -m gtzan_jax.sweep "
+            f"error: the scheduler {own.address} does not answer any more; progress is saved: "
+            "fix the problem, then resume with: python -m gtzan_jax.sweep "
             f"{' '.join(flags)} --workdir={tmp_path / 'run'}"
         )
         there = len(tasks(tmp_path / "run"))
@@ -458,7 +458,7 @@ def test_a_cluster_is_idle_after_ctrl_c(dask, tmp_path, short):
     wait_until(lambda: tasks(tmp_path / "run"))
     command.send_signal(signal.SIGINT)
     _, errors = end(command, 130)
-    assert "go on with" in errors
+    assert "resume with" in errors
     wait_until(lambda: dask.tasks() == 0, 20)
     assert all(worker.poll() is None for worker in dask.workers)
     end(begin(tmp_path / "other", *SHORT, f"--scheduler={dask.address}"))

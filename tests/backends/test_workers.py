@@ -540,7 +540,7 @@ def test_no_worker_outlives_a_command(number, tmp_path):
     command.send_signal(number)
     _, errors = command.communicate(timeout=30)
     assert command.returncode == (-9 if number == signal.SIGKILL else 128 + number)
-    assert ("go on with" in errors) == (number != signal.SIGKILL)
+    assert ("resume with" in errors) == (number != signal.SIGKILL)
     wait_until(lambda: all(map(gone, workers)))
 
 

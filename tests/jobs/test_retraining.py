@@ -109,8 +109,6 @@ def test_a_finished_run_trains_nothing_after_a_retraining(folder):
         ({"protocol": "kfold", "retrain_seeds": 10}, "rank1-kfold-10seeds"),
         ({"retrain_epochs": 7, "retrain_seeds": 3}, "rank1-7epochs-3seeds"),
         ({"matmul_precision": "bfloat16"}, "rank1-bfloat16"),
-        ({"name": "mine", "retrain_epochs": 7}, "mine"),
-        ({"retrain_epochs": 1, "overwrite": True}, "rank1-1epochs"),
     ],
 )
 @pytest.mark.usefixtures("quick")
@@ -128,32 +126,9 @@ def test_the_same_request_does_nothing(folder, capsys):
     assert (folder / "manifest.json").read_bytes() == before
 
 
-@pytest.mark.usefixtures("quick")
-def test_nothing_is_replaced_unless_asked(folder):
-    before = digest(folder / "retrained" / NAME)
-    with pytest.raises(InputError) as refusal:
-        ask(folder, rank=3, name=NAME)
-    for part in (f"retrained/{NAME}", "config_id", "--name", "--overwrite"):
-        assert part in str(refusal.value)
-    assert "\n" not in str(refusal.value)
-    assert digest(folder / "retrained" / NAME) == before
-    made = ask(folder, rank=3, name=NAME, overwrite=True)
-    assert made.about.config_id == read_run(folder).config(3).id
-
-
-@pytest.mark.parametrize("name", ["best", "../best", ".hidden", "a/b", "x" * 101, "a\n"])
-@pytest.mark.usefixtures("never")
-def test_a_name_is_one_folders(folder, name):
-    with pytest.raises(InputError, match="--name="):
-        ask(folder, name=name)
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("options", [{}, {"name": "mine", "overwrite": True}])
 @pytest.mark.usefixtures("quick")
-def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch, options):
-    if options:
-        ask(folder, name="mine")
+def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch):
     saved, number, killed = folder.with_name("saved"), 0, True
     shutil.copytree(folder, saved)
     while killed:
@@ -163,15 +138,14 @@ def test_a_killed_retraining_leaves_nothing_partial(folder, monkeypatch, options
         with monkeypatch.context() as patch:
             end_at(number, patch, kill)
             try:
-                ask(folder, rank=3, **options)
+                ask(folder, rank=3)
             except Killed:
                 killed = True
         third = read_run(folder).config(3)
         for name, found in read_run(folder).retrainings.items():
             assert len(list(found.path.iterdir())) == 10, (number, name)
-        assert ask(folder, rank=3, **options).config == third
-        name = options.get("name", "rank3-2epochs-2seeds")
-        assert read_run(folder).retrainings[name].config == third
+        assert ask(folder, rank=3).config == third
+        assert read_run(folder).retrainings["rank3-2epochs-2seeds"].config == third
         assert not list(folder.rglob("*.tmp"))
     assert number > 25
 
@@ -192,23 +166,25 @@ def test_a_damaged_retraining_is_named_and_mended(folder):
 @pytest.mark.usefixtures("quick")
 def test_a_damaged_retraining_is_in_no_others_way(folder):
     flip(folder / "retrained" / NAME / "history.csv")
-    saved = ask(folder, name="another")
-    assert saved.path == folder / "retrained" / "another"
+    saved = ask(folder, rank=3)
+    assert saved.path == folder / "retrained" / "rank3-2epochs-2seeds"
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_folder_that_no_retraining_made_is_replaced_only_where_that_is_asked(folder):
-    mine = folder / "retrained" / "mine"
+def test_a_folder_of_something_else_is_not_replaced(folder):
+    mine = folder / "retrained" / "rank3-2epochs-2seeds"
     mine.mkdir()
-    assert ask(folder, name="mine").path == mine  # an empty one is used
-    shutil.rmtree(folder / "retrained" / "mine")
-    other = folder / "retrained" / "notes"
-    other.mkdir()
-    (other / "notes.txt").write_text("precious")
-    with pytest.raises(InputError, match="notes is not empty, and the manifest does not list it"):
-        ask(folder, name="notes")
-    assert (other / "notes.txt").read_text() == "precious"
-    assert ask(folder, name="notes", overwrite=True).path == other
+    assert ask(folder, rank=3).path == mine  # an empty one is used
+    edit_manifest(folder, lambda m: m["retrainings"][mine.name].update(epochs=3))
+    with pytest.raises(InputError, match=r"seeds holds something else .* move it away"):
+        ask(folder, rank=3)
+    edit_manifest(folder, lambda m: m["retrainings"].pop(mine.name))
+    shutil.rmtree(mine)
+    mine.mkdir()
+    (mine / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match=r"seeds holds something else .* move it away"):
+        ask(folder, rank=3)
+    assert (mine / "notes.txt").read_text() == "precious"
 
 
 @pytest.mark.usefixtures("never")
