@@ -88,9 +88,9 @@ def command_lines(runs: Sequence[FinishedRun]) -> str:
 
 def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
     """Returns the table of claims, and their rules."""
-    lines = [row("claim", "published", *judged), row(*["---"] * (len(judged) + 2))]
+    lines = [row("claim", *judged), row(*["---"] * (len(judged) + 1))]
     for found in zip(*judged.values(), strict=True):
-        lines.append(row(found[0].sentence, found[0].published, *map(figure, found)))
+        lines.append(row(found[0].sentence, *map(figure, found)))
     notes = "\n\n".join(claims.NOTES)
     return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes])
 

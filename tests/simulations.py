@@ -19,7 +19,7 @@ from scipy import stats
 
 from gtzan_jax.analysis.calibration import calibration_error, error_of_chance, fit_temperature
 from gtzan_jax.analysis.effects import decompose, paired_differences
-from gtzan_jax.analysis.inference import corrected_t_test, sphericity_free_f_test
+from gtzan_jax.analysis.inference import sphericity_free_f_test, t_test
 from gtzan_jax.analysis.selection import (
     accuracy_interval,
     compare_with_best,
@@ -207,7 +207,7 @@ def models_over_splits(corrected: bool, other_artists: bool = False) -> Once:
     def once(random: Random) -> float:
         figures = differences_by_part(random, _splits(random, 10), other_artists)
         if corrected:
-            return _misses(corrected_t_test(figures, 3 / 7)[1:3])
+            return _misses(t_test(figures, 3 / 7)[1:3])
         return _misses(tuple(stats.ttest_1samp(figures, 0).confidence_interval(0.95)))
 
     return once

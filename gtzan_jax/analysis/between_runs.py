@@ -1,9 +1,6 @@
-"""Compares runs config by config, paired by fold and seed where table and split are the same.
+"""Compares runs config by config, paired by fold and seed where table and split are the same."""
 
-Intervals are over seeds or folds, for the reason in :mod:`gtzan_jax.analysis.effects`.
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,34 +22,18 @@ _NOT_COMPARED = ("resume", "sessions", "timings_s", "peak_rss_bytes", "data.repe
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Several runs, side by side.
+    """Several runs, side by side; the first is what the others are compared with.
 
-    Attributes:
-      axes: the axes that all runs have. Configs are matched by them; where a run has further axes,
-        its accuracy is the mean over the configs that differ in those alone.
-      runs: one row a run: run, data, is_sample, protocol, chosen_on (the part that configs are
-        ranked by), loss, epochs, configs, folds, seeds, best (its test accuracy), deviation (over
-        folds and seeds), low, high (95 % interval over groups of test tracks), best_config.
-      bests: each run's best config.
-      pairs: one row for each run but the first: run, differs (table, protocol or split, where it
-        differs from the first run's), matched (configs that both trained to the end), out_of
-        (configs of the run that has fewer), paired_runs (folds × seeds that both have, on the same
-        split), difference (mean test accuracy over those, else over all, less the first run's),
-        low, high (its 95 % interval), interval_over (seeds or folds; "" without an interval),
-        configs_p10, configs_p90 (percentiles of the configs' mean differences: their spread, no
-        interval), rank_correlation (Spearman's), same_best (of the matched configs). Missing
-        figures are NaN.
-      configs: one row for each config that any two runs share: the common axes, and each run's
-        test accuracy; NaN where the run does not have the config or it diverged.
-      manifests: one row for each difference of the manifests, one column a run.
+    Configs are matched by the axes that all runs have; where a run has further axes, its accuracy
+    is the mean over the configs that differ in those alone. Missing figures are NaN.
     """
 
-    axes: tuple[str, ...]
-    runs: "pd.DataFrame"
+    axes: tuple[str, ...]  # that all runs have
+    runs: "pd.DataFrame"  # one row a run, of its best config, from _summary
     bests: tuple[Config, ...]
-    pairs: "pd.DataFrame"
-    configs: "pd.DataFrame"
-    manifests: "pd.DataFrame"
+    pairs: "pd.DataFrame"  # one row for each run but the first, from _pair
+    configs: "pd.DataFrame"  # that two runs share: the axes, and each run's test accuracy
+    manifests: "pd.DataFrame"  # one row a difference, one column a run
 
     def __repr__(self) -> str:
         return f"Comparison({len(self.runs)} runs, {len(self.configs):,} configs in common)"
@@ -60,9 +41,6 @@ class Comparison:
 
 def compare(runs: Sequence[FinishedRun]) -> Comparison:
     """Compares the final test accuracy of runs with that of the first, config by config.
-
-    Args:
-      runs: at least two.
 
     Raises:
       InputError: a run is named twice, or its predictions cannot be used.
@@ -77,18 +55,18 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
     axes = tuple(name for name in runs[0].sweep.axes if all(name in r.sweep.axes for r in runs))
     # Without a common axis every config would match every other.
     accuracies = [_accuracies(run, axes) if axes else {} for run in runs]
-    named = list(zip(names, runs, accuracies, strict=True))
-    rows = [[*c.values(), *(_mean(of[c]) if c in of else np.nan for of in accuracies)]
-            for c in dict.fromkeys(config for of in accuracies for config in of)
-            if sum(c in of for of in accuracies) > 1]  # fmt: skip
+    rows = [
+        [*config.values(), *(_mean(of[config]) if config in of else np.nan for of in accuracies)]
+        for config in dict.fromkeys(config for of in accuracies for config in of)
+        if sum(config in of for of in accuracies) > 1
+    ]
     configs = pd.DataFrame(rows, columns=[*axes, *names])
+    pairs = [_pair(runs[0], accuracies[0], *each) for each in zip(runs, accuracies, strict=True)]
     return Comparison(
         axes=axes,
-        runs=pd.DataFrame([_summary(name, run) for name, run, _ in named]),
+        runs=pd.DataFrame(map(_summary, runs)).assign(run=names),
         bests=tuple(run.config() for run in runs),
-        pairs=pd.DataFrame(
-            [{"run": name} | _pair(runs[0], accuracies[0], run, of) for name, run, of in named[1:]]
-        ),
+        pairs=pd.DataFrame(pairs[1:]).assign(run=names[1:]),
         configs=configs.sort_values(names[0], ascending=False, kind="stable", ignore_index=True),
         manifests=manifest_differences(names, [run.manifest for run in runs]),
     )
@@ -98,7 +76,7 @@ def manifest_differences(names: Sequence[str], manifests: Sequence[Manifest]) ->
     """Tabulates the differences of manifests but times, memory, commands and checksums."""
     import pandas as pd
 
-    flat = [_flatten(as_dict(each)) | dict(environment(each.sessions)) for each in manifests]
+    flat = [dict(_flat(as_dict(each))) | dict(environment(each.sessions)) for each in manifests]
     rows = [
         [key, *(each.get(key, "") for each in flat)]
         for key in dict.fromkeys(key for each in flat for key in each)
@@ -107,14 +85,12 @@ def manifest_differences(names: Sequence[str], manifests: Sequence[Manifest]) ->
     return pd.DataFrame(rows, columns=["manifest", *names])
 
 
-def _flatten(manifest: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
+def _flat(manifest: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in manifest.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            yield from _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = " ".join(str(value).split())
-    return flat
+            yield f"{prefix}{key}", " ".join(str(value).split())
 
 
 def _accuracies(run: FinishedRun, axes: Sequence[str]) -> dict[Config, np.ndarray]:
@@ -130,12 +106,12 @@ def _mean(accuracy: np.ndarray) -> float:
     return round(float(accuracy.mean()), 7)  # equal sums in another order stay equal
 
 
-def _summary(name: str, run: FinishedRun) -> dict[str, Any]:
+def _summary(run: FinishedRun) -> dict[str, Any]:
+    """Returns a run's settings, and its best config's test accuracy with its 95 % interval."""
     best, config = run.results.iloc[0], run.config()
     hits = run.predictions.correct[run.sweep.places[config.id]].mean(axis=0)
     low, high = accuracy_interval(hits, run.predictions.group)
     return {
-        "run": name,
         "data": run.manifest.data.name,
         "is_sample": run.is_sample,
         "protocol": run.sweep.protocol,
@@ -149,7 +125,6 @@ def _summary(name: str, run: FinishedRun) -> dict[str, Any]:
         "deviation": float(best.get("test_accuracy_std", np.nan)),
         "low": low,
         "high": high,
-        "best_config": config.name,
     }
 
 
@@ -159,7 +134,15 @@ def _pair(
     other: FinishedRun,
     its: Mapping[Config, np.ndarray],
 ) -> dict[str, Any]:
-    """Compares a run with the first. mine, its: their (folds, seeds) accuracies by config."""
+    """Compares a run with the first.
+
+    Returns:
+      differs (table, protocol or split, where it differs), matched (configs that both trained to
+      the end), out_of (configs of the run that has fewer), paired_runs (folds × seeds that both
+      have, on the same split), difference (mean test accuracy over those, else over all, less the
+      first run's), low, high (its 95 % interval), interval_over (seeds, folds, or ""),
+      rank_correlation (Spearman's).
+    """
     from scipy import stats
 
     table = ["table"] * (first.manifest.data.sha256 != other.manifest.data.sha256)
@@ -174,7 +157,7 @@ def _pair(
     if common:
         places = [[of.index(seed) for seed in common] for of in (seeds, others)]
         by_run = np.array([its[c][:, places[1]] - mine[c][:, places[0]] for c in shared])
-    of_pairs = mean_difference(by_run, other.protocol.num_divisions)
+    found = mean_difference(by_run, other.protocol.num_divisions)
     # Not defined where all configs of a run are equally good.
     ordered = len(shared) > 1 and bool(np.ptp(x)) and bool(np.ptp(y))
     return {
@@ -182,10 +165,7 @@ def _pair(
         "matched": len(shared),
         "out_of": min(len(mine), len(its)),
         "paired_runs": by_run[0].size if common else 0,
-        **{name: of_pairs[name] for name in ("difference", "low", "high")},
-        "interval_over": units_of(*by_run.shape[1:]) if np.isfinite(of_pairs["low"]) else "",
-        "configs_p10": of_pairs["p10"],
-        "configs_p90": of_pairs["p90"],
+        **{name: found[name] for name in ("difference", "low", "high")},
+        "interval_over": units_of(*by_run.shape[1:]) if np.isfinite(found["low"]) else "",
         "rank_correlation": float(stats.spearmanr(x, y).statistic) if ordered else np.nan,
-        "same_best": bool(shared) and int(x.argmax()) == int(y.argmax()),
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gtzan_jax.analysis.inference import corrected_t_test
+from gtzan_jax.analysis.inference import t_test
 from gtzan_jax.analysis.selection import accuracy_interval
 from gtzan_jax.tables.folds import Fold, judged_rows, songs_of
 from gtzan_jax.tables.protocols import Splits, groups_of
@@ -261,7 +261,7 @@ def comparison_table(outcomes: "pd.DataFrame", ours: str) -> "pd.DataFrame":
             continue
         mine = outcomes[(outcomes["protocol"] == protocol) & (outcomes["model"] == ours)]
         by_fold = mine["accuracy"].to_numpy() - other["accuracy"].to_numpy()
-        _, low, high, _ = corrected_t_test(by_fold, float(other["test_over_train"].mean()))
+        _, low, high, _ = t_test(by_fold, float(other["test_over_train"].mean()))
         differences = np.concatenate([*mine["hits"]]) - np.concatenate([*other["hits"]])
         refitted = bool(np.isfinite(low))
         if not refitted:

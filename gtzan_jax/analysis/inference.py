@@ -33,13 +33,14 @@ class PairedTest(NamedTuple):
 def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
     """Tests whether a mean difference is 0, by Student's t.
 
-    The mean of n differences has the variance (1/n + overlap) s²; ``overlap`` is 0 for independent
-    ones, else see :func:`corrected_t_test`.
+    The mean of n differences has the variance (1/n + overlap) s²: the overlap of splits whose train
+    parts overlap is test/train (Nadeau and Bengio, Inference for the Generalization Error, 2003).
+    Of fewer than :data:`FEWEST_SPLITS` of these there is no interval.
     """
     count = len(differences)
     mean = float(np.mean(differences)) if count else math.nan
     deviation = float(np.std(differences, ddof=1)) if count > 1 else 0.0
-    if not deviation > _NOTHING:
+    if not deviation > _NOTHING or (overlap and count < FEWEST_SPLITS):
         return PairedTest(mean, math.nan, math.nan, math.nan)
     from scipy import special
 
@@ -47,18 +48,6 @@ def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
     margin = quantile(count - 1) * error
     p_value = 2.0 * float(special.stdtr(count - 1, -abs(mean) / error))
     return PairedTest(mean, mean - margin, mean + margin, p_value)
-
-
-def corrected_t_test(differences: np.ndarray, test_over_train: float) -> PairedTest:
-    """Tests whether a mean difference over splits whose train parts overlap is 0.
-
-    The variance of the mean is (1/n + test/train) s² in place of s²/n (Nadeau and Bengio, Inference
-    for the Generalization Error, 2003). NaN with fewer than :data:`FEWEST_SPLITS` splits.
-    """
-    if len(differences) < FEWEST_SPLITS:
-        mean = float(np.mean(differences)) if len(differences) else math.nan
-        return PairedTest(mean, math.nan, math.nan, math.nan)
-    return t_test(differences, test_over_train)
 
 
 def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -> float:

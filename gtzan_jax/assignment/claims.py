@@ -17,7 +17,6 @@ from gtzan_jax.assignment.rules import (
     softmax_twice_floor,
     top_range,
 )
-from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.space.sweep import Sweep
@@ -60,10 +59,9 @@ Found = tuple[str, bool]
 
 
 class Claim(NamedTuple):
-    """A sentence of the assignment with its published figure, beside a run's."""
+    """A sentence of the assignment, with its published figure, beside a run's figure."""
 
     sentence: str
-    published: str
     measured: str
     different: bool  # clearly; False where nothing can be said
 
@@ -85,15 +83,13 @@ def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
     Raises:
       InputError: the run's predictions cannot be used.
     """
-    of_table, of_run = features_found(table), [*ranking_found(run), *retraining_found(run)]
-    marks = [table is not None and table.sha256 == KAGGLE_SHA256] * len(of_table)
-    marks += [not departure(run)] * len(of_run)
-    return [
-        Claim(*claim, measured, different and mark)
-        for claim, (measured, different), mark in zip(
-            published.CLAIMS, [*of_table, *of_run], marks, strict=True
-        )
+    is_theirs = not departure(run)
+    found = [
+        (shown, different and is_theirs)
+        for shown, different in (*ranking_found(run), *retraining_found(run))
     ]
+    pairs = zip(published.CLAIMS, (*features_found(table), *found), strict=True)
+    return [Claim(sentence, *each) for sentence, each in pairs]
 
 
 def departure(run: FinishedRun) -> str:
@@ -113,18 +109,17 @@ def departure(run: FinishedRun) -> str:
 
 def features_found(table: FeatureTable | None) -> list[Found]:
     """Compares the features' components and correlation."""
-    if table is None:
-        return [("the feature table is not at hand", False)] * 2
-    try:
-        found = pca(table, "min-max", len(published.RATIOS)).ratios
-    except InputError as error:  # every feature is constant
-        return [(str(error), False), ("one of the two is constant", False)]
-    shown = ", ".join(f"{ratio:.5f}" for ratio in found)
-    ratios = shown, bool(np.abs(found - published.RATIOS).max() >= 5e-6)
+    if table is None or table.sha256 != KAGGLE_SHA256:
+        return [
+            ("another feature table" if table else "the feature table is not at hand", False)
+        ] * 2
+    found = pca(table, "min-max", len(published.RATIOS)).ratios
+    shown = ", ".join(f"{100 * ratio:.3f} %" for ratio in found)
     value = float(correlations(table)["mfcc2_mean"]["spectral_centroid_mean"])
-    if math.isnan(value):
-        return [ratios, ("one of the two is constant", False)]
-    return [ratios, (f"{value:z.4f}".replace("-", "−"), value < 0.995)]
+    return [
+        (shown, bool(np.abs(found - published.RATIOS).max() >= 5e-6)),
+        (f"{value:z.4f}".replace("-", "−"), value < 0.995),
+    ]
 
 
 def ranking_found(run: FinishedRun) -> list[Found]:

@@ -24,20 +24,15 @@ _LONGEST = 24  # letters of a value of a manifest
 _AXES = "sweep.axes."
 
 _EXPLANATION = (
-    "difference: mean test accuracy, less the first run's, over the runs (folds and seeds) "
-    "that both have, with its 95 % interval over those. 10 to 90 %: percentiles of the "
-    "configurations' differences, their spread and no interval: trials that share a seed share "
-    "initial weights, order of rows and dropout noise, so that the configurations of a seed are "
-    "no sample."
+    "difference: mean test accuracy, less the first run's, over the paired runs (folds and seeds "
+    "that both have, on the same table and split), with its 95 % interval over those: one run "
+    "cannot tell what another would change. Trials that share a seed share initial weights, order "
+    "of rows and dropout noise, so that the configurations of a seed are no sample."
 )
 
 
 def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) -> Comparison:
-    """Compares finished run directories with the first of them.
-
-    Args:
-      paths: at least two.
-      output: a CSV file to write all matched configs to.
+    """Compares at least two finished runs with the first; writes all matched configs to a CSV.
 
     Raises:
       InputError: a run cannot be used, or the file cannot be written.
@@ -57,12 +52,15 @@ def markdown(comparison: Comparison) -> str:
     """Lays a comparison out as text for a terminal that is Markdown too."""
     pairs, first = comparison.pairs, comparison.runs["run"].iloc[0]
     axes = comparison.manifests["manifest"].str.startswith(_AXES).astype(bool)
+    cautions = [
+        textwrap.fill(f"- {printable(line)}", _WIDTH, subsequent_indent="  ")
+        for line in _cautions(comparison)
+    ]
     parts = [
         printable(f"# {first} and {', '.join(pairs['run'])}"),
-        _bullets(_cautions(comparison)),
+        "\n".join(cautions),
         "## The best of each run",
         _bests(comparison),
-        _filled(_meaning(comparison.runs)),
         "## Hyperparameters and their values that differ",
         _differences(comparison.manifests[axes]) or "All runs have the same.",
     ]
@@ -71,8 +69,7 @@ def markdown(comparison: Comparison) -> str:
         parts += [
             printable(f"## Against {first}, configuration by configuration"),
             _pairs(matched),
-            _filled(_EXPLANATION),
-            _bullets([_interval_note(row) for row in matched]),
+            textwrap.fill(_EXPLANATION, _WIDTH),
         ]
     if len(comparison.configs):
         several = counted(len(comparison.configs), "configuration")
@@ -88,12 +85,18 @@ def _cautions(comparison: Comparison) -> list[str]:
     """Returns reasons why figures are not comparable, or mean little."""
     runs, first = comparison.runs, comparison.runs["run"].iloc[0]
     samples = list(runs.loc[runs["is_sample"], "run"])
+    on_test = list(runs.loc[(runs["chosen_on"] == "test") & (runs["configs"] > 1), "run"])
     lines = []
     if samples:
         mixed = len(samples) < len(runs)
         lines.append(
             f"{', '.join(samples)}: trained on the SYNTHETIC sample, whose figures say nothing "
             f"about music{' and cannot be set beside those of real songs' if mixed else ''}"
+        )
+    if on_test:
+        lines.append(
+            f"{', '.join(on_test)}: the best is chosen on the songs that its accuracy is of, which "
+            "is too high by that"
         )
     lines += [
         f"{name}: {PROTOCOLS[protocol].leak}: its figures say nothing about songs that were not "
@@ -108,30 +111,12 @@ def _cautions(comparison: Comparison) -> list[str]:
                 f"{name}: another {row['differs']} than {first}: tested on other songs, so that "
                 "a difference of accuracies says nothing of the configurations"
             )
-        if not row["matched"]:
-            lines.append(
-                f"{name}: no configuration in common with {first}: only the bests and the "
-                "hyperparameters are compared"
-            )
-        elif 2 * row["matched"] < row["out_of"]:
+        if 2 * row["matched"] < max(1, row["out_of"]):
             lines.append(
                 f"{name}: {row['matched']:,} of {row['out_of']:,} configurations in common with "
                 f"{first}: a difference is of those alone"
             )
     return lines
-
-
-def _meaning(runs: "pd.DataFrame") -> str:
-    sentence = "95 % interval: what other test songs would change."
-    if runs["deviation"].notna().any():
-        sentence = f"±: deviation over folds and seeds. {sentence}"
-    on_test = runs.loc[(runs["chosen_on"] == "test") & (runs["configs"] > 1), "run"]
-    if on_test.empty:
-        return sentence
-    return (
-        f"{sentence} {', '.join(on_test)}: chosen on the songs that its accuracy is of, which is "
-        "too high by that."
-    )
 
 
 def _bests(comparison: Comparison) -> str:
@@ -141,7 +126,7 @@ def _bests(comparison: Comparison) -> str:
             plus_minus(run["best"], run["deviation"]) if math.isfinite(run["best"]) else NOTHING
             for run in runs
         ],
-        "95 % interval": [_span(run["low"], run["high"]) for run in runs],
+        "95 %, of other songs": [_span(run["low"], run["high"]) for run in runs],
         "chosen on": [f"{run['chosen_on']} part" for run in runs],
         "out of": [counted(run["configs"], "configuration") for run in runs],
         "folds × seeds": [f"{run['folds']} × {run['seeds']}" for run in runs],
@@ -150,7 +135,7 @@ def _bests(comparison: Comparison) -> str:
     values = [by_stem(config) for config in comparison.bests]
     for stem in dict.fromkeys(stem for each in values for stem in each):
         rows[stem] = [each.get(stem, NOTHING) for each in values]
-    return _columns("best", [run["run"] for run in runs], rows)
+    return _columns("best", runs, rows)
 
 
 def _pairs(runs: Sequence[Any]) -> str:
@@ -159,15 +144,15 @@ def _pairs(runs: Sequence[Any]) -> str:
         "paired runs": [str(run["paired_runs"]) for run in runs],
         "difference": [f"{run['difference']:+.4f}" for run in runs],
         "95 % interval": [_span(run["low"], run["high"], "+") for run in runs],
-        "10 to 90 %": [_span(run["configs_p10"], run["configs_p90"], "+") for run in runs],
+        "over": [run["interval_over"] or NOTHING for run in runs],
         "rank correlation": [cell("", run["rank_correlation"]) for run in runs],
-        "same best": ["yes" if run["same_best"] else "no" for run in runs],
     }
-    return _columns("", [run["run"] for run in runs], rows)
+    return _columns("", runs, rows)
 
 
-def _columns(corner: str, names: Sequence[str], rows: dict[str, list[str]]) -> str:
-    return Table([corner, *names], [[k, *row] for k, row in rows.items()]).aligned
+def _columns(corner: str, runs: Sequence[Any], rows: dict[str, list[str]]) -> str:
+    heads = [corner, *(run["run"] for run in runs)]
+    return Table(heads, [[name, *row] for name, row in rows.items()]).aligned
 
 
 def _top(comparison: Comparison) -> str:
@@ -194,25 +179,3 @@ def _differences(manifests: "pd.DataFrame") -> str:
 
 def _span(low: float, high: float, sign: str = "") -> str:
     return f"{low:{sign}.4f} to {high:{sign}.4f}" if math.isfinite(low) else NOTHING
-
-
-def _filled(text: str) -> str:
-    return textwrap.fill(printable(text), _WIDTH)
-
-
-def _bullets(lines: Sequence[str]) -> str:
-    return "\n".join(
-        textwrap.fill(f"- {printable(line)}", _WIDTH, subsequent_indent="  ") for line in lines
-    )
-
-
-def _interval_note(row: Any) -> str:
-    runs, over = row["paired_runs"], row["interval_over"]
-    if over:
-        return f"{row['run']}: 95 % interval over the {over} of {runs} paired runs"
-    if not runs:
-        return f"{row['run']}: no seed on the same table and split, so there is no interval"
-    return (
-        f"{row['run']}: {counted(runs, 'paired run')} cannot tell what another would change, so "
-        "there is no interval"
-    )

@@ -371,7 +371,7 @@ def test_on_the_sample_nothing_is_judged(tmp_path):
 def test_claims_about_the_features(written, real_table_path):
     assert judge(written, None)[RATIOS].measured == "the feature table is not at hand"
     claims = judge(written, load_table(real_table_path))
-    assert claims[RATIOS].measured == "0.24645, 0.22028, 0.09804"
+    assert claims[RATIOS].measured == "24.645 %, 22.028 %, 9.804 %"
     assert not claims[RATIOS].different
     assert claims[CORRELATION].measured == "−0.9402"
     assert claims[CORRELATION].different
@@ -380,7 +380,6 @@ def test_claims_about_the_features(written, real_table_path):
 def test_every_claim_is_another_and_the_notes_name_what_no_run_tells(written):
     claims = judge(written, None)
     assert len({claim.sentence for claim in claims}) == len(claims) == 14
-    assert all(claim.published for claim in claims)
     assert "share initial weights" in " ".join(NOTES)
     assert "slope" in " ".join(NOTES)
 

@@ -36,10 +36,7 @@ def claims_section(
         same = table and table.sha256 == other.manifest.data.sha256
         tables.append(table if same else table_of(other, None)[0])
     judged = [claims.judge(each, its) for each, its in zip(runs, tables, strict=True)]
-    rows = [
-        [found[0].sentence, found[0].published, *map(_cell, found)]
-        for found in zip(*judged, strict=True)
-    ]
+    rows = [[found[0].sentence, *map(_cell, found)] for found in zip(*judged, strict=True)]
     names = [f"{each.name} ({each.sweep.loss})" for each in runs]
     reasons = {each.name: claims.departure(each) for each in runs}
     unmarked = [f"{name} is of {reason}" for name, reason in reasons.items() if reason]
@@ -62,7 +59,7 @@ def claims_section(
                 "is the other case; give its directory to this command as well.",
             )
         )
-    table_of_claims = Table(("claim", "published", *names), rows)
+    table_of_claims = Table(("claim", *names), rows)
     return Section("The assignment's claims", text, tables=[table_of_claims], name="claims")
 
 
