@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import make_sweep, make_table
@@ -13,6 +15,7 @@ from finished_runs import random_history, write_run
 from report_words import words_of
 from test_console import end, start
 
+from gtzan_jax.jobs.job import Job
 from gtzan_jax.jobs.options import SweepOptions
 from gtzan_jax.jobs.reporting import build
 from gtzan_jax.resources import resource
@@ -38,19 +41,22 @@ def test_a_shell_takes_commands_as_they_were_given():
 
 
 @pytest.mark.parametrize(
-    "place",
+    ("given", "options", "expected"),
     [
-        [], ["--workdir=a"], ["-workdir", "a"], ["--overwrite", "--workdir", "--overwrite"],
-        ["--nooverwrite"], ["--overwrite=true", "--workdir=a"],
+        ([], {}, ["--workdir=a b"]),
+        (["--workdir=a b"], {"workdir": "a b"}, []),
+        (
+            ["--overwrite", "-workdir", "a b"],
+            {"workdir": "a b", "overwrite": True},
+            ["--nooverwrite"],
+        ),
     ],
-)  # fmt: skip
-def test_the_command_that_goes_on_has_the_flags_that_it_needs(place):
-    needed = [
-        "--data=a b.csv", "--platform=cpu", "--workers", "2", "--scheduler=tcp://a:1",
-        "--matmul_precision=tf32", "--batching=shape", "--set=epochs=3", "--seed=1",
-    ]  # fmt: skip
-    options = SweepOptions(command=command_line("sweep", [*needed[:3], *place, *needed[3:]]))
-    assert options.command_elsewhere == command_line("sweep", needed)
+)
+def test_the_command_that_resumes_has_the_flags_that_it_needs(given, options, expected):
+    words = ["--data=a b.csv", "--workers", "2", *given]
+    options = SweepOptions(command=command_line("sweep", words), **options)
+    job = SimpleNamespace(options=options, run=SimpleNamespace(path=Path("a b")))
+    assert Job.resume.fget(job) == command_line("sweep", [*words, *expected])
 
 
 def test_a_report_names_commands_for_its_own_run(tmp_path):

@@ -78,10 +78,11 @@ def rank_features(table: FeatureTable) -> "pd.DataFrame":
         with np.errstate(divide="ignore", invalid="ignore"):
             anova[varying] = np.nan_to_num(f_classif(x, table.y)[0], posinf=np.inf)
         information[varying] = mutual_info_classif(x, table.y, random_state=0)
-    ranking = pd.DataFrame({"feature": table.features, "anova_f": anova})
-    ranking["anova_rank"] = _places(ranking["anova_f"])
-    ranking["mutual_information"] = information
-    ranking["mutual_information_rank"] = _places(ranking["mutual_information"])
+    ranking = pd.DataFrame({"feature": table.features})
+    for name, figures in (("anova_f", anova), ("mutual_information", information)):
+        ranking[name] = figures
+        places = ranking[name].rank(ascending=False, method="max")  # ties share their last
+        ranking[f"{name.removesuffix('_f')}_rank"] = places.astype(int)
     both = ranking["anova_rank"] + ranking["mutual_information_rank"]
     ranking = ranking.iloc[np.lexsort((ranking["anova_rank"], both))].reset_index(drop=True)
     ranking.insert(0, "rank", np.arange(1, len(ranking) + 1))
@@ -165,11 +166,6 @@ def data_quality(table: FeatureTable) -> dict[str, Any]:
 def _constant(table: FeatureTable) -> np.ndarray:
     """Returns (features,) bool."""
     return np.asarray((table.x == table.x[0]).all(axis=0))
-
-
-def _places(figures: "pd.Series[float]") -> "pd.Series[int]":
-    """Returns places from 1, the largest first; ties share their last."""
-    return figures.rank(ascending=False, method="max").astype(int)
 
 
 def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:

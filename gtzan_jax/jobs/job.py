@@ -62,16 +62,12 @@ class Stopwatch:
         self.seconds = dict.fromkeys(parts, 0.0)
         self._last = started
 
-    def lap(self, part: str) -> None:
-        """Adds the time since the last lap to a part."""
+    def lap(self, part: str, compiling: float = 0.0) -> None:
+        """Adds the time since the last lap to a part, what it compiled to another."""
         now = time.perf_counter()
-        self.seconds[part] += now - self._last
+        self.seconds[part] += now - self._last - compiling
+        self.seconds["compile"] += compiling
         self._last = now
-
-    def move(self, part: str, other: str, seconds: float) -> None:
-        """Counts seconds of one part to another."""
-        self.seconds[part] -= seconds
-        self.seconds[other] += seconds
 
 
 @dataclass(frozen=True)
@@ -99,9 +95,12 @@ class Job:
     @property
     def resume(self) -> str:
         """The command, or the call, that resumes the run."""
-        if not self.options.is_command:
-            return f"run_sweep with the same arguments and workdir={str(self.run.path)!r}"
-        return f"{self.options.command_elsewhere} {flag('workdir', self.run.path)}"
+        options, path = self.options, self.run.path
+        if not options.is_command:
+            return f"run_sweep with the same arguments and workdir={str(path)!r}"
+        # The last of two flags counts.
+        place = "" if options.workdir else f" {flag('workdir', path)}"
+        return options.command + place + " --nooverwrite" * options.overwrite
 
     def trials_of(self, configs: Sequence[Config]) -> list[Trial]:
         """Returns the trials of configs, in their order: folds, then seeds of each."""
@@ -195,17 +194,13 @@ class Training(contextlib.ExitStack[bool | None]):
         """Returns the trainer; makes it for these configs at the first call."""
         job, place = self._job, self._job.workplace
         if self.trainer is None:
-            self.trainer = self.enter_context(
-                place.trainer(
-                    job.sweep, job.splits.sizes, job.num_runs,
-                    mode=job.options.batching, configs=configs,
-                )
-            )  # fmt: skip
-            self._manifest.sessions.append(
-                directory.describe_session(
-                    job.options.command, self._before, place.platform, place.devices
-                )
+            mode, sizes = job.options.batching, job.splits.sizes
+            trainer = place.trainer(job.sweep, sizes, job.num_runs, mode=mode, configs=configs)
+            self.trainer = self.enter_context(trainer)
+            session = directory.describe_session(
+                job.options.command, self._before, place.platform, place.devices
             )
+            self._manifest.sessions.append(session)
             job.run.write_manifest(self._manifest)
             messages.import_meanwhile("pandas", "gtzan_jax.views.overview")
         return self.trainer

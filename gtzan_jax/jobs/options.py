@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import shlex
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
@@ -146,18 +145,6 @@ class SweepOptions(TrainingOptions):
         """The options that override the sweep file."""
         names = ("epochs", "batch_size", "loss", "protocol", "num_folds", "search")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-
-    @property
-    def command_elsewhere(self) -> str:
-        """The command without ``--workdir`` and ``--overwrite``."""
-        kept, skip = [], False
-        for word in shlex.split(self.command):
-            name, equals, _ = word.lstrip("-").partition("=")
-            is_flag = word.startswith("-")
-            if not skip and not (is_flag and name in ("overwrite", "nooverwrite", "workdir")):
-                kept.append(word)
-            skip = is_flag and name == "workdir" and not equals
-        return shlex.join(kept)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,10 @@ def predict_songs(request: PredictOptions) -> bool:
       InputError: the model or the figure's path cannot be used, or a folder holds no sound.
     """
     if request.plot:
-        _check_plot(Path(request.plot))
+        plot = Path(request.plot)
+        if plot.suffix.lower() not in (".png", ".svg") or plot.is_dir():
+            raise InputError(f"{flag('plot', plot)}: name a file that ends in .png or .svg")
+        check_place(plot.parent, name="plot")
     model = load_model(request.run)
     paths = [path for song in request.songs for path in _files(song)]
     select_platform(request.platform)
@@ -70,14 +73,6 @@ def _files(song: str) -> Iterator[str]:
         yield from (os.fspath(found.path) for found in songs_in(song))
     else:
         yield song
-
-
-def _check_plot(path: Path) -> None:
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise InputError(f"{flag('plot', path)}: name a file that ends in .png or .svg")
-    if path.is_dir():
-        raise InputError(f"{flag('plot', path)}: is a folder; name a file")
-    check_place(path.parent, name="plot")
 
 
 def _draw(model: TrainedModel, found: Sequence[Answer], path: Path) -> None:

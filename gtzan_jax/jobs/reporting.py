@@ -1,7 +1,7 @@
 """Writes the report on a finished sweep: RUNDIR/report.html, a self-contained page."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
@@ -29,11 +29,8 @@ from gtzan_jax.views.sections.table import table_section
 class Report:
     """The report's page."""
 
-    html: str
+    html: str = field(repr=False)
     missing_table: str  # why figures that need the feature table are left out; "" if none are
-
-    def __repr__(self) -> str:
-        return f"Report({len(self.html):,} letters of HTML)"
 
 
 def write_report(
@@ -44,12 +41,7 @@ def write_report(
 ) -> Path:
     """Writes the report on the first of some runs, prints its path, and returns it.
 
-    Args:
-      runs: the others are judged by the assignment's claims, too.
-      data: the feature table, if it is neither in data/ nor in the cache.
-      baselines: folders of ``gtzan_jax.baselines``; none takes all beside the run that are of the
-        same feature table.
-      output: the page; None for report.html in the run directory.
+    The others are compared with the assignment's claims, too. See ``options.ReportOptions``.
 
     Raises:
       InputError: an argument is invalid, or the page cannot be written.
@@ -127,11 +119,7 @@ def leak_of(run: FinishedRun) -> str:
 
 
 def save(report: Report, path: Path) -> None:
-    """Writes the page to ``path``; a link there is replaced.
-
-    Raises:
-      InputError: it cannot be written there.
-    """
+    """Writes the page; a link there is replaced. Raises InputError where that is impossible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, report.html)

@@ -35,14 +35,14 @@ def run_search(job: Job, manifest: Manifest, store: Checkpoints, training: Train
         chosen = run.with_configs(sweep)
         if not store.missing(job.trials_of(chosen.configs)):
             return chosen  # which needs neither Optuna nor its study
-    search, states, progress = _search_of(job), dict[Trial, Any](), None
+    states, progress, (search, to_plan) = dict[Trial, Any](), None, _search_of(job)
     with contextlib.ExitStack() as stack:
         while proposal := search.ask():
             trials = job.trials_of(proposal.configs)
             missing = store.missing(trials, proposal.epochs)
             figures: dict[Trial, np.ndarray] = {}
             if missing:
-                trainer = training.begin(_configs_to_plan(sweep))
+                trainer = training.begin(to_plan)
                 trainer.plan.admit(proposal.configs)
                 if progress is None:
                     stack.enter_context(profiled(job.options.profile))
@@ -59,22 +59,14 @@ def run_search(job: Job, manifest: Manifest, store: Checkpoints, training: Train
     return sweep
 
 
-def _configs_to_plan(sweep: Sweep) -> Sequence[Config]:
-    """Returns configs that need every program that the search may need."""
+def _search_of(job: Job) -> tuple[Search, Sequence[Config]]:
+    """Returns the search, and configs that need every program that it may need."""
+    sweep = job.sweep
     if sweep.search.kind not in SAMPLERS:
-        return sweep.configs
-    from gtzan_jax.space.optuna_search import widest_configs
+        return (Halving if sweep.search.kind == "halving" else Grid)(sweep), sweep.configs
+    from gtzan_jax.space.optuna_search import OptunaSearch, widest_configs
 
-    return widest_configs(sweep)
-
-
-def _search_of(job: Job) -> Search:
-    kind = job.sweep.search.kind
-    if kind in SAMPLERS:
-        from gtzan_jax.space.optuna_search import OptunaSearch
-
-        return OptunaSearch(job.sweep, job.run.study_path)
-    return Halving(job.sweep) if kind == "halving" else Grid(job.sweep)
+    return OptunaSearch(sweep, job.run.study_path), widest_configs(sweep)
 
 
 def _train(
@@ -131,8 +123,7 @@ def _scores(
     """
     if not sweep.search.is_told:
         return {}
-    before = [trial for trial in trials if trial not in figures]
-    if before:
+    if before := [trial for trial in trials if trial not in figures]:
         there = zip(before, store.figures(before, proposal.epochs), strict=True)
         figures = {**figures, **dict(there)}
     part = PROTOCOLS[sweep.protocol].select_on

@@ -72,9 +72,7 @@ def run_sweep(options: SweepOptions) -> Run:
             clock.lap("load")
             with Training(job, manifest, len(store)) as training:
                 sweep = run_search(job, manifest, store, training)
-                clock.lap("train")
-                if training.trainer:
-                    clock.move("train", "compile", training.trainer.compile_wait_s)
+                clock.lap("train", training.trainer.compile_wait_s if training.trainer else 0.0)
                 by_sampler = sweep.search.kind in SAMPLERS
                 history = store.history(job.trials_of(sweep.configs), others=by_sampler)
                 results = _ranked(job, sweep, manifest, history)

@@ -147,7 +147,11 @@ def test_the_figure_is_drawn(run, songs, tmp_path, name):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("a.pdf", "ends in .png or .svg"), ("sub.png", "is a folder"), ("file/x.png", "not a folder")],
+    [
+        ("a.pdf", "ends in .png or .svg"),
+        ("sub.png", "ends in .png or .svg"),
+        ("file/x.png", "not a folder"),
+    ],
 )
 def test_a_place_for_the_figure_that_is_none_is_told_at_once(run, tmp_path, name, message):
     (tmp_path / "sub.png").mkdir()
