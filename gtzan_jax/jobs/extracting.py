@@ -24,8 +24,7 @@ from gtzan_jax.views.text import counted
 if TYPE_CHECKING:
     import pandas as pd
 
-SEGMENT_SECONDS = 3
-"""The length of a segment of the published table."""
+SEGMENT_SECONDS = 3  # of the published table
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +48,8 @@ def extract(
 ) -> Extraction:
     """Computes the 57 features of each sound file of a folder and writes a table of them.
 
-    Progress is saved beside the table until all files are in it: the same call resumes.
-
-    Args:
-      folder: the songs, as ``sound.files.songs_in`` finds them.
-      output: the CSV, with the columns of GTZAN's table.
-      chunk_seconds: 3 for a row for each segment of three seconds; None for a row a song.
-      workers: processes. Default: one a core.
-      overwrite: whether an existing file is replaced.
-      command: that resumes an interrupted extraction, for messages.
+    Progress is saved beside the table until all files are in it: the same call resumes. Parameters
+    are those of ``options.ExtractOptions``.
 
     Raises:
       InputError: the folder, the output or a flag cannot be used, or packages are missing.
@@ -97,7 +89,7 @@ def extract(
     if not failures:
         kept.remove()
     done = Extraction(output, len(rows), sum(map(len, rows.values())), failures)
-    _tell(done, kept)
+    _print_result(done, kept)
     in_table = {song.label for song in songs if song.path in rows}
     if empty := {song.label for song in songs} - in_table:
         messages.warn(f"genres without a song in the table: {', '.join(sorted(empty))}")
@@ -152,7 +144,7 @@ def _frame(songs: list[Song], rows: Mapping[Path, Rows], segmented: bool) -> "pd
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
-def _tell(done: Extraction, kept: Kept) -> None:
+def _print_result(done: Extraction, kept: Kept) -> None:
     """Prints the result, and warnings about the table."""
     if done.failures:
         print(f"\n{counted(len(done.failures), 'file')} could not be used:")
@@ -163,8 +155,7 @@ def _tell(done: Extraction, kept: Kept) -> None:
     rows = f", {done.rows:,} segments" if done.rows > done.songs else ""
     print(printable(f"\n{counted(done.songs, 'song')}{rows} in {done.output}"))
     if done.failures:
-        print(printable(f"progress is saved in {kept.path}, too: with --overwrite, the same"))
-        print("command reads only the files that failed or have changed")
+        print(printable(f"progress is saved in {kept.path}: --overwrite reads only failed files"))
     try:
         read_table(done.output)
     except InputError as error:
