@@ -3,7 +3,6 @@
 import json
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,24 +22,8 @@ if TYPE_CHECKING:
 _PAIRS_SHOWN = 5
 
 
-@dataclass(frozen=True, eq=False)
-class Exploration:
-    """Findings about a table."""
-
-    table: FeatureTable
-    correlations: "pd.DataFrame" = field(repr=False)
-    pairs: "pd.DataFrame" = field(repr=False)  # from exploration.strongest_pairs
-    ranking: "pd.DataFrame" = field(repr=False)  # from exploration.rank_features
-    pcas: Mapping[str, Pca]  # by scaling
-    quality: Mapping[str, Any]  # from exploration.data_quality
-
-
-def explore(data: str = "auto", workdir: str | None = None) -> Exploration:
+def explore(data: str, workdir: str | None) -> None:
     """Explores a feature table, writes the findings into a folder and prints a summary.
-
-    Args:
-      data: the table, as for ``load_features``.
-      workdir: the folder. Default: ``runs/eda-<UTC time>``.
 
     Raises:
       InputError: the table or the folder cannot be used.
@@ -51,65 +34,54 @@ def explore(data: str = "auto", workdir: str | None = None) -> Exploration:
     directory.create_folder(folder)
     messages.warn_of_sample(table.notice)
     print(printable(f"{table.note()}, {len(table.features)} features"), flush=True)
-    matrix = exploration.correlations(table)
-    found = Exploration(
-        table,
-        matrix,
-        exploration.strongest_pairs(matrix),
-        exploration.rank_features(table),
-        pcas,
-        exploration.data_quality(table),
-    )
-    write_tables(folder, found)
-    write_projector(folder / "projector", table)
-    write_figures(folder, found)
-    for line in _summary(folder, found):
-        print(printable(line))
-    messages.warn_of_sample(table.notice)
-    return found
-
-
-def write_tables(folder: Path, found: Exploration) -> None:
-    """Writes the frames as CSV, those of the sample marked, and data_quality.json."""
-    loadings, ratios = exploration.pca_frames(found.pcas.values())
+    correlations, quality = exploration.correlations(table), exploration.data_quality(table)
+    loadings, ratios = exploration.pca_frames(pcas.values())
     frames = {
-        "correlations": found.correlations.rename_axis("feature").reset_index(),
-        "correlation_pairs": found.pairs,
-        "feature_ranking": found.ranking,
+        "correlations": correlations.rename_axis("feature").reset_index(),
+        "correlation_pairs": exploration.strongest_pairs(correlations),
+        "feature_ranking": exploration.rank_features(table),
         "pca_loadings": loadings,
         "pca_explained_variance": ratios,
     }
     for name, frame in frames.items():
-        marked = frame.assign(data="sample") if found.table.is_sample else frame
+        marked = frame.assign(data="sample") if table.is_sample else frame
         write_csv(folder / f"{name}.csv", marked)
-    text = json.dumps(found.quality, indent=2, allow_nan=False)
+    text = json.dumps(quality, indent=2, allow_nan=False)
     write_atomically(folder / "data_quality.json", text + "\n")
+    write_projector(folder / "projector", table)
+    write_figures(folder, table, correlations, frames["feature_ranking"], pcas)
+    _print_summary(folder, frames, pcas, quality)
+    messages.warn_of_sample(table.notice)
 
 
-def write_figures(folder: Path, found: Exploration) -> None:
+def write_figures(
+    folder: Path,
+    table: FeatureTable,
+    correlations: "pd.DataFrame",
+    ranking: "pd.DataFrame",
+    pcas: Mapping[str, Pca],
+) -> None:
     """Draws and writes all figures."""
     from gtzan_jax.views import plots
 
-    table, ranking, note = found.table, found.ranking, found.table.note()
     figures = {
-        "correlation_heatmap": plots.correlation_heatmap(found.correlations, note),
+        "correlation_heatmap": plots.correlation_heatmap(correlations, table.note()),
         "contact_sheet": plots.contact_sheet(table, ranking),
     }
-    for scaling, pca in found.pcas.items():
+    for scaling, pca in pcas.items():
         for dimensions in (2, 3):
             figures[f"pca_{scaling}_{dimensions}d"] = plots.pca_scatter(pca, table, dimensions)
-        figures[f"pca_{scaling}_loadings"] = plots.pca_loadings(pca, note)
+        figures[f"pca_{scaling}_loadings"] = plots.pca_loadings(pca, table.note())
     for name, figure in figures.items():
         write_atomically(folder / f"{name}.png", plots.image_of(figure))
-    boxplots = folder / "boxplots"
-    boxplots.mkdir()
+    (folder / "boxplots").mkdir()
     for row in ranking.itertuples():
         caption = (
             f"place {row.rank} of {len(ranking)}: ANOVA F {row.anova_f:.1f}, "
             f"mutual information {row.mutual_information:.2f} nats"
         )
         figure = plots.feature_by_genre(table, str(row.feature), caption)
-        write_atomically(boxplots / f"{row.feature}.png", plots.image_of(figure))
+        write_atomically(folder / "boxplots" / f"{row.feature}.png", plots.image_of(figure))
 
 
 def write_projector(folder: Path, table: FeatureTable) -> None:
@@ -131,32 +103,35 @@ def write_projector(folder: Path, table: FeatureTable) -> None:
     tensorboard.write_notes(folder / "summary", {"about": about}, {})
 
 
-def _summary(folder: Path, found: Exploration) -> list[str]:
-    """Returns the lines of a summary."""
-    quality = found.quality
+def _print_summary(
+    folder: Path,
+    frames: "Mapping[str, pd.DataFrame]",
+    pcas: Mapping[str, Pca],
+    quality: Mapping[str, Any],
+) -> None:
     differing = sum(repeat["genres_differ"] for repeat in quality["repeats"])
-    return [
-        "",
-        "strongest correlations of means",
-        *(
-            f"  {pair.correlation:+z.4f}  {pair.feature}, {pair.other}"
-            for pair in found.pairs.head(_PAIRS_SHOWN).itertuples()
-        ),
-        *_wrapped(f"most telling features: {', '.join(found.ranking['feature'][:_PAIRS_SHOWN])}"),
-        *(
-            f"variance of 3 components, {scaling} scaling: "
-            + ", ".join(f"{ratio:.8f}" for ratio in pca.ratios)
-            for scaling, pca in found.pcas.items()
-        ),
-        *_wrapped(
-            f"exact repeats: {counted(len(quality['repeats']), 'group')} of tracks"
-            f"{f', {differing} of them across genres' if quality['repeats'] else ''}; "
-            f"{len(quality['constant_features'])} constant and "
-            f"{counted(len(quality['extreme_features']), 'extreme feature')}"
-        ),
-        f"figures, tables and data_quality.json in {folder}",
-        f"  {tensorboard_line(folder / 'projector')}   # at /#projector, PCA in 3-D",
+    telling = ", ".join(frames["feature_ranking"]["feature"][:_PAIRS_SHOWN])
+    doubts = (
+        f"exact repeats: {counted(len(quality['repeats']), 'group')} of tracks"
+        f"{f', {differing} of them across genres' if quality['repeats'] else ''}; "
+        f"{len(quality['constant_features'])} constant and "
+        f"{counted(len(quality['extreme_features']), 'extreme feature')}"
+    )
+    lines = ["", "strongest correlations of means"]
+    lines += [
+        f"  {pair.correlation:+z.4f}  {pair.feature}, {pair.other}"
+        for pair in frames["correlation_pairs"].head(_PAIRS_SHOWN).itertuples()
     ]
+    lines += _wrapped(f"most telling features: {telling}")
+    lines += [
+        f"variance of 3 components, {scaling} scaling: "
+        + ", ".join(f"{ratio:.8f}" for ratio in pca.ratios)
+        for scaling, pca in pcas.items()
+    ]
+    lines += [*_wrapped(doubts), f"figures, tables and data_quality.json in {folder}"]
+    lines.append(f"  {tensorboard_line(folder / 'projector')}   # at /#projector, PCA in 3-D")
+    for line in lines:
+        print(printable(line))
 
 
 def _wrapped(line: str) -> list[str]:
