@@ -18,7 +18,6 @@ EXTREME = 10.0
 """Distance of a value from the quartiles, in quartile ranges, beyond which a feature is extreme."""
 
 _FAR = 3.0  # Tukey's outer fence, in quartile ranges
-_TEMPO_CENTRE = 120.0  # BPM; the prior of librosa's estimator
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +137,7 @@ def pca_frames(pcas: Iterable[Pca]) -> "tuple[pd.DataFrame, pd.DataFrame]":
 
 
 def data_quality(table: FeatureTable) -> dict[str, Any]:
-    """Lists doubtful data, for JSON: exact repeats, constant and extreme features, tempi."""
+    """Lists doubtful data, for JSON: exact repeats, constant and extreme features."""
     counts = np.bincount(table.y, minlength=len(table.genres)).tolist()
     constant = np.flatnonzero(_constant(table))
     return {
@@ -159,7 +158,6 @@ def data_quality(table: FeatureTable) -> dict[str, Any]:
         ],
         "constant_features": [table.features[column] for column in constant],
         "extreme_features": _extreme_features(table),
-        **({"tempo": _tempo(table)} if "tempo" in table.features else {}),
     }
 
 
@@ -188,16 +186,3 @@ def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
         for column in np.argsort(-furthest, kind="stable")
         if furthest[column] > EXTREME
     ]
-
-
-def _tempo(table: FeatureTable) -> dict[str, Any]:
-    """Counts tempi, and tracks by octave around 120 BPM: estimators err by octaves."""
-    tempo = table.x[:, table.features.index("tempo")].astype(np.float64)
-    edges = _TEMPO_CENTRE * np.array([2**-0.5, 2**0.5])
-    counts = np.bincount(np.digitize(tempo, edges), minlength=3).tolist()
-    low, high = (f"{edge:.1f}" for edge in edges)
-    names = (f"below {low} BPM", f"{low} to {high} BPM", f"above {high} BPM")
-    return {
-        "distinct_values": len(np.unique(tempo)),
-        "tracks_by_octave": dict(zip(names, counts, strict=True)),
-    }

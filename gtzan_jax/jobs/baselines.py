@@ -188,12 +188,10 @@ def compare_models(
     parts |= dict.fromkeys(models, len(folds)) | {_IMPORTANCE: 2 * len(last.folds)}
     found: dict[tuple[str, int], Outcome] = {}
     with PartsProgress(parts) as progress:
-        started = time.perf_counter()
         taken = (functools.partial(progress.take, part) for part in (_TRIED, _RETRAINED))
-        winners = nested.select(place, sweep, all_splits, request.seed, request.num_seeds, *taken)
-        seconds = (time.perf_counter() - started) / len(folds)
-        for number, (winner, fold) in enumerate(zip(winners, folds, strict=True)):
-            found[OURS, number] = nested.outcome_of(winner, table, fold, seconds)
+        ours = nested.evaluate(place, sweep, all_splits, request.seed, request.num_seeds, *taken)
+        for number, (outcome, _) in enumerate(ours):
+            found[OURS, number] = outcome
         outcomes = classical.evaluate(models, table, folds, num_seeds=request.num_seeds)
         for model, number, outcome in outcomes:
             found[model, number] = outcome
@@ -205,7 +203,7 @@ def compare_models(
         numbers = range(first, first + len(last.folds))
         settings = [found[best, number].settings for number in numbers]
         fitted = classical.refit(models[best], table, last.folds, settings)
-        networks = [winners[number].classifier for number in numbers]
+        networks = [ours[number][1] for number in numbers]
         done = functools.partial(progress.take, _IMPORTANCE)
         drops = [
             classical.permutation_drops(estimators, table, last.folds, request.seed, done=done)

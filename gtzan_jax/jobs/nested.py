@@ -52,14 +52,6 @@ class NetworkClassifier:
         return np.asarray(self.model.predict_matrix(x).argmax(axis=1))
 
 
-class Winner(NamedTuple):
-    """The choice of a fold, retrained on its train and validation part."""
-
-    choice: Choice
-    networks: History  # one a seed; they have predicted the test rows only
-    classifier: NetworkClassifier  # the first of them
-
-
 def check_sweep(sweep: Sweep) -> None:
     """Raises InputError where config and epochs of a sweep cannot be chosen within each fold."""
     if sweep.stops_early:
@@ -74,7 +66,7 @@ def check_sweep(sweep: Sweep) -> None:
         )
 
 
-def select(
+def evaluate(
     place: Workplace,
     sweep: Sweep,
     all_splits: Sequence[Splits],
@@ -82,7 +74,7 @@ def select(
     num_seeds: int,
     tried: Callable[[int], None] = lambda _: None,
     retrained: Callable[[int], None] = lambda _: None,
-) -> list[Winner]:
+) -> list[tuple[Outcome, NetworkClassifier]]:
     """Chooses our network on the validation part of every fold, and retrains it on both parts.
 
     Args:
@@ -94,21 +86,29 @@ def select(
       tried: called with the number of networks that have been trained.
       retrained: called with the number of folds that have been retrained.
 
+    Returns:
+      for each fold its outcome, and the network of the first seed.
+
     Raises:
       InputError: see :func:`check_sweep`, or all configs diverged on a fold.
       RunError: a network diverged in the retraining.
     """
     check_sweep(sweep)
+    started, table = time.perf_counter(), all_splits[0].table
     folds = [fold for splits in all_splits for fold in splits.folds]
     # Sizes that all folds fit into: programs are compiled once for all all_splits.
-    sizes = sizes_of(all_splits[0].table, [part(f) for f in folds for part in (_tried, _whole)])
-    seeds, winners = range(first_seed, first_seed + num_seeds), list[Winner]()
+    sizes = sizes_of(table, [part(f) for f in folds for part in (_tried, _whole)])
+    seeds, found = (
+        range(first_seed, first_seed + num_seeds),
+        list[tuple[Outcome, NetworkClassifier]](),
+    )
     with place.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
         for splits in all_splits:
             choices = _choose(trainer, splits, sizes, first_seed, tried)
-            winners += _retrain(trainer, splits, sizes, seeds, choices)
+            found += _retrain(trainer, splits, sizes, seeds, choices)
             retrained(len(choices))
-    return winners
+    seconds = (time.perf_counter() - started) / len(folds)
+    return [(each._replace(fit_seconds=seconds), network) for each, network in found]
 
 
 def _tried(fold: Fold) -> Fold:
@@ -143,7 +143,7 @@ def _retrain(
     sizes: Sizes,
     seeds: Sequence[int],
     choices: Sequence[Choice],
-) -> list[Winner]:
+) -> list[tuple[Outcome, NetworkClassifier]]:
     seen = dataclasses.replace(splits, folds=tuple(map(_whole, splits.folds)))
     wanted = [
         [Trial(choice.config.id, place, seed) for seed in seeds]
@@ -157,7 +157,7 @@ def _retrain(
     results: list[list[Trained]] = [[] for _ in choices]
     for trained in trainer.run(tasks, [arrays_of(splits.table, f, sizes) for f in seen.folds]):
         results[trained.task.fold].append(trained)
-    winners = []
+    found = []
     for place, (choice, trials, of_fold) in enumerate(zip(choices, wanted, results, strict=True)):
         networks = History.of(trials, of_fold)
         if networks.diverged.any():
@@ -170,8 +170,10 @@ def _retrain(
         }
         plan, first = trainer.plan, params[trials[0]]
         model = TrainedModel.of(choice.config, first, plan.sweep, seen, place)
-        winners.append(Winner(choice, networks, NetworkClassifier(model)))
-    return winners
+        network = NetworkClassifier(model)
+        outcome = _outcome(choice, networks, network, splits.table, splits.folds[place])
+        found.append((outcome, network))
+    return found
 
 
 def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
@@ -191,20 +193,21 @@ def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
     return Choice(sweep.configs[place], int(epoch) + 1, best, accuracy.size)
 
 
-def outcome_of(winner: Winner, table: FeatureTable, fold: Fold, fit_seconds: float) -> Outcome:
-    """Scores a winner on its fold; a hit is the share of the networks that have it."""
+def _outcome(
+    choice: Choice, networks: History, network: NetworkClassifier, table: FeatureTable, fold: Fold
+) -> Outcome:
+    """Scores the networks of a fold; a hit is the share of them that have it."""
     rows = judged_rows(table, fold.test)
-    networks = winner.networks
-    winner.classifier.predict(table.x[fold.test])  # compiles
+    network.predict(table.x[fold.test])  # compiles
     started = time.perf_counter()
-    winner.classifier.predict(table.x[fold.test])
+    network.predict(table.x[fold.test])
     return Outcome(
         hits=(networks.predicted[:, : len(rows)] == table.y[rows]).mean(axis=0),
-        validation_accuracy=winner.choice.validation_accuracy,
-        settings={"config": winner.choice.config.name, "epochs": winner.choice.epochs},
-        fit_seconds=fit_seconds,
+        validation_accuracy=choice.validation_accuracy,
+        settings={"config": choice.config.name, "epochs": choice.epochs},
+        fit_seconds=0.0,  # known at the end
         predict_seconds=time.perf_counter() - started,
-        settings_tried=winner.choice.settings_tried,
+        settings_tried=choice.settings_tried,
         seeds=len(networks.trials),
         chunk_accuracy=float(networks.kept[:, _SEGMENTS].mean()) if table.is_segmented else None,
     )

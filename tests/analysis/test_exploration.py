@@ -202,14 +202,6 @@ def test_repeats_of_the_real_table_are_named(real):
     assert across["genres"] == ["metal", "rock"]
 
 
-def test_tempi_of_the_real_table_are_few_and_near_120(real):
-    tempo = exploration.data_quality(real)["tempo"]
-    assert tempo["distinct_values"] == 35
-    assert tempo["tracks_by_octave"] == {
-        "below 84.9 BPM": 87, "84.9 to 169.7 BPM": 851, "above 169.7 BPM": 62,
-    }  # fmt: skip
-
-
 def test_doubtful_columns_are_found(sample):
     x = np.arange(1000.0)
     table = changed(changed(sample, "tempo", 5.0), "rms_mean", x)
