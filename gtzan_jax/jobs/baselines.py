@@ -19,7 +19,7 @@ from gtzan_jax.backends.workplace import Workplace, workplace
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.jobs import nested
-from gtzan_jax.jobs.nested import OURS
+from gtzan_jax.jobs.nested import OURS, RETRAINED, TRIED
 from gtzan_jax.jobs.options import ALL_PROTOCOLS, BaselinesOptions
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
@@ -43,7 +43,6 @@ from gtzan_jax.views.progress import PartsProgress, watch_songs
 if TYPE_CHECKING:
     import pandas as pd
 
-_TRIED, _RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
 _IMPORTANCE = "feature importance"
 _FOLDS = ("protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen")
 
@@ -184,12 +183,13 @@ def compare_models(
     # The first of ARTISTS_APART, which reports prefer, else the last protocol.
     trusted = [d for name in ARTISTS_APART for d in sound if d.protocol.name == name]
     last = (trusted or sound[::-1])[0]
-    parts = {_TRIED: len(folds) * sweep.num_configs * sweep.num_seeds, _RETRAINED: len(folds)}
+    parts = {TRIED: len(folds) * sweep.num_configs * sweep.num_seeds, RETRAINED: len(folds)}
     parts |= dict.fromkeys(models, len(folds)) | {_IMPORTANCE: 2 * len(last.folds)}
     found: dict[tuple[str, int], Outcome] = {}
     with PartsProgress(parts) as progress:
-        taken = (functools.partial(progress.take, part) for part in (_TRIED, _RETRAINED))
-        ours = nested.evaluate(place, sweep, all_splits, request.seed, request.num_seeds, *taken)
+        ours = nested.evaluate(
+            place, sweep, all_splits, request.seed, request.num_seeds, progress.take
+        )
         for number, (outcome, _) in enumerate(ours):
             found[OURS, number] = outcome
         outcomes = classical.evaluate(models, table, folds, num_seeds=request.num_seeds)

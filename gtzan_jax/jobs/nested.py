@@ -23,6 +23,9 @@ from gtzan_jax.trainer.task import Trained
 from gtzan_jax.trainer.trainer import Trainer
 
 OURS = "gtzan_jax MLP"
+TRIED, RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
+
+Done = Callable[[str, int], None]
 
 _SEGMENTS = METRICS.index("test_chunk_accuracy")
 _ACCURACY, _LOSS = METRICS.index("validation_accuracy"), METRICS.index("validation_loss")
@@ -72,8 +75,7 @@ def evaluate(
     all_splits: Sequence[Splits],
     first_seed: int,
     num_seeds: int,
-    tried: Callable[[int], None] = lambda _: None,
-    retrained: Callable[[int], None] = lambda _: None,
+    done: Done = lambda *_: None,
 ) -> list[tuple[Outcome, NetworkClassifier]]:
     """Chooses our network on the validation part of every fold, and retrains it on both parts.
 
@@ -83,8 +85,7 @@ def evaluate(
       all_splits: of one table, with a validation part in each fold.
       first_seed: of the sweep and of the retraining.
       num_seeds: networks of the retraining on each fold.
-      tried: called with the number of networks that have been trained.
-      retrained: called with the number of folds that have been retrained.
+      done: called with :data:`TRIED` or :data:`RETRAINED` and how many networks or folds are.
 
     Returns:
       for each fold its outcome, and the network of the first seed.
@@ -98,15 +99,13 @@ def evaluate(
     folds = [fold for splits in all_splits for fold in splits.folds]
     # Sizes that all folds fit into: programs are compiled once for all all_splits.
     sizes = sizes_of(table, [part(f) for f in folds for part in (_tried, _whole)])
-    seeds, found = (
-        range(first_seed, first_seed + num_seeds),
-        list[tuple[Outcome, NetworkClassifier]](),
-    )
+    seeds = range(first_seed, first_seed + num_seeds)
+    found: list[tuple[Outcome, NetworkClassifier]] = []
     with place.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
         for splits in all_splits:
-            choices = _choose(trainer, splits, sizes, first_seed, tried)
+            choices = _choose(trainer, splits, sizes, first_seed, done)
             found += _retrain(trainer, splits, sizes, seeds, choices)
-            retrained(len(choices))
+            done(RETRAINED, len(choices))
     seconds = (time.perf_counter() - started) / len(folds)
     return [(each._replace(fit_seconds=seconds), network) for each, network in found]
 
@@ -121,9 +120,7 @@ def _whole(fold: Fold) -> Fold:
     return Fold(np.concatenate([fold.train, fold.validation]), fold.validation[:0], fold.test)
 
 
-def _choose(
-    trainer: Trainer, splits: Splits, sizes: Sizes, seed: int, done: Callable[[int], None]
-) -> list[Choice]:
+def _choose(trainer: Trainer, splits: Splits, sizes: Sizes, seed: int, done: Done) -> list[Choice]:
     sweep, count = trainer.plan.sweep, len(splits.folds)
     shape = (count, sweep.num_configs, sweep.num_seeds, sweep.epochs, len(METRICS))
     figures = np.full(shape, np.nan, np.float32)
@@ -133,7 +130,7 @@ def _choose(
         task = trained.task
         places = [sweep.places[config_id] for config_id in task.config_ids]
         figures[task.fold, places, task.seed - seed] = trained.history
-        done(len(places))
+        done(TRIED, len(places))
     return [best_of(sweep, of_fold) for of_fold in figures]
 
 

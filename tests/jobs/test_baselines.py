@@ -343,7 +343,7 @@ def splits(table):
 def fitted(splits):
     """The outcomes of the folds, and the networks."""
     done = []
-    found = evaluate(this_process(), SWEEP, [splits], 3, 2, done.append, done.append)
+    found = evaluate(this_process(), SWEEP, [splits], 3, 2, lambda _, steps: done.append(steps))
     assert sum(done) == 2 * SWEEP.num_configs * SWEEP.num_seeds + 2
     return found
 
