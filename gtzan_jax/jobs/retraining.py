@@ -238,10 +238,11 @@ def _is_there(run: RunDir, manifest: Manifest, name: str, wanted: Retraining) ->
     if name == _BEST:
         return True
     there, folder = manifest.retrainings.get(name), run.retrained / name
-    # An unlisted model was left where a process was killed.
-    is_ours = there == wanted if there else is_empty(folder) or (folder / NAME).exists()
-    if folder.exists() and not is_ours:
-        raise InputError(f"{folder} holds something else than this retraining: move it away")
+    if folder.exists():
+        # An unlisted model was left where a process was killed.
+        is_ours = there == wanted if there else is_empty(folder) or (folder / NAME).exists()
+        if not is_ours:
+            raise InputError(f"{folder} holds something else than this retraining: move it away")
     return there == wanted and not run.damaged(manifest, f"retrained/{name}")
 
 
