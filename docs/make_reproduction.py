@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gtzan_jax.analysis import effects
-from gtzan_jax.analysis.selection import compare_with_best
-from gtzan_jax.assignment import claims, published
+from gtzan_jax.analysis.selection import FEWEST_SEEDS, compare_with_best
+from gtzan_jax.assignment import claims, published, rules
 from gtzan_jax.assignment.claims import Claim, span
 from gtzan_jax.assignment.rules import top_range
 from gtzan_jax.errors import InputError
@@ -47,6 +47,26 @@ is of the orders in which equally accurate networks at the cut can stand."""
 SLOPE = """
 The assignment says "LeakyReLU" and not its slope. Keras's string "leaky_relu" means 0.2, which is
 assumed everywhere else here; its layer's default is 0.3. Each row is of one seed."""
+
+
+RULES = (
+    claims.NOTE,
+    "A count among the best is marked where no order of equally accurate configurations reaches it "
+    f"in any of {rules.FEWEST} seeds or more. An effect is consistent if one value is better in "
+    f"75 % of the otherwise identical pairs of configurations and the mean "
+    "difference is not 0 over the seeds (t test at 5 %, Holm's correction for the six). The best "
+    "configuration is marked out of the 95 % set of those that are statistically "
+    f"indistinguishable from the best, of {FEWEST_SEEDS} seeds or more. Trials that share a seed "
+    "share initial weights, order of rows and dropout noise: what the 768 of a seed have in common "
+    "is one observation, not 768.",
+    "A plateau begins where no later epoch lies more than one standard error of "
+    f"{published.TEST_TRACKS} tracks below the mean of the last 10. A loss rises if that mean "
+    f"is more than 0.05 above its lowest epoch; its level is compared where the sampling error "
+    "of a loss is bounded, which takes softmax twice. The epoch of the highest accuracy is not "
+    'compared. The slope of "LeakyReLU" is not published: 0.2, Keras\'s of the string '
+    '"leaky_relu", is assumed; its layer\'s default is 0.3.',
+)
+"""A paragraph each."""
 
 
 def figure(claim: Claim) -> str:
@@ -91,7 +111,7 @@ def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
     lines = [row("claim", *judged), row(*["---"] * (len(judged) + 1))]
     for found in zip(*judged.values(), strict=True):
         lines.append(row(found[0].sentence, *map(figure, found)))
-    notes = "\n\n".join(claims.NOTES)
+    notes = "\n\n".join(RULES)
     return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes])
 
 
@@ -251,7 +271,7 @@ def main() -> None:
     except InputError as error:
         sys.exit(f"error: {error}")
     first, _, seeds, *slope = runs
-    floor = claims.softmax_twice_floor(len(runs[first].manifest.data.genres))
+    floor = rules.softmax_twice_floor(len(runs[first].manifest.data.genres))
     print(head(runs, command_lines(list(runs.values()))))
     print(f"## The claims\n\n{claim_rows(judged)}\n")
     print(

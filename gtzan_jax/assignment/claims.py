@@ -28,31 +28,14 @@ _CONSISTENT = 0.75  # of the pairs
 _TAIL = 10  # epochs that an end is judged by
 _ABOUT, _ABOUT_EPOCHS = 0.05, 10  # allowance where a loss, an epoch is published with "about"
 
-NOTES = (
+NOTE = (
     "The published figures are those of one split and one seed, which nobody knows. A figure is "
     "marked where it differs by more than another split and another seed would change, at 95 %: "
     "out of the prediction interval by the sampling error of the tracks of either split and the "
     f"spread of the seeds or networks, of which it takes {FEWEST}. A figure without a mark is not "
     "confirmed: a run with few seeds, or another table, protocol, grid, or constant than the "
-    "assignment's, marks nothing.",
-    "A count among the best is marked where no order of equally accurate configurations reaches it "
-    f"in any of {FEWEST} seeds or more. An effect is consistent if one value is better in "
-    f"{100 * _CONSISTENT:.0f} % of the otherwise identical pairs of configurations and the mean "
-    "difference is not 0 over the seeds (t test at 5 %, Holm's correction for the six). The best "
-    "configuration is marked out of the 95 % set of those that are statistically "
-    f"indistinguishable from the best, of {FEWEST_SEEDS} seeds or more. Trials that share a seed "
-    "share initial weights, order of rows and dropout noise: what the 768 of a seed have in common "
-    "is one observation, not 768.",
-    "A plateau begins where no later epoch lies more than one standard error of "
-    f"{published.TEST_TRACKS} tracks below the mean of the last {_TAIL}. A loss rises if that mean "
-    f"is more than {_ABOUT} above its lowest epoch; its level is compared where the sampling error "
-    "of a loss is bounded, which takes softmax twice. The epoch of the highest accuracy is not "
-    'compared. The slope of "LeakyReLU" is not published: 0.2, Keras\'s of the string '
-    '"leaky_relu", is assumed; its layer\'s default is 0.3.',
+    "assignment's, marks nothing."
 )
-"""The rules, a paragraph each."""
-
-__all__ = ["NOTES", "Claim", "concern", "departure", "judge", "softmax_twice_floor"]
 
 Found = tuple[str, bool]
 """A run's figure, or why there is none, and whether the published one is clearly different."""

@@ -17,7 +17,6 @@ from scipy import stats
 
 from gtzan_jax.assignment import published
 from gtzan_jax.assignment.claims import (
-    NOTES,
     concern,
     consistent_effects,
     departure,
@@ -377,11 +376,8 @@ def test_claims_about_the_features(written, real_table_path):
     assert claims[CORRELATION].different
 
 
-def test_every_claim_is_another_and_the_notes_name_what_no_run_tells(written):
-    claims = judge(written, None)
-    assert len({claim.sentence for claim in claims}) == len(claims) == 14
-    assert "share initial weights" in " ".join(NOTES)
-    assert "slope" in " ".join(NOTES)
+def test_every_claim_is_another(written):
+    assert len({claim.sentence for claim in judge(written, None)}) == 14
 
 
 @pytest.mark.parametrize(

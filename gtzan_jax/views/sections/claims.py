@@ -39,13 +39,13 @@ def claims_section(
     rows = [[found[0].sentence, *map(_cell, found)] for found in zip(*judged, strict=True)]
     names = [f"{each.name} ({each.sweep.loss})" for each in runs]
     reasons = {each.name: claims.departure(each) for each in runs}
-    unmarked = [f"{name} is of {reason}" for name, reason in reasons.items() if reason]
+    unmarked = [f"{name} ({reason})" for name, reason in reasons.items() if reason]
     text = [
         paragraph(
-            claims.NOTES[0],
+            claims.NOTE,
             "The rules are in",
             code("docs/reproduction.md") + ".",
-            f"Nothing of a run is marked here: {'; '.join(unmarked)}." if unmarked else "",
+            f"Nothing is marked of {', '.join(unmarked)}." if unmarked else "",
             f"Claims about the features are not compared: {missing}." if missing else "",
         )
     ]
