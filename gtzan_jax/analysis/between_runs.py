@@ -40,11 +40,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[FinishedRun]) -> Comparison:
-    """Compares the final test accuracy of runs with that of the first, config by config.
-
-    Raises:
-      InputError: a run is named twice, or its predictions cannot be used.
-    """
+    """Compares the final test accuracy of runs with that of the first, config by config."""
     import pandas as pd
 
     names = [run.name for run in runs]

@@ -104,11 +104,7 @@ def scaled(table: FeatureTable, scaling: str) -> np.ndarray:
 
 
 def pca(table: FeatureTable, scaling: str, components: int = 3) -> Pca:
-    """Computes principal components; the largest loading of each is positive.
-
-    Raises:
-      InputError: no feature varies.
-    """
+    """Computes principal components; the largest loading of each is positive."""
     from sklearn.decomposition import PCA
 
     x = scaled(table, scaling)

@@ -62,9 +62,6 @@ def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
     Args:
       run: of a sweep that the claims concern.
       table: the feature table that it was trained on; None where it is not at hand.
-
-    Raises:
-      InputError: the run's predictions cannot be used.
     """
     is_theirs = not departure(run)
     found = [

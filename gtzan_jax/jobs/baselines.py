@@ -103,7 +103,6 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
     """Evaluates our network and the classical models, and writes everything.
 
     Raises:
-      InputError: the sweep, the table or the folder cannot be used.
       RunError: a network diverged.
     """
     started = time.perf_counter()
@@ -136,9 +135,6 @@ def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: in
 
     "all" leaves out protocols whose list of tracks is not of this table, with a warning, and the
     leaky one where songs have one row.
-
-    Raises:
-      InputError: the table cannot be divided, or its features cannot be standardised.
     """
     fitting = [name for name, p in PROTOCOLS.items() if table.is_segmented or not p.leak]
     all_splits = []

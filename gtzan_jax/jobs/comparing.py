@@ -32,11 +32,7 @@ _EXPLANATION = (
 
 
 def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) -> Comparison:
-    """Compares at least two finished runs with the first; writes all matched configs to a CSV.
-
-    Raises:
-      InputError: a run cannot be used, or the file cannot be written.
-    """
+    """Compares at least two finished runs with the first; writes all matched configs to a CSV."""
     comparison = compare([read_finished(path) for path in paths])
     if output:
         try:

@@ -23,11 +23,7 @@ _PAIRS_SHOWN = 5
 
 
 def explore(data: str, workdir: str | None) -> None:
-    """Explores a feature table, writes the findings into a folder and prints a summary.
-
-    Raises:
-      InputError: the table or the folder cannot be used.
-    """
+    """Explores a feature table, writes the findings into a folder and prints a summary."""
     table = load_features(data, watch_songs)
     folder = Path(workdir or directory.default_folder("eda"))
     pcas = {scaling: exploration.pca(table, scaling) for scaling in exploration.SCALINGS}

@@ -52,7 +52,6 @@ def extract(
     are those of ``options.ExtractOptions``.
 
     Raises:
-      InputError: the folder, the output or a flag cannot be used, or packages are missing.
       RunError: no file could be read, or the disk is full.
     """
     if chunk_seconds not in (None, SEGMENT_SECONDS):

@@ -30,11 +30,7 @@ from gtzan_jax.views.progress import watch_songs
 
 
 def check_contradictions(options: SweepOptions) -> None:
-    """Checks that no option contradicts another, before anything is read.
-
-    Raises:
-      InputError: names all that do.
-    """
+    """Checks that no option contradicts another, before anything is read."""
     problems, workdir = Problems(), options.workdir
     given = [*options.settings, *["num_seeds"] * (options.num_seeds is not None)]
     problems.found += contradictions(options.overrides, given)
@@ -109,11 +105,7 @@ class Job:
 
 
 def make_job(options: SweepOptions, place: Workplace) -> Job:
-    """Reads the sweep and the table, and divides it.
-
-    Raises:
-      InputError: a flag, the sweep file or the table cannot be used.
-    """
+    """Reads the sweep and the table, and divides it."""
     sweep, data = options.sweep, options.data
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep, [*options.overrides, *as_overrides(options.settings)])

@@ -91,7 +91,6 @@ def evaluate(
       for each fold its outcome, and the network of the first seed.
 
     Raises:
-      InputError: see :func:`check_sweep`, or all configs diverged on a fold.
       RunError: a network diverged in the retraining.
     """
     check_sweep(sweep)

@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 
 def predict_songs(request: PredictOptions) -> bool:
-    """Predicts songs and prints each prediction; returns whether all files could be read.
-
-    Raises:
-      InputError: the model or the figure's path cannot be used, or a folder holds no sound.
-    """
+    """Predicts songs and prints each prediction; returns whether all files could be read."""
     if request.plot:
         plot = Path(request.plot)
         if plot.suffix.lower() not in (".png", ".svg") or plot.is_dir():

@@ -42,9 +42,6 @@ def write_report(
     """Writes the report on the first of some runs, prints its path, and returns it.
 
     The others are compared with the assignment's claims, too. See ``options.ReportOptions``.
-
-    Raises:
-      InputError: an argument is invalid, or the page cannot be written.
     """
     run, *others = runs
     path = Path(output or run.run.path / "report.html")

@@ -165,7 +165,6 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
     """Retrains a config of a finished run into a folder of its own, unless that is done already.
 
     Raises:
-      InputError: the run, the rank or the table cannot be used, or the folder holds something else.
       RunError: the training diverged.
     """
     found = read_run(request.workdir)
