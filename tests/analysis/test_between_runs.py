@@ -77,16 +77,6 @@ def test_an_interval_is_over_the_seeds_that_both_runs_have(tmp_path):
     assert (found.paired_runs, found.interval_over) == (4, "seeds")
 
 
-def test_two_seeds_have_students_interval_with_one_degree_of_freedom(tmp_path):
-    random = np.random.default_rng(8)
-    first, other = random.uniform(0.2, 0.8, (2, 12, 2))
-    found = pair_of(tmp_path, (first, other)).pairs.iloc[0]
-    by_seed = (other - first).mean(axis=0)
-    half = 12.706204736 * abs(by_seed[1] - by_seed[0]) / 2  # s/√2 is half of their distance
-    middle = by_seed.mean()
-    assert (found.low, found.high) == pytest.approx((middle - half, middle + half), abs=1e-5)
-
-
 def test_configs_that_are_equal_over_the_runs_are_ties(tmp_path):
     """Means of 0.1, 0.2, 0.3 and of 0.3, 0.2, 0.1 differ in their last bit."""
     first = np.tile([0.1, 0.2, 0.3], (12, 1))
