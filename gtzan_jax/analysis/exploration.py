@@ -45,13 +45,9 @@ def correlations(table: FeatureTable) -> "pd.DataFrame":
 
 def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
     """Returns one row a pair, strongest first: feature, other, correlation; no constant ones."""
-    import pandas as pd
-
-    names = matrix.columns.to_numpy()
-    row, column = np.triu_indices(len(names), k=1)
-    values = matrix.to_numpy()[row, column]
-    pairs = pd.DataFrame({"feature": names[row], "other": names[column], "correlation": values})
-    return pairs.dropna().sort_values(
+    above = matrix.where(np.triu(np.ones(matrix.shape, bool), k=1))
+    pairs = above.stack().dropna().reset_index()
+    return pairs.set_axis(["feature", "other", "correlation"], axis=1).sort_values(
         "correlation", key=np.abs, ascending=False, ignore_index=True, kind="stable"
     )
 
