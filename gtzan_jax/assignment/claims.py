@@ -238,7 +238,7 @@ def _loss_level(curves: np.ndarray, loss: str) -> Found:
         above = np.clip(levels.mean() - softmax_twice_floor(published.GENRES), 0, 1)
         error = math.sqrt(above * (1 - above) / published.TEST_TRACKS)
         different = clearly_different(published.LOSS_LEVEL, levels, error, _ABOUT)
-    rises = rise.mean() > _ABOUT
+    rises = bool(rise.mean() > _ABOUT)
     shown = f"{'rising' if rises else 'level'}: {_mean(levels, 'networks')}, mean of the last "
     shown += f"{_TAIL} epochs; lowest {lowest.mean():.3f} at epoch "
     shown += _epochs(curves.argmin(axis=1) + 1)
