@@ -606,7 +606,6 @@ def test_overwriting_without_a_folder_is_refused(folder, capsys):
 # ------------------------------------------------------------------------- processes of their own
 
 COMMANDS = {
-    "a bad flag": (["--data=sample", "--sed=1"], ["Unknown command line flag 'sed'"]),
     "a platform that is not there": (
         ["--data=sample", "--platform=tpu"],
         ["--platform=tpu: JAX finds no TPU here", "take --platform=cpu or leave the flag out"],

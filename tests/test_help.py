@@ -44,10 +44,6 @@ def listed(text):
     return set(re.findall(r"^  --(?:\[no\])?(\w+):", text, re.MULTILINE))
 
 
-def test_there_are_commands():
-    assert {"sweep", "retrain", "eda", "baselines", "report", "compare"} <= set(MODULES)
-
-
 @pytest.mark.parametrize("command", [*COMMANDS, "benchmarks"])
 def test_the_help_has_every_flag_and_two_examples(command):
     text = output("-m", command, "--help")

@@ -274,10 +274,8 @@ def test_bad_files_are_listed_and_the_rest_is_written(hostile):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "FOLDER is missing"),
         (["music", "more"], "unexpected argument 'more'; give one FOLDER"),
         (["gone"], "gone is no folder"),
-        (["music", "--chunk_seconds=5"], "chunk_seconds"),
         (["music", "--output=t.csv"], "it is there already; --overwrite replaces it"),
         (["music", "--output=t.csv/deep.csv", "--overwrite"], "--output"),
     ],
