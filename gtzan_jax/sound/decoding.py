@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.sound.streams import (
-    JOINED,
     Content,
-    beginning_of,
+    Stream,
     has_last_page,
     next_frame,
+    streams_of,
     unread,
     with_length,
 )
@@ -46,7 +46,7 @@ _MAX_CHANNELS = 32
 _RATES_HZ = (2_000, 192_000)
 _BLOCK = 2**20  # values decoded at once
 _MOST_READ = 2**26  # bytes of a file; a larger one is mapped
-_MOST_IN_MEMORY = 2**29  # bytes of an MP3, or of sound behind a tag
+_MOST_IN_MEMORY = 2**29  # bytes of an MP3, or of a part of a joined file
 _UNKNOWN_LENGTH = 2**62  # frames: libsndfile's for a FLAC that was written to a pipe
 _PROMISE = re.compile(  # in libsndfile's log, bytes
     r"^ *(?:data|Data Size|Data length|SSND|BODY|riff|Riff size) *:? (\d+) \(?should be (\d+)",
@@ -61,7 +61,11 @@ _UNKNOWN_FORMAT = "Format not recognised"  # libsndfile's words
 
 
 def audio_module(name: str) -> ModuleType:
-    """Imports a package of the extra ``audio``."""
+    """Imports a package of the extra ``audio``.
+
+    Raises:
+      InputError: it is not installed, or its own parts are missing.
+    """
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:
@@ -70,39 +74,66 @@ def audio_module(name: str) -> ModuleType:
         ) from None
 
 
-def decode(path: Path) -> tuple[int, NDArray[np.float32]]:
-    """Decodes a sound file: returns its sample rate in Hz, and the mean of its channels.
+def decode(path: Path) -> list[tuple[int, NDArray[np.float32]]]:
+    """Decodes a sound file.
 
-    Raises OSError, or SoundError with the reason alone: no sound, damaged, incomplete,
-    unreasonable.
+    Returns:
+      sample rate in Hz and mean of the channels, for each stream of the file; mostly there is one.
+
+    Raises:
+      SoundError: it is no sound, damaged, incomplete or unreasonable; names the reason alone.
+      OSError: it cannot be read.
+      InputError: soundfile is not installed.
     """
     try:
         with path.open("rb") as file:
-            content: Content
             if path.stat().st_size <= _MOST_READ:
-                content = file.read()
-            else:
-                content = mmap(file.fileno(), 0, access=ACCESS_COPY)
-            start, has_length = beginning_of(content, path.suffix.lower() in _MP3_ENDINGS)
-            if not start:
-                return _decode(path, file, content, has_length)
-            _check_size(len(content) - start)
-            return _decode(path, io.BytesIO(content[start:]), content[start:], has_length)
+                return _decode_streams(path, file, file.read())
+            return _decode_streams(path, file, mmap(file.fileno(), 0, access=ACCESS_COPY))
     except InputError:
         raise
     except (ValueError, IndexError) as error:  # from damaged files
         raise SoundError(f"damaged ({printable(error)}); {_ANEW}") from None
 
 
-def _check_size(size: int) -> None:
-    if size > _MOST_IN_MEMORY:
-        raise SoundError(f"{size:,} bytes of an MP3, or behind a tag; cut it")
+def _decode_streams(
+    path: Path, file: BinaryIO, content: Content
+) -> list[tuple[int, NDArray[np.float32]]]:
+    streams = streams_of(content, path.suffix.lower() in _MP3_ENDINGS)
+    decoded: list[tuple[int, NDArray[np.float32]]] = []
+    for place, stream in enumerate(streams):  # which grows
+        try:
+            if (stream.start, stream.end) == (0, len(content)):
+                rate, samples, stop = _decode(path, file, content, stream)
+            else:
+                part = content[stream.start : _checked_size(stream.end, stream.start)]
+                rate, samples, stop = _decode(path, io.BytesIO(part), part, stream)
+            decoded.append((rate, samples))
+            _check_minutes(sum(len(samples) / rate for rate, samples in decoded))
+        except SoundError as error:
+            where = f"part {len(decoded) + 1} of joined files: " if len(streams) > 1 else ""
+            raise SoundError(f"{where}{error}") from None
+        if stop:
+            streams.insert(place + 1, Stream(stream.start + stop, stream.end, False))
+    return decoded
+
+
+def _checked_size(end: int, start: int = 0) -> int:
+    """Returns the end of a part, unless it is too large for memory."""
+    if end - start > _MOST_IN_MEMORY:
+        raise SoundError(f"{end - start:,} bytes of a joined file, or of an MP3; cut it")
+    return end
 
 
 def _decode(
-    path: Path, source: BinaryIO, content: Content, has_length: bool
-) -> tuple[int, NDArray[np.float32]]:
-    """Decodes sound, whose bytes are both ``source`` and ``content``."""
+    path: Path, source: BinaryIO, content: Content, stream: Stream
+) -> tuple[int, NDArray[np.float32], int]:
+    """Decodes a stream, whose bytes are both ``source`` and ``content``.
+
+    Returns:
+      sample rate in Hz, mean of the channels, and the byte where an MP3 continues behind its stated
+      length; 0 where it does not.
+    """
     low, high = _RATES_HZ
     with _opened(path, source) as sound:
         if not low <= sound.samplerate <= high:
@@ -111,20 +142,19 @@ def _decode(
             )
         if not 1 <= sound.channels <= _MAX_CHANNELS:
             raise SoundError(f"{sound.channels:,} channels, and at most {_MAX_CHANNELS} are read")
-        if has_length or sound.format != "MP3":
+        if stream.has_length or sound.format != "MP3":
             if sound.frames >= _UNKNOWN_LENGTH:
                 raise SoundError(f"its header has no length; {_ANEW}")
             _check_minutes(sound.frames / sound.samplerate)
             samples = _mono(sound)
             _check_whole(sound, len(samples))
-            _check_end(sound, content, source.tell())
-            return sound.samplerate, samples
+            return sound.samplerate, samples, _check_end(sound, content, source.tell())
         if sound.subtype != "MPEG_LAYER_III":
-            return sound.samplerate, _mono(sound)
+            return sound.samplerate, _mono(sound), 0
     # libsndfile guesses the length of such an MP3 from its first frame, and decodes no more.
-    _check_size(len(content))
+    _checked_size(len(content))
     with _opened(path, io.BytesIO(with_length(content))) as sound:
-        return sound.samplerate, _mono(sound)
+        return sound.samplerate, _mono(sound), 0
 
 
 def _opened(path: Path, source: BinaryIO) -> "soundfile.SoundFile":
@@ -191,16 +221,20 @@ def _check_whole(sound: "soundfile.SoundFile", frames: int) -> None:
         raise SoundError(f"truncated: it ends after {100 * share:.0f} % of what its header says")
 
 
-def _check_end(sound: "soundfile.SoundFile", content: Content, stop: int) -> None:
-    """Checks that a file ends with its samples, and an Ogg with its last page."""
+def _check_end(sound: "soundfile.SoundFile", content: Content, stop: int) -> int:
+    """Checks that a stream ends with its samples, and an Ogg with its last page.
+
+    Returns:
+      the byte where an MP3 continues; 0 where it does not.
+    """
     least = max(_LEAST_UNREAD, len(content) * (1 - _LEAST_SHARE))
     if sound.format == "MP3":
         place = next_frame(content, stop)
-        if place is not None and len(content) - place > least:
-            raise SoundError(JOINED)
-    elif sound.format == "OGG":
+        return place if place is not None and len(content) - place > least else 0
+    if sound.format == "OGG":
         if not has_last_page(content):
             raise SoundError(f"truncated: its last page is missing; {_ANEW}")
     elif (left := unread(content, stop)) > least:
         said = f"its header says {sound.frames / sound.samplerate:.1f} s"
         raise SoundError(f"{said}, and {left:,} bytes follow that may be sound; {_ANEW}")
+    return 0

@@ -123,11 +123,14 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     path = Path(os.path.expanduser(path))
     with named(path):
         _check(path)
-        rate, samples = decode(path)
-        if rate != SAMPLE_RATE:
-            librosa = audio_module("librosa")
-            samples = librosa.resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
-        return samples
+        return np.concatenate(
+            [
+                samples
+                if rate == SAMPLE_RATE
+                else audio_module("librosa").resample(samples, orig_sr=rate, target_sr=SAMPLE_RATE)
+                for rate, samples in decode(path)
+            ]
+        )
 
 
 def digest_of(song: Song) -> str:

@@ -1,11 +1,14 @@
-"""Finds where the sound in a file begins and ends: behind tags and junk, and before them."""
+"""Finds the streams of sound in a file: behind tags, junk and other streams.
+
+A file may be several, joined byte by byte, as by ``cat a.mp3 b.mp3``. libsndfile decodes only the
+first and reports no error.
+"""
 
 import re
 import zlib
 from itertools import chain
 from mmap import mmap
-
-from gtzan_jax.errors import SoundError
+from typing import NamedTuple
 
 Content = bytes | mmap
 
@@ -37,29 +40,41 @@ _MP3_KBITS = {  # a second, by layer, of MPEG 1; and of MPEG 2
 _MPEG_2_KBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _MANY_FRAMES = (2**20).to_bytes(4, "big")  # of an MP3: seven hours and more
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits
-_NO_ZERO = re.compile(rb"[^\0]")
+_PICTURE = re.compile(rb"\xff\xd8\xff[\xe0-\xef]|\x89PNG\r\n")
+_LYRICS = re.compile(rb"(\d{6})LYRICS200$")  # behind so many bytes of a Lyrics3 tag
+_TEXT_SHARE = 0.95  # of the bytes
+_TEXT_BYTES = 2**20  # that are looked at
 
-JOINED = "several sounds joined in one file, of which only the first would be read; cut it"
+
+class Stream(NamedTuple):
+    """The bytes of a stream in a file, and whether its header has a length."""
+
+    start: int
+    end: int
+    has_length: bool
 
 
-def beginning_of(content: Content, is_mp3: bool) -> tuple[int, bool]:
-    """Returns the first byte of a file's sound, and whether a header has its length.
+def streams_of(content: Content, is_mp3: bool) -> list[Stream]:
+    """Finds the streams of a file.
 
     Bytes before an MP3's first frame are left out, since libsndfile would refuse the MP3.
+
+    Args:
+      content: all of the file.
+      is_mp3: whether it is named an MP3.
     """
     first = behind_tags(content, 0)
     known = next((pattern for pattern in _BEGINNINGS if pattern.match(content, first)), None)
     pattern, first = (known, first) if known else (_MP3_TAG, 0)
     starts = [match.start() for match in pattern.finditer(content, first)]
-    has_length = bool(starts)
+    has_length = [True] * len(starts)
     if not known:
         is_mp3 = is_mp3 or content[:3] == b"ID3" or bool(_MP3_FRAME.match(content))
         head = next_frame(content, 0) if is_mp3 else None
         if not starts or (head is not None and head < starts[0]):
-            starts, has_length = [head or 0, *starts], False
-    if len(starts) > 1:
-        raise SoundError(JOINED)
-    return starts[0], has_length
+            starts, has_length = [head or 0, *starts], [False, *has_length]
+    ends = [*starts[1:], len(content)]
+    return [Stream(*found) for found in zip(starts, ends, has_length, strict=True)]
 
 
 def next_frame(content: Content, place: int) -> int | None:
@@ -132,14 +147,40 @@ def behind_tags(content: Content, place: int) -> int:
             return place
 
 
+def _before_tags(content: Content) -> int:
+    """Returns the beginning of the ID3, APE and Lyrics3 tags at the end of a file."""
+    end = len(content)
+    while end > 0:
+        tail = content[max(0, end - 128) : end]
+        if tail.startswith(b"TAG"):
+            end -= 128
+        elif tail[-32:].startswith(b"APETAGEX"):
+            end -= max(32, int.from_bytes(tail[-20:-16], "little"))  # but for a head of its own
+        elif lyrics := _LYRICS.search(tail):
+            end -= 15 + int(lyrics[1])
+        else:
+            break
+    return end
+
+
 def unread(content: Content, place: int) -> int:
-    """Returns the bytes behind a place that may be sound: no zeros, tags or other chunks."""
+    """Returns the bytes behind a place that may be sound: no tags, zeros, text or other chunks."""
+    place, end = behind_tags(content, place), _before_tags(content)
     chunk = content[place : place + 9].removeprefix(b"\0")[:8]  # chunks begin at even places
     sizes = (int.from_bytes(chunk[4:8], order) for order in ("little", "big"))
-    if re.match(rb"[ -~]{4}", chunk) and min(sizes) <= len(content) - place:
+    is_chunk = re.match(rb"[ -~]{4}", chunk) and min(sizes) <= end - place
+    if is_chunk or _PICTURE.match(content, place):
         return 0
-    found = _NO_ZERO.search(content, behind_tags(content, place))
-    return max(0, len(content) - behind_tags(content, found.start())) if found else 0
+    if _is_text(content[place : min(end, place + _TEXT_BYTES)].strip(b"\0")):
+        return 0
+    return max(0, end - place) if re.compile(rb"[^\0]").search(content, place, end) else 0
+
+
+def _is_text(content: bytes) -> bool:
+    """Returns whether nearly all bytes are printable UTF-8."""
+    text = content.decode("utf-8", "ignore")
+    printed = "".join(letter for letter in text if letter.isprintable() or letter in "\t\r\n")
+    return len(printed.encode()) > _TEXT_SHARE * len(content)
 
 
 def has_last_page(content: Content) -> bool:
