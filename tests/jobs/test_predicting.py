@@ -190,8 +190,8 @@ def test_a_folder_without_sound_is_told(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "warning"),
     [
-        ({"data": "sample"}, "SYNTHETIC sample, whose features are made up"),
-        ({"data": "sounds"}, "SYNTHETIC sample, whose songs are made up:"),
+        ({"data": "sample"}, "SYNTHETIC sample, of no real songs"),
+        ({"data": "sounds"}, "SYNTHETIC sample, of no real songs"),
         ({"protocol": "leaky_chunks"}, "LEAK: segments of one song are on both sides"),
     ],
 )
