@@ -73,10 +73,7 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
         handles=handles, frameon=False, fontsize=9, ncols=2 if few else 4, loc="lower left",
         bbox_to_anchor=(0, 1), borderpad=0, handletextpad=0.3,
     )  # fmt: skip
-    tidy(axes)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
+    tidy(axes, in_rows=True)
     return figure
 
 

@@ -56,9 +56,7 @@ def value_effects(
         right.spines["right"].set_visible(False)
         of = "share of the variance" + (", all / near the best" if near is not None else "")
         axes.set_title(of, loc="right", fontsize=9, color=GREY)
-    tidy(axes)
-    axes.spines["left"].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    tidy(axes, in_rows=True)
     return figure
 
 
@@ -110,9 +108,7 @@ def value_distributions(
     axes.set_yticks(places, [f"{name} = {value_label(value)}" for name, value in rows])
     axes.set_ylim(places[-1] + 0.6, -0.6)
     axes.set_xlabel("test accuracy", fontsize=9)
-    tidy(axes)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
+    tidy(axes, in_rows=True)
     return figure
 
 
@@ -124,6 +120,8 @@ def pair_heatmap(
 
     ``results`` is from ``rundir.ranking.results_table``, without diverged configs.
     """
+    from sklearn.metrics import ConfusionMatrixDisplay
+
     shown = [
         (name, value)
         for name, values in axes_values.items()
@@ -137,19 +135,18 @@ def pair_heatmap(
     side = min(max(5.0, 2.2 + 0.46 * len(shown)), _LARGEST)
     title = "Mean test accuracy of the configurations that share two values"
     figure = new_figure(side + 1.2, side, title, note)
-    axes = figure.subplots()
-    image = axes.imshow(means, cmap="viridis")
-    if len(shown) <= 30:
-        middle = (np.nanmin(means) + np.nanmax(means)) / 2
-        for row, column in np.argwhere(np.isfinite(means)):
-            shade = "black" if means[row, column] > middle else "white"
-            text = f"{means[row, column]:.2f}"[1:]
-            axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=7.5)
     names = [f"{name} = {value_label(value)}" for name, value in shown]
-    axes.set_xticks(range(len(shown)), names, rotation=90)
-    axes.set_yticks(range(len(shown)), names)
-    axes.tick_params(labelsize=min(8.0, 60 * side / len(shown)))
-    figure.colorbar(image, ax=axes, label="mean test accuracy", shrink=0.7)
+    drawn = ConfusionMatrixDisplay(means, display_labels=names).plot(
+        include_values=len(shown) <= 30, cmap="viridis", xticks_rotation=90,
+        values_format=".2f", ax=figure.subplots(), text_kw={"fontsize": 7.5},
+    )  # fmt: skip
+    middle = (np.nanmin(means) + np.nanmax(means)) / 2  # the display's is NaN where a mean is
+    texts = [] if drawn.text_ is None else drawn.text_.ravel()
+    for text, mean in zip(texts, means.ravel(), strict=False):
+        text.set(visible=np.isfinite(mean), color="black" if mean > middle else "white")
+    drawn.ax_.set(xlabel="", ylabel="")
+    drawn.ax_.tick_params(labelsize=min(8.0, 60 * side / len(shown)))
+    drawn.im_.colorbar.set_label("mean test accuracy")
     return figure
 
 

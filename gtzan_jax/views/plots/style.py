@@ -76,11 +76,14 @@ def image_of(
     return buffer.getvalue()
 
 
-def tidy(axes: Axes) -> None:
-    """Removes the frame's upper and right sides, and draws a faint grid."""
+def tidy(axes: Axes, in_rows: bool = False) -> None:
+    """Removes the frame's upper and right sides, of rows the left too; draws a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
+    axes.grid(alpha=0.25, axis="x" if in_rows else "both")
     axes.set_axisbelow(True)
+    if in_rows:
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
 
 
 def genre_colours(genres: Sequence[str]) -> dict[str, str]:

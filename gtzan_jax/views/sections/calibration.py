@@ -7,7 +7,6 @@ import pandas as pd
 from gtzan_jax.errors import InputError
 from gtzan_jax.inference.model_files import load_model
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.text import command_line
 from gtzan_jax.views.predictions import trust
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph
 from gtzan_jax.views.text import NOTHING, Table, percent, points
@@ -24,9 +23,6 @@ def calibration_part(run: FinishedRun, note: str) -> Section | None:
     if songs is None or (calibration := load_model(run.run.path).calibration) is None:
         return None
     told: list[str] = [f"{line[0].upper()}{line[1:]}." for line in trust(calibration, "")]
-    if calibration.temperature is None:
-        flags = [f"--workdir={run.run.path}", "--protocol=holdout"]
-        told.append(code(command_line("retrain", flags)) + " calibrates one.")
     told.append("See " + code("docs/predicting.md") + ".")
     drawn = figure(
         "reliability",
