@@ -4,7 +4,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from gtzan_jax.analysis import endings
 from gtzan_jax.models.family import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import ARTISTS_APART
@@ -151,11 +150,9 @@ def _discussion(run: FinishedRun, baselines: Baselines | None) -> list[Markup]:
         kept = saved.history[saved.history["kept"]].mean()
         gap = kept["train_accuracy"] - kept["test_accuracy"]
         weights = num_weights(saved.config, data.features, len(data.genres))
-        early = endings.stopped_early(saved.history, saved.about.epochs)
         size = [
-            f"{weights:,} weights learn from the train part of {saved.about.protocol}. "
-            f"{'At the epochs kept by early stopping' if early else 'After the last epoch'} the "
-            f"train accuracy is {kept['train_accuracy']:.3f} and the test accuracy "
+            f"{weights:,} weights learn from the train part of {saved.about.protocol}. At the "
+            f"epochs kept the train accuracy is {kept['train_accuracy']:.3f} and the test accuracy "
             f"{kept['test_accuracy']:.3f}: {points(abs(gap), '')} points "
             f"{'less' if gap > 0 else 'more'}."
         ]

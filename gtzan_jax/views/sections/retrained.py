@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 def retrained_section(run: FinishedRun) -> Section:
     """Makes the section on the retrained networks."""
     title, parts, saved = "The retrained networks", [], run.retraining("best")
-    text, figures = [paragraph("The sweep retrained no model.", *_remedy(run))], []
-    if saved:
+    if saved is None:
+        why: str = "Every configuration diverged."
+        if not run.results["diverged"].all():
+            why = code(command_line("retrain", [f"--workdir={run.run.path}"])) + " trains one."
+        text, figures = [paragraph("The sweep retrained no model.", why)], []
+    else:
         split = run.manifest.split
         how = split_note(saved.about.protocol, split.seed, saved.about.num_folds)
         note = data_note(run.manifest.data.source, "", how)
@@ -41,12 +45,6 @@ def retrained_section(run: FinishedRun) -> Section:
     if run.retrainings:
         parts.append(_all_retrainings(run))
     return Section(title, text, figures, parts=parts, name="retrained")
-
-
-def _remedy(run: FinishedRun) -> list[str]:
-    if run.results["diverged"].all():
-        return ["Every configuration diverged."]
-    return [code(command_line("retrain", [f"--workdir={run.run.path}"])) + " trains one."]
 
 
 def _findings(run: FinishedRun, saved: SavedRetraining) -> list[str]:
