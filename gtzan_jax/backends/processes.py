@@ -63,12 +63,15 @@ class Processes:
     ) -> Generator[tuple[int, Answer]]:
         """Has requests done; yields the place of each and its answer, in any order.
 
-        A request whose worker is lost is repeated by another. What is under way ends when the
-        iterator is closed, or raises.
+        A request whose worker is lost is repeated by another, at most three times in all. What is
+        under way ends when the iterator is closed, or raises.
 
         Args:
           requests: those that share random numbers one after another.
           blobs: pickled specs and folds by digest.
+
+        Raises:
+          RunError: a request has cost three workers, or three in a row failed to start.
         """
         waiting: _Waiting = {}
         for place, request in enumerate(requests):

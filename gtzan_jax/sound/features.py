@@ -31,6 +31,10 @@ def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     They are means and population variances over time (of the chroma and each MFCC over its values),
     and the tempo in beats a minute. ``samples`` is float32 at ``SAMPLE_RATE``, at least
     ``MIN_SAMPLES``.
+
+    Raises:
+      SoundError: the samples are too few or too large, or one is NaN.
+      InputError: librosa is not installed.
     """
     if len(samples) < MIN_SAMPLES:
         raise SoundError(

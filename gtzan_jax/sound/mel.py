@@ -36,10 +36,16 @@ Padding by reflection, as in the feature table: zeros would make the first and l
 
 
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Computes (BANDS, FRAMES) in dB, the lowest band first, of a segment at ``SAMPLE_RATE``.
+    """Computes (BANDS, FRAMES) in dB, at least -100, of a segment; the lowest band is first.
 
     Decibels are relative to a power of 1, not to the segment's loudest, so that equal sound has
-    equal numbers. float16 is exact to 0.06 dB.
+    equal numbers. float16 is exact to 0.06 dB. ``samples`` is (SEGMENT_SAMPLES,) at
+    ``SAMPLE_RATE``, full scale from -1 to 1.
+
+    Raises:
+      SoundError: the samples are too large to compute with.
+      InputError: librosa is not installed.
+      ValueError: the segment has another length.
     """
     if samples.shape != (SEGMENT_SAMPLES,):
         raise ValueError(f"a segment has {SEGMENT_SAMPLES:,} samples, not {samples.shape}")

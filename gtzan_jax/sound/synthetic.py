@@ -128,8 +128,11 @@ GENRES = tuple(STYLES)
 def song(genre: str, number: int, seconds: float = 30.0) -> NDArray[np.float32]:
     """Plays a song of a genre, ``number`` from 0, always the same up to rounding.
 
-    A longer one is no continuation of a shorter one, for it is as loud on the whole. Samples at
-    ``SAMPLE_RATE`` are multiples of 2⁻¹⁵ in [-1, 1): what a WAV of 16 bits holds.
+    A longer one is no continuation of a shorter one, for it is as loud on the whole. Returns
+    (samples,) at ``SAMPLE_RATE``, multiples of 2⁻¹⁵ in [-1, 1): what a WAV of 16 bits holds.
+
+    Raises:
+      InputError: there is no such genre.
     """
     if genre not in STYLES:
         raise InputError(f"no genre {genre!r}{nearest(genre, GENRES)}: {', '.join(GENRES)}")

@@ -102,7 +102,7 @@ class Plan:
         }
 
     def admit(self, configs: Sequence[Config]) -> None:
-        """Adds new configs to the narrowest buckets that are wide enough."""
+        """Adds new configs to the narrowest buckets that are wide enough; ValueError if none is."""
         for config in configs:
             if config.id not in self.bucket_of:
                 size, structure = self.sweep.batch_size_of(config), self.family.structure(config)

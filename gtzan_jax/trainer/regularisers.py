@@ -9,7 +9,8 @@
     mixup            mixes each row with the next one of its batch, λ from Beta(α, α), a λ a batch
                      (Zhang et al. 2018); a hit counts as the share of the label that is predicted
 
-Reported losses leave out ``l2`` and ``label_smoothing``. All but mixup are as in Keras 3.15.
+Reported losses leave out ``l2`` and ``label_smoothing``; with ``mixup`` they are those of mixed
+labels. All but mixup are as in Keras 3.15.
 """
 
 import functools
