@@ -124,5 +124,5 @@ def test_every_room_is_on_the_map():
     for folder in PACKAGE.iterdir():
         if folder.is_dir() and (folder / "__init__.py").exists():
             assert f"{folder.name}/" in listed
-            for module in folder.glob("[a-z]*.py"):
-                assert module.stem in text, f"{folder.name}/{module.stem} is not on the map"
+            for module in folder.rglob("[a-z]*.py"):
+                assert f"`{module.stem}`" in text, f"{module} is not on the map"
