@@ -1,14 +1,17 @@
 """The console of a command: output in any encoding, closed pipes, and signals.
 
-At the start and the end of a command, and during an import, a signal ends the process at once.
-During the work it raises ``Interrupted``, so that files are closed and the hint to resume printed.
+At the start and the end of a command a signal ends the process at once. During the work it raises
+``Interrupted``, so that files are closed and the hint to resume is printed; during an import only
+afterwards, since C extensions turn exceptions into errors of their own.
 """
 
+import _thread
 import contextlib
 import io
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn, TextIO
@@ -18,6 +21,7 @@ from gtzan_jax.text import printable
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _IMPORT = "<frozen importlib._bootstrap>"
+_AGAIN_S = 0.05  # until a signal during an import is raised again
 _PIPE = 13  # SIGPIPE
 
 FAILURE = 1
@@ -128,14 +132,28 @@ def _guarded(stream: TextIO | None) -> TextIO:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """Raises Interrupted; a second signal ends the process, as does one during an import.
-
-    C extensions would turn the exception into errors of their own.
-    """
-    while frame:
-        if frame.f_code.co_filename == _IMPORT:
-            stop(number)
-        frame = frame.f_back
+    """Raises Interrupted; a second signal ends the process."""
+    if importer := _importer(frame):
+        if importer.f_globals.get("__name__") == "__main__":
+            stop(number)  # the command has not begun to work
+        _thread.start_new_thread(_again, (number,))
+        return
     for other in _SIGNALS:
         signal.signal(other, signal.SIG_DFL)
     raise Interrupted(number)
+
+
+def _again(number: int) -> None:
+    time.sleep(_AGAIN_S)
+    if signal.getsignal(number) is _interrupt:
+        signal.raise_signal(number)
+
+
+def _importer(frame: FrameType | None) -> FrameType | None:
+    """Returns the outermost frame with an import under way; None if none is."""
+    found = None
+    while frame:
+        if frame.f_code.co_filename == _IMPORT:
+            found = frame.f_back
+        frame = frame.f_back
+    return found

@@ -41,12 +41,11 @@ def replace_unusable_home() -> None:
     if has_cache and (_is_writable(home) or all(name in os.environ for name in _FOLDERS)):
         return
     import atexit
-    import shutil
     import tempfile
 
     try:
         folder = tempfile.mkdtemp(prefix="gtzan_jax-")
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        atexit.register(_remove, folder, os.getpid())
     except OSError:  # nothing is writable
         folder = os.path.join(os.devnull, "none")
     if not has_cache:
@@ -66,3 +65,10 @@ def _is_writable(folder: str) -> bool:
         return path.is_absolute() and path.is_dir() and os.access(path, os.W_OK | os.X_OK)
     except OSError:  # a folder above is closed
         return False
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # not in a forked child
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)

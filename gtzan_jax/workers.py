@@ -166,9 +166,9 @@ class Process:
                 lines = self._printed.read().decode(errors="replace").split("\n")
                 last = next((line.strip() for line in reversed(lines) if line.strip()), "")
             self._forget(popen)
-        if not is_starting:
-            return WorkerLostError(_ending(popen.returncode))
-        return WorkerStartError(last or _ending(popen.returncode, is_starting=True))
+        if is_starting:
+            return WorkerStartError(last or _ending(popen.returncode, is_starting=True))
+        return WorkerLostError(_ending(popen.returncode) + (last and f"; its last line: {last}"))
 
     def _forget(self, popen: "subprocess.Popen[bytes]") -> None:
         """Closes a process's pipes, which ends it, and allows another to be started."""
@@ -176,8 +176,9 @@ class Process:
             if pipe is not None:
                 with contextlib.suppress(OSError):  # what is left to flush reaches nobody
                     pipe.close()
-        if self._popen is popen and self._printed is not None:
-            self._printed.close()
+        if self._popen is popen:
+            if self._printed is not None:
+                self._printed.close()
             self._popen = self._printed = None
 
 
@@ -213,6 +214,8 @@ def main(core: str, prepare: str) -> None:
         call, value, error = calls.get(), None, None
         if call is None:
             os._exit(0)
+        os.ftruncate(2, 0)  # what earlier calls printed
+        os.lseek(2, 0, os.SEEK_SET)
         try:
             value = pickle.loads(call)()  # noqa: S301 — from the process that started us
         except (InputError, RunError) as failure:

@@ -178,7 +178,10 @@ BAD_TABLES = {
         ["bad.csv is not a CSV in UTF-8 (line 9); save it as UTF-8"],
     ),
     "a NUL byte": (cell(9, "label", "bl\0ues"), ["bad.csv, line 9: a NUL byte"]),
-    "zeros": (lambda _: bytes(5_000_000), ["bad.csv, line 1: a NUL byte"]),
+    "zeros": (
+        lambda _: bytes(5_000_000),
+        ["bad.csv is no CSV: its first line has more than 1,048,576 bytes"],
+    ),
     "a web page": (lambda _: LOGIN, ["bad.csv is a web page, not a CSV", "login"]),
     "a Git LFS pointer": (lambda _: POINTER, ["bad.csv is a Git LFS pointer; git lfs pull"]),
     "a zip": (zipped, ["bad.csv is a zip archive", "take the CSV out of it"]),
@@ -356,8 +359,8 @@ def test_a_genre_that_is_tested_only_is_accepted_and_told_of(text, job_of, capsy
 
 def test_a_table_that_is_too_large_is_refused_before_it_is_read(folder, capsys):
     with open(folder / "bad.csv", "wb") as file:
-        file.truncate(2**32 + 1)
-    fragments = ["bad.csv has 4,294,967,297 bytes; at most 4,294,967,296 are read"]
+        file.truncate(2**30 + 1)
+    fragments = ["bad.csv has 1,073,741,825 bytes; at most 1,073,741,824 are read"]
     assert_refused(folder, capsys, fragments, "--sweep=smoke", "--data=bad.csv")
 
 

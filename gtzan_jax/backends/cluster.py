@@ -206,8 +206,11 @@ def _resource(versions: Mapping[str, str], host: Host) -> str:
 async def _answer_of(client: Any, future: Any) -> Answer | BaseException:
     """Returns a result of Dask's, or its error; one that is lost with its worker is made again."""
     while not future.cancelled():
-        if error := await future.exception():
-            return error  # type: ignore[no-any-return]
+        error: BaseException | None = await future.exception()
+        if error is not None:
+            return error
+        if future.cancelled():
+            break
         answer: list[Answer] = await client.gather([future], errors="skip", asynchronous=True)
         if answer:
             return answer[0]

@@ -24,8 +24,8 @@ from gtzan_jax.files import (
 )
 from gtzan_jax.rundir.manifest import Data, Manifest, Session, as_dict, decode, encode
 from gtzan_jax.rundir.predictions import Part, Predictions, save_predictions
-from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
+from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import flag
 
@@ -141,8 +141,11 @@ class RunDir:
             return sweep
         if not self.configs_path.is_file():
             raise InputError(f"{self.path}: no {CONFIGS}: the sweep did not finish")
-        rows = json.loads(self.configs_path.read_bytes())
-        return sweep.choosing([Config.of(**row) for row in rows])
+        where = str(self.configs_path)
+        configs = [parse_config(row, where) for row in json.loads(self.configs_path.read_bytes())]
+        if not configs or any(config.axes != tuple(sweep.axes) for config in configs):
+            raise InputError(f"{where} has no configs, or those of another sweep")
+        return sweep.choosing(configs)
 
     def read_results(self) -> "pd.DataFrame":
         """Reads results.csv."""

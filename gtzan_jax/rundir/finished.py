@@ -1,8 +1,10 @@
 """A finished run directory, read and checked."""
 
+import contextlib
 import functools
 import os
 import reprlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,7 +122,8 @@ class FinishedRun:
     @functools.cached_property
     def predictions(self) -> Predictions:
         """The class of every test song by every config after its best epoch."""
-        return load_predictions(self.run.predictions_path)
+        with _told(self.run.predictions_path):
+            return load_predictions(self.run.predictions_path)
 
     @property
     def compared_on(self) -> Part:
@@ -132,7 +135,9 @@ class FinishedRun:
         """The number of distinct songs in ``compared_on``."""
         if self.compared_on == "test":
             return len(np.unique(self.predictions.row))
-        return len(np.unique(load_predictions(self.run.predictions_path, "validation").row))
+        with _told(self.run.predictions_path):
+            found = load_predictions(self.run.predictions_path, self.compared_on)
+        return len(np.unique(found.row))
 
     @functools.cached_property
     def retrainings(self) -> dict[str, SavedRetraining]:
@@ -188,14 +193,17 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
                 f"{run.path / damaged} is missing or damaged: its checksum is not the manifest's; "
                 "run the command of the sweep again to mend it"
             )
-    sweep = run.with_configs(sweep_of(manifest, run.manifest_path))
+    with _told(run.configs_path):
+        sweep = run.with_configs(sweep_of(manifest, run.manifest_path))
     for retraining in (manifest.retraining, *manifest.retrainings.values()):
         if retraining and (
             retraining.config_id not in sweep.places or retraining.protocol not in PROTOCOLS
         ):
             raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
-    try:
+    with _told(run.path):
         results = run.read_results()
+        if sorted(results["config_id"]) != sorted(sweep.places):
+            raise ValueError("results.csv has not one row for each config")
         return FinishedRun(
             run=run,
             manifest=manifest,
@@ -208,11 +216,20 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
             if "reference" in also
             else None,
         )
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Says in one line that files are none of ours, whose checksums a stranger may have made."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InputError(f"{run.path}: its files cannot be used ({reason})") from None
+        raise InputError(f"{path} cannot be used ({reason[:200]})") from None
 
 
 def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, str]:
@@ -254,4 +271,5 @@ def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sw
 def _read_if_there(path: Path) -> "pd.DataFrame | None":
     import pandas as pd
 
-    return pd.read_csv(path) if path.is_file() else None
+    with _told(path):
+        return pd.read_csv(path) if path.is_file() else None

@@ -1,10 +1,10 @@
 """Rows of a table from one sound file, and those of finished songs on the disk."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +92,11 @@ class Kept:
         save_arrays(self._file(digest), {"rows": np.array(rows)}, about)
 
     def remove(self) -> None:
-        """Removes the folder."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Removes the files, and the folder if nothing else is in it."""
+        for path in self.path.glob("*-*.safetensors"):
+            path.unlink()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def _file(self, digest: str) -> Path:
         return self.path / f"{digest}-{self._made_by[:16]}.safetensors"

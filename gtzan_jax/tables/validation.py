@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -23,7 +24,8 @@ from gtzan_jax.tables.schema import COLUMNS, FEATURES, SEGMENT, FeatureTable
 
 MIN_SONGS, MIN_SONGS_PER_GENRE = 20, 2
 MAX_GENRES = 256  # a prediction is kept in a byte
-MAX_BYTES = 2**32  # about four million rows
+MAX_BYTES = 2**30  # about a million rows
+_BLOCK = 2**20  # bytes, more than a line of a CSV has
 
 _MOST_SAMPLES = 2**31 - 1  # of a row; a day of sound has fewer
 _MOST_LENGTHS = 1.5  # the longest segment of a table relative to the shortest
@@ -54,7 +56,11 @@ def read_text(path: Path, name: str) -> str:
             raise InputError(f"cannot read {name}: it is a pipe or a device; give a CSV file")
         if (size := path.stat().st_size) > MAX_BYTES:
             raise InputError(f"{name} has {size:,} bytes; at most {MAX_BYTES:,} are read: cut it")
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            beginning = file.read(_BLOCK)
+            if len(beginning) == _BLOCK and not re.search(rb"[\r\n]", beginning):
+                raise InputError(f"{name} is no CSV: its first line has more than {_BLOCK:,} bytes")
+            content = beginning + file.read()
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error
     return decode(content, name)

@@ -46,7 +46,7 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
         with contextlib.suppress(RuntimeError):  # in a notebook JAX may have started
             jax.config.update("jax_num_cpu_devices", usable_cores())
     set_precision(matmul_precision)
-    _enable_compilation_cache()
+    _enable_compilation_cache(cache_dir() / "xla")
     devices = _devices()
     if name != "auto" and devices[0].platform != name:
         found = f"{devices[0].platform} ({len(devices)} devices)"
@@ -116,7 +116,7 @@ def worker_devices() -> "tuple[jax.Device, ...]":
         os.environ["NPROC"] = "1"  # of XLA's threads, before they are made
     check_flags()
     _imported()
-    _enable_compilation_cache()
+    _enable_compilation_cache(cache_dir() / "xla")
     devices = tuple(_devices())
     if devices[0].platform != "cpu":
         return devices
@@ -172,11 +172,10 @@ def _devices() -> "list[jax.Device]":
         ) from None
 
 
-def _enable_compilation_cache() -> None:
+def _enable_compilation_cache(folder: Path) -> None:
     """Caches programs, which are machine code, in a folder that only the user can write to."""
     import jax
 
-    folder = cache_dir() / "xla"
     if jax.config.values["jax_compilation_cache_dir"]:  # the user's own choice
         return
     try:

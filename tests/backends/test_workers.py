@@ -280,6 +280,11 @@ def test_a_process_that_is_lost_is_told_and_started_anew():
         slot.submit(os.kill, slot.submit(os.getpid).result(), signal.SIGKILL).result()
     with pytest.raises(WorkerLostError, match="ended with code 3"):
         slot.submit(os._exit, 3).result()
+    slot.submit(os.write, 2, b"of an earlier call").result()
+    with pytest.raises(WorkerLostError, match=r"SIGABRT$"):
+        slot.submit(os.abort).result()
+    with pytest.raises(WorkerLostError, match=r"SIGABRT; its last line: no such device$"):
+        slot.submit(exec, "import os; os.write(2, b'no such device'); os.abort()").result()
     assert slot.submit(os.getpid).result() == slot.pid
     slot.shutdown()
     assert slot.pid is None

@@ -9,6 +9,7 @@ import pytest
 from conftest import make_sweep
 from csv_edits import sample_frame
 from finished_runs import edit_manifest, flip, random_history, write_networks, write_run
+from safetensors.numpy import save_file
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
@@ -70,6 +71,20 @@ def test_what_was_written_is_read(tmp_path, protocol, num_folds, note):
     trials = pd.read_csv(run.run.trials_path)
     assert len(trials) == 12 * 2 * num_folds
     np.testing.assert_allclose(trials["test_accuracy"], accuracy.ravel(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: save_file({"row": np.zeros(3, np.int32)}, path),
+    ],
+)
+def test_predictions_that_cannot_be_used_are_told(folder, damage):
+    run = read_finished(folder)
+    damage(folder / "predictions.safetensors")
+    with pytest.raises(InputError, match=r"predictions\.safetensors cannot be used"):
+        run.predictions  # noqa: B018
 
 
 def test_a_reference_is_read_where_the_manifest_has_it(folder):

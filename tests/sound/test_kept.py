@@ -68,6 +68,13 @@ def test_the_folder_goes_and_may_be_gone(output):
     assert there(output) == (None, None)
 
 
+def test_a_file_of_the_users_in_the_folder_stays(output):
+    kept = Kept(output, "this version")
+    (kept.path / "notes.txt").write_text("mine")
+    kept.remove()
+    assert os.listdir(kept.path) == ["notes.txt"]
+
+
 @pytest.mark.parametrize("kind", ["file", "link", "pipe"])
 def test_a_place_that_is_taken_is_refused(tmp_path, kind):
     part = tmp_path / "features.csv.part"
