@@ -1,5 +1,6 @@
 """Workers of a Dask cluster, whatever ends them, end with the bytes of local processes."""
 
+import asyncio
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from conftest import ROOT, make_arrays, make_fold, make_sweep, make_table
 from loopback import loopback, wait_until
 
 from gtzan_jax import process
-from gtzan_jax.backends.cluster import Cluster
+from gtzan_jax.backends.cluster import Cluster, _answer_of
 from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
 from gtzan_jax.errors import InputError, PlaceLostError, RunError
@@ -174,6 +175,47 @@ def test_answers_that_the_scheduler_takes_along_end_the_run_in_one_line():
     request = SimpleNamespace(tasks=[SimpleNamespace(program=0)])
     with pytest.raises(PlaceLostError, match="tcp://here does not answer any more"):
         list(cluster.run([request], {}))
+
+
+class DaskFuture:
+    """Stands in for Dask's: is awaited once, and may be cancelled meanwhile."""
+
+    def __init__(self, error=None, is_cancelled=False):
+        self.error, self.becomes, self.is_cancelled = error, is_cancelled, False
+
+    async def exception(self):
+        self.is_cancelled = self.becomes
+        return self.error
+
+    def cancelled(self):
+        return self.is_cancelled
+
+
+class DaskClient:
+    """Gathers one of the given lists at a time."""
+
+    def __init__(self, *gathered):
+        self.gathered = list(gathered)
+
+    async def gather(self, futures, errors, asynchronous):
+        assert (len(futures), errors, asynchronous) == (1, "skip", True)
+        return self.gathered.pop(0) if self.gathered else []
+
+
+def test_an_answer_that_is_lost_with_its_worker_is_waited_for_again():
+    client = DaskClient([], ["answer"], ["another"])
+    assert asyncio.run(_answer_of(client, DaskFuture())) == "answer"
+    assert client.gathered == [["another"]]
+
+
+def test_an_error_is_the_answer():
+    error = ValueError("theirs")
+    assert asyncio.run(_answer_of(DaskClient(["answer"]), DaskFuture(error))) is error
+
+
+def test_a_future_that_is_cancelled_is_not_waited_for_any_more():
+    answer = asyncio.run(_answer_of(DaskClient(), DaskFuture(is_cancelled=True)))
+    assert isinstance(answer, CancelledError)
 
 
 @pytest.mark.slow
