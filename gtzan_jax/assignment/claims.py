@@ -32,9 +32,9 @@ NOTE = (
     "The published figures are those of one split and one seed, which nobody knows. A figure is "
     "marked where it differs by more than another split and another seed would change, at 95 %: "
     "out of the prediction interval by the sampling error of the tracks of either split and the "
-    f"spread of the seeds or networks, of which it takes {FEWEST}. A figure without a mark is not "
-    "confirmed: a run with few seeds, or another table, protocol, grid, or constant than the "
-    "assignment's, marks nothing."
+    f"spread of the seeds or networks, of which most figures take {FEWEST}. One without a mark is "
+    "not confirmed: few seeds, or another table, protocol, grid, or constant than the "
+    "assignment's, leave the networks' figures without marks."
 )
 
 Found = tuple[str, bool]

@@ -75,7 +75,7 @@ NOTES = {
     ),
     "seconds": (
         "fit_seconds is the mean time of a fold, choosing and all seeds included: of our network "
-        "the wall time on all devices, compiling included; of each other model on one core. "
+        "the wall time on all devices, compiling and testing included; of others on one core. "
         "predict_seconds is the mean time of one fitted model for a test part."
     ),
     "importance": (

@@ -154,7 +154,11 @@ def _print_result(done: Extraction, kept: Kept) -> None:
     rows = f", {done.rows:,} segments" if done.rows > done.songs else ""
     print(printable(f"\n{counted(done.songs, 'song')}{rows} in {done.output}"))
     if done.failures:
-        print(printable(f"progress is saved in {kept.path}: --overwrite reads only failed files"))
+        print(
+            printable(
+                f"progress is saved in {kept.path}: --overwrite reads only failed and changed files"
+            )
+        )
     try:
         read_table(done.output)
     except InputError as error:

@@ -90,7 +90,7 @@ class TrainingOptions:
     _: KW_ONLY
     platform: str = option("auto", Choice(PLATFORMS), "Where to compute.")
     workers: int | None = option(
-        None, Whole(0, 1000), "Processes that train; 0: none. Default: one a core, 0 on a GPU, TPU."
+        None, Whole(0, 1000), "Processes that train; 0: this one. Default: one a core; 0 on a GPU."
     )
     scheduler: str | None = option(None, checks.text, _SCHEDULER)
 
@@ -109,7 +109,7 @@ class SweepOptions(TrainingOptions):
     _: KW_ONLY
     epochs: int | None = _constant("epochs", "Epochs. Default: what the sweep says, or 10.")
     batch_size: int | None = _constant("batch_size", "Rows of a batch.", flag="")  # an axis has it
-    loss: str | None = _constant("loss", "Default: what the sweep says, or cross_entropy.")
+    loss: str | None = _constant("loss", "The loss. Default: the sweep's, or cross_entropy.")
     protocol: str | None = _constant("protocol", _PROTOCOL)
     num_folds: int | None = _constant("num_folds", _FOLDS)
     search: str | None = option(None, Choice(KINDS), _SEARCH)
@@ -126,7 +126,9 @@ class SweepOptions(TrainingOptions):
         "auto", Choice(MODES), "Configs that share a program: of one shape, all padded, or fastest."
     )
     seed: int = option(0, Whole(0, 2**31), "First seed: initial weights, order, noise.")
-    num_seeds: int | None = _constant("num_seeds", "Repeats. Default: what the sweep says, or 1.")
+    num_seeds: int | None = _constant(
+        "num_seeds", "Networks of each config on each fold. Default: the sweep's, or 1."
+    )
     split_seed: int = option(0, Whole(0, 2**32 - 1), "Seed of the splits.")
     retrain_epochs: int = option(50, Whole(0, 100_000), "Of the best config; 0 retrains nothing.")
     retrain_seeds: int | None = option(None, Whole(1, 1000), _SEEDS)
@@ -212,7 +214,8 @@ class PredictOptions:
     plot: str | None = option(
         None,
         checks.text,
-        "A .png or .svg of probabilities over time; with --explain, reasons, too.",
+        "A .png or .svg of probabilities over time; with --explain of a spectrogram network, its "
+        "reasons, too, a file a song.",
     )
     platform: str = option("auto", Choice(PLATFORMS), "Where to compute.")
 

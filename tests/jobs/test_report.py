@@ -257,7 +257,9 @@ def test_epochs_of_configs_that_stop_early_are_in_the_table(tmp_path):
 
 def test_the_sample_is_named_at_the_top(report):
     assert "SYNTHETIC sample, not from GTZAN" in words_of(report.html)
-    assert "Nothing is marked of run (the synthetic sample)" in words_of(report.html)
+    assert "No figure of the networks is marked of run (the synthetic sample)" in words_of(
+        report.html
+    )
 
 
 def test_the_discussion_has_its_figures(report):

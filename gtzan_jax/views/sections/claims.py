@@ -45,7 +45,7 @@ def claims_section(
             claims.NOTE,
             "The rules are in",
             code("docs/reproduction.md") + ".",
-            f"Nothing is marked of {', '.join(unmarked)}." if unmarked else "",
+            f"No figure of the networks is marked of {', '.join(unmarked)}." if unmarked else "",
             f"Claims about the features are not compared: {missing}." if missing else "",
         )
     ]
