@@ -57,6 +57,7 @@ def markdown(comparison: Comparison) -> str:
         "\n".join(cautions),
         "## The best of each run",
         _bests(comparison),
+        "±: deviation over folds and seeds." * bool(comparison.runs["deviation"].notna().any()),
         "## Hyperparameters and their values that differ",
         _differences(comparison.manifests[axes]) or "All runs have the same.",
     ]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
+from rich.text import Text
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.sweep import Sweep
@@ -22,23 +23,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class _StateColumn(ProgressColumn):
+    """Shows the state of a bar at each redraw: it changes between tasks too."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["bar"].state())
+
+
 class _Bar(Progress):
     """A bar with its state on standard error, or a line each eighth; a context manager."""
 
     def __init__(self, total: int, unit: str = "", done: int = 0) -> None:
-        console, state = Console(stderr=True), TextColumn("{task.fields[state]}", markup=False)
-        columns = BarColumn(bar_width=12), MofNCompleteColumn(), state
+        console = Console(stderr=True)
+        columns = BarColumn(bar_width=12), MofNCompleteColumn(), _StateColumn()
         super().__init__(*columns, console=console, disable=not _can_draw(console))
         self._total, self._unit, self._done, self._there = total, unit, done, done
         self._started = time.perf_counter()
-        self._task = self.add_task("", total=total, completed=done, state=self.state())
+        self._task = self.add_task("", total=total, completed=done, bar=self)
 
     def state(self) -> str:
         raise NotImplementedError
 
     def _reach(self, done: int) -> None:
         before, self._done = self._done, done
-        self.update(self._task, completed=done, state=self.state())
+        self.update(self._task, completed=done)
         if self.disable and before * 8 // self._total != done * 8 // self._total:
             print(f"  {done:,}/{self._total:,} {self._unit} {self.state()}", flush=True)
 

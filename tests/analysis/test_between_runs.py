@@ -319,7 +319,7 @@ def test_what_the_bests_figures_are_is_chosen_by_the_runs(tmp_path):
     runs = [write_run(tmp_path / name, holdout, history) for name in "cd"]
     said = flat(compare([read_finished(run) for run in runs]))
     assert "chosen on the songs" not in said
-    assert "±" in said
+    assert "±: deviation over folds and seeds." in said
 
 
 def test_text_fits_a_terminal(folders):

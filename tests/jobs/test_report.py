@@ -162,9 +162,11 @@ def test_how_a_number_was_come_by_stands_beside_it(protocol, tmp_path):
         build(read_finished(write_run(tmp_path / "run", sweep, random_history(sweep))))
     )
     assert ("chooses and reports on the same test tracks" in text) == (protocol == "assignment")
-    assert ("**?** **new artists** Not measured yet." in text) == (protocol != "artist_folds")
+    assert ("**?** **new artists** Not measured for this sweep yet." in text) == (
+        protocol != "artist_folds"
+    )
     assert (" measures the accuracy on new artists" in text) == (protocol != "artist_folds")
-    assert "One run: no interval" in text or protocol == "artist_folds"
+    assert "One seed: no interval" in text or protocol == "artist_folds"
 
 
 def test_effects_come_with_what_trials_share(report):
@@ -266,7 +268,7 @@ def test_the_discussion_has_its_figures(report):
     for text in (
         "0.492", "by validation accuracy, extra trees, 0.511: a difference of −1.90 points",
         "95 % interval −5.00 to +4.00 of these fitted models only: neither can be called better.",
-        "Nothing is chosen by a test part. 12 against 2.", "Bars: 95 % intervals for these fitted",
+        "sweep of baselines-1. 12 against 2.", "Bars: 95 % intervals for these fitted",
         "extra trees takes 0.40 s a fold, choosing its settings included.",
     ):  # fmt: skip
         assert text in words_of(report.html)

@@ -13,6 +13,7 @@ from gtzan_jax.inference.calibration import Calibration, Held
 from gtzan_jax.inference.model_files import save_model
 from gtzan_jax.jobs.reporting import build
 from gtzan_jax.rundir.finished import read_finished
+from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.views.sections.calibration import calibration_part
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -37,11 +38,11 @@ def run(tmp_path):
     return read_finished(path)
 
 
-def keep(run, songs, temperature, num_songs=4):
+def keep(run, songs, temperature, num_songs=4, **changes):
     part = HELD._replace(songs=num_songs)
     held = Calibration(temperature=temperature, bins=10, validation=part, test=part)
     model = random_model(run.sweep.configs[0], make_table())
-    save_model(dataclasses.replace(model, calibration=held), run.run.best)
+    save_model(dataclasses.replace(model, calibration=held, **changes), run.run.best)
     write_csv(run.run.best / "calibration.csv", songs)
     run.run.record(run.manifest, "best")
 
@@ -54,8 +55,15 @@ def test_the_part_has_the_errors_of_both_parts(run):
     assert "Right on 2 of 4 test songs; its probabilities, calibrated on 4 others" in text
     assert "(temperature 2.50), were off by 10.0 points, by 30.0 without that" in text
     assert "Too few songs to rely on" in text
+    assert "error on the validation part flatters: the temperature was fitted there" in text
+    assert LEAK not in text
     test = ["4", "50.0 %", "30.0", "10.0", "8.0", "12.0"]
     assert part.tables[0].rows == [["validation", *test], ["test", *test]]
+
+
+def test_a_model_that_was_tested_on_its_own_songs_says_so(run):
+    keep(run, SONGS, 2.5, protocol="leaky_chunks")
+    assert f"Right on 2 of 4 test songs ({LEAK}); its" in said(calibration_part(run, ""))
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,15 @@ def test_in_a_terminal_it_is_a_bar_of_one_line(monkeypatch, columns):
     assert "best 0.250" in last
 
 
+def test_in_a_terminal_compiled_programs_count_between_tasks(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    engine = FakeEngine()
+    with SweepProgress(engine, SWEEP, 48):
+        engine.num_compiled = 2
+    assert "2/2 compiled" in sys.stderr.getvalue()
+
+
 @pytest.mark.parametrize("has_widgets", [False, True])
 def test_in_jupyter_it_is_a_bar_where_there_are_widgets(monkeypatch, has_widgets):
     found = object() if has_widgets else None

@@ -119,6 +119,7 @@ def test_effects_of_all_values_are_in_a_table(tmp_path):
         cells = found[row.hyperparameter, str(row.value)]
         shown = [f"{100 * each:+.2f}".replace("-", "−") for each in (row.effect, row.low, row.high)]
         assert cells[2:4] == [shown[0], f"{shown[1]} to {shown[2]}"]
+    assert "Each optimizer has its own learning rate (adam" in said(section)
 
 
 def test_the_page_begins_with_what_was_swept(tmp_path):
@@ -159,9 +160,13 @@ def test_baselines_name_the_protocol_to_trust_and_what_it_costs(tmp_path):
         "Our network and the best of the other models by validation accuracy, extra trees, reach "
         "0.71 to 0.73 on random splits, 0.49 to 0.51 with each artist on one side."
     )
-    assert baselines.bars.startswith("Bars: 95 % intervals for these fitted models, of other art")
+    assert baselines.bars(run) == (
+        "Bars: 95 % intervals for these fitted models, of other songs like these on random splits, "
+        "other artists where each artist is on one side."
+    )
     _, text, table = shown(run, baselines)
     assert "From `baselines-1`: assignment, artist_folds, with networks of the sweep" in text
+    assert "sweep of baselines-1. 12 against 2." in text
     rows = [["assignment", "ours", "0.7310"], ["assignment", "extra trees", "0.7120"]]
     rows += [["artist_folds", "ours", "0.4920"], ["artist_folds", "extra trees", "0.5110"]]
     assert [row[:3] for row in table.rows] == rows
@@ -199,7 +204,7 @@ def test_intervals_are_told_where_there_are_some(tmp_path):
     (folder / "baselines.csv").write_text(
         (folder / "baselines.csv").read_text().replace(",0.57,", ",,").replace(",0.47,", ",,")
     )
-    assert read_baselines([folder]).bars == ""
+    assert read_baselines([folder]).bars(run_of(tmp_path / "run")) == ""
 
 
 def test_baselines_of_older_versions_are_refused_or_passed_over(tmp_path):
@@ -230,6 +235,22 @@ def test_baselines_of_one_protocol_leave_the_runs_own_number(tmp_path):
     assert not trust_part(run, winner_of(run), baselines).figures
 
 
+def test_of_several_baselines_each_tells_its_budget_and_its_notes(tmp_path):
+    folders = [write_baselines(tmp_path / f"baselines-{i}", "0" * 64) for i in range(2)]
+    described = json.loads((folders[0] / "baselines.json").read_text())
+    described["protocols"] = described["protocols"][:1]
+    described["notes"] |= {"selection": "Older.", "budget": "2 against 12.", "segments": "Vote."}
+    (folders[0] / "baselines.json").write_text(json.dumps(described))
+    section, text, _ = shown(run_of(tmp_path / "run"), read_baselines(folders))
+    for number, protocol, budget in ((0, "assignment", "2 against 12."), (1, "artist_folds", "12")):
+        networks = f"with networks of the sweep sweep of baselines-{number}. {budget}"
+        assert f"From `baselines-{number}`: {protocol}, {networks}" in text
+    notes = said(section.parts[2])
+    assert "Vote." in notes
+    assert "Nothing is chosen by a test part." in notes
+    assert "Older." not in notes
+
+
 def test_of_several_baselines_the_one_that_cannot_be_used_is_named(tmp_path):
     folders = [write_baselines(tmp_path / f"baselines-{i}", "0" * 64) for i in range(3)]
     (folders[1] / "importance.png").unlink()
@@ -252,7 +273,9 @@ def test_baselines_that_leak_are_trusted_only_where_there_are_no_others(tmp_path
             frame = pd.read_csv(folder / f"{name}.csv")
             frame[frame["protocol"] != "assignment"].to_csv(folder / f"{name}.csv", index=False)
     baselines = read_baselines([folder])
-    section, text, table = shown(run_of(tmp_path / "run"), baselines)
+    run = run_of(tmp_path / "run")
+    section, text, table = shown(run, baselines)
+    assert "songs that were trained on where the protocol leaks" in baselines.bars(run)
     marked = "leaky_chunks (LEAK)"
     assert baselines.trusted == ("leaky_chunks" if alone else "assignment")
     assert (f"{LEAK}. No figure of this comparison" in text) == alone

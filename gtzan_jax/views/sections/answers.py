@@ -53,7 +53,7 @@ def trust_part(
         text.append(_headline(reading, "new artists", "other artists", how))
     elif winner and not apart:
         unknown = "Artists are unknown: this table does not say who its songs are by."
-        how = unknown if is_known is False else "Not measured yet."
+        how = unknown if is_known is False else "Not measured for this sweep yet."
         text.append(_headline_of("?", "new artists", how))
     if not (reading or apart or is_known is False):
         proviso = "" if is_known else ", if the file names are GTZAN's"
@@ -71,7 +71,7 @@ def trust_part(
     if baselines and len(baselines.protocols) > 1 and run.sweep.family == "mlp":
         alt = "Test accuracy of our network and of the best of the other models under each protocol"
         drawn = plots.accuracy_rows(baselines.pairs)
-        captions = baselines.finding, baselines.bars
+        captions = baselines.finding, baselines.bars(run)
         figures = [figure("accuracy_by_protocol", drawn, alt, *captions)]
     title = "The number to trust" if apart and not run.is_sample else "Test accuracy"
     if run.protocol.leak:

@@ -95,9 +95,10 @@ def _of_retrainings(run: FinishedRun) -> Iterator[Reading]:
     for _, _, name in sorted(found):
         saved = run.retrainings[name]
         last = endings.kept_epoch(saved.history)
+        spread = f", ± {last.deviation:.2f} (deviation)" if math.isfinite(last.deviation) else ""
         source = (
             f"from {name}: this configuration, retrained {counted(len(last.epochs), 'time')} "
-            f"for {counted(saved.about.epochs, 'epoch')}. "
+            f"for {counted(saved.about.epochs, 'epoch')}{spread}. "
             "It was chosen by tracks that are tested here"
         )
         low, high = endings.over_songs(saved.songs)

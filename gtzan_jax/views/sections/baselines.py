@@ -11,6 +11,7 @@ from gtzan_jax.files import refuse_links
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.text import printable
+from gtzan_jax.views.sections.selection import whose_songs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 BEST = "best of the other models"  # not "classical": scikit-learn's MLP is among them
 _OF = ("protocol", "model")
+_KINDS = {  # of protocols: one of them, and words
+    "random": ("assignment", "on random splits"),
+    "leak": ("leaky_chunks", "where the protocol leaks"),
+    "apart": (ARTISTS_APART[0], "where each artist is on one side"),
+}
 _FIGURES = (
     "accuracy", "low", "high", "accuracy_std", "settings_tried", "seeds", "fit_seconds",
     "predict_seconds",
@@ -111,13 +117,15 @@ class Baselines(NamedTuple):
         both = f"Our network and the {BEST} by validation accuracy, {others}, reach"
         return f"{both} {', '.join(spans.values())}."
 
-    @property
-    def bars(self) -> str:
-        """A sentence on the intervals, if any."""
-        return (
-            "Bars: 95 % intervals for these fitted models, of other artists where each artist is "
-            "on one side, else of other songs like these."
-        ) * bool(self.pairs["low"].notna().any())
+    def bars(self, run: FinishedRun) -> str:
+        """Returns a sentence on the intervals, if any, of a run on the same table."""
+        kinds = set(self.pairs.loc[self.pairs["low"].notna(), "kind"])
+        spans = [
+            f"{whose_songs(run, protocol)} {where}"
+            for kind, (protocol, where) in _KINDS.items()
+            if kind in kinds
+        ]
+        return f"Bars: 95 % intervals for these fitted models, of {', '.join(spans)}." * bool(spans)
 
 
 def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:

@@ -20,9 +20,14 @@ def calibration_part(run: FinishedRun, note: str) -> Section | None:
     from gtzan_jax.views import plots
 
     songs = _read(run)
-    if songs is None or (calibration := load_model(run.run.path).calibration) is None:
+    if songs is None or (calibration := (model := load_model(run.run.path)).calibration) is None:
         return None
-    told: list[str] = [f"{line[0].upper()}{line[1:]}." for line in trust(calibration, "")]
+    told = [f"{line[0].upper()}{line[1:]}." for line in trust(calibration, model.protocol)]
+    if calibration.validation and calibration.temperature:
+        told.append(
+            "The calibrated error on the validation part flatters: the temperature was fitted "
+            "there."
+        )
     told.append("See " + code("docs/predicting.md") + ".")
     drawn = figure(
         "reliability",

@@ -37,13 +37,14 @@ def comparison_section(
     if leak := baselines.protocols[baselines.trusted].leak:
         no = "No figure of this comparison says anything about songs that were not trained on."
         text.append(paragraph(f"{leak}.", no, kind="warning"))
-    from_each = (
-        code(each.folder.name)
-        + f": {', '.join(p.label for p in protocols if baselines.sources[p.name] is each)}, with "
-        f"networks of the sweep {each.described.ours.sweep}"
-        for each in {source.folder: source for source in baselines.sources.values()}.values()
-    )
-    text.append(paragraph("From " + Markup("; from ").join(from_each) + "."))
+    notes: dict[str, str] = {}
+    for each in {of.folder: of for of in (source, *baselines.sources.values())}.values():
+        labels = ", ".join(p.label for p in protocols if baselines.sources[p.name] is each)
+        networks = f": {labels}, with networks of the sweep {each.described.ours.sweep}."
+        budget = each.described.notes.get("budget", "")
+        text.append(paragraph("From " + code(each.folder.name) + networks, budget))
+        notes = each.described.notes | notes  # those of the trusted folder count most
+    notes.pop("budget", None)
     if run.sweep.family == "cnn":
         text.append(
             paragraph(
@@ -61,7 +62,7 @@ def comparison_section(
         ),
         "Accuracy of our network and of the other models by protocol",
         baselines.finding,
-        baselines.bars,
+        baselines.bars(run),
     )
     importance = figure(
         "importance",
@@ -71,12 +72,11 @@ def comparison_section(
     )
     summaries = [[p.label, p.summary, " ".join([p.note, *p.left_out])] for p in protocols]
     asks = Table(("protocol", "what it does", "what its numbers mean"), summaries)
-    notes = [paragraph(sentence) for sentence in described.notes.values()]
-    scores = [_scores_table(baselines)]
+    scores, read = [_scores_table(baselines)], list(map(paragraph, notes.values()))
     parts = [
         Section("Accuracy of each model under each protocol", figures=[drawn]),
         Section("All figures, with differences from our network", tables=scores, folded=True),
-        Section("How to read these figures", notes, tables=[asks], folded=True),
+        Section("How to read these figures", read, tables=[asks], folded=True),
         Section("What each model relies on", figures=[importance]),
         discussion,
     ]

@@ -121,8 +121,8 @@ def matters_part(run: FinishedRun, found: Effects | None) -> Section:
         optimizer_rates(run.sweep),
         f"Bars: 95 % intervals over the {units}."
         if units
-        else "One run: no interval; on the assignment's grid another seed moved effects by a point "
-        "or two.",
+        else "One seed: no interval; on the assignment's grid another seed moved effects by a "
+        "point or two.",
     ]
     if near:
         of = f"these {near.num_configs:,} configurations"
@@ -174,7 +174,7 @@ def effects_section(run: FinishedRun, found: Effects | None) -> Section:
     if found is None:
         return Section(_TITLE, [paragraph("There is nothing to compare.")], name="effects")
     units, axes = _units(run), run.sweep.varying
-    text = [paragraph(*_scope(run, units))]
+    text = [paragraph(*_scope(run, units), optimizer_rates(run.sweep))]
     if diverged := int(run.results["diverged"].sum()):
         text.append(
             paragraph(
