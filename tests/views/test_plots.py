@@ -102,7 +102,7 @@ IMPORTANCE = pd.DataFrame(
         ),
         (
             lambda: plots.accuracy_by_protocol(SCORES, ["artist_folds"], "ours", NOTE),
-            ["ours", "other", "kfold", "artist_folds"],
+            ["ours", "other", "kfold, random", "artist_folds"],
         ),
         (
             lambda: plots.feature_importance(IMPORTANCE, "other", "ours", NOTE, top=2),
@@ -143,7 +143,8 @@ def test_the_legend_of_curves_is_not_wider_than_the_reports_figure(by_segment):
 def test_every_accuracy_stands_in_the_row_of_its_model(apart):
     (axes,) = plots.accuracy_by_protocol(SCORES, apart, "ours", NOTE).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["ours", "other"]
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    names = [text.split(", ")[0] for text in legend]
     drawn = {
         (name, int(np.rint(row)), accuracy)
         for name, (line, *_) in zip(names, axes.containers, strict=True)
@@ -160,6 +161,23 @@ def test_a_model_may_be_missing_under_a_protocol_of_any_name():
     axes.figure.draw_without_rendering()
     counts = [int(np.isfinite(line.get_xdata(orig=False)).sum()) for line, *_ in axes.containers]
     assert counts == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "leaky", "named"),
+    [("leaky_chunks", ["leaky_chunks"], "leaky_chunks, LEAK"), ("kfold", [], "kfold, random")],
+)
+def test_one_protocol_is_named_with_what_it_is(protocol, leaky, named):
+    scores = SCORES[:2].replace("kfold", protocol)
+    figure = plots.accuracy_by_protocol(scores, [], "ours", NOTE, leaky)
+    assert named in texts(figure)
+
+
+def test_protocols_are_drawn_in_the_order_given():
+    names = [f"p{place}" for place in range(40)]  # many: sorting may shuffle equal rows
+    scores = pd.concat([SCORES[:2].replace("kfold", name) for name in names])
+    (axes,) = plots.accuracy_by_protocol(scores, names, "ours", NOTE).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
 
 
 @pytest.mark.parametrize("drawn", [True, False])

@@ -21,7 +21,7 @@ from gtzan_jax.analysis import effects, selection
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
-from gtzan_jax.tables.protocols import LEAK
+from gtzan_jax.tables.protocols import LEAK, make_splits
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.sections.answers import swept, trust_part
 from gtzan_jax.views.sections.baselines import find_baselines, read_baselines
@@ -298,6 +298,25 @@ def test_limits_know_whether_artists_are_apart(tmp_path, protocol):
         if protocol != "artist_folds":
             assert ("no figure of this sweep is about new artists" in text) == known
             assert ("Who the songs are by is not known" in text) != known
+
+
+@pytest.mark.parametrize(("in_train", "counted"), [(True, "None lies"), (False, "1 of them lies")])
+def test_limits_count_repeats_in_both_parts(tmp_path, in_train, counted):
+    run, table = run_of(tmp_path / "run"), load_table("sample")
+    [fold] = make_splits(table, "assignment", 0, 1).folds
+    pair = int(fold.train[0]), int(fold.train[1] if in_train else fold.test[0])
+    run.manifest.data.repeats.append([table.tracks[row] for row in pair])
+    table = dataclasses.replace(table, repeats=(pair,))
+    text = said(limits_section(run, table, ""))
+    assert f"{counted} in the train and in the test part of a fold" in text
+    assert ("was seen in training" in text) is not in_train
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
+def test_papers_tell_the_slope_of_what_has_one(tmp_path, activation):
+    run = run_of(tmp_path / "run", make_sweep(axes={"activation": [activation]}))
+    training = dict(papers_section(run).tables[0].rows)["training"]
+    assert ("leaky ReLU" in training) == (activation == "leaky_relu")
 
 
 def test_papers_tell_what_was_left_out(tmp_path):

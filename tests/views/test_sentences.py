@@ -1,5 +1,6 @@
 """Sentences of the report, each with figures that go one way and the other."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -86,6 +87,9 @@ def test_choosing_is_said_to_flatter_only_where_it_does(tmp_path, lead, grows):
     assert ("no effect of choosing is seen" in text) is not grows
     assert "looks better on the validation part" not in text
     assert "−0.0 points" not in text
+    apart = f"{100 * abs(lead):.1f} points {'worse' if lead < 0 else 'better'}"
+    assert f"the winner is {apart} on the tracks that chose it than elsewhere" in text
+    assert "the points from one are how the two parts differ" in text
 
 
 LARGER = {"num_units1": [4, 8], "dropout1": [0.0, 0.1], "initializer": ["he_normal", "he_uniform"]}
@@ -162,6 +166,21 @@ def test_one_config_is_not_chosen(tmp_path):
     assert "It is the only one." in text
     assert "Nothing was selected: there is one configuration." in text
     assert "The winner of many configurations" not in text
+
+
+@pytest.mark.parametrize("by_search", [True, False])
+def test_the_only_one_trained_to_the_end_is_not_called_the_only_one(tmp_path, by_search):
+    search = {"search": {"kind": "halving"}, "epochs": 4} if by_search else {}
+    sweep = make_sweep(protocol="holdout", **search)
+    history = random_history(sweep)
+    history.figures[~FIRST] = history.figures[~FIRST] if by_search else np.nan
+    if by_search:
+        reached = np.where(FIRST, 4, 1)
+        history = dataclasses.replace(history, reached=reached, last=reached, best=reached)
+    text = text_of(write_run(tmp_path / "run", sweep, history))
+    assert "It is the only one that was trained to the end without diverging." in text
+    assert "there is one configuration" not in text
+    assert ("Those that the search gave up before the end may be better" in text) is by_search
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
             reach = shown["accuracy"] - shown["low"], shown["high"] - shown["accuracy"]
             axes.errorbar(shown["accuracy"], place[shown.index], xerr=reach, color=color, **look)
         several = of["kind"].nunique() > 1
-        means = "" if few else _MEANINGS[of["kind"].iloc[0]]
+        means = _MEANINGS[of["kind"].iloc[0]] if title else ""  # else the rows say it
         color = GREY if several else _COLOURS[of["kind"].iloc[0]]
         handles.append(Line2D([], [], color=color, label=f"{short_name(name)}{means}", **look))
         for x, y, end in zip(of["accuracy"], place, of["high"].fillna(of["accuracy"]), strict=True):
@@ -91,7 +91,9 @@ def accuracy_by_protocol(
         label=scores["model"], series=scores["protocol"],
         kind=[kinds.get(name, "random") for name in scores["protocol"]],
     )  # fmt: skip
-    rows = rows.sort_values("label", key=lambda of: of.map(models.index), ignore_index=True)
+    rows = rows.sort_values(
+        "label", key=lambda of: of.map(models.index), kind="stable", ignore_index=True
+    )
     title = f"Test accuracy of {len(models)} models, by how the songs are divided"
     return accuracy_rows(rows, title, note, ours)
 

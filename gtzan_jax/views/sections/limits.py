@@ -76,6 +76,8 @@ def _straddling(run: FinishedRun, table: FeatureTable | None, missing_table: str
         any(np.isin(rows, fold.train).any() and np.isin(rows, fold.test).any() for fold in folds)
         for rows in table.repeats
     )
+    if not count:
+        return "None lies in the train and in the test part of a fold."
     return (
         f"{count} of them {'lies' if count == 1 else 'lie'} in the train and in the test part of a "
         "fold, where the answer to a test track was seen in training."

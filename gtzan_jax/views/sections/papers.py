@@ -18,10 +18,11 @@ def papers_section(run: FinishedRun) -> Section:
     source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else data.name
     found, mark = environment(sessions), "versions."
     rates = ", ".join(f"{name} {rate:g}" for name, rate in (sweep.learning_rates or {}).items())
+    leaky = "leaky_relu" in sweep.axes.get("activation", ())
     constants = [
         f"loss {sweep.loss}",
         f"batches of {sweep.batch_size}" if sweep.batch_size else "",
-        f"slope of leaky ReLU {sweep.leaky_slope:g}",
+        f"slope of leaky ReLU {sweep.leaky_slope:g}" if leaky else "",
         f"learning rates: {rates}" if rates else "",
     ]
     facts = {

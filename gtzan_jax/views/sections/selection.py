@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 _ON_TEST = ("on the tracks that chose it", "on tracks that did not")
 _ON_VALIDATION = ("on the validation part, which chose it", "on the test part")
 _PREFIXES = {name: one.prefix for name, one in HYPERPARAMETERS.items()}  # of values in a name
+_TO_THE_END = "was trained to the end without diverging"
+_GIVEN_UP = (
+    "Those that the search gave up before the end may be better, and nothing is said of them."
+)
 SEEN = 0.0005  # optimism below it is shown as none
 
 
@@ -67,7 +71,7 @@ def best_part(run: FinishedRun, winner: Winner | None) -> Section:
         f"{stem} {value.removeprefix(_PREFIXES.get(stem, ''))}"
         for stem, value in by_stem(run.config()).items()
     )
-    found = ["It is the only one."]
+    found = [f"It is the only one{f' that {_TO_THE_END}' if len(run.results) > 1 else ''}."]
     if alike := likeness(run):
         found = [strong(alike) + ", at 95 %."]
         if len(run.indistinguishable) > 1:
@@ -84,8 +88,14 @@ def selection_section(run: FinishedRun, winner: Winner | None) -> Section:
 
     title, figures = "How sure the best one is", []
     if winner is None or num_compared(run) < 2:
-        none = "every configuration diverged" if winner is None else "there is one configuration"
-        return Section(title, [paragraph(f"Nothing was selected: {none}.")], name="selection")
+        only = "Nothing was selected: there is one configuration."
+        if len(run.results) > 1:
+            only = f"Nothing was compared: only one configuration {_TO_THE_END}."
+        if winner is None:
+            only = "Nothing was selected: every configuration diverged."
+        given_up = _GIVEN_UP if winner and "epochs_given" in run.results else ""
+        text = [paragraph(only, given_up)]
+        return Section(title, text, name="selection")
     if len(curve := winner.curve) > 1:
         names = _ON_TEST if winner.on_test else _ON_VALIDATION
         alt = "Accuracy of the winner against the number of configurations it is chosen from"
@@ -107,10 +117,7 @@ def _certainty(run: FinishedRun) -> list[str]:
         selection.scope(len(run.manifest.split.folds), seeds),
     ]
     if "epochs_given" in run.results:
-        found.append(
-            "Those that the search gave up before the end may be better, and nothing is said of "
-            "them."
-        )
+        found.append(_GIVEN_UP)
     if run.compared_on == "test" and len(run.indistinguishable) > 1:
         found.append("Choosing one of them by another wish, such as size, goes by the test part.")
     return found
@@ -137,10 +144,15 @@ def _correction(run: FinishedRun, winner: Winner) -> list[str]:
 def _caption(winner: Winner) -> str:
     first, drawn = winner.curve["optimism"].iloc[0], int(winner.curve["configs"].iloc[-1])
     grows, growth = winner.optimism - first >= SEEN, "the growth is what choosing does"
+    better, of_one = (
+        f"{points(abs(each), '', 1)} points {'worse' if round(each, 3) < 0 else 'better'}"
+        for each in (winner.optimism, first)
+    )
+    start = "" if winner.on_test else "; the points from one are how the two parts differ"
     return (
-        f"Chosen from {drawn:,} configurations, the winner is {points(winner.optimism, '+', 1)} "
-        f"points better on the tracks that chose it than elsewhere, and {points(first, '+', 1)} if "
-        f"from one: {growth if grows else 'no effect of choosing is seen'}."
+        f"Chosen from {drawn:,} configurations, the winner is {better} on the tracks that chose it "
+        f"than elsewhere, and {of_one} if from one: "
+        f"{growth if grows else 'no effect of choosing is seen'}{start}."
     )
 
 
