@@ -44,17 +44,17 @@ def test_a_shell_takes_commands_as_they_were_given():
     ("given", "options", "expected"),
     [
         ([], {}, ["--workdir=a b"]),
-        (["--workdir=a b"], {"workdir": "a b"}, []),
+        (["--workdir=a b"], {"workdir": "a b"}, ["--workdir=a b"]),
         (
             ["--overwrite", "-workdir", "a b"],
             {"workdir": "a b", "overwrite": True},
-            ["--nooverwrite"],
+            ["-workdir", "a b"],
         ),
     ],
 )
 def test_the_command_that_resumes_has_the_flags_that_it_needs(given, options, expected):
-    words = ["--data=a b.csv", "--workers", "2", *given]
-    options = SweepOptions(command=command_line("sweep", words), **options)
+    words = ["--data=a b.csv", "--workers", "2"]
+    options = SweepOptions(command=command_line("sweep", [*words, *given]), **options)
     job = SimpleNamespace(options=options, run=SimpleNamespace(path=Path("a b")))
     assert Job.resume.fget(job) == command_line("sweep", [*words, *expected])
 

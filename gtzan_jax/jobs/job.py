@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import Splits, make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.text import flag
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import watch_songs
@@ -94,9 +94,8 @@ class Job:
         options, path = self.options, self.run.path
         if not options.is_command:
             return f"run_sweep with the same arguments and workdir={str(path)!r}"
-        # The last of two flags counts.
-        place = "" if options.workdir else f" {flag('workdir', path)}"
-        return options.command + place + " --nooverwrite" * options.overwrite
+        words = [w for w in shlex.split(options.command) if not w.startswith("--overwrite")]
+        return shlex.join(words + ([] if options.workdir else [f"--workdir={path}"]))
 
     def trials_of(self, configs: Sequence[Config]) -> list[Trial]:
         """Returns the trials of configs, in their order: folds, then seeds of each."""
