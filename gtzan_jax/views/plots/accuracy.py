@@ -50,8 +50,9 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
         look: dict[str, Any] = {"marker": _MARKERS[turn % len(_MARKERS)], "linestyle": "none"}
         for kind in of["kind"].unique():
             shown, color = of[of["kind"] == kind], _COLOURS[kind]
-            reach = shown["accuracy"] - shown["low"], shown["high"] - shown["accuracy"]
-            axes.errorbar(shown["accuracy"], place[shown.index], xerr=reach, color=color, **look)
+            mean, low, high = (shown[column].to_numpy() for column in ("accuracy", "low", "high"))
+            where = place[shown.index].to_numpy()
+            axes.errorbar(mean, where, xerr=(mean - low, high - mean), color=color, **look)
         several = of["kind"].nunique() > 1
         means = _MEANINGS[of["kind"].iloc[0]] if title else ""  # else the rows say it
         color = GREY if several else _COLOURS[of["kind"].iloc[0]]
