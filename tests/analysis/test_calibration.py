@@ -10,7 +10,7 @@ from gtzan_jax.analysis.calibration import (
     error_of_chance,
     fit_temperature,
 )
-from gtzan_jax.inference.calibration import tempered
+from gtzan_jax.inference.calibration import against_chance, tempered
 
 
 def drawn(songs, classes=4, scale=2.0, seed=0):
@@ -133,3 +133,12 @@ def test_pairs_of_unequal_probabilities_that_share_a_draw_count_as_fully_alike()
     mean, _ = error_of_chance(probability, level < probability, np.repeat(np.arange(pairs), 20))
     each = [np.sqrt(2 / np.pi * p * (1 - p) / pairs) for p in (0.25, 0.85)]
     assert mean == pytest.approx(np.mean(each), rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [(0.0804, "8.0 is compatible with exact probabilities"), (0.081, "8.1 is more than chance")],
+)
+def test_an_error_is_held_against_chance_as_it_is_shown(error, verdict):
+    expected = f"chance alone would make 5.5 points, and more than 8.0 in 5 % of cases: {verdict}"
+    assert against_chance(error, 0.0549, 0.0799) == expected

@@ -112,6 +112,17 @@ def test_brackets_begin_a_rung_later_and_cost_about_the_same():
         assert got == slow_halving(order, ends, 3, accuracy, loss)
 
 
+def test_brackets_have_configs_by_their_cost():
+    """Of 9 epochs and η = 3 a config costs 7/3, 5 and 9 epochs, so that 58, 27 and 15 of 100."""
+    search = Halving(halving_sweep(200, 9, num_configs=100, brackets=3))
+    sizes = []
+    while proposal := search.ask():
+        if proposal.first_epoch == 0:
+            sizes.append(len(proposal.configs))
+        search.tell({config.id: Score(0.0, 0.0) for config in proposal.configs})
+    assert sizes == [58, 27, 15]
+
+
 def test_halving_over_a_grid_takes_all_of_it_and_shuffles_it_for_brackets():
     whole = halving_sweep(9, 9)
     assert [config["num_units1"] for config in whole.configs] == list(range(1, 10))
