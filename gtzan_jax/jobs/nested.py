@@ -96,7 +96,7 @@ def evaluate(
     check_sweep(sweep)
     started, table = time.perf_counter(), all_splits[0].table
     folds = [fold for splits in all_splits for fold in splits.folds]
-    # Sizes that all folds fit into: programs are compiled once for all all_splits.
+    # Sizes that all folds fit into: programs are compiled once for all.
     sizes = sizes_of(table, [part(f) for f in folds for part in (_tried, _whole)])
     seeds = range(first_seed, first_seed + num_seeds)
     found: list[tuple[Outcome, NetworkClassifier]] = []
