@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from gtzan_jax import process
-from gtzan_jax.errors import RunError
+from gtzan_jax.errors import RunError, WorkerLostError
 from gtzan_jax.models import backend
 from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.tables.folds import FoldArrays
@@ -83,6 +83,10 @@ def work(
     """Trains what a pickled request names, which is opened only where the versions agree.
 
     Spec and fold are pickled, or None if this process remembers them.
+
+    Raises:
+      RunError: see :func:`host_for`.
+      WorkerLostError: the process that remembered them has ended, and this is another.
     """
     host_for(wanted)
     with backend.pinned():
@@ -103,7 +107,7 @@ class _Desk:
             self._engine = None
             self._engine = request.spec, _engine_of(*pickle.loads(spec))  # noqa: S301 — as the request
         if self._engine is None or self._engine[0] != request.spec:
-            raise AssertionError("this worker was not handed the spec of its request")
+            raise WorkerLostError("ended while it waited for work")
         engine = self._engine[1]
         if fold and request.fold not in self._folds:
             self._remember(request.fold, pickle.loads(fold), engine)  # noqa: S301 — as the request

@@ -93,7 +93,10 @@ class Fake:
             self._desk = work._Desk()
             future.set_exception(error)
         else:
-            future.set_result(self._desk.work(request, spec, fold))
+            try:
+                future.set_result(self._desk.work(request, spec, fold))
+            except WorkerLostError as lost:
+                future.set_exception(lost)
         return future
 
     def start(self):
@@ -455,6 +458,21 @@ def test_a_worker_is_handed_spec_and_folds_once_unless_it_is_lost(pool_of):
     handed = [flags for _, *flags in fake.seen]
     assert [spec for spec, _ in handed].count(True) == 2
     assert [fold for _, fold in handed].count(True) == 4  # one is lost, and all are handed anew
+
+
+@pytest.mark.parametrize("kind", ["in this process", slow("a process")])
+def test_a_worker_lost_while_it_waits_is_handed_all_anew(kind, pool_of, undisturbed):
+    fake = Fake()
+    pool = pool_of(fake) if kind == "in this process" else Processes(1)
+    with crew_of(pool=pool) as crew:
+        first = results_of(crew)
+        if kind == "in this process":
+            fake._desk = work._Desk()
+        else:
+            os.kill(pool.processes[0].pid, signal.SIGKILL)
+            wait_until(lambda: pool.processes[0].pid is None)
+            assert first == undisturbed
+        assert results_of(crew) == first
 
 
 def test_a_worker_keeps_to_the_programs_that_it_has_compiled(pool_of):
