@@ -257,7 +257,7 @@ def describe(
             "tested": len({row for f in splits.folds for row in judged_rows(table, f.test)}),
             "artists_apart": splits.protocol.name in ARTISTS_APART,
             "left_out": list(splits.left_out),
-            "note": splits.protocol.note,
+            "note": splits.protocol.note_for(table.words),
             "leak": splits.protocol.leak,
         }
         for splits in all_splits

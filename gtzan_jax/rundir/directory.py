@@ -1,6 +1,7 @@
 """The run directory: everything that one sweep wrote, in one folder; README.md lists its files."""
 
 import contextlib
+import dataclasses
 import datetime
 import itertools
 import json
@@ -242,8 +243,11 @@ def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
 
 def _identity(manifest: Manifest) -> dict[str, Any]:
     # Devices, versions and --batching change figures by no more than float32's rounding.
-    document = as_dict(manifest) | {"data": manifest.data.sha256}
-    return {key: document[key] for key in ("sweep", "seeds", "split", "matmul_precision", "data")}
+    document = as_dict(manifest)
+    document["data"] = manifest.data.sha256
+    document["columns"] = dataclasses.asdict(manifest.data.columns)
+    keys = ("sweep", "seeds", "split", "matmul_precision", "data", "columns")
+    return {key: document[key] for key in keys}
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
@@ -266,6 +270,8 @@ def describe_data(table: FeatureTable, given: str) -> Data:
         features=len(table.features),
         genres=list(table.genres),
         repeats=[[table.tracks[row] for row in rows] for rows in table.repeats],
+        columns=table.columns,
+        is_of_songs=table.is_of_songs,
     )
 
 

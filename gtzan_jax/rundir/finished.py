@@ -110,14 +110,15 @@ class FinishedRun:
     def note(self) -> str:
         """The caption of figures: the source of the data, and the split."""
         data, split = self.manifest.data, self.manifest.split
-        how = split_note(self.sweep.protocol, split.seed, len(split.folds))
+        how = split_note(self.sweep.protocol, split.seed, len(split.folds), data.words)
         return data_note(data.source, self.rows_note, how)
 
     @property
     def rows_note(self) -> str:
         """The kind of rows, and how many the protocol divides."""
         used = max(f.train + f.validation + f.test for f in self.manifest.split.folds)
-        return rows_note(self.manifest.data.tracks, self.manifest.data.songs, used)
+        data = self.manifest.data
+        return rows_note(data.tracks, data.songs, used, data.words)
 
     @functools.cached_property
     def predictions(self) -> Predictions:

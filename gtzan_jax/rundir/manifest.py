@@ -15,7 +15,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import is_sealed, sealed
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
-from gtzan_jax.tables.schema import SAMPLES, rows_note
+from gtzan_jax.tables.schema import SAMPLES, Columns, Words, rows_note
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
@@ -34,7 +34,9 @@ FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
 FolderName = Annotated[str, msgspec.Meta(pattern=FOLDER_NAME)]
 
 
-class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Data(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """The feature table that a run was trained on."""
 
     flag: str  # of --data
@@ -45,6 +47,13 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     features: Positive
     genres: Annotated[list[str], msgspec.Meta(min_length=2)]
     repeats: list[list[str]]  # groups of tracks whose features are exactly equal
+    columns: Columns = Columns()
+    is_of_songs: bool = True
+
+    @property
+    def words(self) -> Words:
+        """How rows and classes are called."""
+        return self.columns.words(self.is_of_songs)
 
     @property
     def is_sample(self) -> bool:
@@ -59,12 +68,12 @@ class Data(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def unit(self) -> str:
         """The plural noun for rows."""
-        return "segments" if self.is_segmented else "tracks"
+        return "segments" if self.is_segmented else self.words.rows
 
     @property
     def rows_note(self) -> str:
         """The kind and number of rows."""
-        return rows_note(self.tracks, self.songs)
+        return rows_note(self.tracks, self.songs, words=self.words)
 
     @property
     def name(self) -> str:

@@ -18,7 +18,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS, SEGMENT_METRICS
 from gtzan_jax.tables import lists
 from gtzan_jax.tables.folds import Fold, FoldArrays, Rows, Sizes, arrays_of, sizes_of
-from gtzan_jax.tables.schema import FeatureTable, data_note, rows_note
+from gtzan_jax.tables.schema import SONGS, FeatureTable, Words, data_note, rows_note
 from gtzan_jax.tables.splits import (
     VALIDATION_SHARE,
     Mask,
@@ -46,12 +46,33 @@ class Protocol:
     name: str
     divide: Callable[[FeatureTable, int, int], list[Fold]]  # for a split seed, a number of folds
     summary: str  # for figures; names the split seed where that matters
-    note: str  # the question that it answers, and the meaning of its figures
+    note: str  # the question that it answers, and the meaning of its figures; see ``note_for``
     select_on: Literal["validation", "test"] = "validation"  # by which configs are ranked
     takes_num_folds: bool = False  # whether the user chooses their number
     num_divisions: int = 1  # how often it divides the songs anew, and tests each
     goes_by: str = ""  # its list of GTZAN's tracks, if any; see ``lists``
     leak: str = ""  # the defect of its figures, if it divides rows rather than songs
+    keeps_repeats: bool = True  # whether equal rows stay on one side
+
+    def note_for(self, words: Words) -> str:
+        """Returns the note for a table, of which these are the words."""
+        if words.is_grouped:
+            question = f"How well are {words.rows} told of another {words.group} than trained on?"
+            sides = f"All {words.rows} of one {words.group} are on one side."
+        elif words == SONGS:
+            question = _SEEN
+            sides = "Exact repeats are on one side, songs of one artist on both."
+            if not self.keeps_repeats:
+                sides = "Songs of one artist, and exact repeats, may be on both sides."
+        else:
+            question = "How well are rows told that are like those trained on?"
+            where = "are on one side" if self.keeps_repeats else "may be on both sides"
+            sides = f"Exact repeats {where}."
+        return self.note.format(question=question, sides=sides, **words._asdict())
+
+    def is_apart(self, words: Words) -> bool:
+        """Returns whether groups of a table, of which these are the words, are on one side."""
+        return self.name in ARTISTS_APART or words.is_grouped
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -106,13 +127,14 @@ class Splits:
     @property
     def note(self) -> str:
         """The splits in a few words for figures."""
-        return split_note(self.protocol.name, self.split_seed, len(self.folds))
+        words = self.table.words
+        return split_note(self.protocol.name, self.split_seed, len(self.folds), words)
 
     @property
     def caption(self) -> str:
         """The caption of figures: the data's source, the number of divided rows, the division."""
         used = max(len(f.train) + len(f.validation) + len(f.test) for f in self.folds)
-        rows = rows_note(len(self.table.y), self.table.num_songs, used)
+        rows = rows_note(len(self.table.y), self.table.num_songs, used, self.table.words)
         return data_note(self.table.source, rows, self.note)
 
 
@@ -155,9 +177,12 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
     return Splits(table, chosen, split_seed, tuple(folds), left_out)
 
 
-def split_note(protocol: str, split_seed: int, num_folds: int) -> str:
+def split_note(protocol: str, split_seed: int, num_folds: int, words: Words = SONGS) -> str:
     """Returns the splits in a few words for figures."""
-    return PROTOCOLS[protocol].summary.format(num_folds=num_folds, split_seed=split_seed)
+    summary = PROTOCOLS[protocol].summary.format(num_folds=num_folds, split_seed=split_seed)
+    if not words.is_grouped:
+        return summary
+    return summary.replace(", split seed", f", each {words.group} on one side, split seed")
 
 
 def groups_of(table: FeatureTable) -> NDArray[np.int32]:
@@ -272,25 +297,25 @@ _ALL = (
         _assignment,
         "random 70:30 split, split seed {split_seed}",
         "As in the assignment, the configs are ranked by their accuracy on the same 30 % of the "
-        "tracks that is reported, so the best one's accuracy is optimistic. Songs of one artist, "
-        "and exact repeats, may be on both sides.",
+        "{rows} that is reported, so the best one's accuracy is optimistic. {sides}",
         select_on="test",
+        keeps_repeats=False,
     ),
     Protocol(
         "holdout",
         _holdout,
         "stratified 60:20:20 split, split seed {split_seed}",
-        f"{_SEEN} 60 % of the tracks train, 20 % rank the configs, and the accuracy on the last "
-        "20 %, which nothing is chosen by, stands beside it. Exact repeats are on one side, songs "
-        "of one artist on both. One split: another would give other figures.",
+        "{question} 60 % of the {rows} train, 20 % rank the configs, and the accuracy on the last "
+        "20 %, which nothing is chosen by, stands beside it. {sides} One split: another would give "
+        "other figures.",
     ),
     Protocol(
         "kfold",
         _kfold,
         "{num_folds} stratified folds, split seed {split_seed}",
-        f"{_SEEN} Each track is tested once, by networks that did not train on it; a fifth of "
-        "each train part ranks the configs. Exact repeats are on one side, songs of one artist on "
-        "both. The networks of different folds share most of their train tracks.",
+        "{question} Each {row} is tested once, by networks that did not train on it; a fifth of "
+        "each train part ranks the configs. {sides} The networks of different folds share most of "
+        "their train {rows}.",
         takes_num_folds=True,
     ),
     Protocol(

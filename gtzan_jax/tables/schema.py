@@ -5,6 +5,7 @@ import re
 import reprlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +41,43 @@ Five digits, or the sample's stand-in for them, precede its number: live.2020.3.
 """
 
 
+class Words(NamedTuple):
+    """How a table's rows and classes are called."""
+
+    row: str
+    rows: str
+    unit: str  # what accuracy is of: a row, or the song that it is a segment of
+    units: str
+    label: str
+    labels: str
+    group: str  # whose rows are alike: artist, or the column's name, such as patient
+    is_grouped: bool  # whether a column says the group of each row, which every protocol heeds
+
+
+@dataclass(frozen=True)
+class Columns:
+    """How the columns of a table are read that are no features, and missing values."""
+
+    label: str = "label"
+    group: str = ""  # whose rows stay on one side of a split; "": no column
+    drop: tuple[str, ...] = ()
+    impute: str = ""  # "median": of the train part; "": a missing value is an error
+
+    def words(self, is_of_songs: bool) -> Words:
+        """Returns the words for a table."""
+        if is_of_songs:
+            names, group = ("track", "tracks", "song", "songs", "genre", "genres"), "artist"
+        else:
+            names, group = ("row", "rows", "row", "rows", "class", "classes"), "group"
+        return Words(*names, self.group or group, bool(self.group))
+
+
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
     """The validated table. Row i of ``x``, ``y`` and ``tracks`` is a song, or a segment of one.
 
-    A table of spectrograms has a third axis, time, and its features are the bands.
+    A table of spectrograms has a third axis, time, and its features are the bands. In another table
+    than of songs ``tracks`` are names of rows, and ``genres`` those of classes.
     """
 
     x: NDArray[np.floating]  # (rows, features) float32; spectrograms (rows, bands, frames) float16
@@ -57,6 +90,9 @@ class FeatureTable:
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
     notice: str = ""  # a warning about its figures
     samples: int = 0  # median number of audio samples of a row; 0 if not known
+    group: NDArray[np.int32] | None = None  # (rows,) number of the group, where a column says it
+    columns: Columns = Columns()
+    is_of_songs: bool = True
 
     def __repr__(self) -> str:
         features = f"{len(self.features)} features"
@@ -64,8 +100,13 @@ class FeatureTable:
             features = f"{self.x.shape[1]} bands × {self.x.shape[2]} frames"
         return (
             f"FeatureTable({self.rows_note} × {features}, "
-            f"{len(self.genres)} genres, source {reprlib.repr(self.source)})"
+            f"{len(self.genres)} {self.words.labels}, source {reprlib.repr(self.source)})"
         )
+
+    @property
+    def words(self) -> Words:
+        """How rows and classes are called."""
+        return self.columns.words(self.is_of_songs)
 
     @property
     def is_sample(self) -> bool:
@@ -80,6 +121,8 @@ class FeatureTable:
     @functools.cached_property
     def songs(self) -> NDArray[np.int32]:
         """(rows,) the number of each row's song, from 0 in the order of their first rows."""
+        if not self.is_of_songs:
+            return np.arange(len(self.y), dtype=np.int32)
         numbers: dict[str, int] = {}
         names = (c["song"] if (c := SEGMENT.fullmatch(track)) else track for track in self.tracks)
         return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int32)
@@ -109,23 +152,28 @@ class FeatureTable:
             x=self.x[first],
             y=self.y[first],
             tracks=tuple(self.tracks[row] for row in first),
+            group=None if self.group is None else self.group[first],
             repeats=tuple(dict.fromkeys(tuple(songs) for songs in alike if len(songs) > 1)),
         )
 
     @property
     def rows_note(self) -> str:
         """The number and kind of the rows."""
-        return rows_note(len(self.y), self.num_songs)
+        return rows_note(len(self.y), self.num_songs, words=self.words)
 
     def note(self, split: str = "") -> str:
         """Returns the caption of figures of all rows: the source, and the split, if any."""
         return data_note(self.source, self.rows_note, split)
 
 
-def rows_note(rows: int, songs: int, used: int | None = None) -> str:
+SONGS = Columns().words(is_of_songs=True)
+"""The words for a table of songs."""
+
+
+def rows_note(rows: int, songs: int, used: int | None = None, words: Words = SONGS) -> str:
     """Returns the number and kind of rows; ``used`` is the number that a protocol divides."""
     count = f"{rows:,}" if used in (None, rows) else f"{used:,} of {rows:,}"
-    return f"{count} tracks" if rows == songs else f"{count} segments of {songs:,} songs"
+    return f"{count} {words.rows}" if rows == songs else f"{count} segments of {songs:,} songs"
 
 
 def data_note(source: str, rows: str, split: str = "") -> str:

@@ -65,7 +65,12 @@ def write(
         runs["retrained"] = f"the best configuration retrained for {epochs}, mean over its networks"
         figures |= {f"retrained_{tag}": figure for tag, figure in retrained_figures.items()}
     legend = "\n".join(f"- `{name}`: {what}" for name, what in runs.items())
-    about = [note, splits.protocol.note, splits.table.notice, f"Runs:\n\n{legend}"]
+    about = [
+        note,
+        splits.protocol.note_for(splits.table.words),
+        splits.table.notice,
+        f"Runs:\n\n{legend}",
+    ]
     texts = {"about": "\n\n".join(filter(None, about))}
     tensorboard.write_notes(folder / "summary", texts, figures)
 

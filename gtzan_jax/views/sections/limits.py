@@ -19,7 +19,9 @@ def limits_section(run: FinishedRun, table: FeatureTable | None, missing_table: 
     if seeds > 1:
         noise = f"{seeds} seeds, which vary all random numbers but the division"
     items = {
-        f"Selection on the {run.protocol.select_on} part.": [run.protocol.note],
+        f"Selection on the {run.protocol.select_on} part.": [
+            run.protocol.note_for(run.manifest.data.words)
+        ],
         f"{counted(folds, 'fold').capitalize()}.": [
             f"The figures are from {times} of the tracks, and another gives others; and from "
             f"{noise}.",
