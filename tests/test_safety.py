@@ -35,9 +35,10 @@ from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.manifest import decode, sweep_of
 from gtzan_jax.tables import kaggle, sources
+from gtzan_jax.tables.reading import sha256_of
 from gtzan_jax.tables.sample import sample_text
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.tables.validation import parse_table, sha256_of
+from gtzan_jax.tables.validation import parse_table
 from gtzan_jax.text import printable
 from gtzan_jax.trainer import platforms
 from gtzan_jax.views import messages

@@ -26,6 +26,8 @@ FEATURES: tuple[str, ...] = (
 COLUMNS: tuple[str, ...] = ("filename", "length", *FEATURES, "label")
 """The 60 columns of the CSV, in its order."""
 
+MAX_CLASSES = 256  # a prediction is kept in a byte
+
 FILE_NAME = "features_30_sec.csv"
 FILE_NAME_3 = "features_3_sec.csv"
 
@@ -166,7 +168,9 @@ class FeatureTable:
         return data_note(self.source, self.rows_note, split)
 
 
-SONGS = Columns().words(is_of_songs=True)
+NO_OPTIONS = Columns()
+
+SONGS = NO_OPTIONS.words(is_of_songs=True)
 """The words for a table of songs."""
 
 

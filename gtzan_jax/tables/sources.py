@@ -5,15 +5,18 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gtzan_jax import checks
 from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.files import write_atomically
 from gtzan_jax.resources import PACKAGE, cache_dir
 from gtzan_jax.tables import kaggle
+from gtzan_jax.tables.frames import frame_of, read_frame, read_parquet
+from gtzan_jax.tables.reading import decode, read_text, sha256_of
 from gtzan_jax.tables.sample import sample_text, segments_text
-from gtzan_jax.tables.schema import FILE_NAME, FILE_NAME_3, FeatureTable
-from gtzan_jax.tables.validation import decode, parse_table, read_text, sha256_of
+from gtzan_jax.tables.schema import FILE_NAME, FILE_NAME_3, NO_OPTIONS, Columns, FeatureTable
+from gtzan_jax.tables.validation import parse_table, table_of
 
 KAGGLE_SHA256 = "e5fe20f4e2f61d1aa3e07b17ffdea6b565970b3a1811746bd31f182a401fc3bc"
 """Of the text with LF line ends; the file that Kaggle serves has CRLF."""
@@ -27,51 +30,59 @@ _SEGMENTS, _SONGS_PER_GENRE, _GENRES = 9_990, 100, 10
 
 
 @checks.known_names
-def load_table(data: str | os.PathLike[str] = "auto") -> FeatureTable:
-    """Loads the feature table.
+def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTable:
+    """Loads a feature table.
 
     Args:
       data: ``auto`` takes ``data/features_30_sec.csv`` of the current folder or of the checkout,
         else the cached download, else downloads from Kaggle, and if that fails takes the embedded
         sample, with a ``notice``. ``kaggle`` is the cached or fresh download, ``sample`` the
         embedded sample; ``kaggle3`` and ``sample3`` are the same songs in three-second segments.
-        Anything else is the path of a CSV.
+        Else the path of any table as CSV or Parquet, a DataFrame, (X, y), or (X, y, groups).
+      columns: which columns are label and group, which are left out, and how missing values are
+        filled in.
 
     Raises:
       InputError: there is no such table, or it is not valid.
     """
+    if isinstance(data, tuple):
+        data, columns = frame_of(data, columns)
+    if hasattr(data, "columns"):
+        return table_of(read_frame(data, "DataFrame", columns), columns)
     name = os.fspath(checks.path(data, "data"))
     if name == "auto":
-        return _auto_table()
+        return _auto_table(columns)
     if name in _FILES:
-        return _kaggle_table(name)
+        return _kaggle_table(name, columns)
     if name in _SAMPLES:
-        return parse_table(_SAMPLES[name](), name)
+        return parse_table(_SAMPLES[name](), name, columns)
     if name == "sounds":
         raise InputError(
             "--data=sounds is for --sweep=cnn_smoke and other sweeps of networks on spectrograms"
         )
     if name and os.path.exists(os.path.expanduser(name)):
-        return read_table(name)
+        return read_table(name, columns)
     raise InputError(
         f"no feature table {name!r}{nearest(name, DATA_NAMES)}: give auto, kaggle, kaggle3, "
-        f"sample, sample3, or the path of a CSV file that exists"
+        f"sample, sample3, or the path of a CSV or Parquet file that exists"
     )
 
 
-def read_table(path: str | os.PathLike[str]) -> FeatureTable:
-    """Reads and validates the CSV at ``path``; see ``parse_table``."""
-    name = os.fspath(path)
-    return parse_table(read_text(Path(os.path.expanduser(name)), name), name)
+def read_table(path: str | os.PathLike[str], columns: Columns = NO_OPTIONS) -> FeatureTable:
+    """Reads and validates the table at ``path``; see ``validation.table_of``."""
+    name, whole = os.fspath(path), Path(os.path.expanduser(path))
+    if whole.suffix.lower() in (".parquet", ".pq") and whole.is_file():
+        return table_of(read_frame(read_parquet(whole, name), name, columns), columns)
+    return parse_table(read_text(whole, name), name, columns)
 
 
-def find_table(sha256: str, sample: str = "") -> FeatureTable | None:
+def find_table(sha256: str, sample: str = "", columns: Columns = NO_OPTIONS) -> FeatureTable | None:
     """Returns the table with a checksum, if it is in a known place; downloads nothing.
 
     ``sample`` names an embedded sample; without, ``data/`` and the cached downloads are searched.
     """
     if sample:
-        table = load_table(sample) if sample in _SAMPLES else None
+        table = load_table(sample, columns) if sample in _SAMPLES else None
         return table if table and table.sha256 == sha256 else None
     places = [(str(Path("data", n)), path) for n in _FILES.values() for path in _places(n)]
     places += [(source, cache_dir() / name) for source, name in _FILES.items()]
@@ -79,7 +90,7 @@ def find_table(sha256: str, sample: str = "") -> FeatureTable | None:
         with suppress(InputError):  # none there, or none that can be read
             text = read_text(path, source)
             if sha256_of(text) == sha256:
-                return parse_table(text, source)
+                return parse_table(text, source, columns)
     return None
 
 
@@ -88,13 +99,13 @@ def _places(name: str) -> list[Path]:
     return [Path("data", name), PACKAGE.parent / "data" / name]
 
 
-def _auto_table() -> FeatureTable:
+def _auto_table(columns: Columns) -> FeatureTable:
     for path in _places(FILE_NAME):
         if path.is_file():
             source = str(Path("data", FILE_NAME))
-            return parse_table(read_text(path, source), source)
+            return parse_table(read_text(path, source), source, columns)
     try:
-        return _kaggle_table("kaggle")
+        return _kaggle_table("kaggle", columns)
     except InputError as error:
         notice = (
             "The embedded synthetic sample stands in for the real feature table, because "
@@ -102,31 +113,31 @@ def _auto_table() -> FeatureTable:
             f"For the real table, download {kaggle.PATH} from https://www.kaggle.com/datasets/"
             f"{kaggle.HANDLE} and put it at data/{FILE_NAME}, or give its path."
         )
-    return replace(load_table("sample"), notice=notice)
+    return replace(load_table("sample", columns), notice=notice)
 
 
-def _kaggle_table(name: str) -> FeatureTable:
+def _kaggle_table(name: str, columns: Columns) -> FeatureTable:
     """Returns a table of Kaggle's from the cache, else from a fresh, verified download."""
     cached = cache_dir() / _FILES[name]
     with suppress(OSError, InputError):
-        return _verified(read_text(cached, str(cached)), name)
+        return _verified(read_text(cached, str(cached)), name, columns)
     content = kaggle.download(kaggle.PATH if name == "kaggle" else kaggle.PATH_3)
-    table = _verified(decode(content, "the download from Kaggle"), name)
+    table = _verified(decode(content, "the download from Kaggle"), name, columns)
     with suppress(OSError):
         cached.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(cached, content)
     return table
 
 
-def _verified(text: str, name: str) -> FeatureTable:
+def _verified(text: str, name: str, columns: Columns) -> FeatureTable:
     """Validates a table of Kaggle's: by its checksum, or that of segments by its shape."""
     wrong = f"the download from Kaggle is not the expected {_FILES[name]}"
     found = sha256_of(text)
     if name == "kaggle":
         if found != KAGGLE_SHA256:
             raise InputError(f"{wrong} (SHA-256 {found[:12]}…, expected {KAGGLE_SHA256[:12]}…)")
-        return parse_table(text, name)
-    table = parse_table(text, name)
+        return parse_table(text, name, columns)
+    table = parse_table(text, name, columns)
     songs = Counter(table.by_song.y.tolist())
     if len(table.y) != _SEGMENTS or sorted(songs.values()) != [_SONGS_PER_GENRE] * _GENRES:
         raise InputError(

@@ -1,18 +1,9 @@
-"""Reads and validates a feature table, with the place of each problem.
+"""Checks the cells of a table, with the place of each problem; makes a feature table of them."""
 
-A CSV is read with the standard library: it knows the line of each value, neither renames a repeated
-column nor shifts a row that is too long, and importing pandas would delay the first program.
-"""
-
-import csv
-import hashlib
-import io
-import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from reprlib import repr as shown
 from typing import Any
 
@@ -20,170 +11,111 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.tables.schema import COLUMNS, FEATURES, SEGMENT, FeatureTable
+from gtzan_jax.tables.reading import Cells, read_csv
+from gtzan_jax.tables.schema import (
+    MAX_CLASSES,
+    NO_OPTIONS,
+    SEGMENT,
+    SONGS,
+    Columns,
+    FeatureTable,
+    Words,
+)
+from gtzan_jax.text import counted
 
-MIN_SONGS, MIN_SONGS_PER_GENRE = 20, 2
-MAX_GENRES = 256  # a prediction is kept in a byte
-MAX_BYTES = 2**30  # about a million rows
-_BLOCK = 2**20  # bytes, more than a line of a CSV has
+MIN_ROWS, MIN_ROWS_PER_CLASS = 20, 2
+_MOST_VALUES = 20  # of a label of numbers that are not whole
 
 _MOST_SAMPLES = 2**31 - 1  # of a row; a day of sound has fewer
 _MOST_LENGTHS = 1.5  # the longest segment of a table relative to the shortest
 _JOINERS = str.maketrans("", "", " -_'")  # ignored in genres
 
-# First bytes of other kinds of files.
-_OTHER_KINDS = {
-    b"\x1f\x8b": "compressed with gzip; unpack it first",
-    b"PK\x03\x04": "a zip archive or a spreadsheet; take the CSV out of it",
-    b"\xff\xfe": "in UTF-16; save it as UTF-8",
-    b"\xfe\xff": "in UTF-16; save it as UTF-8",
-    b"version https://git-lfs": "a Git LFS pointer; git lfs pull fetches the file itself",
-    b"<": "a web page, not a CSV; the download may need a login",
-}
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
-_Cells = NDArray[np.object_]  # (tracks, columns), texts
 _At = Callable[[int, str, str], InputError]  # the error of a row, a column and a problem
 
 
-def read_text(path: Path, name: str) -> str:
-    """Returns the text of a CSV with LF line ends and without a byte-order mark."""
-    try:
-        if path.is_dir():
-            is_run = (path / "manifest.json").is_file()
-            kind = "run directory" if is_run else "folder (gtzan_jax.extract makes a CSV of sound)"
-            raise InputError(f"cannot read {name}: it is a {kind}; give the path of a CSV file")
-        if path.exists() and not path.is_file():
-            raise InputError(f"cannot read {name}: it is a pipe or a device; give a CSV file")
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise InputError(f"{name} has {size:,} bytes; at most {MAX_BYTES:,} are read: cut it")
-        with path.open("rb") as file:
-            beginning = file.read(_BLOCK)
-            if len(beginning) == _BLOCK and not re.search(rb"[\r\n]", beginning):
-                raise InputError(f"{name} is no CSV: its first line has more than {_BLOCK:,} bytes")
-            content = beginning + file.read()
-    except OSError as error:
-        raise InputError(f"cannot read {name}: {error.strerror}") from error
-    return decode(content, name)
+def parse_table(text: str, source: str, columns: Columns = NO_OPTIONS) -> FeatureTable:
+    """Validates the text of a CSV; see :func:`table_of`. The header is line 1."""
+    return table_of(read_csv(text, source, columns), columns)
 
 
-def decode(content: bytes, name: str) -> str:
-    """Decodes the content of a CSV, see ``read_text``."""
-    beginning = content[:1000].removeprefix(b"\xef\xbb\xbf").lstrip()
-    for start, kind in _OTHER_KINDS.items():
-        if beginning.startswith(start):
-            raise InputError(f"{name} is {kind}")
-    try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{name} is not a CSV in UTF-8 (line {line}); save it as UTF-8") from error
+def table_of(cells: Cells, columns: Columns) -> FeatureTable:
+    """Validates the cells of a table; errors name the row and the column.
 
-
-def parse_table(text: str, source: str) -> FeatureTable:
-    """Validates the text of a CSV; errors name the line (the header is line 1) and the column.
-
-    It has 60 named columns in any order; at least 20 songs, of at least 2 genres with at least 2
-    songs each; a row a song, or a row for each segment of the songs, as all names show, none twice
-    or far longer than others; unique file names; finite numbers that fit into float32.
+    It has at least 20 rows, of at least 2 classes with at least 2 rows each, not all the same, and
+    numbers that are finite as float32; some may be missing if ``columns`` impute them. GTZAN's
+    table has its 60 columns in any order, with unique file names; a row a song, or a row for each
+    segment of the songs, as all names show, none twice or far longer than others.
     """
-    text = text.replace("\r\n", "\n")
-    if "\0" in text:
-        number = text.count("\n", 0, text.index("\0")) + 1
-        raise InputError(f"{source}, line {number}: a NUL byte; the file is damaged or in UTF-16")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:  # blank lines are no rows
-        rows = {f"line {reader.line_num}": row for row in reader if row}
-    except csv.Error as error:
-        raise InputError(f"{source}, line {reader.line_num}: not a CSV ({error})") from error
-    if not rows:
-        raise InputError(f"{source} is empty")
-    header = next(iter(rows.values()))
-    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and separator in header[0]:
-            raise InputError(f"{source} is separated by {word}; save it with commas")
-    for line, row in rows.items():
-        if len(row) != len(header):
-            hint = "; has a number a comma in it?" if len(row) > len(header) else ""
-            raise InputError(f"{source}, {line}: {len(row)} values for {len(header)} columns{hint}")
-    lines, (_, *cells) = list(rows)[1:], rows.values()
-    array = np.array(cells, dtype=object).reshape(-1, len(header))
-    return _validate(header, array, lines, source, sha256_of(text))
-
-
-def sha256_of(text: str) -> str:
-    """Returns the SHA-256 of a table's text."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _validate(
-    header: list[str], cells: _Cells, rows: list[str], source: str, sha256: str
-) -> FeatureTable:
-    """Returns the table; ``rows`` names each row for messages."""
+    source, names = cells.source, cells.names
 
     def at(row: int, column: str, problem: str) -> InputError:
-        return InputError(f"{source}, {rows[row]}, column {column!r}: {problem}")
+        return InputError(f"{source}, {cells.row(row)}, column {column!r}: {problem}")
 
-    _check_columns(header, source)
-    cells = cells[:, [header.index(column) for column in COLUMNS]]
-    tracks = _texts(cells[:, 0], "filename", at)
-    labels = _texts(cells[:, -1], "label", at)
-    first = _first_rows(tracks, labels, rows, at)
-    places = [f"{source}, {rows[i]}, column 'label'" for i in first]
-    check_labels([labels[i] for i in first], source, places)
-    numbers = _numbers(cells[:, 1:-1], at)
-    lengths = numbers[:, 0]
-    short, long = int(lengths.argmin()), int(lengths.argmax())
-    if len(first) < len(rows) and not 0 < lengths[long] <= _MOST_LENGTHS * lengths[short]:
-        problem = f"{lengths[long]:g} audio samples, but {lengths[short]:g} in {rows[short]}"
-        raise at(long, "length", f"{problem}; segments must be of nearly one length")
-    samples = int(np.clip(np.median(lengths), 0, _MOST_SAMPLES))
-    numbers = numbers[:, 1:]  # without length
+    is_of_songs = cells.is_gtzan and "filename" in cells.texts
+    words, num_rows = columns.words(is_of_songs), len(cells.numbers)
+    texts = {name: _texts(column, name, at) for name, column in cells.texts.items()}
+    tracks, labels = texts.get("filename") or [*map(str, range(num_rows))], texts[columns.label]
+    first: Sequence[int] = range(num_rows)
+    if is_of_songs:
+        first = _first_rows(tracks, labels, cells.row, at)
+    else:
+        _check_is_class(labels, columns.label, source)
+    check_labels(
+        [labels[i] for i in first],
+        source,
+        lambda i: f"{source}, {cells.row(first[i])}, column {columns.label!r}",
+        words=words,
+    )
+    numbers = _finite(cells, columns, at)
+    samples = 0
+    if cells.is_gtzan and "length" in names:
+        lengths, numbers, names = numbers[:, 0], numbers[:, 1:], names[1:]
+        short, long = int(lengths.argmin()), int(lengths.argmax())
+        if len(first) < num_rows and not 0 < lengths[long] <= _MOST_LENGTHS * lengths[short]:
+            problem = f"{lengths[long]:g} audio samples, but {lengths[short]:g} in"
+            remedy = "segments must be of nearly one length"
+            raise at(long, "length", f"{problem} {cells.row(short)}; {remedy}")
+        samples = int(np.clip(np.median(lengths), 0, _MOST_SAMPLES))
+    elif not is_of_songs:
+        _check_no_index(numbers, names, source)
     if (numbers == numbers[0]).all():
-        raise InputError(f"{source}: every track has the same features: nothing can be learnt")
-    genres, y = np.unique(np.array(labels), return_inverse=True)
+        raise InputError(
+            f"{source}: every {words.row} has the same features: nothing can be learnt"
+        )
+    genres, y = _numbered(labels)
+    group = _numbered(texts[columns.group])[1] if columns.group else None
     return FeatureTable(
         x=numbers.astype(np.float32),
-        y=y.astype(np.int32),
+        y=y,
         tracks=tuple(tracks),
-        features=FEATURES,
-        genres=tuple(genres.tolist()),
-        sha256=sha256,
+        features=tuple(names),
+        genres=genres,
+        sha256=cells.sha256,
         source=source,
         repeats=equal_rows(numbers),
         samples=samples,
+        group=group,
+        columns=columns,
+        is_of_songs=is_of_songs,
     )
 
 
-def _check_columns(header: list[str], source: str) -> None:
-    missing = [column for column in COLUMNS if column not in header]
-    unknown = [column for column in header if column not in COLUMNS]
-    repeated = [column for column, count in Counter(header).items() if count > 1]
-    problems = []
-    for kind, names, valid in (
-        ("missing", missing, []),
-        ("unknown", unknown, missing),
-        ("repeated", repeated, []),
-    ):
-        listed = ", ".join(f"{shown(name)}{nearest(name, valid)}" for name in names[:3])
-        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        if names:
-            problems.append(f"{kind} column{'s' if len(names) > 1 else ''} {listed}{rest}")
-    if problems:
-        raise InputError(f"{source}: {'; '.join(problems)}")
-
-
-def _texts(cells: _Cells, column: str, at: _At) -> list[str]:
-    for row, cell in enumerate(cells):
+def _texts(column: Sequence[str], name: str, at: _At) -> Sequence[str]:
+    for row, cell in enumerate(column):
         if not cell.strip():
-            raise at(row, column, "the value is empty")
+            raise at(row, name, "the value is empty")
         if cell != cell.strip():
-            raise at(row, column, f"{shown(cell)} has spaces around it")
+            raise at(row, name, f"{shown(cell)} has spaces around it")
         if not cell.isprintable():
-            raise at(row, column, f"{shown(cell)} holds an invisible character")
-    return list(cells)
+            raise at(row, name, f"{shown(cell)} holds an invisible character")
+    return column
 
 
-def _first_rows(tracks: list[str], labels: list[str], rows: list[str], at: _At) -> list[int]:
+def _first_rows(
+    tracks: Sequence[str], labels: Sequence[str], row: Callable[[int], str], at: _At
+) -> Sequence[int]:
     """Checks names and segments of songs; returns the first row of each song."""
     segments = [SEGMENT.fullmatch(track) for track in tracks]
     first: dict[str, int] = {}
@@ -192,18 +124,18 @@ def _first_rows(tracks: list[str], labels: list[str], rows: list[str], at: _At) 
         song, number = (segment["song"], int(segment["segment"])) if segment else (track, 0)
         head, twin = first.setdefault(song, i), seen.setdefault((song, number), i)
         if track == tracks[twin] and twin != i:
-            raise at(i, "filename", f"{shown(track)} repeats {rows[twin]}")
+            raise at(i, "filename", f"{shown(track)} repeats {row(twin)}")
         if twin != i:
-            other = f"{shown(tracks[twin])}, {rows[twin]}"
+            other = f"{shown(tracks[twin])}, {row(twin)}"
             raise at(
                 i, "filename", f"{shown(track)} is the same segment as {other}; keep one of them"
             )
         if labels[i] != labels[head]:
-            other = f"{rows[head]} has {shown(labels[head])} for a segment of the same song"
+            other = f"{row(head)} has {shown(labels[head])} for a segment of the same song"
             raise at(i, "label", f"{shown(labels[i])}, but {other}; give a song one genre")
     if any(segments) and not all(segments):  # a song would be in the table whole, and in parts
         song_row, segment_row = segments.index(None), next(i for i, c in enumerate(segments) if c)
-        other = f"{shown(tracks[segment_row])} of {rows[segment_row]}"
+        other = f"{shown(tracks[segment_row])} of {row(segment_row)}"
         remedy = "give a table of songs, or one of segments such as 'blues.00000.3.wav'"
         raise at(
             song_row,
@@ -214,37 +146,43 @@ def _first_rows(tracks: list[str], labels: list[str], rows: list[str], at: _At) 
 
 
 def check_labels(
-    labels: Sequence[str], source: str, places: Sequence[str] = (), hint: str = ""
+    labels: Sequence[str],
+    source: str,
+    place: Callable[[int], str] | None = None,
+    hint: str = "",
+    words: Words = SONGS,
 ) -> None:
-    """Checks numbers and genres of songs: few songs, few or many genres, two spellings of one.
+    """Checks numbers and classes of units: few units, few or many classes, two spellings of one.
 
-    ``places`` are those of the labels, for messages; ``hint`` is a reason for too few songs.
+    ``place`` returns that of a label, for messages; ``hint`` is a reason for too few units.
     """
-    if len(labels) < MIN_SONGS:
+    if len(labels) < MIN_ROWS:
         raise InputError(
-            f"{source}: {len(labels)} songs, but at least {MIN_SONGS} are needed{hint}"
+            f"{source}: {len(labels)} {words.units}, but at least {MIN_ROWS} are needed{hint}"
         )
     counts = Counter(labels)
     if len(counts) < 2:
         only = shown(labels[0])
-        raise InputError(f"{source}: only one genre, {only}, but at least two are needed{hint}")
-    if len(counts) > MAX_GENRES:
         raise InputError(
-            f"{source}: {len(counts):,} genres, such as {shown(labels[0])}; at most "
-            f"{MAX_GENRES} are allowed: are these the names of tracks?"
+            f"{source}: only one {words.label}, {only}, but at least two are needed{hint}"
+        )
+    if len(counts) > MAX_CLASSES:
+        raise InputError(
+            f"{source}: {len(counts):,} {words.labels}, such as {shown(labels[0])}; at most "
+            f"{MAX_CLASSES} are allowed: are these the names of {words.rows}?"
         )
     alike: dict[str, str] = {}  # by plain_genre
     for genre, count in counts.most_common():
-        if count < MIN_SONGS_PER_GENRE:
+        if count < MIN_ROWS_PER_CLASS:
             raise InputError(
-                f"{source}: genre {shown(genre)} has {count} song, but each needs at least "
-                f"{MIN_SONGS_PER_GENRE}{nearest(genre, counts.keys() - {genre})}{hint}"
+                f"{source}: {words.label} {shown(genre)} has {count} {words.unit}, but each needs "
+                f"at least {MIN_ROWS_PER_CLASS}{nearest(genre, counts.keys() - {genre})}{hint}"
             )
-        other = alike.setdefault(plain_genre(genre), genre)
+        other = alike.setdefault(plain_genre(genre), genre) if words.label == "genre" else genre
         if other != genre:
-            place = places[labels.index(genre)] if places else source
+            where = place(labels.index(genre)) if place else source
             raise InputError(
-                f"{place}: {shown(genre)} beside {shown(other)}; give one genre one name"
+                f"{where}: {shown(genre)} beside {shown(other)}; give one genre one name"
             )
 
 
@@ -253,35 +191,80 @@ def plain_genre(genre: str) -> str:
     return unicodedata.normalize("NFKC", genre).casefold().translate(_JOINERS)
 
 
-def _numbers(cells: _Cells, at: _At) -> NDArray[np.float64]:
-    """Returns length and the features as numbers: (tracks, 58) float64, finite as float32."""
-    values = np.array([[_number(cell) for cell in row] for row in cells])
-    with np.errstate(over="ignore"):
-        bad = ~np.isfinite(values.astype(np.float32))
-    for i, j in np.argwhere(bad)[:1]:
-        cell = cells[i, j]
-        if not cell.strip():
-            problem = "the value is missing"
-        elif np.isfinite(values[i, j]):
-            problem = f"{shown(cell)} is too large for float32"
-        else:
-            hint = "; write it with a point, and without commas" if "," in cell else ""
-            problem = f"{shown(cell)} is not a finite number{hint}"
-        raise at(i, COLUMNS[1 + j], problem)
-    return values
-
-
-def _number(cell: str) -> float:
-    # float() takes more than a CSV means: 1_000, and the digits of other scripts.
+def _check_is_class(labels: Sequence[str], name: str, source: str) -> None:
+    """Raises InputError where the label is a quantity."""
+    distinct = set(labels)
+    if len(distinct) <= _MOST_VALUES:
+        return
     try:
-        return float(cell) if "_" not in cell and cell.isascii() else math.nan
+        numbers = list(map(float, distinct))
     except ValueError:
-        return math.nan
+        return
+    if len(distinct) > MAX_CLASSES or not all(number.is_integer() for number in numbers):
+        raise InputError(
+            f"{source}, column {name!r}: {len(distinct):,} different numbers are no classes; "
+            "regression is out of scope: give a column of classes, or cut this one into classes"
+        )
+
+
+def _numbered(values: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """Returns the distinct values in order, and the number of each; whole numbers by their size."""
+    distinct, number = np.unique(np.array(values), return_inverse=True)
+    try:
+        order = np.argsort([int(value) for value in distinct], kind="stable")
+    except ValueError:
+        order = np.arange(len(distinct))
+    return tuple(distinct[order].tolist()), np.argsort(order)[number].astype(np.int32)
+
+
+def _check_no_index(numbers: NDArray[np.float64], names: Sequence[str], source: str) -> None:
+    """Raises InputError where a column counts the rows, which tells sorted classes apart."""
+    steps = np.diff(numbers, axis=0) == 1
+    if counting := [name for name, counts in zip(names, steps.all(axis=0), strict=True) if counts]:
+        raise InputError(
+            f"{source}: column {counting[0]!r} counts the rows and is no feature: "
+            f"--drop={counting[0]} leaves it out"
+        )
+
+
+def _finite(cells: Cells, columns: Columns, at: _At) -> NDArray[np.float64]:
+    """Returns the numbers: (rows, names), finite as float32, or missing where they are imputed."""
+    numbers, names = cells.numbers, cells.names
+    texts = [n for n, wrong in cells.wrong.items() if 2 * wrong.times > len(numbers)]
+    if texts and not cells.is_gtzan and not _DECIMAL_COMMA.fullmatch(cells.wrong[texts[0]].cell):
+        listed = ", ".join(map(shown, texts))
+        raise InputError(
+            f"{cells.source}: no numbers in column{'s' * (len(texts) > 1)} {listed}: "
+            f"--drop={','.join(texts)} leaves {'them' if len(texts) > 1 else 'it'} out"
+        )
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(numbers.astype(np.float32))
+    missing = np.isnan(numbers)
+    for name, wrong in cells.wrong.items():
+        missing[wrong.row, names.index(name)] = False
+    for i, j in np.argwhere(bad & ~missing)[:1]:
+        cell = cells.wrong.get(names[j])
+        if cell is None or cell.row != i:
+            size = f"{numbers[i, j]:g}"
+            large = "too large for float32" if np.isfinite(numbers[i, j]) else "not a finite number"
+            raise at(i, names[j], f"{size} is {large}")
+        hint = "; write it with a point, and without commas" if "," in cell.cell else ""
+        raise at(i, names[j], f"{shown(cell.cell)} is not a finite number{hint}")
+    if missing.any() and not columns.impute:
+        i, j = np.argwhere(missing)[0]
+        total, where = int(missing.sum()), int(missing.any(axis=0).sum())
+        others = f", one of {total:,} in {counted(where, 'column')}" if total > 1 else ""
+        remedy = "--impute=median fills in the median of each train part"
+        raise at(i, names[j], f"the value is missing{others}; {remedy}")
+    return numbers
 
 
 def equal_rows(x: NDArray[np.floating[Any]]) -> tuple[tuple[int, ...], ...]:
     """Returns the groups of exactly equal rows of a table's ``x``."""
-    groups: dict[bytes, list[int]] = {}
-    for i, row in enumerate(x + x.dtype.type(0)):  # -0 is equal to 0
-        groups.setdefault(row.tobytes(), []).append(i)
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+    wide = np.ascontiguousarray(x + x.dtype.type(0)).reshape(len(x), -1)  # -0 is equal to 0
+    rows = wide.view(np.dtype((np.void, wide.itemsize * wide.shape[1]))).ravel()
+    _, number, count = np.unique(rows, return_inverse=True, return_counts=True)
+    groups: dict[int, list[int]] = {}
+    for row in np.flatnonzero(count[number] > 1):
+        groups.setdefault(int(number[row]), []).append(int(row))
+    return tuple(map(tuple, groups.values()))

@@ -212,7 +212,7 @@ def test_auto_prefers_the_current_folder_then_the_checkout_then_the_cache(kaggle
 
 def test_auto_reports_a_bad_local_table_instead_of_passing_over_it(kaggle, places):
     put(places / "data" / FILE_NAME, "a,b\n1,2\n")
-    with pytest.raises(InputError, match="missing columns"):
+    with pytest.raises(InputError, match="no column 'label'"):
         load_table()
     assert kaggle.calls == 0
 

@@ -1,0 +1,269 @@
+"""Reads the cells of a table, each with the place that a message about it names.
+
+A CSV is read with the standard library: it knows the line of each value, neither renames a repeated
+column nor shifts a row that is too long, and importing pandas would delay the first program.
+"""
+
+import csv
+import hashlib
+import math
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from reprlib import repr as shown
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.tables.schema import COLUMNS, MAX_CLASSES, Columns
+
+MAX_BYTES = 2**31  # four million rows of twenty features
+_BLOCK = 2**20  # bytes, more than a line of a CSV has
+_LOOKED_AT = 1000  # rows, for columns that may be the label
+
+# First bytes of other kinds of files.
+_OTHER_KINDS = {
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"PK\x03\x04": "a zip archive or a spreadsheet; take the CSV out of it",
+    b"\xff\xfe": "in UTF-16; save it as UTF-8",
+    b"\xfe\xff": "in UTF-16; save it as UTF-8",
+    b"version https://git-lfs": "a Git LFS pointer; git lfs pull fetches the file itself",
+    b"<": "a web page, not a CSV; the download may need a login",
+}
+_LINE = re.compile(r"[^\r\n]*[\r\n]|[^\r\n]+\Z")
+_MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
+
+
+class Wrong(NamedTuple):
+    """Cells of a column that are no numbers."""
+
+    row: int  # of the first
+    cell: str  # the first
+    times: int
+
+
+class Roles(NamedTuple):
+    """What the columns of a table are for, by name."""
+
+    is_gtzan: bool  # whether the columns are those of GTZAN's table
+    texts: list[str]  # label, group, file name
+    numbers: list[str]
+
+
+class Cells(NamedTuple):
+    """The cells of a table, before any of their values is checked."""
+
+    source: str
+    sha256: str
+    is_gtzan: bool
+    row: Callable[[int], str]  # names a row in messages
+    texts: Mapping[str, Sequence[str]]  # by column
+    names: list[str]  # columns of numbers
+    numbers: NDArray[np.float64]  # (rows, names); NaN where there is none
+    wrong: dict[str, Wrong]  # by column
+
+
+def read_text(path: Path, name: str) -> str:
+    """Returns the text of a CSV with LF line ends and without a byte-order mark."""
+    try:
+        if path.is_dir():
+            is_run = (path / "manifest.json").is_file()
+            kind = "run directory" if is_run else "folder (gtzan_jax.extract makes a CSV of sound)"
+            raise InputError(f"cannot read {name}: it is a {kind}; give the path of a CSV file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"cannot read {name}: it is a pipe or a device; give a CSV file")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise InputError(f"{name} has {size:,} bytes; at most {MAX_BYTES:,} are read: cut it")
+        with path.open("rb") as file:
+            beginning = file.read(_BLOCK)
+            if len(beginning) == _BLOCK and not re.search(rb"[\r\n]", beginning):
+                raise InputError(f"{name} is no CSV: its first line has more than {_BLOCK:,} bytes")
+            content = beginning + file.read()
+    except OSError as error:
+        raise InputError(f"cannot read {name}: {error.strerror}") from error
+    return decode(content, name)
+
+
+def decode(content: bytes, name: str) -> str:
+    """Decodes the content of a CSV, see ``read_text``."""
+    beginning = content[:1000].removeprefix(b"\xef\xbb\xbf").lstrip()
+    for start, kind in _OTHER_KINDS.items():
+        if beginning.startswith(start):
+            raise InputError(f"{name} is {kind}")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{name} is not a CSV in UTF-8 (line {line}); save it as UTF-8") from error
+
+
+def sha256_of(text: str) -> str:
+    """Returns the SHA-256 of a table's text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_csv(text: str, source: str, columns: Columns) -> Cells:
+    """Reads the cells of a CSV; a row is named by its line, the header's is 1."""
+    text = text.replace("\r\n", "\n")
+    if "\0" in text:
+        number = text.count("\n", 0, text.index("\0")) + 1
+        raise InputError(f"{source}, line {number}: a NUL byte; the file is damaged or in UTF-16")
+    # Not StringIO, which takes four bytes for each letter.
+    reader = csv.reader((line[0] for line in _LINE.finditer(text)), strict=True)
+    rows = filter(None, reader)  # blank lines are no rows
+    try:
+        header = _named(next(rows, []), source)
+        roles = roles_of(header, columns, source, lambda: islice(rows, _LOOKED_AT))
+        text_places = list(map(header.index, roles.texts))
+        places = list(map(header.index, roles.numbers))
+        lines, values, wrong = array("q"), array("d"), dict[str, Wrong]()
+        texts: list[list[str]] = [[] for _ in roles.texts]
+        for row in rows:
+            if len(row) != len(header):
+                hint = "; has a number a comma in it?" if len(row) > len(header) else ""
+                raise InputError(
+                    f"{source}, line {reader.line_num}: {len(row)} values for {len(header)} "
+                    f"columns{hint}"
+                )
+            for column, place in zip(texts, text_places, strict=True):
+                column.append(row[place])
+            cells = [row[place] for place in places]
+            values.extend(_numbers(cells, len(lines), roles.numbers, wrong))
+            lines.append(reader.line_num)
+    except csv.Error as error:
+        raise InputError(f"{source}, line {reader.line_num}: not a CSV ({error})") from error
+    return Cells(
+        source=source,
+        sha256=sha256_of(text),
+        is_gtzan=roles.is_gtzan,
+        row=lambda i: f"line {lines[i]}",
+        texts=dict(zip(roles.texts, texts, strict=True)),
+        names=roles.numbers,
+        numbers=np.frombuffer(values, np.float64).reshape(len(lines), len(places)),
+        wrong=wrong,
+    )
+
+
+def _named(header: list[str], source: str) -> list[str]:
+    """Checks a header; names columns without a name as pandas does."""
+    if not header:
+        raise InputError(f"{source} is empty")
+    if header[0].lower().startswith("sep="):
+        raise InputError(
+            f"{source}: line 1 is {','.join(header)!r}, which only Excel understands; delete it"
+        )
+    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise InputError(
+                f"{source} is separated by {word}; save it with commas, and points in numbers"
+            )
+    return [name or f"Unnamed: {place}" for place, name in enumerate(header)]
+
+
+def _numbers(
+    cells: list[str], row: int, names: Sequence[str], wrong: dict[str, Wrong]
+) -> list[float]:
+    """Returns the numbers of a row, NaN where there is none; adds cells to ``wrong``."""
+    joined = "".join(cells)
+    try:
+        # float() takes more than a CSV means: 1_000, and the digits of other scripts.
+        if "_" not in joined and joined.isascii():
+            return list(map(float, cells))
+    except ValueError:
+        pass
+    values = []
+    for cell, name in zip(cells, names, strict=True):
+        try:
+            value = float(cell) if "_" not in cell and cell.isascii() else None
+        except ValueError:
+            value = None
+        if value is None and cell.strip().lower() not in _MISSING:
+            first = wrong.get(name, Wrong(row, cell, 0))
+            wrong[name] = first._replace(times=first.times + 1)
+        values.append(math.nan if value is None else value)
+    return values
+
+
+def roles_of(
+    header: Sequence[str],
+    columns: Columns,
+    source: str,
+    rows: Callable[[], Iterable[Sequence[str]]],
+) -> Roles:
+    """Returns what columns are for; ``rows`` returns some rows, to propose a label from.
+
+    Raises:
+      InputError: a column is there twice, or one that is needed or named is not there, or it is an
+        index; or GTZAN's table lacks columns or has others.
+    """
+    named = {"label": columns.label, "group": columns.group}
+    absent = [name for name in dict.fromkeys(columns.drop) if name not in header]
+    problems = [f"--drop: no column {shown(name)}{nearest(name, header)}" for name in absent]
+    if columns.group and columns.group not in header:
+        hint = nearest(columns.group, header)
+        problems.append(f"--group: no column {shown(columns.group)}{hint}")
+    clash = [flag for flag, name in named.items() if name in columns.drop]
+    problems += [f"--{flag} and --drop both name {shown(named[flag])}" for flag in clash]
+    if columns.group == columns.label:
+        problems.append(f"--label and --group both name {shown(columns.label)}")
+    left = [name for name in header if name not in columns.drop]
+    if unnamed := [name for name in left if name.startswith("Unnamed:")]:
+        problems.append(
+            f"column {header.index(unnamed[0]) + 1} has no name, as pandas and Excel write an "
+            f"index: --drop={shown(unnamed[0])} leaves it out"
+        )
+        left = [name for name in left if name not in unnamed]
+    if is_gtzan := len(set(COLUMNS) & set(header)) >= len(COLUMNS) / 2:
+        known = [*COLUMNS[:-1], columns.label, *filter(None, [columns.group])]
+        problems += _differences(left, [name for name in known if name not in columns.drop])
+    else:
+        problems += _differences(left, left)
+        if not problems and columns.label not in header:
+            problems.append(_asked(header, columns.label, rows()))
+    if problems:
+        raise InputError(f"{source}: {'; '.join(problems)}")
+    texts = ["filename" if "filename" in left else "", columns.label, columns.group]
+    texts = list(dict.fromkeys(filter(None, texts)))
+    numbers = [name for name in left if name not in texts]
+    if is_gtzan:
+        numbers.sort(key=COLUMNS.index)
+    elif not numbers:
+        raise InputError(f"{source}: no column of numbers beside {', '.join(map(shown, texts))}")
+    return Roles(is_gtzan, texts, numbers)
+
+
+def _differences(header: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Returns what is missing, unknown, and repeated in a header, a text each."""
+    missing = [name for name in wanted if name not in header]
+    unknown = [name for name in header if name not in wanted]
+    repeated = [name for name, count in Counter(header).items() if count > 1]
+    problems = []
+    for kind, names, valid in (
+        ("missing", missing, []),
+        ("unknown", unknown, missing),
+        ("repeated", repeated, []),
+    ):
+        listed = ", ".join(f"{shown(name)}{nearest(name, valid)}" for name in names[:3])
+        rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        if names:
+            problems.append(f"{kind} column{'s' if len(names) > 1 else ''} {listed}{rest}")
+    return problems
+
+
+def _asked(header: Sequence[str], label: str, rows: Iterable[Sequence[str]]) -> str:
+    """Returns the question which column is the label, with those that may be."""
+    columns = [dict.fromkeys(column) for column in zip(*rows, strict=False)]
+    candidates = [
+        f"{shown(name)} ({', '.join(map(shown, islice(values, 3)))}{', …' * (len(values) > 3)})"
+        for name, values in zip(header, columns, strict=False)
+        if 2 <= len(values) <= min(MAX_CLASSES, 30) and not any("." in v for v in values)
+    ]
+    if sum("." in name and name.replace(".", "").isdigit() for name in header) > len(header) / 2:
+        return "line 1 holds numbers, and must hold the names of the columns"
+    listed = f"; it may be {' or '.join(candidates[:4])}" if candidates else ""
+    return f"no column {shown(label)}{nearest(label, header)}: --label=COLUMN says which{listed}"
