@@ -130,6 +130,11 @@ def texts(value: Any, where: str) -> Sequence[str]:
     return [text(each, f"{where}[{place}]") for place, each in enumerate(value)]
 
 
+def names(value: Any, where: str) -> Sequence[str]:
+    """Checks a list of texts, which a flag separates by commas."""
+    return texts(value, where)
+
+
 def path(value: Any, where: str, *others: type) -> Any:
     """Checks a path, as a text or a ``Path``, or an object of one of some other types."""
     if not isinstance(value, (str, os.PathLike, *others)):

@@ -56,6 +56,8 @@ def define_flags(options: type) -> None:
                 flags.DEFINE_boolean(name, default, text)
             case checks.texts:
                 flags.DEFINE_multi_string(name, list(default), text)
+            case checks.names:
+                flags.DEFINE_list(name, list(default), text)
             case _:
                 flags.DEFINE_string(name, default, text, required=required)
         for short in about.get("shorts", ()):  # of another module, so that --help omits them

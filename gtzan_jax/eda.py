@@ -15,7 +15,7 @@ def main(options: EdaOptions) -> None:
     """Explores the table that the flags name."""
     from gtzan_jax.jobs.exploring import explore
 
-    explore(options.data, options.workdir)
+    explore(options.data, options.workdir, options.columns)
 
 
 if __name__ == "__main__":

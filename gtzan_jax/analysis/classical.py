@@ -43,10 +43,14 @@ class Outcome(NamedTuple):
     chunk_accuracy: float | None = None  # share of the test segments; None without segments
 
 
-def classical_models(seed: int) -> dict[str, Tuned]:
-    """Returns scikit-learn's models behind a scaler; ties go to the first value of a grid."""
+def classical_models(seed: int, impute: str = "") -> dict[str, Tuned]:
+    """Returns scikit-learn's models behind a scaler; ties go to the first value of a grid.
+
+    Before it, missing values are filled in as ``impute`` says: with the median, if at all.
+    """
     from sklearn import ensemble, neural_network, tree
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.naive_bayes import GaussianNB
     from sklearn.neighbors import KNeighborsClassifier
@@ -54,6 +58,7 @@ def classical_models(seed: int) -> dict[str, Tuned]:
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
+    filling = [SimpleImputer(strategy=impute)] if impute else []
     forest: dict[str, Any] = {"n_estimators": 200, "random_state": seed}
     leaves: dict[str, Sequence[Any]] = {"min_samples_leaf": [1, 3]}
     boosting = ensemble.HistGradientBoostingClassifier(max_features=0.3, random_state=seed)
@@ -80,7 +85,7 @@ def classical_models(seed: int) -> dict[str, Tuned]:
     }
     tuned = {}
     for name, (model, grid) in models.items():
-        pipeline = make_pipeline(StandardScaler(), model)
+        pipeline = make_pipeline(*filling, StandardScaler(), model)
         step = pipeline.steps[-1][0]
         tuned[name] = Tuned(pipeline, {f"{step}__{key}": of for key, of in grid.items()})
     return tuned

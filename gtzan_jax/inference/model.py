@@ -66,7 +66,7 @@ class TrainedModel:
         table, train = splits.table, splits.folds[fold].train
         names, summary = summarised(table.features, table.x[train])
         return cls(
-            config, params, table.features, table.genres, *scaler_of(table, splits.folds[fold]),
+            config, params, table.features, table.genres, *scaler_of(table, splits.folds[fold])[:2],
             slope=sweep.slope_of(config),
             data=table.source,
             front_end=SPECTROGRAMS

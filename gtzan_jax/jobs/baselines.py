@@ -109,7 +109,7 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
     with workplace(request.platform, workers=request.workers, scheduler=request.scheduler) as place:
         sweep = load_sweep(request.sweep, request.overrides)
         nested.check_sweep(sweep)
-        table = load_features(request.data, watch_songs)
+        table = load_features(request.data, watch_songs, request.columns)
         num_folds = request.num_folds or sweep.num_folds
         all_splits = splits_of(table, request.protocol, request.split_seed, num_folds)
         folder = Path(request.workdir or directory.default_folder("baselines"))
@@ -120,7 +120,7 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
         sentences = [s for d in all_splits for s in (*d.left_out, *unseen_genres(table, d.folds))]
         for sentence in dict.fromkeys(sentences):
             messages.warn(sentence)
-        models = classical.classical_models(request.seed)
+        models = classical.classical_models(request.seed, table.columns.impute)
         names = ", ".join(splits.protocol.name for splits in all_splits)
         print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
         found = compare_models(place, models, sweep, all_splits, request, folder)

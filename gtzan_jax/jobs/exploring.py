@@ -3,15 +3,18 @@
 import json
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gtzan_jax.analysis import exploration
 from gtzan_jax.analysis.exploration import Pca
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.rundir import directory
 from gtzan_jax.sound.summary import load_features
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.text import counted, printable, tensorboard_line
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import watch_songs
@@ -22,9 +25,14 @@ if TYPE_CHECKING:
 _PAIRS_SHOWN = 5
 
 
-def explore(data: str, workdir: str | None) -> None:
+def explore(data: str, workdir: str | None, columns: Columns = NO_OPTIONS) -> None:
     """Explores a feature table, writes the findings into a folder and prints a summary."""
-    table = load_features(data, watch_songs)
+    table = load_features(data, watch_songs, columns)
+    if missing := int(np.isnan(table.x).sum()):
+        medians = np.nanmedian(table.x, axis=0)
+        table = replace(table, x=np.where(np.isnan(table.x), medians, table.x).astype(np.float32))
+        values = counted(missing, "missing value")
+        messages.warn(f"{values}: here each is the median of its column, over all rows")
     folder = Path(workdir or directory.default_folder("eda"))
     pcas = {scaling: exploration.pca(table, scaling) for scaling in exploration.SCALINGS}
     directory.create_folder(folder)

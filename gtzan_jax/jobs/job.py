@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.checks import Problems
@@ -16,13 +17,14 @@ from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.manifest import Manifest, Parts, Split
 from gtzan_jax.sound.spectrograms import load_spectrograms
+from gtzan_jax.sound.summary import check_no_options
 from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.optuna_search import import_optuna
 from gtzan_jax.space.overrides import as_overrides, contradictions
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import Splits, make_splits
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
@@ -110,7 +112,7 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
         sweep = load_sweep(sweep, [*options.overrides, *as_overrides(options.settings)])
     if sweep.search.kind in SAMPLERS and not sweep.chosen:
         import_optuna(sweep.search.kind)  # before anything is written
-    table = _table_of(sweep, data)
+    table = _table_of(sweep, data, options.columns)
     splits = make_splits(table, sweep.protocol, options.split_seed, sweep.num_folds)
     smallest = min(len(fold.train) for fold in splits.folds)
     for batch_size in sweep.axes.get("batch_size") or (sweep.batch_size or 1,):
@@ -118,12 +120,12 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
             fitting = min(32, 1 << (smallest.bit_length() - 1))
             raise InputError(
                 f"batch_size {batch_size} is larger than the train part, {smallest} of "
-                f"{len(table.y)} tracks; --set=batch_size={fitting} makes it smaller"
+                f"{len(table.y)} {table.words.rows}; --set=batch_size={fitting} makes it smaller"
             )
     count = options.num_seeds or sweep.num_seeds
     seeds = range(options.seed, options.seed + count)
     run = RunDir(options.workdir or directory.default_folder(sweep.name))
-    name = table.source if isinstance(data, FeatureTable) else os.fspath(data)
+    name = os.fspath(data) if isinstance(data, (str, os.PathLike)) else table.source
     job = Job(sweep, seeds, splits, name, run, options, place)
     try:
         directory.check_place(run.path)
@@ -140,11 +142,16 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
     return job
 
 
-def _table_of(sweep: Sweep, data: "str | os.PathLike[str] | FeatureTable") -> FeatureTable:
+def _table_of(sweep: Sweep, data: Any, columns: Columns) -> FeatureTable:
     """Loads the inputs of a sweep's family. Raises InputError for those of another family."""
     is_cnn = sweep.family == "cnn"
     if not isinstance(data, FeatureTable):
-        return load_spectrograms(data, watch_songs) if is_cnn else load_table(data)
+        if not is_cnn:
+            return load_table(data, columns)
+        check_no_options(columns)
+        return load_spectrograms(data, watch_songs)
+    if columns != NO_OPTIONS:
+        raise InputError("label, group, drop and impute are a FeatureTable's own; set its columns")
     if data.is_spectrogram != is_cnn:
         kinds = {True: "spectrograms", False: "a feature table"}
         wanted, given = kinds[is_cnn], kinds[not is_cnn]

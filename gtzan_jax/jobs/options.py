@@ -5,7 +5,7 @@ import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from gtzan_jax import checks
 from gtzan_jax.checks import Check, Choice, Number, Problems, Whole
@@ -13,9 +13,12 @@ from gtzan_jax.space.overrides import SHORT_NAMES
 from gtzan_jax.space.sweep import KINDS, Sweep
 from gtzan_jax.space.sweep_file import CONSTANTS
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.schema import Columns, FeatureTable
 from gtzan_jax.trainer.plan import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 P = ParamSpec("P")
 OptionsT = TypeVar("OptionsT")
@@ -26,8 +29,8 @@ ALL_PROTOCOLS = "all"
 DATA = (
     "The feature table: 'auto' (data/features_30_sec.csv, else the cached copy, else a download "
     "from Kaggle, else the synthetic sample), 'sample', 'kaggle', 'sample3' or 'kaggle3' (segments "
-    "of three seconds), or the path of a CSV file. Of a sweep of networks on spectrograms: a "
-    "folder of sound files, 'sounds' (made up), or 'kaggle' (1.2 GB)."
+    "of three seconds), or the path of any table, CSV or Parquet. Of a sweep of networks on "
+    "spectrograms: a folder of sound files, 'sounds' (made up), or 'kaggle' (1.2 GB)."
 )
 _DATA_OF_RUN = "The run's feature table, if it is neither in data/ nor in the cache."
 _FOLDS = "Folds of kfold. Default: what the sweep says, or 5."
@@ -69,9 +72,14 @@ def argument(check: Check, text: str, name: str) -> Any:
     return {"check": check, "help": text, "argument": name}
 
 
-def path_or(kind: type) -> Check:
-    """Returns a check for paths or objects of a type."""
-    return lambda value, where: checks.path(value, where, kind)
+def path_or(*kinds: type) -> Check:
+    """Returns a check for paths or objects of some types."""
+    return lambda value, where: checks.path(value, where, *kinds)
+
+
+def _data(value: Any, where: str) -> Any:
+    """Checks a table: its name or path, or the table itself."""
+    return value if hasattr(value, "columns") else checks.path(value, where, FeatureTable, tuple)
 
 
 def _constant(name: str, text: str, **more: Any) -> Any:
@@ -96,13 +104,33 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True)
-class SweepOptions(TrainingOptions):
+class TableOptions:
+    """How the columns of a table are read."""
+
+    _: KW_ONLY
+    label: str = option("label", checks.text, "The column of classes.")
+    group: str = option("", checks.text, "A column whose rows stay on one side of every split.")
+    drop: Sequence[str] = option((), checks.names, "Columns to leave out, separated by commas.")
+    impute: str | None = option(
+        None, Choice(("median",)), "What missing values get: the median of each train part."
+    )
+
+    @property
+    def columns(self) -> Columns:
+        """The options of the table."""
+        return Columns(self.label, self.group, tuple(self.drop), self.impute or "")
+
+
+@dataclass(frozen=True)
+class SweepOptions(TableOptions, TrainingOptions):
     """Options of a sweep, of the command and of ``run_sweep`` alike."""
 
     sweep: "str | os.PathLike[str] | Sweep" = option(
         "assignment", path_or(Sweep), "A name in sweeps/, or the path of a TOML file."
     )
-    data: "str | os.PathLike[str] | FeatureTable" = option("auto", path_or(FeatureTable), DATA)
+    data: "str | os.PathLike[str] | FeatureTable | pd.DataFrame | tuple[Any, ...]" = option(
+        "auto", _data, DATA
+    )
     workdir: "str | os.PathLike[str] | None" = option(
         None, checks.path, "Run directory, resumed if unfinished. Default: runs/<sweep>-<UTC time>."
     )
@@ -162,7 +190,9 @@ class RetrainOptions(TrainingOptions):
     )
     num_folds: int | None = option(None, Whole(2, 1000), _FOLDS)
     retrain_seeds: int | None = option(None, Whole(1, 1000), _SEEDS)
-    data: str | None = option(None, checks.text, _DATA_OF_RUN)
+    data: "str | os.PathLike[str] | pd.DataFrame | tuple[Any, ...] | None" = option(
+        None, _data, _DATA_OF_RUN
+    )
     matmul_precision: MatmulPrecision | None = option(
         None, Choice(MATMUL_PRECISIONS), f"{_PRECISION} Default: as the sweep did."
     )
@@ -170,7 +200,7 @@ class RetrainOptions(TrainingOptions):
 
 
 @dataclass(frozen=True)
-class BaselinesOptions(TrainingOptions):
+class BaselinesOptions(TableOptions, TrainingOptions):
     """Options of the comparison with classical models."""
 
     data: str = option("auto", checks.text, DATA)
@@ -221,7 +251,7 @@ class PredictOptions:
 
 
 @dataclass(frozen=True)
-class EdaOptions:
+class EdaOptions(TableOptions):
     """Which table to explore."""
 
     data: str = option("auto", checks.text, DATA)

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -233,14 +233,17 @@ def _told(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be used ({reason[:200]})") from None
 
 
-def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, str]:
+def table_of(run: FinishedRun, data: Any = None) -> tuple[FeatureTable | None, str]:
     """Loads the feature table of a run from ``data``, or a usual place; or None, and the reason."""
     recorded = run.manifest.data
     is_spectrogram, name = run.sweep.family == "cnn", f"(SHA-256 {recorded.sha256[:12]}…)"
-    if data:
-        table = load_spectrograms(data) if is_spectrogram else load_table(data)
+    if data is not None:
+        columns = recorded.columns
+        table = load_spectrograms(data) if is_spectrogram else load_table(data, columns)
         if table.sha256 != recorded.sha256:
-            raise InputError(f"--data={data} has another checksum than the table of {run.run.path}")
+            raise InputError(
+                f"--data={table.source} has another checksum than the table of {run.run.path}"
+            )
         return table, ""
     # A stranger may have written the manifest: none of its paths is opened, nothing downloaded.
     if is_spectrogram:
@@ -249,7 +252,9 @@ def table_of(run: FinishedRun, data: str | None) -> tuple[FeatureTable | None, s
             f"its spectrograms {name} are not in the cache; --data=FOLDER says where the sound is"
         )
     else:
-        found = find_table(recorded.sha256, recorded.source if recorded.is_sample else "")
+        found = find_table(
+            recorded.sha256, recorded.source if recorded.is_sample else "", recorded.columns
+        )
         is_kaggle = recorded.sha256 == KAGGLE_SHA256
         remedy = "--data=kaggle downloads it" if is_kaggle else "--data=PATH says where it is"
         missing = f"its feature table {name} is neither in data/ nor in the cache; {remedy}"

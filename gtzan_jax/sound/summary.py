@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gtzan_jax.errors import InputError
 from gtzan_jax.sound.spectrograms import Watch, load_spectrograms, unwatched
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.tables.sources import DATA_NAMES, load_table
 
 
@@ -35,10 +36,19 @@ def summarised(
     return names, np.stack(moments)
 
 
-def load_features(data: str | os.PathLike[str] = "auto", watch: Watch = unwatched) -> FeatureTable:
+def load_features(
+    data: str | os.PathLike[str] = "auto", watch: Watch = unwatched, columns: Columns = NO_OPTIONS
+) -> FeatureTable:
     """Loads a feature table, or the summary of spectrograms where ``data`` is sound."""
     folder = Path(os.path.expanduser(data))
     is_folder = folder.is_dir() and not (folder / "manifest.json").is_file()
     if data == "sounds" or (is_folder and data not in DATA_NAMES):
+        check_no_options(columns)
         return summary_of(load_spectrograms(data, watch))
-    return load_table(data)
+    return load_table(data, columns)
+
+
+def check_no_options(columns: Columns) -> None:
+    """Raises InputError for options of a table, where there is sound."""
+    if columns != NO_OPTIONS:
+        raise InputError("--label, --group, --drop and --impute are for tables, and this is sound")

@@ -80,12 +80,18 @@ class Scaler(NamedTuple):
 
     mean: NDArray[np.float64]  # (features,)
     scale: NDArray[np.float64]  # (features,), the deviation; 1 where a feature is constant
+    fill: NDArray[np.float64] | None = None  # (features,), in place of missing values: medians
+
+    def filled(self, x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Returns (rows, features) with missing values filled in."""
+        wide = x.astype(np.float64)
+        return wide if self.fill is None else np.where(np.isnan(wide), self.fill, wide)
 
 
 def unseen_genres(table: "FeatureTable", folds: Sequence[Fold]) -> list[str]:
     """Returns a sentence for each fold whose train part lacks a genre."""
     return [
-        f"no track of {', '.join(genres)} is in the train part of fold {place}: "
+        f"no {table.words.row} of {', '.join(genres)} is in the train part of fold {place}: "
         "it cannot be learnt there"
         for place, fold in enumerate(folds)
         if (genres := [g for i, g in enumerate(table.genres) if i not in table.y[fold.train]])
@@ -125,16 +131,30 @@ def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
 
     A float32 sum over features as large as 10⁶ would lose digits.
     """
-    x = table.x[fold.train]
+    x, fill = table.x[fold.train], None
     if table.is_spectrogram:  # a band at a time, to save memory
         bands = [x[:, band].astype(np.float64) for band in range(x.shape[1])]
         mean, scale = np.array([b.mean() for b in bands]), np.array([b.std() for b in bands])
     else:
         wide = x.astype(np.float64)
+        if table.columns.impute:
+            fill = _medians(table, wide)
+            wide = np.where(np.isnan(wide), fill, wide)
         mean, scale = wide.mean(axis=0), wide.std(axis=0)
     # The deviation of equal numbers is not quite 0 in floating point; see StandardScaler.
     scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
-    return Scaler(mean, scale)
+    return Scaler(mean, scale, fill)
+
+
+def _medians(table: "FeatureTable", x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the median of each feature of a train part, without missing values."""
+    empty = np.isnan(x).all(axis=0)
+    for column in np.flatnonzero(empty)[:1]:
+        raise InputError(
+            f"column {table.features[column]!r} has no value in the train part of a fold: "
+            f"--drop={table.features[column]} leaves it out"
+        )
+    return np.asarray(np.nanmedian(x, axis=0))
 
 
 def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
@@ -175,7 +195,7 @@ def standardised(x: NDArray[np.floating[Any]], scaler: Scaler) -> NDArray[np.flo
     Numbers beyond float16, of bands that hardly vary in the train part, are clipped: an infinite
     one would make every logit of its row NaN.
     """
-    mean, scale = (numbers.astype(np.float32)[:, None] for numbers in scaler)
+    mean, scale = (numbers.astype(np.float32)[:, None] for numbers in scaler[:2])
     most = np.finfo(np.float16).max
     scaled = np.empty(x.shape, np.float16)
     for row, spectrogram in enumerate(x):  # one at a time, to save memory
@@ -187,12 +207,13 @@ def standardised(x: NDArray[np.floating[Any]], scaler: Scaler) -> NDArray[np.flo
 def _scaled(table: "FeatureTable", rows: Rows, scaler: Scaler) -> NDArray[np.floating[Any]]:
     if table.is_spectrogram:
         return standardised(table.x[rows], scaler)
-    x = table.x[rows].astype(np.float64)
+    x = scaler.filled(table.x[rows])
     scaled = (x - scaler.mean) / scaler.scale
+    words = table.words
     for row, column in np.argwhere(np.abs(scaled) > np.finfo(np.float32).max)[:1]:
         raise InputError(
-            f"track {table.tracks[rows[row]]!r}, column {table.features[column]!r}: "
-            f"{x[row, column]:g} is too far from the tracks to train on, which have "
+            f"{words.row} {table.tracks[rows[row]]!r}, column {table.features[column]!r}: "
+            f"{x[row, column]:g} is too far from the {words.rows} to train on, which have "
             f"{scaler.mean[column]:g} ± {scaler.scale[column]:g}"
         )
     return scaled.astype(np.float32)

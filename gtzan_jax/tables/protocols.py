@@ -174,7 +174,9 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
             Fold(*(np.concatenate([ends[:0], *(rows_of[song] for song in part)]) for part in fold))
             for fold in folds
         ]
-    return Splits(table, chosen, split_seed, tuple(folds), left_out)
+    splits = Splits(table, chosen, split_seed, tuple(folds), left_out)
+    _check_apart(splits)
+    return splits
 
 
 def split_note(protocol: str, split_seed: int, num_folds: int, words: Words = SONGS) -> str:
@@ -188,48 +190,88 @@ def split_note(protocol: str, split_seed: int, num_folds: int, words: Words = SO
 def groups_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
-    Rows of one song, with equal features, or of one listed artist are a group, which resampling
-    draws as a whole, since songs of one artist are alike.
+    Rows of one song, with equal features, of one listed artist, or of one group of the table's
+    column are a group, which resampling draws as a whole, since such rows are alike.
     """
     songs = table.by_song
     songs_of: dict[int, list[int]] = {}
-    for song, listed in enumerate(lists.look_up(songs, lists.ARTIST_FOLDS)):
-        if listed:
-            songs_of.setdefault(listed.artist, []).append(song)
-    return _merged(len(songs.y), [*songs_of.values(), *songs.repeats])[table.songs]
+    if table.is_of_songs:
+        for song, listed in enumerate(lists.look_up(songs, lists.ARTIST_FOLDS)):
+            if listed:
+                songs_of.setdefault(listed.artist, []).append(song)
+    return _merged(songs, [*songs_of.values(), *songs.repeats])[table.songs]
 
 
 def repeats_of(table: FeatureTable) -> NDArray[np.int32]:
-    """Returns the group of each row: rows of one song, and with equal features."""
-    return _merged(table.num_songs, table.by_song.repeats)[table.songs]
+    """Returns the group of each row: of one song, with equal features, or by the table's column."""
+    return _merged(table.by_song, table.by_song.repeats)[table.songs]
 
 
-def _merged(num_rows: int, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Numbers groups of rows: overlapping groups become one."""
-    first = np.arange(num_rows)
+def _merged(table: FeatureTable, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
+    """Numbers groups of rows: those of the table's column, of which overlapping ones become one."""
+    first = np.arange(len(table.y))
+    if table.group is not None:
+        first = first[np.unique(table.group, return_index=True)[1]][table.group]
+
+    def root(row: int) -> int:
+        while first[row] != row:
+            row = first[row]
+        return row
+
     for rows in together:
-        first[np.isin(first, first[list(rows)])] = first[list(rows)].min()
+        roots = {root(row) for row in rows}
+        first[list(roots)] = min(roots)
+    while (first != first[first]).any():
+        first = first[first]
     numbers: NDArray[np.int32] = np.unique(first, return_inverse=True)[1].astype(np.int32)
     return numbers
 
 
+def _check_apart(splits: Splits) -> None:
+    """Raises InputError where a group of the table's column is in two parts of a fold."""
+    group, words = splits.table.group, splits.table.words
+    if group is None:
+        return
+    for fold in splits.folds:
+        train, validation, test = (np.unique(group[rows]) for rows in fold)
+        held = np.concatenate([validation, test])
+        if np.isin(held, train).any() or len(np.unique(held)) < len(held):
+            raise InputError(
+                f"{splits.table.source}: {splits.protocol.name} has rows of one {words.group} in "
+                "two parts; take another protocol, such as kfold, or leave --group out"
+            )
+
+
 def _assignment(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    return [random_split(len(table.y), seed)]
+    if table.group is None:
+        return [random_split(len(table.y), seed)]
+    groups = groups_of(table)
+    split = random_split(groups.max() + 1, seed)
+    return [Fold(*(np.flatnonzero(np.isin(groups, part)) for part in split))]
 
 
 def _holdout(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    places = deal(table.y, repeats_of(table), np.random.RandomState(seed))
+    groups, random = repeats_of(table), np.random.RandomState(seed)
+    if table.group is not None:
+        parts = deal_groups(table.y, groups, round(1 / VALIDATION_SHARE), random)
+        return [fold_of(parts > 1, parts == 0, parts == 1, table.words.rows)]
+    places = deal(table.y, groups, random)
     validation = places < VALIDATION_SHARE
     test = ~validation & (places < VALIDATION_SHARE + _HOLDOUT_TEST_SHARE)
-    return [fold_of(~validation & ~test, validation, test)]
+    return [fold_of(~validation & ~test, validation, test, table.words.rows)]
 
 
 def _kfold(table: FeatureTable, seed: int, num_folds: int) -> list[Fold]:
-    smallest = int(np.bincount(table.y).min())
-    if num_folds > smallest:
+    words, counts = table.words, np.bincount(table.y)
+    what = words.rows
+    if table.group is not None:
+        counts = np.bincount(np.unique(np.stack([table.y, repeats_of(table)]), axis=1)[0])
+        what = f"groups ({words.group})"
+    if num_folds > counts.min():
         raise InputError(
-            f"{num_folds} folds need as many tracks of each genre, and the smallest has "
-            f"{smallest}; take --num_folds={max(2, smallest)} or fewer"
+            f"{num_folds} folds need as many {what} of each {words.label}, and the smallest, "
+            f"{table.genres[counts.argmin()]!r}, has {counts.min()}; take "
+            f"--num_folds={max(2, counts.min())} or fewer"
         )
     return _stratified(table, np.arange(len(table.y)), seed, num_folds)
 
@@ -243,12 +285,15 @@ def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> l
     """Divides rows into stratified folds, with a fifth of each train part for validation."""
     y, groups, random, folds = table.y, repeats_of(table), np.random.RandomState(seed), []
     part = np.full(len(y), -1)
+    if table.group is not None:
+        part[rows] = deal_groups(y[rows], groups[rows], num_folds, random)
+        return [_with_validation(table, part >= 0, part == n, random) for n in range(num_folds)]
     part[rows] = np.floor(num_folds * deal(y[rows], groups[rows], random))
     for number in range(num_folds):
         test, others = part == number, rows[part[rows] != number]
         held = np.zeros(len(y), bool)
         held[others] = deal(y[others], groups[others], random) < VALIDATION_SHARE
-        folds.append(fold_of((part >= 0) & ~test & ~held, held, test))
+        folds.append(fold_of((part >= 0) & ~test & ~held, held, test, table.words.rows))
     return folds
 
 
@@ -259,7 +304,7 @@ def _fault_filtered(table: FeatureTable, _seed: int, _num_folds: int) -> list[Fo
 
 def _artist_folds(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
     part, random = _parts(table, lists.ARTIST_FOLDS), np.random.RandomState(seed)
-    return [_of_artists(table, part != "", part == n, random) for n in _ARTIST_FOLDS]
+    return [_with_validation(table, part != "", part == n, random) for n in _ARTIST_FOLDS]
 
 
 def _artist_kfold(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
@@ -269,18 +314,18 @@ def _artist_kfold(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]
         part = np.full(len(table.y), -1)
         part[rows] = deal_groups(table.y[rows], groups[rows], len(_ARTIST_FOLDS), random)
         for number in range(len(_ARTIST_FOLDS)):
-            folds.append(_of_artists(table, part >= 0, part == number, random))
+            folds.append(_with_validation(table, part >= 0, part == number, random))
     return folds
 
 
-def _of_artists(
+def _with_validation(
     table: FeatureTable, listed: Mask, test: Mask, random: np.random.RandomState
 ) -> Fold:
-    """Holds out a fifth of the other listed rows for validation, of artists of its own."""
+    """Holds out a fifth of the other listed rows for validation, of groups of its own."""
     others, parts = np.flatnonzero(listed & ~test), round(1 / VALIDATION_SHARE)
     held = np.zeros(len(test), bool)
     held[others] = deal_groups(table.y[others], groups_of(table)[others], parts, random) == 0
-    return fold_of(listed & ~test & ~held, held, test)
+    return fold_of(listed & ~test & ~held, held, test, table.words.rows)
 
 
 def _parts(table: FeatureTable, name: str) -> NDArray[np.str_]:

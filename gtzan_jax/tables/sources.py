@@ -16,7 +16,7 @@ from gtzan_jax.tables.frames import frame_of, read_frame, read_parquet
 from gtzan_jax.tables.reading import decode, read_text, sha256_of
 from gtzan_jax.tables.sample import sample_text, segments_text
 from gtzan_jax.tables.schema import FILE_NAME, FILE_NAME_3, NO_OPTIONS, Columns, FeatureTable
-from gtzan_jax.tables.validation import parse_table, table_of
+from gtzan_jax.tables.validation import parse_table, validated
 
 KAGGLE_SHA256 = "e5fe20f4e2f61d1aa3e07b17ffdea6b565970b3a1811746bd31f182a401fc3bc"
 """Of the text with LF line ends; the file that Kaggle serves has CRLF."""
@@ -48,7 +48,7 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
     if isinstance(data, tuple):
         data, columns = frame_of(data, columns)
     if hasattr(data, "columns"):
-        return table_of(read_frame(data, "DataFrame", columns), columns)
+        return validated(read_frame(data, "DataFrame", columns), columns)
     name = os.fspath(checks.path(data, "data"))
     if name == "auto":
         return _auto_table(columns)
@@ -69,10 +69,10 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
 
 
 def read_table(path: str | os.PathLike[str], columns: Columns = NO_OPTIONS) -> FeatureTable:
-    """Reads and validates the table at ``path``; see ``validation.table_of``."""
+    """Reads and validates the table at ``path``; see ``validation.validated``."""
     name, whole = os.fspath(path), Path(os.path.expanduser(path))
     if whole.suffix.lower() in (".parquet", ".pq") and whole.is_file():
-        return table_of(read_frame(read_parquet(whole, name), name, columns), columns)
+        return validated(read_frame(read_parquet(whole, name), name, columns), columns)
     return parse_table(read_text(whole, name), name, columns)
 
 

@@ -36,11 +36,11 @@ _At = Callable[[int, str, str], InputError]  # the error of a row, a column and 
 
 
 def parse_table(text: str, source: str, columns: Columns = NO_OPTIONS) -> FeatureTable:
-    """Validates the text of a CSV; see :func:`table_of`. The header is line 1."""
-    return table_of(read_csv(text, source, columns), columns)
+    """Validates the text of a CSV; see :func:`validated`. The header is line 1."""
+    return validated(read_csv(text, source, columns), columns)
 
 
-def table_of(cells: Cells, columns: Columns) -> FeatureTable:
+def validated(cells: Cells, columns: Columns) -> FeatureTable:
     """Validates the cells of a table; errors name the row and the column.
 
     It has at least 20 rows, of at least 2 classes with at least 2 rows each, not all the same, and
