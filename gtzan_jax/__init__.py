@@ -42,11 +42,13 @@ if TYPE_CHECKING:
     from gtzan_jax.space.sweep_file import load_sweep as load_sweep
     from gtzan_jax.tables.protocols import Splits as Splits
     from gtzan_jax.tables.protocols import make_splits as make_splits
+    from gtzan_jax.tables.schema import Columns as Columns
     from gtzan_jax.tables.schema import FeatureTable as FeatureTable
     from gtzan_jax.tables.sources import load_table as load_table
     from gtzan_jax.trainer.engine import Engine as Engine
 
 _HOMES = {
+    "Columns": "tables.schema",
     "Config": "space.config",
     "Splits": "tables.protocols",
     "Engine": "trainer.engine",

@@ -54,7 +54,9 @@ def test_every_public_function_says_what_it_raises(function):
 def test_the_parameters_of_run_sweep_are_the_flags_of_the_command():
     options = {f.name: f.default for f in dataclasses.fields(SweepOptions)}
     _, given = parsed("sweep")
-    assert vars(given) == options | {"overrides": [], "command": "python -m gtzan_jax.sweep"}
+    assert vars(given) == options | {
+        "drop": [], "overrides": [], "command": "python -m gtzan_jax.sweep",
+    }  # fmt: skip
     assert {name: p.default for name, p in SIGNATURE.items()} == options
     text = inspect.getdoc(gtzan_jax.run_sweep)
     assert all(f"\n  {name}: " in text for name in SIGNATURE)

@@ -44,8 +44,8 @@ TINY += ("axes.activation=['relu']", "axes.optimizer=['adam']", "axes.dropout1=[
 NAMES = [name for name, protocol in PROTOCOLS.items() if not protocol.leak]
 
 
-def some_models(seed):
-    return {name: model for name, model in classical_models(seed).items() if name in QUICK}
+def some_models(*args):
+    return {name: model for name, model in classical_models(*args).items() if name in QUICK}
 
 
 @pytest.fixture(scope="module")

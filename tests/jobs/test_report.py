@@ -351,7 +351,7 @@ def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
     assert "validation_loss" in rows_of(report)["columns"]
     assert "ranked on the validation part" in text
     assert "Selection on the validation part" in text
-    assert run.protocol.note in " ".join(text.split())
+    assert run.protocol.note_for(run.manifest.data.words) in " ".join(text.split())
     assert "best on the validation part" in text
     assert "nan" not in text.lower()
 

@@ -175,7 +175,9 @@ def test_a_seed_out_of_range_is_refused(seed):
 def test_too_few_tracks_for_the_folds_are_refused():
     table = make_table(num_tracks=27, num_genres=4, num_features=1)  # 6 tracks of the smallest
     assert len(make_splits(table, "kfold", 0, 6).folds) == 6
-    with pytest.raises(InputError, match=r"7 folds.*smallest has 6; take --num_folds=6 or fewer"):
+    with pytest.raises(
+        InputError, match=r"7 folds.*smallest, 'genre3', has 6; take --num_folds=6 or fewer"
+    ):
         make_splits(table, "kfold", 0, 7)
 
 
