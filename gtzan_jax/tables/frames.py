@@ -29,7 +29,7 @@ def read_parquet(path: Path, name: str) -> "pd.DataFrame":
         return pd.read_parquet(path)
     except ImportError:
         raise InputError(
-            f"{name}: PyArrow reads Parquet, and is not installed: pip install pyarrow"
+            f"{name}: pip install -e '.[parquet]' brings PyArrow, which reads Parquet"
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(f"{name} is no Parquet file: {' '.join(str(error).split())}") from None

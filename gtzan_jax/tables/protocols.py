@@ -24,7 +24,6 @@ from gtzan_jax.tables.splits import (
     Mask,
     deal,
     deal_groups,
-    fold_of,
     random_split,
 )
 from gtzan_jax.text import counted
@@ -253,12 +252,12 @@ def _assignment(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
 def _holdout(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
     groups, random = repeats_of(table), np.random.RandomState(seed)
     if table.group is not None:
-        parts = deal_groups(table.y, groups, round(1 / VALIDATION_SHARE), random)
-        return [fold_of(parts > 1, parts == 0, parts == 1, table.words.rows)]
+        parts = deal_groups(table.y, groups, _num_parts(groups), random)
+        return [_fold(table, parts > 1, parts == 0, parts == 1)]
     places = deal(table.y, groups, random)
     validation = places < VALIDATION_SHARE
     test = ~validation & (places < VALIDATION_SHARE + _HOLDOUT_TEST_SHARE)
-    return [fold_of(~validation & ~test, validation, test, table.words.rows)]
+    return [_fold(table, ~validation & ~test, validation, test)]
 
 
 def _kfold(table: FeatureTable, seed: int, num_folds: int) -> list[Fold]:
@@ -293,13 +292,13 @@ def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> l
         test, others = part == number, rows[part[rows] != number]
         held = np.zeros(len(y), bool)
         held[others] = deal(y[others], groups[others], random) < VALIDATION_SHARE
-        folds.append(fold_of((part >= 0) & ~test & ~held, held, test, table.words.rows))
+        folds.append(_fold(table, (part >= 0) & ~test & ~held, held, test))
     return folds
 
 
 def _fault_filtered(table: FeatureTable, _seed: int, _num_folds: int) -> list[Fold]:
     part = _parts(table, lists.FAULT_FILTERED)
-    return [fold_of(part == "train", part == "validation", part == "test")]
+    return [_fold(table, part == "train", part == "validation", part == "test")]
 
 
 def _artist_folds(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
@@ -322,10 +321,29 @@ def _with_validation(
     table: FeatureTable, listed: Mask, test: Mask, random: np.random.RandomState
 ) -> Fold:
     """Holds out a fifth of the other listed rows for validation, of groups of its own."""
-    others, parts = np.flatnonzero(listed & ~test), round(1 / VALIDATION_SHARE)
+    others, groups = np.flatnonzero(listed & ~test), groups_of(table)
     held = np.zeros(len(test), bool)
-    held[others] = deal_groups(table.y[others], groups_of(table)[others], parts, random) == 0
-    return fold_of(listed & ~test & ~held, held, test, table.words.rows)
+    parts = _num_parts(groups[others])
+    held[others] = deal_groups(table.y[others], groups[others], parts, random) == 0
+    return _fold(table, listed & ~test & ~held, held, test)
+
+
+def _num_parts(groups: NDArray[np.int32]) -> int:
+    """Returns a number of parts of which one is for validation, no more than there are groups."""
+    return min(round(1 / VALIDATION_SHARE), len(np.unique(groups)))
+
+
+def _fold(table: FeatureTable, *parts: Mask) -> Fold:
+    """Returns the fold of train, validation and test part, each (rows,) and not empty."""
+    for name, part in zip(Fold._fields, parts, strict=True):
+        if not part.any():
+            words, count = table.words, np.count_nonzero(parts)
+            groups = f", in groups by {words.group}," if words.is_grouped else ""
+            raise InputError(
+                f"the {name} part of a fold would be empty: {count} {words.rows}{groups} are too "
+                "few"
+            )
+    return Fold(*map(np.flatnonzero, parts))
 
 
 def _parts(table: FeatureTable, name: str) -> NDArray[np.str_]:

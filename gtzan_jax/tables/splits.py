@@ -8,7 +8,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gtzan_jax.errors import InputError
 from gtzan_jax.tables.folds import Fold, Rows
 
 VALIDATION_SHARE = 0.2  # of the tracks that are not tested; of all in the holdout
@@ -65,18 +64,6 @@ def deal_groups(
             part[place] = random.choice(np.flatnonzero(alike == alike.min()))
             rows[part[place]] += counts[place]
     return part[group]
-
-
-def fold_of(train: Mask, validation: Mask, test: Mask, rows: str = "tracks") -> Fold:
-    """Returns the fold of three parts of a table, each (rows,) and not empty."""
-    parts = {"train": train, "validation": validation, "test": test}
-    for name, part in parts.items():
-        if not part.any():
-            count = sum(int(part.sum()) for part in parts.values())
-            raise InputError(
-                f"the {name} part of a fold would be empty: {count} {rows} are too few"
-            )
-    return Fold(*(np.flatnonzero(part) for part in parts.values()))
 
 
 def _grouped(groups: NDArray[np.int32]) -> tuple[Rows, Rows, NDArray[np.intp]]:

@@ -24,7 +24,8 @@ from gtzan_jax.tables.schema import (
 from gtzan_jax.text import counted
 
 MIN_ROWS, MIN_ROWS_PER_CLASS = 20, 2
-_MOST_VALUES = 20  # of a label of numbers that are not whole
+_MOST_VALUES = 20  # of a label of any numbers; of more, each has some rows
+_FEW_ROWS = 5
 
 _MOST_SAMPLES = 2**31 - 1  # of a row; a day of sound has fewer
 _MOST_LENGTHS = 1.5  # the longest segment of a table relative to the shortest
@@ -200,7 +201,8 @@ def _check_is_class(labels: Sequence[str], name: str, source: str) -> None:
         numbers = list(map(float, distinct))
     except ValueError:
         return
-    if len(distinct) > MAX_CLASSES or not all(number.is_integer() for number in numbers):
+    are_whole = all(number.is_integer() for number in numbers)
+    if not are_whole or len(distinct) > min(MAX_CLASSES, len(labels) / _FEW_ROWS):
         raise InputError(
             f"{source}, column {name!r}: {len(distinct):,} different numbers are no classes; "
             "regression is out of scope: give a column of classes, or cut this one into classes"
