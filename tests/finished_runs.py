@@ -191,6 +191,7 @@ def write_best(folder: Path, sweep: Sweep, table: FeatureTable, epochs: int = 2)
 
 def random_model(config: Config, table: FeatureTable) -> TrainedModel:
     """Returns a model that has learnt nothing: random weights, biases and scaler; slope 0.2."""
+    of_songs = table.is_of_songs
     random = np.random.default_rng(0)
     sizes = itertools.pairwise((len(table.features), *config.units, len(table.genres)))
     params = {}
@@ -207,15 +208,16 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
         scale=random.uniform(0.5, 2.0, size=len(table.features)),
         slope=0.2,
         data="test",
-        front_end=FrontEnd.of_rows(table.samples, table.is_segmented),
+        front_end=FrontEnd.of_rows(table.samples, table.is_segmented) if of_songs else None,
         protocol="holdout",
-        distribution=Distribution.of(table.x, table.songs, table.features),
+        distribution=Distribution.of(table.x, table.songs, table.features) if of_songs else None,
         calibration=Calibration(
             temperature=None,
             bins=10,
             validation=None,
             test=Held(songs=50, accuracy=0.5, error=0.125, calibrated_error=None),
         ),
+        columns=table.columns,
     )
 
 

@@ -37,7 +37,7 @@ def test_every_public_name_can_be_imported_and_is_documented(name):
 
 
 METHODS = [TrainedModel.predict, TrainedModel.predict_proba, TrainedModel.predict_file]
-METHODS += [TrainedModel.explain, gtzan_jax.Run.config]
+METHODS += [TrainedModel.score, TrainedModel.explain, gtzan_jax.Run.config]
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,16 @@ CALLS = {
         "(4) num_folds must be a whole number from 1 to 1,000, not 2.5",
     ),
     "predict": (
-        lambda x: a_model().predict(x), [3], "table must be a FeatureTable or a DataFrame, not 3",
+        lambda x: a_model().predict(x), [3],
+        "table must be a FeatureTable, a DataFrame or an array, not 3",
     ),
     "predict_proba": (
         lambda x: a_model().predict_proba(x), ["t"],
-        "table must be a FeatureTable or a DataFrame, not 't'",
+        "table must be a FeatureTable, a DataFrame or an array, not 't'",
+    ),
+    "score": (
+        lambda x: a_model().score(x, []), [None],
+        "table must be a FeatureTable, a DataFrame or an array, not None",
     ),
     "predict_file": (
         lambda *x: a_model().predict_file(*x), [3, "1"],

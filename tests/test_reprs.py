@@ -112,6 +112,11 @@ REPRS = {
         "TrainedModel(128-128-128_0.2-0.2-0.2_leaky_relu_random_uniform_rmsprop, 7,424 weights, "
         "10 genres, data 'sample')",
     ),
+    "TrainedModel of rows": (
+        lambda: dataclasses.replace(a_model(), front_end=None, data="wine.csv"),
+        "TrainedModel(128-128-128_0.2-0.2-0.2_leaky_relu_random_uniform_rmsprop, 7,424 weights, "
+        "10 classes, data 'wine.csv')",
+    ),
     "Prediction": (
         a_prediction,
         "Prediction('songs/my\\nsong.mp3', 'jazz' 0.750 calibrated, 2 windows, "

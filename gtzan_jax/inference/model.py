@@ -4,19 +4,20 @@ import functools
 import os
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax import checks
-from gtzan_jax.checks import Problems, shown
+from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.inference.calibration import Calibration, tempered
 from gtzan_jax.inference.distribution import UNLIKE, Distribution
 from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd, Span
 from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
+from gtzan_jax.inference.rows import labels_of, matrix_of
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.mel import BAND_NAMES
 from gtzan_jax.sound.summary import summarised
@@ -24,13 +25,14 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Scaler, Sizes, scaler_of, songs_of, standardised
 from gtzan_jax.tables.protocols import Splits
-from gtzan_jax.tables.schema import FEATURES, FeatureTable
+from gtzan_jax.tables.schema import FEATURES, Columns, FeatureTable, Words
 from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from numpy.typing import ArrayLike
 
     from gtzan_jax.inference.network import Network
+    from gtzan_jax.inference.rows import TableLike
 
 _FARTHEST = 3  # features that explain a song's distance
 _LEFT_OUT = 0.05  # seconds at a song's end that are worth a note
@@ -38,7 +40,7 @@ _LEFT_OUT = 0.05  # seconds at a song's end that are worth a note
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A network with its scaler and genres."""
+    """A network with its scaler and its genres, or classes of a table that is not of songs."""
 
     config: Config
     params: Mapping[str, np.ndarray]  # by name, float32, see ``Family.shapes``
@@ -48,10 +50,12 @@ class TrainedModel:
     scale: np.ndarray  # (features,) float64, divides the difference
     slope: float  # of (leaky) ReLU for negative inputs
     data: str  # the source of its table; ``sample`` for the synthetic one
-    front_end: FrontEnd
+    front_end: FrontEnd | None  # None if the features are not made from sound
     protocol: str
-    distribution: Distribution | None  # of the train part; None if unknown
+    distribution: Distribution | None  # of the train part; None if unknown, or not of songs
     calibration: Calibration | None = None  # None if not measured
+    fill: np.ndarray | None = None  # (features,) float64 in place of missing numbers; None: none
+    columns: Columns = field(default_factory=Columns)  # of its table
 
     @classmethod
     def of(
@@ -64,16 +68,22 @@ class TrainedModel:
     ) -> "TrainedModel":
         """Makes the model of a trained trial."""
         table, train = splits.table, splits.folds[fold].train
-        names, summary = summarised(table.features, table.x[train])
+        scaler = scaler_of(table, splits.folds[fold])
+        front_end, distribution = None, None
+        if table.is_of_songs:  # sound alone is compared with the training songs
+            front_end = FrontEnd.of_rows(table.samples, table.is_segmented)
+            x = scaler.filled(table.x[train]) if table.columns.impute else table.x[train]
+            names, summary = summarised(table.features, x)
+            distribution = Distribution.of(summary, table.songs[train], names)
         return cls(
-            config, params, table.features, table.genres, *scaler_of(table, splits.folds[fold])[:2],
+            config, params, table.features, table.genres, scaler.mean, scaler.scale,
             slope=sweep.slope_of(config),
             data=table.source,
-            front_end=SPECTROGRAMS
-            if table.is_spectrogram
-            else FrontEnd.of_rows(table.samples, table.is_segmented),
+            front_end=SPECTROGRAMS if table.is_spectrogram else front_end,
             protocol=splits.protocol.name,
-            distribution=Distribution.of(summary, table.songs[train], names),
+            distribution=distribution,
+            fill=scaler.fill,
+            columns=table.columns,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -81,8 +91,24 @@ class TrainedModel:
         few = ", calibration on too few songs" if doubt else ""
         return (
             f"TrainedModel({self.config.name}, {self.num_weights:,} weights, "
-            f"{len(self.genres)} genres, data {reprlib.repr(self.data)}{few})"
+            f"{len(self.genres)} {self.words.labels}, data {reprlib.repr(self.data)}{few})"
         )
+
+    @property
+    def words(self) -> Words:
+        """How rows and classes are called."""
+        return self.columns.words(is_of_songs=self.front_end is not None)
+
+    @property
+    def sound(self) -> FrontEnd:
+        """The front end, which makes the features from sound.
+
+        Raises:
+          InputError: they are not made from sound.
+        """
+        if self.front_end is None:
+            raise InputError("the model's features are not made from sound: predict() takes rows")
+        return self.front_end
 
     @property
     def num_weights(self) -> int:
@@ -99,33 +125,61 @@ class TrainedModel:
         """Whether there is a reliable temperature."""
         return self.temperature != 1
 
-    def predict(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
+    def predict(self, table: "TableLike") -> np.ndarray:
         """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`.
 
         Raises:
-          InputError: a feature is missing or not a finite number, or it is no table.
+          InputError: as there.
         """
         best = self.predict_proba(table).argmax(axis=1)
         return np.array([self.genres[i] for i in best])
 
-    def predict_proba(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
+    def predict_proba(self, table: "TableLike") -> np.ndarray:
         """Returns (songs, genres) float32 probabilities, calibrated if the model is.
 
+        Of a table that is not of songs they are (rows, classes).
+
         Args:
-          table: a feature table, or a DataFrame with the model's features by name and a row a song.
-            Segments of a song vote by mean log-probability, in the order of ``table.by_song``.
+          table: a feature table, a DataFrame with the model's features by name, or an array (rows,
+            features) in the order of ``features``. Segments of a song in a feature table vote by
+            mean log-probability, in the order of ``table.by_song``.
 
         Raises:
-          InputError: a feature is missing or not a finite number, or it is no table.
+          InputError: it is no table, has no rows, or a feature is missing or not a finite number.
         """
         x = self._scaled(self._matrix(table))
         if isinstance(table, FeatureTable) and table.is_segmented:
             voted = self.log_probabilities(x, table.songs, table.num_songs)
         else:
             voted = self.log_probabilities(x)
+        for row in np.flatnonzero(np.isnan(voted).any(axis=1))[:1]:
+            raise InputError(
+                f"row {row}: the model's probabilities are no numbers; has it numbers far from "
+                "those of the rows that were trained on?"
+            )
         if self.is_calibrated:
             voted = tempered(voted, self.temperature)
         return np.asarray(np.exp(voted), np.float32)
+
+    def score(self, table: "TableLike", y: "ArrayLike | None" = None) -> float:
+        """Returns the accuracy: the share of songs, or rows, whose class is predicted.
+
+        Args:
+          table: see :meth:`predict_proba`.
+          y: the true classes by name, or as the numbers or booleans that the names are the text of.
+            By default those of the feature table, or of the DataFrame's column that had the labels
+            in training.
+
+        Raises:
+          InputError: as of :meth:`predict_proba`; or labels are missing, or none of the model's.
+        """
+        labels = labels_of(table, y, self.columns.label, self.genres)
+        predicted = self.predict(table)
+        if len(labels) != len(predicted):
+            raise InputError(
+                f"y has {len(labels):,} labels for {len(predicted):,} {self.words.units}"
+            )
+        return float(np.mean(predicted == labels))
 
     def predict_matrix(self, x: np.ndarray) -> np.ndarray:
         """Returns (rows, genres) float32, not calibrated, of (rows, features), not standardised."""
@@ -148,12 +202,12 @@ class TrainedModel:
         if hop_seconds is not None:
             problems.check(checks.Number(0.0, 1e6), hop_seconds, "hop_seconds")
         problems.raise_any()
+        sound, columns = self.sound, self._columns  # or an InputError, before anything is computed
         samples = read(path)
         hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))
-        spans = self.front_end.spans(len(samples), hop)
-        columns = self._columns  # or an InputError, before anything is computed
+        spans = sound.spans(len(samples), hop)
         try:
-            made = self.front_end.inputs(samples, spans)[:, columns]
+            made = sound.inputs(samples, spans)[:, columns]
         except SoundError as error:
             raise SoundError(f"{printable(path)}: {error}") from None
         x = self._scaled(made)
@@ -216,7 +270,7 @@ class TrainedModel:
     @functools.cached_property
     def _columns(self) -> list[int]:
         """The places of the model's features among those that are made from sound."""
-        made = BAND_NAMES if self.front_end.kind == "spectrogram" else FEATURES
+        made = BAND_NAMES if self.sound.kind == "spectrogram" else FEATURES
         for feature in self.features:
             if feature not in made:
                 raise InputError(f"the model's feature {feature!r} is not made from sound here")
@@ -240,19 +294,19 @@ class TrainedModel:
         limit = float(known.percentiles[UNLIKE])
         unlike = Unlike(distance, known.percentile(distance), limit, farthest)
         if hop is not None:  # training rows are of windows side by side
-            spans = self.front_end.spans(len(samples))
-            made = self.front_end.inputs(samples, spans)[:, self._columns]
+            spans = self.sound.spans(len(samples))
+            made = self.sound.inputs(samples, spans)[:, self._columns]
             summary = summarised(self.features, made)[1]
         rows = summary.astype(np.float64)
-        if self.front_end.step is None:  # a training row is a whole song, of any length
+        if self.sound.step is None:  # a training row is a whole song, of any length
             rows = _whole(names, rows)
         return unlike, known.knows(known.deviations(rows))
 
     def _notes(self, num_samples: int, spans: Sequence[Span]) -> list[str]:
         """Returns sentences on a song that does not divide into windows."""
-        window, seconds = self.front_end.samples / SAMPLE_RATE, num_samples / SAMPLE_RATE
+        window, seconds = self.sound.samples / SAMPLE_RATE, num_samples / SAMPLE_RATE
         left, notes = seconds - spans[-1].end / SAMPLE_RATE, []
-        shortest = 2 / 3 if self.front_end.step is None else 1
+        shortest = 2 / 3 if self.sound.step is None else 1
         if seconds < shortest * window:
             notes.append(
                 f"it lasts {seconds:.1f} s, and the model was trained on {window:.1f} s at a time"
@@ -262,27 +316,15 @@ class TrainedModel:
         return notes
 
     def _scaled(self, x: np.ndarray) -> NDArray[np.floating[Any]]:
+        scaler = Scaler(self.mean, self.scale, self.fill)
         if x.ndim == 3:  # as in training, to the bit
-            return standardised(x, Scaler(self.mean, self.scale))
-        return np.asarray((x - self.mean) / self.scale, np.float32)
+            return standardised(x, scaler)
+        with np.errstate(over="ignore"):  # to infinity, which makes no probabilities
+            return np.asarray((scaler.filled(x) - self.mean) / self.scale, np.float32)
 
-    def _matrix(self, table: "FeatureTable | pd.DataFrame") -> np.ndarray:
-        """Returns (rows, features), or (rows, bands, frames), in the model's order."""
-        if not isinstance(table, FeatureTable) and not hasattr(table, "columns"):
-            raise InputError(f"table must be a FeatureTable or a DataFrame, not {shown(table)}")
-        names = list(table.features if isinstance(table, FeatureTable) else table.columns)
-        for feature in self.features:
-            if feature not in names:
-                raise InputError(f"the table lacks the model's feature '{feature}'")
-        if isinstance(table, FeatureTable):
-            return table.x[:, [names.index(feature) for feature in self.features]]
-        try:
-            values = table[list(self.features)].to_numpy(np.float64)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"the table's features must be numbers: {error}") from None
-        for row, column in np.argwhere(~np.isfinite(values))[:1]:
-            raise InputError(f"row {row}, column '{self.features[column]}': not a finite number")
-        return values
+    def _matrix(self, table: "TableLike") -> NDArray[np.floating[Any]]:
+        num_axes = 3 if self.config.family == "cnn" else 2
+        return matrix_of(table, self.features, num_axes, may_miss=self.fill is not None)
 
 
 def _whole(names: Sequence[str], windows: NDArray[np.float64]) -> NDArray[np.float64]:

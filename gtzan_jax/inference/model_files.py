@@ -20,17 +20,22 @@ from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.models.family import FAMILIES
 from gtzan_jax.space.sweep_file import parse_config
+from gtzan_jax.tables.schema import Columns
 from gtzan_jax.text import command_line, printable
 
 NAME = "model.safetensors"
 _FORMAT = 7
 _MOST_ROWS = 2**21  # fingerprints
-_SAME = ("data", "slope", "genres", "features", "front_end", "protocol", "calibration")
+_SAME = (
+    "data", "slope", "genres", "features", "front_end", "protocol", "calibration", "columns",
+)  # fmt: skip
 
 Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
-class _About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _About(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """The description of a model, in the metadata."""
 
     format: int
@@ -39,10 +44,11 @@ class _About(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     slope: float
     genres: Names
     features: Names
-    front_end: FrontEnd
+    front_end: FrontEnd | None
     protocol: str
     calibration: Calibration | None
     rows: Annotated[int, msgspec.Meta(ge=0, le=_MOST_ROWS)] | None  # of the distribution
+    columns: Columns = Columns()
     checksum: str = ""
 
 
@@ -56,19 +62,20 @@ def save_model(model: TrainedModel, folder: Path) -> None:
         **{name: getattr(model, name) for name in _SAME},
     )
     arrays = {f"network.{name}": array for name, array in model.params.items()}
-    arrays |= {"scaler.mean": model.mean, "scaler.scale": model.scale}
+    scaler = {"mean": model.mean, "scale": model.scale, "fill": model.fill}
+    arrays |= {f"scaler.{name}": array for name, array in scaler.items() if array is not None}
     if known:
         parts = {f"distribution.{name}": array for name, array in vars(known).items()}
         arrays |= {name: array for name, array in parts.items() if array is not None}
-    description = msgspec.to_builtins(about)
-    del description["checksum"]
     folder.mkdir(parents=True, exist_ok=True)
-    save_arrays(folder / NAME, arrays, description)
+    save_arrays(folder / NAME, arrays, msgspec.to_builtins(about))
 
 
 @checks.known_names
 def load_model(path: str | os.PathLike[str]) -> TrainedModel:
     """Reads a trained model, of a folder such as ``retrained/rank2``, or of a run's ``best``.
+
+    ``load_model("runs/RUN").predict(pandas.read_csv("rows.csv"))`` predicts the rows of a table.
 
     Raises:
       InputError: there is no model, or its file is damaged or of an older version.
@@ -107,7 +114,8 @@ def _expected(description: dict[str, Any]) -> Mapping[str, Kind]:
     width, wide = len(about.features), len(about.features) * (1 + (config.family == "cnn"))
     shapes = FAMILIES[config.family].shapes(config, width, len(about.genres))
     kinds: dict[str, Kind] = {f"network.{name}": ("F32", shape) for name, shape in shapes.items()}
-    kinds |= dict.fromkeys(("scaler.mean", "scaler.scale"), ("F64", (width,)))
+    scaler = ("mean", "scale", "fill") if about.columns.impute else ("mean", "scale")
+    kinds |= {f"scaler.{name}": ("F64", (width,)) for name in scaler}
     if about.rows is not None:
         kinds |= dict.fromkeys(("distribution.mean", "distribution.deviation"), ("F64", (wide,)))
         kinds["distribution.is_log"] = ("BOOL", (wide,))
@@ -135,8 +143,9 @@ def _assemble(about: _About, arrays: Mapping[str, np.ndarray]) -> TrainedModel:
     for names in (about.features, about.genres):
         if len(set(names)) < len(names):
             raise ValueError("features or genres have a name twice")
-    if (about.front_end.kind == "spectrogram") != (config.family == "cnn"):
-        raise ValueError(f"a {config.family} has no front end of kind {about.front_end.kind}")
+    kind = about.front_end and about.front_end.kind
+    if (kind == "spectrogram") != (config.family == "cnn"):
+        raise ValueError(f"a {config.family} has no front end of kind {kind}")
     return TrainedModel(
         config=config,
         params=parts["network"],

@@ -42,7 +42,7 @@ def head(model: TrainedModel, run: str) -> str:
     protocol = f", protocol {model.protocol}" if model.protocol else ""
     lines = [
         f"{run}: {model.config.name}",
-        f"trained on {data}{protocol}; windows of {model.front_end.samples / SAMPLE_RATE:.1f} s",
+        f"trained on {data}{protocol}; windows of {model.sound.samples / SAMPLE_RATE:.1f} s",
         *trust(model.calibration, model.protocol),
     ]
     return "\n".join(line for text in lines for line in _wrapped(text, "  "))
@@ -165,7 +165,7 @@ def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[s
             "is_synthetic": model.data in SAMPLES,
             "protocol": model.protocol,
             "genres": list(model.genres),
-            "window_seconds": round(model.front_end.samples / SAMPLE_RATE, 3),
+            "window_seconds": round(model.sound.samples / SAMPLE_RATE, 3),
             "calibration": calibration
             and {
                 "temperature": calibration.temperature,

@@ -19,6 +19,7 @@ from gtzan_jax.inference.calibration import Calibration, Held
 from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.inference.model_files import NAME, save_model
 from gtzan_jax.space.config import Config
+from gtzan_jax.tables.schema import Columns
 
 TABLE = make_table()
 MODEL = random_model(make_sweep().configs[3], TABLE)  # leaky ReLU
@@ -53,6 +54,8 @@ def assert_equal(loaded, model):
         dict.fromkeys(("distribution", "calibration")),
         {"calibration": Calibration(temperature=2.5, bins=10, validation=HELD, test=HELD)},
         {"front_end": FrontEnd.of_rows(66_149, is_segmented=True)},
+        {"front_end": None, "distribution": None, "columns": Columns("kind", "by", ("a", "b"))},
+        {"fill": np.arange(57.0), "columns": Columns(impute="median")},
         {"distribution": dataclasses.replace(MODEL.distribution, rows=None)},
         {"distribution": dataclasses.replace(MODEL.distribution, rows=np.ones((2**15, 57), "i1"))},
     ],
@@ -182,7 +185,10 @@ CONFIG = dict(MODEL.config)
     [
         (lambda _, d: d.pop("front_end"), "missing required field"),
         (lambda _, d: d.update(more=1), "unknown field"),
-        (lambda _, d: d.update(front_end=None), "Expected `object`, got `null`"),
+        (lambda _, d: d.update(front_end=3), "Expected `object | null`, got `int`"),
+        (lambda _, d: d.update(columns={"impute": 3}), "Expected `str`, got `int`"),
+        (lambda _, d: d.update(columns={"impute": "median"}), "scaler.fill is None, not"),
+        (lambda a, _: a.update({"scaler.fill": np.zeros(57)}), "scaler.fill is"),
         (lambda _, d: d["front_end"].update(kind="os.system"), "Invalid enum value 'os.system'"),
         (lambda _, d: d["front_end"].update(kind="spectrogram"), "a mlp has no front end"),
         (lambda _, d: d["front_end"].update(samples=0), "`int` >= 1"),

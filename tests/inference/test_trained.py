@@ -65,7 +65,8 @@ def test_probabilities_are_those_of_the_network(model):
     assert len(set(probabilities.argmax(axis=1))) > 1
     names = np.array(model.genres)[probabilities.argmax(axis=1)]
     assert model.predict(frame).tolist() == names.tolist()
-    np.testing.assert_array_equal(model.predict_matrix(frame.to_numpy()), probabilities)
+    x = frame.to_numpy(np.float32)
+    np.testing.assert_array_equal(model.predict_matrix(x), probabilities)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -181,19 +182,6 @@ def test_a_feature_that_is_not_made_from_sound_is_told(model, monkeypatch):
     other = dataclasses.replace(model, features=("loudness", *model.features[1:]))
     with pytest.raises(InputError, match="'loudness' is not made from sound"):
         other.predict_file("x.wav")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda frame: frame.drop(columns="tempo"), "lacks the model's feature 'tempo'"),
-        (lambda frame: frame.assign(tempo=np.nan), "row 0, column 'tempo': not a finite number"),
-        (lambda frame: frame.assign(tempo="fast"), "must be numbers"),
-    ],
-)
-def test_unusable_tables_are_refused(model, change, message):
-    with pytest.raises(InputError, match=message):
-        model.predict(change(frame_of(3)))
 
 
 @pytest.mark.parametrize(("config", "slope"), [(RELU, 0.0), (LEAKY_RELU, 0.3)])

@@ -4,14 +4,17 @@ import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from commands import command_here
 from conftest import make_document, make_sweep
 from finished_runs import random_model
 
+import gtzan_jax
 from gtzan_jax import load_model, load_table
 from gtzan_jax.errors import InputError
 from gtzan_jax.inference.distribution import Distribution
@@ -185,6 +188,34 @@ def test_what_is_left_out_of_a_folder_is_told(run, songs, tmp_path, capsys):
 def test_a_folder_without_sound_is_told(run, tmp_path):
     with pytest.raises(InputError, match="holds no sound file"):
         predict_songs(PredictOptions(str(run), [str(tmp_path)]))
+
+
+NO_SOUND = {"front_end": None, "distribution": None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "message", "read"),
+    [
+        ({}, ["a.wav", "my rows.csv"], "my rows.csv is a table, not sound: ", "my rows.csv"),
+        (NO_SOUND, ["a.wav"], "the features of the model in it's are not made from sound: ", ""),
+        (
+            NO_SOUND,
+            ["b.CSV"],
+            "the features of the model in it's are not made from sound: ",
+            "b.CSV",
+        ),
+    ],
+)
+def test_how_rows_are_predicted_is_told(tmp_path, monkeypatch, changes, given, message, read):
+    monkeypatch.chdir(tmp_path)
+    save_model(model_of(**changes), Path("it's"))
+    with pytest.raises(InputError) as told:
+        predict_songs(PredictOptions("it's", given))
+    said, call = str(told.value).split("this command predicts songs; for rows, in Python: ")
+    assert said == message
+    pd.DataFrame(SAMPLE.x, columns=SAMPLE.features).to_csv(read or "rows.csv")
+    found = eval(call, {"gtzan_jax": gtzan_jax, "pandas": pd})
+    assert found.tolist() == load_model("it's").predict(SAMPLE).tolist()
 
 
 @pytest.mark.parametrize(
