@@ -83,7 +83,7 @@ def labels_of(
     array = np.asarray(values)
     if array.ndim != 1:
         raise InputError(f"y must be (rows,), a label a row, and its shape is {array.shape}")
-    labels = [*map(_text, array.tolist())]
+    labels = [_text(label, classes) for label in array.tolist()]
     for row, label in enumerate(labels):
         if label not in classes:
             raise InputError(
@@ -93,10 +93,10 @@ def labels_of(
     return labels
 
 
-def _text(label: Any) -> str:
-    """Returns a label as a CSV has it; 3.0, as pandas reads 3 beside a missing value, is 3."""
+def _text(label: Any, classes: Sequence[str]) -> str:
+    """Returns a label as its table has it: 3.0 is 3, unless it was read of a CSV that has 3.0."""
     is_whole = isinstance(label, float) and label.is_integer()
-    return str(int(label) if is_whole else label)
+    return str(int(label) if is_whole and str(label) not in classes else label)
 
 
 def _places(names: Sequence[str], features: Sequence[str]) -> list[int]:

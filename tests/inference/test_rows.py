@@ -98,6 +98,7 @@ def test_large_whole_numbers_are_rounded_as_in_training():
         (CULTIVARS, pd.Series(LABELS, dtype="category")),
         (("0", "1", "2"), BUNCH.target),
         (("0", "1", "2"), BUNCH.target.astype(float)),
+        (("0.0", "1.0", "2.0"), BUNCH.target.astype(float)),
         (("0", "1", "2"), BUNCH.target.astype("Int64").tolist()),
         (("False", "True", "None"), np.array([False, True, None])[BUNCH.target]),
     ],
