@@ -130,7 +130,9 @@ CALLS = {
     "load_sweep overrides": (
         gtzan_jax.load_sweep, ["smoke", [3]], "overrides[0] must be text, not 3",
     ),
-    "load_table": (gtzan_jax.load_table, [3], "data must be text or a path, not 3"),
+    "load_table": (
+        gtzan_jax.load_table, [3], "data must be text or a path, a DataFrame, or (X, y), not 3",
+    ),
     "load_model": (gtzan_jax.load_model, [None], "path must be text or a path, not None"),
     "read_run": (gtzan_jax.read_run, [b"run"], "path must be text or a path, not b'run'"),
     "make_splits": (

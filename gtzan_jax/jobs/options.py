@@ -14,6 +14,7 @@ from gtzan_jax.space.sweep import KINDS, Sweep
 from gtzan_jax.space.sweep_file import CONSTANTS
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import Columns, FeatureTable
+from gtzan_jax.tables.sources import check_data
 from gtzan_jax.trainer.plan import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
 
@@ -72,14 +73,9 @@ def argument(check: Check, text: str, name: str) -> Any:
     return {"check": check, "help": text, "argument": name}
 
 
-def path_or(*kinds: type) -> Check:
-    """Returns a check for paths or objects of some types."""
-    return lambda value, where: checks.path(value, where, *kinds)
-
-
-def _data(value: Any, where: str) -> Any:
-    """Checks a table: its name or path, or the table itself."""
-    return value if hasattr(value, "columns") else checks.path(value, where, FeatureTable, tuple)
+def path_or(kind: type) -> Check:
+    """Returns a check for paths or objects of a type."""
+    return lambda value, where: checks.path(value, where, kind)
 
 
 def _constant(name: str, text: str, **more: Any) -> Any:
@@ -129,7 +125,7 @@ class SweepOptions(TableOptions, TrainingOptions):
         "assignment", path_or(Sweep), "A name in sweeps/, or the path of a TOML file."
     )
     data: "str | os.PathLike[str] | FeatureTable | pd.DataFrame | tuple[Any, ...]" = option(
-        "auto", _data, DATA
+        "auto", check_data, DATA
     )
     workdir: "str | os.PathLike[str] | None" = option(
         None, checks.path, "Run directory, resumed if unfinished. Default: runs/<sweep>-<UTC time>."
@@ -191,7 +187,7 @@ class RetrainOptions(TrainingOptions):
     num_folds: int | None = option(None, Whole(2, 1000), _FOLDS)
     retrain_seeds: int | None = option(None, Whole(1, 1000), _SEEDS)
     data: "str | os.PathLike[str] | pd.DataFrame | tuple[Any, ...] | None" = option(
-        None, _data, _DATA_OF_RUN
+        None, check_data, _DATA_OF_RUN
     )
     matmul_precision: MatmulPrecision | None = option(
         None, Choice(MATMUL_PRECISIONS), f"{_PRECISION} Default: as the sweep did."

@@ -20,6 +20,7 @@ from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, result_metrics
 from gtzan_jax.sound.spectrograms import find_spectrograms, load_spectrograms
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.frames import FRAME
 from gtzan_jax.tables.protocols import PROTOCOLS, Protocol, split_note
 from gtzan_jax.tables.schema import FeatureTable, data_note, rows_note
 from gtzan_jax.tables.sources import KAGGLE_SHA256, find_table, load_table
@@ -258,6 +259,8 @@ def table_of(run: FinishedRun, data: Any = None) -> tuple[FeatureTable | None, s
         is_kaggle = recorded.sha256 == KAGGLE_SHA256
         remedy = "--data=kaggle downloads it" if is_kaggle else "--data=PATH says where it is"
         missing = f"its feature table {name} is neither in data/ nor in the cache; {remedy}"
+        if recorded.source == FRAME:
+            missing = "its feature table was handed over in Python; data=… takes it again"
     return found, "" if found else missing
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FRAME = "DataFrame"
+"""The source of a table that was one, or arrays."""
+
+
 def read_parquet(path: Path, name: str) -> "pd.DataFrame":
     """Reads a Parquet file.
 

@@ -12,7 +12,7 @@ from gtzan_jax.errors import InputError, nearest
 from gtzan_jax.files import write_atomically
 from gtzan_jax.resources import PACKAGE, cache_dir
 from gtzan_jax.tables import kaggle
-from gtzan_jax.tables.frames import frame_of, read_frame, read_parquet
+from gtzan_jax.tables.frames import FRAME, frame_of, read_frame, read_parquet
 from gtzan_jax.tables.reading import decode, read_text, sha256_of
 from gtzan_jax.tables.sample import sample_text, segments_text
 from gtzan_jax.tables.schema import FILE_NAME, FILE_NAME_3, NO_OPTIONS, Columns, FeatureTable
@@ -45,11 +45,14 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
     Raises:
       InputError: there is no such table, or it is not valid.
     """
+    data = check_data(data, "data")
     if isinstance(data, tuple):
         data, columns = frame_of(data, columns)
+    if isinstance(data, FeatureTable):
+        return data
     if hasattr(data, "columns"):
-        return validated(read_frame(data, "DataFrame", columns), columns)
-    name = os.fspath(checks.path(data, "data"))
+        return validated(read_frame(data, FRAME, columns), columns)
+    name = os.fspath(data)
     if name == "auto":
         return _auto_table(columns)
     if name in _FILES:
@@ -66,6 +69,17 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
         f"no feature table {name!r}{nearest(name, DATA_NAMES)}: give auto, kaggle, kaggle3, "
         f"sample, sample3, or the path of a CSV or Parquet file that exists"
     )
+
+
+def check_data(value: Any, where: str) -> Any:
+    """Checks the type of a table: a name or a path, or the table itself."""
+    if not isinstance(value, (str, os.PathLike, FeatureTable, tuple)) and not hasattr(
+        value, "columns"
+    ):
+        raise InputError(
+            f"{where} must be text or a path, a DataFrame, or (X, y), not {checks.shown(value)}"
+        )
+    return value
 
 
 def read_table(path: str | os.PathLike[str], columns: Columns = NO_OPTIONS) -> FeatureTable:
