@@ -19,6 +19,7 @@ BINS = 10
 """Equally wide bins of the probability of the first class, in which both errors are taken."""
 
 _DRAWS = 2000
+_FEWEST_DRAWS, _MOST_NUMBERS = 100, 20_000_000  # of many songs fewer draws, to save memory
 
 
 def fit_temperature(log_probabilities: NDArray[np.floating], y: NDArray[np.integer]) -> float:
@@ -81,8 +82,9 @@ def error_of_chance(
     """
     probability = np.asarray(probability, np.float64)
     group = np.unique(group, return_inverse=True)[1]
-    random, shape = np.random.default_rng(seed), (_DRAWS, len(probability))
-    common = random.random((_DRAWS, group.max() + 1), np.float32)[:, group]
+    draws = max(_FEWEST_DRAWS, min(_DRAWS, _MOST_NUMBERS // len(probability)))
+    random, shape = np.random.default_rng(seed), (draws, len(probability))
+    common = random.random((draws, group.max() + 1), np.float32)[:, group]
     together = random.random(shape, np.float32) < np.sqrt(_likeness(probability, right, group))
     drawn = np.where(together, common, random.random(shape, np.float32)) < probability
     number = np.clip(np.ceil(probability * BINS) - 1, 0, BINS - 1).astype(int)
@@ -99,10 +101,11 @@ def _likeness(
     A pair with one draw has the covariance min(p, q) − pq, a pair with two has 0. The covariance
     observed is the product of right − p and right − q, which is unbiased where p and q are exact.
     """
-    observed, largest = 0.0, 0.0
-    order = np.argsort(group, kind="stable")
-    for rows in np.split(order, np.cumsum(np.bincount(group))[:-1]):
-        p, residual = probability[rows], right[rows] - probability[rows]
-        observed += residual.sum() ** 2 - residual @ residual
-        largest += (np.minimum.outer(p, p) - np.outer(p, p)).sum() - (p * (1 - p)).sum()
+    order = np.lexsort((probability, group))
+    group, p = group[order], probability[order]
+    residual, sizes = right[order] - p, np.bincount(group)
+    observed = np.square(np.bincount(group, residual)).sum() - residual @ residual
+    larger = np.cumsum(sizes)[group] - np.arange(len(p)) - 1  # of the group, than p
+    minima = (p * (2 * larger + 1)).sum()  # of all pairs of a group
+    largest = minima - np.square(np.bincount(group, p)).sum() - (p * (1 - p)).sum()
     return float(np.clip(observed / largest, 0, 1)) if largest > 1e-9 else 0.0

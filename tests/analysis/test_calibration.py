@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,6 +95,19 @@ def test_chance_alone_makes_an_error_that_falls_with_the_root_of_songs():
     assert few[0] == pytest.approx(np.sqrt(2 / np.pi * 0.45 * 0.55 / 100), rel=0.05)
     assert few[1] == pytest.approx(1.96 * np.sqrt(0.45 * 0.55 / 100), rel=0.08)
     assert few[0] / many[0] == pytest.approx(10, rel=0.1)
+
+
+@pytest.mark.parametrize(("groups", "independent"), [(100_000, 100_000), (4, 4)])
+def test_many_songs_take_little_memory(groups, independent):
+    """One bin, as above, of a hundred draws. All pairs of 25,000 songs would take 5 GB."""
+    group = np.arange(100_000) * groups // 100_000
+    right = np.random.default_rng(0).random(groups)[group] < 0.5
+    tracemalloc.start()
+    mean, _ = error_of_chance(np.full(100_000, 0.5), right, group)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e9
+    assert mean == pytest.approx(np.sqrt(2 / np.pi * 0.25 / independent), rel=0.2)
 
 
 def test_chance_makes_the_error_of_a_model_without_any():

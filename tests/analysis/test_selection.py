@@ -1,5 +1,7 @@
 """Sets and intervals against statsmodels, scipy and plain loops; simulations are elsewhere."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -237,6 +239,27 @@ def test_what_the_set_holds_for_is_said():
     assert (
         scope(3, [1, 2, 3]) == "It allows for other songs and other seeds, with these train parts."
     )
+
+
+def test_of_many_rows_too_the_set_is_a_test_in_little_memory(random, monkeypatch):
+    """A matrix of rows by rows would take 2 GB. 4,000 draws, and 5,000 sums of rows: within 5 %."""
+    monkeypatch.setattr(selection, "_DRAWS", 4000)
+    correct = random.random((3, 1, 20_000)) < np.array([0.8, 0.799, 0.7])[:, None, None]
+    correct[1] = np.where(random.random(20_000) < 0.9, correct[0], correct[1])
+    rows = np.arange(20_000)
+    tracemalloc.start()
+    found = compare_with_best(correct, rows)
+    curve = selected_on_test(correct, rows)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e9
+    error = stats.sem(1.0 * correct[0, 0] - correct[1, 0])
+    assert found.detectable == pytest.approx(stats.norm.ppf(0.95) * error, rel=0.05)
+    assert found.indistinguishable.tolist() == [True, True, False]
+    assert curve["held_out"].iloc[-1] == pytest.approx(correct[0].mean(), abs=0.002)
+    drawn = 1 / np.e  # of the rows are out of a resample, without replacement
+    width = 2 * stats.norm.ppf(0.975) * correct[0].std() * np.sqrt((1 - drawn) / drawn / 20_000)
+    assert (curve["high"] - curve["low"]).iloc[-1] == pytest.approx(width, rel=0.1)
 
 
 def test_bias_is_corrected_as_in_a_plain_loop(random):
