@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from gtzan_jax.models.layers import Activation, Array, Drawn, Key, Tree
     from gtzan_jax.models.networks import Augmentation
 
+_ROWS = 32  # in evaluation, at a time: they are columns by then
+
 # Names of draws besides the blocks' kernels and channels.
 _LOGITS, _AUGMENT = MAX_BLOCKS, 255
 
@@ -164,7 +166,7 @@ class CnnFamily:
 
         network = functools.partial(networks.cnn, params, traced.activation)
         if noise is None:
-            return networks.by_blocks(network, x)
+            return networks.by_blocks(network, x, _ROWS)
         widths = [params[name]["bias"].shape[0] for name in params if name.startswith("conv")]
         factors = [
             layers.dropout_factors(bits[:, :width], traced.dropout)

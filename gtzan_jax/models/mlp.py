@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import jax
 
     from gtzan_jax.models.layers import Activation, Array, Drawn, Key
+
+_ROWS = 2**14  # in evaluation, at a time
 
 STATE_BYTES = 5 * 4
 """Of a weight: itself, two moments, its gradient and its new value, of four bytes each."""
@@ -136,16 +139,19 @@ class MlpFamily:
         import jax.numpy as jnp
 
         from gtzan_jax.models.layers import dropout_factors
-        from gtzan_jax.models.networks import MLP
+        from gtzan_jax.models.networks import MLP, by_blocks
 
         *hidden, output = layer_names(len(params) - 1)
         widths = tuple(params[name]["bias"].shape[0] for name in hidden)
-        factors = noise and [
+        model = MLP(widths, params[output]["bias"].shape[0])
+        network = functools.partial(model.apply, {"params": params}, activation=traced.activation)
+        if noise is None:
+            return by_blocks(network, x, _ROWS)
+        factors = [
             dropout_factors(bits[:, :width], rate)
             for bits, width, rate in zip(noise, widths, jnp.unstack(traced.dropout), strict=True)
         ]
-        model = MLP(widths, params[output]["bias"].shape[0])
-        return jnp.asarray(model.apply({"params": params}, x, traced.activation, factors))
+        return jnp.asarray(network(x, factors=factors))
 
 
 def flops_of(products: Sequence[int], sizes: Sizes) -> float:

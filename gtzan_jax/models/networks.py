@@ -14,7 +14,6 @@ from jax import lax
 from gtzan_jax.models.layers import Activation, Array, Tree
 from gtzan_jax.space.hyperparameters import CHANNELS
 
-_ROWS = 32  # in evaluation: the columns of all would not fit into memory
 _EPSILON = 1e-3  # keras.layers.GroupNormalization's
 
 
@@ -118,12 +117,12 @@ def cnn(
     return jnp.asarray(model.apply({"params": params}, x, activation, factors))
 
 
-def by_blocks(network: Callable[[jax.Array], Any], x: jax.Array) -> jax.Array:
-    """Applies a network to rows, some at a time."""
-    if len(x) <= _ROWS:
+def by_blocks(network: Callable[[jax.Array], Any], x: jax.Array, most: int) -> jax.Array:
+    """Applies a network to rows, at most so many at a time, as all have all units in memory."""
+    if len(x) <= most:
         return jnp.asarray(network(x))
-    padded = jnp.pad(x, ((0, -len(x) % _ROWS), *[(0, 0)] * (x.ndim - 1)))
-    logits = lax.map(network, padded.reshape(-1, _ROWS, *x.shape[1:]))
+    padded = jnp.pad(x, ((0, -len(x) % most), *[(0, 0)] * (x.ndim - 1)))
+    logits = lax.map(network, padded.reshape(-1, most, *x.shape[1:]))
     return jnp.asarray(logits.reshape(-1, logits.shape[-1])[: len(x)])
 
 

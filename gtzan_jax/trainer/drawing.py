@@ -25,6 +25,7 @@ Seeds = int | tuple[int, ...]
 BY_TRIAL, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
 
 _EPOCHS, _DRAWN_BYTES = 10, 64e6  # of a call, at most; longer training is several calls
+_KEPT_BYTES = 1e9  # of the calls that are cached
 
 _DRAWN_PARTS = frozenset({"input_noise", "mixup"})  # optional computations with draws of their own
 
@@ -78,11 +79,20 @@ def drawn_sizes(
 ) -> Drawn:
     """Returns sizes for a training of so many epochs, in calls of nearly equal length."""
     most_rows = max(positions(sizes.num_train, size) for size in batch_sizes)
+    drawn = Drawn(family, structure, sizes, most_rows, 1, _DRAWN_PARTS & parts)
+    most = max(1, min(_EPOCHS, int(_DRAWN_BYTES // _epoch_bytes(drawn))))
+    return drawn._replace(epochs=-(-epochs // -(-epochs // most)))
+
+
+def most_kept(drawn: Drawn) -> int:
+    """Returns the most calls whose numbers are cached; beyond it is cheaper to draw them again."""
+    return max(1, int(_KEPT_BYTES // (drawn.epochs * _epoch_bytes(drawn))))
+
+
+def _epoch_bytes(drawn: Drawn) -> int:
     # Dropout takes two random bytes for each row and unit, noise four for each feature.
-    row_bytes = 2 * sum(structure) + 4 * sizes.num_features * ("input_noise" in parts)
-    most = max(1, min(_EPOCHS, int(_DRAWN_BYTES // (most_rows * row_bytes))))
-    of_a_call = -(-epochs // -(-epochs // most))
-    return Drawn(family, structure, sizes, most_rows, of_a_call, _DRAWN_PARTS & parts)
+    noise = 4 * drawn.sizes.num_features * ("input_noise" in drawn.parts)
+    return drawn.positions * (2 * sum(drawn.structure) + noise)
 
 
 @functools.cache

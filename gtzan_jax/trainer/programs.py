@@ -27,6 +27,7 @@ from gtzan_jax.trainer.drawing import (
     RandomNumbers,
     drawn_sizes,
     mesh_of,
+    most_kept,
     stack,
 )
 from gtzan_jax.trainer.draws import Draws
@@ -133,7 +134,7 @@ class Programs:
         self.call_epochs = self._drawn.epochs  # of a call, at most
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
         self._programs: dict[ProgramKey, Future[Program]] = {}
-        kept = -(-plan.sweep.epochs // self.call_epochs)
+        kept = min(-(-plan.sweep.epochs // self.call_epochs), most_kept(self._drawn))
         # The same for all programs.
         self._numbers = self._pool.submit(RandomNumbers, self._drawn, devices, kept)
 

@@ -72,10 +72,11 @@ def traced(chosen, sizes=SIZES):
 
 @pytest.mark.parametrize("units", DEPTHS)
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
-def test_forward_pass_is_the_textbook_one(units, activation):
+@pytest.mark.parametrize("rows", [7, 2**14 + 5])  # the latter by blocks
+def test_forward_pass_is_the_textbook_one(units, activation, rows):
     random = np.random.default_rng(0)
     params = random_params((5, *units, 2))
-    x = random.normal(size=(7, 5)).astype(np.float32)
+    x = random.normal(size=(rows, 5)).astype(np.float32)
     slope, h = {"relu": 0.0, "leaky_relu": 0.2}[activation], x
     for layer in range(len(units)):
         dense = params[f"hidden{layer + 1}"]
@@ -86,6 +87,14 @@ def test_forward_pass_is_the_textbook_one(units, activation):
         params, jnp.asarray(x), traced(config(units, activation=activation)), None
     )
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_many_rows_are_evaluated_in_little_memory():
+    """The units of all rows together would take 200 MB."""
+    of = random_params((5, 128, 128, 2)), traced(config((128, 128)))
+    apply = jax.jit(lambda x: FAMILY.apply(of[0], x, of[1], None))
+    program = apply.lower(jax.ShapeDtypeStruct((200_000, 5), np.float32)).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 5e7
 
 
 @pytest.mark.parametrize("units", DEPTHS)

@@ -565,6 +565,13 @@ def test_calls_have_nearly_equal_numbers_of_epochs():
     assert drawn.positions == 100  # two batches of 50; 70 rows are less than 3 of 32
 
 
+@pytest.mark.parametrize(("rows", "calls"), [(1000, 50), (100_000, 5), (1_000_000, 1)])
+def test_as_many_calls_are_cached_as_a_gigabyte_holds(rows, calls):
+    """A row has 1,000 units of two bytes; calls of 1,000 rows have ten epochs."""
+    drawn = drawing.drawn_sizes(FAMILY, (900, 100), Sizes(rows, 10, 9, 4), [10], 20)
+    assert drawing.most_kept(drawn) == calls
+
+
 # Programs. Last, since counting empties the caches.
 
 
