@@ -24,9 +24,9 @@ from gtzan_jax.resources import resource
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.rundir.ranking import results_table
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep, sweep_names
-from gtzan_jax.tables.folds import Sizes, arrays_of
+from gtzan_jax.tables.folds import Sizes, arrays_of, sizes_of
 from gtzan_jax.tables.protocols import PROTOCOLS, make_splits
-from gtzan_jax.tables.schema import COLUMNS, FEATURES
+from gtzan_jax.tables.schema import COLUMNS, FEATURES, Columns
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.validation import parse_table
 from gtzan_jax.trainer.engine import Engine
@@ -163,6 +163,28 @@ def sizes(protocol):
 def engine(sizes):
     with Engine(ONE_CONFIG, MlpFamily(), sizes, devices=jax.devices()[:1]) as engine:
         yield engine
+
+
+@pytest.mark.parametrize("columns", [Columns("class"), Columns("class", "by", ("a",), "median")])
+def test_a_damaged_table_of_ones_own_works_or_is_told(tmp_path, columns):
+    rows = [f"{i % 7 / 4},{i * i % 11},{'xyz'[i % 3]},{i // 4}" for i in range(24)]
+
+    def load(content):
+        (tmp_path / "t.csv").write_bytes(content)
+        table = load_table(tmp_path / "t.csv", columns)
+        assert len(table.y) == len(table.tracks) == len(table.x) >= 20
+        assert not np.isinf(table.x).any()
+        assert columns.impute or not np.isnan(table.x).any()
+        assert (table.group is None) == (not columns.group)
+        [fold] = make_splits(table, "holdout", 0, 2).folds
+        arrays_of(table, fold, sizes_of(table, [fold]))
+
+    def check_own(content):
+        works_or_tells(load, content)
+
+    content = "\n".join(["a,b,class,by", *rows]).encode()
+    load(content)
+    explore(check_own, mutations(content, [*PIECES, b"class", b"sep=;", b"NA"]), examples=200)
 
 
 def numbers():

@@ -190,7 +190,8 @@ def groups_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
     Rows of one song, with equal features, of one listed artist, or of one group of the table's
-    column are a group, which resampling draws as a whole, since such rows are alike.
+    column are a group, which resampling draws as a whole, since such rows are alike. Where a column
+    groups rows that are not of songs, it alone does.
     """
     songs = table.by_song
     songs_of: dict[int, list[int]] = {}
@@ -210,7 +211,9 @@ def _merged(table: FeatureTable, together: Sequence[Sequence[int]]) -> NDArray[n
     """Numbers groups of rows: those of the table's column, of which overlapping ones become one."""
     first = np.arange(len(table.y))
     if table.group is not None:
-        first = first[np.unique(table.group, return_index=True)[1]][table.group]
+        first = np.unique(table.group, return_index=True)[1][table.group]
+        if not table.is_of_songs:
+            together = ()  # rows of a few whole numbers may be equal, and would join all groups
 
     def root(row: int) -> int:
         while first[row] != row:

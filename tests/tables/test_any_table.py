@@ -349,14 +349,17 @@ def test_the_shares_of_grouped_parts(farms):
     np.testing.assert_array_equal(fold.test, test)
 
 
-def test_groups_of_rows_are_those_of_the_column_joined_by_equal_rows():
-    frame = FRAME.copy()
-    frame.iloc[5, :13] = frame.iloc[100, :13]
-    table = load_table(frame.assign(farm=np.arange(178) // 2), GROUPED)
+@pytest.mark.parametrize("is_of_songs", [False, True])
+def test_equal_rows_join_groups_of_songs_alone(is_of_songs):
+    x = np.array(FRAME.iloc[:, :13], np.float32)
+    x[5] = x[100]
+    table = load_table(FRAME.assign(farm=np.arange(178) // 2), GROUPED)
+    table = replace(table, x=x, repeats=((5, 100),), is_of_songs=is_of_songs)
     groups = groups_of(table)
     np.testing.assert_array_equal(groups, repeats_of(table))
-    assert {*np.flatnonzero(groups == groups[5])} == {4, 5, 100, 101}
-    assert len({*groups}) == 88
+    expected = {4, 5, 100, 101} if is_of_songs else {4, 5}
+    assert {*np.flatnonzero(groups == groups[5])} == expected
+    assert len({*groups}) == (88 if is_of_songs else 89)
 
 
 def test_folds_that_groups_do_not_allow_are_refused():
