@@ -9,18 +9,18 @@ stays the sweep's.
 
 from gtzan_jax import cli
 from gtzan_jax.jobs.options import RetrainOptions
-from gtzan_jax.text import command_line, printable
+from gtzan_jax.text import printable
 
 
 def main(options: RetrainOptions) -> None:
     """Retrains a config of the run directory that the flags name."""
     from gtzan_jax.jobs.retraining import retrain_run
-    from gtzan_jax.views.messages import retraining_line
+    from gtzan_jax.views.messages import predicting, retraining_line
 
     made = retrain_run(options)
-    print(retraining_line(made.history, made.songs))
+    print(retraining_line(made.history, made.songs, made.data.words))
     print(f"  config  {made.config.name}\n  model   {printable(made.path)}")
-    print(f"  {command_line('predict', [made.path, 'SONG'])}")
+    print(printable(f"  {next(iter(predicting(str(made.path), made.data.is_of_songs)))}"))
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ def _summary(run: FinishedRun) -> dict[str, Any]:
     return {
         "data": run.manifest.data.name,
         "is_sample": run.is_sample,
+        "words": run.words,
         "protocol": run.sweep.protocol,
         "chosen_on": run.protocol.select_on,
         "loss": run.sweep.loss,

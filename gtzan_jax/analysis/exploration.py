@@ -25,7 +25,7 @@ class Pca:
     """Principal components of the scaled features."""
 
     scaling: str  # "min-max" or "standard"
-    scores: np.ndarray  # (tracks, components) float64, the tracks' coordinates
+    scores: np.ndarray  # (rows, components) float64, the rows' coordinates
     loadings: np.ndarray  # (components, features) float64, unit vectors
     ratios: np.ndarray  # (components,) float64, shares of the variance explained
     features: tuple[str, ...]
@@ -36,11 +36,14 @@ class Pca:
 
 
 def correlations(table: FeatureTable) -> "pd.DataFrame":
-    """Returns Pearson correlations of the features that are means; NaN where one is constant."""
+    """Returns Pearson correlations of the features; NaN where one is constant.
+
+    Of songs, those of the features that are means.
+    """
     import pandas as pd
 
     frame = pd.DataFrame(table.x.astype(np.float64), columns=list(table.features))
-    return frame.filter(regex="_mean$").corr()
+    return (frame.filter(regex="_mean$") if table.is_of_songs else frame).corr()
 
 
 def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
@@ -53,7 +56,7 @@ def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def rank_features(table: FeatureTable) -> "pd.DataFrame":
-    """Orders the features by how well each alone separates the genres.
+    """Orders the features by how well each alone separates the classes.
 
     A feature's place is the mean of its places by ANOVA's F and by the mutual information; ties go
     to the higher F.
@@ -69,7 +72,7 @@ def rank_features(table: FeatureTable) -> "pd.DataFrame":
     x = scaled(table, "standard")[:, varying]
     anova, information = np.zeros(len(varying)), np.zeros(len(varying))
     if varying.any():
-        # F is infinite where every genre has one value of its own.
+        # F is infinite where every class has one value of its own.
         with np.errstate(divide="ignore", invalid="ignore"):
             anova[varying] = np.nan_to_num(f_classif(x, table.y)[0], posinf=np.inf)
         information[varying] = mutual_info_classif(x, table.y, random_state=0)
@@ -85,7 +88,7 @@ def rank_features(table: FeatureTable) -> "pd.DataFrame":
 
 
 def scaled(table: FeatureTable, scaling: str) -> np.ndarray:
-    """Returns (tracks, features) float64, scaled over all tracks; a constant feature becomes 0.
+    """Returns (rows, features) float64, scaled over all rows; a constant feature becomes 0.
 
     ``scaling`` is one of :data:`SCALINGS`, to 0…1, or to mean 0 and deviation 1.
     """
@@ -129,22 +132,26 @@ def pca_frames(pcas: Iterable[Pca]) -> "tuple[pd.DataFrame, pd.DataFrame]":
 
 
 def data_quality(table: FeatureTable) -> dict[str, Any]:
-    """Lists doubtful data, for JSON: exact repeats, constant and extreme features."""
+    """Lists doubtful data, for JSON: exact repeats, constant and extreme features.
+
+    Keys have the table's ``words``, such as tracks_by_genre or rows_by_class.
+    """
     counts = np.bincount(table.y, minlength=len(table.genres)).tolist()
-    constant = np.flatnonzero(_constant(table))
+    constant, words = np.flatnonzero(_constant(table)), table.words
+    units = {words.units: table.num_songs} if table.is_of_songs else {}
     return {
         "data": table.note(),
         "source": table.source,
         "sha256": table.sha256,
-        "tracks": len(table.y),
-        "songs": table.num_songs,
+        words.rows: len(table.y),
+        **units,
         "features": len(table.features),
-        "tracks_by_genre": dict(zip(table.genres, counts, strict=True)),
+        f"{words.rows}_by_{words.label}": dict(zip(table.genres, counts, strict=True)),
         "repeats": [
             {
-                "tracks": [table.tracks[row] for row in rows],
-                "genres": [table.genres[table.y[row]] for row in rows],
-                "genres_differ": len({table.y[row] for row in rows}) > 1,
+                words.rows: [table.tracks[row] for row in rows],
+                words.labels: [table.genres[table.y[row]] for row in rows],
+                f"{words.labels}_differ": len({table.y[row] for row in rows}) > 1,
             }
             for rows in table.repeats
         ],
@@ -163,17 +170,17 @@ def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
     x = table.x.astype(np.float64)
     lower, upper = np.quantile(x, [0.25, 0.75], axis=0)
     outside = np.maximum(np.maximum(lower - x, x - upper), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):  # most tracks may share one value
+    with np.errstate(divide="ignore", invalid="ignore"):  # most rows may share one value
         distance = np.nan_to_num(outside / (upper - lower), posinf=np.inf)
     row, furthest = distance.argmax(axis=0), distance.max(axis=0)
     return [
         {
             "feature": table.features[column],
-            "track": table.tracks[row[column]],
+            table.words.row: table.tracks[row[column]],
             "value": float(table.x[row[column], column]),
             # JSON knows no infinity
             "quartile_ranges_outside": far if np.isfinite(far := float(furthest[column])) else None,
-            "tracks_beyond_3_quartile_ranges": int((distance[:, column] > _FAR).sum()),
+            f"{table.words.rows}_beyond_3_quartile_ranges": int((distance[:, column] > _FAR).sum()),
         }
         for column in np.argsort(-furthest, kind="stable")
         if furthest[column] > EXTREME

@@ -1,6 +1,6 @@
 """Effects of choosing among configs: the set of the indistinguishable, and a winner's optimism.
 
-All intervals are over groups of tracks, since songs of one artist are alike: ``group`` is (tested,)
+All intervals are over groups of rows, since songs of one artist are alike: ``group`` is (tested,)
 their numbers. See docs/statistics.md for the scope of each.
 
 References:
@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from gtzan_jax.analysis.inference import CONFIDENCE, quantile
+from gtzan_jax.tables.schema import SONGS, Words
 
 if TYPE_CHECKING:
     import pandas as pd
 
 METHOD = (
     "multiple comparisons with the best (Hsu, 1984) by a multiplier bootstrap over groups of "
-    "tracks and over seeds"
+    "{rows} and over seeds"
 )
 
 FEWEST_SEEDS = 3
@@ -151,16 +152,22 @@ def _seeds_errors(
     return errors
 
 
-def scope(num_folds: int, seeds: Sequence[int]) -> str:
+def others(words: Words) -> str:
+    """Returns the population that intervals over groups of rows are for."""
+    return f"{words.rows} of another {words.group}" if words.is_grouped else f"other {words.units}"
+
+
+def scope(num_folds: int, seeds: Sequence[int], words: Words = SONGS) -> str:
     """Returns sentences on the scope of :func:`compare_with_best`."""
     folds = "these train parts" if num_folds > 1 else "this train part"
     if len(seeds) >= FEWEST_SEEDS:
-        return f"It allows for other songs and other seeds, with {folds}."
+        return f"It allows for {others(words)} and other seeds, with {folds}."
     of_seeds = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} and {seeds[-1]}"
     return (
-        f"It allows for other songs, with {folds} and {of_seeds}: another seed gives another set, "
-        "and where configurations differ in their luck with a seed, the best is missed more often "
-        f"than one time in twenty. {FEWEST_SEEDS} seeds or more show what others would change."
+        f"It allows for {others(words)}, with {folds} and {of_seeds}: another seed gives another "
+        "set, and where configurations differ in their luck with a seed, the best is missed more "
+        f"often than one time in twenty. {FEWEST_SEEDS} seeds or more show what others would "
+        "change."
     )
 
 

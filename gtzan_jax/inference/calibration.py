@@ -1,6 +1,6 @@
 """The calibration of a model's probabilities: temperature and errors."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,7 +24,9 @@ class Held(NamedTuple):
     chance_limit: Share | None = None  # 95th percentile
 
 
-class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Calibration(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """The temperature of a model, and the errors of its probabilities.
 
     Log-probabilities of songs are divided by the temperature. It is None without a validation part,
@@ -35,22 +37,24 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     bins: Annotated[int, msgspec.Meta(ge=1, le=1000)]  # equally wide
     validation: Held | None  # on which the temperature was fitted, and the config chosen
     test: Held
+    unit: Literal["song", "row"] = "song"  # that probabilities are of
 
     @property
     def stays_at_one(self) -> bool:
-        """Whether a temperature below 1 was fitted on too few songs."""
+        """Whether a temperature below 1 was fitted on too few songs, or rows."""
         return self.temperature == 1
 
     @property
     def doubt(self) -> str:
-        """A sentence on measurements on too few songs, or ""."""
+        """A sentence on measurements on too few songs, or rows, or ""."""
         few = []
         if self.temperature and self.validation and self.validation.songs < FEWEST:
             stays = ", below 1 and therefore left at 1" if self.stays_at_one else ""
             few.append(f"the temperature was fitted on {self.validation.songs}{stays}")
         if self.test.songs < FEWEST:
             few.append(f"accuracy and error were measured on {self.test.songs}")
-        return f"too few songs to rely on, fewer than {FEWEST}: {'; '.join(few)}" if few else ""
+        doubt = f"too few {self.unit}s to rely on, fewer than {FEWEST}: {'; '.join(few)}"
+        return doubt if few else ""
 
 
 def against_chance(error: float, mean: float, limit: float) -> str:

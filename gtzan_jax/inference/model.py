@@ -88,7 +88,7 @@ class TrainedModel:
 
     def __repr__(self) -> str:
         doubt = self.calibration and self.calibration.doubt
-        few = ", calibration on too few songs" if doubt else ""
+        few = f", calibration on too few {self.words.units}" if doubt else ""
         return (
             f"TrainedModel({self.config.name}, {self.num_weights:,} weights, "
             f"{len(self.genres)} {self.words.labels}, data {reprlib.repr(self.data)}{few})"

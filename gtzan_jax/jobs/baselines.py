@@ -15,6 +15,7 @@ from gtzan_jax import process
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Outcome, Tuned
 from gtzan_jax.analysis.inference import FEWEST_SPLITS
+from gtzan_jax.analysis.selection import others
 from gtzan_jax.backends.workplace import Workplace, workplace
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically, write_csv
@@ -34,7 +35,7 @@ from gtzan_jax.tables.protocols import (
     make_splits,
     repeats_of,
 )
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.schema import FeatureTable, Words
 from gtzan_jax.tables.splits import VALIDATION_SHARE, deal
 from gtzan_jax.text import printable
 from gtzan_jax.views import messages
@@ -62,16 +63,14 @@ NOTES = {
         "accuracy would be chosen on the test part, and optimistic."
     ),
     "interval": (
-        "Intervals are at 95 %. Those of accuracies are over the tested tracks, of which the songs "
-        "of one artist and exact repeats are a cluster. Under protocols that keep artists apart "
-        f"({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for other songs of "
-        "such artists; fitted models, train parts and seeds held fixed."
+        "Intervals are at 95 %. Those of accuracies are over the tested {rows}, of which "
+        "{clusters} are a cluster{whose}; fitted models, train parts and seeds held fixed."
     ),
     "difference": (
-        f"Differences are paired by track. With {FEWEST_SPLITS} folds or more their intervals "
+        f"Differences are paired by {{row}}. With {FEWEST_SPLITS} folds or more their intervals "
         "include refitting (with_refitting): the corrected t over the folds, with the variance "
         "(1/n + test/train) s² (Nadeau and Bengio, 2003; Bouckaert and Frank, 2004). With fewer "
-        "they are over tracks, for these fitted models. None is adjusted for the number of models."
+        "they are over {rows}, for these fitted models. None is adjusted for the number of models."
     ),
     "seconds": (
         "fit_seconds is the mean time of a fold, choosing and all seeds included: of our network "
@@ -85,6 +84,21 @@ NOTES = {
         "replace each other, so each of them seems worth less than it is."
     ),
 }
+
+
+def notes_for(words: Words, is_of_songs: bool) -> dict[str, str]:
+    """Returns the notes on a comparison, for a table of which these are the words."""
+    clusters, whose = "exact repeats", f". They are for {others(words)} like these"
+    if words.is_grouped:
+        clusters, whose = f"those of one {words.group}", f". They are for {others(words)}"
+    elif is_of_songs:
+        clusters = "the songs of one artist and exact repeats"
+        whose = (
+            f". Under protocols that keep artists apart ({', '.join(ARTISTS_APART)}) they are for "
+            "other artists, elsewhere for other songs of such artists"
+        )
+    fields = words._asdict() | {"clusters": clusters, "whose": whose}
+    return {name: note.format(**fields) for name, note in NOTES.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +148,13 @@ def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: in
     """Divides a table by a protocol, or by all, each fold with a validation part.
 
     "all" leaves out protocols whose list of tracks is not of this table, with a warning, and the
-    leaky one where songs have one row.
+    leaky one where songs have one row; of a table of anything else it means the others.
     """
-    fitting = [name for name, p in PROTOCOLS.items() if table.is_segmented or not p.leak]
+    fitting = [
+        name
+        for name, protocol in PROTOCOLS.items()
+        if (table.is_segmented or not protocol.leak) and (table.is_of_songs or not protocol.goes_by)
+    ]
     all_splits = []
     for name in fitting if protocol == ALL_PROTOCOLS else [protocol]:
         try:
@@ -247,6 +265,7 @@ def describe(
 ) -> dict[str, Any]:
     """Returns the content of baselines.json."""
     table = all_splits[0].table
+    apart = "artist" if table.is_of_songs else "group"
     # Not the sweep but the request determines the protocol.
     constants = {k: v for k, v in sweep.to_dict().items() if k not in ("protocol", "num_folds")}
     protocols = [
@@ -255,7 +274,7 @@ def describe(
             "summary": splits.note,
             "folds": len(splits.folds),
             "tested": len({row for f in splits.folds for row in judged_rows(table, f.test)}),
-            "artists_apart": splits.protocol.name in ARTISTS_APART,
+            f"{apart}s_apart": splits.protocol.is_apart(table.words),
             "left_out": list(splits.left_out),
             "note": splits.protocol.note_for(table.words),
             "leak": splits.protocol.leak,
@@ -263,6 +282,7 @@ def describe(
         for splits in all_splits
     ]
     segments = {"segments": SEGMENT_NOTE} if table.is_segmented else {}
+    notes = notes_for(table.words, table.is_of_songs) | {"budget": budget_note(found.scores)}
     return {
         "command": request.command,
         "data": as_dict(directory.describe_data(table, request.data)),
@@ -286,7 +306,7 @@ def describe(
         "versions": process.versions(),
         "best_classical": best_classical(found.folds),
         "best_chosen_on": "validation",
-        "notes": NOTES | {"budget": budget_note(found.scores)} | segments,
+        "notes": notes | segments,
     }
 
 
@@ -306,7 +326,9 @@ def save(found: Baselines, all_splits: Sequence[Splits], description: Mapping[st
     best = best_classical(found.folds)[found.importance_of]
     caption = next(d.caption for d in all_splits if d.protocol.name == found.importance_of)
     leaky = [d.protocol.name for d in all_splits if d.protocol.leak]
-    overview = plots.accuracy_by_protocol(found.scores, ARTISTS_APART, OURS, table.note(), leaky)
+    words = table.words
+    apart = [d.protocol.name for d in all_splits if d.protocol.is_apart(words)]
+    overview = plots.accuracy_by_protocol(found.scores, apart, OURS, table.note(), leaky, words)
     write_atomically(folder / "baselines.png", plots.image_of(overview))
     importance = plots.feature_importance(found.importance, best, OURS, caption)
     write_atomically(folder / "importance.png", plots.image_of(importance))

@@ -27,10 +27,12 @@ def calibrated(
       the model, and one row a song of the validation and test part: part, song (a track of it),
       genre, predicted, probability (of the predicted genre), calibrated (likewise, with the
       temperature; NaN without), group (of songs by one artist), and doubt if there are too few.
+      Of a table of anything else song and genre are row and class, as its ``words`` say.
     """
     import pandas as pd
 
     table, genres, groups = splits.table, np.array(model.genres), groups_of(splits.table)
+    words = table.words
     parts = {"validation": fold.validation, "test": fold.test}
     logs = {
         part: np.asarray(model.song_log_probabilities(table, rows), np.float64)
@@ -57,10 +59,10 @@ def calibrated(
             None if after is None else calibration_error(after, right),
             *error_of_chance(shown, right, groups[rows]),
         )
-        frame = pd.DataFrame({"part": part, "song": [table.tracks[row] for row in rows]})
+        names = [table.tracks[row] for row in rows]
+        frame = pd.DataFrame({"part": part, words.unit: names, words.label: genres[table.y[rows]]})
         frames.append(
             frame.assign(
-                genre=genres[table.y[rows]],
                 predicted=genres[first],
                 probability=before,
                 calibrated=np.nan if after is None else after,
@@ -69,7 +71,11 @@ def calibrated(
         )
     songs = pd.concat(frames, ignore_index=True).assign(**splits.marks)
     calibration = Calibration(
-        temperature=temperature, bins=BINS, validation=held.get("validation"), test=held["test"]
+        temperature=temperature,
+        bins=BINS,
+        validation=held.get("validation"),
+        test=held["test"],
+        unit="song" if table.is_of_songs else "row",
     )
     if calibration.doubt:
         songs["doubt"] = calibration.doubt

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gtzan_jax.analysis.between_runs import Comparison, compare
+from gtzan_jax.analysis.selection import others
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.space.config import Config
 from gtzan_jax.tables.protocols import PROTOCOLS
+from gtzan_jax.tables.schema import Columns, Words
 from gtzan_jax.text import flag, printable
 from gtzan_jax.views.text import NOTHING, Table, by_stem, cell, counted, plus_minus
 
@@ -83,17 +85,17 @@ def _cautions(comparison: Comparison) -> list[str]:
     runs, first = comparison.runs, comparison.runs["run"].iloc[0]
     samples = list(runs.loc[runs["is_sample"], "run"])
     on_test = list(runs.loc[(runs["chosen_on"] == "test") & (runs["configs"] > 1), "run"])
-    lines = []
+    lines, units = [], _words(comparison).units
     if samples:
         mixed = len(samples) < len(runs)
         lines.append(
             f"{', '.join(samples)}: trained on the SYNTHETIC sample, whose figures say nothing "
-            f"about music{' and cannot be set beside those of real songs' if mixed else ''}"
+            f"about music{f' and cannot be set beside those of real {units}' if mixed else ''}"
         )
     if on_test:
         lines.append(
-            f"{', '.join(on_test)}: the best is chosen on the songs that its accuracy is of, which "
-            "is too high by that"
+            f"{', '.join(on_test)}: the best is chosen on the {units} that its accuracy is of, "
+            "which is too high by that"
         )
     lines += [
         f"{name}: {PROTOCOLS[protocol].leak}: its figures say nothing about songs that were not "
@@ -105,7 +107,7 @@ def _cautions(comparison: Comparison) -> list[str]:
         name = row["run"]
         if row["differs"]:
             lines.append(
-                f"{name}: another {row['differs']} than {first}: tested on other songs, so that "
+                f"{name}: another {row['differs']} than {first}: tested on other {units}, so that "
                 "a difference of accuracies says nothing of the configurations"
             )
         if 2 * row["matched"] < max(1, row["out_of"]):
@@ -116,6 +118,12 @@ def _cautions(comparison: Comparison) -> list[str]:
     return lines
 
 
+def _words(comparison: Comparison) -> Words:
+    """Returns the words of all runs, or those that fit any table."""
+    found = set(comparison.runs["words"])
+    return found.pop() if len(found) == 1 else Columns().words(is_of_songs=False)
+
+
 def _bests(comparison: Comparison) -> str:
     runs = comparison.runs.to_dict("records")
     rows = {
@@ -123,7 +131,7 @@ def _bests(comparison: Comparison) -> str:
             plus_minus(run["best"], run["deviation"]) if math.isfinite(run["best"]) else NOTHING
             for run in runs
         ],
-        "95 %, of other songs": [_span(run["low"], run["high"]) for run in runs],
+        f"95 %, of {others(_words(comparison))}": [_span(run["low"], run["high"]) for run in runs],
         "chosen on": [f"{run['chosen_on']} part" for run in runs],
         "out of": [counted(run["configs"], "configuration") for run in runs],
         "folds × seeds": [f"{run['folds']} × {run['seeds']}" for run in runs],

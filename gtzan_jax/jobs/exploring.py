@@ -1,6 +1,7 @@
 """Explores a feature table: writes figures, tables, doubtful data, and TensorBoard's projector."""
 
 import json
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PAIRS_SHOWN = 5
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 def explore(data: str, workdir: str | None, columns: Columns = NO_OPTIONS) -> None:
@@ -54,7 +56,7 @@ def explore(data: str, workdir: str | None, columns: Columns = NO_OPTIONS) -> No
     write_atomically(folder / "data_quality.json", text + "\n")
     write_projector(folder / "projector", table)
     write_figures(folder, table, correlations, frames["feature_ranking"], pcas)
-    _print_summary(folder, frames, pcas, quality)
+    _print_summary(folder, table, frames, pcas, quality)
     messages.warn_of_sample(table.notice)
 
 
@@ -69,7 +71,9 @@ def write_figures(
     from gtzan_jax.views import plots
 
     figures = {
-        "correlation_heatmap": plots.correlation_heatmap(correlations, table.note()),
+        "correlation_heatmap": plots.correlation_heatmap(
+            correlations, table.note(), " that are means" * table.is_of_songs
+        ),
         "contact_sheet": plots.contact_sheet(table, ranking),
     }
     for scaling, pca in pcas.items():
@@ -85,14 +89,18 @@ def write_figures(
             f"mutual information {row.mutual_information:.2f} nats"
         )
         figure = plots.feature_by_genre(table, str(row.feature), caption)
-        write_atomically(folder / "boxplots" / f"{row.feature}.png", plots.image_of(figure))
+        name = str(row.feature)
+        if not table.is_of_songs:  # names that no file can have, or equal but for such letters
+            name = f"{row.rank}_{_NOT_IN_NAMES.sub('_', name)[:60]}"
+        write_atomically(folder / "boxplots" / f"{name}.png", plots.image_of(figure))
 
 
 def write_projector(folder: Path, table: FeatureTable) -> None:
-    """Writes the tracks, standardised, with genre and file name, for TensorBoard's projector."""
+    """Writes the rows, standardised, with class and name, for TensorBoard's projector."""
     from gtzan_jax.views import tensorboard
 
-    columns = {"genre": [table.genres[genre] for genre in table.y], "track": table.tracks}
+    words = table.words
+    columns = {words.label: [table.genres[genre] for genre in table.y], words.row: table.tracks}
     if table.is_sample:
         columns["data"] = ["sample"] * len(table.y)
     name = f"{len(table.features)} standardised features" + (" (sample)" * table.is_sample)
@@ -100,28 +108,30 @@ def write_projector(folder: Path, table: FeatureTable) -> None:
     tensorboard.write_projector(folder, name, vectors, columns)
     # TensorBoard opens on this page, not on the projector.
     about = (
-        f"{table.note()}\n\nThe tracks in three dimensions, by their principal components, are on "
-        "the page [Projector](#projector): choose *Color by* genre, and untick *Spherize data*. "
-        "A reload lists the page above."
+        f"{table.note()}\n\nThe {words.rows} in three dimensions, by their principal components, "
+        f"are on the page [Projector](#projector): choose *Color by* {words.label}, and untick "
+        "*Spherize data*. A reload lists the page above."
     )
     tensorboard.write_notes(folder / "summary", {"about": about}, {})
 
 
 def _print_summary(
     folder: Path,
+    table: FeatureTable,
     frames: "Mapping[str, pd.DataFrame]",
     pcas: Mapping[str, Pca],
     quality: Mapping[str, Any],
 ) -> None:
-    differing = sum(repeat["genres_differ"] for repeat in quality["repeats"])
+    words = table.words
+    differing = sum(repeat[f"{words.labels}_differ"] for repeat in quality["repeats"])
     telling = ", ".join(frames["feature_ranking"]["feature"][:_PAIRS_SHOWN])
     doubts = (
-        f"exact repeats: {counted(len(quality['repeats']), 'group')} of tracks"
-        f"{f', {differing} of them across genres' if quality['repeats'] else ''}; "
+        f"exact repeats: {counted(len(quality['repeats']), 'group')} of {words.rows}"
+        f"{f', {differing} of them across {words.labels}' if quality['repeats'] else ''}; "
         f"{len(quality['constant_features'])} constant and "
         f"{counted(len(quality['extreme_features']), 'extreme feature')}"
     )
-    lines = ["", "strongest correlations of means"]
+    lines = ["", f"strongest correlations of {'means' if table.is_of_songs else 'features'}"]
     lines += [
         f"  {pair.correlation:+z.4f}  {pair.feature}, {pair.other}"
         for pair in frames["correlation_pairs"].head(_PAIRS_SHOWN).itertuples()

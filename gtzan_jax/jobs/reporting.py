@@ -51,7 +51,7 @@ def write_report(
     save(report, path)
     print(printable(f"report in {path}"))
     if report.missing_table:
-        print(f"  without the figures that need the tracks: {report.missing_table}")
+        print(f"  without the figures that need the {run.words.rows}: {report.missing_table}")
     return path
 
 

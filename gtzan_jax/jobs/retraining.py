@@ -54,7 +54,8 @@ class Retrained:
       frames: the CSV files by stem: ``history``, one row an epoch of a network; ``confusion``,
         genres × genres (rows true, columns predicted) of all networks' test parts; ``scores`` of
         those by genre; ``calibration`` of the model, see ``calibrating.calibrated``; ``songs``, one
-        row a test song of a fold (right: the share of the fold's networks that are).
+        row a test song of a fold (right: the share of the fold's networks that are). Of a table of
+        anything else ``songs`` is ``rows``, and columns are named by its ``words``, too.
       figures: the PNG files by their stems.
     """
 
@@ -83,32 +84,32 @@ def retrain(
     config, table = trainer.plan.config_of[config_id], splits.table
     model = TrainedModel.of(config, params[0], trainer.plan.sweep, splits, fold=0)
     model, probabilities = calibrated(model, splits, splits.folds[0])
-    genres, groups = np.array(table.genres), groups_of(table)
-    true, predicted, songs = [], [], []
+    genres, groups, words = np.array(table.genres), groups_of(table), table.words
+    true, predicted, units = [], [], []
     by_fold = trained.predicted.reshape(len(splits.folds), len(seeds), -1)
     for place, (fold, every) in enumerate(zip(splits.folds, by_fold, strict=True)):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
         found = every[:, start : start + len(rows)]
         true.append(np.tile(table.y[rows], len(seeds)))
         predicted.append(found.ravel())
-        of_fold = pd.DataFrame({"song": [table.tracks[row] for row in rows]})
-        of_fold = of_fold.assign(genre=genres[table.y[rows]], group=groups[rows])
-        of_fold.insert(0, "fold", place)
-        songs.append(of_fold.assign(right=(found == table.y[rows]).mean(axis=0)))
+        names = [table.tracks[row] for row in rows]
+        named = {"fold": place, words.unit: names, words.label: genres[table.y[rows]]}
+        right = (found == table.y[rows]).mean(axis=0)
+        units.append(pd.DataFrame(named).assign(group=groups[rows], right=right))
     answers, labels = (np.concatenate(true), np.concatenate(predicted)), np.arange(len(genres))
     confusion = confusion_matrix(*answers, labels=labels)
     scores = precision_recall_fscore_support(*answers, labels=labels, zero_division=0)
-    names = ("precision", "recall", "f1", "tracks")
+    measures = ("precision", "recall", "f1", words.rows)
     frames = {
         "history": history_frame(trained, splits.metrics),
-        "scores": pd.DataFrame({"genre": genres} | dict(zip(names, scores, strict=True))),
+        "scores": pd.DataFrame({words.label: genres} | dict(zip(measures, scores, strict=True))),
         "confusion": pd.DataFrame(confusion, columns=list(model.genres)),
         "calibration": probabilities,
-        "songs": pd.concat(songs, ignore_index=True).assign(**splits.marks),
+        words.units: pd.concat(units, ignore_index=True).assign(**splits.marks),
     }
     if splits.protocol.leak:
         frames["scores"]["leak"] = splits.protocol.leak
-    return Retrained(model, frames, _figures(frames, confusion, model, splits.caption))
+    return Retrained(model, frames, _figures(frames, confusion, model, splits))
 
 
 def train_networks(
@@ -260,17 +261,20 @@ def describe(
 
 
 def _figures(
-    frames: "Mapping[str, pd.DataFrame]", confusion: np.ndarray, model: TrainedModel, note: str
+    frames: "Mapping[str, pd.DataFrame]", confusion: np.ndarray, model: TrainedModel, splits: Splits
 ) -> "dict[str, Figure]":
     from gtzan_jax.views import plots
 
+    note, words = splits.caption, splits.table.words
     title = f"Retraining {' '.join(by_stem(model.config).values())}"
     figures = {
         quantity: plots.training_curves(frames["history"], quantity, f"{title}: {quantity}", note)
         for quantity in ("accuracy", "loss")
     }
-    figures["confusion_matrix"] = plots.confusion_matrix(confusion, model.genres, note)
-    few = " Too few songs to tell." if model.calibration and model.calibration.doubt else ""
+    figures["confusion_matrix"] = plots.confusion_matrix(confusion, model.genres, note, words=words)
+    few = (
+        f" Too few {words.units} to tell." if model.calibration and model.calibration.doubt else ""
+    )
     title = f"Are its probabilities calibrated?{few}"
-    figures["reliability"] = plots.reliability(frames["calibration"], title, note)
+    figures["reliability"] = plots.reliability(frames["calibration"], title, note, words)
     return figures

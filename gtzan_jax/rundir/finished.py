@@ -14,7 +14,7 @@ import numpy as np
 from gtzan_jax import checks
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
-from gtzan_jax.rundir.manifest import Manifest, Retraining, sweep_of
+from gtzan_jax.rundir.manifest import Data, Manifest, Retraining, sweep_of
 from gtzan_jax.rundir.predictions import Part, Predictions, load_predictions
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE, result_metrics
 from gtzan_jax.sound.spectrograms import find_spectrograms, load_spectrograms
@@ -22,7 +22,7 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.frames import FRAME
 from gtzan_jax.tables.protocols import PROTOCOLS, Protocol, split_note
-from gtzan_jax.tables.schema import FeatureTable, data_note, rows_note
+from gtzan_jax.tables.schema import FeatureTable, Words, data_note, rows_note
 from gtzan_jax.tables.sources import KAGGLE_SHA256, find_table, load_table
 from gtzan_jax.text import counted
 
@@ -40,11 +40,13 @@ class SavedRetraining:
     about: Retraining
     config: Config
     history: "pd.DataFrame" = field(repr=False)  # one row an epoch of a network
+    data: Data = field(repr=False)  # of the run
 
     @property
     def songs(self) -> "pd.DataFrame | None":
-        """One row a test song of a fold, with the share of the networks that are right."""
-        return _read_if_there(self.path / "songs.csv")
+        """One row a test song of a fold, or a test row: the share of networks that are right."""
+        found = _read_if_there(self.path / "songs.csv")
+        return _read_if_there(self.path / "rows.csv") if found is None else found
 
     @property
     def model(self) -> "TrainedModel":
@@ -88,6 +90,11 @@ class FinishedRun:
         return PROTOCOLS[self.sweep.protocol]
 
     @property
+    def words(self) -> Words:
+        """How rows and classes of its table are called."""
+        return self.manifest.data.words
+
+    @property
     def is_sample(self) -> bool:
         """Whether the run was trained on the synthetic sample."""
         return self.manifest.data.is_sample
@@ -111,7 +118,7 @@ class FinishedRun:
     def note(self) -> str:
         """The caption of figures: the source of the data, and the split."""
         data, split = self.manifest.data, self.manifest.split
-        how = split_note(self.sweep.protocol, split.seed, len(split.folds), data.words)
+        how = split_note(self.sweep.protocol, split.seed, len(split.folds), self.words)
         return data_note(data.source, self.rows_note, how)
 
     @property
@@ -119,7 +126,7 @@ class FinishedRun:
         """The kind of rows, and how many the protocol divides."""
         used = max(f.train + f.validation + f.test for f in self.manifest.split.folds)
         data = self.manifest.data
-        return rows_note(data.tracks, data.songs, used, data.words)
+        return rows_note(data.tracks, data.songs, used, self.words)
 
     @functools.cached_property
     def predictions(self) -> Predictions:
@@ -163,7 +170,7 @@ class FinishedRun:
         if about is None or history is None:
             return None
         config = self.sweep.configs[self.sweep.places[about.config_id]]
-        return SavedRetraining(folder, about, config, history)
+        return SavedRetraining(folder, about, config, history, self.manifest.data)
 
     @functools.cached_property
     def history(self) -> "pd.DataFrame":

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gtzan_jax.analysis import endings
+from gtzan_jax.analysis import endings, selection
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.tables.schema import SAMPLES
+from gtzan_jax.tables.schema import SAMPLES, SONGS, Words
 from gtzan_jax.text import command_line, printable, tensorboard_line
 from gtzan_jax.views.text import by_stem, counted, plus_minus
 
@@ -95,7 +95,7 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
         print(textwrap.fill(config, _WIDTH, initial_indent=front, subsequent_indent=behind))
     print(*map(_filled, _meaning(run)), sep="\n")
     if run.retrained is not None:
-        print(retraining_line(run.retrained, saved.songs if saved else None))
+        print(retraining_line(run.retrained, saved.songs if saved else None, run.words))
     if run.protocol.leak:
         print(f"the protocol {run.sweep.protocol} LEAKS: its accuracies are too high")
     if run.is_sample:
@@ -104,7 +104,7 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     print(_filled(printable(f"results in {folder.results_path}{model}")))
     commands = {command_line("report", [folder.path]): "the findings"}
     if run.retrained is not None:
-        commands[command_line("predict", [folder.path, "SONG"])] = "its genre"
+        commands |= predicting(str(folder.path), run.manifest.data.is_of_songs)
     elif not run.indistinguishable.empty:
         commands[command_line("retrain", [f"--workdir={folder.path}"])] = "a model"
     commands[tensorboard_line(folder.tensorboard)] = "every run, HParams page"
@@ -116,7 +116,16 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     print(_filled(f"{sum(seconds.values()):.1f} s ({parts})"))
 
 
-def retraining_line(history: "pd.DataFrame", songs: "pd.DataFrame | None") -> str:
+def predicting(path: str, is_of_songs: bool) -> dict[str, str]:
+    """Returns the command that predicts with a model, or the Python, and its result."""
+    if is_of_songs:
+        return {command_line("predict", [path, "SONG"]): "its genre"}
+    return {f"gtzan_jax.load_model({path!r}).predict(TABLE)": "in Python: its classes"}
+
+
+def retraining_line(
+    history: "pd.DataFrame", songs: "pd.DataFrame | None", words: Words = SONGS
+) -> str:
     """Returns the test accuracy of a retraining, with deviation and interval.
 
     ``history`` has a row an epoch of a network, ``songs`` a row a test song.
@@ -135,7 +144,8 @@ def retraining_line(history: "pd.DataFrame", songs: "pd.DataFrame | None") -> st
         line += f"\n  ±: standard deviation over the networks of {runs}"
     low, high = endings.over_songs(songs)
     if math.isfinite(low):
-        line += f"\n  95 % interval over songs, for these networks: {low:.2f} to {high:.2f}"
+        over = selection.others(words) if words.is_grouped else words.units
+        line += f"\n  95 % interval over {over}, for these networks: {low:.2f} to {high:.2f}"
     return line
 
 
@@ -200,7 +210,7 @@ def detectable_difference(run: "FinishedRun") -> str:
     count = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
     return (
         f"differences under about {counted(round(100 * detectable), 'point')} cannot be seen with "
-        f"these {run.num_compared_on:,} {run.compared_on} songs and {count}"
+        f"these {run.num_compared_on:,} {run.compared_on} {run.words.units} and {count}"
     )
 
 
@@ -242,13 +252,13 @@ def warn_of_model(data: str, protocol: str) -> None:
 
 
 def warn_of_table(table: "FeatureTable") -> None:
-    """Warns of the synthetic sample, and of tracks with equal features."""
+    """Warns of the synthetic sample, and of rows with equal features."""
     warn_of_sample(table.notice)
     if table.repeats:
         rows = sum(len(group) for group in table.repeats)
         first = " = ".join(table.tracks[row] for row in table.repeats[0])
         warn(
-            f"{rows} of {len(table.tracks):,} tracks repeat another's features exactly "
+            f"{rows} of {len(table.tracks):,} {table.words.rows} repeat another's features exactly "
             f"({first}, …); they are kept, and may lie in several parts of a fold"
         )
 

@@ -64,7 +64,8 @@ def trust(calibration: Calibration | None, protocol: str) -> list[str]:
     if test.songs < FEWEST:
         share = str(round(test.accuracy * test.songs))
     leak = PROTOCOLS[protocol].leak if protocol in PROTOCOLS else ""
-    right = f"right on {share} of {counted(test.songs, 'test song')}{f' ({leak})' * bool(leak)}"
+    tested = counted(test.songs, f"test {calibration.unit}")
+    right = f"right on {share} of {tested}{f' ({leak})' * bool(leak)}"
     shown, how, without = test.error, "", ""
     if temperature and calibration.validation and not calibration.stays_at_one:
         songs, shown = calibration.validation.songs, test.calibrated_error or 0.0

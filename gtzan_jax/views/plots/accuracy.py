@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from gtzan_jax.tables.schema import SONGS, Words
 from gtzan_jax.views.plots.style import (
     GREY,
     RED,
@@ -36,7 +37,7 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
     """Draws accuracies with their intervals, a row a label and side by side in it the series.
 
     ``rows`` has label, series, accuracy, low, high (NaN without interval), and kind, for the
-    colour: ``apart`` (artists), ``random`` or ``leak``. ``bold`` is the label to highlight.
+    colour: ``apart`` (groups), ``random`` or ``leak``. ``bold`` is the label to highlight.
     """
     labels, series = (list(dict.fromkeys(rows[name])) for name in ("label", "series"))
     rows, few = rows.astype(dict.fromkeys(("accuracy", "low", "high"), float)), len(series) < 3
@@ -79,11 +80,16 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
 
 
 def accuracy_by_protocol(
-    scores: "pd.DataFrame", apart: Sequence[str], ours: str, note: str, leaky: Sequence[str] = ()
+    scores: "pd.DataFrame",
+    apart: Sequence[str],
+    ours: str,
+    note: str,
+    leaky: Sequence[str] = (),
+    words: Words = SONGS,
 ) -> Figure:
     """Draws the accuracy of every model under every protocol, with its interval.
 
-    ``scores`` is from ``classical.scores_table``; protocols of ``apart`` keep artists apart, those
+    ``scores`` is from ``classical.scores_table``; protocols of ``apart`` keep groups apart, those
     of ``leaky`` test on songs that were trained on; ``ours`` is highlighted.
     """
     models = list(scores.groupby("model")["accuracy"].mean().sort_values(ascending=False).index)
@@ -95,7 +101,7 @@ def accuracy_by_protocol(
     rows = rows.sort_values(
         "label", key=lambda of: of.map(models.index), kind="stable", ignore_index=True
     )
-    title = f"Test accuracy of {len(models)} models, by how the songs are divided"
+    title = f"Test accuracy of {len(models)} models, by how the {words.units} are divided"
     return accuracy_rows(rows, title, note, ours)
 
 
@@ -144,6 +150,6 @@ def feature_importance(
         axes.set_title(name, fontsize=10)
         axes.set_xlabel(f"test accuracy lost when shuffled{bars}")
         tidy(axes)
-    panels[0].set_yticks(np.arange(len(shown)), shown["feature"], fontsize=8)
+    panels[0].set_yticks(np.arange(len(shown)), list(map(short_name, shown["feature"])), fontsize=8)
     panels[0].set_ylim(len(shown) - 0.4, -0.6)
     return figure

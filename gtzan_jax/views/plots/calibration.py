@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from gtzan_jax.analysis.calibration import BINS, bins_of, calibration_error
+from gtzan_jax.tables.schema import SONGS, Words
 from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, WIDTH, new_figure, styled, tidy
 
 if TYPE_CHECKING:
@@ -16,13 +17,15 @@ _FEW = 10  # songs of a bin below which its dot is hollow
 
 
 @styled()
-def reliability(songs: "pd.DataFrame", title: str = "", note: str = "") -> Figure:
+def reliability(
+    songs: "pd.DataFrame", title: str = "", note: str = "", words: Words = SONGS
+) -> Figure:
     """Draws accuracy against probability, bin by bin, on the test part, with two standard errors.
 
     ``songs`` is from ``jobs.calibrating.calibrated``, or ``best/calibration.csv``.
     """
     test = songs[songs["part"] == "test"]
-    right = (test["genre"] == test["predicted"]).to_numpy()
+    right = (test[words.label] == test["predicted"]).to_numpy()
     figure = new_figure(WIDTH, 0.85 * WIDTH, title, note)
     above, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3.2))
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
@@ -42,10 +45,10 @@ def reliability(songs: "pd.DataFrame", title: str = "", note: str = "") -> Figur
         few, label = count < _FEW, f"{name}: error {error:.1f} points"
         axes.plot(sure[~few], share[~few], "o", color=color, label=label)
         axes.plot(sure[few], share[few], "o", color=color, markerfacecolor="white")
-    above.set_ylabel("songs")
+    above.set_ylabel(words.units)
     axes.set(
-        xlim=(0, 1), ylim=(-0.02, 1.02), ylabel="songs that are of it",
-        xlabel="probability of the first genre, in tenths",
+        xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=f"{words.units} that are of it",
+        xlabel=f"probability of the first {words.label}, in tenths",
     )  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, symbol=" %"))

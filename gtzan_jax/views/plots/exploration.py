@@ -41,7 +41,7 @@ _UNITS = {  # of a feature's mean
 
 
 def unit(feature: str) -> str:
-    """Returns the unit of a feature, such as ``Hz²`` for a variance of frequencies."""
+    """Returns the unit of a feature of songs, such as ``Hz²`` for a variance of frequencies."""
     name = _UNITS[feature.removesuffix("_mean").removesuffix("_var").rstrip("0123456789")]
     if not feature.endswith("_var"):
         return name
@@ -49,9 +49,11 @@ def unit(feature: str) -> str:
 
 
 @styled()
-def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
-    """Draws the matrix of ``exploration.correlations``."""
-    title = f"Pearson correlation of the {len(matrix)} features that are means"
+def correlation_heatmap(
+    matrix: "pd.DataFrame", note: str, which: str = " that are means"
+) -> Figure:
+    """Draws the matrix of ``exploration.correlations``; ``which`` of the features, in the title."""
+    title = f"Pearson correlation of the {len(matrix)} features{which}"
     figure = new_figure(9.0, 8.4, title, note, dpi=160)  # the numbers in the cells are small
     axes = figure.subplots()
     axes.set_facecolor("#BBBBBB")  # what has no correlation, since it is constant, stays grey
@@ -63,8 +65,8 @@ def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
             number = f"{values[row, column]:+z.2f}".replace("0.", ".").replace("-", "−")
             axes.text(column, row, number, ha="center", va="center", color="white", fontsize=5.2)
     places = range(len(matrix))
-    axes.set_xticks(places, matrix.columns, rotation=90, fontsize=8)
-    axes.set_yticks(places, matrix.index, fontsize=8)
+    axes.set_xticks(places, list(map(short_name, matrix.columns)), rotation=90, fontsize=8)
+    axes.set_yticks(places, list(map(short_name, matrix.index)), fontsize=8)
     axes.tick_params(length=0)
     bar = figure.colorbar(image, shrink=0.6, pad=0.02)
     which = f" (written out from ±{_STRONG:g} on)" if written else ""
@@ -74,8 +76,8 @@ def correlation_heatmap(matrix: "pd.DataFrame", note: str) -> Figure:
 
 @styled()
 def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Figure:
-    """Draws the spread of one feature in every genre; the caption is a second line of the title."""
-    title = f"{feature} by genre" + (f"\n{caption}" if caption else "")
+    """Draws the spread of one feature in every class; the caption is a second line of the title."""
+    title = f"{short_name(feature)} by {table.words.label}" + (f"\n{caption}" if caption else "")
     width = min(max(8.0, 0.35 * len(table.genres) + 1.5), 40.0)
     boxes = "box: quartiles; whiskers: up to 1.5 quartile ranges"
     figure = new_figure(width, 4.6, title, f"{table.note()}; {boxes}")
@@ -83,7 +85,7 @@ def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Fi
     _draw_boxes(axes, table, feature, 1.0)
     names = [short_name(genre) for genre in table.genres]
     axes.set_xticks(range(1, len(names) + 1), names, rotation=30, ha="right")
-    axes.set_ylabel(_unit_and_scale(axes, feature))
+    axes.set_ylabel(_unit_and_scale(axes, table, feature))
     tidy(axes)
     axes.grid(visible=False, axis="x")
     return figure
@@ -91,10 +93,11 @@ def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Fi
 
 @styled()
 def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
-    """Draws every feature by genre on one page, in the order of ``exploration.rank_features``."""
+    """Draws every feature by class on one page, in the order of ``exploration.rank_features``."""
     rows = math.ceil((len(ranking) + 1) / _SHEET_COLUMNS)  # one place is the legend's
+    label, labels = table.words.label, table.words.labels
     title = (
-        f"{len(ranking)} features by genre, in the order of how well each alone tells genres "
+        f"{len(ranking)} features by {label}, in the order of how well each alone tells {labels} "
         "apart\n(a box spans the quartiles, its whiskers up to 1.5 quartile ranges more)"
     )
     figure = new_figure(13.0, 1.55 * rows + 1.0, title, table.note())
@@ -103,9 +106,9 @@ def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
         axes.axis("off")
     for axes, rank, feature in zip(panels, ranking["rank"], ranking["feature"], strict=False):
         _draw_boxes(axes, table, feature, 0.5)
-        axes.set_title(f"{rank}  {feature}", fontsize=8, loc="left", pad=3)
+        axes.set_title(f"{rank}  {short_name(feature)}", fontsize=8, loc="left", pad=3)
         axes.set_xticks([])
-        axes.set_ylabel(_unit_and_scale(axes, feature), fontsize=6, labelpad=1)
+        axes.set_ylabel(_unit_and_scale(axes, table, feature), fontsize=6, labelpad=1)
         axes.tick_params(labelsize=6, length=2, pad=1)
         tidy(axes)
     colours = genre_colours(table.genres)
@@ -120,10 +123,9 @@ def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
 
 @styled()
 def pca_scatter(pca: Pca, table: FeatureTable, dimensions: int) -> Figure:
-    """Draws the tracks of a table in the first 2 or 3 dimensions of its PCA, by genre."""
-    title = (
-        f"{len(table.y):,} tracks by genre: PCA of {len(pca.features)} features, {_scaling(pca)}"
-    )
+    """Draws the rows of a table in the first 2 or 3 dimensions of its PCA, by class."""
+    rows = f"{len(table.y):,} {table.words.rows} by {table.words.label}"
+    title = f"{rows}: PCA of {len(pca.features)} features, {_scaling(pca)}"
     columns = math.ceil(len(table.genres) / _LEGEND_ROWS)
     figure = new_figure(7.6 + 1.4 * columns, 6.6, title, table.note())
     projection: dict[str, Any] = {"projection": "3d"} if dimensions == 3 else {}
@@ -155,7 +157,9 @@ def pca_loadings(pca: Pca, note: str) -> Figure:
     for axes, loadings, label in zip(panels, pca.loadings, _component_labels(pca), strict=True):
         top = np.argsort(-np.abs(loadings))[:_TOP]
         axes.barh(range(len(top)), loadings[top], color=np.where(loadings[top] > 0, TRAIN, TEST))
-        axes.set_yticks(range(len(top)), [pca.features[feature] for feature in top], fontsize=8)
+        axes.set_yticks(
+            range(len(top)), [short_name(pca.features[feature]) for feature in top], fontsize=8
+        )
         axes.invert_yaxis()
         axes.set_title(label, fontsize=9)
         axes.set_xlabel("loading")
@@ -164,7 +168,7 @@ def pca_loadings(pca: Pca, note: str) -> Figure:
 
 
 def _draw_boxes(axes: Axes, table: FeatureTable, feature: str, size: float) -> None:
-    """Draws a box plot a genre."""
+    """Draws a box plot a class."""
     values = table.x[:, table.features.index(feature)].astype(np.float64)
     of_genres = [values[table.y == place] for place in range(len(table.genres))]
     dots: dict[str, Any] = {"marker": ".", "markersize": 1 + 2 * size, "markeredgewidth": 0}
@@ -178,8 +182,9 @@ def _draw_boxes(axes: Axes, table: FeatureTable, feature: str, size: float) -> N
     _set_scale(axes, feature, values)
 
 
-def _unit_and_scale(axes: Axes, feature: str) -> str:
-    return unit(feature) + ("" if axes.get_yscale() == "linear" else ", log scale")
+def _unit_and_scale(axes: Axes, table: FeatureTable, feature: str) -> str:
+    scale = "" if axes.get_yscale() == "linear" else "log scale"
+    return ", ".join(filter(None, [unit(feature) if table.is_of_songs else "", scale]))
 
 
 def _set_scale(axes: Axes, feature: str, values: np.ndarray) -> None:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gtzan_jax.analysis import endings
+from gtzan_jax.tables.schema import SONGS, Words
 from gtzan_jax.views.plots.style import (
     TEST,
     TRAIN,
@@ -63,7 +64,11 @@ def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: st
 
 @styled()
 def confusion_matrix(
-    matrix: np.ndarray, genres: Sequence[str], note: str, title: str = "Confusion matrix"
+    matrix: np.ndarray,
+    genres: Sequence[str],
+    note: str,
+    title: str = "Confusion matrix",
+    words: Words = SONGS,
 ) -> Figure:
     """Draws a (genres, genres) matrix of counts: rows are true genres, columns predictions."""
     from sklearn.metrics import ConfusionMatrixDisplay
@@ -79,6 +84,6 @@ def confusion_matrix(
     axes.tick_params("x", rotation=45)
     for label in axes.get_xticklabels():
         label.set(ha="right", rotation_mode="anchor")
-    axes.set_xlabel("predicted genre, % of the true genre's test tracks")
-    axes.set_ylabel("true genre")
+    axes.set_xlabel(f"predicted {words.label}, % of the true {words.label}'s test {words.rows}")
+    axes.set_ylabel(f"true {words.label}")
     return figure

@@ -10,7 +10,7 @@ from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.views.sections.artists import Reading, artists_known, measuring, new_artists
 from gtzan_jax.views.sections.baselines import Baselines
 from gtzan_jax.views.sections.section import Section, code, figure, joined, paragraph
-from gtzan_jax.views.sections.selection import SEEN, Winner
+from gtzan_jax.views.sections.selection import SEEN, TOGETHER, Winner, whose_songs
 from gtzan_jax.views.text import counted, points
 
 
@@ -26,7 +26,8 @@ def swept(run: FinishedRun) -> str:
     return (
         f"{counted(sweep.num_configs, 'network')}{grid if sweep.varying else ''}{times}, trained "
         f"for {most}{counted(sweep.epochs, 'epoch')} each on {source}: {run.rows_note} of "
-        f"{len(data.genres)} genres, {split_note(sweep.protocol, split.seed, len(split.folds))}."
+        f"{len(data.genres)} {run.words.labels}, "
+        f"{split_note(sweep.protocol, split.seed, len(split.folds), run.words)}."
     )
 
 
@@ -43,15 +44,15 @@ def trust_part(
     """
     from gtzan_jax.views import plots
 
-    apart, text = run.sweep.protocol in ARTISTS_APART, []
-    reading = None if apart else new_artists(run, baselines)
-    is_known = True if reading else artists_known(run, table)
+    apart, of_songs, text = run.protocol.is_apart(run.words), run.manifest.data.is_of_songs, []
+    reading = new_artists(run, baselines) if of_songs and not apart else None
+    is_known = True if reading else of_songs and artists_known(run, table)
     if winner:
         text.append(_own_headline(run, winner, is_known))
     if reading:
         how = f"Under {reading.protocol}, {reading.source}."
         text.append(_headline(reading, "new artists", "other artists", how))
-    elif winner and not apart:
+    elif winner and of_songs and not apart:
         unknown = "Artists are unknown: this table does not say who its songs are by."
         how = unknown if is_known is False else "Not measured for this sweep yet."
         text.append(_headline_of("?", "new artists", how))
@@ -59,11 +60,13 @@ def trust_part(
         proviso = "" if is_known else ", if the file names are GTZAN's"
         measures = f" measures the accuracy on new artists{proviso}; then write this report again."
         text.append(paragraph(code(measuring(run, data)) + measures))
+    if not (of_songs or apart):
+        text.append(paragraph(TOGETHER))
     if winner and winner.on_test and len(run.results) > 1:
         seen = f"is too good by about {points(winner.optimism, '', 1)} points"
         if winner.optimism < SEEN:
-            seen = "is not seen to be too good in resampled tracks"
-        chooses = "This run chooses and reports on the same test tracks:"
+            seen = f"is not seen to be too good in resampled {run.words.rows}"
+        chooses = f"This run chooses and reports on the same test {run.words.rows}:"
         best = f"its best, {winner.apparent:.3f}, {seen}."
         text.append(paragraph(chooses, best, kind="caution"))
     figures = []
@@ -82,7 +85,9 @@ def trust_part(
 def _own_headline(run: FinishedRun, winner: Winner, is_known: bool | None) -> Markup:
     """Makes the headline of the best config's accuracy, corrected where the test part chose it."""
     label = over = "new songs, whoever they are by"
-    if run.sweep.protocol in ARTISTS_APART:
+    if run.words.is_grouped or not run.manifest.data.is_of_songs:
+        label = over = whose_songs(run, run.sweep.protocol)
+    elif run.sweep.protocol in ARTISTS_APART:
         label = over = "new artists"
     elif run.protocol.leak:
         label = over = "songs that were trained on"
@@ -90,7 +95,7 @@ def _own_headline(run: FinishedRun, winner: Winner, is_known: bool | None) -> Ma
         label, over = "songs of artists that were trained on", "other songs of such artists"
     seeds = "this seed" if len(run.manifest.seeds) == 1 else "these seeds"
     most = "at most " if run.sweep.stops_early else ""
-    chosen = ", corrected for the choice by these tracks"
+    chosen = f", corrected for the choice by these {run.words.rows}"
     how = (
         f"Under {run.sweep.protocol}, after {most}{counted(run.sweep.epochs, 'epoch')}"
         f"{chosen if winner.on_test and len(run.results) > 1 else ''}."

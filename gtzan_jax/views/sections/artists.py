@@ -12,7 +12,7 @@ from gtzan_jax.rundir.finished import FinishedRun, read_finished
 from gtzan_jax.rundir.manifest import sweep_of
 from gtzan_jax.tables.lists import ARTIST_FOLDS, is_known
 from gtzan_jax.tables.protocols import ARTISTS_APART
-from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.tables.schema import Columns, FeatureTable
 from gtzan_jax.tables.sources import KAGGLE_SHA256
 from gtzan_jax.text import command_line
 from gtzan_jax.views.sections.baselines import Baselines
@@ -132,4 +132,8 @@ def baselines_command(run: FinishedRun, data: str | None, protocol: str) -> str:
 def _data_flag(run: FinishedRun, data: str | None) -> list[str]:
     recorded = run.manifest.data
     given = data or (recorded.source if run.is_sample else recorded.flag)
-    return [] if given == "auto" else [f"--data={given}"]
+    flags = [] if given == "auto" else [f"--data={given}"]
+    for name, value in vars(recorded.columns).items():
+        if value != getattr(Columns, name):
+            flags.append(f"--{name}={value if isinstance(value, str) else ','.join(value)}")
+    return flags

@@ -10,6 +10,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import refuse_links
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
+from gtzan_jax.tables.schema import Columns
 from gtzan_jax.text import printable
 from gtzan_jax.views.sections.selection import whose_songs
 
@@ -39,6 +40,7 @@ _FILES: dict[str, dict[str, Any]] = {  # the columns that are shown
 
 class _Data(msgspec.Struct):
     sha256: str
+    columns: Columns = Columns()
 
 
 class _Protocol(msgspec.Struct):
@@ -119,9 +121,10 @@ class Baselines(NamedTuple):
 
     def bars(self, run: FinishedRun) -> str:
         """Returns a sentence on the intervals, if any, of a run on the same table."""
+        plain = run.manifest.data.is_of_songs and not run.words.is_grouped
         kinds = set(self.pairs.loc[self.pairs["low"].notna(), "kind"])
         spans = [
-            f"{whose_songs(run, protocol)} {where}"
+            f"{whose_songs(run, protocol)}{f' {where}' * plain}"
             for kind, (protocol, where) in _KINDS.items()
             if kind in kinds
         ]
@@ -134,22 +137,25 @@ def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
     Without ``folders`` they are searched beside the run directory: every ``baselines-*``.
 
     Raises:
-      InputError: one of ``folders`` holds a link, no baselines, or those of another feature table.
+      InputError: one of ``folders`` holds a link, no baselines, or those of another feature table,
+        or of other columns.
     """
-    checksum = run.manifest.data.sha256
+    mine = _Data(run.manifest.data.sha256, run.manifest.data.columns)
     beside = run.run.path.resolve().parent.glob("baselines-*")
-    found = {} if folders else {path: _checksum(path) for path in beside}
+    found = {} if folders else {path: _data_of(path) for path in beside}
     for folder in folders:
         refuse_links(Path(folder))
-        found[Path(folder)] = of = _checksum(Path(folder))
+        found[Path(folder)] = of = _data_of(Path(folder))
         if of is None:
             raise InputError(
                 f"--baselines={folder}: no baselines.json and baselines.csv that can be used"
             )
-        if of != checksum:
+        if of.sha256 != mine.sha256:
             raise InputError(f"--baselines={folder}: made from another feature table than the run")
+        if of != mine:
+            raise InputError(f"--baselines={folder}: made with other columns than the run")
     return sorted(
-        (path for path, of in found.items() if of == checksum),
+        (path for path, of in found.items() if of == mine),
         key=lambda path: ((path / "baselines.json").stat().st_mtime, path.name),
         reverse=True,
     )
@@ -210,7 +216,8 @@ def _of_protocol(
     ours, best = source.described.ours.name, source.described.best_classical[protocol.name]
     paired.set_index("model").loc[best]  # raises where there is none
     pair = scores.set_index("model", drop=False).loc[[ours, best]]
-    kind = "apart" if protocol.name in ARTISTS_APART else "leak" if protocol.leak else "random"
+    apart = protocol.name in ARTISTS_APART or source.described.data.columns.group
+    kind = "apart" if apart else "leak" if protocol.leak else "random"
     return scores, paired, pair.assign(label=protocol.label, series=[ours, BEST], kind=kind)
 
 
@@ -218,11 +225,11 @@ def _describe(folder: Path) -> _Description:
     return msgspec.json.decode((folder / "baselines.json").read_bytes(), type=_Description)
 
 
-def _checksum(folder: Path) -> str | None:
-    """Returns the checksum of the feature table that baselines are of; None if there are none."""
+def _data_of(folder: Path) -> _Data | None:
+    """Returns the feature table that baselines are of; None if there are none."""
     try:
         refuse_links(folder)
-        checksum = _describe(folder).data.sha256
+        data = _describe(folder).data
     except (InputError, OSError, ValueError, RecursionError):
         return None
-    return checksum if (folder / "baselines.csv").is_file() else None
+    return data if (folder / "baselines.csv").is_file() else None

@@ -11,15 +11,12 @@ from gtzan_jax.views.predictions import trust
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph
 from gtzan_jax.views.text import NOTHING, Table, percent, points
 
-_COLUMNS: dict[str, Any] = dict.fromkeys(("part", "genre", "predicted"), str)
-_COLUMNS |= dict.fromkeys(("probability", "calibrated"), float)
-
 
 def calibration_part(run: FinishedRun, note: str) -> Section | None:
     """Makes the part on a retrained run; None without calibration.csv. note: the data's source."""
     from gtzan_jax.views import plots
 
-    songs = _read(run)
+    songs, words = _read(run), run.words
     if songs is None or (calibration := (model := load_model(run.run.path)).calibration) is None:
         return None
     told = [f"{line[0].upper()}{line[1:]}." for line in trust(calibration, model.protocol)]
@@ -31,11 +28,11 @@ def calibration_part(run: FinishedRun, note: str) -> Section | None:
     told.append("See " + code("docs/predicting.md") + ".")
     drawn = figure(
         "reliability",
-        plots.reliability(songs, "", note),
+        plots.reliability(songs, "", note, words),
         "How often the kept model is right against how sure it is",
-        "Test songs that are of the first genre, by its probability; the error is their mean "
-        "distance from the diagonal; lines: two standard errors of independent songs; hollow: "
-        "fewer than ten songs.",
+        f"Test {words.units} that are of the first {words.label}, by its probability; the error is "
+        "their mean distance from the diagonal; lines: two standard errors of independent "
+        f"{words.units}; hollow: fewer than ten {words.units}.",
     )
     rows = []
     for part, held in (("validation", calibration.validation), ("test", calibration.test)):
@@ -43,7 +40,15 @@ def calibration_part(run: FinishedRun, note: str) -> Section | None:
             errors = held.error, held.calibrated_error, held.chance_error, held.chance_limit
             shown = [NOTHING if each is None else points(each, "", 1) for each in errors]
             rows.append([part, str(held.songs), percent(held.accuracy, 1), *shown])
-    columns = ("part", "songs", "right", "error", "error, calibrated", "by chance alone", "up to")
+    columns = (
+        "part",
+        words.units,
+        "right",
+        "error",
+        "error, calibrated",
+        "by chance alone",
+        "up to",
+    )
     return Section(
         "Are its probabilities calibrated?", [paragraph(*told)], [drawn], [Table(columns, rows)]
     )
@@ -54,8 +59,10 @@ def _read(run: FinishedRun) -> pd.DataFrame | None:
     path = run.run.best / "calibration.csv"
     if not path.is_file():
         return None
+    columns: dict[str, Any] = dict.fromkeys(("part", run.words.label, "predicted"), str)
+    columns |= dict.fromkeys(("probability", "calibrated"), float)
     try:
-        songs = pd.read_csv(path, usecols=list(_COLUMNS), dtype=_COLUMNS)
+        songs = pd.read_csv(path, usecols=list(columns), dtype=columns)
         if songs.drop(columns="calibrated").isna().any(axis=None):
             raise ValueError("a value is missing")
         if not (

@@ -24,12 +24,17 @@ def claims_section(
     """
     runs = (run, *others)
     for each in runs:
+        if not each.manifest.data.is_of_songs and others:
+            raise InputError(
+                f"{each.run.path}: further runs are asked about the assignment's claims, which are "
+                "about GTZAN, and this run's table is not of songs"
+            )
         if not claims.concern(each.sweep) and others:
             raise InputError(
                 f"{each.run.path}: further runs are asked about the assignment's claims, and "
                 "this sweep has other axes, or another protocol, than the assignment"
             )
-    if not claims.concern(run.sweep):
+    if not (claims.concern(run.sweep) and run.manifest.data.is_of_songs):
         return None
     tables = [table]
     for other in others:

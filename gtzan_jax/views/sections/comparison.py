@@ -6,7 +6,6 @@ from markupsafe import Markup
 
 from gtzan_jax.models.family import num_weights
 from gtzan_jax.rundir.finished import FinishedRun
-from gtzan_jax.tables.protocols import ARTISTS_APART
 from gtzan_jax.tables.schema import data_note
 from gtzan_jax.views.sections.artists import baselines_command
 from gtzan_jax.views.sections.baselines import Baselines
@@ -55,10 +54,11 @@ def comparison_section(
     best = described.best_classical[baselines.trusted]
     note = data_note(run.manifest.data.source, run.manifest.data.rows_note)
     leaky = [protocol.name for protocol in protocols if protocol.leak]
+    apart = list(baselines.pairs.loc[baselines.pairs["kind"] == "apart", "protocol"])
     drawn = figure(
         "baselines",
         plots.accuracy_by_protocol(
-            baselines.scores, ARTISTS_APART, described.ours.name, note, leaky
+            baselines.scores, apart, described.ours.name, note, leaky, run.words
         ),
         "Accuracy of our network and of the other models by protocol",
         baselines.finding,
@@ -130,9 +130,10 @@ def _verdict(paired: Any, best: str) -> str:
 
 
 def _discussion(run: FinishedRun, baselines: Baselines | None) -> list[Markup]:
-    """Answers the four questions of the assignment's discussion from the run."""
+    """Answers the questions of the assignment's discussion that concern the table, from the run."""
     data, on_sound, saved = run.manifest.data, run.sweep.family == "cnn", run.retraining("best")
-    features = [f"Both kinds of model get the same {data.features} numbers, designed by people."]
+    designed = ", designed by people" * data.is_of_songs
+    features = [f"Both kinds of model get the same {data.features} numbers{designed}."]
     if on_sound:
         features = [
             "The network gets spectrograms, a classical model the mean and the variance of each of "
@@ -168,10 +169,12 @@ def _discussion(run: FinishedRun, baselines: Baselines | None) -> list[Markup]:
         seconds = f"{best['fit_seconds']:.2f} s a fold, choosing its settings included."
         size.append(f"{best['model']} takes {seconds}")
         reasons = _importance(baselines)
-    words = {
-        "Feature engineering.": features,
+    answers = {
+        "Feature engineering." if data.is_of_songs else "Accuracy.": features,
         "Transfer.": transfer,
         "Size of the data.": size,
         "Interpretability.": [reasons],
     }
-    return [paragraph(strong(title), *sentences) for title, sentences in words.items()]
+    if not data.is_of_songs:
+        del answers["Transfer."]
+    return [paragraph(strong(title), *sentences) for title, sentences in answers.items()]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gtzan_jax.analysis import effects
+from gtzan_jax.analysis import effects, selection
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _DISTRIBUTIONS = 3  # hyperparameters whose configs are all drawn
 _OWN_RATE = "Each optimizer has its own learning rate"
 _SEEDS_SHIFT = 0.025  # a difference that seeds of the assignment's sweep can make
+_OTHER_SEED = "on the assignment's grid another seed moved effects by a point or two"
 _TITLE = "Which hyperparameter matters"
 
 
@@ -114,15 +115,14 @@ def matters_part(run: FinishedRun, found: Effects | None) -> Section:
             "those of the values that it was drawn with, and with how long it was trained."
         )
         return Section(_TITLE, [paragraph(why)], name="matters")
-    units, near = _units(run), found.near
+    units, near, of_songs = _units(run), found.near, run.manifest.data.is_of_songs
     text = [paragraph("Over all configurations", _largest(run, found, "all configurations"))]
     caption = [
         "Dots: mean accuracy of the configurations with a value, less that of all.",
         optimizer_rates(run.sweep),
         f"Bars: 95 % intervals over the {units}."
         if units
-        else "One seed: no interval; on the assignment's grid another seed moved effects by a "
-        "point or two.",
+        else f"One seed: no interval; {_OTHER_SEED if of_songs else 'another seed moves effects'}.",
     ]
     if near:
         of = f"these {near.num_configs:,} configurations"
@@ -218,16 +218,17 @@ def _scope(run: FinishedRun, units: str | None) -> list[str]:
     """Describes how many observations there are, and what intervals are over."""
     several = run.protocol.num_divisions
     same = f", which repeat the same songs {several} times" if several > 1 else ""
+    others, seeds = selection.others(run.words), "other seeds" if run.words.is_grouped else "seeds"
     over = {
-        "folds": "Intervals are over the folds: what other songs and seeds would change.",
+        "folds": f"Intervals are over the folds: what {others} and {seeds} would change.",
         "seeds": "Intervals are over the seeds: what other seeds would change on the same splits; "
-        "other songs would change more.",
+        f"{others} would change more.",
     }
     none = "There is no interval, since one seed cannot tell what others would change."
     return [
         "Trials of one seed share their batches, noise and initial draws, those of a fold its "
-        "tracks: the number of independent observations is at most that of seeds × folds, "
-        f"{run.accuracy.shape[1]} here{same}, not that of configurations.",
+        f"{run.words.rows}: the number of independent observations is at most that of seeds × "
+        f"folds, {run.accuracy.shape[1]} here{same}, not that of configurations.",
         over.get(units or "", none),
         "See " + code("docs/statistics.md") + ".",
     ]

@@ -7,6 +7,7 @@ from gtzan_jax.tables.protocols import ARTISTS_APART, make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.views.sections.artists import artists_known
 from gtzan_jax.views.sections.section import Section, paragraph, strong
+from gtzan_jax.views.sections.selection import TOGETHER
 from gtzan_jax.views.text import counted
 
 
@@ -19,12 +20,10 @@ def limits_section(run: FinishedRun, table: FeatureTable | None, missing_table: 
     if seeds > 1:
         noise = f"{seeds} seeds, which vary all random numbers but the division"
     items = {
-        f"Selection on the {run.protocol.select_on} part.": [
-            run.protocol.note_for(run.manifest.data.words)
-        ],
+        f"Selection on the {run.protocol.select_on} part.": [run.protocol.note_for(data.words)],
         f"{counted(folds, 'fold').capitalize()}.": [
-            f"The figures are from {times} of the tracks, and another gives others; and from "
-            f"{noise}.",
+            f"The figures are from {times} of the {data.words.rows}, and another gives others; and "
+            f"from {noise}.",
             *split.left_out,
         ],
     }
@@ -41,6 +40,23 @@ def limits_section(run: FinishedRun, table: FeatureTable | None, missing_table: 
             f"equal {what}.",
             _straddling(run, table, missing_table),
         ]
+    if data.is_of_songs:
+        items["Artists."] = _artists(run, table)
+    elif not data.words.is_grouped:
+        items["Groups."] = [TOGETHER]
+    if run.is_sample:
+        made = "random rows with the means and covariances of GTZAN's genres"
+        if on_sound:
+            made = "songs made up by a program, in ten styles that have GTZAN's names"
+        items["The sample."] = [
+            f"This run is on the synthetic sample: {made}. No figure is about music."
+        ]
+    text = [paragraph(strong(name), *words, kind="item") for name, words in items.items()]
+    return Section("Limits", text, name="limits")
+
+
+def _artists(run: FinishedRun, table: FeatureTable | None) -> list[str]:
+    """Returns sentences on the artists of a table of songs."""
     known = artists_known(run, table)
     artists = (
         "Who the songs are by is not known here. Where an artist has songs in both parts, a model "
@@ -54,18 +70,7 @@ def limits_section(run: FinishedRun, table: FeatureTable | None, missing_table: 
             "both parts, so that a model may recognise the artist instead of the genre: no figure "
             "of this sweep is about new artists."
         )
-    items["Artists."] = [artists]
-    if known:
-        items["Artists."].append("Tracks of GTZAN are mislabelled, too (Sturm, 2013).")
-    if run.is_sample:
-        made = "random rows with the means and covariances of GTZAN's genres"
-        if on_sound:
-            made = "songs made up by a program, in ten styles that have GTZAN's names"
-        items["The sample."] = [
-            f"This run is on the synthetic sample: {made}. No figure is about music."
-        ]
-    text = [paragraph(strong(name), *words, kind="item") for name, words in items.items()]
-    return Section("Limits", text, name="limits")
+    return [artists, *["Tracks of GTZAN are mislabelled, too (Sturm, 2013)."] * bool(known)]
 
 
 def _straddling(run: FinishedRun, table: FeatureTable | None, missing_table: str) -> str:
@@ -82,5 +87,5 @@ def _straddling(run: FinishedRun, table: FeatureTable | None, missing_table: str
         return "None lies in the train and in the test part of a fold."
     return (
         f"{count} of them {'lies' if count == 1 else 'lie'} in the train and in the test part of a "
-        "fold, where the answer to a test track was seen in training."
+        f"fold, where the answer to a test {run.words.row} was seen in training."
     )

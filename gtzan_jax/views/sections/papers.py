@@ -14,7 +14,7 @@ def papers_section(run: FinishedRun) -> Section:
     manifest, sweep = run.manifest, run.sweep
     data, split, sessions = manifest.data, manifest.split, manifest.sessions
     inputs = "bands of spectrograms" if sweep.family == "cnn" else "features"
-    how = split_note(sweep.protocol, split.seed, len(split.folds))
+    how = split_note(sweep.protocol, split.seed, len(split.folds), data.words)
     source = "the SYNTHETIC sample, not GTZAN" if run.is_sample else data.name
     found, mark = environment(sessions), "versions."
     rates = ", ".join(f"{name} {rate:g}" for name, rate in (sweep.learning_rates or {}).items())
@@ -27,7 +27,7 @@ def papers_section(run: FinishedRun) -> Section:
     ]
     facts = {
         "data": f"{source}; {data.rows_note}, {data.features} {inputs}, "
-        f"{len(data.genres)} genres: {', '.join(data.genres)}",
+        f"{len(data.genres)} {data.words.labels}: {', '.join(data.genres)}",
         "checksum (SHA-256)": data.sha256,
         "protocol": f"{sweep.protocol}: {how}; ranked on the {run.protocol.select_on} part",
         "parts of a fold": _sizes(split.folds, data.unit),

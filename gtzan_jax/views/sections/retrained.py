@@ -12,7 +12,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.models.family import num_weights
 from gtzan_jax.rundir.finished import FinishedRun, SavedRetraining
 from gtzan_jax.tables.protocols import PROTOCOLS, split_note
-from gtzan_jax.tables.schema import data_note
+from gtzan_jax.tables.schema import SONGS, Words, data_note
 from gtzan_jax.text import command_line
 from gtzan_jax.views.sections.calibration import calibration_part
 from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
@@ -33,7 +33,7 @@ def retrained_section(run: FinishedRun) -> Section:
         text, figures = [paragraph("The sweep retrained no model.", why)], []
     else:
         split = run.manifest.split
-        how = split_note(saved.about.protocol, split.seed, saved.about.num_folds)
+        how = split_note(saved.about.protocol, split.seed, saved.about.num_folds, run.words)
         note = data_note(run.manifest.data.source, "", how)
         if saved.about.protocol == run.sweep.protocol:
             note = run.note
@@ -41,7 +41,8 @@ def retrained_section(run: FinishedRun) -> Section:
         if calibrated := calibration_part(run, note):
             parts.append(calibrated)
     if run.scores is not None:
-        parts.append(Section("By genre", tables=[Table.of(run.scores)], folded=True))
+        by = f"By {run.words.label}"
+        parts.append(Section(by, tables=[Table.of(run.scores)], folded=True))
     if run.retrainings:
         parts.append(_all_retrainings(run))
     return Section(title, text, figures, parts=parts, name="retrained")
@@ -77,7 +78,8 @@ def _findings(run: FinishedRun, saved: SavedRetraining) -> list[str]:
     same = about.protocol == run.sweep.protocol
     if same and run.protocol.select_on == "test" and len(run.results) > 1:
         sentences.append(
-            "These are the tracks that chose the configuration, so that it looks better than it is."
+            f"These are the {run.words.rows} that chose the configuration, so that it looks better "
+            "than it is."
         )
     first = "the first fold and " if about.num_folds > 1 else ""
     sentences.append(f"The model that is kept is the one of {first}seed {about.seeds[0]} {rule}.")
@@ -89,7 +91,7 @@ def _findings(run: FinishedRun, saved: SavedRetraining) -> list[str]:
 def _figures(run: FinishedRun, saved: SavedRetraining, note: str) -> list[Markup]:
     from gtzan_jax.views import plots
 
-    history, genres = saved.history, run.manifest.data.genres
+    history, genres, words = saved.history, run.manifest.data.genres, run.words
     means, common = endings.mean_curves(history), endings.common_epochs(history)
     after = f"From epoch {common + 1} on: of those still in training." * (common < len(means))
     captions = {
@@ -103,9 +105,9 @@ def _figures(run: FinishedRun, saved: SavedRetraining, note: str) -> list[Markup
     ]  # fmt: skip
     counts = _confusion(run)
     if counts is not None:
-        drawn = plots.confusion_matrix(counts, genres, note, "")
+        drawn = plots.confusion_matrix(counts, genres, note, "", words)
         alt = "Confusion matrix of the test part"
-        figures.append(figure("confusion_matrix", drawn, alt, most_confused(counts, genres)))
+        figures.append(figure("confusion_matrix", drawn, alt, most_confused(counts, genres, words)))
     return figures
 
 
@@ -156,14 +158,14 @@ def _confusion(run: FinishedRun) -> np.ndarray | None:
     return counts
 
 
-def most_confused(counts: np.ndarray, genres: Sequence[str]) -> str:
+def most_confused(counts: np.ndarray, genres: Sequence[str], words: Words = SONGS) -> str:
     """Returns a sentence on the genre that is most often taken for another.
 
     ``counts`` is (genres, genres): rows are true genres, columns predictions.
     """
     mistakes = counts - np.diag(np.diag(counts))
     if not mistakes.any():
-        return "No track is mistaken."
+        return f"No {words.row} is mistaken."
     shares = mistakes / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     actual, taken = np.unravel_index(shares.argmax(), shares.shape)
     tied = int((shares == shares.max()).sum()) - 1

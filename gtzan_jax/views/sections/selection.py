@@ -9,15 +9,16 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
+from gtzan_jax.tables.schema import Words
 from gtzan_jax.tables.sources import KAGGLE_SHA256
 from gtzan_jax.views.messages import detectable_difference, likeness, num_compared
-from gtzan_jax.views.sections.section import Section, code, figure, paragraph, strong
+from gtzan_jax.views.sections.section import Section, code, figure, joined, paragraph, strong
 from gtzan_jax.views.text import by_stem, points
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_ON_TEST = ("on the tracks that chose it", "on tracks that did not")
+_ON_TEST = ("on the {rows} that chose it", "on {rows} that did not")
 _ON_VALIDATION = ("on the validation part, which chose it", "on the test part")
 _PREFIXES = {name: one.prefix for name, one in HYPERPARAMETERS.items()}  # of values in a name
 _TO_THE_END = "was trained to the end without diverging"
@@ -26,12 +27,20 @@ _GIVEN_UP = (
 )
 SEEN = 0.0005  # optimism below it is shown as none
 
+TOGETHER = joined(
+    "Rows that belong together, such as those of one person or one day, may be on both sides of a "
+    "split, which makes figures too good;",
+    code("--group=COLUMN"),
+    "keeps them on one.",
+)
+"""What is not known of a table without a group column."""
+
 
 class Winner(NamedTuple):
     """The accuracy of the best config, on the part that chose it and elsewhere."""
 
     apparent: float  # on the part that chose it
-    trusted: float  # on tracks that it was not chosen by
+    trusted: float  # on rows that it was not chosen by
     low: float  # of the 95 % interval of that; NaN where there is none
     high: float
     curve: "pd.DataFrame"  # of analysis.selection, by the number of configs to choose from
@@ -53,7 +62,7 @@ def winner_of(run: FinishedRun) -> Winner | None:
     if on_test:
         predictions = run.predictions
         curve = selection.selected_on_test(predictions.correct[sound], predictions.group)
-        if len(curve) > 1:  # figures of tracks that it was not chosen by
+        if len(curve) > 1:  # figures of rows that it was not chosen by
             accuracy, low, high = (float(curve[c].iloc[-1]) for c in ("held_out", "low", "high"))
     else:
         validation, test = _validation(run)[sound], run.accuracy_by_fold[sound]
@@ -98,9 +107,10 @@ def selection_section(run: FinishedRun, winner: Winner | None) -> Section:
         return Section(title, text, name="selection")
     if len(curve := winner.curve) > 1:
         names = _ON_TEST if winner.on_test else _ON_VALIDATION
+        chosen, elsewhere = (name.format(rows=run.words.rows) for name in names)
         alt = "Accuracy of the winner against the number of configurations it is chosen from"
-        drawn = plots.optimism(curve, *names, run.note)
-        figures = [figure("optimism", drawn, alt, _caption(winner))]
+        drawn = plots.optimism(curve, chosen, elsewhere, run.note)
+        figures = [figure("optimism", drawn, alt, _caption(winner, run.words))]
     text = [paragraph(*_certainty(run)), paragraph(*_correction(run, winner))]
     return Section(title, text, figures, name="selection")
 
@@ -112,9 +122,9 @@ def _certainty(run: FinishedRun) -> list[str]:
     found: list[str] = [
         f"With 95 % confidence the truly best configuration{networks} is among the "
         f"{len(run.indistinguishable):,} that the column indistinguishable_from_best of the table "
-        f"names, by {selection.METHOD}; see",
+        f"names, by {selection.METHOD.format(rows=run.words.rows)}; see",
         code("docs/statistics.md") + ".",
-        selection.scope(len(run.manifest.split.folds), seeds),
+        selection.scope(len(run.manifest.split.folds), seeds, run.words),
     ]
     if "epochs_given" in run.results:
         found.append(_GIVEN_UP)
@@ -125,23 +135,27 @@ def _certainty(run: FinishedRun) -> list[str]:
 
 def _correction(run: FinishedRun, winner: Winner) -> list[str]:
     """Describes how the winner's accuracy is corrected."""
+    words = run.words
     choosing = (
-        f"The winner of many configurations suits the {run.protocol.select_on} tracks by chance, "
-        "so that its accuracy there is too good on average."
+        f"The winner of many configurations suits the {run.protocol.select_on} {words.rows} by "
+        "chance, so that its accuracy there is too good on average."
     )
     if not winner.on_test:
         folds = " Each fold chooses its own winner." * (len(run.manifest.split.folds) > 1)
         return [choosing, f"The test part had no say.{folds}"]
     seeds = "this seed" if len(run.manifest.seeds) == 1 else "these seeds"
+    resampled = "artists" if run.manifest.data.is_of_songs else words.rows
+    if words.is_grouped:
+        resampled = f"groups ({words.rows} of one {words.group} are together)"
     return [
         choosing,
-        "Corrected, it is the mean accuracy of winners that are chosen on resampled artists, on "
-        "those left out (bootstrap bias correction), and its 95 % interval holds the middle of "
+        f"Corrected, it is the mean accuracy of winners that are chosen on resampled {resampled}, "
+        "on those left out (bootstrap bias correction), and its 95 % interval holds the middle of "
         f"these: for {whose_songs(run, run.sweep.protocol)}, and the networks of {seeds}.",
     ]
 
 
-def _caption(winner: Winner) -> str:
+def _caption(winner: Winner, words: Words) -> str:
     first, drawn = winner.curve["optimism"].iloc[0], int(winner.curve["configs"].iloc[-1])
     grows, growth = winner.optimism - first >= SEEN, "the growth is what choosing does"
     better, of_one = (
@@ -150,20 +164,22 @@ def _caption(winner: Winner) -> str:
     )
     start = "" if winner.on_test else "; the points from one are how the two parts differ"
     return (
-        f"Chosen from {drawn:,} configurations, the winner is {better} on the tracks that chose it "
-        f"than elsewhere, and {of_one} if from one: "
+        f"Chosen from {drawn:,} configurations, the winner is {better} on the {words.rows} that "
+        f"chose it than elsewhere, and {of_one} if from one: "
         f"{growth if grows else 'no effect of choosing is seen'}{start}."
     )
 
 
 def whose_songs(run: FinishedRun, protocol: str) -> str:
-    """Returns the population of songs that a protocol's intervals are for."""
+    """Returns the population of songs, or rows, that a protocol's intervals are for."""
     if PROTOCOLS[protocol].leak:
         return "songs that were trained on"
+    if run.words.is_grouped:
+        return selection.others(run.words)
     if protocol in ARTISTS_APART:
         return "other artists"
     is_gtzan = run.manifest.data.sha256 == KAGGLE_SHA256  # whose artists a list knows
-    return "other songs of such artists" if is_gtzan else "other songs like these"
+    return "other songs of such artists" if is_gtzan else f"other {run.words.units} like these"
 
 
 def accuracy_of_best(run: FinishedRun) -> tuple[float, float, float]:
