@@ -11,11 +11,13 @@ from matplotlib.ticker import AsinhLocator, LogLocator, MaxNLocator, NullLocator
 
 from gtzan_jax.analysis.exploration import Pca
 from gtzan_jax.tables.schema import FeatureTable
+from gtzan_jax.text import printable
 from gtzan_jax.views.plots.style import (
     TEST,
     TRAIN,
     genre_colours,
     genre_markers,
+    literal,
     new_figure,
     short_name,
     styled,
@@ -77,7 +79,9 @@ def correlation_heatmap(
 @styled()
 def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Figure:
     """Draws the spread of one feature in every class; the caption is a second line of the title."""
-    title = f"{short_name(feature)} by {table.words.label}" + (f"\n{caption}" if caption else "")
+    title = f"{literal(printable(feature))} by {table.words.label}" + (
+        f"\n{caption}" if caption else ""
+    )
     width = min(max(8.0, 0.35 * len(table.genres) + 1.5), 40.0)
     boxes = "box: quartiles; whiskers: up to 1.5 quartile ranges"
     figure = new_figure(width, 4.6, title, f"{table.note()}; {boxes}")

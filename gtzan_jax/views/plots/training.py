@@ -23,6 +23,8 @@ from gtzan_jax.views.plots.style import (
 if TYPE_CHECKING:
     import pandas as pd
 
+_WIDE = 10  # classes from which on a label of two parts fits on one line
+
 
 @styled()
 def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: str) -> Figure:
@@ -84,6 +86,8 @@ def confusion_matrix(
     axes.tick_params("x", rotation=45)
     for label in axes.get_xticklabels():
         label.set(ha="right", rotation_mode="anchor")
-    axes.set_xlabel(f"predicted {words.label}, % of the true {words.label}'s test {words.rows}")
+    of = f"% of the true {words.label}'s test {words.rows}"
+    room = " " if len(genres) >= _WIDE else "\n"
+    axes.set_xlabel(f"predicted {words.label},{room}{of}")
     axes.set_ylabel(f"true {words.label}")
     return figure

@@ -10,9 +10,10 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 from gtzan_jax.rundir.manifest import sweep_of
+from gtzan_jax.tables.frames import FRAME
 from gtzan_jax.tables.lists import ARTIST_FOLDS, is_known
 from gtzan_jax.tables.protocols import ARTISTS_APART
-from gtzan_jax.tables.schema import Columns, FeatureTable
+from gtzan_jax.tables.schema import NO_OPTIONS, FeatureTable
 from gtzan_jax.tables.sources import KAGGLE_SHA256
 from gtzan_jax.text import command_line
 from gtzan_jax.views.sections.baselines import Baselines
@@ -132,8 +133,8 @@ def baselines_command(run: FinishedRun, data: str | None, protocol: str) -> str:
 def _data_flag(run: FinishedRun, data: str | None) -> list[str]:
     recorded = run.manifest.data
     given = data or (recorded.source if run.is_sample else recorded.flag)
-    flags = [] if given == "auto" else [f"--data={given}"]
+    flags = [] if given == "auto" else [f"--data={given if given != FRAME else 'PATH'}"]
     for name, value in vars(recorded.columns).items():
-        if value != getattr(Columns, name):
+        if value != getattr(NO_OPTIONS, name):
             flags.append(f"--{name}={value if isinstance(value, str) else ','.join(value)}")
     return flags
