@@ -50,7 +50,7 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
         data, columns = frame_of(data, columns)
     if isinstance(data, FeatureTable):
         return data
-    if hasattr(data, "columns"):
+    if hasattr(data, "iloc"):
         return validated(read_frame(data, FRAME, columns), columns)
     name = os.fspath(data)
     if name == "auto":
@@ -73,9 +73,8 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
 
 def check_data(value: Any, where: str) -> Any:
     """Checks the type of a table: a name or a path, or the table itself."""
-    if not isinstance(value, (str, os.PathLike, FeatureTable, tuple)) and not hasattr(
-        value, "columns"
-    ):
+    is_frame = hasattr(value, "iloc") and hasattr(value, "columns")  # without importing pandas
+    if not is_frame and not isinstance(value, (str, os.PathLike, FeatureTable, tuple)):
         raise InputError(
             f"{where} must be text or a path, a DataFrame, or (X, y), not {checks.shown(value)}"
         )
