@@ -256,7 +256,8 @@ def warn_of_table(table: "FeatureTable") -> None:
     warn_of_sample(table.notice)
     if table.repeats:
         rows = sum(len(group) for group in table.repeats)
-        first = " = ".join(table.tracks[row] for row in table.repeats[0])
+        of = "" if table.is_of_songs else f"{table.words.row} "
+        first = " = ".join(f"{of}{table.tracks[row]}" for row in table.repeats[0])
         warn(
             f"{rows} of {len(table.tracks):,} {table.words.rows} repeat another's features exactly "
             f"({first}, …); they are kept, and may lie in several parts of a fold"

@@ -26,7 +26,7 @@ from gtzan_jax.jobs.options import (
     ReportOptions,
     RetrainOptions,
 )
-from gtzan_jax.jobs.reporting import write_report
+from gtzan_jax.jobs.reporting import build, write_report
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.views.sections.baselines import find_baselines
 
@@ -146,6 +146,7 @@ def test_nothing_speaks_of_songs(made):
     assert "95 % interval over rows" in made.texts
     assert ", 3 classes, data '" in made.texts
     assert ", calibration on too few rows)" in made.texts
+    assert "rows repeat another's features exactly (row 5 = row 6, …)" in made.texts
 
 
 @pytest.mark.slow  # 20 s: trains on the folds of each protocol
@@ -211,11 +212,28 @@ def test_the_report_says_what_its_figures_are_of(made):
     assert f"For {others} and these networks the 95 % interval is" in page
     assert ("### The number to trust" in lines) == made.is_grouped
     assert "### By class" in lines
+    assert re.search(r"Most often class [012] is taken for class [012]", page)
     assert not any(absent in page for absent in ("Transfer.", "claims", "artist_kfold"))
     if made.is_grouped:
         assert "each patient on one side" in first_screen
         assert "All rows of one patient are on one side." in page
         assert "It allows for rows of another patient, with these train parts" in page
+
+
+@pytest.mark.parametrize(
+    ("is_grouped", "resampled"),
+    [(False, "rows"), (True, "groups (rows of one patient are together)")],
+)
+def test_a_choice_by_the_test_part_is_corrected_over_groups(tmp_path, is_grouped, resampled):
+    write_wine(tmp_path, is_grouped)
+    page = words_of(build(run_on_wine(tmp_path, is_grouped)).html)
+    assert f"winners that are chosen on resampled {resampled}, on those left out" in page
+    assert "This run chooses and reports on the same test rows: its best, " in page
+    flags = "--label=cultivar" + " --group=patient" * is_grouped
+    assert f"| columns | {flags} |" in page
+    assert (
+        f"`python -m gtzan_jax.baselines --protocol=all --data={tmp_path}/wine.csv {flags}" in page
+    )
 
 
 def test_further_runs_are_not_asked_about_the_claims(made):

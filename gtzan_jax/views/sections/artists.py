@@ -13,7 +13,7 @@ from gtzan_jax.rundir.manifest import sweep_of
 from gtzan_jax.tables.frames import FRAME
 from gtzan_jax.tables.lists import ARTIST_FOLDS, is_known
 from gtzan_jax.tables.protocols import ARTISTS_APART
-from gtzan_jax.tables.schema import NO_OPTIONS, FeatureTable
+from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.tables.sources import KAGGLE_SHA256
 from gtzan_jax.text import command_line
 from gtzan_jax.views.sections.baselines import Baselines
@@ -56,6 +56,7 @@ def _of_runs(run: FinishedRun) -> Iterator[Reading]:
             place.parent != mine
             and manifest.status == "finished"
             and manifest.data.sha256 == run.manifest.data.sha256
+            and manifest.data.columns == run.manifest.data.columns
             and sweep.protocol in ARTISTS_APART
             and _undivided(manifest.sweep) == _undivided(run.manifest.sweep)
         ):
@@ -134,7 +135,13 @@ def _data_flag(run: FinishedRun, data: str | None) -> list[str]:
     recorded = run.manifest.data
     given = data or (recorded.source if run.is_sample else recorded.flag)
     flags = [] if given == "auto" else [f"--data={given if given != FRAME else 'PATH'}"]
-    for name, value in vars(recorded.columns).items():
-        if value != getattr(NO_OPTIONS, name):
-            flags.append(f"--{name}={value if isinstance(value, str) else ','.join(value)}")
-    return flags
+    return flags + column_flags(recorded.columns)
+
+
+def column_flags(columns: Columns) -> list[str]:
+    """Returns the flags by which commands read a table's columns so."""
+    return [
+        f"--{name}={value if isinstance(value, str) else ','.join(value)}"
+        for name, value in vars(columns).items()
+        if value != getattr(NO_OPTIONS, name)
+    ]

@@ -62,7 +62,9 @@ def _artists(run: FinishedRun, table: FeatureTable | None) -> list[str]:
         "Who the songs are by is not known here. Where an artist has songs in both parts, a model "
         "may recognise the artist instead of the genre."
     )
-    if run.sweep.protocol in ARTISTS_APART:
+    if run.words.is_grouped:
+        artists = f"All {run.words.rows} of one {run.words.group} are on one side."
+    elif run.sweep.protocol in ARTISTS_APART:
         artists = "The songs of an artist are on one side, as far as the list of artists goes."
     elif known:
         artists = (

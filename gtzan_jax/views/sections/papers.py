@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gtzan_jax.rundir.finished import FinishedRun
 from gtzan_jax.rundir.manifest import Parts, environment
 from gtzan_jax.tables.protocols import split_note
+from gtzan_jax.views.sections.artists import column_flags
 from gtzan_jax.views.sections.section import Section
 from gtzan_jax.views.text import Table, counted
 
@@ -28,6 +29,7 @@ def papers_section(run: FinishedRun) -> Section:
     facts = {
         "data": f"{source}; {data.rows_note}, {data.features} {inputs}, "
         f"{len(data.genres)} {data.words.labels}: {', '.join(data.genres)}",
+        "columns": " ".join(column_flags(data.columns)),
         "checksum (SHA-256)": data.sha256,
         "protocol": f"{sweep.protocol}: {how}; ranked on the {run.protocol.select_on} part",
         "parts of a fold": _sizes(split.folds, data.unit),

@@ -170,5 +170,8 @@ def most_confused(counts: np.ndarray, genres: Sequence[str], words: Words = SONG
     actual, taken = np.unravel_index(shares.argmax(), shares.shape)
     tied = int((shares == shares.max()).sum()) - 1
     also = f" (and {counted(tied, 'other pair')} as often)" if tied else ""
-    share = f"{percent(shares.max())} of the predictions for {genres[actual]}"
-    return f"Most often {genres[actual]} is taken for {genres[taken]}{also}: {share}."
+    # A number alone would not be understood as a class.
+    of = "" if words.label == "genre" else f"{words.label} "
+    names = [name if name[:1].isalpha() else f"{of}{name}" for name in genres]
+    share = f"{percent(shares.max())} of the predictions for {names[actual]}"
+    return f"Most often {names[actual]} is taken for {names[taken]}{also}: {share}."
