@@ -1,13 +1,18 @@
-"""A finished run as notebooks see it: results, history, the best model, the report."""
+"""A finished run as notebooks see it: results, history, the best model, the report, a study."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gtzan_jax import checks
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
+from gtzan_jax.space.optuna_search import distributions_of, import_optuna
 
 if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
     from gtzan_jax.inference.model import TrainedModel
 
 
@@ -30,6 +35,65 @@ class Run(FinishedRun):
         from gtzan_jax.jobs.reporting import write_report
 
         return write_report([self])
+
+    def to_optuna(self) -> "Study":
+        """Returns the configs as an Optuna study in memory, for its plots and importances.
+
+        Each is one trial, in the order of ``results``: trial 0 is of rank 1. Its value is the
+        figure that configs are ranked by, a mean over folds and seeds, and likewise after each
+        epoch that all of these reached. Configs that the search stopped are pruned, those that
+        diverged failed. Axes of one value are the study's ``user_attrs``. The study of one of
+        Optuna's samplers itself, in the order of its proposals, is in ``study.journal`` of the run.
+
+        Raises:
+          InputError: Optuna is not installed.
+        """
+        optuna = import_optuna()
+        study = optuna.create_study(study_name=self.name, direction="maximize")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that names are experimental
+            study.set_metric_names([self.metrics[0]])
+        for name in self.sweep.axes.keys() - self.sweep.varying.keys():
+            study.set_user_attr(name, self.sweep.axes[name][0])
+        study.add_trials(self._trials())
+        return study  # type: ignore[no-any-return]
+
+    def _trials(self) -> "list[FrozenTrial]":
+        """Returns each config as a trial of Optuna's, best first."""
+        from optuna.trial import TrialState, create_trial
+
+        metric, runs = self.metrics[0], self.accuracy.shape[1]
+        by_epoch = self.history.groupby(["config_id", "epoch"])[metric].agg(["mean", "count"])
+        curves: dict[str, dict[int, float]] = {config_id: {} for config_id in self.sweep.places}
+        for (config_id, epoch), mean in by_epoch.loc[by_epoch["count"] == runs, "mean"].items():
+            curves[config_id][epoch] = mean
+        distributions, trials = distributions_of(self.sweep), []
+        for row in self.results.to_dict("records"):
+            config = self.config(row["rank"])
+            about = {
+                "config_id": config.id,
+                "rank": row["rank"],
+                "num_folds": len(self.manifest.split.folds),
+                "num_seeds": len(self.manifest.seeds),
+            }
+            if metric != "test_accuracy":
+                about["test_accuracy (not for selection)"] = row["test_accuracy"]
+            state = TrialState.COMPLETE
+            if row["diverged"]:
+                state = TrialState.FAIL
+            elif row.get("epochs_given", self.sweep.epochs) < self.sweep.epochs:
+                state = TrialState.PRUNED
+            trials.append(
+                create_trial(
+                    state=state,
+                    value=None if row["diverged"] else row[metric],
+                    params={name: config[name] for name in distributions},
+                    distributions=distributions,
+                    user_attrs=about,
+                    intermediate_values=curves[config.id],
+                )
+            )
+        return trials
 
 
 @checks.known_names

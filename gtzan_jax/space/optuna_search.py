@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class OptunaSearch:
     def __init__(self, sweep: Sweep, journal: Path | None = None) -> None:
         optuna = import_optuna(sweep.search.kind)
         self._sweep = sweep
-        choices: Choices = {name: sweep.ranges.get(name, v) for name, v in sweep.axes.items()}
+        choices = _choices(sweep)
         self._constant = {n: c[0] for n, c in choices.items() if isinstance(c, tuple)}
         self._distributions = {
             name: _distribution(choice)
@@ -109,17 +110,37 @@ def widest_configs(sweep: Sweep) -> list[Config]:
     return [Config(tuple(values), each) for each in itertools.product(*values.values())]
 
 
-def import_optuna(kind: str) -> Any:
-    """Returns the module, for a kind of search."""
+def import_optuna(kind: str = "") -> Any:
+    """Returns the module, for a kind of search, or for a study of what another has tried."""
+    what = f"the search '{kind}'" if kind else "a study"
     try:
-        import cmaes  # noqa: F401 — Optuna says so only when it draws
         import optuna
+
+        if kind:
+            import cmaes  # noqa: F401 — Optuna says so only when it draws
     except ImportError:
         raise InputError(
-            f"the search '{kind}' is Optuna's, which is not installed: pip install -e '.[search]'"
+            f"{what} is Optuna's, which is not installed: pip install -e '.[search]'"
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if kind:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
+
+
+def distributions_of(sweep: Sweep) -> dict[str, Any]:
+    """Returns Optuna's distribution of each axis that varies; categorical where it is a list.
+
+    Ranges have no steps: Optuna refuses multiples that are rounded, as those of configs are.
+    """
+    return {
+        name: _distribution(replace(choice, step=None) if isinstance(choice, Range) else choice)
+        for name, choice in _choices(sweep).items()
+        if name in sweep.varying
+    }
+
+
+def _choices(sweep: Sweep) -> Choices:
+    return {name: sweep.ranges.get(name, values) for name, values in sweep.axes.items()}
 
 
 def _distribution(choice: tuple[Any, ...] | Range) -> Any:
