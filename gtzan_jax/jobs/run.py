@@ -53,8 +53,9 @@ class Run(FinishedRun):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that names are experimental
             study.set_metric_names([self.metrics[0]])
-        for name in self.sweep.axes.keys() - self.sweep.varying.keys():
-            study.set_user_attr(name, self.sweep.axes[name][0])
+        for name, values in self.sweep.axes.items():
+            if len(values) == 1:
+                study.set_user_attr(name, values[0])
         study.add_trials(self._trials())
         return study  # type: ignore[no-any-return]
 

@@ -5,16 +5,24 @@ import dataclasses
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import make_sweep
 from finished_runs import num_folds_of, random_history, write_run
+from sklearn.datasets import load_wine
+from sklearn.metrics import accuracy_score
 
 from gtzan_jax import (
     InputError,
+    load_model,
     load_sweep,
+    load_table,
+    make_splits,
     read_run,
+    run_sweep,
 )
 from gtzan_jax.metrics import METRICS
+from gtzan_jax.tables.schema import Columns
 
 optuna = pytest.importorskip("optuna")
 from optuna import visualization  # noqa: E402
@@ -203,3 +211,50 @@ def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch):
         run.to_optuna()
     message = "a study is Optuna's, which is not installed: pip install -e '.[search]'"
     assert str(told.value) == message
+
+
+WINE = load_wine(as_frame=True).frame.rename(columns={"target": "kind"})
+X, Y = WINE.drop(columns="kind"), WINE["kind"]
+HOLES = X.mask(np.random.default_rng(0).random(X.shape) < 0.05).assign(kind=Y)
+DATA = {
+    "frame": (WINE, {"label": "kind"}),
+    "missing": (HOLES, {"label": "kind", "impute": "median"}),
+    "arrays": ((X.to_numpy(), Y.to_numpy()), {}),
+    "words": ((X, np.array(["barolo", "grignolino", "barbera"])[Y]), {}),
+}
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize(("data", "options"), DATA.values(), ids=DATA)
+def test_a_run_on_a_table_of_ones_own_predicts_it(tmp_path, data, options):
+    sweep = make_sweep(epochs=3, protocol="holdout", axes={"num_units1": [16]})
+    run = run_sweep(sweep, data, tmp_path / "wine", retrain_epochs=40, retrain_seeds=1, **options)
+    model = run.best
+    assert repr(run) == "Run('wine', 6 configs × 1 run × 3 epochs, the best retrained)"
+    assert repr(model).startswith("TrainedModel(16-6-5_")
+    assert " weights, 3 classes, data " in repr(model)
+    assert (model.front_end, model.distribution) == (None, None)
+    rows, labels = data if isinstance(data, tuple) else (data, Y)
+    probabilities, predicted = model.predict_proba(rows), model.predict(rows)
+    assert probabilities.shape == (178, 3)
+    names = np.array(model.genres)
+    assert predicted.tolist() == names[probabilities.argmax(axis=1)].tolist()
+    truth = [str(label) for label in labels]
+    score = model.score(rows, labels)
+    assert score == pytest.approx(accuracy_score(truth, predicted))
+    assert score > 0.8
+    # What the retraining says of its test part is what the model predicts of it.
+    table = load_table(data, Columns(**options))
+    fold = make_splits(table, "holdout", run.manifest.split.seed, 1).folds[0]
+    right = np.array(predicted)[fold.test] == np.array(truth)[fold.test]
+    assert model.calibration.test.accuracy == pytest.approx(right.mean())
+    again = load_model(tmp_path / "wine")
+    assert again.predict_proba(rows).tobytes() == probabilities.tobytes()
+    if isinstance(rows, pd.DataFrame):
+        rows[rows.columns[::-1]].assign(more="x").to_csv(tmp_path / "rows.csv")
+        found = again.predict_proba(pd.read_csv(tmp_path / "rows.csv"))
+        np.testing.assert_allclose(found, probabilities, rtol=1e-6)
+    if "label" in options:
+        assert again.score(data) == score
+    study = run.to_optuna()
+    assert study.best_trial.user_attrs["config_id"] == run.results["config_id"][0]
