@@ -10,13 +10,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_sweep, save_little, this_process
-from finished_runs import random_history, write_baselines, write_run
+from finished_runs import history_of, random_history, write_baselines, write_run
 from matplotlib.text import Text
 from report_words import lines_of, words_of
 from sklearn.datasets import load_wine
 
 import gtzan_jax
-from gtzan_jax import Columns, InputError, compare, eda, load_table, read_run, report, retrain
+from gtzan_jax import (
+    Columns,
+    InputError,
+    compare,
+    eda,
+    load_table,
+    make_splits,
+    read_run,
+    report,
+    retrain,
+)
 from gtzan_jax.analysis import classical
 from gtzan_jax.jobs import baselines, retraining, sweeping
 from gtzan_jax.jobs.options import (
@@ -234,6 +244,17 @@ def test_a_choice_by_the_test_part_is_corrected_over_groups(tmp_path, is_grouped
     assert (
         f"`python -m gtzan_jax.baselines --protocol=all --data={tmp_path}/wine.csv {flags}" in page
     )
+
+
+def test_where_all_rows_are_right_their_number_stands_in_for_an_interval(tmp_path):
+    write_wine(tmp_path, True)
+    sweep = make_sweep(protocol="holdout")
+    table = load_table(tmp_path / "wine.csv", Columns("cultivar", "patient"))
+    history = history_of(sweep, np.ones((sweep.num_configs, 1)))
+    run = read_finished(write_run(tmp_path / "run", sweep, history, table))
+    tested = len(make_splits(table, "holdout", 0, 5).folds[0].test)
+    words = f"**1.00** **rows of another patient** Under holdout, after 2 epochs. On {tested} test "
+    assert words + "rows, which give no interval." in words_of(build(run).html)
 
 
 def test_further_runs_are_not_asked_about_the_claims(made):

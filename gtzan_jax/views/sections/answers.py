@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from markupsafe import Markup
 
 from gtzan_jax.rundir.finished import FinishedRun
@@ -100,6 +101,9 @@ def _own_headline(run: FinishedRun, winner: Winner, is_known: bool | None) -> Ma
         f"Under {run.sweep.protocol}, after {most}{counted(run.sweep.epochs, 'epoch')}"
         f"{chosen if winner.on_test and len(run.results) > 1 else ''}."
     )
+    if math.isnan(winner.low) and not run.manifest.data.is_of_songs:
+        tested = len(np.unique(run.predictions.row))
+        how += f" On {counted(tested, 'test row')}, which give no interval."
     reading = Reading(run.sweep.protocol, winner.trusted, winner.low, winner.high, "")
     return _headline(reading, label, f"{over}, with the networks of {seeds}", how)
 
