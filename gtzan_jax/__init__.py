@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gtzan_jax.inference.model_files import load_model as load_model
     from gtzan_jax.inference.prediction import Explanation as Explanation
     from gtzan_jax.inference.prediction import Prediction as Prediction
+    from gtzan_jax.jobs.estimator import SweepClassifier as SweepClassifier
     from gtzan_jax.jobs.run import Run as Run
     from gtzan_jax.jobs.run import read_run as read_run
     from gtzan_jax.jobs.sweeping import run_sweep as run_sweep
@@ -59,6 +60,7 @@ _HOMES = {
     "Run": "jobs.run",
     "RunError": "errors",
     "Sweep": "space.sweep",
+    "SweepClassifier": "jobs.estimator",
     "TrainedModel": "inference.model",
     "make_splits": "tables.protocols",
     "load_model": "inference.model_files",

@@ -38,6 +38,7 @@ def test_every_public_name_can_be_imported_and_is_documented(name):
 
 METHODS = [TrainedModel.predict, TrainedModel.predict_proba, TrainedModel.predict_file]
 METHODS += [TrainedModel.score, TrainedModel.explain, gtzan_jax.Run.config]
+METHODS += [gtzan_jax.SweepClassifier.fit, gtzan_jax.SweepClassifier.save]
 
 
 @pytest.mark.parametrize(

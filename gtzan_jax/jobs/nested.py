@@ -14,6 +14,7 @@ from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History, trials_of
+from gtzan_jax.rundir.ranking import rank_at_best_epochs
 from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of, judged_rows, sizes_of
@@ -28,7 +29,7 @@ TRIED, RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
 Done = Callable[[str, int], None]
 
 _SEGMENTS = METRICS.index("test_chunk_accuracy")
-_ACCURACY, _LOSS = METRICS.index("validation_accuracy"), METRICS.index("validation_loss")
+_ACCURACY = METRICS.index("validation_accuracy")
 
 
 class Choice(NamedTuple):
@@ -179,14 +180,12 @@ def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
     diverged network is excluded. ``figures`` are (configs, seeds, epochs, metrics) of one fold.
     """
     means = figures.mean(axis=1, dtype=np.float64)
-    whole = np.isfinite(means).all(axis=(1, 2))
-    if not whole.any():
+    order, epochs = rank_at_best_epochs(means, "validation")
+    place = order[0]
+    if not np.isfinite(means[place]).all():
         raise InputError(f"{sweep.name}: every config diverged on a fold; lower the learning rates")
-    accuracy = np.where(whole[:, None], means[..., _ACCURACY], -np.inf)
-    order = np.lexsort((means[..., _LOSS].ravel(), -accuracy.ravel()))
-    place, epoch = np.unravel_index(order[0], accuracy.shape)
-    best = float(accuracy[place, epoch])
-    return Choice(sweep.configs[place], int(epoch) + 1, best, accuracy.size)
+    best = float(means[place, epochs[place] - 1, _ACCURACY])
+    return Choice(sweep.configs[place], int(epochs[place]), best, means[..., 0].size)
 
 
 def _outcome(

@@ -5,12 +5,12 @@ resume train again from epoch 0, to the same numbers.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from gtzan_jax.jobs.job import Job, Training
+from gtzan_jax.jobs.job import Job
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.checkpoints import Checkpoints
 from gtzan_jax.rundir.directory import CONFIGS
@@ -27,8 +27,18 @@ from gtzan_jax.views.progress import SweepProgress
 _STATE_BYTES = 2e9  # of states on the host, at most; trials without one train from epoch 0
 
 
-def run_search(job: Job, manifest: Manifest, store: Checkpoints, training: Training) -> Sweep:
-    """Trains proposed trials that the store lacks. Returns the sweep with the proposed configs."""
+def run_search(
+    job: Job,
+    manifest: Manifest,
+    store: Checkpoints,
+    begin: Callable[[Sequence[Config]], Trainer],
+    is_quiet: bool = False,
+) -> Sweep:
+    """Trains proposed trials that the store lacks. Returns the sweep with the proposed configs.
+
+    ``begin`` is called with the configs to plan for where something is to be trained, and returns
+    the trainer, each time the same.
+    """
     sweep, run, proposed = job.sweep, job.run, list[Config]()
     by_sampler = sweep.search.kind in SAMPLERS
     if by_sampler and not run.damaged(manifest, CONFIGS):
@@ -42,12 +52,12 @@ def run_search(job: Job, manifest: Manifest, store: Checkpoints, training: Train
             missing = store.missing(trials, proposal.epochs)
             figures: dict[Trial, np.ndarray] = {}
             if missing:
-                trainer = training.begin(to_plan)
+                trainer = begin(to_plan)
                 trainer.plan.admit(proposal.configs)
                 if progress is None:
                     stack.enter_context(profiled(job.options.profile))
                     total = config_epochs(sweep) * job.num_runs
-                    progress = SweepProgress(trainer, sweep, total, store.trial_epochs)
+                    progress = SweepProgress(trainer, sweep, total, store.trial_epochs, is_quiet)
                     stack.enter_context(progress)
                 figures, states = _train(trainer, job, proposal, missing, store, progress, states)
             search.tell(_scores(sweep, store, proposal, trials, figures))

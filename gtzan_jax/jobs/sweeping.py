@@ -71,7 +71,7 @@ def run_sweep(options: SweepOptions) -> Run:
             store = _open_store(job)
             clock.lap("load")
             with Training(job, manifest, len(store)) as training:
-                sweep = run_search(job, manifest, store, training)
+                sweep = run_search(job, manifest, store, training.begin)
                 clock.lap("train", training.trainer.compile_wait_s if training.trainer else 0.0)
                 by_sampler = sweep.search.kind in SAMPLERS
                 history = store.history(job.trials_of(sweep.configs), others=by_sampler)

@@ -6,6 +6,7 @@ import numpy as np
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History
+from gtzan_jax.rundir.predictions import Part
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 
@@ -22,6 +23,23 @@ def result_metrics(protocol: str, is_segmented: bool = False) -> tuple[str, ...]
     parts, figures = ("validation", "test", "train"), ("accuracy", "loss", "chunk_accuracy")
     names = [f"{part}_{figure}" for part in parts for figure in figures]
     return tuple(name for name in names if name in metrics)
+
+
+def rank_at_best_epochs(means: np.ndarray, select_on: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Ranks configs, each after the number of epochs that suits it best on a part.
+
+    By accuracy, ties by the loss, then to the first config and the fewest epochs. Configs that have
+    figures that are not finite come last. means: (configs, epochs, metrics), over runs.
+
+    Returns:
+      (configs,) int, their places, the best one first; and (configs,) int, the epochs of each.
+    """
+    accuracy, loss = (means[..., METRICS.index(f"{select_on}_{f}")] for f in ("accuracy", "loss"))
+    keys = np.array([loss, np.where(np.isfinite(accuracy), -accuracy, np.inf)])
+    best = np.lexsort(keys, axis=1)[:, 0]
+    of_best = keys[:, np.arange(len(best)), best]
+    is_partial = ~np.isfinite(means).all(axis=(1, 2))
+    return np.lexsort([*of_best, is_partial]), best + 1
 
 
 def results_table(sweep: Sweep, history: History, is_segmented: bool = False) -> "pd.DataFrame":

@@ -6,7 +6,7 @@ An axis has a short name: ``optimizer=adam,sgd`` means ``axes.optimizer=["adam",
 
 import itertools
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from gtzan_jax.checks import Problems, shown
@@ -54,6 +54,22 @@ def lay_over(document: dict[str, Any], overrides: Sequence[str], problems: Probl
         overrides, key=lambda each: (_key(each) != _KIND, len(_targets(_key(each))) > 1)
     ):
         problems.check(_lay_over, document, override)
+
+
+def axes_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the table of axes of a sweep file, from values by names or short names."""
+    problems, axes = Problems(), dict[str, Any]()
+    problems.found += contradictions(f"{name}=" for name in values)
+    problems.raise_any()
+    for name in sorted(values, key=lambda name: len(_targets(name)) > 1):  # as in lay_over
+        given = values[name]
+        if isinstance(given, Mapping):  # a range
+            listed: Any = dict(given)
+        else:
+            is_one = isinstance(given, str) or not isinstance(given, Iterable)
+            listed = [given] if is_one else list(given)
+        axes |= dict.fromkeys(_meant(name, axes), listed)
+    return axes
 
 
 def one_line(text: object) -> str:
@@ -106,14 +122,18 @@ def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None
     if key == "batch_size" and "batch_size" not in axes and (is_one or len(value) == 1):
         document["batch_size"] = value if is_one else value[0]
         return
+    axes |= dict.fromkeys(_meant(key, axes), [value] if is_one else value)
+
+
+def _meant(key: str, axes: Container[str]) -> list[str]:
+    """Returns the axes that a name or a short name means, beside others; itself if unknown."""
     names = [
         name
         for name in hyperparameters_of(family_of(axes))
         if name == key
         or (HYPERPARAMETERS[name].stem == key and f"num_units{name.removeprefix(key)}" in axes)
     ]
-    for name in names or [key]:
-        axes[name] = [value] if is_one else value
+    return names or [key]
 
 
 def _parsed(text: str, flag: str) -> Any:

@@ -33,11 +33,12 @@ class _StateColumn(ProgressColumn):
 class _Bar(Progress):
     """A bar with its state on standard error, or a line each eighth; a context manager."""
 
-    def __init__(self, total: int, unit: str = "", done: int = 0) -> None:
+    def __init__(self, total: int, unit: str = "", done: int = 0, is_quiet: bool = False) -> None:
         console = Console(stderr=True)
         columns = BarColumn(bar_width=12), MofNCompleteColumn(), _StateColumn()
-        super().__init__(*columns, console=console, disable=not _can_draw(console))
+        super().__init__(*columns, console=console, disable=is_quiet or not _can_draw(console))
         self._total, self._unit, self._done, self._there = total, unit, done, done
+        self._is_quiet = is_quiet
         self._started = time.perf_counter()
         self._task = self.add_task("", total=total, completed=done, bar=self)
 
@@ -47,7 +48,8 @@ class _Bar(Progress):
     def _reach(self, done: int) -> None:
         before, self._done = self._done, done
         self.update(self._task, completed=done)
-        if self.disable and before * 8 // self._total != done * 8 // self._total:
+        prints = self.disable and not self._is_quiet
+        if prints and before * 8 // self._total != done * 8 // self._total:
             print(f"  {done:,}/{self._total:,} {self._unit} {self.state()}", flush=True)
 
 
@@ -64,10 +66,17 @@ class SweepProgress(_Bar):
     Of ``total`` epochs of all trials together, ``there`` are already trained.
     """
 
-    def __init__(self, trainer: "Trainer", sweep: Sweep, total: int, there: int = 0) -> None:
+    def __init__(
+        self,
+        trainer: "Trainer",
+        sweep: Sweep,
+        total: int,
+        there: int = 0,
+        is_quiet: bool = False,
+    ) -> None:
         self._trainer, self._best = trainer, 0.0
         self._metric = METRICS.index(f"{PROTOCOLS[sweep.protocol].select_on}_accuracy")
-        super().__init__(total, "trial-epochs,", there)
+        super().__init__(total, "trial-epochs,", there, is_quiet)
 
     def take(self, trained: "Trained") -> None:
         """Counts a trained task."""

@@ -7,7 +7,7 @@ from conftest import make_history, make_sweep
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import trials_of
-from gtzan_jax.rundir.ranking import results_table
+from gtzan_jax.rundir.ranking import rank_at_best_epochs, results_table
 
 PROTOCOLS = ["assignment", "holdout", "kfold"]
 SWEEPS = {name: make_sweep(protocol=name) for name in PROTOCOLS}  # 12 configs, 2 epochs
@@ -141,3 +141,22 @@ def test_the_order_of_seeds_does_not_change_the_ranking():
     history.figures[:, -1] = 0.5
     history.figures[:, -1, PLACE["test_loss"]] = turned.ravel()
     assert order_of(results_table(SWEEPS["assignment"], history)) == list(range(12))
+
+
+def test_each_config_is_ranked_after_its_best_epoch():
+    """By pandas, of rounded figures with many ties, and of configs that diverged or were ended."""
+    random = np.random.default_rng(3)
+    means = random.integers(0, 4, (40, 5, len(METRICS))) / 4
+    means[7, 2:] = np.nan  # given up by the search after two epochs
+    means[11] = np.nan
+    index = pd.MultiIndex.from_product([range(40), range(1, 6)], names=["config", "epoch"])
+    frame = pd.DataFrame(means.reshape(200, -1), index=index, columns=list(METRICS))
+    frame["partial"] = frame.isna().any(axis=1).groupby("config").transform("any")
+    frame = frame.reset_index()
+    for part in ("validation", "test"):
+        by = ["partial", f"{part}_accuracy", f"{part}_loss", "config", "epoch"]
+        best = frame.sort_values(by, ascending=[True, False, True, True, True])
+        best = best.drop_duplicates("config")
+        order, epochs = rank_at_best_epochs(means, part)
+        assert order.tolist() == best["config"].tolist()
+        assert epochs[order].tolist() == best["epoch"].tolist()

@@ -1,0 +1,295 @@
+"""A sweep as scikit-learn's estimator, in the place of a grid search around small networks."""
+
+import contextlib
+import hashlib
+import io
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import check_cv
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from gtzan_jax import checks
+from gtzan_jax.checks import Problems, shown
+from gtzan_jax.errors import InputError
+from gtzan_jax.inference.model_files import save_model
+from gtzan_jax.jobs.sweeping import run_sweep
+from gtzan_jax.jobs.tuning import Tuned, tune
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.space.config import Config
+from gtzan_jax.space.overrides import as_overrides, axes_of, lay_over
+from gtzan_jax.space.sweep import SEARCHES, Sweep
+from gtzan_jax.space.sweep_file import load_sweep, parse_sweep
+from gtzan_jax.tables.folds import Fold, unseen_genres
+from gtzan_jax.tables.protocols import PROTOCOLS, Splits, make_splits
+from gtzan_jax.tables.schema import Columns, FeatureTable
+from gtzan_jax.tables.validation import equal_rows
+
+_ROWS = 1024  # predicted at a time, so that tables of any length share a program
+
+
+class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Chooses among small networks, all trained at once, and refits the best on all rows.
+
+    Takes the place of ``GridSearchCV`` around a network. Features are standardised inside, by the
+    rows trained on. Each config is scored after the number of epochs at which its accuracy on the
+    validation part, the mean over folds and seeds, is highest; ties go to the lower loss. The best
+    config is then trained anew on all rows for as many epochs, which ``best_epochs_`` has.
+
+    What ``cv_results_`` calls *test* is, as in ``GridSearchCV``, the part that ranks the configs:
+    the validation part. ``best_score_`` is the best of many and therefore optimistic: score other
+    rows, or take ``cross_val_score`` of this estimator.
+
+    Args:
+      sweep: a name in ``sweeps/``, the path of a TOML file, a ``Sweep``, or a dict with a list of
+        values for each hyperparameter, such as ``{"num_units1": [32, 64], "dropout": [0.0, 0.2],
+        "optimizer": ["adam", "sgd"]}``; ``dropout`` is that of all layers.
+      search: how configs are chosen, ``"random"``, ``"halving"``, …, or a dict with its settings,
+        such as ``{"kind": "random", "num_configs": 50}``. Default: the sweep's, or the grid.
+      protocol: ``"holdout"`` trains on 60 % of the rows and ranks by 20 %; ``"kfold"`` does so in
+        each of ``num_folds`` folds; the other rows, a test part, are left to the refit.
+        ``"assignment"`` trains on 70 % and ranks by 30 %.
+      cv: instead of a protocol, what ``GridSearchCV`` takes: a number of folds, a splitter, or
+        pairs of rows to train on and to rank by.
+      num_folds: of ``"kfold"``. Default: the sweep's, or 5.
+      epochs: at most. Default: the sweep's, or 10.
+      num_seeds: networks of each config on each fold, whose mean counts. Default: the sweep's,
+        or 1.
+      random_state: of the split, initial weights, order of rows, noise, and of the draws of
+        ``search``.
+      platform: where to compute: auto, cpu, gpu or tpu.
+      workdir: a folder to keep the sweep in, with its tables, TensorBoard files and what a report
+        needs; an unfinished run of the same rows is resumed. Its tables rank the configs after the
+        last epoch. Default: nothing is kept.
+      verbose: 1 shows progress.
+
+    Attributes:
+      best_params_, best_score_, best_index_, cv_results_, n_splits_, refit_time_: as
+        ``GridSearchCV`` has them. Configs are trained together: the fit time of each is its share.
+        ``cv_results_`` also has the ``epochs`` of each config. One that diverged scores NaN.
+      best_epochs_: for which the best config was trained on all rows.
+      model_: the ``TrainedModel``, which knows the classes by their names as text.
+      classes_, n_features_in_, feature_names_in_: as any classifier has them.
+    """
+
+    def __init__(
+        self,
+        sweep: "str | os.PathLike[str] | Sweep | Mapping[str, Any]" = "assignment",
+        *,
+        search: str | Mapping[str, Any] | None = None,
+        protocol: str = "holdout",
+        cv: Any = None,
+        num_folds: int | None = None,
+        epochs: int | None = None,
+        num_seeds: int | None = None,
+        random_state: Any = 0,
+        platform: str = "auto",
+        workdir: "str | os.PathLike[str] | None" = None,
+        verbose: int = 0,
+    ) -> None:
+        self.sweep = sweep
+        self.search = search
+        self.protocol = protocol
+        self.cv = cv
+        self.num_folds = num_folds
+        self.epochs = epochs
+        self.num_seeds = num_seeds
+        self.random_state = random_state
+        self.platform = platform
+        self.workdir = workdir
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> "SweepClassifier":  # noqa: N803
+        """Searches, and refits the best config on all rows.
+
+        Args:
+          X: (rows, features), finite numbers.
+          y: (rows,), classes of any type: numbers, text, truth values.
+          groups: (rows,), such as patients; all rows of one stay on one side of each split. A
+            splitter given as ``cv`` decides itself.
+
+        Raises:
+          InputError: a parameter cannot be used, or there are too few rows.
+          RunError: the training failed.
+        """
+        x, y = validate_data(self, X, y, dtype=np.float32)
+        check_classification_targets(y)
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"y has one class, {self.classes_.tolist()}: give rows of two or more")
+        seed = self.random_state
+        if not isinstance(seed, Integral):
+            seed = check_random_state(seed).randint(2**31 - 1)
+        seed = checks.Whole(0, 2**31)(seed, "random_state")
+        sweep, table = self._sweep(seed), self._table(x, numbers, groups)
+        splits = self._splits(sweep, table, seed, y, groups)
+        for sentence in unseen_genres(table, splits.folds):
+            warnings.warn(sentence, stacklevel=2)
+        started = time.perf_counter()
+        if self.workdir is not None:
+            self._keep(sweep, table, seed)
+        found = tune(sweep, splits, seed, self.platform, self.workdir, is_quiet=not self.verbose)
+        self._set_results(found, splits, time.perf_counter() - started - found.refit_s)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Returns (rows,) the most probable class of each row of X, (rows, features)."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Returns (rows, classes) float64 probabilities, in the order of ``classes_``."""
+        check_is_fitted(self)
+        x = validate_data(self, X, dtype=np.float32, reset=False)
+        found = np.empty((len(x), len(self.classes_)))
+        for start in range(0, len(x), _ROWS):
+            part = x[start : start + _ROWS]
+            filled = part[np.minimum(np.arange(_ROWS), len(part) - 1)]
+            found[start : start + _ROWS] = self.model_.predict_matrix(filled)[: len(part)]
+        found /= found.sum(axis=1, keepdims=True)
+        return found
+
+    def save(self, folder: "str | os.PathLike[str]") -> None:
+        """Writes the network to a folder, without pickle; ``gtzan_jax.load_model`` reads it.
+
+        Raises:
+          InputError: it is no path.
+        """
+        check_is_fitted(self)
+        save_model(self.model_, Path(checks.path(folder, "folder")))
+
+    def _sweep(self, seed: int) -> Sweep:
+        """Returns the sweep, with the parameters laid over it."""
+        names = ("epochs", "num_seeds", "num_folds")
+        settings = {name: getattr(self, name) for name in names}
+        settings["protocol"] = self.protocol if self.cv is None else "holdout"
+        if self.search is not None:
+            search = {"kind": self.search} if isinstance(self.search, str) else self.search
+            if not isinstance(search, Mapping):
+                raise InputError(f"search must be text or a dict, not {shown(search)}")
+            draws = "seed" in SEARCHES.get(str(search.get("kind")), ())
+            search = ({"seed": seed} if draws else {}) | dict(search)
+            settings |= {f"search.{key}": value for key, value in search.items()}
+        overrides = as_overrides({n: v for n, v in settings.items() if v is not None})
+        if isinstance(self.sweep, str | os.PathLike):
+            sweep = load_sweep(self.sweep, overrides)
+        else:
+            document = _document(self.sweep)
+            problems, name = Problems(), str(document.pop("name", "sweep"))
+            lay_over(document, overrides, problems)
+            problems.raise_any()
+            sweep = parse_sweep(document, name, name)
+        if sweep.family == "cnn":
+            raise InputError(f"{sweep.name}: its networks are of spectrograms, not of features")
+        if sweep.stops_early:
+            raise InputError(
+                f"{sweep.name}: patience is an axis, but the epochs are chosen on the validation "
+                "part anyway; leave patience out"
+            )
+        return sweep
+
+    def _table(self, x: np.ndarray, numbers: np.ndarray, groups: Any) -> FeatureTable:
+        """Returns the rows as a table. x: (rows, features); numbers: (rows,), of the classes."""
+        names = tuple(getattr(self, "feature_names_in_", ()))
+        if len(set(names)) < x.shape[1]:
+            names = tuple(f"x{place}" for place in range(x.shape[1]))
+        classes, group = tuple(map(str, self.classes_.tolist())), None
+        digest = hashlib.sha256(repr((names, classes)).encode())
+        if groups is not None:
+            check_consistent_length(x, groups)
+            group = np.unique(column_or_1d(groups), return_inverse=True)[1].astype(np.int32)
+            digest.update(group.tobytes())
+        y = numbers.astype(np.int32)
+        digest.update(x.tobytes() + y.tobytes())
+        return FeatureTable(
+            x=x,
+            y=y,
+            tracks=tuple(map(str, range(len(x)))),
+            features=names,
+            genres=classes,
+            sha256=digest.hexdigest(),
+            source="X, y",
+            repeats=equal_rows(x),
+            group=group,
+            columns=Columns(group="" if group is None else "group"),
+            is_of_songs=False,
+        )
+
+    def _splits(
+        self, sweep: Sweep, table: FeatureTable, seed: int, y: np.ndarray, groups: Any
+    ) -> Splits:
+        """Divides the rows by the protocol, or by ``cv``."""
+        if self.cv is None:
+            return make_splits(table, sweep.protocol, seed, sweep.num_folds)
+        if self.workdir is not None:
+            raise InputError("workdir keeps the run of a protocol; leave cv or workdir out")
+        rows, cut = np.arange(len(y)), check_cv(self.cv, y, classifier=True)
+        pairs = cut.split(table.x, y, groups)
+        folds = tuple(Fold(rows[train], rows[test], rows[:0]) for train, test in pairs)
+        return Splits(table, PROTOCOLS[sweep.protocol], seed, folds)
+
+    def _keep(self, sweep: Sweep, table: FeatureTable, seed: int) -> None:
+        """Runs the sweep in ``workdir``, silently unless ``verbose``."""
+        with contextlib.ExitStack() as stack:
+            if not self.verbose:
+                for redirect in (contextlib.redirect_stdout, contextlib.redirect_stderr):
+                    stack.enter_context(redirect(io.StringIO()))
+            options: dict[str, Any] = {"seed": seed, "split_seed": seed, "platform": self.platform}
+            run_sweep(sweep, table, self.workdir, workers=0, retrain_epochs=0, **options)
+
+    def _set_results(self, found: Tuned, splits: Splits, search_s: float) -> None:
+        """Sets the attributes that describe the search and the refit."""
+        place = METRICS.index(f"{splits.protocol.select_on}_accuracy")
+        every = np.arange(len(found.figures))
+        scores = found.figures[every, :, :, found.epochs - 1, place].mean(axis=2)
+        if diverged := int(np.isnan(scores).any(axis=1).sum()):
+            warnings.warn(f"{diverged} of {len(scores)} configs diverged: NaN", stacklevel=3)
+        seconds = search_s * found.trained / found.trained.sum()
+        self.n_splits_ = len(splits.folds)
+        self.cv_results_ = _results(found.sweep.configs, scores, seconds)
+        self.cv_results_["epochs"] = found.epochs
+        self.best_index_ = found.best
+        self.best_params_ = self.cv_results_["params"][self.best_index_]
+        self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
+        self.best_epochs_ = int(found.epochs[self.best_index_])
+        self.model_, self.refit_time_ = found.model, found.refit_s
+
+
+def _document(sweep: Any) -> dict[str, Any]:
+    """Returns the document of a sweep that is no file."""
+    if isinstance(sweep, Sweep):
+        return sweep.to_dict()
+    if isinstance(sweep, Mapping):
+        return {"axes": axes_of(sweep)}
+    raise InputError(
+        f"sweep must be a name, a path, a Sweep or a dict of lists, not {shown(sweep)}"
+    )
+
+
+def _results(configs: Sequence[Config], scores: np.ndarray, seconds: np.ndarray) -> dict[str, Any]:
+    """Returns ``cv_results_`` as ``GridSearchCV`` has it. scores, seconds: (configs, folds)."""
+    results: dict[str, Any] = {}
+    for name, values in (("fit_time", seconds), ("score_time", np.zeros_like(seconds))):
+        results |= {f"mean_{name}": values.mean(axis=1), f"std_{name}": values.std(axis=1)}
+    for axis in configs[0]:
+        column = np.array([config[axis] for config in configs])
+        if column.dtype.kind == "U":
+            column = column.astype(object)
+        results[f"param_{axis}"] = np.ma.MaskedArray(column, mask=np.zeros(len(column), bool))
+    results["params"] = [dict(config) for config in configs]
+    results |= {f"split{fold}_test_score": column for fold, column in enumerate(scores.T)}
+    mean = scores.mean(axis=1)
+    results |= {"mean_test_score": mean, "std_test_score": scores.std(axis=1)}
+    worst = np.nan_to_num(mean, nan=np.nanmin(mean) - 1)
+    results["rank_test_score"] = rankdata(-worst.round(12), method="min").astype(np.int32)
+    return results

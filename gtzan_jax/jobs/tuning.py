@@ -1,0 +1,154 @@
+"""Searches the configs of a sweep, and refits the best one on all rows. Writes no run directory."""
+
+import contextlib
+import functools
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.errors import InputError, RunError
+from gtzan_jax.inference.model import TrainedModel
+from gtzan_jax.jobs.job import Job, describe
+from gtzan_jax.jobs.options import SweepOptions
+from gtzan_jax.jobs.searching import run_search
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.rundir.checkpoints import Checkpoints
+from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.rundir.history import History
+from gtzan_jax.rundir.ranking import rank_at_best_epochs
+from gtzan_jax.space.config import Config, Trial
+from gtzan_jax.space.sweep import SAMPLERS, Sweep
+from gtzan_jax.tables.folds import Fold, Sizes, arrays_of, sizes_of
+from gtzan_jax.tables.protocols import Splits
+from gtzan_jax.trainer.plan import rounded_up
+from gtzan_jax.trainer.trainer import Trainer
+
+
+class Tuned(NamedTuple):
+    """Result of a search and a refit."""
+
+    sweep: Sweep  # with the configs that were tried
+    # (configs, folds, seeds, epochs, metrics) float64; NaN where a config diverged, or the search
+    # did not train it for so many epochs.
+    figures: np.ndarray
+    trained: np.ndarray  # (configs, folds) int, epochs of all seeds
+    epochs: np.ndarray  # (configs,) int, at which each config is best
+    best: int  # place of the best config
+    model: TrainedModel  # of that config and its epochs, trained on all rows
+    refit_s: float  # seconds
+
+
+def tune(
+    sweep: Sweep,
+    splits: Splits,
+    seed: int,
+    platform: str = "auto",
+    workdir: "str | os.PathLike[str] | None" = None,
+    is_quiet: bool = True,
+) -> Tuned:
+    """Chooses config and epochs on the part that ranks configs, and refits it on all rows.
+
+    Goes by the mean accuracy over folds and seeds, ties by the loss.
+
+    Args:
+      sweep: no config of it may stop early.
+      splits: all their rows are trained on in the end.
+      seed: the first of the search, and that of the refit.
+      platform: a name from ``platforms.PLATFORMS``.
+      workdir: a finished run of the same sweep, splits and seed, if there is one.
+      is_quiet: whether to show no progress.
+
+    Raises:
+      InputError: every config diverged.
+      RunError: the training failed, or the refit diverged.
+    """
+    roomy = _Roomy(splits.table, splits.protocol, seed, splits.folds)
+    with contextlib.ExitStack() as stack:
+        folder = workdir or stack.enter_context(tempfile.TemporaryDirectory())
+        place = stack.enter_context(workplace(platform, workers=0))
+        seeds, run = range(seed, seed + sweep.num_seeds), RunDir(folder)
+        of_run = splits if workdir else roomy
+        job = Job(sweep, seeds, of_run, splits.table.source, run, SweepOptions(), place)
+
+        trainers: list[Trainer] = []
+
+        def begin(configs: Sequence[Config]) -> Trainer:
+            if not trainers:
+                made = place.trainer(job.sweep, roomy.sizes, job.num_runs, configs=configs)
+                trainers.append(stack.enter_context(made))
+            return trainers[0]
+
+        manifest = run.read_manifest() if workdir else describe(job)
+        store = Checkpoints(run.checkpoints, sweep.epochs, of_run.sizes.num_judged)
+        sweep = run_search(job, manifest, store, begin, is_quiet)
+        by_sampler = sweep.search.kind in SAMPLERS
+        history = store.history(job.trials_of(sweep.configs), others=by_sampler)
+        figures = _figures(history, splits)
+        order, epochs = _ranked(figures, splits, sweep)
+        best, started = int(order[0]), time.perf_counter()
+        config = sweep.configs[best]
+        model = _refitted(begin([config]), config, int(epochs[best]), roomy, seed)
+    trained = history.by_config(history.reached).reshape(*figures.shape[:3]).sum(axis=2)
+    return Tuned(sweep, figures, trained, epochs, best, model, time.perf_counter() - started)
+
+
+class _Roomy(Splits):
+    """Splits whose arrays have room for all rows, and some more.
+
+    So the refit needs no program of its own, and neither does the next table in a cross-validation.
+    """
+
+    @functools.cached_property
+    def sizes(self) -> Sizes:
+        exact = sizes_of(self.table, self.folds)
+        return exact._replace(num_train=_roomy(len(self.table.y)), num_eval=_roomy(exact.num_eval))
+
+
+def _roomy(rows: int) -> int:
+    """Rounds up, by a sixteenth at most or to the next multiple of 32."""
+    return rounded_up(rows, 1 << max(5, rows.bit_length() - 5))
+
+
+def _figures(history: History, splits: Splits) -> np.ndarray:
+    """Returns the figures of a search, see :class:`Tuned`."""
+    figures = history.figures.astype(np.float64)
+    figures[np.arange(figures.shape[1]) >= history.reached[:, None]] = np.nan
+    figures[history.diverged] = np.nan
+    grid = history.by_config(figures)
+    grid = grid.reshape(len(grid), len(splits.folds), -1, *figures.shape[1:])
+    for part in ("validation", "test"):  # shares of rows, of which float32 has lost some digits
+        count = np.array([max(1, len(getattr(fold, part))) for fold in splits.folds])[:, None, None]
+        shares = grid[..., METRICS.index(f"{part}_accuracy")]
+        shares[:] = np.round(shares * count) / count
+    return grid
+
+
+def _ranked(figures: np.ndarray, splits: Splits, sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the order of the configs and the epochs of each."""
+    # Rounded, so that equal sums in another order of folds and seeds are equal.
+    means = figures.mean(axis=(1, 2)).round(12)
+    order, epochs = rank_at_best_epochs(means, splits.protocol.select_on)
+    if np.isnan(means[order[0]]).any():
+        raise InputError(f"{sweep.name}: every config diverged; lower the learning rates")
+    return order, epochs
+
+
+def _refitted(
+    trainer: Trainer, config: Config, epochs: int, splits: Splits, seed: int
+) -> TrainedModel:
+    """Trains a config on all rows, with the program of the search."""
+    rows = np.arange(len(splits.table.y))
+    whole = Fold(rows, rows[:0], rows[:0])
+    trials = [Trial(config.id, 0, seed)]
+    tasks = trainer.plan.tasks(trials, epochs=epochs, packed=True, keep="params")
+    (trained,) = trainer.run(tasks, [arrays_of(splits.table, whole, splits.sizes)])
+    if not np.isfinite(trained.history).all():
+        raise RunError(f"{config.name} diverged on all rows; lower the learning rates")
+    alone = replace(splits, folds=(whole,))
+    return TrainedModel.of(config, trained.params[0], trainer.plan.sweep, alone, fold=0)
