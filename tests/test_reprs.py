@@ -15,9 +15,11 @@ from finished_runs import random_history, write_run
 
 import gtzan_jax
 from gtzan_jax import (
+    Columns,
     Engine,
     Explanation,
     Prediction,
+    SweepClassifier,
     TrainedModel,
     load_sweep,
     load_table,
@@ -102,6 +104,11 @@ REPRS = {
     ),
     "Sweep": (lambda: SWEEP, "Sweep('assignment', 768 configs of 9 axes, 10 epochs)"),
     "FeatureTable": (a_table, TABLE),
+    "Columns": (
+        lambda: Columns("cultivar", group="patient"),
+        "Columns(label='cultivar', group='patient', drop=(), impute='')",
+    ),
+    "SweepClassifier": (lambda: SweepClassifier("smoke"), "SweepClassifier(sweep='smoke')"),
     "Fold": (
         lambda: a_division().folds[0],
         "Fold(train 600, validation 200, test 200)",
