@@ -128,7 +128,7 @@ BAD_TABLES = {
     ),
     "the index of a frame": (
         lambda text: frame_of(text).to_csv(index=True),
-        ["bad.csv: column 1 has no name, as pandas and Excel write an index: --drop='Unnamed: 0'"],
+        ["bad.csv: column 1 has no name, as pandas and Excel write an index: '--drop=Unnamed: 0'"],
     ),
     "a renamed column": (
         cell(1, "tempo", "Tempo"),

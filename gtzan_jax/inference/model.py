@@ -4,7 +4,7 @@ import functools
 import os
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Scaler, Sizes, scaler_of, songs_of, standardised
 from gtzan_jax.tables.protocols import Splits
-from gtzan_jax.tables.schema import FEATURES, Columns, FeatureTable, Words
+from gtzan_jax.tables.schema import FEATURES, NO_OPTIONS, Columns, FeatureTable, Words
 from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class TrainedModel:
     distribution: Distribution | None  # of the train part; None if unknown, or not of songs
     calibration: Calibration | None = None  # None if not measured
     fill: np.ndarray | None = None  # (features,) float64 in place of missing numbers; None: none
-    columns: Columns = field(default_factory=Columns)  # of its table
+    columns: Columns = NO_OPTIONS  # of its table
 
     @classmethod
     def of(

@@ -20,7 +20,7 @@ from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.models.family import FAMILIES
 from gtzan_jax.space.sweep_file import parse_config
-from gtzan_jax.tables.schema import Columns
+from gtzan_jax.tables.schema import NO_OPTIONS, Columns
 from gtzan_jax.text import command_line, printable
 
 NAME = "model.safetensors"
@@ -48,7 +48,7 @@ class _About(
     protocol: str
     calibration: Calibration | None
     rows: Annotated[int, msgspec.Meta(ge=0, le=_MOST_ROWS)] | None  # of the distribution
-    columns: Columns = Columns()
+    columns: Columns = NO_OPTIONS
     checksum: str = ""
 
 

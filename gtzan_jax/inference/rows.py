@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gtzan_jax.checks import shown
 from gtzan_jax.errors import InputError, nearest
+from gtzan_jax.tables.frames import numbers_of
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import counted, printable
 
@@ -120,7 +121,8 @@ def _places(names: Sequence[str], features: Sequence[str]) -> list[int]:
 def _array(values: ArrayLike, features: Sequence[str], num_axes: int) -> NDArray[np.floating[Any]]:
     """Returns an array of numbers with the features in the model's order."""
     try:
-        x = np.asarray(values)
+        masked = np.ma.isMaskedArray(values)
+        x = np.ma.filled(np.ma.asarray(values, float), np.nan) if masked else np.asarray(values)
     except ValueError:  # lists of different lengths
         x = np.asarray(None)
     if not x.ndim or hasattr(values, "columns"):  # another library's frame has names to heed
@@ -147,12 +149,8 @@ def _numbers(column: Any, name: str) -> NDArray[np.float64]:
     import pandas as pd
 
     values = pd.Series(column)
-    if values.dtype.kind in "biuf":
-        return values.to_numpy(np.float64, na_value=np.nan)
-    is_other = values.dtype.kind in "cmM"  # complex numbers and times, which pandas would convert
-    plain = pd.Series(np.nan, values.index) if is_other else values.astype(object)
-    numbers = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)
-    for row in np.flatnonzero(np.isnan(numbers) & values.notna().to_numpy())[:1]:
+    numbers, others = numbers_of(values)
+    for row in others[:1]:
         raise InputError(
             f"column {name!r} must have numbers, and row {row} has {shown(values.iloc[row])}"
         )

@@ -27,16 +27,16 @@ from gtzan_jax.rundir.manifest import as_dict
 from gtzan_jax.sound.summary import load_features
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
-from gtzan_jax.tables.folds import Fold, judged_rows, unseen_genres
+from gtzan_jax.tables.folds import judged_rows, unseen_genres
 from gtzan_jax.tables.protocols import (
     ARTISTS_APART,
     PROTOCOLS,
     Splits,
     make_splits,
     repeats_of,
+    with_validation,
 )
 from gtzan_jax.tables.schema import FeatureTable, Words
-from gtzan_jax.tables.splits import VALIDATION_SHARE, deal
 from gtzan_jax.text import printable
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import PartsProgress, watch_songs
@@ -164,23 +164,13 @@ def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: in
                 raise
             messages.warn(f"{name} is left out: {error}")
             continue
-        together = np.arange(len(table.y)) if splits.protocol.leak else repeats_of(table)
+        together = repeats_of(table)
+        if splits.protocol.leak:
+            together = np.arange(len(table.y), dtype=np.int32)
         folds = tuple(with_validation(table, fold, split_seed, together) for fold in splits.folds)
         all_splits.append(dataclasses.replace(splits, folds=folds))
         all_splits[-1].arrays  # noqa: B018 — refuses features that cannot be standardised
     return all_splits
-
-
-def with_validation(table: FeatureTable, fold: Fold, seed: int, together: np.ndarray) -> Fold:
-    """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
-
-    ``together`` is (table's rows,), the numbers of groups each of which stays on one side.
-    """
-    if len(fold.validation):
-        return fold
-    places = deal(table.y[fold.train], together[fold.train], np.random.RandomState(seed))
-    held = places < VALIDATION_SHARE
-    return Fold(fold.train[~held], fold.train[held], fold.test)
 
 
 def compare_models(

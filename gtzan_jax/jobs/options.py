@@ -13,7 +13,7 @@ from gtzan_jax.space.overrides import SHORT_NAMES
 from gtzan_jax.space.sweep import KINDS, Sweep
 from gtzan_jax.space.sweep_file import CONSTANTS
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.tables.schema import Columns, FeatureTable
+from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.tables.sources import check_data
 from gtzan_jax.trainer.plan import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
@@ -114,7 +114,8 @@ class TableOptions:
     @property
     def columns(self) -> Columns:
         """The options of the table."""
-        return Columns(self.label, self.group, tuple(self.drop), self.impute or "")
+        columns = Columns(self.label, self.group, tuple(self.drop), self.impute or "")
+        return columns if columns != NO_OPTIONS else NO_OPTIONS
 
 
 @dataclass(frozen=True)

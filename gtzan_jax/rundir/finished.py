@@ -267,7 +267,7 @@ def table_of(run: FinishedRun, data: Any = None) -> tuple[FeatureTable | None, s
         remedy = "--data=kaggle downloads it" if is_kaggle else "--data=PATH says where it is"
         missing = f"its feature table {name} is neither in data/ nor in the cache; {remedy}"
         if recorded.source == FRAME:
-            missing = "its feature table was handed over in Python; data=… takes it again"
+            missing = "its feature table was handed over in Python, where data=… takes it again"
     return found, "" if found else missing
 
 

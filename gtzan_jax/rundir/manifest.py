@@ -15,7 +15,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import is_sealed, sealed
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
-from gtzan_jax.tables.schema import SAMPLES, Columns, Words, rows_note
+from gtzan_jax.tables.schema import NO_OPTIONS, SAMPLES, Columns, Words, rows_note
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
@@ -47,7 +47,7 @@ class Data(
     features: Positive
     genres: Annotated[list[str], msgspec.Meta(min_length=2)]
     repeats: list[list[str]]  # groups of tracks whose features are exactly equal
-    columns: Columns = Columns()
+    columns: Columns = NO_OPTIONS
     is_of_songs: bool = True
 
     @property

@@ -151,8 +151,8 @@ def _medians(table: "FeatureTable", x: NDArray[np.float64]) -> NDArray[np.float6
     empty = np.isnan(x).all(axis=0)
     for column in np.flatnonzero(empty)[:1]:
         raise InputError(
-            f"column {table.features[column]!r} has no value in the train part of a fold: "
-            f"--drop={table.features[column]} leaves it out"
+            f"column {table.features[column]!r} has no value in the train part of a fold; "
+            "leave it out by --drop"
         )
     return np.asarray(np.nanmedian(x, axis=0))
 

@@ -1,8 +1,8 @@
 """Reads the cells of tables that Python holds: DataFrames, and arrays with their labels."""
 
-import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.tables.reading import Cells, Wrong, roles_of
+from gtzan_jax.tables.reading import Cells, Wrong, is_missing, roles_of, sha256_of
 from gtzan_jax.tables.schema import Columns
 
 if TYPE_CHECKING:
@@ -45,26 +45,35 @@ def frame_of(data: Sequence[Any], columns: Columns) -> "tuple[pd.DataFrame, Colu
 
     if not 2 <= len(data) <= 3:
         raise InputError(f"data must be (X, y) or (X, y, groups), not a tuple of {len(data)}")
-    x, extra = data[0], dict(zip((columns.label, columns.group or "group"), data[1:], strict=False))
+    x, *extra = data
     if not isinstance(x, pd.DataFrame):
-        x = np.asarray(x)
-        if x.ndim != 2:
-            raise InputError(f"X must have rows and columns, and its shape is {x.shape}")
-        x = pd.DataFrame(x, columns=[f"x{place}" for place in range(x.shape[1])])
-    frame = x.copy(deep=False)
-    for name, values in extra.items():
-        values = np.asarray(values)
-        if values.shape != (len(x),):
-            raise InputError(f"{name}: the shape {values.shape} does not fit X's {len(x):,} rows")
+        try:
+            if np.ndim(x) != 2:
+                raise ValueError(f"its shape is {np.shape(x)}")
+            x = pd.DataFrame(x)
+        except (TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"X must have rows and columns of numbers: {reason}") from None
+        x.columns = [f"x{place}" for place in range(x.shape[1])]
+    frame, named = x.copy(deep=False), {"label": columns.label, "group": columns.group or "group"}
+    if len(extra) == 1 or extra[1] is None:
+        del named["group"]
+    for name, values in zip(named.values(), extra, strict=False):
+        if np.shape(values) != (len(x),):
+            hint = ": give y.ravel()" if np.size(values) == len(x) else ""
+            raise InputError(
+                f"{name}: the shape {np.shape(values)} does not fit X's {len(x):,} rows{hint}"
+            )
         if name in x.columns:
             raise InputError(f"X has a column {name!r}, which is another's name: rename it")
-        frame[name] = values
-    group = list(extra)[1] if len(extra) > 1 else columns.group
-    return frame, Columns(columns.label, group, columns.drop, columns.impute)
+        frame[name] = pd.Series(values).array
+    return frame, replace(columns, group=named.get("group", columns.group))
 
 
 def read_frame(frame: "pd.DataFrame", source: str, columns: Columns) -> Cells:
     """Reads the cells of a DataFrame; a row is named by its place, from 0."""
+    if levels := [n for n in frame.index.names if n in (columns.label, columns.group)]:
+        frame = frame.reset_index(level=levels)
     header = [str(name) for name in frame.columns]
 
     def some() -> list[list[str]]:
@@ -80,7 +89,7 @@ def read_frame(frame: "pd.DataFrame", source: str, columns: Columns) -> Cells:
     about = json.dumps([roles.numbers, texts]).encode()
     return Cells(
         source=source,
-        sha256=hashlib.sha256(about + numbers.tobytes()).hexdigest(),
+        sha256=sha256_of(about + numbers.tobytes(), columns),
         is_gtzan=roles.is_gtzan,
         row=lambda i: f"row {i}",
         texts=texts,
@@ -92,19 +101,23 @@ def read_frame(frame: "pd.DataFrame", source: str, columns: Columns) -> Cells:
 
 def _numbers(column: "pd.Series[Any]", name: str, wrong: dict[str, Wrong]) -> NDArray[np.float64]:
     """Returns a column as numbers, NaN where there is none; adds others to ``wrong``."""
-    import pandas as pd
-    from pandas.api import types
+    numbers, others = numbers_of(column)
+    others = [row for row in others if not is_missing(str(column.iloc[row]))]
+    if len(others):
+        wrong[name] = Wrong(others[0], str(column.iloc[others[0]]), len(others))
+    return numbers
 
-    if types.is_numeric_dtype(column) and not types.is_complex_dtype(column):  # bool, too
-        return column.to_numpy(np.float64, na_value=np.nan)
-    if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
-        values = np.full(len(column), np.nan)
-    else:
-        values = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(np.isnan(values) & column.notna().to_numpy())
-    if len(bad):
-        wrong[name] = Wrong(int(bad[0]), str(column.iloc[bad[0]]), len(bad))
-    return values
+
+def numbers_of(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], list[int]]:
+    """Returns a column as numbers, NaN where there is none, and the rows of other values."""
+    import pandas as pd
+
+    if column.dtype.kind in "biuf":
+        return column.to_numpy(np.float64, na_value=np.nan), []
+    is_other = column.dtype.kind in "cmM"  # complex numbers and times, which pandas would convert
+    plain = pd.Series(np.nan, column.index) if is_other else column.astype(object)
+    numbers = pd.to_numeric(plain, errors="coerce").to_numpy(np.float64)
+    return numbers, np.flatnonzero(np.isnan(numbers) & column.notna().to_numpy()).tolist()
 
 
 def _texts(column: "pd.Series[Any]") -> list[str]:

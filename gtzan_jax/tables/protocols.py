@@ -162,6 +162,11 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
             f"{table.source}: {protocol} shows what dividing segments does, and this table has a "
             "row a song; give a table of segments, such as --data=sample3, or take another protocol"
         )
+    if chosen.goes_by and not table.is_of_songs:
+        raise InputError(
+            f"{table.source}: {protocol} goes by a list of GTZAN's tracks, and is for its features "
+            "alone; take another protocol, such as kfold"
+        )
     if chosen.goes_by:
         lists.check_known(songs, chosen.goes_by)
     left_out = lists.left_out(songs, chosen.goes_by) if chosen.goes_by else ()
@@ -174,7 +179,8 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
             for fold in folds
         ]
     splits = Splits(table, chosen, split_seed, tuple(folds), left_out)
-    _check_apart(splits)
+    if table.group is not None and (chosen.goes_by or chosen.leak):
+        _check_apart(splits, table.group)
     return splits
 
 
@@ -189,13 +195,13 @@ def split_note(protocol: str, split_seed: int, num_folds: int, words: Words = SO
 def groups_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
-    Rows of one song, with equal features, of one listed artist, or of one group of the table's
-    column are a group, which resampling draws as a whole, since such rows are alike. Where a column
-    groups rows that are not of songs, it alone does.
+    Rows of one song, with equal features, or of one listed artist are a group, which resampling
+    draws as a whole, since such rows are alike. Where a column has the groups, it is they, and
+    of songs those with equal features join them.
     """
     songs = table.by_song
     songs_of: dict[int, list[int]] = {}
-    if table.is_of_songs:
+    if table.is_of_songs and table.group is None:
         for song, listed in enumerate(lists.look_up(songs, lists.ARTIST_FOLDS)):
             if listed:
                 songs_of.setdefault(listed.artist, []).append(song)
@@ -229,34 +235,32 @@ def _merged(table: FeatureTable, together: Sequence[Sequence[int]]) -> NDArray[n
     return numbers
 
 
-def _check_apart(splits: Splits) -> None:
+def _check_apart(splits: Splits, group: NDArray[np.int32]) -> None:
     """Raises InputError where a group of the table's column is in two parts of a fold."""
-    group, words = splits.table.group, splits.table.words
-    if group is None:
-        return
     for fold in splits.folds:
         train, validation, test = (np.unique(group[rows]) for rows in fold)
         held = np.concatenate([validation, test])
         if np.isin(held, train).any() or len(np.unique(held)) < len(held):
             raise InputError(
-                f"{splits.table.source}: {splits.protocol.name} has rows of one {words.group} in "
-                "two parts; take another protocol, such as kfold, or leave --group out"
+                f"{splits.table.source}: {splits.protocol.name} has rows of one "
+                f"{splits.table.words.group} in two parts; take another protocol, such as kfold, "
+                "or leave --group out"
             )
 
 
 def _assignment(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
     if table.group is None:
         return [random_split(len(table.y), seed)]
-    groups = groups_of(table)
-    split = random_split(groups.max() + 1, seed)
-    return [Fold(*(np.flatnonzero(np.isin(groups, part)) for part in split))]
+    groups = repeats_of(table)
+    test = np.isin(groups, random_split(groups.max() + 1, seed).test)
+    return [_fold(table, ~test, None, test)]
 
 
 def _holdout(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
     groups, random = repeats_of(table), np.random.RandomState(seed)
     if table.group is not None:
-        parts = deal_groups(table.y, groups, _num_parts(groups), random)
-        return [_fold(table, parts > 1, parts == 0, parts == 1)]
+        validation, test = _fifths(table.y, groups, 2, random)
+        return [_fold(table, ~validation & ~test, validation, test)]
     places = deal(table.y, groups, random)
     validation = places < VALIDATION_SHARE
     test = ~validation & (places < VALIDATION_SHARE + _HOLDOUT_TEST_SHARE)
@@ -269,6 +273,11 @@ def _kfold(table: FeatureTable, seed: int, num_folds: int) -> list[Fold]:
     if table.group is not None:
         counts = np.bincount(np.unique(np.stack([table.y, repeats_of(table)]), axis=1)[0])
         what = f"groups ({words.group})"
+        if counts.min() < 2:
+            raise InputError(
+                f"all {words.rows} of the {words.label} {table.genres[counts.argmin()]!r} are of "
+                f"one {words.group}: none could be tested after others were trained on"
+            )
     if num_folds > counts.min():
         raise InputError(
             f"{num_folds} folds need as many {what} of each {words.label}, and the smallest, "
@@ -289,7 +298,12 @@ def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> l
     part = np.full(len(y), -1)
     if table.group is not None:
         part[rows] = deal_groups(y[rows], groups[rows], num_folds, random)
-        return [_with_validation(table, part >= 0, part == n, random) for n in range(num_folds)]
+        for number in range(num_folds):
+            test, held = part == number, np.zeros(len(y), bool)
+            others = rows[part[rows] != number]
+            [held[others]] = _fifths(y[others], groups[others], 1, random)
+            folds.append(_fold(table, (part >= 0) & ~test & ~held, held, test))
+        return folds
     part[rows] = np.floor(num_folds * deal(y[rows], groups[rows], random))
     for number in range(num_folds):
         test, others = part == number, rows[part[rows] != number]
@@ -324,29 +338,52 @@ def _with_validation(
     table: FeatureTable, listed: Mask, test: Mask, random: np.random.RandomState
 ) -> Fold:
     """Holds out a fifth of the other listed rows for validation, of groups of its own."""
-    others, groups = np.flatnonzero(listed & ~test), groups_of(table)
+    others, parts = np.flatnonzero(listed & ~test), round(1 / VALIDATION_SHARE)
     held = np.zeros(len(test), bool)
-    parts = _num_parts(groups[others])
-    held[others] = deal_groups(table.y[others], groups[others], parts, random) == 0
+    held[others] = deal_groups(table.y[others], groups_of(table)[others], parts, random) == 0
     return _fold(table, listed & ~test & ~held, held, test)
 
 
-def _num_parts(groups: NDArray[np.int32]) -> int:
-    """Returns a number of parts of which one is for validation, no more than there are groups."""
-    return min(round(1 / VALIDATION_SHARE), len(np.unique(groups)))
+def with_validation(table: FeatureTable, fold: Fold, seed: int, groups: NDArray[np.int32]) -> Fold:
+    """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
+
+    ``groups`` is (table's rows,), the numbers of groups each of which stays on one side.
+    """
+    if len(fold.validation):
+        return fold
+    rows, random, held = fold.train, np.random.RandomState(seed), np.zeros(len(table.y), bool)
+    if table.group is None:
+        held[rows] = deal(table.y[rows], groups[rows], random) < VALIDATION_SHARE
+        return Fold(rows[~held[rows]], rows[held[rows]], fold.test)
+    [held[rows]] = _fifths(table.y[rows], groups[rows], 1, random)
+    train, test = (np.isin(np.arange(len(table.y)), part) for part in (rows, fold.test))
+    return _fold(table, train & ~held, held, test)
 
 
-def _fold(table: FeatureTable, *parts: Mask) -> Fold:
-    """Returns the fold of train, validation and test part, each (rows,) and not empty."""
-    for name, part in zip(Fold._fields, parts, strict=True):
-        if not part.any():
-            words, count = table.words, np.count_nonzero(parts)
+def _fifths(
+    y: NDArray[np.int32], groups: NDArray[np.int32], count: int, random: np.random.RandomState
+) -> list[Mask]:
+    """Deals whole groups into five parts; returns those nearest to a fifth of the rows."""
+    num_parts = min(round(1 / VALIDATION_SHARE), len(np.unique(groups)))
+    parts = deal_groups(y, groups, num_parts, random)
+    off = np.abs(np.bincount(parts, minlength=num_parts) - VALIDATION_SHARE * len(y))
+    nearest = np.argsort(off, kind="stable")
+    return [parts == part for part in (*nearest, -1)[:count]]  # -1: none is left, and its is empty
+
+
+def _fold(table: FeatureTable, train: Mask, validation: Mask | None, test: Mask) -> Fold:
+    """Returns the fold of three parts, each (rows,); none is empty but validation, if None."""
+    parts = {"train": train, "validation": validation, "test": test}
+    masks = {name: np.zeros_like(train) if m is None else m for name, m in parts.items()}
+    for name, part in parts.items():
+        if part is not None and not part.any():
+            words, count = table.words, sum(int(mask.sum()) for mask in masks.values())
             groups = f", in groups by {words.group}," if words.is_grouped else ""
             raise InputError(
                 f"the {name} part of a fold would be empty: {count} {words.rows}{groups} are too "
                 "few"
             )
-    return Fold(*map(np.flatnonzero, parts))
+    return Fold(*map(np.flatnonzero, masks.values()))
 
 
 def _parts(table: FeatureTable, name: str) -> NDArray[np.str_]:

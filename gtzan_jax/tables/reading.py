@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.tables.schema import COLUMNS, MAX_CLASSES, Columns
+from gtzan_jax.tables.schema import COLUMNS, MAX_CLASSES, NO_OPTIONS, Columns
+from gtzan_jax.text import flag
 
 MAX_BYTES = 2**31  # four million rows of twenty features
 _BLOCK = 2**20  # bytes, more than a line of a CSV has
@@ -36,7 +37,11 @@ _OTHER_KINDS = {
     b"<": "a web page, not a CSV; the download may need a login",
 }
 _LINE = re.compile(r"[^\r\n]*[\r\n]|[^\r\n]+\Z")
-_MISSING = frozenset(("", "na", "n/a", "nan", "null", "none", "?"))
+MISSING = frozenset(("", "na", "n/a", "nan", "null"))
+"""Cells without a value, in small letters."""
+
+_NO_NUMBERS = MISSING | {"none", "?"}
+_TRUTHS = {"True": 1.0, "true": 1.0, "False": 0.0, "false": 0.0}
 
 
 class Wrong(NamedTuple):
@@ -102,9 +107,12 @@ def decode(content: bytes, name: str) -> str:
         raise InputError(f"{name} is not a CSV in UTF-8 (line {line}); save it as UTF-8") from error
 
 
-def sha256_of(text: str) -> str:
-    """Returns the SHA-256 of a table's text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def sha256_of(content: str | bytes, columns: Columns = NO_OPTIONS) -> str:
+    """Returns the SHA-256 of a table: of its text, and of options that read it otherwise."""
+    digest = hashlib.sha256(content.encode() if isinstance(content, str) else content)
+    if columns != NO_OPTIONS:
+        digest.update(repr(columns).encode())
+    return digest.hexdigest()
 
 
 def read_csv(text: str, source: str, columns: Columns) -> Cells:
@@ -139,7 +147,7 @@ def read_csv(text: str, source: str, columns: Columns) -> Cells:
         raise InputError(f"{source}, line {reader.line_num}: not a CSV ({error})") from error
     return Cells(
         source=source,
-        sha256=sha256_of(text),
+        sha256=sha256_of(text, columns),
         is_gtzan=roles.is_gtzan,
         row=lambda i: f"line {lines[i]}",
         texts=dict(zip(roles.texts, texts, strict=True)),
@@ -157,11 +165,15 @@ def _named(header: list[str], source: str) -> list[str]:
         raise InputError(
             f"{source}: line 1 is {','.join(header)!r}, which only Excel understands; delete it"
         )
-    for separator, word in ((";", "semicolons"), ("\t", "tabs")):
+    for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if len(header) == 1 and separator in header[0]:
             raise InputError(
                 f"{source} is separated by {word}; save it with commas, and points in numbers"
             )
+    numbers = [name for name in header if name.replace(".", "").isdigit()]
+    are_names = len(set(numbers)) == len(numbers) and "." not in "".join(numbers)  # 0, 1, 2, …
+    if 2 * len(numbers) > len(header) and not are_names:
+        raise InputError(f"{source}: line 1 holds numbers, and must hold the names of the columns")
     return [name or f"Unnamed: {place}" for place, name in enumerate(header)]
 
 
@@ -181,12 +193,22 @@ def _numbers(
         try:
             value = float(cell) if "_" not in cell and cell.isascii() else None
         except ValueError:
-            value = None
-        if value is None and cell.strip().lower() not in _MISSING:
+            value = _TRUTHS.get(cell)
+        if value is None and not is_missing(cell):
             first = wrong.get(name, Wrong(row, cell, 0))
             wrong[name] = first._replace(times=first.times + 1)
         values.append(math.nan if value is None else value)
     return values
+
+
+def is_missing(cell: str) -> bool:
+    """Returns whether a cell of a column of numbers holds no value."""
+    return cell.strip().lower() in _NO_NUMBERS
+
+
+def drop_flag(names: Sequence[str]) -> str:
+    """Returns the flag that leaves columns out, quoted for a shell."""
+    return flag("drop", ",".join(f'"{name}"' if "," in name else name for name in names))
 
 
 def roles_of(
@@ -202,7 +224,9 @@ def roles_of(
         index; or GTZAN's table lacks columns or has others.
     """
     named = {"label": columns.label, "group": columns.group}
-    absent = [name for name in dict.fromkeys(columns.drop) if name not in header]
+    is_gtzan = "filename" in header and len(set(COLUMNS) & set(header)) >= len(COLUMNS) / 2
+    known = {*header, *(COLUMNS if is_gtzan else ())}
+    absent = [name for name in columns.drop if name not in known]
     problems = [f"--drop: no column {shown(name)}{nearest(name, header)}" for name in absent]
     if columns.group and columns.group not in header:
         hint = nearest(columns.group, header)
@@ -212,15 +236,18 @@ def roles_of(
     if columns.group == columns.label:
         problems.append(f"--label and --group both name {shown(columns.label)}")
     left = [name for name in header if name not in columns.drop]
+    hidden = [name for name in header if not name.isprintable()]
+    problems += [f"the column {shown(name)} has an invisible character" for name in hidden[:1]]
     if unnamed := [name for name in left if name.startswith("Unnamed:")]:
-        problems.append(
-            f"column {header.index(unnamed[0]) + 1} has no name, as pandas and Excel write an "
-            f"index: --drop={shown(unnamed[0])} leaves it out"
-        )
+        place = header.index(unnamed[0]) + 1
+        index = ", as pandas and Excel write an index" if place == 1 else ""
+        problems.append(f"column {place} has no name{index}: {drop_flag(unnamed)} leaves it out")
         left = [name for name in left if name not in unnamed]
-    if is_gtzan := len(set(COLUMNS) & set(header)) >= len(COLUMNS) / 2:
-        known = [*COLUMNS[:-1], columns.label, *filter(None, [columns.group])]
-        problems += _differences(left, [name for name in known if name not in columns.drop])
+    if is_gtzan:
+        wanted = [*COLUMNS[:-1], columns.label, *filter(None, [columns.group])]
+        optional = () if "length" in header else ("length",)
+        wanted = [name for name in wanted if name not in (*columns.drop, *optional)]
+        problems += _differences(left, wanted)
     else:
         problems += _differences(left, left)
         if not problems and columns.label not in header:
@@ -263,7 +290,5 @@ def _asked(header: Sequence[str], label: str, rows: Iterable[Sequence[str]]) -> 
         for name, values in zip(header, columns, strict=False)
         if 2 <= len(values) <= min(MAX_CLASSES, 30) and not any("." in v for v in values)
     ]
-    if sum("." in name and name.replace(".", "").isdigit() for name in header) > len(header) / 2:
-        return "line 1 holds numbers, and must hold the names of the columns"
     listed = f"; it may be {' or '.join(candidates[:4])}" if candidates else ""
     return f"no column {shown(label)}{nearest(label, header)}: --label=COLUMN says which{listed}"

@@ -10,6 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gtzan_jax import checks
+from gtzan_jax.checks import Problems
+
 _BEFORE_TEMPO = (
     "chroma_stft", "rms", "spectral_centroid", "spectral_bandwidth", "rolloff",
     "zero_crossing_rate", "harmony", "perceptr",
@@ -62,8 +65,17 @@ class Columns:
 
     label: str = "label"
     group: str = ""  # whose rows stay on one side of a split; "": no column
-    drop: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()  # sorted
     impute: str = ""  # "median": of the train part; "": a missing value is an error
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        problems.check(checks.text, self.label, "label")
+        problems.check(checks.text, self.group, "group")
+        drop = problems.check(checks.texts, self.drop, "drop")
+        problems.check(checks.Choice(("", "median")), self.impute, "impute")
+        problems.raise_any()
+        object.__setattr__(self, "drop", tuple(sorted(set(drop))))
 
     def words(self, is_of_songs: bool) -> Words:
         """Returns the words for a table."""
@@ -72,6 +84,12 @@ class Columns:
         else:
             names, group = ("row", "rows", "row", "rows", "class", "classes"), "group"
         return Words(*names, self.group or group, bool(self.group))
+
+
+NO_OPTIONS = Columns()
+
+SONGS = NO_OPTIONS.words(is_of_songs=True)
+"""The words for a table of songs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +105,13 @@ class FeatureTable:
     tracks: tuple[str, ...]  # file names
     features: tuple[str, ...]  # of spectrograms: the bands, "mel01" the lowest
     genres: tuple[str, ...]  # alphabetical
-    sha256: str  # of the CSV text with LF line ends and no byte-order mark, or of spectrograms
+    sha256: str  # of the content, and of other options than NO_OPTIONS; see ``reading.sha256_of``
     source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path as given
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
     notice: str = ""  # a warning about its figures
     samples: int = 0  # median number of audio samples of a row; 0 if not known
     group: NDArray[np.int32] | None = None  # (rows,) number of the group, where a column says it
-    columns: Columns = Columns()
+    columns: Columns = NO_OPTIONS
     is_of_songs: bool = True
 
     def __repr__(self) -> str:
@@ -166,12 +184,6 @@ class FeatureTable:
     def note(self, split: str = "") -> str:
         """Returns the caption of figures of all rows: the source, and the split, if any."""
         return data_note(self.source, self.rows_note, split)
-
-
-NO_OPTIONS = Columns()
-
-SONGS = NO_OPTIONS.words(is_of_songs=True)
-"""The words for a table of songs."""
 
 
 def rows_note(rows: int, songs: int, used: int | None = None, words: Words = SONGS) -> str:

@@ -49,6 +49,8 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
     if isinstance(data, tuple):
         data, columns = frame_of(data, columns)
     if isinstance(data, FeatureTable):
+        if columns not in (NO_OPTIONS, data.columns):
+            raise InputError("label, group, drop and impute are a FeatureTable's own columns")
         return data
     if hasattr(data, "iloc"):
         return validated(read_frame(data, FRAME, columns), columns)
@@ -90,7 +92,7 @@ def read_table(path: str | os.PathLike[str], columns: Columns = NO_OPTIONS) -> F
 
 
 def find_table(sha256: str, sample: str = "", columns: Columns = NO_OPTIONS) -> FeatureTable | None:
-    """Returns the table with a checksum, if it is in a known place; downloads nothing.
+    """Returns the table with a checksum, read so, if it is in a known place; downloads nothing.
 
     ``sample`` names an embedded sample; without, ``data/`` and the cached downloads are searched.
     """
@@ -102,7 +104,7 @@ def find_table(sha256: str, sample: str = "", columns: Columns = NO_OPTIONS) -> 
     for source, path in places:
         with suppress(InputError):  # none there, or none that can be read
             text = read_text(path, source)
-            if sha256_of(text) == sha256:
+            if sha256_of(text, columns) == sha256:
                 return parse_table(text, source, columns)
     return None
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.tables.reading import Cells, read_csv
+from gtzan_jax.tables.reading import MISSING, Cells, drop_flag, read_csv
 from gtzan_jax.tables.schema import (
     MAX_CLASSES,
     NO_OPTIONS,
@@ -55,10 +55,12 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
         return InputError(f"{source}, {cells.row(row)}, column {column!r}: {problem}")
 
     is_of_songs = cells.is_gtzan and "filename" in cells.texts
+    columns = columns if columns != NO_OPTIONS else NO_OPTIONS
     words, num_rows = columns.words(is_of_songs), len(cells.numbers)
     texts = {name: _texts(column, name, at) for name, column in cells.texts.items()}
     tracks, labels = texts.get("filename") or [*map(str, range(num_rows))], texts[columns.label]
     first: Sequence[int] = range(num_rows)
+    group = _numbered(texts[columns.group])[1] if columns.group else None
     if is_of_songs:
         first = _first_rows(tracks, labels, cells.row, at)
     else:
@@ -73,6 +75,8 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
     samples = 0
     if cells.is_gtzan and "length" in names:
         lengths, numbers, names = numbers[:, 0], numbers[:, 1:], names[1:]
+        for row in np.flatnonzero(np.isnan(lengths))[:1]:
+            raise at(row, "length", "the value is missing")
         short, long = int(lengths.argmin()), int(lengths.argmax())
         if len(first) < num_rows and not 0 < lengths[long] <= _MOST_LENGTHS * lengths[short]:
             problem = f"{lengths[long]:g} audio samples, but {lengths[short]:g} in"
@@ -81,13 +85,12 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
         samples = int(np.clip(np.median(lengths), 0, _MOST_SAMPLES))
     elif not is_of_songs:
         _check_no_index(numbers, names, source)
-    if (numbers == numbers[0]).all():
+    if (np.nanmin(numbers, axis=0) == np.nanmax(numbers, axis=0)).all():
         raise InputError(
             f"{source}: every {words.row} has the same features: nothing can be learnt"
         )
     genres, y = _numbered(labels)
-    group = _numbered(texts[columns.group])[1] if columns.group else None
-    return FeatureTable(
+    table = FeatureTable(
         x=numbers.astype(np.float32),
         y=y,
         tracks=tuple(tracks),
@@ -101,12 +104,18 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
         columns=columns,
         is_of_songs=is_of_songs,
     )
+    if group is not None and table.is_segmented:
+        for row in np.flatnonzero(group != group[first][table.songs])[:1]:
+            raise at(row, columns.group, "another value than in the song's first segment")
+    return table
 
 
 def _texts(column: Sequence[str], name: str, at: _At) -> Sequence[str]:
     for row, cell in enumerate(column):
         if not cell.strip():
             raise at(row, name, "the value is empty")
+        if cell.strip().lower() in MISSING:
+            raise at(row, name, f"{shown(cell)} means a missing value; give it another name")
         if cell != cell.strip():
             raise at(row, name, f"{shown(cell)} has spaces around it")
         if not cell.isprintable():
@@ -210,7 +219,7 @@ def _check_is_class(labels: Sequence[str], name: str, source: str) -> None:
 
 
 def _numbered(values: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Returns the distinct values in order, and the number of each; whole numbers by their size."""
+    """Returns the distinct values, and the number of each: in order, by size if all are whole."""
     distinct, number = np.unique(np.array(values), return_inverse=True)
     try:
         order = np.argsort([int(value) for value in distinct], kind="stable")
@@ -225,7 +234,7 @@ def _check_no_index(numbers: NDArray[np.float64], names: Sequence[str], source: 
     if counting := [name for name, counts in zip(names, steps.all(axis=0), strict=True) if counts]:
         raise InputError(
             f"{source}: column {counting[0]!r} counts the rows and is no feature: "
-            f"--drop={counting[0]} leaves it out"
+            f"{drop_flag(counting[:1])} leaves it out"
         )
 
 
@@ -237,7 +246,7 @@ def _finite(cells: Cells, columns: Columns, at: _At) -> NDArray[np.float64]:
         listed = ", ".join(map(shown, texts))
         raise InputError(
             f"{cells.source}: no numbers in column{'s' * (len(texts) > 1)} {listed}: "
-            f"--drop={','.join(texts)} leaves {'them' if len(texts) > 1 else 'it'} out"
+            f"{drop_flag(texts)} leaves {'them' if len(texts) > 1 else 'it'} out"
         )
     with np.errstate(over="ignore"):
         bad = ~np.isfinite(numbers.astype(np.float32))
@@ -258,6 +267,9 @@ def _finite(cells: Cells, columns: Columns, at: _At) -> NDArray[np.float64]:
         others = f", one of {total:,} in {counted(where, 'column')}" if total > 1 else ""
         remedy = "--impute=median fills in the median of each train part"
         raise at(i, names[j], f"the value is missing{others}; {remedy}")
+    for j in np.flatnonzero(missing.all(axis=0))[:1]:
+        flag = drop_flag([names[j]])
+        raise InputError(f"{cells.source}: column {names[j]!r} has no value: {flag} leaves it out")
     return numbers
 
 

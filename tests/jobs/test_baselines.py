@@ -20,7 +20,7 @@ from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import classical_models, importance_table
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.jobs import baselines, nested
-from gtzan_jax.jobs.baselines import run_baselines, splits_of, summary, with_validation
+from gtzan_jax.jobs.baselines import run_baselines, splits_of, summary
 from gtzan_jax.jobs.nested import OURS, best_of, evaluate
 from gtzan_jax.jobs.options import BaselinesOptions
 from gtzan_jax.metrics import METRICS
@@ -34,6 +34,7 @@ from gtzan_jax.tables.protocols import (
     Splits,
     groups_of,
     repeats_of,
+    with_validation,
 )
 from gtzan_jax.tables.sample import segments_text
 from gtzan_jax.tables.validation import parse_table

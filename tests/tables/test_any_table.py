@@ -15,13 +15,21 @@ from sklearn.preprocessing import StandardScaler
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.tables.folds import arrays_of, scaler_of, sizes_of
-from gtzan_jax.tables.protocols import PROTOCOLS, groups_of, make_splits, repeats_of
+from gtzan_jax.tables.protocols import (
+    PROTOCOLS,
+    groups_of,
+    make_splits,
+    repeats_of,
+    with_validation,
+)
 from gtzan_jax.tables.schema import Columns
 from gtzan_jax.tables.sources import load_table
 
 WINE = load_wine(as_frame=True)
 FRAME = WINE.frame  # 13 features, then target
 TARGET = Columns(label="target")
+GROUPED = replace(TARGET, group="farm")
+FARMS = np.random.default_rng(1).integers(0, 25, 178)
 
 
 def changed(**columns):
@@ -201,7 +209,7 @@ BAD = {
     ),
     "an index of pandas": (
         FRAME.reset_index(names=""), TARGET,
-        "column 1 has no name, as pandas and Excel write an index: --drop='Unnamed: 0' leaves it",
+        "column 1 has no name, as pandas and Excel write an index: '--drop=Unnamed: 0' leaves it",
     ),
     "an index with a name": (
         FRAME.reset_index(names="id"), TARGET, "column 'id' counts the rows and is no feature: --d",
@@ -254,7 +262,10 @@ def test_bad_frames_are_refused_with_the_row(frame, message):
     ("data", "message"),
     [
         ((WINE.data,), r"data must be \(X, y\) or \(X, y, groups\), not a tuple of 1"),
-        ((WINE.target, WINE.target), r"X must have rows and columns, and its shape is \(178,\)"),
+        (
+            (WINE.target, WINE.target),
+            r"X must have rows and columns.*: its shape is \(178,\)",
+        ),
         ((WINE.data, WINE.target[:-1]), r"label: the shape \(177,\) does not fit X's 178 rows"),
         ((WINE.data.rename(columns={"hue": "label"}), WINE.target), "X has a column 'label'"),
     ],
@@ -281,6 +292,91 @@ def test_a_damaged_parquet_file_and_a_missing_reader_are_told(tmp_path, monkeypa
         load_table(path, TARGET)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": 0}, "label must be text, not 0"),
+        ({"drop": "hue"}, "drop must be a list of texts, not 'hue'"),
+        ({"drop": (0,)}, r"drop\[0\] must be text, not 0"),
+        ({"impute": "mean"}, "impute: no 'mean'.* it must be one of , median"),
+    ],
+)
+def test_impossible_options_of_a_table_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        Columns(**options)
+
+
+def test_what_is_dropped_has_no_order():
+    assert Columns(drop=("b", "a", "b")) == Columns(drop=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("hue", np.ones(178) * 1j), ("hue", pd.Timedelta(1, "h"))],
+)
+def test_what_pandas_would_convert_is_no_number(column, values):
+    with pytest.raises(InputError, match="no numbers in column 'hue'"):
+        load_table(FRAME.assign(**{column: values}), TARGET)
+
+
+def test_labels_and_groups_that_mean_nothing_are_refused(read):
+    for name in ("NA", "nan", "n/a"):
+        with pytest.raises(InputError, match=f"column 'target': '{name}' means a missing value"):
+            read(with_cells("target", {3: name}).to_csv(index=False))
+    labels = [*map("c{}".format, WINE.target[:-1]), np.nan]
+    with pytest.raises(InputError, match="row 177, column 'label': the value is empty"):
+        load_table((WINE.data, labels))
+    assert (
+        "none"
+        in load_table(changed(target=WINE.target.map({0: "none", 1: "a", 2: "b"})), TARGET).genres
+    )
+
+
+def test_frames_and_csvs_agree_on_what_is_missing(read):
+    frame = with_cells("hue", {3: "NA", 5: "?", 7: None, 8: "1.5"})
+    tables = [read(frame, replace(TARGET, impute="median"), kind) for kind in ("csv", "frame")]
+    np.testing.assert_array_equal(tables[0].x, tables[1].x)
+    assert np.flatnonzero(np.isnan(tables[0].x).any(axis=1)).tolist() == [3, 5, 7]
+    hidden = np.random.default_rng(0).random(WINE.data.shape) < 0.1
+    masked = np.ma.MaskedArray(WINE.data.to_numpy(), hidden)
+    table = load_table((masked, WINE.target), Columns(impute="median"))
+    np.testing.assert_array_equal(np.isnan(table.x), hidden)
+
+
+def test_truths_are_numbers_in_a_csv_as_in_a_frame(read):
+    frame = FRAME.assign(sweet=FRAME["hue"] > 1)
+    x = [read(frame, kind=kind).x for kind in ("csv", "frame")]
+    np.testing.assert_array_equal(*x)
+
+
+def test_gtzans_features_without_names_of_files_are_any_table(real_table_path):
+    frame = pd.read_csv(real_table_path)
+    table = load_table(frame.drop(columns=["filename", "length"]))
+    assert not table.is_of_songs
+    np.testing.assert_array_equal(table.x, load_table(real_table_path).x)
+    some = load_table(frame.drop(columns=["tempo", "length"]), Columns(drop=("tempo",)))
+    assert some.is_of_songs
+    assert len(some.features) == 56
+
+
+def test_other_options_make_another_table(tmp_path):
+    FRAME.assign(farm=FARMS).to_csv(tmp_path / "t.csv", index=False)
+    options = [
+        TARGET, replace(TARGET, drop=("farm",)), replace(TARGET, group="farm"),
+        replace(TARGET, impute="median"),
+    ]  # fmt: skip
+    tables = [load_table(tmp_path / "t.csv", columns) for columns in options]
+    assert len({table.sha256 for table in tables}) == 4
+    with pytest.raises(InputError, match="are a FeatureTable's own columns"):
+        load_table(tables[0], options[1])
+
+
+def test_a_level_of_the_index_is_a_group(read):
+    frame = FRAME.assign(farm=FARMS).set_index("farm")
+    for kind in ("parquet", "frame"):
+        np.testing.assert_array_equal(read(frame, GROUPED, kind).group, FARMS)
+
+
 # Missing values.
 
 
@@ -302,16 +398,16 @@ def test_missing_values_get_the_median_of_the_train_part(read):
 
 
 def test_a_column_without_values_to_train_on_is_named(read):
-    table = read(changed(hue=np.nan, empty=1.0), replace(TARGET, impute="median"))
-    [fold] = make_splits(table, "holdout", 0, 5).folds
-    with pytest.raises(InputError, match=r"column 'hue' has no value in the train .*--drop=hue "):
+    columns = replace(TARGET, impute="median")
+    with pytest.raises(InputError, match=r"column 'hue' has no value: --drop=hue leaves it out"):
+        read(changed(hue=np.nan), columns)
+    table = read(changed(hue=FRAME["hue"].where(FRAME.index < 2)), columns)
+    fold = make_splits(table, "holdout", 0, 5).folds[0]._replace(train=np.arange(2, 100))
+    with pytest.raises(InputError, match=r"column 'hue' has no value in the train part of a fold"):
         scaler_of(table, fold)
 
 
 # Groups.
-
-GROUPED = replace(TARGET, group="farm")
-FARMS = np.random.default_rng(1).integers(0, 25, 178)
 
 
 @pytest.fixture(scope="module")
@@ -376,6 +472,39 @@ def test_folds_that_groups_do_not_allow_are_refused():
             make_splits(two, name, 0, 2)
 
 
+def test_the_largest_group_is_trained_on():
+    farm = np.where(np.arange(178) % 10 < 7, 0, np.arange(178))
+    table = load_table(FRAME.assign(farm=farm), GROUPED)
+    for seed in range(5):
+        [holdout] = make_splits(table, "holdout", seed, 5).folds
+        assert [len(rows) for rows in holdout] == pytest.approx([150, 14, 14], abs=6)
+        tests = [len(fold.test) for fold in make_splits(table, "kfold", seed, 3).folds]
+        assert max(tests) > 125  # where it is not tested itself
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_few_groups_leave_no_part_empty(count):
+    table = load_table(FRAME.assign(farm=np.arange(178) % count), GROUPED)
+    for seed in range(10):
+        [fold] = make_splits(table, "assignment", seed, 5).folds
+        assert len(fold.train)
+        assert len(fold.test)
+        if count > 2:
+            divided = with_validation(table, fold, seed, repeats_of(table))
+            sides = [{*table.group[rows]} for rows in divided]
+            assert all(sides)
+            assert sum(map(len, sides)) == count
+
+
+def test_one_group_cannot_be_divided():
+    table = load_table(FRAME.assign(farm="here"), GROUPED)
+    with pytest.raises(InputError, match="train part of a fold would be empty: 178 rows, in gr"):
+        make_splits(table, "assignment", 0, 5)
+    table = load_table(FRAME.assign(farm=WINE.target), GROUPED)
+    with pytest.raises(InputError, match="all rows of the class '0' are of one farm: none could"):
+        make_splits(table, "kfold", 0, 2)
+
+
 @pytest.mark.parametrize("protocol", ["fault_filtered", "leaky_chunks"])
 def test_published_parts_that_cut_a_group_are_refused(protocol):
     table = load_table("sample3" if protocol == "leaky_chunks" else "sample")
@@ -390,7 +519,7 @@ def test_published_parts_that_cut_a_group_are_refused(protocol):
 def test_lists_of_gtzans_tracks_are_for_them_alone(farms):
     for name, protocol in PROTOCOLS.items():
         if protocol.goes_by:
-            with pytest.raises(InputError, match=rf"{protocol.goes_by} knows 0 of its 178 tracks"):
+            with pytest.raises(InputError, match=f"{name} goes by a list of GTZAN's tracks"):
                 make_splits(farms, name, 0, 5)
 
 
