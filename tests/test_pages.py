@@ -67,3 +67,68 @@ def test_halving_is_better_only_by_more_than_its_seeds_can_make(script, halving,
         name, best = "space", 0.7
 
     assert sentence in make_search["verdict"](curves, Space())
+
+
+def any_part(script, intervals, ours=10.0, per_fit=0.1, tried=768):
+    """Returns a part of any_table.json: differences of a model are its interval's middle."""
+    of = script("any_table_parts")
+    names = (of["GRID"], of["HALVING"], of["LINEAR"], of["BOOSTING"])
+    rows = [
+        {"model": name, "difference": sum(pair) / 2, "low": pair[0], "high": pair[1]}
+        for name, pair in zip(names, intervals, strict=True)
+    ]
+    scores = [{"model": of["OURS"], "accuracy": 0.9, "settings_tried": 7680}]
+    scores += [
+        {"model": row["model"], "accuracy": 0.9 - row["difference"], "settings_tried": tried}
+        for row in rows
+    ]
+    seconds = {name: {"search": 20.0, "per_fit": per_fit} for name in names}
+    seconds[of["GRID"]]["search"] = tried * per_fit + 1
+    seconds[of["OURS"]] = {"cold": ours, "warm": ours / 2}
+    return {"comparison": rows, "scores": scores, "seconds": seconds}
+
+
+NONE = (-0.01, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "sentences"),
+    [
+        (
+            [NONE, NONE, (-0.03, -0.01), NONE],
+            ["A linear model wins: logistic regression, ours −2.0 (−3.0 to −1.0); use it;"],
+        ),
+        (
+            [NONE, NONE, (-0.03, 0.01), NONE],
+            ["regression, a linear model, is no worse than ours, ours −1.0", "takes 20 s: nothing"],
+        ),
+        ([NONE, NONE, (-0.01, 0.03), NONE], ["linear model, is not clearly worse than ours"]),
+        (
+            [NONE, NONE, (0.01, 0.03), (-0.05, -0.03)],
+            [
+                "- **t**: Our sweep is clearly better than logistic regression by +2.0 (+1.0 to",
+                "clearly better than ours: histogram boosting, ours −4.0 (−5.0 to −3.0);",
+                "not clearly different from ours: GridSearchCV, HalvingGridSearchCV.",
+            ],
+        ),
+    ],
+)
+def test_a_table_says_what_its_intervals_allow(script, intervals, sentences):
+    text = script("make_any_table")["verdict"]("t", any_part(script, intervals))
+    for sentence in sentences:
+        assert sentence in text
+    assert ("nothing speaks for networks" in text) is (intervals[2][0] * intervals[2][1] < 0)
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(10.0, "faster"), (100.0, "slower")])
+def test_the_seconds_of_all_settings_are_projected_from_those_that_were_fitted(
+    script, ours, verdict
+):
+    page = script("make_any_table")
+    part = any_part(script, [NONE] * 4, ours, per_fit=0.1, tried=68)
+    assert page["projected"](part) == pytest.approx(68 * 0.1 + 1 + 700 * 0.1)
+    assert page["projected"](any_part(script, [NONE] * 4)) == pytest.approx(768 * 0.1 + 1)
+    assert page["in_our_time"](part, "cold") == pytest.approx(10 * ours)
+    text = page["seconds_text"](dict.fromkeys(page["TABLES"], part))
+    assert f"Beside GridSearchCV, our 768 are, cold, {verdict} on wine, breast cancer," in text
+    assert f"wine: {10 * ours:,.0f} cold, {5 * ours:,.0f} warm" in text
