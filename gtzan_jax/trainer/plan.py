@@ -38,6 +38,7 @@ COSTS = {
     "tpu": Costs(trials=128, memory=4e9, compile_s=10.0, flops=5e12),
 }
 
+_OWN_BYTES = 1e9  # of an epoch's random numbers of a task whose trials have their own
 _MOST_GROUPS = 64  # structures to compare; more are first rounded up to multiples of 16, 32, …
 
 
@@ -156,7 +157,10 @@ class Plan:
         tasks = []
         for (config_id, _), group in itertools.groupby(trials, key=lambda m: m[:2]):
             number = self.bucket_of[config_id]
-            parts = self._cut(list(group), self._most(self.buckets[number]))
+            bucket = self.buckets[number]
+            drawn = 2 * sum(bucket.structure) * self.sizes.num_train  # bytes of a trial's epoch
+            fitting = max(1, int(_OWN_BYTES // drawn))
+            parts = self._cut(list(group), min(self._most(bucket), fitting))
             size = max(map(len, parts))
             tasks += [Task(number, size, part, 0, epochs, "params") for part in parts]
         return tasks

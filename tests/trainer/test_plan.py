@@ -147,3 +147,16 @@ def test_a_config_that_comes_later_is_in_the_narrowest_bucket_that_is_wide_enoug
 def test_widths_and_multiples():
     assert widest([(8, 3), (5, 9), (1, 1)]) == (8, 9)
     assert [rounded_up(n, 4) for n in (1, 4, 5)] == [4, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"), [(700, {5}), (150_000, {5}), (600_000, {2}), (10_000_000, {1})]
+)
+def test_networks_with_random_numbers_of_their_own_are_few_where_these_are_many(rows, sizes):
+    """A gigabyte of an epoch's: 2 bytes for each of 384 units and row."""
+    sweep = load_sweep("assignment")
+    made = Plan(sweep, FAMILY, SIZES._replace(num_train=rows), mode="padded")
+    trials = [Trial(sweep.configs[0].id, 0, seed) for seed in range(10)]
+    tasks = made.repeats(trials, 3)
+    assert {len(task.trials) for task in tasks} == sizes
+    assert [trial for task in tasks for trial in task.trials] == trials
