@@ -13,15 +13,14 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from any_table_parts import (
     ALL,
     BOOSTING,
     EPOCHS,
-    FITTED,
     GRID,
     GROUPS,
     HALVED,
@@ -35,11 +34,17 @@ from any_table_parts import (
     TABLES,
     plain,
 )
+from any_table_predictions import (
+    PREDICTIONS,
+    Found,
+    clear,
+    excludes_zero,
+    in_our_time,
+)
 from matplotlib.figure import Figure
 from pages import fill
 
 from gtzan_jax.analysis.inference import CONFIDENCE
-from gtzan_jax.text import counted
 from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, new_figure, tidy
 from gtzan_jax.views.text import Table
 
@@ -47,99 +52,6 @@ PAGE = Path(__file__).with_name("any_table.md")
 MEASURED = PAGE.with_suffix(".json")
 PICTURE = PAGE.parent / "images" / "any_table.png"
 MODELS = (OURS, GRID, HALVING, LINEAR, BOOSTING)
-
-Found = Mapping[str, Any]  # of a part, see any_table_parts
-
-
-class Prediction(NamedTuple):
-    """A sentence that was written before anything was measured, and whether figures agree."""
-
-    text: str
-    holds: Callable[[Mapping[str, Found]], bool]
-
-
-PREDICTIONS = (
-    Prediction(
-        "On wine nothing is clearly different from our sweep: the test parts are too small.",
-        lambda parts: not clear(parts["wine"]),
-    ),
-    Prediction(
-        "On breast cancer logistic regression is at least as accurate as our sweep.",
-        lambda parts: difference(parts["breast cancer"], LINEAR)["difference"] <= 0,
-    ),
-    Prediction(
-        "On digits our sweep is clearly better than logistic regression.",
-        lambda parts: difference(parts["digits"], LINEAR)["low"] > 0,
-    ),
-    Prediction(
-        "On the made table our sweep is clearly better than logistic regression and than boosting.",
-        lambda parts: all(difference(parts["made"], m)["low"] > 0 for m in (LINEAR, BOOSTING)),
-    ),
-    Prediction(
-        "On no table is our sweep clearly different from GridSearchCV, which tunes such networks.",
-        lambda parts: all(GRID not in clear(parts[name]) for name in TABLES),
-    ),
-    Prediction(
-        "On wine GridSearchCV is through with all its fits before our cold start is.",
-        lambda parts: in_our_time(parts["wine"], "cold") >= ALL,
-    ),
-    Prediction(
-        "On digits our 768 are done, cold, in the time of 100 to 300 fits of GridSearchCV.",
-        lambda parts: 100 <= in_our_time(parts["digits"], "cold") <= 300,
-    ),
-    Prediction(
-        "On the made table they are done in the time of fewer than 200.",
-        lambda parts: in_our_time(parts["made"], "cold") < 200,
-    ),
-    Prediction(
-        "Halving is faster than our sweep on the three small tables, cold.",
-        lambda parts: all(
-            parts[name]["seconds"][HALVING]["search"] < parts[name]["seconds"][OURS]["cold"]
-            for name in ("wine", "breast cancer", "digits")
-        ),
-    ),
-    Prediction(
-        "With writers on one side the digits lose 2 to 6 points, clearly; by false groups nothing.",
-        lambda parts: (
-            -0.06 <= parts["group"]["block"]["difference"][0] <= -0.02
-            and parts["group"]["block"]["difference"][2] < 0
-            and not excludes_zero(*parts["group"]["shuffled"]["difference"][1:])
-        ),
-    ),
-    Prediction(
-        "A million rows are read, trained and predicted in less than 10 GB and five minutes.",
-        lambda parts: (
-            "failed" not in parts["rows"]["1000000"]
-            and parts["rows"]["1000000"]["peak_bytes"] < 10e9
-            and whole_seconds(parts["rows"]["1000000"]) < 300
-        ),
-    ),
-)  # fmt: skip
-
-
-def excludes_zero(low: float, high: float) -> bool:
-    """Returns whether an interval, NaN without one, is on one side of 0."""
-    return low > 0 or high < 0
-
-
-def difference(part: Found, model: str) -> Mapping[str, Any]:
-    """Returns our accuracy less a model's, with its interval."""
-    return next(row for row in part["comparison"] if row["model"] == model)
-
-
-def clear(part: Found) -> list[str]:
-    """Returns the models that are clearly different from ours."""
-    return [r["model"] for r in part["comparison"] if excludes_zero(r["low"], r["high"])]
-
-
-def in_our_time(part: Found, start: str) -> float:
-    """Returns how many settings GridSearchCV fits in the seconds of our 768, cold or warm."""
-    return float(part["seconds"][OURS][start] / part["seconds"][GRID]["per_fit"])
-
-
-def whole_seconds(found: Found) -> float:
-    """Returns the seconds of reading, training and predicting a table of some size."""
-    return float(found["read_s"] + found["seconds"]["total"] + found["predict_s"])
 
 
 def signed(value: float, low: float, high: float) -> str:
@@ -150,13 +62,25 @@ def signed(value: float, low: float, high: float) -> str:
     return text.replace("-", "−")
 
 
+def fitted(part: Found) -> int:
+    """Returns how many settings GridSearchCV has fitted."""
+    return next(int(row["settings_tried"]) for row in part["scores"] if row["model"] == GRID)
+
+
 def verdict(name: str, part: Found) -> str:
     """Says what is clearly different from our sweep on a table, and what a linear model does."""
+
+    def label(model: str) -> str:
+        count = {GRID: fitted(part), HALVING: HALVED.get(name, ALL)}.get(model, ALL)
+        return model if count == ALL else f"{model} over {count} of its {ALL} settings"
+
     rows, differs = {row["model"]: row for row in part["comparison"]}, clear(part)
     accuracy = {row["model"]: row["accuracy"] for row in part["scores"]}
     points = {m: signed(r["difference"], r["low"], r["high"]) for m, r in rows.items()}
-    behind = [f"{m} by {points[m]}" for m in differs if rows[m]["low"] > 0]
-    ahead = [f"{m}, ours {points[m]}" for m in differs if rows[m]["high"] < 0 and m != LINEAR]
+    behind = [f"{label(m)} by {points[m]}" for m in differs if rows[m]["low"] > 0]
+    ahead = [
+        f"{label(m)}, ours {points[m]}" for m in differs if rows[m]["high"] < 0 and m != LINEAR
+    ]
     sentences = []
     if rows[LINEAR]["high"] < 0:
         sentences.append(f"A linear model wins: logistic regression, ours {points[LINEAR]}; use it")
@@ -170,7 +94,7 @@ def verdict(name: str, part: Found) -> str:
         sentences.append(f"our sweep is clearly better than {' and '.join(behind)}")
     if ahead:
         sentences.append(f"clearly better than ours: {' and '.join(ahead)}")
-    others = [m for m in rows if m not in differs and m != LINEAR]
+    others = [label(m) for m in rows if m not in differs and m != LINEAR]
     if others:
         sentences.append(f"not clearly different from ours: {', '.join(others)}")
     text = "; ".join(sentences)
@@ -197,7 +121,7 @@ def accuracy_table(parts: Mapping[str, Found]) -> Table:
     """Returns accuracies with intervals over test rows."""
     heads = [
         f"{name}: {parts[name]['rows']:,} × {parts[name]['features']}, "
-        f"{counted(parts[name]['classes'], 'class')}"
+        f"{parts[name]['classes']} classes"
         for name in TABLES
     ]
     scores = {name: {row["model"]: row for row in parts[name]["scores"]} for name in TABLES}
@@ -213,9 +137,8 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 def projected(part: Found) -> float:
     """Returns the seconds of GridSearchCV over the whole grid; measured where all is fitted."""
-    settings = next(r["settings_tried"] for r in part["scores"] if r["model"] == GRID)
     times = part["seconds"][GRID]
-    return float(times["search"] + (ALL - settings) * times["per_fit"])
+    return float(times["search"] + (ALL - fitted(part)) * times["per_fit"])
 
 
 def seconds_table(parts: Mapping[str, Found]) -> Table:
@@ -223,10 +146,8 @@ def seconds_table(parts: Mapping[str, Found]) -> Table:
     rows = []
     for name in TABLES:
         part, times = parts[name], parts[name]["seconds"]
-        settings = {row["model"]: row["settings_tried"] for row in part["scores"]}
-        grid = f"{seconds(projected(part))}" + f", projected from {settings[GRID]}" * (
-            settings[GRID] < ALL
-        )
+        few = fitted(part) < ALL
+        grid = seconds(projected(part)) + f", projected from {fitted(part)}" * few
         halved = f", of {HALVED[name]}" if name in HALVED else ""
         rows.append([
             name, seconds(times[OURS]["cold"]), seconds(times[OURS]["warm"]), grid,
@@ -252,9 +173,9 @@ def seconds_text(parts: Mapping[str, Found]) -> str:
         }
         faster = [n for n, taken in whole.items() if parts[n]["seconds"][OURS]["cold"] < taken]
         slower = [name for name in whole if name not in faster]
-        said = [f"faster on {', '.join(faster)}"] * bool(faster)
-        said += [f"slower on {', '.join(slower)}"] * bool(slower)
-        sentences.append(f"Beside {search}, our 768 are, cold, {' and '.join(said)}.")
+        said = [f"less time than {search} on {', '.join(faster)}"] * bool(faster)
+        said += [f"more on {', '.join(slower)}" if said else f"more time than {search} on all"]
+        sentences.append(f"Cold, our 768 take {', '.join(said[: 1 + bool(slower)])}.")
     times = "; ".join(
         f"{name}: {in_our_time(parts[name], 'cold'):,.0f} cold, "
         f"{in_our_time(parts[name], 'warm'):,.0f} warm"
@@ -347,12 +268,12 @@ def how_text(parts: Mapping[str, Found]) -> str:
     """Says how the tables were made and tuned, and how busy the machine was."""
     made = ", ".join(f"{key}={value!r}" for key, value in MADE.items())
     loads = ", ".join(f"{name} {parts[name]['load']:.1f}" for name in PARTS)
-    fitted = ", ".join(f"{count} on {name}" for name, count in FITTED.items())
+    counts = ", ".join(f"{fitted(parts[name])} on {name}" for name in TABLES)
     return (
         f"The made table is `make_classification({made})`. All networks train for {EPOCHS} epochs "
         f"(`max_iter={EPOCHS}`). The grid of `MLPClassifier` has {ALL} settings: the widths of our "
         "sweep, two activations, two solvers, four learning rates, three penalties, two batch "
-        f"sizes. GridSearchCV fits so many, drawn at random: {fitted}; its accuracy is that of the "
+        f"sizes. GridSearchCV fits so many, drawn at random: {counts}; its accuracy is that of the "
         f"best of these, and the seconds of all are projected. `n_jobs={JOBS}` for all of "
         "scikit-learn's, whose processes were started before; ours starts its own. Seconds are "
         "those of the first fold, choosing and the last fit included. Load of the machine, of "
