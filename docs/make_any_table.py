@@ -292,14 +292,19 @@ def blocks(parts: Mapping[str, Found]) -> Iterator[tuple[str, str]]:
     yield "how", how_text(parts)
 
 
-def measure(names: list[str], parts: dict[str, Any]) -> None:
-    """Measures parts, and keeps each as soon as it is done."""
-    for name in names:
-        print(f"measuring {name}", flush=True)
-        parts[name] = PARTS[name]() | {"load": os.getloadavg()[1]}
-        ordered = {each: parts[each] for each in PARTS if each in parts}
-        text = json.dumps(ordered, indent=1, ensure_ascii=False, default=plain)
-        MEASURED.write_text(text + "\n", encoding="utf-8")
+def measured() -> dict[str, Any]:
+    """Returns the parts that have been measured."""
+    return json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
+
+
+def measure(name: str) -> None:
+    """Measures a part, and keeps it."""
+    print(f"measuring {name}", flush=True)
+    found = PARTS[name]() | {"load": os.getloadavg()[1]}
+    parts = measured() | {name: found}  # another process may have measured others
+    ordered = {each: parts[each] for each in PARTS if each in parts}
+    text = json.dumps(ordered, indent=1, ensure_ascii=False, default=plain)
+    MEASURED.write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -307,9 +312,10 @@ def main() -> None:
     wanted = sys.argv[1:] or list(PARTS)
     if unknown := {*wanted} - {*PARTS, "text"}:
         sys.exit(f"no part {', '.join(sorted(unknown))}: give some of {', '.join(PARTS)}, or text")
-    parts = json.loads(MEASURED.read_text(encoding="utf-8")) if MEASURED.exists() else {}
-    measure([name for name in wanted if name != "text"], parts)
-    parts = json.loads(json.dumps(parts, default=plain))
+    for name in wanted:
+        if name != "text":
+            measure(name)
+    parts = measured()
     if missing := [name for name in PARTS if name not in parts]:
         sys.exit(f"{MEASURED.name} lacks {', '.join(missing)}: name them to measure them")
     for name, text in list(blocks(parts)):  # nothing is written where one fails
