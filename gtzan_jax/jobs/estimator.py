@@ -50,6 +50,15 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     the validation part. ``best_score_`` is the best of many and therefore optimistic: score other
     rows, or take ``cross_val_score`` of this estimator.
 
+    Example:
+      >>> from gtzan_jax import SweepClassifier
+      >>> from sklearn.datasets import load_wine
+      >>> X, y = load_wine(return_X_y=True)
+      >>> grid = {"num_units1": [16, 32], "dropout": [0.0, 0.2], "learning_rate": [0.01]}
+      >>> search = SweepClassifier(grid, cv=5, epochs=20).fit(X, y)
+      >>> list(search.best_params_), bool(search.best_score_ > 0.95)
+      (['num_units1', 'dropout1', 'learning_rate'], True)
+
     Args:
       sweep: a name in ``sweeps/``, the path of a TOML file, a ``Sweep``, or a dict with a list of
         values for each hyperparameter, such as ``{"num_units1": [32, 64], "dropout": [0.0, 0.2],

@@ -1,5 +1,6 @@
 """SweepClassifier beside scikit-learn's own searches, and by scikit-learn's own checks."""
 
+import doctest
 import pickle
 import re
 
@@ -7,7 +8,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_fold, slow
+from conftest import make_fold, make_history, make_sweep, make_table, slow
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.impute import SimpleImputer
@@ -28,10 +29,13 @@ from sklearn.tree import DecisionTreeClassifier
 import gtzan_jax
 from gtzan_jax import InputError, RunError, SweepClassifier
 from gtzan_jax.jobs import tuning
+from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.family import FAMILIES
+from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep_file import parse_sweep
 from gtzan_jax.tables.folds import arrays_of, sizes_of
+from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.engine import Engine
 from gtzan_jax.trainer.programs import compile_training
@@ -50,7 +54,8 @@ def small(sweep=GRID, **parameters):
 
 @pytest.fixture(scope="module")
 def fitted():
-    return small(cv=StratifiedKFold(3), num_seeds=2).fit(FRAME, NAMES)
+    wild = GRID | {"learning_rate": [0.3, 0.1]}
+    return small(wild, cv=StratifiedKFold(3), num_seeds=2).fit(FRAME, NAMES)
 
 
 def splits_of(monkeypatch, search, *rows):
@@ -148,6 +153,7 @@ def trained_by_hand(params, epochs, train, number=0, seed=0):
 
 
 def test_the_refit_is_a_training_with_all_rows(fitted):
+    assert fitted.best_epochs_ < fitted.epochs
     by_hand = trained_by_hand(fitted.best_params_, fitted.best_epochs_, range(len(X)))
     assert by_hand.keys() == fitted.model_.params.keys()
     for name, array in by_hand.items():
@@ -339,6 +345,21 @@ def test_a_config_that_diverges_never_wins():
         small(wild | {"learning_rate": [1e6]}).fit(X, Y)
 
 
+def test_epochs_that_a_config_was_not_trained_for_are_no_figures():
+    sweep, table = make_sweep(protocol="kfold", num_folds=2), make_table()
+    trials = trials_of(sweep, 2, [0, 1])
+    history = make_history(trials, np.full((48, 2, len(METRICS)), 0.5, np.float32))
+    history.reached[4:8] = 1  # the second config's
+    history.figures[9, 0, 0] = np.inf  # in one trial of the third
+    figures = tuning._figures(history, make_splits(table, "kfold", 0, 2))
+    assert figures.shape == (12, 2, 2, 2, len(METRICS))
+    missing = np.isnan(figures).all(axis=-1)
+    expected = np.zeros((12, 2, 2, 2), bool)
+    expected[1, :, :, 1] = True
+    expected[2, 0, 1] = True
+    np.testing.assert_array_equal(missing, expected)
+
+
 def test_the_random_state_is_heeded():
     first, again, other = (small(random_state=seed).fit(X, Y) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.predict_proba(X), again.predict_proba(X))
@@ -422,6 +443,12 @@ def test_a_class_that_cannot_be_learnt_is_told():
     cut = [(np.arange(6, 178), np.arange(6))]
     with pytest.warns(UserWarning, match="no row of 9 is in the train part of fold 0"):
         small(cv=cut).fit(X, labels)
+
+
+def test_the_example_of_the_documentation_works():
+    (example,) = doctest.DocTestFinder(recurse=False).find(SweepClassifier, "SweepClassifier")
+    found = doctest.DocTestRunner().run(example)
+    assert (found.attempted, found.failed) == (6, 0)
 
 
 @pytest.mark.parametrize("cv", [slow(None), slow(2)])
