@@ -24,6 +24,7 @@ from gtzan_jax.analysis.selection import (
     accuracy_interval,
     compare_with_best,
     difference_interval,
+    mean_interval,
     selected_on_test,
 )
 from gtzan_jax.inference.calibration import tempered
@@ -261,7 +262,7 @@ def accuracies_of_two(clustered: bool) -> Once:
     def once(random: Random) -> float:
         hits, (first, second) = hits_of(random, np.array([0.5, 0.47]), 3)
         differences = hits[0].mean(axis=0) - hits[1].mean(axis=0)
-        interval = accuracy_interval(differences, GROUP)
+        interval = mean_interval(differences, GROUP)
         if not clustered:
             interval = tuple(stats.ttest_1samp(differences, 0).confidence_interval(0.95))
         return _misses(interval, first - second)
@@ -281,7 +282,7 @@ def paired_by_seed(both: bool) -> Once:
         differences = hits[0].astype(float) - hits[1]
         if both:
             return _misses(difference_interval(differences, GROUP), first - second)
-        return _misses(accuracy_interval(differences.mean(axis=0), GROUP), first - second)
+        return _misses(mean_interval(differences.mean(axis=0), GROUP), first - second)
 
     return once
 

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gtzan_jax.analysis.inference import t_test
-from gtzan_jax.analysis.selection import accuracy_interval
+from gtzan_jax.analysis.selection import accuracy_interval, mean_interval
 from gtzan_jax.tables.folds import Fold, judged_rows, songs_of
 from gtzan_jax.tables.protocols import Splits, groups_of
 from gtzan_jax.tables.schema import FeatureTable
@@ -270,7 +270,7 @@ def comparison_table(outcomes: "pd.DataFrame", ours: str) -> "pd.DataFrame":
         differences = np.concatenate([*mine["hits"]]) - np.concatenate([*other["hits"]])
         refitted = bool(np.isfinite(low))
         if not refitted:
-            low, high = accuracy_interval(differences, np.concatenate([*other["group"]]))
+            low, high = mean_interval(differences, np.concatenate([*other["group"]]))
         row = {"protocol": protocol, "model": model, "difference": differences.mean()}
         rows.append(row | {"low": low, "high": high, "with_refitting": refitted})
     return _by_protocol(sorted(rows, key=lambda row: row["difference"]), outcomes)

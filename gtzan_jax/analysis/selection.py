@@ -38,13 +38,18 @@ _NOTHING = 1e-12  # a sum of squares of hits that is a rounding error
 
 
 def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """Returns :func:`mean_interval` of (tested,) shares of the seeds that were right, in [0, 1]."""
+    low, high = mean_interval(hits, group)
+    return max(low, 0.0), min(high, 1.0)  # NaN stays, as it is no less
+
+
+def mean_interval(values: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     """Returns the 95 % interval of a mean over tracks in groups, for fixed models.
 
     The variance is cluster-robust; t has (Σn²)² / Σn⁴ - 1 degrees of freedom, n the sizes of groups
-    (Satterthwaite). NaN where all tracks are equal, or of one group. ``hits`` is (tested,), shares
-    of the seeds that were right, or differences of these.
+    (Satterthwaite). NaN where all tracks are equal, or of one group. ``values`` is (tested,).
     """
-    return _student(float(hits.mean()), *_over_groups(hits, group))
+    return _student(float(values.mean()), *_over_groups(values, group))
 
 
 def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[float, float]:

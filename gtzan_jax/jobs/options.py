@@ -59,13 +59,13 @@ _BASELINES = (
 )
 
 
-def option(default: Any, check: Check, text: str, **more: Any) -> Any:
+def option(default: Any, check: Check, text: str, is_shown: bool = True, **more: Any) -> Any:
     """Returns a dataclass field with the check and the help of an option.
 
     Also ``flag``, a flag of another name, or "" for none; ``argument``, the name in the help of a
     positional one; ``shorts``, flags that are added to a list as ``key=value``.
     """
-    return field(default=default, metadata={"check": check, "help": text, **more})
+    return field(default=default, repr=is_shown, metadata={"check": check, "help": text, **more})
 
 
 def argument(check: Check, text: str, name: str) -> Any:
@@ -126,7 +126,7 @@ class SweepOptions(TableOptions, TrainingOptions):
         "assignment", path_or(Sweep), "A name in sweeps/, or the path of a TOML file."
     )
     data: "str | os.PathLike[str] | FeatureTable | pd.DataFrame | tuple[Any, ...]" = option(
-        "auto", check_data, DATA
+        "auto", check_data, DATA, is_shown=False
     )
     workdir: "str | os.PathLike[str] | None" = option(
         None, checks.path, "Run directory, resumed if unfinished. Default: runs/<sweep>-<UTC time>."
@@ -188,7 +188,7 @@ class RetrainOptions(TrainingOptions):
     num_folds: int | None = option(None, Whole(2, 1000), _FOLDS)
     retrain_seeds: int | None = option(None, Whole(1, 1000), _SEEDS)
     data: "str | os.PathLike[str] | pd.DataFrame | tuple[Any, ...] | None" = option(
-        None, check_data, _DATA_OF_RUN
+        None, check_data, _DATA_OF_RUN, is_shown=False
     )
     matmul_precision: MatmulPrecision | None = option(
         None, Choice(MATMUL_PRECISIONS), f"{_PRECISION} Default: as the sweep did."

@@ -67,7 +67,8 @@ class Protocol:
             question = "How well are rows told that are like those trained on?"
             where = "are on one side" if self.keeps_repeats else "may be on both sides"
             sides = f"Exact repeats {where}."
-        return self.note.format(question=question, sides=sides, **words._asdict())
+        lead = "As in the assignment, the" if words.label == SONGS.label else "The"
+        return self.note.format(question=question, sides=sides, lead=lead, **words._asdict())
 
     def is_apart(self, words: Words) -> bool:
         """Returns whether groups of a table, of which these are the words, are on one side."""
@@ -399,7 +400,7 @@ _ALL = (
         "assignment",
         _assignment,
         "random 70:30 split, split seed {split_seed}",
-        "As in the assignment, the configs are ranked by their accuracy on the same 30 % of the "
+        "{lead} configs are ranked by their accuracy on the same 30 % of the "
         "{rows} that is reported, so the best one's accuracy is optimistic. {sides}",
         select_on="test",
         keeps_repeats=False,

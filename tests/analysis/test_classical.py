@@ -22,7 +22,7 @@ from gtzan_jax.analysis.classical import (
     refit,
     scores_table,
 )
-from gtzan_jax.analysis.selection import accuracy_interval
+from gtzan_jax.analysis.selection import accuracy_interval, mean_interval
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import groups_of
 
@@ -178,7 +178,7 @@ def test_differences_are_paired_by_track():
     assert list(table["model"]) == ["better", "worse", "worse"]
     np.testing.assert_allclose(table["difference"], [-0.2 / 6, 2.8 / 6, 1 / 3], atol=1e-6)
     differences = np.array([0.6, 1, 0, 1, -0.8, 1])
-    interval = accuracy_interval(differences, GROUP)
+    interval = mean_interval(differences, GROUP)
     np.testing.assert_allclose(table.loc[1, ["low", "high"]].astype(float), interval, atol=1e-6)
     assert not table["with_refitting"].any()  # two folds
 

@@ -14,6 +14,7 @@ from gtzan_jax.analysis.selection import (
     accuracy_interval,
     compare_with_best,
     difference_interval,
+    mean_interval,
     scope,
     selected_on_test,
     selected_on_validation,
@@ -310,3 +311,11 @@ def test_the_curve_ends_with_all_configs(random):
     assert not found["optimism"].any()
     # The highest of n uniform numbers is n / (n + 1) on average.
     np.testing.assert_allclose(found["apparent"][:3], [1 / 2, 3 / 4, 10 / 11], atol=0.03)
+
+
+def test_an_accuracy_is_no_more_than_one_and_no_less_than_nothing():
+    hits = np.r_[np.ones(28), 0.5, 0.0]
+    low, high = mean_interval(hits, np.arange(30))
+    assert accuracy_interval(hits, np.arange(30)) == (low, 1.0)
+    assert high > 1
+    assert accuracy_interval(1 - hits, np.arange(30)) == pytest.approx((0.0, 1 - low))
