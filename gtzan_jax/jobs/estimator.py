@@ -1,8 +1,5 @@
 """A sweep as scikit-learn's estimator, in the place of a grid search around small networks."""
 
-import contextlib
-import hashlib
-import io
 import os
 import time
 import warnings
@@ -12,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import check_cv
 from sklearn.utils import check_consistent_length, check_random_state
@@ -23,7 +19,6 @@ from gtzan_jax import checks
 from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError
 from gtzan_jax.inference.model_files import save_model
-from gtzan_jax.jobs.sweeping import run_sweep
 from gtzan_jax.jobs.tuning import Tuned, tune
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.config import Config
@@ -33,7 +28,7 @@ from gtzan_jax.space.sweep_file import load_sweep, parse_sweep
 from gtzan_jax.tables.folds import Fold, unseen_genres
 from gtzan_jax.tables.protocols import PROTOCOLS, Splits, make_splits
 from gtzan_jax.tables.schema import Columns, FeatureTable
-from gtzan_jax.tables.validation import equal_rows
+from gtzan_jax.tables.validation import check_precision
 
 _ROWS = 1024  # predicted at a time, so that tables of any length share a program
 
@@ -48,7 +43,8 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     What ``cv_results_`` calls *test* is, as in ``GridSearchCV``, the part that ranks the configs:
     the validation part. ``best_score_`` is the best of many and therefore optimistic: score other
-    rows, or take ``cross_val_score`` of this estimator.
+    rows, or take ``cross_val_score`` of this estimator. Of configs with one score the rank goes by
+    the loss, too. Equal rows may be on both sides of a split; ``groups`` keeps rows together.
 
     Example:
       >>> from gtzan_jax import SweepClassifier
@@ -65,21 +61,17 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         "optimizer": ["adam", "sgd"]}``; ``dropout`` is that of all layers.
       search: how configs are chosen, ``"random"``, ``"halving"``, …, or a dict with its settings,
         such as ``{"kind": "random", "num_configs": 50}``. Default: the sweep's, or the grid.
-      protocol: ``"holdout"`` trains on 60 % of the rows and ranks by 20 %; ``"kfold"`` does so in
-        each of ``num_folds`` folds; the other rows, a test part, are left to the refit.
-        ``"assignment"`` trains on 70 % and ranks by 30 %.
-      cv: instead of a protocol, what ``GridSearchCV`` takes: a number of folds, a splitter, or
-        pairs of rows to train on and to rank by.
-      num_folds: of ``"kfold"``. Default: the sweep's, or 5.
+      cv: what ``GridSearchCV`` takes: a number of folds, a splitter, or pairs of rows to train on
+        and to rank by.
+      protocol: instead, one of this package's: ``"holdout"`` trains on 60 % of the rows and ranks
+        by 20 %, quickly; ``"kfold"`` does so in folds; ``"assignment"`` trains on 70 % and ranks
+        by 30 %. Rows that no config sees are left to the refit.
       epochs: at most. Default: the sweep's, or 10.
       num_seeds: networks of each config on each fold, whose mean counts. Default: the sweep's,
         or 1.
       random_state: of the split, initial weights, order of rows, noise, and of the draws of
         ``search``.
       platform: where to compute: auto, cpu, gpu or tpu.
-      workdir: a folder to keep the sweep in, with its tables, TensorBoard files and what a report
-        needs; an unfinished run of the same rows is resumed. Its tables rank the configs after the
-        last epoch. Default: nothing is kept.
       verbose: 1 shows progress.
 
     Attributes:
@@ -91,31 +83,29 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
       classes_, n_features_in_, feature_names_in_: as any classifier has them.
     """
 
+    __metadata_request__fit = {"groups": True}  # noqa: RUF012 — scikit-learn's, as its searches have
+
     def __init__(
         self,
         sweep: "str | os.PathLike[str] | Sweep | Mapping[str, Any]" = "assignment",
         *,
         search: str | Mapping[str, Any] | None = None,
-        protocol: str = "holdout",
-        cv: Any = None,
-        num_folds: int | None = None,
+        cv: Any = 5,
+        protocol: str | None = None,
         epochs: int | None = None,
         num_seeds: int | None = None,
         random_state: Any = 0,
         platform: str = "auto",
-        workdir: "str | os.PathLike[str] | None" = None,
         verbose: int = 0,
     ) -> None:
         self.sweep = sweep
         self.search = search
-        self.protocol = protocol
         self.cv = cv
-        self.num_folds = num_folds
+        self.protocol = protocol
         self.epochs = epochs
         self.num_seeds = num_seeds
         self.random_state = random_state
         self.platform = platform
-        self.workdir = workdir
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> "SweepClassifier":  # noqa: N803
@@ -131,24 +121,23 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
           InputError: a parameter cannot be used, or there are too few rows.
           RunError: the training failed.
         """
-        x, y = validate_data(self, X, y, dtype=np.float32)
+        x, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise InputError(f"y has one class, {self.classes_.tolist()}: give rows of two or more")
+        classes, numbers = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(f"y has one class, {classes.tolist()}: give rows of two or more")
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
         seed = checks.Whole(0, 2**31)(seed, "random_state")
-        sweep, table = self._sweep(seed), self._table(x, numbers, groups)
+        sweep, table = self._sweep(seed), self._table(x, classes, numbers, groups)
         splits = self._splits(sweep, table, seed, y, groups)
         for sentence in unseen_genres(table, splits.folds):
             warnings.warn(sentence, stacklevel=2)
         started = time.perf_counter()
-        if self.workdir is not None:
-            self._keep(sweep, table, seed)
-        found = tune(sweep, splits, seed, self.platform, self.workdir, is_quiet=not self.verbose)
+        found = tune(sweep, splits, seed, self.platform, is_quiet=not self.verbose)
         self._set_results(found, splits, time.perf_counter() - started - found.refit_s)
+        self.classes_ = classes
         return self
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -159,14 +148,19 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Returns (rows, classes) float64 probabilities, in the order of ``classes_``."""
         check_is_fitted(self)
-        x = validate_data(self, X, dtype=np.float32, reset=False)
+        x = validate_data(self, X, dtype=np.float64, reset=False)
         found = np.empty((len(x), len(self.classes_)))
         for start in range(0, len(x), _ROWS):
             part = x[start : start + _ROWS]
             filled = part[np.minimum(np.arange(_ROWS), len(part) - 1)]
-            found[start : start + _ROWS] = self.model_.predict_matrix(filled)[: len(part)]
+            found[start : start + _ROWS] = self.model_.predict_proba(filled)[: len(part)]
         found /= found.sum(axis=1, keepdims=True)
         return found
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Returns (rows, classes) float64, the logarithm of ``predict_proba``."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
 
     def save(self, folder: "str | os.PathLike[str]") -> None:
         """Writes the network to a folder, without pickle; ``gtzan_jax.load_model`` reads it.
@@ -179,9 +173,8 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _sweep(self, seed: int) -> Sweep:
         """Returns the sweep, with the parameters laid over it."""
-        names = ("epochs", "num_seeds", "num_folds")
-        settings = {name: getattr(self, name) for name in names}
-        settings["protocol"] = self.protocol if self.cv is None else "holdout"
+        settings = {name: getattr(self, name) for name in ("epochs", "num_seeds")}
+        settings["protocol"] = self.protocol or "holdout"
         if self.search is not None:
             search = {"kind": self.search} if isinstance(self.search, str) else self.search
             if not isinstance(search, Mapping):
@@ -207,28 +200,30 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return sweep
 
-    def _table(self, x: np.ndarray, numbers: np.ndarray, groups: Any) -> FeatureTable:
+    def _table(
+        self, x: np.ndarray, classes: np.ndarray, numbers: np.ndarray, groups: Any
+    ) -> FeatureTable:
         """Returns the rows as a table. x: (rows, features); numbers: (rows,), of the classes."""
         names = tuple(getattr(self, "feature_names_in_", ()))
         if len(set(names)) < x.shape[1]:
             names = tuple(f"x{place}" for place in range(x.shape[1]))
-        classes, group = tuple(map(str, self.classes_.tolist())), None
-        digest = hashlib.sha256(repr((names, classes)).encode())
+        check_precision(x, names, "X")
+        group = None
         if groups is not None:
             check_consistent_length(x, groups)
-            group = np.unique(column_or_1d(groups), return_inverse=True)[1].astype(np.int32)
-            digest.update(group.tobytes())
-        y = numbers.astype(np.int32)
-        digest.update(x.tobytes() + y.tobytes())
+            values = column_or_1d(groups)
+            if any(value is None or value != value for value in values):  # NaN is not itself
+                raise InputError("groups has missing values: give each row a group")
+            group = np.unique(values, return_inverse=True)[1].astype(np.int32)
         return FeatureTable(
-            x=x,
-            y=y,
+            x=x.astype(np.float32),
+            y=numbers.astype(np.int32),
             tracks=tuple(map(str, range(len(x)))),
             features=names,
-            genres=classes,
-            sha256=digest.hexdigest(),
+            genres=tuple(map(str, classes.tolist())),
+            sha256="",
             source="X, y",
-            repeats=equal_rows(x),
+            repeats=(),  # equal rows may be on both sides, as in scikit-learn
             group=group,
             columns=Columns(group="" if group is None else "group"),
             is_of_songs=False,
@@ -237,24 +232,18 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _splits(
         self, sweep: Sweep, table: FeatureTable, seed: int, y: np.ndarray, groups: Any
     ) -> Splits:
-        """Divides the rows by the protocol, or by ``cv``."""
-        if self.cv is None:
+        """Divides the rows by ``cv``, or by the protocol."""
+        if self.protocol is not None:
             return make_splits(table, sweep.protocol, seed, sweep.num_folds)
-        if self.workdir is not None:
-            raise InputError("workdir keeps the run of a protocol; leave cv or workdir out")
-        rows, cut = np.arange(len(y)), check_cv(self.cv, y, classifier=True)
-        pairs = cut.split(table.x, y, groups)
-        folds = tuple(Fold(rows[train], rows[test], rows[:0]) for train, test in pairs)
-        return Splits(table, PROTOCOLS[sweep.protocol], seed, folds)
-
-    def _keep(self, sweep: Sweep, table: FeatureTable, seed: int) -> None:
-        """Runs the sweep in ``workdir``, silently unless ``verbose``."""
-        with contextlib.ExitStack() as stack:
-            if not self.verbose:
-                for redirect in (contextlib.redirect_stdout, contextlib.redirect_stderr):
-                    stack.enter_context(redirect(io.StringIO()))
-            options: dict[str, Any] = {"seed": seed, "split_seed": seed, "platform": self.platform}
-            run_sweep(sweep, table, self.workdir, workers=0, retrain_epochs=0, **options)
+        rows, folds = np.arange(len(y)), list[Fold]()
+        for train, test in check_cv(self.cv, y, classifier=True).split(table.x, y, groups):
+            fold = Fold(rows[train], rows[test], rows[:0])
+            if not len(fold.train) or not len(fold.validation):
+                raise InputError(f"cv: fold {len(folds)} has no rows to train on or to rank by")
+            folds.append(fold)
+        if not folds:
+            raise InputError("cv has no folds")
+        return Splits(table, PROTOCOLS[sweep.protocol], seed, tuple(folds))
 
     def _set_results(self, found: Tuned, splits: Splits, search_s: float) -> None:
         """Sets the attributes that describe the search and the refit."""
@@ -265,9 +254,9 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             warnings.warn(f"{diverged} of {len(scores)} configs diverged: NaN", stacklevel=3)
         seconds = search_s * found.trained / found.trained.sum()
         self.n_splits_ = len(splits.folds)
-        self.cv_results_ = _results(found.sweep.configs, scores, seconds)
+        self.cv_results_ = _results(found.sweep.configs, scores, seconds, found.order)
         self.cv_results_["epochs"] = found.epochs
-        self.best_index_ = found.best
+        self.best_index_ = int(found.order[0])
         self.best_params_ = self.cv_results_["params"][self.best_index_]
         self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
         self.best_epochs_ = int(found.epochs[self.best_index_])
@@ -285,7 +274,9 @@ def _document(sweep: Any) -> dict[str, Any]:
     )
 
 
-def _results(configs: Sequence[Config], scores: np.ndarray, seconds: np.ndarray) -> dict[str, Any]:
+def _results(
+    configs: Sequence[Config], scores: np.ndarray, seconds: np.ndarray, order: np.ndarray
+) -> dict[str, Any]:
     """Returns ``cv_results_`` as ``GridSearchCV`` has it. scores, seconds: (configs, folds)."""
     results: dict[str, Any] = {}
     for name, values in (("fit_time", seconds), ("score_time", np.zeros_like(seconds))):
@@ -297,8 +288,6 @@ def _results(configs: Sequence[Config], scores: np.ndarray, seconds: np.ndarray)
         results[f"param_{axis}"] = np.ma.MaskedArray(column, mask=np.zeros(len(column), bool))
     results["params"] = [dict(config) for config in configs]
     results |= {f"split{fold}_test_score": column for fold, column in enumerate(scores.T)}
-    mean = scores.mean(axis=1)
-    results |= {"mean_test_score": mean, "std_test_score": scores.std(axis=1)}
-    worst = np.nan_to_num(mean, nan=np.nanmin(mean) - 1)
-    results["rank_test_score"] = rankdata(-worst.round(12), method="min").astype(np.int32)
+    results |= {"mean_test_score": scores.mean(axis=1), "std_test_score": scores.std(axis=1)}
+    results["rank_test_score"] = np.argsort(order).astype(np.int32) + 1
     return results

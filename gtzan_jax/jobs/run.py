@@ -49,7 +49,10 @@ class Run(FinishedRun):
           InputError: Optuna is not installed.
         """
         optuna = import_optuna()
+        level = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # not that a study is made
         study = optuna.create_study(study_name=self.name, direction="maximize")
+        optuna.logging.set_verbosity(level)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that names are experimental
             study.set_metric_names([self.metrics[0]])

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -39,8 +38,8 @@ class Tuned(NamedTuple):
     figures: np.ndarray
     trained: np.ndarray  # (configs, folds) int, epochs of all seeds
     epochs: np.ndarray  # (configs,) int, at which each config is best
-    best: int  # place of the best config
-    model: TrainedModel  # of that config and its epochs, trained on all rows
+    order: np.ndarray  # (configs,) int, places of the configs, the best first
+    model: TrainedModel  # of the best config and its epochs, trained on all rows
     refit_s: float  # seconds
 
 
@@ -49,7 +48,6 @@ def tune(
     splits: Splits,
     seed: int,
     platform: str = "auto",
-    workdir: "str | os.PathLike[str] | None" = None,
     is_quiet: bool = True,
 ) -> Tuned:
     """Chooses config and epochs on the part that ranks configs, and refits it on all rows.
@@ -61,7 +59,6 @@ def tune(
       splits: all their rows are trained on in the end.
       seed: the first of the search, and that of the refit.
       platform: a name from ``platforms.PLATFORMS``.
-      workdir: a finished run of the same sweep, splits and seed, if there is one.
       is_quiet: whether to show no progress.
 
     Raises:
@@ -70,11 +67,10 @@ def tune(
     """
     roomy = _Roomy(splits.table, splits.protocol, seed, splits.folds)
     with contextlib.ExitStack() as stack:
-        folder = workdir or stack.enter_context(tempfile.TemporaryDirectory())
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         place = stack.enter_context(workplace(platform, workers=0))
         seeds, run = range(seed, seed + sweep.num_seeds), RunDir(folder)
-        of_run = splits if workdir else roomy
-        job = Job(sweep, seeds, of_run, splits.table.source, run, SweepOptions(), place)
+        job = Job(sweep, seeds, roomy, splits.table.source, run, SweepOptions(), place)
 
         trainers: list[Trainer] = []
 
@@ -84,18 +80,16 @@ def tune(
                 trainers.append(stack.enter_context(made))
             return trainers[0]
 
-        manifest = run.read_manifest() if workdir else describe(job)
-        store = Checkpoints(run.checkpoints, sweep.epochs, of_run.sizes.num_judged)
-        sweep = run_search(job, manifest, store, begin, is_quiet)
+        store = Checkpoints(run.checkpoints, sweep.epochs, roomy.sizes.num_judged)
+        sweep = run_search(job, describe(job), store, begin, is_quiet)
         by_sampler = sweep.search.kind in SAMPLERS
         history = store.history(job.trials_of(sweep.configs), others=by_sampler)
         figures = _figures(history, splits)
         order, epochs = _ranked(figures, splits, sweep)
-        best, started = int(order[0]), time.perf_counter()
-        config = sweep.configs[best]
-        model = _refitted(begin([config]), config, int(epochs[best]), roomy, seed)
+        config, started = sweep.configs[order[0]], time.perf_counter()
+        model = _refitted(begin([config]), config, int(epochs[order[0]]), roomy, seed)
     trained = history.by_config(history.reached).reshape(*figures.shape[:3]).sum(axis=2)
-    return Tuned(sweep, figures, trained, epochs, best, model, time.perf_counter() - started)
+    return Tuned(sweep, figures, trained, epochs, order, model, time.perf_counter() - started)
 
 
 class _Roomy(Splits):

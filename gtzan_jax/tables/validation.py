@@ -85,6 +85,7 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
         samples = int(np.clip(np.median(lengths), 0, _MOST_SAMPLES))
     elif not is_of_songs:
         _check_no_index(numbers, names, source)
+        check_precision(numbers, names, source)
     if (np.nanmin(numbers, axis=0) == np.nanmax(numbers, axis=0)).all():
         raise InputError(
             f"{source}: every {words.row} has the same features: nothing can be learnt"
@@ -235,6 +236,18 @@ def _check_no_index(numbers: NDArray[np.float64], names: Sequence[str], source: 
         raise InputError(
             f"{source}: column {counting[0]!r} counts the rows and is no feature: "
             f"{drop_flag(counting[:1])} leaves it out"
+        )
+
+
+def check_precision(x: NDArray[np.float64], names: Sequence[str], source: str) -> None:
+    """Raises InputError where float32 rounds a column by more than a hundredth of its deviation."""
+    largest = np.abs(x).max(axis=0, initial=0.0, where=~np.isnan(x))
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps, spread = np.spacing(largest.astype(np.float32)), np.nanstd(x, axis=0)
+    for column in np.flatnonzero((spread > 0) & ~(steps <= spread / 100))[:1]:
+        raise InputError(
+            f"{source}, column {names[column]!r}: float32 is too coarse for numbers up to "
+            f"{largest[column]:.12g} that differ by {spread[column]:g}; subtract a constant"
         )
 
 

@@ -207,6 +207,10 @@ BAD = {
         FRAME, Columns("hue"),
         "t.csv, column 'hue': 78 different numbers are no classes; regression is out of scope",
     ),
+    "times in seconds": (
+        FRAME.assign(at=1.6e9 + np.arange(178) % 7), TARGET,
+        "t.csv, column 'at': float32 is too coarse for numbers up to 1600000006 that differ by 2",
+    ),
     "an index of pandas": (
         FRAME.reset_index(names=""), TARGET,
         "column 1 has no name, as pandas and Excel write an index: '--drop=Unnamed: 0' leaves it",
