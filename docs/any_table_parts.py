@@ -32,14 +32,14 @@ from sklearn.preprocessing import StandardScaler
 
 from gtzan_jax import SweepClassifier, run_sweep
 from gtzan_jax.analysis.classical import Outcome, comparison_table, outcomes_table, scores_table
-from gtzan_jax.analysis.selection import accuracy_interval
+from gtzan_jax.analysis.selection import accuracy_interval, mean_interval
 from gtzan_jax.tables.folds import Fold
 from gtzan_jax.tables.protocols import Splits, make_splits
 from gtzan_jax.tables.schema import Columns
 from gtzan_jax.tables.sources import load_table
 
 ROOT = Path(__file__).parent.parent
-JOBS = 2  # processes of a search of scikit-learn's; ours takes one a core
+JOBS = 2  # processes of a search of scikit-learn's; ours is one process
 EPOCHS = 10  # of every network, ours and MLPClassifier's
 
 MADE = {
@@ -145,7 +145,7 @@ def searched(search: Callable[[list[Any]], Any], splits: Splits, fold: Fold) -> 
 def ours(name: str, folds: int) -> list[Outcome]:
     """Chooses among the assignment's 768 on the first folds of a table, and refits the winners.
 
-    The seconds of a fold are those of processes, programs compiled or found, and training.
+    The seconds of a fold are those of programs, compiled or found, and of training.
     """
     splits = splits_of(name)
     some = splits.folds[:folds]
@@ -224,7 +224,7 @@ def grouped() -> dict[str, Any]:
             found[name]["configs"] = len(run.results)
     for name in ("block", "shuffled"):
         difference = hits[name] - hits[""]
-        low, high = accuracy_interval(difference, blocks)
+        low, high = mean_interval(difference, blocks)
         found[name]["difference"] = [float(difference.mean()), low, high]
     return found
 

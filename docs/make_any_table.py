@@ -275,7 +275,7 @@ def how_text(parts: Mapping[str, Found]) -> str:
         "sweep, two activations, two solvers, four learning rates, three penalties, two batch "
         f"sizes. GridSearchCV fits so many, drawn at random: {counts}; its accuracy is that of the "
         f"best of these, and the seconds of all are projected. `n_jobs={JOBS}` for all of "
-        "scikit-learn's, whose processes were started before; ours starts its own. Seconds are "
+        "scikit-learn's, whose processes were started before; ours is one process. Seconds are "
         "those of the first fold, choosing and the last fit included. Load of the machine, of "
         f"{os.cpu_count()} cores, after each part: {loads}."
     )
