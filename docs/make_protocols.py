@@ -23,8 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.folds import Fold
-from gtzan_jax.tables.protocols import PROTOCOLS, groups_of, make_splits
+from gtzan_jax.tables.protocols import PROTOCOLS, make_splits
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import KAGGLE_SHA256, load_table
 from gtzan_jax.views.text import Table

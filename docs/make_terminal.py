@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from gtzan_jax.tables.protocols import groups_of
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.sources import load_table
 
 ROOT = Path(__file__).parent.parent

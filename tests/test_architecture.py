@@ -117,6 +117,11 @@ def test_there_are_no_import_circles():
         visit(name, [])
 
 
+def test_no_module_is_too_long_to_be_read():
+    lines = {str(p): p.read_text(encoding="utf-8").count("\n") for p in MODULES}
+    assert not {path: count for path, count in lines.items() if count > 400}
+
+
 def test_every_room_is_on_the_map():
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([^|]+)` \|", text, flags=re.MULTILINE)

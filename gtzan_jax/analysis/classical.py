@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from gtzan_jax.analysis.inference import t_test
 from gtzan_jax.analysis.selection import accuracy_interval, mean_interval
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.folds import Fold, judged_rows, songs_of
-from gtzan_jax.tables.protocols import Splits, groups_of
+from gtzan_jax.tables.protocols import Splits
 from gtzan_jax.tables.schema import FeatureTable
 
 if TYPE_CHECKING:  # pandas and scikit-learn: not before they are needed

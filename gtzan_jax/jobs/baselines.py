@@ -27,15 +27,9 @@ from gtzan_jax.rundir.manifest import as_dict
 from gtzan_jax.sound.summary import load_features
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
+from gtzan_jax.tables.dividing import repeats_of, with_validation
 from gtzan_jax.tables.folds import judged_rows, unseen_genres
-from gtzan_jax.tables.protocols import (
-    ARTISTS_APART,
-    PROTOCOLS,
-    Splits,
-    make_splits,
-    repeats_of,
-    with_validation,
-)
+from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS, Splits, make_splits
 from gtzan_jax.tables.schema import FeatureTable, Words
 from gtzan_jax.text import printable
 from gtzan_jax.views import messages

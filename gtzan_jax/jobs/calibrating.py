@@ -8,8 +8,9 @@ import numpy as np
 from gtzan_jax.analysis.calibration import BINS, calibration_error, error_of_chance, fit_temperature
 from gtzan_jax.inference.calibration import FEWEST, Calibration, Held, tempered
 from gtzan_jax.inference.model import TrainedModel
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.folds import Fold, judged_rows
-from gtzan_jax.tables.protocols import Splits, groups_of
+from gtzan_jax.tables.protocols import Splits
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -28,8 +28,9 @@ from gtzan_jax.rundir.finished import SavedRetraining, table_of
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import Manifest, Retraining
 from gtzan_jax.space.config import Trial
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import PROTOCOLS, Splits, groups_of, make_splits
+from gtzan_jax.tables.protocols import PROTOCOLS, Splits, make_splits
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 from gtzan_jax.trainer.trainer import Trainer

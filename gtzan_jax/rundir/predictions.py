@@ -13,8 +13,9 @@ import numpy as np
 from gtzan_jax.files import write_atomically
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import Splits, groups_of
+from gtzan_jax.tables.protocols import Splits
 from gtzan_jax.text import counted
 
 Part = Literal["validation", "test"]

@@ -5,7 +5,7 @@ The segments of a song follow it, except under one protocol, which shows the eff
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,21 +16,11 @@ from gtzan_jax import checks
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS, SEGMENT_METRICS
-from gtzan_jax.tables import lists
-from gtzan_jax.tables.folds import Fold, FoldArrays, Rows, Sizes, arrays_of, sizes_of
+from gtzan_jax.tables import dividing, lists
+from gtzan_jax.tables.dividing import ARTIST_PARTS, DIVISIONS
+from gtzan_jax.tables.folds import Fold, FoldArrays, Sizes, arrays_of, sizes_of
 from gtzan_jax.tables.schema import SONGS, FeatureTable, Words, data_note, rows_note
-from gtzan_jax.tables.splits import (
-    VALIDATION_SHARE,
-    Mask,
-    deal,
-    deal_groups,
-    random_split,
-)
 from gtzan_jax.text import counted
-
-_ARTIST_FOLDS = ("1", "2", "3")  # in the list
-_HOLDOUT_TEST_SHARE = 0.2
-_DIVISIONS = 3  # of artist_kfold
 
 ARTISTS_APART = ("artist_kfold", "artist_folds", "fault_filtered")
 """The protocols that test on unseen artists."""
@@ -193,49 +183,6 @@ def split_note(protocol: str, split_seed: int, num_folds: int, words: Words = SO
     return summary.replace(", split seed", f", each {words.group} on one side, split seed")
 
 
-def groups_of(table: FeatureTable) -> NDArray[np.int32]:
-    """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
-
-    Rows of one song, with equal features, or of one listed artist are a group, which resampling
-    draws as a whole, since such rows are alike. Where a column has the groups, it is they, and
-    of songs those with equal features join them.
-    """
-    songs = table.by_song
-    songs_of: dict[int, list[int]] = {}
-    if table.is_of_songs and table.group is None:
-        for song, listed in enumerate(lists.look_up(songs, lists.ARTIST_FOLDS)):
-            if listed:
-                songs_of.setdefault(listed.artist, []).append(song)
-    return _merged(songs, [*songs_of.values(), *songs.repeats])[table.songs]
-
-
-def repeats_of(table: FeatureTable) -> NDArray[np.int32]:
-    """Returns the group of each row: of one song, with equal features, or by the table's column."""
-    return _merged(table.by_song, table.by_song.repeats)[table.songs]
-
-
-def _merged(table: FeatureTable, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Numbers groups of rows: those of the table's column, of which overlapping ones become one."""
-    first = np.arange(len(table.y))
-    if table.group is not None:
-        first = np.unique(table.group, return_index=True)[1][table.group]
-        if not table.is_of_songs:
-            together = ()  # rows of a few whole numbers may be equal, and would join all groups
-
-    def root(row: int) -> int:
-        while first[row] != row:
-            row = first[row]
-        return row
-
-    for rows in together:
-        roots = {root(row) for row in rows}
-        first[list(roots)] = min(roots)
-    while (first != first[first]).any():
-        first = first[first]
-    numbers: NDArray[np.int32] = np.unique(first, return_inverse=True)[1].astype(np.int32)
-    return numbers
-
-
 def _check_apart(splits: Splits, group: NDArray[np.int32]) -> None:
     """Raises InputError where a group of the table's column is in two parts of a fold."""
     for fold in splits.folds:
@@ -249,156 +196,13 @@ def _check_apart(splits: Splits, group: NDArray[np.int32]) -> None:
             )
 
 
-def _assignment(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    if table.group is None:
-        return [random_split(len(table.y), seed)]
-    groups = repeats_of(table)
-    test = np.isin(groups, random_split(groups.max() + 1, seed).test)
-    return [_fold(table, ~test, None, test)]
-
-
-def _holdout(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    groups, random = repeats_of(table), np.random.RandomState(seed)
-    if table.group is not None:
-        validation, test = _fifths(table.y, groups, 2, random)
-        return [_fold(table, ~validation & ~test, validation, test)]
-    places = deal(table.y, groups, random)
-    validation = places < VALIDATION_SHARE
-    test = ~validation & (places < VALIDATION_SHARE + _HOLDOUT_TEST_SHARE)
-    return [_fold(table, ~validation & ~test, validation, test)]
-
-
-def _kfold(table: FeatureTable, seed: int, num_folds: int) -> list[Fold]:
-    words, counts = table.words, np.bincount(table.y)
-    what = words.rows
-    if table.group is not None:
-        counts = np.bincount(np.unique(np.stack([table.y, repeats_of(table)]), axis=1)[0])
-        what = f"groups ({words.group})"
-        if counts.min() < 2:
-            raise InputError(
-                f"all {words.rows} of the {words.label} {table.genres[counts.argmin()]!r} are of "
-                f"one {words.group}: none could be tested after others were trained on"
-            )
-    if num_folds > counts.min():
-        raise InputError(
-            f"{num_folds} folds need as many {what} of each {words.label}, and the smallest, "
-            f"{table.genres[counts.argmin()]!r}, has {counts.min()}; take "
-            f"--num_folds={max(2, counts.min())} or fewer"
-        )
-    return _stratified(table, np.arange(len(table.y)), seed, num_folds)
-
-
-def _mixed_artists(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    part = _parts(table, lists.ARTIST_FOLDS)
-    return _stratified(table, np.flatnonzero(part != ""), seed, len(_ARTIST_FOLDS))
-
-
-def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> list[Fold]:
-    """Divides rows into stratified folds, with a fifth of each train part for validation."""
-    y, groups, random, folds = table.y, repeats_of(table), np.random.RandomState(seed), []
-    part = np.full(len(y), -1)
-    if table.group is not None:
-        part[rows] = deal_groups(y[rows], groups[rows], num_folds, random)
-        for number in range(num_folds):
-            test, held = part == number, np.zeros(len(y), bool)
-            others = rows[part[rows] != number]
-            [held[others]] = _fifths(y[others], groups[others], 1, random)
-            folds.append(_fold(table, (part >= 0) & ~test & ~held, held, test))
-        return folds
-    part[rows] = np.floor(num_folds * deal(y[rows], groups[rows], random))
-    for number in range(num_folds):
-        test, others = part == number, rows[part[rows] != number]
-        held = np.zeros(len(y), bool)
-        held[others] = deal(y[others], groups[others], random) < VALIDATION_SHARE
-        folds.append(_fold(table, (part >= 0) & ~test & ~held, held, test))
-    return folds
-
-
-def _fault_filtered(table: FeatureTable, _seed: int, _num_folds: int) -> list[Fold]:
-    part = _parts(table, lists.FAULT_FILTERED)
-    return [_fold(table, part == "train", part == "validation", part == "test")]
-
-
-def _artist_folds(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    part, random = _parts(table, lists.ARTIST_FOLDS), np.random.RandomState(seed)
-    return [_with_validation(table, part != "", part == n, random) for n in _ARTIST_FOLDS]
-
-
-def _artist_kfold(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    rows = np.flatnonzero(_parts(table, lists.ARTIST_FOLDS) != "")
-    groups, random, folds = groups_of(table), np.random.RandomState(seed), []
-    for _ in range(_DIVISIONS):
-        part = np.full(len(table.y), -1)
-        part[rows] = deal_groups(table.y[rows], groups[rows], len(_ARTIST_FOLDS), random)
-        for number in range(len(_ARTIST_FOLDS)):
-            folds.append(_with_validation(table, part >= 0, part == number, random))
-    return folds
-
-
-def _with_validation(
-    table: FeatureTable, listed: Mask, test: Mask, random: np.random.RandomState
-) -> Fold:
-    """Holds out a fifth of the other listed rows for validation, of groups of its own."""
-    others, parts = np.flatnonzero(listed & ~test), round(1 / VALIDATION_SHARE)
-    held = np.zeros(len(test), bool)
-    held[others] = deal_groups(table.y[others], groups_of(table)[others], parts, random) == 0
-    return _fold(table, listed & ~test & ~held, held, test)
-
-
-def with_validation(table: FeatureTable, fold: Fold, seed: int, groups: NDArray[np.int32]) -> Fold:
-    """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
-
-    ``groups`` is (table's rows,), the numbers of groups each of which stays on one side.
-    """
-    if len(fold.validation):
-        return fold
-    rows, random, held = fold.train, np.random.RandomState(seed), np.zeros(len(table.y), bool)
-    if table.group is None:
-        held[rows] = deal(table.y[rows], groups[rows], random) < VALIDATION_SHARE
-        return Fold(rows[~held[rows]], rows[held[rows]], fold.test)
-    [held[rows]] = _fifths(table.y[rows], groups[rows], 1, random)
-    train, test = (np.isin(np.arange(len(table.y)), part) for part in (rows, fold.test))
-    return _fold(table, train & ~held, held, test)
-
-
-def _fifths(
-    y: NDArray[np.int32], groups: NDArray[np.int32], count: int, random: np.random.RandomState
-) -> list[Mask]:
-    """Deals whole groups into five parts; returns those nearest to a fifth of the rows."""
-    num_parts = min(round(1 / VALIDATION_SHARE), len(np.unique(groups)))
-    parts = deal_groups(y, groups, num_parts, random)
-    off = np.abs(np.bincount(parts, minlength=num_parts) - VALIDATION_SHARE * len(y))
-    nearest = np.argsort(off, kind="stable")
-    return [parts == part for part in (*nearest, -1)[:count]]  # -1: none is left, and its is empty
-
-
-def _fold(table: FeatureTable, train: Mask, validation: Mask | None, test: Mask) -> Fold:
-    """Returns the fold of three parts, each (rows,); none is empty but validation, if None."""
-    parts = {"train": train, "validation": validation, "test": test}
-    masks = {name: np.zeros_like(train) if m is None else m for name, m in parts.items()}
-    for name, part in parts.items():
-        if part is not None and not part.any():
-            words, count = table.words, sum(int(mask.sum()) for mask in masks.values())
-            groups = f", in groups by {words.group}," if words.is_grouped else ""
-            raise InputError(
-                f"the {name} part of a fold would be empty: {count} {words.rows}{groups} are too "
-                "few"
-            )
-    return Fold(*map(np.flatnonzero, masks.values()))
-
-
-def _parts(table: FeatureTable, name: str) -> NDArray[np.str_]:
-    """Returns the part of each row in a list: (rows,), "" where the list has none."""
-    return np.array([listed.part if listed else "" for listed in lists.look_up(table, name)])
-
-
 _SEEN = "How well are songs told by artists that were trained on?"
 _UNSEEN = "How well are songs told by artists that were not trained on?"
 
 _ALL = (
     Protocol(
         "assignment",
-        _assignment,
+        dividing.assignment,
         "random 70:30 split, split seed {split_seed}",
         "{lead} configs are ranked by their accuracy on the same 30 % of the "
         "{rows} that is reported, so the best one's accuracy is optimistic. {sides}",
@@ -407,7 +211,7 @@ _ALL = (
     ),
     Protocol(
         "holdout",
-        _holdout,
+        dividing.holdout,
         "stratified 60:20:20 split, split seed {split_seed}",
         "{question} 60 % of the {rows} train, 20 % rank the configs, and the accuracy on the last "
         "20 %, which nothing is chosen by, stands beside it. {sides} One split: another would give "
@@ -415,7 +219,7 @@ _ALL = (
     ),
     Protocol(
         "kfold",
-        _kfold,
+        dividing.kfold,
         "{num_folds} stratified folds, split seed {split_seed}",
         "{question} Each {row} is tested once, by networks that did not train on it; a fifth of "
         "each train part ranks the configs. {sides} The networks of different folds share most of "
@@ -424,20 +228,20 @@ _ALL = (
     ),
     Protocol(
         "artist_kfold",
-        _artist_kfold,
-        f"{_DIVISIONS} random divisions into {len(_ARTIST_FOLDS)} folds that share no artist, "
+        dividing.artist_kfold,
+        f"{DIVISIONS} random divisions into {len(ARTIST_PARTS)} folds that share no artist, "
         "split seed {split_seed}",
         f"{_UNSEEN} The tracks whose artists Foleis and Tavares (2020) list, divided at random "
-        f"{_DIVISIONS} times into {len(_ARTIST_FOLDS)} folds that share no artist and have as many "
+        f"{DIVISIONS} times into {len(ARTIST_PARTS)} folds that share no artist and have as many "
         "tracks of each genre as that allows. Each track is tested once a division; a fifth of "
         "each train part, of artists of its own, ranks the configs. Artists may be shared under "
         "other names.",
-        num_divisions=_DIVISIONS,
+        num_divisions=DIVISIONS,
         goes_by=lists.ARTIST_FOLDS,
     ),
     Protocol(
         "fault_filtered",
-        _fault_filtered,
+        dividing.fault_filtered,
         "fault-filtered split of Kereliuk, Sturm and Larsen",
         f"{_UNSEEN} GTZAN without repeats and distortions, in the three parts of Kereliuk, Sturm "
         "and Larsen (2015). No artist is known to be in two of them but one of disco, with two "
@@ -447,7 +251,7 @@ _ALL = (
     ),
     Protocol(
         "artist_folds",
-        _artist_folds,
+        dividing.artist_folds,
         "{num_folds} folds that share no artist, validation parts of split seed {split_seed}",
         f"{_UNSEEN} No artist is in two of the three folds of Foleis and Tavares (2020), and each "
         "of their tracks is tested once; about a fifth of each train part, of artists of its own, "
@@ -457,7 +261,7 @@ _ALL = (
     ),
     Protocol(
         "mixed_artists",
-        _mixed_artists,
+        dividing.mixed_artists,
         "{num_folds} stratified folds of the tracks of artist_kfold, split seed {split_seed}",
         "The control of artist_kfold: the same tracks in folds of the same size, so that songs of "
         "one artist are on both sides. The difference between the two is what it is worth to have "
@@ -466,7 +270,7 @@ _ALL = (
     ),
     Protocol(
         "leaky_chunks",
-        _assignment,
+        dividing.assignment,
         f"{LEAK}; random 70:30 split of segments, split seed {{split_seed}}",
         f"{LEAK}. A network need only know a song again, so that its figures say nothing about "
         "songs that it has not heard. It is here to show how much that is: reports of 0.90 on "

@@ -74,15 +74,8 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
     numbers = _finite(cells, columns, at)
     samples = 0
     if cells.is_gtzan and "length" in names:
-        lengths, numbers, names = numbers[:, 0], numbers[:, 1:], names[1:]
-        for row in np.flatnonzero(np.isnan(lengths))[:1]:
-            raise at(row, "length", "the value is missing")
-        short, long = int(lengths.argmin()), int(lengths.argmax())
-        if len(first) < num_rows and not 0 < lengths[long] <= _MOST_LENGTHS * lengths[short]:
-            problem = f"{lengths[long]:g} audio samples, but {lengths[short]:g} in"
-            remedy = "segments must be of nearly one length"
-            raise at(long, "length", f"{problem} {cells.row(short)}; {remedy}")
-        samples = int(np.clip(np.median(lengths), 0, _MOST_SAMPLES))
+        samples = _samples(numbers[:, 0], len(first) < num_rows, cells.row, at)
+        numbers, names = numbers[:, 1:], names[1:]
     elif not is_of_songs:
         _check_no_index(numbers, names, source)
         check_precision(numbers, names, source)
@@ -109,6 +102,19 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
         for row in np.flatnonzero(group != group[first][table.songs])[:1]:
             raise at(row, columns.group, "another value than in the song's first segment")
     return table
+
+
+def _samples(
+    lengths: NDArray[np.float64], is_segmented: bool, row: Callable[[int], str], at: _At
+) -> int:
+    """Returns the median number of audio samples of a row; checks that segments are alike."""
+    for i in np.flatnonzero(np.isnan(lengths))[:1]:
+        raise at(int(i), "length", "the value is missing")
+    short, long = int(lengths.argmin()), int(lengths.argmax())
+    if is_segmented and not 0 < lengths[long] <= _MOST_LENGTHS * lengths[short]:
+        problem = f"{lengths[long]:g} audio samples, but {lengths[short]:g} in {row(short)}"
+        raise at(long, "length", f"{problem}; segments must be of nearly one length")
+    return int(np.clip(np.median(lengths), 0, _MOST_SAMPLES))
 
 
 def _texts(column: Sequence[str], name: str, at: _At) -> Sequence[str]:

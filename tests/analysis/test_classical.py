@@ -23,8 +23,8 @@ from gtzan_jax.analysis.classical import (
     scores_table,
 )
 from gtzan_jax.analysis.selection import accuracy_interval, mean_interval
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import groups_of
 
 QUICK = ("SVM (RBF)", "LDA", "Gaussian naive Bayes", "decision tree")
 

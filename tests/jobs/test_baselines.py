@@ -26,16 +26,9 @@ from gtzan_jax.jobs.options import BaselinesOptions
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Trial
+from gtzan_jax.tables.dividing import groups_of, repeats_of, with_validation
 from gtzan_jax.tables.folds import Fold, Sizes, arrays_of
-from gtzan_jax.tables.protocols import (
-    ARTISTS_APART,
-    LEAK,
-    PROTOCOLS,
-    Splits,
-    groups_of,
-    repeats_of,
-    with_validation,
-)
+from gtzan_jax.tables.protocols import ARTISTS_APART, LEAK, PROTOCOLS, Splits
 from gtzan_jax.tables.sample import segments_text
 from gtzan_jax.tables.validation import parse_table
 

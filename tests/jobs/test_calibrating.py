@@ -10,7 +10,7 @@ from gtzan_jax import make_splits
 from gtzan_jax.analysis.calibration import calibration_error, error_of_chance, fit_temperature
 from gtzan_jax.inference.calibration import FEWEST
 from gtzan_jax.jobs.calibrating import calibrated
-from gtzan_jax.tables.protocols import groups_of
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.sources import load_table
 
 SWEEP = make_sweep()

@@ -16,8 +16,9 @@ from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.jobs.comparing import markdown
 from gtzan_jax.jobs.reporting import leak_of
 from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.folds import judged_rows
-from gtzan_jax.tables.protocols import LEAK, groups_of, make_splits
+from gtzan_jax.tables.protocols import LEAK, make_splits
 from gtzan_jax.views.plots.style import GREY, RED
 
 TABLE = make_segments(80)

@@ -8,7 +8,8 @@ from conftest import make_history, make_segments, make_sweep, make_table
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.rundir.predictions import load_predictions, predictions_of, save_predictions
-from gtzan_jax.tables.protocols import groups_of, make_splits
+from gtzan_jax.tables.dividing import groups_of
+from gtzan_jax.tables.protocols import make_splits
 
 PARTS = ("validation", "test")
 SWEEP = make_sweep(protocol="kfold", num_folds=3)

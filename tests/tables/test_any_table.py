@@ -14,14 +14,9 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.preprocessing import StandardScaler
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.tables.dividing import groups_of, repeats_of, with_validation
 from gtzan_jax.tables.folds import arrays_of, scaler_of, sizes_of
-from gtzan_jax.tables.protocols import (
-    PROTOCOLS,
-    groups_of,
-    make_splits,
-    repeats_of,
-    with_validation,
-)
+from gtzan_jax.tables.protocols import PROTOCOLS, make_splits
 from gtzan_jax.tables.schema import Columns
 from gtzan_jax.tables.sources import load_table
 

@@ -18,8 +18,9 @@ from sklearn.svm import SVC
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.metrics import METRICS
+from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.lists import look_up, read_list
-from gtzan_jax.tables.protocols import PROTOCOLS, groups_of, make_splits, split_note
+from gtzan_jax.tables.protocols import PROTOCOLS, make_splits, split_note
 from gtzan_jax.tables.schema import SONGS
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.tables.splits import random_split
