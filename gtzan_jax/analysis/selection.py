@@ -44,10 +44,10 @@ def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float
 
 
 def mean_interval(values: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Returns the 95 % interval of a mean over tracks in groups, for fixed models.
+    """Returns the 95 % interval of a mean over rows in groups, for fixed models.
 
     The variance is cluster-robust; t has (Σn²)² / Σn⁴ - 1 degrees of freedom, n the sizes of groups
-    (Satterthwaite). NaN where all tracks are equal, or of one group. ``values`` is (tested,).
+    (Satterthwaite). NaN where all are equal, or of one group. ``values`` is (tested,).
     """
     return _student(float(values.mean()), *_over_groups(values, group))
 

@@ -81,12 +81,16 @@ def labels_of(
         values = table.iloc[:, names.index(column)]
     elif y is None:
         raise InputError("y must be the labels: an array of features has none")
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        array = np.asarray(None)
     if array.ndim != 1:
         raise InputError(f"y must be (rows,), a label a row, and its shape is {array.shape}")
     labels = [_text(label, classes) for label in array.tolist()]
+    known = set(classes)
     for row, label in enumerate(labels):
-        if label not in classes:
+        if label not in known:
             raise InputError(
                 f"row {row}: the label {shown(label)}{nearest(label, classes)} is none of the "
                 f"model's classes: {_listed(classes)}"
@@ -138,6 +142,8 @@ def _array(values: ArrayLike, features: Sequence[str], num_axes: int) -> NDArray
             f"the array has {counted(x.shape[1], 'feature')}, and the model "
             f"{len(features)}: {_listed(features)}"
         )
+    if x.ndim != num_axes:
+        raise InputError(f"table must be {_SHAPES[num_axes]}, and its shape is {x.shape}")
     if x.dtype.kind not in "biuf" and x.ndim == 2:
         pairs = zip(x.T, features, strict=True)
         x = np.stack([_numbers(column, name) for column, name in pairs], axis=1)

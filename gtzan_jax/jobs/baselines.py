@@ -146,8 +146,8 @@ def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: in
     """
     fitting = [
         name
-        for name, protocol in PROTOCOLS.items()
-        if (table.is_segmented or not protocol.leak) and (table.is_of_songs or not protocol.goes_by)
+        for name, p in PROTOCOLS.items()
+        if (table.is_segmented or not p.leak) and (table.is_of_songs or not p.goes_by)
     ]
     all_splits = []
     for name in fitting if protocol == ALL_PROTOCOLS else [protocol]:

@@ -19,7 +19,8 @@ from gtzan_jax import checks
 from gtzan_jax.checks import Problems, shown
 from gtzan_jax.errors import InputError
 from gtzan_jax.inference.model_files import save_model
-from gtzan_jax.jobs.tuning import Tuned, tune
+from gtzan_jax.inference.rows import matrix_of
+from gtzan_jax.jobs.tuning import Refitted, tune
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.overrides import as_overrides, axes_of, lay_over
@@ -27,7 +28,7 @@ from gtzan_jax.space.sweep import SEARCHES, Sweep
 from gtzan_jax.space.sweep_file import load_sweep, parse_sweep
 from gtzan_jax.tables.folds import Fold, unseen_genres
 from gtzan_jax.tables.protocols import PROTOCOLS, Splits, make_splits
-from gtzan_jax.tables.schema import Columns, FeatureTable
+from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.tables.validation import check_precision
 
 _ROWS = 1024  # predicted at a time, so that tables of any length share a program
@@ -43,8 +44,8 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     What ``cv_results_`` calls *test* is, as in ``GridSearchCV``, the part that ranks the configs:
     the validation part. ``best_score_`` is the best of many and therefore optimistic: score other
-    rows, or take ``cross_val_score`` of this estimator. Of configs with one score the rank goes by
-    the loss, too. Equal rows may be on both sides of a split; ``groups`` keeps rows together.
+    rows, or take ``cross_val_score`` of this estimator. Ranks of equal scores go by the loss. Equal
+    rows may be on both sides of a split; ``groups`` keeps rows together.
 
     Example:
       >>> from gtzan_jax import SweepClassifier
@@ -64,8 +65,9 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
       cv: what ``GridSearchCV`` takes: a number of folds, a splitter, or pairs of rows to train on
         and to rank by.
       protocol: instead, one of this package's: ``"holdout"`` trains on 60 % of the rows and ranks
-        by 20 %, quickly; ``"kfold"`` does so in folds; ``"assignment"`` trains on 70 % and ranks
-        by 30 %. Rows that no config sees are left to the refit.
+        by 20 %, quickly; ``"kfold"`` does likewise in the sweep's number of folds;
+        ``"assignment"`` trains on 70 % and ranks by 30 %. Rows that no config sees are left to
+        the refit.
       epochs: at most. Default: the sweep's, or 10.
       num_seeds: networks of each config on each fold, whose mean counts. Default: the sweep's,
         or 1.
@@ -149,6 +151,7 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Returns (rows, classes) float64 probabilities, in the order of ``classes_``."""
         check_is_fitted(self)
         x = validate_data(self, X, dtype=np.float64, reset=False)
+        x = matrix_of(x, self.model_.features, 2, may_miss=False)
         found = np.empty((len(x), len(self.classes_)))
         for start in range(0, len(x), _ROWS):
             part = x[start : start + _ROWS]
@@ -225,7 +228,7 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             source="X, y",
             repeats=(),  # equal rows may be on both sides, as in scikit-learn
             group=group,
-            columns=Columns(group="" if group is None else "group"),
+            columns=NO_OPTIONS if group is None else Columns(group="group"),
             is_of_songs=False,
         )
 
@@ -234,7 +237,11 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Splits:
         """Divides the rows by ``cv``, or by the protocol."""
         if self.protocol is not None:
-            return make_splits(table, sweep.protocol, seed, sweep.num_folds)
+            try:
+                return make_splits(table, sweep.protocol, seed, sweep.num_folds)
+            except InputError as error:
+                reason = str(error).partition("; take --")[0]
+                raise InputError(f"{reason}; cv=2 or a splitter may do") from None
         rows, folds = np.arange(len(y)), list[Fold]()
         for train, test in check_cv(self.cv, y, classifier=True).split(table.x, y, groups):
             fold = Fold(rows[train], rows[test], rows[:0])
@@ -245,7 +252,7 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError("cv has no folds")
         return Splits(table, PROTOCOLS[sweep.protocol], seed, tuple(folds))
 
-    def _set_results(self, found: Tuned, splits: Splits, search_s: float) -> None:
+    def _set_results(self, found: Refitted, splits: Splits, search_s: float) -> None:
         """Sets the attributes that describe the search and the refit."""
         place = METRICS.index(f"{splits.protocol.select_on}_accuracy")
         every = np.arange(len(found.figures))

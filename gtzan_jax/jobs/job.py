@@ -24,7 +24,7 @@ from gtzan_jax.space.overrides import as_overrides, contradictions
 from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import Splits, make_splits
-from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
+from gtzan_jax.tables.schema import Columns, FeatureTable
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
@@ -145,18 +145,15 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
 def _table_of(sweep: Sweep, data: Any, columns: Columns) -> FeatureTable:
     """Loads the inputs of a sweep's family. Raises InputError for those of another family."""
     is_cnn = sweep.family == "cnn"
-    if not isinstance(data, FeatureTable):
-        if not is_cnn:
-            return load_table(data, columns)
+    if is_cnn and not isinstance(data, FeatureTable):
         check_no_options(columns)
         return load_spectrograms(data, watch_songs)
-    if columns != NO_OPTIONS:
-        raise InputError("label, group, drop and impute are a FeatureTable's own; set its columns")
-    if data.is_spectrogram != is_cnn:
+    table = load_table(data, columns)
+    if table.is_spectrogram != is_cnn:
         kinds = {True: "spectrograms", False: "a feature table"}
         wanted, given = kinds[is_cnn], kinds[not is_cnn]
         raise InputError(f"{sweep.name}: a sweep of {sweep.family} wants {wanted}, not {given}")
-    return data
+    return table
 
 
 def describe(job: Job) -> Manifest:

@@ -13,7 +13,7 @@ from gtzan_jax.space.overrides import SHORT_NAMES
 from gtzan_jax.space.sweep import KINDS, Sweep
 from gtzan_jax.space.sweep_file import CONSTANTS
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
+from gtzan_jax.tables.schema import Columns, FeatureTable
 from gtzan_jax.tables.sources import check_data
 from gtzan_jax.trainer.plan import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
@@ -63,7 +63,8 @@ def option(default: Any, check: Check, text: str, is_shown: bool = True, **more:
     """Returns a dataclass field with the check and the help of an option.
 
     Also ``flag``, a flag of another name, or "" for none; ``argument``, the name in the help of a
-    positional one; ``shorts``, flags that are added to a list as ``key=value``.
+    positional one; ``shorts``, flags that are added to a list as ``key=value``. ``is_shown`` says
+    whether the value is in the repr.
     """
     return field(default=default, repr=is_shown, metadata={"check": check, "help": text, **more})
 
@@ -114,8 +115,7 @@ class TableOptions:
     @property
     def columns(self) -> Columns:
         """The options of the table."""
-        columns = Columns(self.label, self.group, tuple(self.drop), self.impute or "")
-        return columns if columns != NO_OPTIONS else NO_OPTIONS
+        return Columns(self.label, self.group, tuple(self.drop), self.impute or "")
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class RetrainOptions(TrainingOptions):
     )
     num_folds: int | None = option(None, Whole(2, 1000), _FOLDS)
     retrain_seeds: int | None = option(None, Whole(1, 1000), _SEEDS)
-    data: "str | os.PathLike[str] | pd.DataFrame | tuple[Any, ...] | None" = option(
+    data: "str | os.PathLike[str] | FeatureTable | pd.DataFrame | tuple[Any, ...] | None" = option(
         None, check_data, _DATA_OF_RUN, is_shown=False
     )
     matmul_precision: MatmulPrecision | None = option(

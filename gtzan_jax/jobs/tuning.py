@@ -29,7 +29,7 @@ from gtzan_jax.trainer.plan import rounded_up
 from gtzan_jax.trainer.trainer import Trainer
 
 
-class Tuned(NamedTuple):
+class Refitted(NamedTuple):
     """Result of a search and a refit."""
 
     sweep: Sweep  # with the configs that were tried
@@ -47,9 +47,9 @@ def tune(
     sweep: Sweep,
     splits: Splits,
     seed: int,
-    platform: str = "auto",
-    is_quiet: bool = True,
-) -> Tuned:
+    platform: str,
+    is_quiet: bool,
+) -> Refitted:
     """Chooses config and epochs on the part that ranks configs, and refits it on all rows.
 
     Goes by the mean accuracy over folds and seeds, ties by the loss.
@@ -89,7 +89,7 @@ def tune(
         config, started = sweep.configs[order[0]], time.perf_counter()
         model = _refitted(begin([config]), config, int(epochs[order[0]]), roomy, seed)
     trained = history.by_config(history.reached).reshape(*figures.shape[:3]).sum(axis=2)
-    return Tuned(sweep, figures, trained, epochs, order, model, time.perf_counter() - started)
+    return Refitted(sweep, figures, trained, epochs, order, model, time.perf_counter() - started)
 
 
 class _Roomy(Splits):
@@ -110,7 +110,7 @@ def _roomy(rows: int) -> int:
 
 
 def _figures(history: History, splits: Splits) -> np.ndarray:
-    """Returns the figures of a search, see :class:`Tuned`."""
+    """Returns the figures of a search, see :class:`Refitted`."""
     figures = history.figures.astype(np.float64)
     figures[np.arange(figures.shape[1]) >= history.reached[:, None]] = np.nan
     figures[history.diverged] = np.nan

@@ -40,7 +40,7 @@ def repeats_of(table: FeatureTable) -> NDArray[np.int32]:
 
 
 def _merged(table: FeatureTable, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Numbers groups of rows: those of the table's column, of which overlapping ones become one."""
+    """Numbers groups of rows: those of the table's column, joined where ``together`` overlaps."""
     first = np.arange(len(table.y))
     if table.group is not None:
         first = np.unique(table.group, return_index=True)[1][table.group]
@@ -62,7 +62,7 @@ def _merged(table: FeatureTable, together: Sequence[Sequence[int]]) -> NDArray[n
 
 
 def assignment(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    """Divides rows 70:30 at random, or 30 % of the groups of the table's column."""
+    """Divides rows 70:30 at random, or the groups of the table's column."""
     if table.group is None:
         return [random_split(len(table.y), seed)]
     groups = repeats_of(table)
@@ -164,6 +164,9 @@ def with_validation(table: FeatureTable, fold: Fold, seed: int, groups: NDArray[
     """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
 
     ``groups`` is (table's rows,), the numbers of groups each of which stays on one side.
+
+    Raises:
+      InputError: there are too few of them.
     """
     if len(fold.validation):
         return fold
@@ -188,7 +191,7 @@ def _fifths(
     parts = deal_groups(y, groups, num_parts, random)
     off = np.abs(np.bincount(parts, minlength=num_parts) - VALIDATION_SHARE * len(y))
     nearest = np.argsort(off, kind="stable")
-    return [parts == part for part in (*nearest, -1)[:count]]  # -1: none is left, and its is empty
+    return [parts == part for part in (*nearest, -1)[:count]]  # -1: a part without rows
 
 
 def _fold(table: FeatureTable, *parts: Mask) -> Fold:

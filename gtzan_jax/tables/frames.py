@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.tables.reading import Cells, Wrong, is_missing, roles_of, sha256_of
+from gtzan_jax.tables.reading import LOOKED_AT, Cells, Wrong, is_missing, roles_of, sha256_of
 from gtzan_jax.tables.schema import Columns
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 FRAME = "DataFrame"
-"""The source of a table that was one, or arrays."""
+"""Source of a table made from a DataFrame or arrays."""
 
 
 def read_parquet(path: Path, name: str) -> "pd.DataFrame":
@@ -59,25 +59,28 @@ def frame_of(data: Sequence[Any], columns: Columns) -> "tuple[pd.DataFrame, Colu
     if len(extra) == 1 or extra[1] is None:
         del named["group"]
     for name, values in zip(named.values(), extra, strict=False):
-        if np.shape(values) != (len(x),):
+        try:
+            shape = np.shape(values)
+        except ValueError:  # lists of different lengths
+            raise InputError(f"{name} must be (rows,), one value for each row of X") from None
+        if shape != (len(x),):
             hint = ": give y.ravel()" if np.size(values) == len(x) else ""
-            raise InputError(
-                f"{name}: the shape {np.shape(values)} does not fit X's {len(x):,} rows{hint}"
-            )
+            raise InputError(f"{name}: the shape {shape} does not fit X's {len(x):,} rows{hint}")
         if name in x.columns:
-            raise InputError(f"X has a column {name!r}, which is another's name: rename it")
+            raise InputError(f"X has a column {name!r}, the name that y or groups get: rename X's")
         frame[name] = pd.Series(values).array
     return frame, replace(columns, group=named.get("group", columns.group))
 
 
 def read_frame(frame: "pd.DataFrame", source: str, columns: Columns) -> Cells:
     """Reads the cells of a DataFrame; a row is named by its place, from 0."""
-    if levels := [n for n in frame.index.names if n in (columns.label, columns.group)]:
+    wanted = {columns.label, columns.group} - {*frame.columns}
+    if levels := [name for name in frame.index.names if name in wanted]:
         frame = frame.reset_index(level=levels)
     header = [str(name) for name in frame.columns]
 
     def some() -> list[list[str]]:
-        return [list(map(str, row)) for row in frame.head(1000).itertuples(index=False)]
+        return [list(map(str, row)) for row in frame.head(LOOKED_AT).itertuples(index=False)]
 
     roles = roles_of(header, columns, source, some)
     by_name = {name: frame.iloc[:, place] for place, name in enumerate(header)}
@@ -103,7 +106,7 @@ def _numbers(column: "pd.Series[Any]", name: str, wrong: dict[str, Wrong]) -> ND
     """Returns a column as numbers, NaN where there is none; adds others to ``wrong``."""
     numbers, others = numbers_of(column)
     others = [row for row in others if not is_missing(str(column.iloc[row]))]
-    if len(others):
+    if others:
         wrong[name] = Wrong(others[0], str(column.iloc[others[0]]), len(others))
     return numbers
 

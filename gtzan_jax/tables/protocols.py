@@ -1,4 +1,4 @@
-"""Protocols: ways to divide songs into folds, and the meaning of their figures.
+"""Protocols: ways to divide rows into folds, and the meaning of their figures.
 
 The segments of a song follow it, except under one protocol, which shows the effect; see
 ``Protocol.leak``.
@@ -30,7 +30,7 @@ LEAK = "LEAK: segments of one song are on both sides"
 
 @dataclass(frozen=True)
 class Protocol:
-    """A named way to divide songs."""
+    """A named way to divide rows, or songs where a table has them."""
 
     name: str
     divide: Callable[[FeatureTable, int, int], list[Fold]]  # for a split seed, a number of folds
@@ -66,7 +66,7 @@ class Protocol:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of its figures on a table of songs."""
+        """Names of its figures on a table without segments."""
         return self.metrics_of(is_segmented=False)
 
     def metrics_of(self, is_segmented: bool) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Splits:
 
 @checks.known_names
 def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> Splits:
-    """Divides a table's songs, and with them its rows.
+    """Divides a table's rows, those of a song together.
 
     Args:
       table: the feature table.
@@ -149,9 +149,12 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
     problems.raise_any()
     chosen, songs = PROTOCOLS[protocol], table.by_song
     if chosen.leak and not table.is_segmented:
+        which = "has a row a song; give a table of segments, such as --data=sample3"
+        if not table.is_of_songs:
+            which = "has none"
         raise InputError(
-            f"{table.source}: {protocol} shows what dividing segments does, and this table has a "
-            "row a song; give a table of segments, such as --data=sample3, or take another protocol"
+            f"{table.source}: {protocol} shows what dividing segments does, and this table {which}"
+            ", or take another protocol"
         )
     if chosen.goes_by and not table.is_of_songs:
         raise InputError(

@@ -25,7 +25,7 @@ from gtzan_jax.text import flag
 
 MAX_BYTES = 2**31  # four million rows of twenty features
 _BLOCK = 2**20  # bytes, more than a line of a CSV has
-_LOOKED_AT = 1000  # rows, for columns that may be the label
+LOOKED_AT = 1000  # rows, for columns that may be the label
 
 # First bytes of other kinds of files.
 _OTHER_KINDS = {
@@ -126,7 +126,7 @@ def read_csv(text: str, source: str, columns: Columns) -> Cells:
     rows = filter(None, reader)  # blank lines are no rows
     try:
         header = _named(next(rows, []), source)
-        roles = roles_of(header, columns, source, lambda: islice(rows, _LOOKED_AT))
+        roles = roles_of(header, columns, source, lambda: islice(rows, LOOKED_AT))
         text_places = list(map(header.index, roles.texts))
         places = list(map(header.index, roles.numbers))
         lines, values, wrong = array("q"), array("d"), dict[str, Wrong]()
@@ -208,7 +208,12 @@ def is_missing(cell: str) -> bool:
 
 def drop_flag(names: Sequence[str]) -> str:
     """Returns the flag that leaves columns out, quoted for a shell."""
-    return flag("drop", ",".join(f'"{name}"' if "," in name else name for name in names))
+    return flag("drop", listed(names))
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns names as a flag takes them, between commas."""
+    return ",".join(f'"{name}"' if "," in name else name for name in names)
 
 
 def roles_of(

@@ -104,9 +104,9 @@ class FeatureTable:
     y: NDArray[np.int32]  # (rows,), indexes genres
     tracks: tuple[str, ...]  # file names
     features: tuple[str, ...]  # of spectrograms: the bands, "mel01" the lowest
-    genres: tuple[str, ...]  # alphabetical
+    genres: tuple[str, ...]  # sorted, whole numbers by their size
     sha256: str  # of the content, and of other options than NO_OPTIONS; see ``reading.sha256_of``
-    source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path as given
+    source: str  # one of SAMPLES, "kaggle", "kaggle3", "DataFrame", or the path as given
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
     notice: str = ""  # a warning about its figures
     samples: int = 0  # median number of audio samples of a row; 0 if not known

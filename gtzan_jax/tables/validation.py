@@ -46,8 +46,8 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
 
     It has at least 20 rows, of at least 2 classes with at least 2 rows each, not all the same, and
     numbers that are finite as float32; some may be missing if ``columns`` impute them. GTZAN's
-    table has its 60 columns in any order, with unique file names; a row a song, or a row for each
-    segment of the songs, as all names show, none twice or far longer than others.
+    table has its columns in any order, ``length`` optional, and unique file names; a row a song, or
+    a row for each segment of the songs, as all names show, none twice or far longer than others.
     """
     source, names = cells.source, cells.names
 
@@ -55,14 +55,14 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
         return InputError(f"{source}, {cells.row(row)}, column {column!r}: {problem}")
 
     is_of_songs = cells.is_gtzan and "filename" in cells.texts
-    columns = columns if columns != NO_OPTIONS else NO_OPTIONS
+    columns = columns if columns != NO_OPTIONS else NO_OPTIONS  # which files leave out
     words, num_rows = columns.words(is_of_songs), len(cells.numbers)
     texts = {name: _texts(column, name, at) for name, column in cells.texts.items()}
     tracks, labels = texts.get("filename") or [*map(str, range(num_rows))], texts[columns.label]
     first: Sequence[int] = range(num_rows)
     group = _numbered(texts[columns.group])[1] if columns.group else None
     if is_of_songs:
-        first = _first_rows(tracks, labels, cells.row, at)
+        first = _first_rows(tracks, labels, columns.label, cells.row, at)
     else:
         _check_is_class(labels, columns.label, source)
     check_labels(
@@ -131,7 +131,11 @@ def _texts(column: Sequence[str], name: str, at: _At) -> Sequence[str]:
 
 
 def _first_rows(
-    tracks: Sequence[str], labels: Sequence[str], row: Callable[[int], str], at: _At
+    tracks: Sequence[str],
+    labels: Sequence[str],
+    label: str,
+    row: Callable[[int], str],
+    at: _At,
 ) -> Sequence[int]:
     """Checks names and segments of songs; returns the first row of each song."""
     segments = [SEGMENT.fullmatch(track) for track in tracks]
@@ -149,7 +153,7 @@ def _first_rows(
             )
         if labels[i] != labels[head]:
             other = f"{row(head)} has {shown(labels[head])} for a segment of the same song"
-            raise at(i, "label", f"{shown(labels[i])}, but {other}; give a song one genre")
+            raise at(i, label, f"{shown(labels[i])}, but {other}; give a song one genre")
     if any(segments) and not all(segments):  # a song would be in the table whole, and in parts
         song_row, segment_row = segments.index(None), next(i for i, c in enumerate(segments) if c)
         other = f"{shown(tracks[segment_row])} of {row(segment_row)}"
@@ -248,6 +252,9 @@ def _check_no_index(numbers: NDArray[np.float64], names: Sequence[str], source: 
 def check_precision(x: NDArray[np.float64], names: Sequence[str], source: str) -> None:
     """Raises InputError where float32 rounds a column by more than a hundredth of its deviation."""
     largest = np.abs(x).max(axis=0, initial=0.0, where=~np.isnan(x))
+    for column in np.flatnonzero(largest > np.finfo(np.float32).max)[:1]:
+        problem = f"{largest[column]:g} is too large for float32"
+        raise InputError(f"{source}, column {names[column]!r}: {problem}")
     with np.errstate(over="ignore", invalid="ignore"):
         steps, spread = np.spacing(largest.astype(np.float32)), np.nanstd(x, axis=0)
     for column in np.flatnonzero((spread > 0) & ~(steps <= spread / 100))[:1]:

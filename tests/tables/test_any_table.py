@@ -202,6 +202,9 @@ BAD = {
         FRAME, Columns("hue"),
         "t.csv, column 'hue': 78 different numbers are no classes; regression is out of scope",
     ),
+    "huge numbers": (
+        with_cells("hue", {7: 1e39}), TARGET, "line 9, column 'hue': 1e+39 is too large for",
+    ),
     "times in seconds": (
         FRAME.assign(at=1.6e9 + np.arange(178) % 7), TARGET,
         "t.csv, column 'at': float32 is too coarse for numbers up to 1600000006 that differ by 2",
@@ -267,6 +270,9 @@ def test_bad_frames_are_refused_with_the_row(frame, message):
         ),
         ((WINE.data, WINE.target[:-1]), r"label: the shape \(177,\) does not fit X's 178 rows"),
         ((WINE.data.rename(columns={"hue": "label"}), WINE.target), "X has a column 'label'"),
+        ((WINE.data, [[1], [1, 2]]), r"label must be \(rows,\), one value for each row of X"),
+        (([[1.0], [1.0, 2.0]], WINE.target), "X must have rows and columns of numbers"),
+        ((WINE.data, WINE.target.to_numpy()[:, None]), r"does not fit X's 178 rows: give y.ravel"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(data, message):
@@ -374,6 +380,13 @@ def test_a_level_of_the_index_is_a_group(read):
     frame = FRAME.assign(farm=FARMS).set_index("farm")
     for kind in ("parquet", "frame"):
         np.testing.assert_array_equal(read(frame, GROUPED, kind).group, FARMS)
+    both = FRAME.assign(farm=FARMS).set_index("farm", drop=False)
+    np.testing.assert_array_equal(read(both, GROUPED, "frame").group, FARMS)
+
+
+def test_a_protocol_of_segments_is_refused_without_the_sample_for_an_example():
+    with pytest.raises(InputError, match="this table has none, or take another protocol"):
+        make_splits(load_table(FRAME, TARGET), "leaky_chunks", 0, 5)
 
 
 # Missing values.

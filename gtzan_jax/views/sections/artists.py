@@ -13,6 +13,7 @@ from gtzan_jax.rundir.manifest import sweep_of
 from gtzan_jax.tables.frames import FRAME
 from gtzan_jax.tables.lists import ARTIST_FOLDS, is_known
 from gtzan_jax.tables.protocols import ARTISTS_APART
+from gtzan_jax.tables.reading import listed
 from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.tables.sources import KAGGLE_SHA256
 from gtzan_jax.text import command_line
@@ -141,7 +142,7 @@ def _data_flag(run: FinishedRun, data: str | None) -> list[str]:
 def column_flags(columns: Columns) -> list[str]:
     """Returns the flags by which commands read a table's columns so."""
     return [
-        f"--{name}={value if isinstance(value, str) else ','.join(value)}"
+        f"--{name}={value if isinstance(value, str) else listed(value)}"
         for name, value in vars(columns).items()
         if value != getattr(NO_OPTIONS, name)
     ]
