@@ -8,13 +8,12 @@ import os
 import stat
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import pytest
 import requests
 from commands import command_here
-from conftest import make_sweep, this_process
+from conftest import make_sweep, make_table, this_process
 from finished_runs import (
     edit_manifest,
     random_history,
@@ -458,7 +457,8 @@ def test_what_commands_print_has_nothing_that_a_terminal_obeys(tmp_path, capsys)
     folder = write_run(tmp_path / f"run{ESCAPES}", SWEEP, random_history(SWEEP))
     messages.print_summary(read_finished(folder), {})
     assert_harmless(capsys.readouterr().out)
-    messages.warn_of_table(SimpleNamespace(notice=ESCAPES, tracks=[ESCAPES] * 2, repeats=[(0, 1)]))
+    doubtful = {"notice": ESCAPES, "tracks": (ESCAPES,) * 2, "repeats": ((0, 1),)}
+    messages.warn_of_table(dataclasses.replace(make_table(2), **doubtful))
     messages.warn(f"{ESCAPES} is damaged")
     cli.show_warning(UserWarning(f"{ESCAPES} is damaged"))
     with pytest.raises(SystemExit):
