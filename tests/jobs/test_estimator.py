@@ -201,7 +201,12 @@ LABELS = {
 }
 
 
-@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
+QUICK = ("text", "truth values", "a list")
+
+
+@pytest.mark.parametrize(
+    "labels", [each if name in QUICK else slow(each) for name, each in LABELS.items()], ids=LABELS
+)
 def test_labels_of_any_type_come_back(labels):
     search = small(ONE).fit(X, labels)
     theirs = DecisionTreeClassifier(max_depth=3).fit(X, labels)
@@ -210,7 +215,7 @@ def test_labels_of_any_type_come_back(labels):
     assert search.score(X, labels) > 0.9
 
 
-@pytest.mark.parametrize("way", ["pickle", "joblib", "save"])
+@pytest.mark.parametrize("way", ["pickle", slow("joblib"), "save"])
 def test_it_lasts(fitted, tmp_path, way):
     fitted.predict(FRAME)  # compiles, which must not stand in the way
     if way == "pickle":
@@ -235,6 +240,7 @@ def test_a_clone_is_not_fitted_and_fits_alike(fitted):
     assert other.n_splits_ == 2
 
 
+@pytest.mark.slow
 def test_it_works_in_a_pipeline_and_in_a_cross_validation():
     holes = X.copy()
     holes[::7, 3] = np.nan
@@ -290,7 +296,9 @@ SWEEPS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("sweep", SWEEPS.values(), ids=SWEEPS)
+@pytest.mark.parametrize(
+    "sweep", [slow(each) if name == "Sweep" else each for name, each in SWEEPS.items()], ids=SWEEPS
+)
 def test_a_sweep_may_be_a_name_a_dict_or_a_sweep(sweep):
     search = small(sweep, epochs=2, num_seeds=1).fit(X, Y)
     found = search.cv_results_["params"]
@@ -308,7 +316,8 @@ def test_a_sweep_may_be_a_name_a_dict_or_a_sweep(sweep):
 
 
 @pytest.mark.parametrize(
-    "search", ["random", {"kind": "halving", "eta": 2}, slow({"kind": "tpe", "num_configs": 6})]
+    "search",
+    [slow("random"), {"kind": "halving", "eta": 2}, slow({"kind": "tpe", "num_configs": 6})],
 )
 def test_each_kind_of_search(search):
     wide = {"num_units1": [4, 8], "learning_rate": [0.001, 0.003, 0.01, 0.03],
@@ -464,7 +473,7 @@ def test_scikit_learns_own_checks(how):
     assert len(found) > 40
 
 
-@pytest.mark.parametrize("load", [load_iris, slow(load_digits)])
+@pytest.mark.parametrize("load", [slow(load_iris), slow(load_digits)])
 def test_it_is_as_good_as_a_grid_search(load):
     x, y = load(return_X_y=True)
     train, test, of_train, of_test = train_test_split(x, y, random_state=0, stratify=y)
@@ -490,6 +499,7 @@ def test_a_fit_that_fails_leaves_the_old_one_whole():
     np.testing.assert_array_equal(search.predict(X), before)
 
 
+@pytest.mark.slow
 def test_groups_are_asked_for_as_by_a_grid_search():
     with config_context(enable_metadata_routing=True):
         scores = cross_val_score(

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_sweep
+from conftest import make_sweep, slow
 from finished_runs import num_folds_of, random_history, write_run
 from sklearn.datasets import load_wine
 from sklearn.metrics import accuracy_score
@@ -217,10 +217,10 @@ WINE = load_wine(as_frame=True).frame.rename(columns={"target": "kind"})
 X, Y = WINE.drop(columns="kind"), WINE["kind"]
 HOLES = X.mask(np.random.default_rng(0).random(X.shape) < 0.05).assign(kind=Y)
 DATA = {
-    "frame": (WINE, {"label": "kind"}),
+    "frame": slow(WINE, {"label": "kind"}),
     "missing": (HOLES, {"label": "kind", "impute": "median"}),
-    "arrays": ((X.to_numpy(), Y.to_numpy()), {}),
-    "words": ((X, np.array(["barolo", "grignolino", "barbera"])[Y]), {}),
+    "arrays": slow((X.to_numpy(), Y.to_numpy()), {}),
+    "words": slow((X, np.array(["barolo", "grignolino", "barbera"])[Y]), {}),
 }
 
 
