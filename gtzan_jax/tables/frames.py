@@ -105,9 +105,9 @@ def read_frame(frame: "pd.DataFrame", source: str, columns: Columns) -> Cells:
 def _numbers(column: "pd.Series[Any]", name: str, wrong: dict[str, Wrong]) -> NDArray[np.float64]:
     """Returns a column as numbers, NaN where there is none; adds others to ``wrong``."""
     numbers, others = numbers_of(column)
-    others = [row for row in others if not is_missing(str(column.iloc[row]))]
-    if others:
-        wrong[name] = Wrong(others[0], str(column.iloc[others[0]]), len(others))
+    cells = zip(others, map(str, column.iloc[others]), strict=True)
+    if found := [each for each in cells if not is_missing(each[1])]:
+        wrong[name] = Wrong(*found[0], len(found))
     return numbers
 
 
