@@ -2,7 +2,8 @@
 
 At the start and the end of a command a signal ends the process at once. During the work it raises
 ``Interrupted``, so that files are closed and the hint to resume is printed; during an import only
-afterwards, since C extensions turn exceptions into errors of their own.
+afterwards, since C extensions turn exceptions into errors of their own, and after a finalizer,
+where exceptions are lost.
 """
 
 import _thread
@@ -11,6 +12,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -21,7 +23,7 @@ from gtzan_jax.text import printable
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _IMPORT = "<frozen importlib._bootstrap>"
-_AGAIN_S = 0.05  # until a signal during an import is raised again
+_AGAIN_S = 0.05  # until a signal that could not be followed is raised again
 _PIPE = 13  # SIGPIPE
 
 FAILURE = 1
@@ -72,9 +74,11 @@ def fail(message: str, code: int) -> NoReturn:
 def interruptible() -> Iterator[None]:
     """Has signals raise ``Interrupted`` inside."""
     before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
+    hook, sys.unraisablehook = sys.unraisablehook, _lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             if signal.getsignal(number) is _interrupt:  # else a second signal ends the process
                 signal.signal(number, handler)
@@ -143,10 +147,20 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
+def _lost(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Raises a signal again whose exception came while a finalizer ran, where it is lost."""
+    if isinstance(unraisable.exc_value, Interrupted):
+        for number in _SIGNALS:
+            signal.signal(number, _interrupt)
+        _thread.start_new_thread(_again, (unraisable.exc_value.signal,))
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
 def _again(number: int) -> None:
     time.sleep(_AGAIN_S)
     if signal.getsignal(number) is _interrupt:
-        signal.raise_signal(number)
+        signal.pthread_kill(threading.main_thread().ident or 0, number)  # wakes what it waits for
 
 
 def _importer(frame: FrameType | None) -> FrameType | None:

@@ -23,6 +23,16 @@ def stopping():
         time.sleep(sys.stdin.readline() == "slowly\\n" and 60)
         raise
 
+class Finalized:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(60)
+
+def stopping_after_a_finalizer():
+    finalized = Finalized()
+    del finalized  # what a signal raises in there is lost
+    stopping()
+
 def failing(error):
     raise error
 
@@ -86,9 +96,10 @@ def test_arguments_and_flags_become_options():
     assert given == RetrainOptions("run", rank=2, command=given.command)
 
 
+@pytest.mark.parametrize("main", ["stopping()", "stopping_after_a_finalizer()"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_the_command_and_tells_how_to_go_on(number, code):
-    process = start("stopping()")
+def test_a_signal_stops_the_command_and_tells_how_to_go_on(number, code, main):
+    process = start(main)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
     _, errors = process.communicate("quickly\n", timeout=60)
