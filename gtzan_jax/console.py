@@ -8,13 +8,14 @@ where exceptions are lost.
 
 import _thread
 import contextlib
+import functools
 import io
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn, TextIO
 
@@ -74,7 +75,8 @@ def fail(message: str, code: int) -> NoReturn:
 def interruptible() -> Iterator[None]:
     """Has signals raise ``Interrupted`` inside."""
     before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
-    hook, sys.unraisablehook = sys.unraisablehook, _lost
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_lost, hook)
     try:
         yield
     finally:
@@ -147,14 +149,16 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
-def _lost(unraisable: "sys.UnraisableHookArgs") -> None:
+def _lost(
+    hook: "Callable[[sys.UnraisableHookArgs], object]", unraisable: "sys.UnraisableHookArgs"
+) -> None:
     """Raises a signal again whose exception came while a finalizer ran, where it is lost."""
     if isinstance(unraisable.exc_value, Interrupted):
         for number in _SIGNALS:
             signal.signal(number, _interrupt)
         _thread.start_new_thread(_again, (unraisable.exc_value.signal,))
     else:
-        sys.__unraisablehook__(unraisable)
+        hook(unraisable)
 
 
 def _again(number: int) -> None:

@@ -111,9 +111,9 @@ def ask(address: str, route: str, **body: object) -> Any:
 
 
 def ask_for_groups(
-    address: str, count: int, axes: Sequence[str], metrics: Sequence[str]
+    address: str, count: int, axes: Sequence[str], metrics: Sequence[str], sessions: int = 1
 ) -> list[Any]:
-    """Asks for all session groups, again while TensorBoard is still reading the files."""
+    """Asks for all groups of sessions, again while TensorBoard is still reading the files."""
     names = [{"group": "", "tag": f"metrics/{metric}"} for metric in metrics]
     columns = [{"hparam": name} for name in axes]
     columns += [{"metric": name, "order": "ORDER_UNSPECIFIED"} for name in names]
@@ -127,7 +127,11 @@ def ask_for_groups(
             allowedStatuses=["STATUS_SUCCESS"],
         )
         groups = answer.get("sessionGroups", [])
-        whole = all(len(group.get("metricValues", [])) == len(metrics) for group in groups)
+        whole = all(
+            len(group.get("metricValues", [])) == len(metrics)
+            and len(group["sessions"]) >= sessions
+            for group in groups
+        )
         if len(groups) == count and whole:
             break
         time.sleep(0.5)

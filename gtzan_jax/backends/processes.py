@@ -126,6 +126,8 @@ class Processes:
         self, worker: Process, request: Request, blobs: Mapping[str, bytes]
     ) -> "Future[Answer]":
         known = self._known.pop(worker, ())
+        if worker.pid is None:  # its successor knows nothing
+            known = ()
         lacks = (None if d in known else blobs[d] for d in (request.spec, request.fold))
         pickled = pickle.dumps(request, pickle.HIGHEST_PROTOCOL)
         return worker.submit(work.work, process.computing(), pickled, *lacks)

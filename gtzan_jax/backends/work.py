@@ -111,6 +111,8 @@ class _Desk:
         engine = self._engine[1]
         if fold and request.fold not in self._folds:
             self._remember(request.fold, pickle.loads(fold), engine)  # noqa: S301 — as the request
+        if request.fold not in self._folds:
+            raise WorkerLostError("ended while it waited for work")
         engine.plan.admit(request.configs)
         waited, first = engine.compile_wait_s, request.tasks[0]
         folds = [self._folds[request.fold]] * (first.fold + 1)  # looked up by its place

@@ -101,7 +101,9 @@ def free_bytes() -> float:
         most, used = (
             int(Path("/sys/fs/cgroup", f"memory.{name}").read_text()) for name in ("max", "current")
         )
-        free.append(float(most - used))
+        statistics = Path("/sys/fs/cgroup/memory.stat").read_text().split()
+        cached = int(statistics[statistics.index("inactive_file") + 1])  # given back when needed
+        free.append(float(most - used + cached))
     return min(free)
 
 
@@ -193,6 +195,8 @@ def _enable_compilation_cache(folder: Path) -> None:
         return
     if not os.access(folder, os.W_OK):  # JAX would warn of each program
         return
+    # JAX finds a file that another process is still writing, warns, and compiles.
+    warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -83,6 +83,8 @@ class Fake:
     It answers when the pool waits for it, so that all are handed a request before.
     """
 
+    pid = 1
+
     def __init__(self, ends=lambda _: None):
         self._ends, self._desk, self.seen = ends, work._Desk(), []
 
@@ -264,9 +266,11 @@ def test_a_forked_child_has_processes_of_its_own():
         warnings.simplefilter("ignore")  # JAX warns of threads: this process has it
         child = os.fork()
     if child == 0:
-        pid = Processes(1).processes[0].submit(os.getpid).result(20)
-        os.write(end, str(pid).encode())
-        os._exit(0)
+        try:
+            pid = Processes(1).processes[0].submit(os.getpid).result(60)
+            os.write(end, str(pid).encode())
+        finally:
+            os._exit(0)  # else a second copy of this worker of the tests goes on
     os.close(end)
     with os.fdopen(theirs) as answer:
         assert int(answer.read() or mine) != mine
@@ -475,6 +479,25 @@ def test_a_worker_lost_while_it_waits_is_handed_all_anew(kind, pool_of, undistur
         assert results_of(crew) == first
 
 
+def test_a_worker_lost_before_another_plan_of_equal_folds_is_handed_all_anew(pool_of):
+    fake = Fake()
+    pool = pool_of(fake)
+    with crew_of(pool=pool) as crew:
+        first = results_of(crew)
+    fake._desk = work._Desk()
+    with crew_of(pool=pool, task_size=3) as crew:
+        assert results_of(crew) == first
+
+
+def test_a_worker_known_to_be_lost_costs_no_request(pool_of):
+    fake = Fake()
+    with crew_of(pool=pool_of(fake)) as crew:
+        first, requests = results_of(crew), len(fake.seen)
+        fake._desk, fake.pid = work._Desk(), None
+        assert results_of(crew) == first
+    assert len(fake.seen) == 2 * requests
+
+
 def test_a_worker_keeps_to_the_programs_that_it_has_compiled(pool_of):
     fakes = [Fake(), Fake()]
     with crew_of(pool=pool_of(*fakes)) as crew:
@@ -524,7 +547,7 @@ def children_of(pid):
 def gone(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return True
 
 

@@ -106,7 +106,7 @@ def test_the_real_table(tmp_path, real_table_path):
     started = time.monotonic()
     done = command("eda", f"--data={real_table_path}", "--workdir=out", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - started < 60  # 30 s by far on an idle machine
+    assert time.monotonic() - started < 200  # 30 s by far on an idle machine
     for ratio in ("0.24644968, 0.22028192, 0.09803759", "0.23949564, 0.16929248, 0.10750028"):
         assert ratio in done.stdout
     assert "-0.9402  spectral_centroid_mean, mfcc2_mean" in done.stdout

@@ -192,9 +192,9 @@ def test_a_large_grid_is_a_study_within_seconds(tmp_path):
 
     sweep = load_sweep("assignment", ["protocol=holdout"])
     run = run_of(tmp_path, sweep, random_history(sweep))
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(run.to_optuna().trials) == 768
-    assert time.perf_counter() - start < 5  # 0.2 s
+    assert time.process_time() - start < 5  # 0.2 s
 
 
 def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch):

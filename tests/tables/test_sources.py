@@ -178,11 +178,11 @@ def test_without_a_network_kaggle_is_an_error():
 def test_a_hanging_network_is_given_up_in_time(monkeypatch):
     assert kaggle_module.PROBE_SECONDS < 5
     monkeypatch.setattr(kaggle_module, "PROBE_SECONDS", 0.1)
-    monkeypatch.setattr(requests, "head", lambda *_args, **_options: time.sleep(3))
+    monkeypatch.setattr(requests, "head", lambda *_args, **_options: time.sleep(30))
     start = time.perf_counter()
     with pytest.raises(InputError, match="out of reach"):
         load_table("kaggle")
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 15
 
 
 def test_a_failing_download_is_one_line(kaggle, monkeypatch):

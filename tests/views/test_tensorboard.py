@@ -62,9 +62,9 @@ def test_any_axes_folds_and_seeds_have_their_columns_and_groups(name, tmp_path):
     metrics = PROTOCOLS[sweep.protocol].metrics
     history = random_history(sweep, sweep.num_seeds)
     write_runs(tmp_path, sweep, history, list(sweep.places))
-    with served(tmp_path) as address:
-        groups = ask_for_groups(address, sweep.num_configs, sweep.axes, metrics)
     num_runs = len(history.trials) // sweep.num_configs
+    with served(tmp_path) as address:
+        groups = ask_for_groups(address, sweep.num_configs, sweep.axes, metrics, num_runs)
     assert [len(group["sessions"]) for group in groups] == [num_runs] * sweep.num_configs
     configs = [dict(config) for config in sweep.configs]
     assert all(group["hparams"] in configs for group in groups)
