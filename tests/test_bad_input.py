@@ -509,7 +509,7 @@ def test_a_bad_sweep_file_is_refused_at_once(folder, capsys, edit, fragments):
     (folder / "bad.toml").write_bytes(content.encode() if isinstance(content, str) else content)
     started = time.process_time()
     assert_refused(folder, capsys, fragments, "--sweep=bad.toml", "--data=sample")
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 1
 
 
 BAD_SWEEP_PLACES = {

@@ -23,6 +23,7 @@ PLATFORMS = ("auto", "cpu", "gpu", "tpu")
 MatmulPrecision = Literal["float32", "tensorfloat32", "bfloat16"]
 MATMUL_PRECISIONS: tuple[MatmulPrecision, ...] = get_args(MatmulPrecision)
 
+_CGROUP = Path("/sys/fs/cgroup")  # of a container
 _EXTRAS = {"gpu": "cuda", "tpu": "tpu"}
 
 # XLA's flags that change no figure on a CPU.
@@ -98,10 +99,8 @@ def free_bytes() -> float:
         told = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()
         free.append(1024.0 * int(told[0]))
     with contextlib.suppress(OSError, ValueError):  # a container's, if there is a limit
-        most, used = (
-            int(Path("/sys/fs/cgroup", f"memory.{name}").read_text()) for name in ("max", "current")
-        )
-        statistics = Path("/sys/fs/cgroup/memory.stat").read_text().split()
+        most, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        statistics = (_CGROUP / "memory.stat").read_text().split()
         cached = int(statistics[statistics.index("inactive_file") + 1])  # given back when needed
         free.append(float(most - used + cached))
     return min(free)

@@ -257,6 +257,16 @@ def test_there_are_no_more_processes_than_memory_for_them(monkeypatch):
         assert len(Processes().processes) == 3
 
 
+@pytest.mark.parametrize("limit", ["max", "3000"])
+def test_in_a_container_what_only_caches_files_is_free(monkeypatch, tmp_path, limit):
+    files = {"max": limit, "current": "2500", "stat": "anon 1000\ninactive_file 700\nslab 5"}
+    for name, text in files.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(platforms, "_CGROUP", tmp_path)
+    free = platforms.free_bytes()
+    assert free > 1e8 if limit == "max" else free == 1200
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="systems that fork")
 def test_a_forked_child_has_processes_of_its_own():

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-import time
+import os
 
 import numpy as np
 import pandas as pd
@@ -103,10 +103,10 @@ def test_the_projector_shows_every_track(finished):
 
 @pytest.mark.slow
 def test_the_real_table(tmp_path, real_table_path):
-    started = time.monotonic()
+    before = os.times()
     done = command("eda", f"--data={real_table_path}", "--workdir=out", folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - started < 200  # 30 s by far on an idle machine
+    assert sum(os.times()[2:4]) - sum(before[2:4]) < 60  # seconds of processor time
     for ratio in ("0.24644968, 0.22028192, 0.09803759", "0.23949564, 0.16929248, 0.10750028"):
         assert ratio in done.stdout
     assert "-0.9402  spectral_centroid_mean, mfcc2_mean" in done.stdout
