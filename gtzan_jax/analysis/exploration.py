@@ -38,12 +38,12 @@ class Pca:
 def correlations(table: FeatureTable) -> "pd.DataFrame":
     """Returns Pearson correlations of the features; NaN where one is constant.
 
-    Of songs, those of the features that are means.
+    Of features that are means and variances, those of the means.
     """
     import pandas as pd
 
     frame = pd.DataFrame(table.x.astype(np.float64), columns=list(table.features))
-    return (frame.filter(regex="_mean$") if table.is_of_songs else frame).corr()
+    return (frame.filter(regex="_mean$") if table.has_moments else frame).corr()
 
 
 def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":

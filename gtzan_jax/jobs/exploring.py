@@ -72,7 +72,7 @@ def write_figures(
 
     figures = {
         "correlation_heatmap": plots.correlation_heatmap(
-            correlations, table.note(), " that are means" * table.is_of_songs
+            correlations, table.note(), " that are means" * table.has_moments
         ),
         "contact_sheet": plots.contact_sheet(table, ranking),
     }
@@ -90,7 +90,7 @@ def write_figures(
         )
         figure = plots.feature_by_genre(table, str(row.feature), caption)
         name = str(row.feature)
-        if not table.is_of_songs:  # names that no file can have, or equal but for such letters
+        if not table.has_moments:  # names that no file can have, or equal but for such letters
             name = f"{row.rank}_{_NOT_IN_NAMES.sub('_', name)[:60]}"
         write_atomically(folder / "boxplots" / f"{name}.png", plots.image_of(figure))
 
@@ -131,7 +131,7 @@ def _print_summary(
         f"{len(quality['constant_features'])} constant and "
         f"{counted(len(quality['extreme_features']), 'extreme feature')}"
     )
-    lines = ["", f"strongest correlations of {'means' if table.is_of_songs else 'features'}"]
+    lines = ["", f"strongest correlations of {'means' if table.has_moments else 'features'}"]
     lines += [
         f"  {pair.correlation:+z.4f}  {pair.feature}, {pair.other}"
         for pair in frames["correlation_pairs"].head(_PAIRS_SHOWN).itertuples()

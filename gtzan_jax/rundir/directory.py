@@ -272,6 +272,7 @@ def describe_data(table: FeatureTable, given: str) -> Data:
         repeats=[[table.tracks[row] for row in rows] for rows in table.repeats],
         columns=table.columns,
         is_of_songs=table.is_of_songs,
+        pretrained=table.pretrained,
     )
 
 

@@ -49,6 +49,7 @@ class Data(
     repeats: list[list[str]]  # groups of tracks whose features are exactly equal
     columns: Columns = NO_OPTIONS
     is_of_songs: bool = True
+    pretrained: Literal["", "musicnn"] = ""  # the network whose features these are
 
     @property
     def words(self) -> Words:

@@ -93,7 +93,7 @@ def read_frame(frame: "pd.DataFrame", source: str, columns: Columns) -> Cells:
     return Cells(
         source=source,
         sha256=sha256_of(about + numbers.tobytes(), columns),
-        is_gtzan=roles.is_gtzan,
+        is_of_songs=roles.is_of_songs,
         row=lambda i: f"row {i}",
         texts=texts,
         names=roles.numbers,

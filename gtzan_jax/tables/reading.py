@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError, nearest
-from gtzan_jax.tables.schema import COLUMNS, MAX_CLASSES, NO_OPTIONS, Columns
+from gtzan_jax.tables.schema import EXTRACTORS, MAX_CLASSES, NO_OPTIONS, Columns, columns_of
 from gtzan_jax.text import flag
 
 MAX_BYTES = 2**31  # four million rows of twenty features
@@ -55,7 +55,7 @@ class Wrong(NamedTuple):
 class Roles(NamedTuple):
     """What the columns of a table are for, by name."""
 
-    is_gtzan: bool  # whether the columns are those of GTZAN's table
+    is_of_songs: bool  # whether the features are those of an extractor, such as GTZAN's
     texts: list[str]  # label, group, file name
     numbers: list[str]
 
@@ -65,7 +65,7 @@ class Cells(NamedTuple):
 
     source: str
     sha256: str
-    is_gtzan: bool
+    is_of_songs: bool
     row: Callable[[int], str]  # names a row in messages
     texts: Mapping[str, Sequence[str]]  # by column
     names: list[str]  # columns of numbers
@@ -148,7 +148,7 @@ def read_csv(text: str, source: str, columns: Columns) -> Cells:
     return Cells(
         source=source,
         sha256=sha256_of(text, columns),
-        is_gtzan=roles.is_gtzan,
+        is_of_songs=roles.is_of_songs,
         row=lambda i: f"line {lines[i]}",
         texts=dict(zip(roles.texts, texts, strict=True)),
         names=roles.numbers,
@@ -226,11 +226,11 @@ def roles_of(
 
     Raises:
       InputError: a column is there twice, or one that is needed or named is not there, or it is an
-        index; or GTZAN's table lacks columns or has others.
+        index; or a table of songs lacks columns or has others.
     """
     named = {"label": columns.label, "group": columns.group}
-    is_gtzan = "filename" in header and len(set(COLUMNS) & set(header)) >= len(COLUMNS) / 2
-    known = {*header, *(COLUMNS if is_gtzan else ())}
+    songs = _columns_of_songs(header)
+    known = {*header, *songs}
     absent = [name for name in columns.drop if name not in known]
     problems = [f"--drop: no column {shown(name)}{nearest(name, header)}" for name in absent]
     if columns.group and columns.group not in header:
@@ -248,8 +248,8 @@ def roles_of(
         index = ", as pandas and Excel write an index" if place == 1 else ""
         problems.append(f"column {place} has no name{index}: {drop_flag(unnamed)} leaves it out")
         left = [name for name in left if name not in unnamed]
-    if is_gtzan:
-        wanted = [*COLUMNS[:-1], columns.label, *filter(None, [columns.group])]
+    if songs:
+        wanted = [*songs[:-1], columns.label, *filter(None, [columns.group])]
         optional = () if "length" in header else ("length",)
         wanted = [name for name in wanted if name not in (*columns.drop, *optional)]
         problems += _differences(left, wanted)
@@ -262,11 +262,19 @@ def roles_of(
     texts = ["filename" if "filename" in left else "", columns.label, columns.group]
     texts = list(dict.fromkeys(filter(None, texts)))
     numbers = [name for name in left if name not in texts]
-    if is_gtzan:
-        numbers.sort(key=COLUMNS.index)
+    if songs:
+        numbers.sort(key=songs.index)
     elif not numbers:
         raise InputError(f"{source}: no column of numbers beside {', '.join(map(shown, texts))}")
-    return Roles(is_gtzan, texts, numbers)
+    return Roles(bool(songs), texts, numbers)
+
+
+def _columns_of_songs(header: Sequence[str]) -> tuple[str, ...]:
+    """Returns the columns of the table of songs that a header is meant to be; else none."""
+    for features in EXTRACTORS.values():
+        if "filename" in header and len({*header}.intersection(features)) >= len(features) / 2:
+            return columns_of(features)
+    return ()
 
 
 def _differences(header: Sequence[str], wanted: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ import re
 import reprlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,35 @@ FEATURES: tuple[str, ...] = (
 )
 """The 57 features, in the table's order."""
 
-COLUMNS: tuple[str, ...] = ("filename", "length", *FEATURES, "label")
-"""The 60 columns of the CSV, in its order."""
+TAGS: tuple[str, ...] = (
+    "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s",
+    "alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists",
+    "classic rock", "soul", "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill",
+    "instrumental", "punk", "oldies", "blues", "hard rock", "ambient", "acoustic", "experimental",
+    "female vocalist", "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy",
+    "catchy", "funk", "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop",
+    "sad", "House", "happy",
+)  # fmt: skip
+"""The tags of musicnn's network of the Million Song Dataset, in the order of its output."""
+
+UNITS: tuple[str, ...] = tuple(f"unit{number:03d}" for number in range(1, 201))
+"""The units of that network's penultimate layer, of which it makes the tags."""
+
+EXTRACTORS: dict[str, tuple[str, ...]] = {
+    "gtzan": FEATURES,
+    "musicnn": UNITS,
+    "musicnn_tags": TAGS,
+}
+"""Features of songs by the name of what computes them from sound."""
+
+
+def columns_of(features: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the columns of a table of songs."""
+    return ("filename", "length", *features, "label")
+
+
+COLUMNS = columns_of(FEATURES)
+"""The 60 columns of GTZAN's CSV, in its order."""
 
 MAX_CLASSES = 256  # a prediction is kept in a byte
 
@@ -132,6 +159,16 @@ class FeatureTable:
     def is_sample(self) -> bool:
         """Whether this is a synthetic table."""
         return self.source in SAMPLES
+
+    @property
+    def pretrained(self) -> Literal["", "musicnn"]:
+        """The pretrained network whose features these are, "musicnn", or ""."""
+        return "musicnn" if self.is_of_songs and {*self.features} <= {*TAGS, *UNITS} else ""
+
+    @property
+    def has_moments(self) -> bool:
+        """Whether features are means and variances over a song's time."""
+        return self.is_of_songs and not self.pretrained
 
     @property
     def is_spectrogram(self) -> bool:

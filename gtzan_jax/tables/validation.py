@@ -45,8 +45,8 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
     """Validates the cells of a table; errors name the row and the column.
 
     It has at least 20 rows, of at least 2 classes with at least 2 rows each, not all the same, and
-    numbers that are finite as float32; some may be missing if ``columns`` impute them. GTZAN's
-    table has its columns in any order, ``length`` optional, and unique file names; a row a song, or
+    numbers that are finite as float32; some may be missing if ``columns`` impute them. A table of
+    songs has its columns in any order, ``length`` optional, and unique file names; a row a song, or
     a row for each segment of the songs, as all names show, none twice or far longer than others.
     """
     source, names = cells.source, cells.names
@@ -54,7 +54,7 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
     def at(row: int, column: str, problem: str) -> InputError:
         return InputError(f"{source}, {cells.row(row)}, column {column!r}: {problem}")
 
-    is_of_songs = cells.is_gtzan and "filename" in cells.texts
+    is_of_songs = cells.is_of_songs and "filename" in cells.texts
     columns = columns if columns != NO_OPTIONS else NO_OPTIONS  # which files leave out
     words, num_rows = columns.words(is_of_songs), len(cells.numbers)
     texts = {name: _texts(column, name, at) for name, column in cells.texts.items()}
@@ -73,7 +73,7 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
     )
     numbers = _finite(cells, columns, at)
     samples = 0
-    if cells.is_gtzan and "length" in names:
+    if cells.is_of_songs and "length" in names:
         samples = _samples(numbers[:, 0], len(first) < num_rows, cells.row, at)
         numbers, names = numbers[:, 1:], names[1:]
     elif not is_of_songs:
@@ -268,7 +268,7 @@ def _finite(cells: Cells, columns: Columns, at: _At) -> NDArray[np.float64]:
     """Returns the numbers: (rows, names), finite as float32, or missing where they are imputed."""
     numbers, names = cells.numbers, cells.names
     texts = [n for n, wrong in cells.wrong.items() if 2 * wrong.times > len(numbers)]
-    if texts and not cells.is_gtzan and not _DECIMAL_COMMA.fullmatch(cells.wrong[texts[0]].cell):
+    if texts and not cells.is_of_songs and not _DECIMAL_COMMA.fullmatch(cells.wrong[texts[0]].cell):
         listed = ", ".join(map(shown, texts))
         raise InputError(
             f"{cells.source}: no numbers in column{'s' * (len(texts) > 1)} {listed}: "

@@ -259,7 +259,7 @@ def test_where_all_rows_are_right_their_number_stands_in_for_an_interval(tmp_pat
 
 def test_further_runs_are_not_asked_about_the_claims(made):
     runs = [read_finished(made.folder / name) for name in ("run", "twin")]
-    with pytest.raises(InputError, match="claims, which are about GTZAN, and this run's table is"):
+    with pytest.raises(InputError, match="GTZAN's features, and this run's table is not"):
         write_report(runs)
 
 

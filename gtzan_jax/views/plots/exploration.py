@@ -188,7 +188,7 @@ def _draw_boxes(axes: Axes, table: FeatureTable, feature: str, size: float) -> N
 
 def _unit_and_scale(axes: Axes, table: FeatureTable, feature: str) -> str:
     scale = "" if axes.get_yscale() == "linear" else "log scale"
-    return ", ".join(filter(None, [unit(feature) if table.is_of_songs else "", scale]))
+    return ", ".join(filter(None, [unit(feature) if table.has_moments else "", scale]))
 
 
 def _set_scale(axes: Axes, feature: str, values: np.ndarray) -> None:

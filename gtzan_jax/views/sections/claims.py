@@ -24,17 +24,20 @@ def claims_section(
     """
     runs = (run, *others)
     for each in runs:
-        if not each.manifest.data.is_of_songs and others:
+        data = each.manifest.data
+        if others and (data.pretrained or not data.is_of_songs):
+            of = "of pretrained features" if data.pretrained else "not of songs"
             raise InputError(
                 f"{each.run.path}: further runs are asked about the assignment's claims, which are "
-                "about GTZAN, and this run's table is not of songs"
+                f"about GTZAN's features, and this run's table is {of}"
             )
         if not claims.concern(each.sweep) and others:
             raise InputError(
                 f"{each.run.path}: further runs are asked about the assignment's claims, and "
                 "this sweep has other axes, or another protocol, than the assignment"
             )
-    if not (claims.concern(run.sweep) and run.manifest.data.is_of_songs):
+    data = run.manifest.data
+    if not (claims.concern(run.sweep) and data.is_of_songs) or data.pretrained:
         return None
     tables = [table]
     for other in others:
