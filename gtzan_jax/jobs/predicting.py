@@ -32,7 +32,7 @@ def predict_songs(request: PredictOptions) -> bool:
             raise InputError(f"{flag('plot', plot)}: name a file that ends in .png or .svg")
         check_place(plot.parent, name="plot")
     model = load_model(request.run)
-    _check_sound(model, request)
+    check_sound(model, request.run, request.songs)
     paths = [path for song in request.songs for path in _files(song)]
     select_platform(request.platform)
     messages.warn_of_model(model.data, model.protocol)
@@ -62,16 +62,16 @@ def predict_songs(request: PredictOptions) -> bool:
     return len(found) == len(answers)
 
 
-def _check_sound(model: TrainedModel, request: PredictOptions) -> None:
+def check_sound(model: TrainedModel, run: str, songs: Sequence[str] = ()) -> None:
     """Refuses tables, and models of other tables than of songs."""
-    tables = [song for song in request.songs if Path(song).suffix.lower() in (".csv", ".parquet")]
+    tables = [song for song in songs if Path(song).suffix.lower() in (".csv", ".parquet")]
     wrong = f"{tables[0]} is a table, not sound" if tables else ""
     if model.front_end is None:
-        wrong = f"the features of the model in {request.run} are not made from sound"
+        wrong = f"the features of the model in {run} are not made from sound"
     if wrong:
         table = tables[0] if tables else "rows.csv"
         read = f"pandas.read_{Path(table).suffix.lower()[1:]}({table!r})"
-        call = f"gtzan_jax.load_model({request.run!r}).predict({read})"
+        call = f"gtzan_jax.load_model({run!r}).predict({read})"
         raise InputError(f"{wrong}: this command predicts songs; for rows, in Python: {call}")
 
 

@@ -38,14 +38,18 @@ class Answer:
 
 def head(model: TrainedModel, run: str) -> str:
     """Describes the model that predicts, and how reliable it is."""
+    return "\n".join(line for text in described(model, run) for line in _wrapped(text, "  "))
+
+
+def described(model: TrainedModel, run: str) -> list[str]:
+    """Returns the sentences of a model's description."""
     data = "the SYNTHETIC sample" if model.data in SAMPLES else Path(model.data).name
     protocol = f", protocol {model.protocol}" if model.protocol else ""
-    lines = [
+    return [
         f"{run}: {model.config.name}",
         f"trained on {data}{protocol}; windows of {model.sound.samples / SAMPLE_RATE:.1f} s",
         *trust(model.calibration, model.protocol),
     ]
-    return "\n".join(line for text in lines for line in _wrapped(text, "  "))
 
 
 def note(model: TrainedModel) -> str:
@@ -90,15 +94,29 @@ def song(answer: Answer) -> str:
         return f"{printable(answer.path)}: {printable(answer.error)}"
     path = printable(prediction.path)
     path = path if len(path) <= _LONGEST else f"…{path[-_LONGEST + 1 :]}"
-    how = "" if prediction.is_calibrated else ", not calibrated"
-    minutes, seconds = divmod(int(prediction.seconds), 60)
-    length = f"{minutes}:{seconds:02d}" if minutes else f"{prediction.seconds:.1f} s"
-    lines = [path, f"  {length}, {counted(len(prediction.spans), 'window')}{how}"]
+    lines = [path, f"  {extent(prediction)}"]
     shown = [printable(genre)[:20] for genre in prediction.genres[:_TOP]]
     width = max(map(len, shown))
     for genre, probability in zip(shown, prediction.probabilities[:_TOP], strict=True):
         bar = "█" * round(_BAR * float(probability))
         lines.append(f"  {genre:<{width}}  {100 * probability:5.1f} %  {bar}".rstrip())
+    for sentence in warnings(prediction):
+        lines += _wrapped(f"! {sentence}", "    ", "  ")
+    if answer.explanation:
+        lines += _reasons(answer.explanation)
+    return "\n".join(lines)
+
+
+def extent(prediction: Prediction) -> str:
+    """Describes a song's length and windows, and whether its probabilities are calibrated."""
+    minutes, seconds = divmod(int(prediction.seconds), 60)
+    length = f"{minutes}:{seconds:02d}" if minutes else f"{prediction.seconds:.1f} s"
+    how = "" if prediction.is_calibrated else ", not calibrated"
+    return f"{length}, {counted(len(prediction.spans), 'window')}{how}"
+
+
+def warnings(prediction: Prediction) -> list[str]:
+    """Returns sentences on what makes a prediction doubtful."""
     sentences = [*prediction.notes]
     if prediction.trained_on:
         sentences.append(
@@ -106,10 +124,7 @@ def song(answer: Answer) -> str:
         )
     if prediction.unlike and prediction.unlike.is_unlike:
         sentences.append(_unlike(prediction.unlike))
-    lines += [line for sentence in sentences for line in _wrapped(f"! {sentence}", "    ", "  ")]
-    if answer.explanation:
-        lines += _reasons(answer.explanation)
-    return "\n".join(lines)
+    return sentences
 
 
 def _unlike(unlike: Unlike) -> str:
@@ -127,27 +142,37 @@ def _unlike(unlike: Unlike) -> str:
 
 def _reasons(explanation: Explanation) -> list[str]:
     """Lists features, or bands, that speak for and against the first genre, side by side."""
-    parts, genre = explanation.parts, printable(explanation.genre)[:20]
-    total = explanation.output - explanation.baseline
-    sides = (
+    genre, empty = printable(explanation.genre)[:20], Part("", math.nan)
+    lines = [f"  {f'for {genre}':<36}against it"]
+    for pair in itertools.zip_longest(*sides(explanation), fillvalue=empty):
+        cells = (f"{printable(p.feature)[:24]:<24} {signed(p.value)}" * (p != empty) for p in pair)
+        lines.append("    {:<34}  {}".format(*cells).rstrip())
+    return [*lines, *_wrapped(sums(explanation), "    ", "    ")]
+
+
+def sides(explanation: Explanation) -> tuple[list[Part], list[Part]]:
+    """Returns the features, or bands, that speak most for and against the first genre."""
+    parts = explanation.parts
+    return (
         [part for part in parts if part.value > 0][:_REASONS],
         [part for part in reversed(parts) if part.value < 0][:_REASONS],
     )
-    lines, empty = [f"  {f'for {genre}':<36}against it"], Part("", math.nan)
-    for pair in itertools.zip_longest(*sides, fillvalue=empty):
-        cells = (f"{printable(p.feature)[:24]:<24} {signed(p.value)}" * (p != empty) for p in pair)
-        lines.append("    {:<34}  {}".format(*cells).rstrip())
-    named = sum(part.value for side in sides for part in side)
-    rest = len(parts) - sum(map(len, sides))
+
+
+def sums(explanation: Explanation) -> str:
+    """Describes what the listed features, and the others, add up to."""
+    listed, genre = [*itertools.chain(*sides(explanation))], printable(explanation.genre)[:20]
+    total, named = explanation.output - explanation.baseline, sum(part.value for part in listed)
     kind = "bands" if explanation.values.ndim == 3 else "features"
-    sums = (
-        f"{signed(named)} and {signed(total - named)} of {rest} more {kind} make "
-        f"{signed(total)}: the log-probability of {genre} is {signed(explanation.output)}, and "
-        f"{signed(explanation.baseline)} for a song of average {kind}"
+    sentence = (
+        f"{signed(named)} and {signed(total - named)} of {len(explanation.parts) - len(listed)} "
+        f"more {kind} make {signed(total)}: the log-probability of {genre} is "
+        f"{signed(explanation.output)}, and {signed(explanation.baseline)} for a song of average "
+        f"{kind}"
     )
     if abs(explanation.gap) > 0.01:
-        sums += f"; the sum is off by {abs(explanation.gap):.2f}"
-    return [*lines, *_wrapped(sums, "    ", "    ")]
+        sentence += f"; the sum is off by {abs(explanation.gap):.2f}"
+    return sentence
 
 
 def _wrapped(text: str, later: str, first: str = "") -> list[str]:
