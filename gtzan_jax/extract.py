@@ -1,12 +1,13 @@
 """Computes the feature table of a folder of songs.
 
-  python -m gtzan_jax.extract FOLDER
+  python -m gtzan_jax.extract FOLDER --features=musicnn
   python -m gtzan_jax.extract FOLDER --output=segments.csv --chunk_seconds=3
 
 The songs (WAV, MP3, FLAC, Ogg, AIFF, …) lie in a folder for each genre, such as
 FOLDER/rock, or are called as GTZAN's are, rock.00000.wav. The table has the
-columns of GTZAN's, and --data takes it. Finished songs are kept in OUTPUT.part
-until all are: the same command resumes. Exits with 1 if any file failed.
+columns of GTZAN's, or those of a pretrained network (--features=musicnn), and
+--data takes it. Finished songs are kept in OUTPUT.part until all are: the same
+command resumes. Exits with 1 if any file failed.
 
 pip install -e '.[audio]' brings what reads sound.
 """
@@ -22,6 +23,8 @@ def main(options: ExtractOptions) -> int:
     done = extract(
         options.folder,
         options.output,
+        features=options.features,
+        weights=options.weights,
         chunk_seconds=int(options.chunk_seconds) if options.chunk_seconds else None,
         workers=options.workers,
         overwrite=options.overwrite,

@@ -8,13 +8,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gtzan_jax.inference.extractor import features_of_windows
+from gtzan_jax.sound import musicnn
 from gtzan_jax.sound.features import SEGMENT_SAMPLES, features_of
 from gtzan_jax.sound.files import SAMPLE_RATE
-from gtzan_jax.sound.mel import log_mel
+from gtzan_jax.sound.mel import BAND_NAMES, log_mel
+from gtzan_jax.tables.schema import FEATURES
 
 _SONG = 661_794  # samples by default: the commonest length of GTZAN
 _SHORTEST = SAMPLE_RATE // 2  # of windows, to limit their number
 
+Kind = Literal["features", "spectrogram", "musicnn"]
 Samples = Annotated[int, msgspec.Meta(ge=_SHORTEST, lt=2**31)]
 
 
@@ -28,17 +32,24 @@ class Span(msgspec.Struct, frozen=True):
 class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Divides songs into windows and computes inputs, all in samples at 22,050 Hz."""
 
-    kind: Literal["features", "spectrogram"] = "features"  # of the inputs
+    kind: Kind = "features"  # of the inputs
     samples: Samples  # of a window
     # Between the starts of windows of exactly this length, as of segments. None if a song is
     # divided into equal parts of about this length, as one window in a table of songs.
     step: Samples | None
 
     @classmethod
-    def of_rows(cls, samples: int, is_segmented: bool) -> "FrontEnd":
+    def of_rows(cls, samples: int, is_segmented: bool, kind: Kind = "features") -> "FrontEnd":
         """Returns the front end of a table's rows; less than half a second is a made-up length."""
         known = samples if samples > _SHORTEST else SEGMENT_SAMPLES if is_segmented else _SONG
-        return cls(samples=known, step=known + 1 if is_segmented else None)
+        return cls(kind=kind, samples=known, step=known + 1 if is_segmented else None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        return {"features": FEATURES, "spectrogram": BAND_NAMES, "musicnn": musicnn.NAMES}[
+            self.kind
+        ]
 
     def spans(self, num_samples: int, hop: int | None = None) -> list[Span]:
         """Divides a song into windows, at least one, with at most ``hop`` samples between starts.
@@ -58,10 +69,17 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return [Span(int(start), int(start) + length) for start in starts]
 
     def inputs(self, samples: NDArray[np.float32], spans: Sequence[Span]) -> NDArray[np.float64]:
-        """Returns inputs of windows: (windows, 57), or (windows, bands, frames) in dB.
+        """Returns (windows, names), or spectrograms (windows, bands, frames) in dB.
 
         The song is mono at 22,050 Hz; short windows are repeated for a spectrogram.
+
+        Raises:
+          SoundError: there is too little sound to compute with.
+          InputError: a package, or the weights of a pretrained network, cannot be had.
         """
+        if self.kind == "musicnn":
+            parts = [(span.start, span.end) for span in spans]
+            return features_of_windows(musicnn.windows_of(samples, parts))
         windows = [samples[span.start : span.end] for span in spans]
         if self.kind == "features":
             return np.stack([features_of(window) for window in windows])

@@ -19,13 +19,12 @@ from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd, Span
 from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.inference.rows import labels_of, matrix_of
 from gtzan_jax.sound.files import SAMPLE_RATE, read
-from gtzan_jax.sound.mel import BAND_NAMES
 from gtzan_jax.sound.summary import summarised
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Scaler, Sizes, scaler_of, songs_of, standardised
 from gtzan_jax.tables.protocols import Splits
-from gtzan_jax.tables.schema import FEATURES, NO_OPTIONS, Columns, FeatureTable, Words
+from gtzan_jax.tables.schema import NO_OPTIONS, TAGS, Columns, FeatureTable, Words
 from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
@@ -71,7 +70,8 @@ class TrainedModel:
         scaler = scaler_of(table, splits.folds[fold])
         front_end, distribution = None, None
         if table.is_of_songs:  # sound alone is compared with the training songs
-            front_end = FrontEnd.of_rows(table.samples, table.is_segmented)
+            kind = table.pretrained or "features"
+            front_end = FrontEnd.of_rows(table.samples, table.is_segmented, kind)
             x = scaler.filled(table.x[train]) if table.columns.impute else table.x[train]
             names, summary = summarised(table.features, x)
             distribution = Distribution.of(summary, table.songs[train], names)
@@ -207,9 +207,11 @@ class TrainedModel:
         hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))
         spans = sound.spans(len(samples), hop)
         try:
-            made = sound.inputs(samples, spans)[:, columns]
+            made = sound.inputs(samples, spans)
         except SoundError as error:
             raise SoundError(f"{printable(path)}: {error}") from None
+        tags = _tags(made) if sound.kind == "musicnn" else ()
+        made = made[:, columns]
         x = self._scaled(made)
         logs = self.log_probabilities(x)
         voted = tempered(logs.mean(axis=0), self.temperature)
@@ -229,6 +231,7 @@ class TrainedModel:
             trained_on=trained_on,
             notes=tuple(self._notes(len(samples), spans)),
             inputs=x.astype(np.float32),
+            tags=tags,
         )
 
     def explain(self, prediction: Prediction) -> Explanation:
@@ -270,7 +273,7 @@ class TrainedModel:
     @functools.cached_property
     def _columns(self) -> list[int]:
         """The places of the model's features among those that are made from sound."""
-        made = BAND_NAMES if self.sound.kind == "spectrogram" else FEATURES
+        made = self.sound.names
         for feature in self.features:
             if feature not in made:
                 raise InputError(f"the model's feature {feature!r} is not made from sound here")
@@ -325,6 +328,13 @@ class TrainedModel:
     def _matrix(self, table: "TableLike") -> NDArray[np.floating[Any]]:
         num_axes = 3 if self.config.family == "cnn" else 2
         return matrix_of(table, self.features, num_axes, may_miss=self.fill is not None)
+
+
+def _tags(made: NDArray[np.float64]) -> tuple[Part, ...]:
+    """Returns the mean tags of a song's windows, of the inputs of a pretrained network's models."""
+    means = made[:, : len(TAGS)].mean(axis=0)
+    order = np.argsort(-means, kind="stable")
+    return tuple(Part(TAGS[place], float(means[place])) for place in order)
 
 
 def _whole(names: Sequence[str], windows: NDArray[np.float64]) -> NDArray[np.float64]:

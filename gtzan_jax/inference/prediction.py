@@ -49,6 +49,7 @@ class Prediction:
     trained_on: bool | None  # whether the song was in the training set, by its sound; likewise
     notes: tuple[str, ...]  # sentences on the windows
     inputs: NDArray[np.float32]  # (windows, …), of the network
+    tags: tuple[Part, ...] = ()  # a pretrained tagger's probabilities, of its model; largest first
 
     def __repr__(self) -> str:
         first = f"{reprlib.repr(self.genres[0])} {self.probabilities[0]:.3f}"

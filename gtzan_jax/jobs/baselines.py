@@ -19,12 +19,12 @@ from gtzan_jax.analysis.selection import others
 from gtzan_jax.backends.workplace import Workplace, workplace
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically, write_csv
+from gtzan_jax.inference.songs import load_features
 from gtzan_jax.jobs import nested
 from gtzan_jax.jobs.nested import OURS, RETRAINED, TRIED
 from gtzan_jax.jobs.options import ALL_PROTOCOLS, BaselinesOptions
 from gtzan_jax.rundir import directory
 from gtzan_jax.rundir.manifest import as_dict
-from gtzan_jax.sound.summary import load_features
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.dividing import repeats_of, with_validation

@@ -13,8 +13,8 @@ import numpy as np
 from gtzan_jax.analysis import exploration
 from gtzan_jax.analysis.exploration import Pca
 from gtzan_jax.files import write_atomically, write_csv
+from gtzan_jax.inference.songs import load_features
 from gtzan_jax.rundir import directory
-from gtzan_jax.sound.summary import load_features
 from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.text import counted, printable, tensorboard_line
 from gtzan_jax.views import messages

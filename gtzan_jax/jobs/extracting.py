@@ -1,28 +1,23 @@
 """Computes the feature table of a folder of sound files."""
 
-import functools
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gtzan_jax.errors import InputError, Interrupted, RunError, SoundError, described
 from gtzan_jax.files import write_csv
+from gtzan_jax.inference.extractor import Extractor
 from gtzan_jax.rundir.directory import check_place
 from gtzan_jax.sound.files import NO_GENRE, Song, digest_of, left_out, songs_in
-from gtzan_jax.sound.processes import of_many
-from gtzan_jax.sound.rows import Kept, Rows, made_by, names_of, rows_of
-from gtzan_jax.tables.schema import COLUMNS
+from gtzan_jax.sound.musicnn_weights import read_weights
+from gtzan_jax.sound.rows import Kept, Rows
 from gtzan_jax.tables.sources import read_table
 from gtzan_jax.text import command_line, flag, printable
-from gtzan_jax.trainer.platforms import usable_cores
+from gtzan_jax.trainer.platforms import select_platform, usable_cores
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import SongsProgress
 from gtzan_jax.views.text import counted
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SEGMENT_SECONDS = 3  # of the published table
 
@@ -41,12 +36,14 @@ def extract(
     folder: str | os.PathLike[str],
     output: str | os.PathLike[str] = "features.csv",
     *,
+    features: str = "gtzan",
+    weights: str | None = None,
     chunk_seconds: int | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     command: str = "",
 ) -> Extraction:
-    """Computes the 57 features of each sound file of a folder and writes a table of them.
+    """Computes features of each sound file of a folder and writes a table of them.
 
     Progress is saved beside the table until all files are in it: the same call resumes. Parameters
     are those of ``options.ExtractOptions``.
@@ -63,8 +60,15 @@ def extract(
         remedy = "--overwrite replaces it, or name another"
         raise InputError(f"{flag('output', output)}: it is there already; {remedy}")
     check_place(output.parent, name="output")
-    songs, segmented = songs_in(folder), chunk_seconds is not None
-    kept = Kept(output, made_by(segmented))
+    songs, extractor = songs_in(folder), Extractor(features, chunk_seconds is not None)
+    if weights is not None:
+        if extractor.name == "gtzan":
+            raise InputError("--weights is of a pretrained network: --features=musicnn")
+        read_weights(weights)
+    if extractor.name != "gtzan":
+        select_platform()
+    extractor.prepare()
+    kept = extractor.kept(output.with_name(f"{output.name}.part"))
     print(f"{counted(len(songs), 'sound file')} in {printable(folder)}", flush=True)
     for sentence in left_out(folder):
         messages.warn(sentence)
@@ -73,9 +77,9 @@ def extract(
         messages.warn(f"{where}: the label is {NO_GENRE!r}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        rows, failures = _compute(songs, kept, segmented, workers or usable_cores())
+        rows, failures = _compute(songs, kept, extractor, workers or usable_cores())
         if rows:
-            write_csv(output, _frame(songs, rows, segmented))
+            write_csv(output, extractor.frame(songs, rows))
     except Interrupted as interrupted:
         how = f"\n  {printable(command)}" if command else " the same call"
         interrupted.hint = f"progress is saved in {printable(kept.path)}; resume with{how}"
@@ -96,7 +100,7 @@ def extract(
 
 
 def _compute(
-    songs: list[Song], kept: Kept, segmented: bool, workers: int
+    songs: list[Song], kept: Kept, extractor: Extractor, workers: int
 ) -> tuple[dict[Path, Rows], dict[Path, SoundError]]:
     """Returns the rows of the usable songs, and the errors of the others."""
     rows: dict[Path, Rows] = {}
@@ -124,23 +128,11 @@ def _compute(
                 else:
                     take(song.path, done, is_new=False)
 
-        compute = functools.partial(rows_of, segmented=segmented)
-        for path, found in of_many(compute, not_done(), min(workers, len(songs))):
+        for path, found in extractor.rows(not_done(), min(workers, len(songs))):
             if not isinstance(found, SoundError):
                 kept.add(digests[path], found)
             take(path, found, is_new=True)
     return rows, failures
-
-
-def _frame(songs: list[Song], rows: Mapping[Path, Rows], segmented: bool) -> "pd.DataFrame":
-    import pandas as pd
-
-    lines = []
-    for song in (song for song in songs if song.path in rows):
-        names = names_of(song, len(rows[song.path]) if segmented else None)
-        for name, (length, *features) in zip(names, rows[song.path], strict=True):
-            lines.append((name, int(length), *features, song.label))
-    return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
 def _print_result(done: Extraction, kept: Kept) -> None:

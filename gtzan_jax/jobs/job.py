@@ -11,6 +11,7 @@ from typing import Any
 from gtzan_jax.backends.workplace import Workplace
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
+from gtzan_jax.inference.songs import load_data
 from gtzan_jax.jobs.options import SweepOptions
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir import directory
@@ -25,7 +26,6 @@ from gtzan_jax.space.sweep import SAMPLERS, Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.protocols import Splits, make_splits
 from gtzan_jax.tables.schema import Columns, FeatureTable
-from gtzan_jax.tables.sources import load_table
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
 from gtzan_jax.views.progress import watch_songs
@@ -148,7 +148,7 @@ def _table_of(sweep: Sweep, data: Any, columns: Columns) -> FeatureTable:
     if is_cnn and not isinstance(data, FeatureTable):
         check_no_options(columns)
         return load_spectrograms(data, watch_songs)
-    table = load_table(data, columns)
+    table = load_data(data, watch_songs, columns)
     if table.is_spectrogram != is_cnn:
         kinds = {True: "spectrograms", False: "a feature table"}
         wanted, given = kinds[is_cnn], kinds[not is_cnn]

@@ -13,7 +13,7 @@ from gtzan_jax.space.overrides import SHORT_NAMES
 from gtzan_jax.space.sweep import KINDS, Sweep
 from gtzan_jax.space.sweep_file import CONSTANTS
 from gtzan_jax.tables.protocols import PROTOCOLS
-from gtzan_jax.tables.schema import Columns, FeatureTable
+from gtzan_jax.tables.schema import EXTRACTORS, Columns, FeatureTable
 from gtzan_jax.tables.sources import check_data
 from gtzan_jax.trainer.plan import MODES
 from gtzan_jax.trainer.platforms import MATMUL_PRECISIONS, PLATFORMS, MatmulPrecision
@@ -53,6 +53,14 @@ _SEARCH = (
     "say how many. Default: what the sweep says, or grid."
 )
 _SEEDS = "Networks of the retraining on each fold. Default: as many as make 10 in all."
+_FEATURES = (
+    "Which features: gtzan, the 57 of the assignment's table; musicnn, 200 units of a network that "
+    "was trained to tag songs; musicnn_tags, its 50 tags."
+)
+_WEIGHTS = (
+    "The file of musicnn's weights, where they cannot be downloaded: the wheel musicnn 0.1.0. They "
+    "are then kept in the cache."
+)
 _BASELINES = (
     "A folder of gtzan_jax.baselines; repeatable. Default: every baselines-* beside the run "
     "directory that was made from the same feature table. The newest of a protocol counts."
@@ -261,6 +269,8 @@ class ExtractOptions:
 
     folder: str = field(metadata=argument(checks.text, "The songs.", "FOLDER"))
     output: str = option("features.csv", checks.text, "The table to write.")
+    features: str = option("gtzan", Choice(tuple(EXTRACTORS)), _FEATURES)
+    weights: str | None = option(None, checks.text, _WEIGHTS)
     chunk_seconds: str | None = option(
         None, Choice(("3",)), "A row for each three seconds. Default: a row a song."
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from gtzan_jax import checks
 from gtzan_jax.errors import InputError
+from gtzan_jax.inference.songs import load_data
 from gtzan_jax.rundir.directory import CONFIGS, TABLES, RunDir
 from gtzan_jax.rundir.manifest import Data, Manifest, Retraining, sweep_of
 from gtzan_jax.rundir.predictions import Part, Predictions, load_predictions
@@ -23,7 +24,7 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.frames import FRAME
 from gtzan_jax.tables.protocols import PROTOCOLS, Protocol, split_note
 from gtzan_jax.tables.schema import FeatureTable, Words, data_note, rows_note
-from gtzan_jax.tables.sources import KAGGLE_SHA256, find_table, load_table
+from gtzan_jax.tables.sources import KAGGLE_SHA256, find_table
 from gtzan_jax.text import counted
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def table_of(run: FinishedRun, data: Any = None) -> tuple[FeatureTable | None, s
     is_spectrogram, name = run.sweep.family == "cnn", f"(SHA-256 {recorded.sha256[:12]}…)"
     if data is not None:
         columns = recorded.columns
-        table = load_spectrograms(data) if is_spectrogram else load_table(data, columns)
+        table = load_spectrograms(data) if is_spectrogram else load_data(data, columns=columns)
         if table.sha256 != recorded.sha256:
             raise InputError(
                 f"--data={table.source} has another checksum than the table of {run.run.path}"

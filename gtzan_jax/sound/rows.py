@@ -5,7 +5,9 @@ import hashlib
 import importlib.metadata
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,16 +15,19 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.files import digest, load_arrays, save_arrays
 from gtzan_jax.sound.features import features_of, segments_of
 from gtzan_jax.sound.files import Song, named, read
-from gtzan_jax.tables.schema import FEATURES
+from gtzan_jax.tables.schema import columns_of
 from gtzan_jax.text import printable
 
 Rows = list[list[float]]
-"""A row for the song, or for each segment: number of samples, and the 57 features."""
+"""A row for the song, or for each segment: number of samples, and the features."""
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SONG = re.compile(r".+\.\d{5}", re.ASCII)  # as tables/schema.SEGMENT knows a segment's song
 _COMPUTING = ("librosa", "numba", "numpy", "scipy", "soundfile", "soxr")
 _FORMAT = 1  # of the files of Kept
-_CODE = ("decoding", "features", "files", "mel", "rows", "streams")
+_CODE = ("decoding", "features", "files", "mel", "musicnn", "rows", "streams")
 
 
 def rows_of(path: Path, segmented: bool) -> Rows:
@@ -59,16 +64,34 @@ def made_by(what: object) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def frame_of_songs(
+    songs: Sequence[Song],
+    rows: Mapping[Path, Rows],
+    computed: Sequence[str],
+    features: tuple[str, ...],
+    segmented: bool,
+) -> "pd.DataFrame":
+    """Returns the table of the songs that have rows; of all that was computed, some features."""
+    import pandas as pd
+
+    lines = []
+    for song in (song for song in songs if song.path in rows):
+        names = names_of(song, len(rows[song.path]) if segmented else None)
+        for name, (length, *values) in zip(names, rows[song.path], strict=True):
+            lines.append((name, int(length), *values, song.label))
+    frame = pd.DataFrame(lines, columns=list(columns_of(tuple(computed))))
+    return frame[list(columns_of(features))]
+
+
 class Kept:
-    """Rows of songs by the checksums of their files, in a folder named as the table, ``.part``.
+    """Rows of songs in a folder, by the checksums of their files.
 
     A file's name has the versions that computed it, ``made_by`` (see :func:`made_by`), so that
     those of others are not found.
     """
 
-    def __init__(self, output: Path, made_by: str) -> None:
-        self.path = output.with_name(f"{output.name}.part")
-        self._made_by = made_by
+    def __init__(self, folder: Path, made_by: str, num_features: int) -> None:
+        self.path, self._made_by, self._width = folder, made_by, 1 + num_features
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
             raise InputError(f"{printable(self.path)} is a link or no folder; remove it")
 
@@ -78,7 +101,7 @@ class Kept:
             arrays, _ = load_arrays(
                 self._file(digest),
                 _FORMAT,
-                lambda about: {"rows": ("F64", (about["rows"], 1 + len(FEATURES)))},
+                lambda about: {"rows": ("F64", (about["rows"], self._width))},
             )
         except ValueError:
             return None
@@ -87,7 +110,7 @@ class Kept:
 
     def add(self, digest: str, rows: Rows) -> None:
         """Keeps rows; they are on the disk when this returns."""
-        self.path.mkdir(exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         about = {"format": _FORMAT, "rows": len(rows)}
         save_arrays(self._file(digest), {"rows": np.array(rows)}, about)
 

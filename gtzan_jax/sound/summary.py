@@ -1,18 +1,14 @@
 """Summaries of spectrograms, for models that take a feature table."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gtzan_jax.errors import InputError
-from gtzan_jax.sound.spectrograms import Watch, load_spectrograms, unwatched
 from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
-from gtzan_jax.tables.sources import DATA_NAMES, load_table
 
 
 def summary_of(table: FeatureTable) -> FeatureTable:
@@ -34,18 +30,6 @@ def summarised(
     wide = [row.astype(np.float32) for row in x]  # one at a time; float16 is too coarse
     moments = [np.stack([row.mean(axis=1), row.var(axis=1)], axis=1).ravel() for row in wide]
     return names, np.stack(moments)
-
-
-def load_features(
-    data: str | os.PathLike[str] = "auto", watch: Watch = unwatched, columns: Columns = NO_OPTIONS
-) -> FeatureTable:
-    """Loads a feature table, or the summary of spectrograms where ``data`` is sound."""
-    folder = Path(os.path.expanduser(data))
-    is_folder = folder.is_dir() and not (folder / "manifest.json").is_file()
-    if data == "sounds" or (is_folder and data not in DATA_NAMES):
-        check_no_options(columns)
-        return summary_of(load_spectrograms(data, watch))
-    return load_table(data, columns)
 
 
 def check_no_options(columns: Columns) -> None:

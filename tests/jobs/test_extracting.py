@@ -17,6 +17,7 @@ from conftest import ROOT
 from threadpoolctl import threadpool_limits
 
 from gtzan_jax.errors import InputError, RunError, SoundError
+from gtzan_jax.inference import extractor
 from gtzan_jax.jobs import extracting as module
 from gtzan_jax.jobs.extracting import extract
 from gtzan_jax.sound.files import SAMPLE_RATE
@@ -52,7 +53,7 @@ def computed(monkeypatch):
             except SoundError as error:
                 yield path, error
 
-    monkeypatch.setattr(module, "of_many", here)
+    monkeypatch.setattr(extractor, "of_many", here)
     return names
 
 
@@ -188,7 +189,7 @@ def test_another_version_does_all_anew(tmp_path, computed, monkeypatch):
     (tmp_path / "music" / "rock" / "bad.wav").write_text("no sound")
     extract(tmp_path / "music", tmp_path / "t.csv")
     computed.clear()
-    monkeypatch.setattr(module, "made_by", lambda _: "another librosa")
+    monkeypatch.setattr(extractor, "made_by", lambda _: "another librosa")
     extract(tmp_path / "music", tmp_path / "t.csv", overwrite=True)
     assert computed == ["a.wav", "bad.wav"]
 

@@ -1,0 +1,92 @@
+"""Tables by what the user gave: a feature table, or a folder of songs."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+from gtzan_jax.errors import InputError, SoundError
+from gtzan_jax.inference.extractor import Extractor
+from gtzan_jax.resources import cache_dir
+from gtzan_jax.sound.files import NO_GENRE, digest_of, left_out, songs_in
+from gtzan_jax.sound.rows import Rows
+from gtzan_jax.sound.spectrograms import Watch, load_spectrograms, unwatched
+from gtzan_jax.sound.summary import check_no_options, summary_of
+from gtzan_jax.tables.frames import read_frame
+from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
+from gtzan_jax.tables.sources import DATA_NAMES, load_table
+from gtzan_jax.tables.validation import check_labels, validated
+from gtzan_jax.text import printable
+from gtzan_jax.trainer.platforms import usable_cores
+
+FEATURES_OF_SONGS = "musicnn"
+"""The extractor of a folder of songs."""
+
+
+def load_data(
+    data: Any = "auto", watch: Watch = unwatched, columns: Columns = NO_OPTIONS
+) -> FeatureTable:
+    """Loads a feature table, or that of a folder of songs, see :func:`load_songs`."""
+    if isinstance(data, (str, os.PathLike)) and data not in DATA_NAMES:
+        folder = Path(os.path.expanduser(data))
+        if folder.is_dir() and not (folder / "manifest.json").is_file():
+            check_no_options(columns)
+            return load_songs(folder, os.fspath(data), watch)
+    return load_table(data, columns)
+
+
+def load_features(
+    data: Any = "auto", watch: Watch = unwatched, columns: Columns = NO_OPTIONS
+) -> FeatureTable:
+    """Loads as :func:`load_data`; of the synthetic ``sounds`` the summary of their spectrograms."""
+    if data == "sounds":
+        check_no_options(columns)
+        return summary_of(load_spectrograms(data, watch))
+    return load_data(data, watch, columns)
+
+
+def load_songs(folder: Path, source: str, watch: Watch = unwatched) -> FeatureTable:
+    """Computes the table of a folder of songs, by a pretrained network; a subfolder is a genre.
+
+    The features of each file are kept in the user's cache. Files that cannot be read, and those in
+    no genre's folder, are left out, with a warning each. ``watch`` shows progress.
+
+    Raises:
+      InputError: there are too few songs, or the network's weights cannot be had.
+    """
+    extractor = Extractor(FEATURES_OF_SONGS)
+    kept = extractor.kept(cache_dir() / FEATURES_OF_SONGS)
+    every = songs_in(folder)
+    songs = [song for song in every if song.label != NO_GENRE]
+    refused = [f"{s.path}: it lies in no genre's folder" for s in every if s.label == NO_GENRE]
+    check_labels([song.label for song in songs], printable(source), hint="; a subfolder is a genre")
+    extractor.prepare()
+    digests: dict[Path, str] = {}
+    rows: dict[Path, Rows] = {}
+    for song in songs:
+        try:
+            digests[song.path] = digest_of(song)
+        except SoundError as error:
+            refused.append(str(error))
+            continue
+        if done := kept.find(digests[song.path]):
+            rows[song.path] = done
+    if new := [path for path in digests if path not in rows]:
+        found = extractor.rows(new, min(usable_cores(), len(new)))
+        for path, made in watch(found, len(new)):
+            if isinstance(made, SoundError):
+                refused.append(str(made))
+                continue
+            rows[path] = made
+            try:
+                kept.add(digests[path], made)
+            except OSError as error:
+                reason = f"{kept.path}: features cannot be kept ({error.strerror})"
+                warnings.warn(f"{reason}, and will be computed again", stacklevel=2)
+    for reason in (*left_out(folder), *(f"left out: {reason}" for reason in refused)):
+        warnings.warn(reason, stacklevel=2)
+    if empty := {song.label for song in songs} - {s.label for s in songs if s.path in rows}:
+        warnings.warn(f"genres without a song left: {', '.join(sorted(empty))}", stacklevel=2)
+    if not rows:
+        raise InputError(f"{printable(source)}: no sound file could be used")
+    return validated(read_frame(extractor.frame(songs, rows), source, NO_OPTIONS), NO_OPTIONS)

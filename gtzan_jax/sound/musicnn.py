@@ -1,0 +1,104 @@
+"""Input of musicnn, a network that was trained to tag songs: log-mel windows of three seconds.
+
+Sizes are its own (Pons and Serra, ISMIR 2019 late-breaking); see docs/pretrained.md.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtzan_jax.errors import SoundError
+from gtzan_jax.sound.decoding import audio_module
+from gtzan_jax.sound.features import MIN_SAMPLES, SEGMENT_SAMPLES
+from gtzan_jax.sound.files import SAMPLE_RATE, named, read
+from gtzan_jax.tables.schema import TAGS, UNITS
+
+NAMES = (*TAGS, *UNITS)
+"""What the network makes of a window."""
+
+BANDS = 96
+FRAMES = 187  # of a window: 2.992 s
+
+_RATE = 16_000  # Hz
+_HOP = 256  # samples between frames: 16 ms
+_N_FFT = 512  # samples of a frame
+_SECONDS = 3  # between windows of one part
+_GRID = 2  # places a second at which windows begin, so that overlapping parts share them
+_BLOCK = 10_000  # frames whose spectra are in memory at once
+
+
+class Windows(NamedTuple):
+    """The windows of parts of a song; a part's features are the means over its windows."""
+
+    mel: NDArray[np.float32]  # (windows, FRAMES, BANDS)
+    places: Sequence[NDArray[np.int64]]  # of each part's windows among them
+    samples: Sequence[int]  # of each part at ``SAMPLE_RATE``
+
+
+def windows_of(samples: NDArray[np.float32], parts: Sequence[tuple[int, int]]) -> Windows:
+    """Returns the windows of parts of a song, from one sample up to another.
+
+    Windows of a part follow one another every three seconds from its start, to the nearest half
+    second; a part shorter than six seconds has one, and a song shorter than a window is repeated.
+    ``samples`` is float32 at ``SAMPLE_RATE``.
+
+    Raises:
+      SoundError: the samples are too few or too large, or one is NaN.
+      InputError: librosa is not installed.
+    """
+    frames = _log_mel(samples)
+    starts = []
+    for start, end in parts:
+        count = max(1, int(((end - start) / SAMPLE_RATE + 1 / 100) / _SECONDS))
+        seconds = np.round(_GRID * start / SAMPLE_RATE) / _GRID + _SECONDS * np.arange(count)
+        first = (seconds * (_RATE / _HOP)).astype(int)
+        starts.append(np.minimum(first, len(frames) - FRAMES))
+    used, places = np.unique(np.concatenate(starts), return_inverse=True)
+    cuts = np.cumsum([len(each) for each in starts])[:-1]
+    mel = np.stack([frames[start : start + FRAMES] for start in used])
+    return Windows(mel, np.split(places, cuts), [end - start for start, end in parts])
+
+
+def windows_of_file(path: Path, segmented: bool) -> Windows:
+    """Returns the windows of a sound file: of one part, or of each three seconds."""
+    samples = read(path)
+    parts = [(0, len(samples))]
+    if segmented:
+        step = _SECONDS * SAMPLE_RATE
+        starts = range(0, max(len(samples) - SEGMENT_SAMPLES, 0) + 1, step)
+        parts = [(start, start + SEGMENT_SAMPLES) for start in starts]
+    with named(path):
+        if segmented and len(samples) < SEGMENT_SAMPLES:
+            seconds = len(samples) / SAMPLE_RATE
+            raise SoundError(f"{seconds:.2f} s are too short for a segment of three seconds")
+        return windows_of(samples, parts)
+
+
+def _log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns (frames, BANDS), log10(1 + 10,000 power), of at least a window's frames."""
+    librosa = audio_module("librosa")
+    if len(samples) < MIN_SAMPLES:
+        raise SoundError(
+            f"too short: {len(samples):,} samples, and at least {MIN_SAMPLES:,} needed"
+        )
+    at_rate = librosa.resample(
+        np.resize(samples, max(len(samples), _SECONDS * SAMPLE_RATE)),
+        orig_sr=SAMPLE_RATE,
+        target_sr=_RATE,
+    )
+    padded = np.pad(at_rate, _N_FFT // 2)
+    made = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, 1 + len(at_rate) // _HOP, _BLOCK):
+            block = padded[start * _HOP : (start + _BLOCK - 1) * _HOP + _N_FFT]
+            power = librosa.feature.melspectrogram(
+                y=block, sr=_RATE, n_fft=_N_FFT, hop_length=_HOP, n_mels=BANDS, center=False
+            )
+            made.append(np.log10(10_000 * power.T + 1).astype(np.float32))
+    frames = np.concatenate(made)
+    if not np.isfinite(frames).all():
+        raise SoundError("its samples are too large to compute with")
+    return frames
