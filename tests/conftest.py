@@ -1,6 +1,7 @@
 """What all tests share: two CPU devices, strict JAX, and tables to work on."""
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,11 @@ import numpy as np
 import pytest
 
 from gtzan_jax.backends.workplace import Workplace
+from gtzan_jax.errors import InputError
+from gtzan_jax.files import write_atomically
 from gtzan_jax.models import backend
 from gtzan_jax.rundir.history import History
+from gtzan_jax.sound import musicnn_weights
 from gtzan_jax.space.config import Trial
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import parse_sweep
@@ -30,7 +34,7 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 ROOT = Path(__file__).parent.parent
-NEEDS = ("table", "browser", "torch", "sound")
+NEEDS = ("table", "browser", "torch", "sound", "weights")
 """What tests skip without, unless GTZAN_JAX_REQUIRE names it: then they fail."""
 
 REAL_TABLES = (
@@ -86,6 +90,35 @@ def real_songs() -> Path:
         if folder.is_dir():
             return folder
     without("sound", "needs songs of GTZAN, which may not be redistributed, at data/audio/")
+
+
+@pytest.fixture(scope="session")
+def many_songs(real_songs: Path) -> Path:
+    """A folder of ten songs of each genre; skips where there is none."""
+    folder = real_songs.with_name("audio100")
+    if not folder.is_dir():
+        without("sound", "needs more songs of GTZAN, at data/audio100/")
+    return folder
+
+
+@pytest.fixture
+def weights(pytestconfig: pytest.Config) -> Iterator[dict[str, np.ndarray]]:
+    """The weights of musicnn, in the cache for this test; skips where they cannot be downloaded.
+
+    A download lasts from one run of the tests to the next, in ``.pytest_cache``.
+    """
+    place = musicnn_weights._cached()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lasting = pytestconfig.cache.mkdir("weights") / place.name if pytestconfig.cache else None
+    if lasting and lasting.is_file():
+        shutil.copyfile(lasting, place)
+    try:
+        yield musicnn_weights.load_weights()
+    except InputError as error:
+        without("weights", str(error))
+    if lasting and not lasting.is_file():
+        write_atomically(lasting, place.read_bytes())
+    place.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -36,16 +36,21 @@ def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
       SoundError: the samples are too few or too large, or one is NaN.
       InputError: librosa is not installed.
     """
+    check_samples(samples)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # librosa's of a sound without any pitch
+        before, tempo, after = _series(samples)
+    return np.array([*_moments(before), tempo, *_moments(after)])
+
+
+def check_samples(samples: NDArray[np.float32]) -> None:
+    """Raises SoundError where samples are too few or too large, or one is NaN."""
     if len(samples) < MIN_SAMPLES:
         raise SoundError(
             f"too short: {len(samples):,} samples, and at least {MIN_SAMPLES:,} needed"
         )
     if not np.abs(samples).max() <= _LARGEST:  # nor is NaN
         raise SoundError(f"a sample is larger than {_LARGEST:,.0f} times full scale")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # librosa's of a sound without any pitch
-        before, tempo, after = _series(samples)
-    return np.array([*_moments(before), tempo, *_moments(after)])
 
 
 def segments_of(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:

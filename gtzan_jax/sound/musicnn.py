@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gtzan_jax.errors import SoundError
 from gtzan_jax.sound.decoding import audio_module
-from gtzan_jax.sound.features import MIN_SAMPLES, SEGMENT_SAMPLES
+from gtzan_jax.sound.features import SEGMENT_SAMPLES, check_samples
 from gtzan_jax.sound.files import SAMPLE_RATE, named, read
 from gtzan_jax.tables.schema import TAGS, UNITS
 
@@ -80,10 +80,7 @@ def windows_of_file(path: Path, segmented: bool) -> Windows:
 def _log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns (frames, BANDS), log10(1 + 10,000 power), of at least a window's frames."""
     librosa = audio_module("librosa")
-    if len(samples) < MIN_SAMPLES:
-        raise SoundError(
-            f"too short: {len(samples):,} samples, and at least {MIN_SAMPLES:,} needed"
-        )
+    check_samples(samples)
     at_rate = librosa.resample(
         np.resize(samples, max(len(samples), _SECONDS * SAMPLE_RATE)),
         orig_sr=SAMPLE_RATE,
@@ -91,14 +88,10 @@ def _log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     )
     padded = np.pad(at_rate, _N_FFT // 2)
     made = []
-    with np.errstate(over="ignore", invalid="ignore"):
-        for start in range(0, 1 + len(at_rate) // _HOP, _BLOCK):
-            block = padded[start * _HOP : (start + _BLOCK - 1) * _HOP + _N_FFT]
-            power = librosa.feature.melspectrogram(
-                y=block, sr=_RATE, n_fft=_N_FFT, hop_length=_HOP, n_mels=BANDS, center=False
-            )
-            made.append(np.log10(10_000 * power.T + 1).astype(np.float32))
-    frames = np.concatenate(made)
-    if not np.isfinite(frames).all():
-        raise SoundError("its samples are too large to compute with")
-    return frames
+    for start in range(0, 1 + len(at_rate) // _HOP, _BLOCK):
+        block = padded[start * _HOP : (start + _BLOCK - 1) * _HOP + _N_FFT]
+        power = librosa.feature.melspectrogram(
+            y=block, sr=_RATE, n_fft=_N_FFT, hop_length=_HOP, n_mels=BANDS, center=False
+        )
+        made.append(np.log10(10_000 * power.T + 1).astype(np.float32))
+    return np.concatenate(made)

@@ -117,7 +117,7 @@ def _numbers_in(path: Path) -> bytes:
     try:
         with zipfile.ZipFile(path) as wheel, wheel.open(_FILE) as file:
             return file.read(_BYTES + 1)
-    except (KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+    except (KeyError, OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{printable(path.name)} holds no {_FILE}: {error}") from None
 
 
