@@ -199,6 +199,8 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
         kernel = random.normal(0, fan_in**-0.5, (fan_in, fan_out))
         params[f"{name}.kernel"] = kernel.astype(np.float32)
         params[f"{name}.bias"] = random.normal(0, 0.1, fan_out).astype(np.float32)
+    kind = table.pretrained or "features"
+    front_end = FrontEnd.of_rows(table.samples, table.is_segmented, kind)
     return TrainedModel(
         config=config,
         params=params,
@@ -208,7 +210,7 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
         scale=random.uniform(0.5, 2.0, size=len(table.features)),
         slope=0.2,
         data="test",
-        front_end=FrontEnd.of_rows(table.samples, table.is_segmented) if of_songs else None,
+        front_end=front_end if of_songs else None,
         protocol="holdout",
         distribution=Distribution.of(table.x, table.songs, table.features) if of_songs else None,
         calibration=Calibration(

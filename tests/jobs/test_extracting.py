@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from commands import command, command_here
 from conftest import ROOT
+from made_weights import put_weights
 from threadpoolctl import threadpool_limits
 
 from gtzan_jax.errors import InputError, RunError, SoundError
@@ -22,7 +23,7 @@ from gtzan_jax.jobs import extracting as module
 from gtzan_jax.jobs.extracting import extract
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.rows import rows_of
-from gtzan_jax.tables.schema import COLUMNS
+from gtzan_jax.tables.schema import COLUMNS, EXTRACTORS
 from gtzan_jax.tables.sources import load_table
 
 soundfile = pytest.importorskip("soundfile")
@@ -121,6 +122,32 @@ def test_a_table_of_segments_knows_its_songs(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("computed")
+@pytest.mark.parametrize("features", ["musicnn", "musicnn_tags"])
+def test_a_table_of_pretrained_features(tmp_path, computed, monkeypatch, features):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    put_weights()
+    put(tmp_path / "music", *TWO_GENRES)
+    put(tmp_path / "music", "rock/short.wav", seconds=0.05)
+    done = extract(tmp_path / "music", tmp_path / "t.csv", features=features)
+    assert (done.songs, len(done.failures)) == (20, 1)
+    table = load_table(tmp_path / "t.csv")
+    assert table.features == EXTRACTORS[features]
+    assert table.is_of_songs
+    computed.clear()
+    again = extract(tmp_path / "music", tmp_path / "u.csv", features=features)
+    assert again.songs == 20
+    assert len(computed) == 21  # of another table
+    extract(tmp_path / "music", tmp_path / "t.csv", features=features, overwrite=True)
+    assert computed[21:] == ["short.wav"]
+    assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "u.csv").read_bytes()
+
+
+def test_weights_are_of_a_pretrained_network(tmp_path):
+    put(tmp_path / "music", "rock/a.wav")
+    with pytest.raises(InputError, match="--weights is of a pretrained network"):
+        extract(tmp_path / "music", tmp_path / "t.csv", weights="a.whl")
+
+
 def test_songs_without_a_genre_are_said(tmp_path, capsys):
     put(tmp_path / "music", "a.wav", "b.wav")
     done = extract(tmp_path / "music", tmp_path / "t.csv")
