@@ -22,6 +22,7 @@ from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.tables.protocols import LEAK, make_splits
+from gtzan_jax.tables.schema import FEATURES, TAGS, UNITS
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.sections.answers import swept, trust_part
 from gtzan_jax.views.sections.baselines import find_baselines, read_baselines
@@ -298,6 +299,15 @@ def test_limits_know_whether_artists_are_apart(tmp_path, protocol):
         if protocol != "artist_folds":
             assert ("no figure of this sweep is about new artists" in text) == known
             assert ("Who the songs are by is not known" in text) != known
+
+
+@pytest.mark.parametrize("features", [FEATURES, TAGS, UNITS], ids=["gtzan", "tags", "units"])
+def test_limits_tell_what_a_pretrained_network_may_have_learned_from(tmp_path, features):
+    x = np.random.default_rng(0).normal(size=(1000, len(features))).astype(np.float32)
+    table = dataclasses.replace(load_table("sample"), x=x, features=features, source="songs")
+    run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP, 1), table=table))
+    text = said(limits_section(run, None, ""))
+    assert ("Some of these tracks, or others of their albums" in text) is (features != FEATURES)
 
 
 @pytest.mark.parametrize(("in_train", "counted"), [(True, "None lies"), (False, "1 of them lies")])

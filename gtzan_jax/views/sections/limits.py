@@ -10,6 +10,13 @@ from gtzan_jax.views.sections.section import Section, paragraph, strong
 from gtzan_jax.views.sections.selection import TOGETHER
 from gtzan_jax.views.text import counted
 
+PRETRAINED = (
+    "The features are of musicnn, a network that learned listeners' tags of songs of the Million "
+    "Song Dataset; the tags name genres. Some of these {songs}, or others of their albums, may be "
+    "among those that it learned from, and would flatter every figure here. No protocol shows by "
+    "how much: songs released after 2011, when that data set was published, would."
+)
+
 
 def limits_section(run: FinishedRun, table: FeatureTable | None, missing_table: str) -> Section:
     """Makes the section on limits; ``missing_table`` is why the table is not available."""
@@ -44,6 +51,8 @@ def limits_section(run: FinishedRun, table: FeatureTable | None, missing_table: 
         items["Artists."] = _artists(run, table)
     elif not data.words.is_grouped:
         items["Groups."] = [TOGETHER]
+    if data.pretrained:
+        items["Pretrained features."] = [PRETRAINED.format(songs=data.words.rows)]
     if run.is_sample:
         made = "random rows with the means and covariances of GTZAN's genres"
         if on_sound:
