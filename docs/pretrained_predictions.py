@@ -73,8 +73,8 @@ PREDICTIONS = (
         "Of artists never heard, two songs a genre by tags tell more than 20 by the 57 features, "
         "by both models.",
         lambda parts: all(
-            accuracy(parts, "unheard", TAGS, model, 2) > accuracy(parts, "unheard", GTZAN, model, 20)
-            for model in (OURS, LINEAR)
+            accuracy(parts, "unheard", TAGS, m, 2) > accuracy(parts, "unheard", GTZAN, m, 20)
+            for m in (OURS, LINEAR)
         ),
     ),
     Prediction(
