@@ -30,8 +30,9 @@ ALL_PROTOCOLS = "all"
 DATA = (
     "The feature table: 'auto' (data/features_30_sec.csv, else the cached copy, else a download "
     "from Kaggle, else the synthetic sample), 'sample', 'kaggle', 'sample3' or 'kaggle3' (segments "
-    "of three seconds), or the path of any table, CSV or Parquet. Of a sweep of networks on "
-    "spectrograms: a folder of sound files, 'sounds' (made up), or 'kaggle' (1.2 GB)."
+    "of three seconds), the path of any table, CSV or Parquet, or a folder of songs, a subfolder a "
+    "genre, whose features a pretrained network computes. Of a sweep of networks on spectrograms: "
+    "a folder of songs, 'sounds' (made up), or 'kaggle' (1.2 GB)."
 )
 _DATA_OF_RUN = "The run's feature table, if it is neither in data/ nor in the cache."
 _FOLDS = "Folds of kfold. Default: what the sweep says, or 5."

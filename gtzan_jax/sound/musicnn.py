@@ -27,7 +27,6 @@ _HOP = 256  # samples between frames: 16 ms
 _N_FFT = 512  # samples of a frame
 _SECONDS = 3  # between windows of one part
 _GRID = 2  # places a second at which windows begin, so that overlapping parts share them
-_BLOCK = 10_000  # frames whose spectra are in memory at once
 
 
 class Windows(NamedTuple):
@@ -86,12 +85,8 @@ def _log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         orig_sr=SAMPLE_RATE,
         target_sr=_RATE,
     )
-    padded = np.pad(at_rate, _N_FFT // 2)
-    made = []
-    for start in range(0, 1 + len(at_rate) // _HOP, _BLOCK):
-        block = padded[start * _HOP : (start + _BLOCK - 1) * _HOP + _N_FFT]
-        power = librosa.feature.melspectrogram(
-            y=block, sr=_RATE, n_fft=_N_FFT, hop_length=_HOP, n_mels=BANDS, center=False
-        )
-        made.append(np.log10(10_000 * power.T + 1).astype(np.float32))
-    return np.concatenate(made)
+    power = librosa.feature.melspectrogram(
+        y=at_rate, sr=_RATE, n_fft=_N_FFT, hop_length=_HOP, n_mels=BANDS
+    )
+    frames: NDArray[np.float32] = np.log10(10_000 * power.T + 1).astype(np.float32)
+    return frames

@@ -5,7 +5,6 @@ import pytest
 from sounds import noise, tone, write
 
 from gtzan_jax.errors import SoundError
-from gtzan_jax.sound import musicnn
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.musicnn import FRAMES, windows_of, windows_of_file
 
@@ -28,13 +27,6 @@ def test_frames_are_those_of_a_slow_form():
         cut = padded[256 * frame : 256 * frame + 512] * hann
         expected = np.log10(1 + 10_000 * filters @ np.abs(np.fft.rfft(cut)) ** 2)
         np.testing.assert_allclose(mel[frame], expected, rtol=1e-4, atol=1e-4)
-
-
-def test_blocks_of_frames_join_without_a_seam(monkeypatch):
-    samples = noise(10 * SAMPLE_RATE)
-    expected = musicnn._log_mel(samples)
-    monkeypatch.setattr(musicnn, "_BLOCK", 100)
-    np.testing.assert_allclose(musicnn._log_mel(samples), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
