@@ -302,12 +302,16 @@ def test_limits_know_whether_artists_are_apart(tmp_path, protocol):
 
 
 @pytest.mark.parametrize("features", [FEATURES, TAGS, UNITS], ids=["gtzan", "tags", "units"])
-def test_limits_tell_what_a_pretrained_network_may_have_learned_from(tmp_path, features):
+def test_a_report_tells_where_pretrained_features_come_from(tmp_path, features):
     x = np.random.default_rng(0).normal(size=(1000, len(features))).astype(np.float32)
     table = dataclasses.replace(load_table("sample"), x=x, features=features, source="songs")
     run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP, 1), table=table))
     text = said(limits_section(run, None, ""))
     assert ("Some of these tracks, or others of their albums" in text) is (features != FEATURES)
+    text = said(comparison_section(run, None, None, has_claims=False))
+    assert ("The features are transferred" in text) is (features != FEATURES)
+    assert ("Nothing is transferred" in text) is (features == FEATURES)
+    assert ("numbers, designed by people" in text) is (features == FEATURES)
 
 
 @pytest.mark.parametrize(("in_train", "counted"), [(True, "None lies"), (False, "1 of them lies")])

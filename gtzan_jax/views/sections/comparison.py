@@ -143,6 +143,15 @@ def _discussion(run: FinishedRun, baselines: Baselines | None) -> list[Markup]:
         "retraining, how far they overfit is not known."
     ]
     transfer = ["Nothing is transferred: all weights start from random numbers."]
+    if data.pretrained:
+        features = [
+            f"Both kinds of model get the same {data.features} numbers, which {data.pretrained}, a "
+            "network that was trained to tag other songs, makes of each."
+        ]
+        transfer = [
+            "The features are transferred, and not trained further; the weights of the networks "
+            "here start from random numbers."
+        ]
     reasons = "The comparison with classical models would show which features count."
     if on_sound:
         reasons = "gtzan_jax.predict --explain shows what of a song speaks for a genre."
