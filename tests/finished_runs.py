@@ -16,7 +16,7 @@ from csv_edits import sample_frame
 
 from gtzan_jax.files import digest, save_arrays, sealed, write_csv
 from gtzan_jax.inference.calibration import Calibration, Held
-from gtzan_jax.inference.distribution import Distribution
+from gtzan_jax.inference.distribution import Distribution, Neighbours
 from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.metrics import METRICS, SEGMENT_METRICS
@@ -200,6 +200,7 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
         params[f"{name}.kernel"] = kernel.astype(np.float32)
         params[f"{name}.bias"] = random.normal(0, 0.1, fan_out).astype(np.float32)
     kind = table.pretrained or "features"
+    measure = Neighbours if table.pretrained else Distribution
     front_end = FrontEnd.of_rows(table.samples, table.is_segmented, kind)
     return TrainedModel(
         config=config,
@@ -212,7 +213,7 @@ def random_model(config: Config, table: FeatureTable) -> TrainedModel:
         data="test",
         front_end=front_end if of_songs else None,
         protocol="holdout",
-        distribution=Distribution.of(table.x, table.songs, table.features) if of_songs else None,
+        distribution=measure.of(table.x, table.songs, table.features) if of_songs else None,
         calibration=Calibration(
             temperature=None,
             bins=10,

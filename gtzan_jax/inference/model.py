@@ -14,7 +14,7 @@ from gtzan_jax import checks
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.inference.calibration import Calibration, tempered
-from gtzan_jax.inference.distribution import UNLIKE, Distribution
+from gtzan_jax.inference.distribution import UNLIKE, Distribution, Neighbours
 from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd, Span
 from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.inference.rows import labels_of, matrix_of
@@ -74,7 +74,8 @@ class TrainedModel:
             front_end = FrontEnd.of_rows(table.samples, table.is_segmented, kind)
             x = scaler.filled(table.x[train]) if table.columns.impute else table.x[train]
             names, summary = summarised(table.features, x)
-            distribution = Distribution.of(summary, table.songs[train], names)
+            measure = Neighbours if table.pretrained else Distribution
+            distribution = measure.of(summary, table.songs[train], names)
         return cls(
             config, params, table.features, table.genres, scaler.mean, scaler.scale,
             slope=sweep.slope_of(config),
@@ -292,7 +293,8 @@ class TrainedModel:
         names, summary = summarised(self.features, made)
         deviations = known.deviations(summary.astype(np.float64))
         distance, mean = known.distance(deviations), deviations.mean(axis=0)
-        order = np.argsort(-np.abs(mean), kind="stable")[:_FARTHEST]
+        shown = 0 if isinstance(known, Neighbours) else _FARTHEST  # of neighbours none stands out
+        order = np.argsort(-np.abs(mean), kind="stable")[:shown]
         farthest = tuple(Part(names[place], float(mean[place])) for place in order)
         limit = float(known.percentiles[UNLIKE])
         unlike = Unlike(distance, known.percentile(distance), limit, farthest)

@@ -15,7 +15,7 @@ from gtzan_jax import checks
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import Kind, load_arrays, refuse_links, save_arrays
 from gtzan_jax.inference.calibration import Calibration
-from gtzan_jax.inference.distribution import Distribution
+from gtzan_jax.inference.distribution import Distribution, Neighbours
 from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.models.family import FAMILIES
@@ -134,7 +134,11 @@ def _assemble(about: _About, arrays: Mapping[str, np.ndarray]) -> TrainedModel:
         parts[room][rest] = array
         if room != "network" and array.dtype == np.float64 and not np.isfinite(array).all():
             raise ValueError(f"{name} is not finite")
-    distribution = Distribution(**parts["distribution"]) if about.rows is not None else None
+    kind = about.front_end and about.front_end.kind
+    if kind == "musicnn" and about.rows == 0:
+        raise ValueError("the distribution has no rows")
+    measure = Neighbours if kind == "musicnn" else Distribution
+    distribution = measure(**parts["distribution"]) if about.rows is not None else None
     positive = [parts["scaler"]["scale"], *([distribution.deviation] if distribution else [])]
     if not all((each > 0).all() for each in positive):
         raise ValueError("a scale or a deviation is not above 0")
@@ -143,7 +147,6 @@ def _assemble(about: _About, arrays: Mapping[str, np.ndarray]) -> TrainedModel:
     for names in (about.features, about.genres):
         if len(set(names)) < len(names):
             raise ValueError("features or genres have a name twice")
-    kind = about.front_end and about.front_end.kind
     if (kind == "spectrogram") != (config.family == "cnn"):
         raise ValueError(f"a {config.family} has no front end of kind {kind}")
     return TrainedModel(

@@ -135,8 +135,8 @@ def _unlike(unlike: Unlike) -> str:
     )
     return (
         f"UNLIKE the songs that were trained on, so that little is to be made of this: farther out "
-        f"than {beyond} (distance {unlike.distance:.1f}, called so from {unlike.limit:.1f} on); "
-        f"{parts}"
+        f"than {beyond} (distance {unlike.distance:.1f}, called so from {unlike.limit:.1f} on)"
+        f"{parts and f'; {parts}'}"
     )
 
 

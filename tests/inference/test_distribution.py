@@ -1,11 +1,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import percentileofscore
+from sklearn.neighbors import NearestNeighbors
 
 from gtzan_jax import load_table, make_splits
 from gtzan_jax.inference import distribution as module
-from gtzan_jax.inference.distribution import SAME, UNLIKE, Distribution
+from gtzan_jax.inference.distribution import (
+    SAME,
+    UNLIKE,
+    Distribution,
+    Neighbours,
+)
 from gtzan_jax.tables import lists
+from gtzan_jax.tables.schema import TAGS
 
 NAMES = ("tempo", "rms_var", "mfcc1_mean")
 
@@ -149,3 +157,94 @@ def test_songs_that_were_not_trained_on_are_not_known(real_table_path):
     z = known.deviations(table.x.astype(np.float64))
     assert all(known.knows(z[row][None]) for row in fold.train)
     assert not any(known.knows(z[row][None]) for row in (*fold.validation, *fold.test))
+
+
+# ------------------------------------------------------------------ of a pretrained network's
+
+
+def skewed(count=120, seed=0):
+    """Rows of units of which half are off in each: 20 features, of four groups of songs."""
+    random = np.random.default_rng(seed)
+    on = random.random((4, 20)) < 0.5
+    group = random.integers(4, size=count)
+    loudness, noise = random.lognormal(0, 0.4, (count, 1)), random.lognormal(0, 0.2, (count, 20))
+    return (np.where(on[group], 3.0, 0.05) * loudness * noise).astype("f4")
+
+
+def neighbours_of(x, songs=None):
+    songs = np.arange(len(x), dtype=np.int32) if songs is None else songs
+    return Neighbours.of(x, songs, [f"unit{number:03d}" for number in range(1, 21)])
+
+
+def places(x, of):
+    """Percentiles of numbers among rows, both to a thirty-second of a deviation."""
+    mean, deviation = of.mean(axis=0, dtype=float), of.std(axis=0, dtype=float)
+    z, rows = (np.rint(32 * (each - mean) / deviation).clip(-127, 127) for each in (x, of))
+    columns = [percentileofscore(rows[:, i], z[:, i], "mean") for i in range(x.shape[1])]
+    return np.stack(columns, axis=1)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+@pytest.mark.parametrize("at_once", [7, 256])
+def test_distances_are_to_the_nearest_row_of_another_song(monkeypatch, windows, at_once):
+    monkeypatch.setattr(module, "_AT_ONCE", at_once)
+    x, songs = skewed(), np.arange(120, dtype=np.int32) // windows + 5
+    known, own = neighbours_of(x, songs), places(x, x)
+    distances = []
+    for song in np.unique(songs):
+        others = NearestNeighbors(n_neighbors=1).fit(own[songs != song])
+        each = others.kneighbors(own[songs == song])[0] / np.sqrt(20)
+        distances.append(np.sqrt((each**2).mean()))
+    np.testing.assert_allclose(known.percentiles, np.percentile(distances, np.arange(101)))
+    new = skewed(5, seed=1)
+    each = NearestNeighbors(n_neighbors=1).fit(own).kneighbors(places(new, x))[0] / np.sqrt(20)
+    assert known.distance(known.deviations(new.astype(float))) == pytest.approx(
+        np.sqrt((each**2).mean())
+    )
+
+
+def test_of_many_songs_some_are_measured_against_all(monkeypatch):
+    x, songs = skewed(), np.arange(120, dtype=np.int32) // 2
+    monkeypatch.setattr(module, "_MOST_SONGS", 20)
+    own, distances = places(x, x), []
+    for song in range(0, 60, 3):
+        others = NearestNeighbors(n_neighbors=1).fit(own[songs != song])
+        each = others.kneighbors(own[songs == song])[0] / np.sqrt(20)
+        distances.append(np.sqrt((each**2).mean()))
+    found = neighbours_of(x, songs).percentiles
+    np.testing.assert_allclose(found, np.percentile(distances, np.arange(101)))
+
+
+def test_what_lies_amid_the_songs_and_is_none_of_them_is_unlike():
+    x = skewed()
+    known = neighbours_of(x)
+    around = Distribution.of(x, np.arange(120, dtype=np.int32), [""] * 20)
+    for number in range(4):  # every feature is usual, and all together are not
+        strange = x[np.random.default_rng(number).permutation(120)[:20], range(20)][None]
+        z = known.deviations(strange.astype(float))
+        assert known.distance(z) > known.percentiles[UNLIKE]
+        assert around.distance(z) < around.percentiles[UNLIKE]
+
+
+def test_songs_alike_are_called_unlike_as_rarely_as_is_said():
+    known, x = neighbours_of(skewed(2000)), skewed(4000)[2000:]
+    far = [known.distance(z[None]) > known.percentiles[UNLIKE] for z in known.deviations(x)]
+    assert 0.004 < np.mean(far) < 0.02
+
+
+def test_a_song_is_known_by_its_nearest_row():
+    x = skewed()
+    known = neighbours_of(x)
+    z = known.deviations(x.astype(float))
+    assert known.knows(z[7][None]) is True
+    assert known.knows(known.deviations(skewed(1, seed=3).astype(float))) is False
+    others = known.deviations(skewed(5, seed=3).astype(float))
+    assert known.knows(np.concatenate([z[10:16], others])) is True
+    assert known.knows(np.concatenate([z[10:14], others])) is False
+    x[:, 7:] = 1.0
+    assert neighbours_of(x).knows(z[7][None]) is None
+
+
+def test_tags_are_measured_by_their_logarithms():
+    x = np.random.default_rng(0).lognormal(-4, 2, (50, len(TAGS))).astype("f4")
+    assert Distribution.of(x, np.arange(50, dtype=np.int32), TAGS).is_log.all()

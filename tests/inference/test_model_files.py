@@ -16,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from gtzan_jax import load_model
 from gtzan_jax.errors import InputError
 from gtzan_jax.inference.calibration import Calibration, Held
+from gtzan_jax.inference.distribution import Neighbours
 from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.inference.model_files import NAME, save_model
 from gtzan_jax.space.config import Config
@@ -36,6 +37,7 @@ def assert_equal(loaded, model):
     for field in dataclasses.fields(model):
         found, wanted = (getattr(each, field.name) for each in (loaded, model))
         if field.name == "distribution" and wanted is not None:
+            assert type(found) is type(wanted)
             found, wanted = vars(found), vars(wanted)
         if field.name in ("params", "distribution") and wanted is not None:
             assert found.keys() == wanted.keys()
@@ -57,6 +59,10 @@ def assert_equal(loaded, model):
         {"front_end": None, "distribution": None, "columns": Columns("kind", "by", ("a", "b"))},
         {"fill": np.arange(57.0), "columns": Columns(impute="median")},
         {"distribution": dataclasses.replace(MODEL.distribution, rows=None)},
+        {
+            "front_end": FrontEnd.of_rows(661_500, is_segmented=False, kind="musicnn"),
+            "distribution": Neighbours.of(TABLE.x, TABLE.songs, TABLE.features),
+        },
         {"distribution": dataclasses.replace(MODEL.distribution, rows=np.ones((2**15, 57), "i1"))},
     ],
 )

@@ -81,6 +81,11 @@ def test_reasons_add_up():
     assert sums.endswith("for a song of average bands")
 
 
+def test_what_is_far_from_its_nearest_names_no_feature():
+    far = text_of(unlike=dataclasses.replace(FAR, farthest=()))
+    assert " ".join(far.split()).endswith("called so from 1.5 on)")
+
+
 def test_hostile_names_stay_on_their_line():
     evil = "\x1b[31m\n" + "x" * 300
     shown = text_of(path=evil, genres=(evil, "a", "b", "c"), notes=(evil,), unlike=FAR)
