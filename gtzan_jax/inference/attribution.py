@@ -22,6 +22,7 @@ class Attributions(NamedTuple):
     """Attributions of an output to an input."""
 
     values: NDArray[np.float64]  # of the input's shape
+    slopes: NDArray[np.float64]  # likewise: mean gradients on the path
     output: float  # F(x)
     baseline: float  # F(x′)
 
@@ -60,12 +61,14 @@ def integrated_gradients(
         mean = jax.lax.map(weighted, (shares, each), batch_size=nodes_at_once).sum(axis=0)
         return mean, function(origin + start * way), function(origin + (start + width) * way)
 
-    total, waiting, done = np.zeros(np.shape(x)), [(0.0, 1.0)], 0
+    total, slopes = np.zeros(np.shape(x)), np.zeros(np.shape(x))
+    waiting, done = [(0.0, 1.0)], 0
     ends: dict[float, float] = {}
     while waiting:
         start, width = waiting.pop()
         found = piece(np.float32(start), np.float32(width))
-        values = np.asarray(found[0], np.float64) * np.asarray(way, np.float64)
+        mean = np.asarray(found[0], np.float64)
+        values = mean * np.asarray(way, np.float64)
         low, high = float(found[1]), float(found[2])
         ends |= {start: low, start + width: high}
         done += 1
@@ -74,4 +77,5 @@ def integrated_gradients(
             waiting += [(start + width / 2, width / 2), (start, width / 2)]
         else:
             total += values
-    return Attributions(total, ends[1.0], ends[0.0])
+            slopes += mean
+    return Attributions(total, slopes, ends[1.0], ends[0.0])

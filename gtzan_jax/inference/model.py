@@ -18,13 +18,15 @@ from gtzan_jax.inference.distribution import UNLIKE, Distribution, Neighbours
 from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd, Span
 from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.inference.rows import labels_of, matrix_of
+from gtzan_jax.inference.tags import shares_of_tags
+from gtzan_jax.sound import musicnn_weights
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.summary import summarised
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Scaler, Sizes, scaler_of, songs_of, standardised
 from gtzan_jax.tables.protocols import Splits
-from gtzan_jax.tables.schema import NO_OPTIONS, TAGS, Columns, FeatureTable, Words
+from gtzan_jax.tables.schema import NO_OPTIONS, TAGS, UNITS, Columns, FeatureTable, Words
 from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
@@ -238,6 +240,8 @@ class TrainedModel:
     def explain(self, prediction: Prediction) -> Explanation:
         """Attributes the log-probability of a prediction's first genre to the features.
 
+        Of a model on the units of a pretrained network, to the tags that are made of them.
+
         Raises:
           InputError: it is no prediction.
         """
@@ -245,9 +249,17 @@ class TrainedModel:
         genre, x = prediction.genres[0], prediction.inputs
         found = self._network.attributions(x, self.genres.index(genre), self.temperature)
         values = found.values.sum(axis=(0, *range(2, found.values.ndim)))
+        names, rest = self.features, None
+        if names == UNITS and isinstance(self.distribution, Neighbours):
+            kernel = musicnn_weights.load_weights()["dense_1/kernel"] * self.scale[:, None]
+            rows = self.distribution.row_deviations
+            told = shares_of_tags(found.slopes, x, rows, kernel).sum(axis=0)
+            names, values, rest = TAGS, told, float(values.sum() - told.sum())
         order = np.argsort(-values, kind="stable")
-        parts = tuple(Part(self.features[place], float(values[place])) for place in order)
-        return Explanation(genre, parts, found.output, found.baseline, found.gap, found.values)
+        parts = tuple(Part(names[place], float(values[place])) for place in order)
+        return Explanation(
+            genre, parts, found.output, found.baseline, found.gap, found.values, rest
+        )
 
     def log_probabilities(
         self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0

@@ -66,11 +66,12 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """Attributions of a song's first genre to the features, by integrated gradients, in nats."""
+    """Attributions of a song's first genre, by integrated gradients, in nats."""
 
     genre: str
-    parts: tuple[Part, ...] = field(repr=False)  # every feature, the largest first
+    parts: tuple[Part, ...] = field(repr=False)  # every feature, or tag, the largest first
     output: float  # the logarithm of the genre's probability
     baseline: float  # that of a song of average features; parts sum up to the difference
     gap: float  # the error of their sum
     values: NDArray[np.float64] = field(repr=False)  # (windows, …), of all inputs of the network
+    rest: float | None = field(default=None, repr=False)  # of the sum, if parts are tags

@@ -163,10 +163,13 @@ def sums(explanation: Explanation) -> str:
     """Describes what the listed features, and the others, add up to."""
     listed, genre = [*itertools.chain(*sides(explanation))], printable(explanation.genre)[:20]
     total, named = explanation.output - explanation.baseline, sum(part.value for part in listed)
-    kind = "bands" if explanation.values.ndim == 3 else "features"
+    kind, rest = "bands" if explanation.values.ndim == 3 else "features", explanation.rest
+    others, left = signed(total - named - (rest or 0.0)), len(explanation.parts) - len(listed)
+    more = f" and {others} of {left} more {kind}"
+    if rest is not None:
+        more = f", {others} of {left} more tags and {signed(rest)} that no tag tells"
     sentence = (
-        f"{signed(named)} and {signed(total - named)} of {len(explanation.parts) - len(listed)} "
-        f"more {kind} make {signed(total)}: the log-probability of {genre} is "
+        f"{signed(named)}{more} make {signed(total)}: the log-probability of {genre} is "
         f"{signed(explanation.output)}, and {signed(explanation.baseline)} for a song of average "
         f"{kind}"
     )
@@ -236,6 +239,7 @@ def _song(prediction: Prediction, explanation: Explanation | None) -> dict[str, 
             "baseline": explanation.baseline,
             "gap": explanation.gap,
             "features": [{"feature": name, "nats": value} for name, value in explanation.parts],
+            **({} if explanation.rest is None else {"rest": explanation.rest}),
         },
     }
 

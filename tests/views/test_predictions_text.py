@@ -81,6 +81,16 @@ def test_reasons_add_up():
     assert sums.endswith("for a song of average bands")
 
 
+def test_reasons_in_tags_say_what_no_tag_tells():
+    parts = [Part("jazz", 1.25), Part("guitar", 0.5), Part("metal", -0.25)]
+    whole = Explanation("jazz", tuple(parts), -0.5, -2.25, 0.0, np.zeros((2, 200)), rest=0.25)
+    sums = " ".join(text_of(whole).split()).replace("log- ", "log-")
+    assert sums.endswith(
+        "+1.50, 0.00 of 0 more tags and +0.25 that no tag tells make +1.75: the log-probability "
+        "of jazz is −0.50, and −2.25 for a song of average features"
+    )
+
+
 def test_what_is_far_from_its_nearest_names_no_feature():
     far = text_of(unlike=dataclasses.replace(FAR, farthest=()))
     assert " ".join(far.split()).endswith("called so from 1.5 on)")
