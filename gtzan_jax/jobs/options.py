@@ -62,6 +62,7 @@ _WEIGHTS = (
     "The file of musicnn's weights, where they cannot be downloaded: the wheel musicnn 0.1.0. They "
     "are then kept in the cache."
 )
+_HOP = "Between the starts of windows. Default: they are side by side."
 _BASELINES = (
     "A folder of gtzan_jax.baselines; repeatable. Default: every baselines-* beside the run "
     "directory that was made from the same feature table. The newest of a protocol counts."
@@ -240,9 +241,7 @@ class PredictOptions:
     run: str = field(metadata=argument(checks.text, "A run, or one of its retrainings.", "RUN"))
     songs: Sequence[str] = field(metadata=argument(checks.texts, "Files and folders.", "SONG …"))
     _: KW_ONLY
-    hop_seconds: float | None = option(
-        None, Number(0.1, 1e6), "Between the starts of windows. Default: they are side by side."
-    )
+    hop_seconds: float | None = option(None, Number(0.1, 1e6), _HOP)
     explain: bool = option(
         False, checks.yes_or_no, "Features for and against the first genre: integrated gradients."
     )
@@ -252,6 +251,23 @@ class PredictOptions:
         checks.text,
         "A .png or .svg of probabilities over time; with --explain of a spectrogram network, its "
         "reasons, too, a file a song.",
+    )
+    platform: str = option("auto", Choice(PLATFORMS), "Where to compute.")
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Which model the page predicts with, and who may use it."""
+
+    run: str = field(metadata=argument(checks.text, "A run, or one of its retrainings.", "RUN"))
+    _: KW_ONLY
+    port: int | None = option(
+        None, Whole(1, 65_535), "Of this machine. Default: the first free one from 7860 on."
+    )
+    max_megabytes: int = option(100, Whole(1, 4_000), "The largest file that is taken.")
+    hop_seconds: float | None = option(None, Number(0.1, 1e6), _HOP)
+    share: bool = option(
+        False, checks.yes_or_no, "A public link through Gradio's servers, as needed on Colab."
     )
     platform: str = option("auto", Choice(PLATFORMS), "Where to compute.")
 

@@ -20,16 +20,18 @@ _BRIGHTEST = 99.5  # percentile of attributions that has the full colour: single
 
 
 @styled()
-def over_time(predictions: Sequence[Prediction], genres: Sequence[str], note: str = "") -> Figure:
+def over_time(
+    predictions: Sequence[Prediction], genres: Sequence[str], note: str = "", width: float = 8.0
+) -> Figure:
     """Draws the probabilities of the first 20 songs, window by window, one above the other up to 1.
 
-    ``genres`` are the model's, in alphabetical order.
+    ``genres`` are the model's, in alphabetical order; ``width`` is in inches.
     """
     shown = predictions[:_MOST_SONGS]
     left = len(predictions) - len(shown)
     note += f"; not drawn: {counted(left, 'more song')}" if left else ""
     title = "Probability of each genre over the song's time"
-    figure = new_figure(8.0, 0.9 + 1.9 * len(shown), title, note)
+    figure = new_figure(width, 0.9 + 1.9 * len(shown), title, note)
     panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     colours = genre_colours(genres)
     for axes, prediction in zip(panels, shown, strict=True):

@@ -1,0 +1,55 @@
+"""Serves a page that predicts songs, on this machine, and keeps none of them."""
+
+import os
+import tempfile
+import threading
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.inference.model_files import load_model
+from gtzan_jax.jobs.options import DemoOptions
+from gtzan_jax.jobs.predicting import check_sound
+from gtzan_jax.text import printable
+from gtzan_jax.trainer.platforms import select_platform
+from gtzan_jax.views import messages, predictions
+
+_SHARED = (
+    "whoever knows the public link can use this page, and songs that are dropped there pass "
+    "through Gradio's servers; the link ends with this command"
+)
+_COLAB = (
+    "on Colab your browser does not reach this address: add --share, or see docs/predicting.md for "
+    "a way without a public link"
+)
+
+
+def serve(options: DemoOptions) -> None:
+    """Serves the page until a signal raises ``Interrupted``; then no upload is left."""
+    model = load_model(options.run)
+    check_sound(model, options.run)
+    with tempfile.TemporaryDirectory(prefix="gtzan_jax-demo-", ignore_cleanup_errors=True) as cache:
+        # Read when Gradio is imported, or later.
+        os.environ |= {
+            "GRADIO_TEMP_DIR": cache,
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "GRADIO_RUN_HISTORY": "False",  # it would keep results in the browser
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+        try:
+            from gtzan_jax.jobs.page import Page
+        except ImportError as error:
+            raise InputError(
+                f"the page needs the package gradio ({printable(error)}): pip install -e '.[demo]'"
+            ) from None
+        select_platform(options.platform)
+        messages.warn_of_model(model.data, model.protocol)
+        print(predictions.head(model, options.run), flush=True)
+        with Page(model, options).launched() as (address, link):
+            print(f"\nthe page: {address} (Ctrl-C ends it)", flush=True)
+            if link:
+                print(f"public link: {link}", flush=True)
+                messages.warn(_SHARED)
+            elif options.share:
+                messages.warn("--share: no public link could be made, as said above")
+            elif "COLAB_RELEASE_TAG" in os.environ:
+                messages.warn(_COLAB)
+            threading.Event().wait()
