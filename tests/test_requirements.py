@@ -11,7 +11,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEEDED = {
     canonicalize_name(requirement.name): requirement.specifier
     for requirement in map(
-        Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["audio"]
+        Requirement,
+        PROJECT["dependencies"]
+        + PROJECT["optional-dependencies"]["audio"]
+        + PROJECT["optional-dependencies"]["demo"],
     )
 }
 COLAB = {

@@ -11,12 +11,11 @@ from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.resources import resource
 from gtzan_jax.text import printable
 from gtzan_jax.views import plots, predictions
-from gtzan_jax.views.plots.style import WIDTH
 from gtzan_jax.views.predictions import Answer
 from gtzan_jax.views.text import percent, signed
 
 _GENRES, _TAGS = 5, 8  # of a song that are shown
-_DPI = 200
+_INCHES, _DPI = 3.6, 240  # of a figure, for letters that a phone shows, too
 
 
 def about(model: TrainedModel, run: str) -> str:
@@ -25,13 +24,13 @@ def about(model: TrainedModel, run: str) -> str:
 
 
 def song(model: TrainedModel, answer: Answer) -> tuple[str, str]:
-    """Returns HTML of a song: its genres with doubts and tags, and how they come about."""
+    """Returns HTML of a song: its genres, doubts and tags; its course and the reasons."""
     found = answer.prediction
     if found is None:
         return _block("error", answer), ""
     figure = ""
     if len(found.spans) > 1:
-        drawn = plots.over_time([found], model.genres, width=WIDTH)
+        drawn = plots.over_time([found], model.genres, title="", width=_INCHES)
         figure = _data("image/png", plots.image_of(drawn, dpi=_DPI))
     doubts, why = predictions.warnings(found), answer.explanation
     details = why and _block(

@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 from gtzan_jax.inference.prediction import Explanation, Prediction
 from gtzan_jax.sound.mel import band_frequencies
 from gtzan_jax.text import counted
-from gtzan_jax.views.plots.style import GREY, genre_colours, new_figure, short_name, styled, tidy
+from gtzan_jax.views.plots.style import (
+    GREY,
+    WIDTH,
+    genre_colours,
+    new_figure,
+    short_name,
+    styled,
+    tidy,
+)
 
 _GENRES = 4  # of a song that are drawn with their colours; the rest is grey
 _MOST_SONGS = 20
@@ -21,21 +29,29 @@ _BRIGHTEST = 99.5  # percentile of attributions that has the full colour: single
 
 @styled()
 def over_time(
-    predictions: Sequence[Prediction], genres: Sequence[str], note: str = "", width: float = 8.0
+    predictions: Sequence[Prediction],
+    genres: Sequence[str],
+    note: str = "",
+    title: str = "Probability of each genre over the song's time",
+    width: float = 8.0,
 ) -> Figure:
     """Draws the probabilities of the first 20 songs, window by window, one above the other up to 1.
 
-    ``genres`` are the model's, in alphabetical order; ``width`` is in inches.
+    ``genres`` are the model's, in alphabetical order; ``width`` is in inches. Legends are beside
+    the songs, or below one song in a narrow figure.
     """
     shown = predictions[:_MOST_SONGS]
     left = len(predictions) - len(shown)
     note += f"; not drawn: {counted(left, 'more song')}" if left else ""
-    title = "Probability of each genre over the song's time"
     figure = new_figure(width, 0.9 + 1.9 * len(shown), title, note)
     panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     colours = genre_colours(genres)
     for axes, prediction in zip(panels, shown, strict=True):
         _draw_song(axes, prediction, colours)
+        if width > WIDTH:
+            axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    if width <= WIDTH:
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=3)
     panels[-1].set_xlabel("time (minutes:seconds)")
     return figure
 
@@ -56,7 +72,6 @@ def _draw_song(axes: Axes, prediction: Prediction, colours: dict[str, str]) -> N
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1))
     axes.set_title(short_name(Path(prediction.path).name), fontsize=9, loc="left")
     axes.xaxis.set_major_formatter(_minutes)
-    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     tidy(axes)
 
 
