@@ -250,16 +250,18 @@ class TrainedModel:
         found = self._network.attributions(x, self.genres.index(genre), self.temperature)
         values = found.values.sum(axis=(0, *range(2, found.values.ndim)))
         names, rest = self.features, None
+        changes = x.sum(axis=0) if names == TAGS else np.zeros(len(names))
         if names == UNITS and isinstance(self.distribution, Neighbours):
             kernel = musicnn_weights.load_weights()["dense_1/kernel"] * self.scale[:, None]
             rows = self.distribution.row_deviations
             told = shares_of_tags(found.slopes, x, rows, kernel).sum(axis=0)
-            names, values, rest = TAGS, told, float(values.sum() - told.sum())
+            names, changes = TAGS, (x @ kernel).sum(axis=0)
+            values, rest = told, float(values.sum() - told.sum())
         order = np.argsort(-values, kind="stable")
         parts = tuple(Part(names[place], float(values[place])) for place in order)
-        return Explanation(
-            genre, parts, found.output, found.baseline, found.gap, found.values, rest
-        )
+        less = frozenset(names[place] for place in np.flatnonzero(changes < 0))
+        outputs = found.output, found.baseline, found.gap
+        return Explanation(genre, parts, *outputs, found.values, less, rest)
 
     def log_probabilities(
         self, x: np.ndarray, songs: np.ndarray | None = None, num_songs: int = 0

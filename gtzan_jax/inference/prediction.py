@@ -74,4 +74,7 @@ class Explanation:
     baseline: float  # that of a song of average features; parts sum up to the difference
     gap: float  # the error of their sum
     values: NDArray[np.float64] = field(repr=False)  # (windows, …), of all inputs of the network
-    rest: float | None = field(default=None, repr=False)  # of the sum, if parts are tags
+    # If parts are tags: those that the song has less of than the average one, and what no tag tells
+    # of the sum, which is None where the model's features are tags themselves.
+    less: frozenset[str] = field(default=frozenset(), repr=False)
+    rest: float | None = field(default=None, repr=False)

@@ -151,8 +151,12 @@ def _reasons(explanation: Explanation) -> list[str]:
 
 
 def sides(explanation: Explanation) -> tuple[list[Part], list[Part]]:
-    """Returns the features, or bands, that speak most for and against the first genre."""
-    parts = explanation.parts
+    """Returns the features, or bands, that speak most for and against the first genre.
+
+    A tag that the song has less of than the average one is called so.
+    """
+    less = explanation.less
+    parts = [Part(f"less {name}" if name in less else name, v) for name, v in explanation.parts]
     return (
         [part for part in parts if part.value > 0][:_REASONS],
         [part for part in reversed(parts) if part.value < 0][:_REASONS],
@@ -239,6 +243,7 @@ def _song(prediction: Prediction, explanation: Explanation | None) -> dict[str, 
             "baseline": explanation.baseline,
             "gap": explanation.gap,
             "features": [{"feature": name, "nats": value} for name, value in explanation.parts],
+            **({"less": sorted(explanation.less)} if explanation.less else {}),
             **({} if explanation.rest is None else {"rest": explanation.rest}),
         },
     }

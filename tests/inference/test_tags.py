@@ -94,7 +94,6 @@ def test_a_model_on_units_is_explained_in_tags(tmp_path, monkeypatch):
     whole = found.output - found.baseline
     assert sum(values) + found.rest == pytest.approx(whole + found.gap, abs=1e-9)
     assert found.values.shape == (2, 200)
-    # Half of what a tag tells is that of each window's own changes: move one, and it follows.
     kernel = musicnn_weights.load_weights()["dense_1/kernel"] * model.scale[:, None]
     slopes = found.values / song.inputs
     rows = model.distribution.row_deviations
@@ -102,6 +101,9 @@ def test_a_model_on_units_is_explained_in_tags(tmp_path, monkeypatch):
     by_name = dict(zip(TAGS, told, strict=True))
     for part in found.parts:
         assert part.value == pytest.approx(by_name[part.feature], abs=1e-5)
+    units = model.mean + song.inputs.mean(axis=0) * model.scale
+    logits = (units - model.mean) @ musicnn_weights.load_weights()["dense_1/kernel"]
+    assert found.less == {tag for tag, change in zip(TAGS, logits, strict=True) if change < 0}
 
 
 def test_a_model_on_tags_is_explained_by_these():
@@ -111,6 +113,8 @@ def test_a_model_on_tags_is_explained_by_these():
     assert sorted(part.feature for part in found.parts) == sorted(TAGS)
     total = found.output - found.baseline
     assert sum(part.value for part in found.parts) == pytest.approx(total, abs=2e-3)
+    below = song.inputs.mean(axis=0) < 0
+    assert found.less == {tag for tag, low in zip(TAGS, below, strict=True) if low}
 
 
 def test_the_rest_stands_in_the_sum(tmp_path, monkeypatch):

@@ -82,8 +82,12 @@ def test_reasons_add_up():
 
 
 def test_reasons_in_tags_say_what_no_tag_tells():
-    parts = [Part("jazz", 1.25), Part("guitar", 0.5), Part("metal", -0.25)]
-    whole = Explanation("jazz", tuple(parts), -0.5, -2.25, 0.0, np.zeros((2, 200)), rest=0.25)
+    parts = (Part("jazz", 1.25), Part("pop", 0.5), Part("metal", -0.25))
+    less = frozenset(["pop"])
+    whole = Explanation("jazz", parts, -0.5, -2.25, 0.0, np.zeros((2, 200)), less, 0.25)
+    lines = text_of(whole).splitlines()
+    assert lines[6].split() == ["jazz", "+1.25", "metal", "−0.25"]
+    assert lines[7].split() == ["less", "pop", "+0.50"]
     sums = " ".join(text_of(whole).split()).replace("log- ", "log-")
     assert sums.endswith(
         "+1.50, 0.00 of 0 more tags and +0.25 that no tag tells make +1.75: the log-probability "
