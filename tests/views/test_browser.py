@@ -1,16 +1,13 @@
 """The report and TensorBoard's pages in a headless Chromium, as a person sees them."""
 
-import contextlib
-import json
 import re
-import time
 
 import numpy as np
 import pytest
-from commands import ask_for_groups, browser_programs, get_json, served
+from browsing import assert_soon, chromium, requested, shown
+from commands import ask_for_groups, get_json, served
 from conftest import make_sweep
 from finished_runs import EVIL, hostile_table, random_history, write_run
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -50,22 +47,8 @@ return texts;
 @pytest.fixture(scope="module")
 def browser():
     """A headless Chromium that keeps a log of its console and of its requests."""
-    chromium, driver = browser_programs()
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    # Without a GPU, the projector's points are drawn in software.
-    for flag in (
-        "headless=new",
-        "no-sandbox",
-        "window-size=1300,1000",
-        "enable-unsafe-swiftshader",
-    ):
-        options.add_argument(f"--{flag}")
-    service = webdriver.ChromeService(executable_path=driver)
-    chrome = webdriver.Chrome(options=options, service=service)
-    yield chrome
-    chrome.quit()
+    with chromium() as chrome:
+        yield chrome
 
 
 @pytest.fixture(scope="module")
@@ -154,30 +137,11 @@ def test_nothing_leaves_the_page_and_nothing_breaks(page):
     assert page.execute_script("return window.evil") is None
     severe = [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
     assert severe == []
-    messages = [json.loads(entry["message"])["message"] for entry in page.get_log("performance")]
-    asked = {
-        message["params"]["request"]["url"].partition(":")[0]
-        for message in messages
-        if message["method"] == "Network.requestWillBeSent"
-    }
+    asked = {address.partition(":")[0] for address in requested(page)}
     assert asked <= {"file", "data"}
     assert "file" in asked  # the log does hold the requests
     pictures = "return [...document.images].map(i => i.complete && i.naturalWidth > 100)"
     assert all(page.execute_script(pictures))
-
-
-@contextlib.contextmanager
-def shown(page, width, height=900, theme="light"):
-    """Shows a page on a screen of some size, to a reader who prefers a theme."""
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    try:
-        yield page
-    finally:
-        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 @pytest.mark.parametrize("width", [390, 820, 1280])
@@ -216,14 +180,6 @@ def test_page_and_pictures_follow_the_readers_theme(fresh):
             assert ("invert(1)" in fresh.execute_script(script)) == (theme == "dark")
         assert (paper < 40) == (theme == "dark")
         assert abs(paper - ink) > 150
-
-
-def assert_soon(condition, seconds=60):
-    """Waits for a page to be ready; fails when it is not in time."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "the page did not get there"
-        time.sleep(0.25)
 
 
 @pytest.mark.slow
