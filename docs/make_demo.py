@@ -1,8 +1,14 @@
 """Draws the page of gtzan_jax.demo, on a wide screen and on a narrow one, in Chromium.
 
-    python docs/make_demo.py RUN SONG
+    python docs/make_demo.py runs/mine SONG
 
-RUN is a finished run, SONG a sound file. Needs Debian's packages chromium and chromium-driver.
+The run is of the smoke sweep, after
+
+    python -m gtzan_jax.extract SONGS --features=musicnn --chunk_seconds=3 --output=segments.csv
+    python -m gtzan_jax.sweep --data=segments.csv --protocol=holdout --sweep=smoke
+
+where SONGS has ten of GTZAN's songs of each genre, 00000 to 00009, and SONG is another one,
+classical.00042.wav. Needs Debian's packages chromium and chromium-driver.
 """
 
 import io
@@ -12,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from PIL import Image
@@ -34,45 +41,45 @@ def open_browser() -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=service)
 
 
-def show(browser: webdriver.Chrome, width: int, height: int, theme: str = "light") -> None:
-    """Gives the browser a screen, and its reader a theme."""
+def show(browser: webdriver.Chrome, width: int, height: int) -> None:
+    """Gives the browser a screen."""
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
 
 
-def picture(browser: webdriver.Chrome, width: int) -> bytes:
-    """Returns the whole page as a PNG of few colours."""
+def picture(browser: webdriver.Chrome, address: str, song: Path, width: int) -> bytes:
+    """Drops a song on the page; returns all of it as a PNG of 128 colours."""
+    show(browser, width, 900)
+    browser.get(address)
+    wait = WebDriverWait(browser, SECONDS)
+    field = wait.until(lambda b: b.find_element(By.CSS_SELECTOR, "input[type=file]"))
+    field.send_keys(str(song.resolve()))
+    wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".song .bars"))
+    time.sleep(2)  # until the sound's shape is drawn
     height = browser.execute_script("return document.querySelector('gradio-app').scrollHeight")
     show(browser, width, height)
-    with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as image:
-        small = image.convert("RGB").quantize(128)
     buffer = io.BytesIO()
-    small.save(buffer, "PNG", optimize=True)
+    with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as image:
+        image.convert("RGB").quantize(128).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
 def main() -> None:
-    """Starts the page, drops the song on it, and draws it on both screens."""
-    run, song = map(Path, sys.argv[1:])
-    command = [sys.executable, "-m", "gtzan_jax.demo", run.name]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    """Starts the page and draws it on both screens."""
+    run, song = sys.argv[1:]
     with subprocess.Popen(  # noqa: S603
-        command, cwd=run.parent, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "gtzan_jax.demo", run],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
     ) as server:
         browser = open_browser()
         try:
-            lines = iter(server.stdout or ())
-            found = next(filter(None, (re.search(r"http://\S+", line) for line in lines)))
+            lines = (re.search(r"http://\S+", line) for line in server.stdout or ())
+            found = next(filter(None, lines))
             for width, name in PICTURES.items():
-                show(browser, width, 900)
-                browser.get(found[0])
-                wait = WebDriverWait(browser, SECONDS)
-                field = wait.until(lambda b: b.find_element(By.CSS_SELECTOR, "input[type=file]"))
-                field.send_keys(str(song.resolve()))
-                wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".song .bars"))
-                (ROOT / "docs" / "images" / name).write_bytes(picture(browser, width))
+                path = ROOT / "docs" / "images" / name
+                path.write_bytes(picture(browser, found[0], Path(song), width))
         finally:
             browser.quit()
             server.send_signal(signal.SIGINT)

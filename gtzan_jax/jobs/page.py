@@ -75,7 +75,7 @@ class Page:
                 label = f"Drop songs, each {most}"
                 songs = gradio.File(label=label, file_count="multiple", height=150)
                 table = gradio.HTML()
-            gradio.HTML(song_page.about(self._model, self._options.run))
+            gradio.HTML(song_page.about(self._model, self._options.run, self._options.share))
             song.change(self.predict_one, song, [genres, details], **one)
             predicted = songs.upload(self.predict_several, songs, table, **one)
             predicted.then(lambda: None, None, songs)  # its links, which lead nowhere by then

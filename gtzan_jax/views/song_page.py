@@ -18,9 +18,9 @@ _GENRES, _TAGS = 5, 8  # of a song that are shown
 _INCHES, _DPI = 3.6, 240  # of a figure, for letters that a phone shows, too
 
 
-def about(model: TrainedModel, run: str) -> str:
+def about(model: TrainedModel, run: str, is_shared: bool = False) -> str:
     """Returns HTML that describes the model, and what is done with songs."""
-    return _block("about", predictions.described(model, run))
+    return _block("about", predictions.described(model, run), is_shared)
 
 
 def song(model: TrainedModel, answer: Answer) -> tuple[str, str]:

@@ -101,6 +101,12 @@ def test_the_model_is_described_as_in_the_terminal():
     assert " ".join(head.split()) in " ".join(texts)
 
 
+def test_where_songs_go_is_said():
+    private, shared = (song_page.about(MODEL, "run", is_shared) for is_shared in (False, True))
+    assert "Gradio's servers" not in private
+    assert "Gradio's servers" in shared
+
+
 def csv_of(page):
     (link,) = (a["href"] for tag, a in page.tags if tag == "a" and a["download"] == "genres.csv")
     kind, _, content = link.partition(",")
