@@ -10,7 +10,7 @@ COMMANDS = {
     "sweep": "trains every config of a sweep: the main job",
     "retrain": "retrains another config of a finished sweep",
     "predict": "says which genres songs are of",
-    "demo": "opens a page that predicts songs, in the browser",
+    "demo": "predicts songs on a page in the browser",
     "report": "writes one page on a finished sweep",
     "compare": "puts finished sweeps side by side",
     "eda": "explores the feature table",
