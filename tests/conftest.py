@@ -108,6 +108,7 @@ def weights(pytestconfig: pytest.Config) -> Iterator[dict[str, np.ndarray]]:
     A download lasts from one run of the tests to the next, in ``.pytest_cache``.
     """
     place = musicnn_weights._cached()
+    musicnn_weights._loaded.clear()
     place.parent.mkdir(parents=True, exist_ok=True)
     lasting = pytestconfig.cache.mkdir("weights") / place.name if pytestconfig.cache else None
     if lasting and lasting.is_file():
@@ -119,6 +120,7 @@ def weights(pytestconfig: pytest.Config) -> Iterator[dict[str, np.ndarray]]:
     if lasting and not lasting.is_file():
         write_atomically(lasting, place.read_bytes())
     place.unlink(missing_ok=True)
+    musicnn_weights._loaded.clear()
 
 
 @pytest.fixture(autouse=True, scope="session")

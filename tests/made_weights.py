@@ -22,5 +22,6 @@ def made_weights():
 def put_weights():
     """Puts random weights into the cache of the tests, where commands find them."""
     path = musicnn_weights._cached()
+    musicnn_weights._loaded.pop(path, None)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_arrays(path, made_weights(), {"format": 1})

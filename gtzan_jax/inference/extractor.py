@@ -1,17 +1,16 @@
 """Computes the features of songs: the assignment's, or those of a pretrained network."""
 
 import functools
+import importlib.metadata
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gtzan_jax.errors import SoundError
 from gtzan_jax.files import digest
+from gtzan_jax.inference.pretrained import features_of_windows
 from gtzan_jax.sound import musicnn, musicnn_weights
 from gtzan_jax.sound.files import Song
 from gtzan_jax.sound.musicnn import Windows
@@ -22,8 +21,13 @@ from gtzan_jax.tables.schema import EXTRACTORS, FEATURES
 if TYPE_CHECKING:
     import pandas as pd
 
-_AT_ONCE = 160  # windows, of several songs
-_NETWORK = Path(__file__).parent.parent / "models" / "musicnn.py"
+_PACKAGE = Path(__file__).parent.parent
+_CODE = (
+    "inference/extractor.py",
+    "inference/pretrained.py",
+    "models/musicnn.py",
+    "sound/musicnn.py",
+)
 
 
 @dataclass(frozen=True)
@@ -38,32 +42,36 @@ class Extractor:
         """The features that are computed together."""
         return FEATURES if self.name == "gtzan" else musicnn.NAMES
 
-    def prepare(self) -> None:
-        """Raises InputError where the weights that are needed cannot be had."""
-        if self.name != "gtzan":
-            musicnn_weights.load_weights()
-
     def kept(self, folder: Path) -> Kept:
         """Returns the rows of finished songs in a folder."""
         what: object = self.segmented
         if self.name != "gtzan":
-            what = [self.segmented, musicnn_weights.SHA256, digest(_NETWORK)]
+            versions = [importlib.metadata.version(package) for package in ("jax", "flax")]
+            code = [digest(_PACKAGE / module) for module in _CODE]
+            what = [self.segmented, musicnn_weights.SHA256, versions, code]
         return Kept(folder, made_by(what), len(self._computed))
 
     def rows(self, paths: Iterable[Path], workers: int) -> Iterator[tuple[Path, Rows | SoundError]]:
-        """Yields sound files with their rows, or why there are none, as they are finished."""
+        """Yields sound files with their rows, or why there are none, as they are finished.
+
+        Raises:
+          InputError: there is a file, and the weights that it needs cannot be had.
+        """
         if self.name == "gtzan":
             compute = functools.partial(rows_of, segmented=self.segmented)
             yield from of_many(compute, paths, workers)
             return
-        waiting: dict[Path, Windows] = {}
+        left, waiting = iter(paths), dict[Path, Windows]()
+        if (first := next(left, None)) is None:
+            return
+        musicnn_weights.load_weights()
         read = functools.partial(musicnn.windows_of_file, segmented=self.segmented)
-        for path, found in of_many(read, paths, workers):
+        for path, found in of_many(read, itertools.chain([first], left), workers):
             if isinstance(found, SoundError):
                 yield path, found
                 continue
             waiting[path] = found
-            if sum(len(windows.mel) for windows in waiting.values()) >= _AT_ONCE:
+            if sum(len(windows.mel) for windows in waiting.values()) >= musicnn.AT_ONCE:
                 yield from _rows_of_windows(waiting)
                 waiting = {}
         if waiting:
@@ -74,30 +82,15 @@ class Extractor:
         return frame_of_songs(songs, rows, self._computed, EXTRACTORS[self.name], self.segmented)
 
 
-def features_of_windows(windows: Windows) -> NDArray[np.float64]:
-    """Returns (parts, 250), the mean tags and units of each part's windows."""
-    from gtzan_jax.models.musicnn import outputs  # imports JAX
-
-    made = outputs(musicnn_weights.load_weights(), windows.mel)
-    return np.stack([made[places].mean(axis=0, dtype=np.float64) for places in windows.places])
-
-
 def _rows_of_windows(songs: Mapping[Path, Windows]) -> Iterator[tuple[Path, Rows]]:
     """Yields rows of several songs, whose windows are computed together."""
-    every = songs.values()
-    starts = itertools.accumulate((len(each.mel) for each in every), initial=0)
-    joined = Windows(
-        np.concatenate([each.mel for each in every]),
-        [start + p for start, each in zip(starts, every, strict=False) for p in each.places],
-        [count for each in every for count in each.samples],
-    )
-    features = iter(features_of_windows(joined))
-    for path, each in songs.items():
+    found = features_of_windows(list(songs.values()))
+    for (path, song), features in zip(songs.items(), found, strict=True):
         # Six digits, of the seven that float32 has.
         yield (
             path,
             [
-                [float(count), *(float(f"{value:.6g}") for value in next(features))]
-                for count in each.samples
+                [float(count), *(float(f"{value:.6g}") for value in row)]
+                for count, row in zip(song.samples, features, strict=True)
             ],
         )

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from gtzan_jax.inference.extractor import features_of_windows
+from gtzan_jax.inference.pretrained import features_of_windows
 from gtzan_jax.sound import musicnn
 from gtzan_jax.sound.features import SEGMENT_SAMPLES, features_of
 from gtzan_jax.sound.files import SAMPLE_RATE
@@ -79,7 +79,7 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         if self.kind == "musicnn":
             parts = [(span.start, span.end) for span in spans]
-            return features_of_windows(musicnn.windows_of(samples, parts))
+            return features_of_windows([musicnn.windows_of(samples, parts)])[0]
         windows = [samples[span.start : span.end] for span in spans]
         if self.kind == "features":
             return np.stack([features_of(window) for window in windows])

@@ -8,8 +8,8 @@ from typing import Any
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.inference.extractor import Extractor
 from gtzan_jax.resources import cache_dir
-from gtzan_jax.sound.files import NO_GENRE, digest_of, left_out, songs_in
-from gtzan_jax.sound.rows import Rows
+from gtzan_jax.sound.files import left_out
+from gtzan_jax.sound.rows import Rows, labelled_songs
 from gtzan_jax.sound.spectrograms import Watch, load_spectrograms, unwatched
 from gtzan_jax.sound.summary import check_no_options, summary_of
 from gtzan_jax.tables.frames import read_frame
@@ -56,24 +56,16 @@ def load_songs(folder: Path, source: str, watch: Watch = unwatched) -> FeatureTa
     """
     extractor = Extractor(FEATURES_OF_SONGS)
     kept = extractor.kept(cache_dir() / FEATURES_OF_SONGS)
-    every = songs_in(folder)
-    songs = [song for song in every if song.label != NO_GENRE]
-    refused = [f"{s.path}: it lies in no genre's folder" for s in every if s.label == NO_GENRE]
-    check_labels([song.label for song in songs], printable(source), hint="; a subfolder is a genre")
-    extractor.prepare()
-    digests: dict[Path, str] = {}
-    rows: dict[Path, Rows] = {}
-    for song in songs:
-        try:
-            digests[song.path] = digest_of(song)
-        except SoundError as error:
-            refused.append(str(error))
-            continue
-        if done := kept.find(digests[song.path]):
-            rows[song.path] = done
+    songs, refused = labelled_songs(folder)
+    labels = [song.label for song, _ in songs]
+    others = f" ({len(refused)} left out, such as {refused[0]})" if refused else ""
+    check_labels(labels, printable(source), hint=f"{others}; a subfolder is a genre")
+    digests = {song.path: digest for song, digest in songs}
+    found = {path: kept.find(digest) for path, digest in digests.items()}
+    rows: dict[Path, Rows] = {path: done for path, done in found.items() if done}
     if new := [path for path in digests if path not in rows]:
-        found = extractor.rows(new, min(usable_cores(), len(new)))
-        for path, made in watch(found, len(new)):
+        computed = extractor.rows(new, min(usable_cores(), len(new)))
+        for path, made in watch(computed, len(new)):
             if isinstance(made, SoundError):
                 refused.append(str(made))
                 continue
@@ -85,8 +77,10 @@ def load_songs(folder: Path, source: str, watch: Watch = unwatched) -> FeatureTa
                 warnings.warn(f"{reason}, and will be computed again", stacklevel=2)
     for reason in (*left_out(folder), *(f"left out: {reason}" for reason in refused)):
         warnings.warn(reason, stacklevel=2)
-    if empty := {song.label for song in songs} - {s.label for s in songs if s.path in rows}:
+    if empty := {*labels} - {song.label for song, _ in songs if song.path in rows}:
         warnings.warn(f"genres without a song left: {', '.join(sorted(empty))}", stacklevel=2)
     if not rows:
         raise InputError(f"{printable(source)}: no sound file could be used")
-    return validated(read_frame(extractor.frame(songs, rows), source, NO_OPTIONS), NO_OPTIONS)
+    cells = read_frame(extractor.frame([song for song, _ in songs], rows), source, NO_OPTIONS)
+    names = cells.texts["filename"]
+    return validated(cells._replace(row=lambda i: names[i]), NO_OPTIONS)

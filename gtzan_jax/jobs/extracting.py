@@ -67,7 +67,6 @@ def extract(
         read_weights(weights)
     if extractor.name != "gtzan":
         select_platform()
-    extractor.prepare()
     kept = extractor.kept(output.with_name(f"{output.name}.part"))
     print(f"{counted(len(songs), 'sound file')} in {printable(folder)}", flush=True)
     for sentence in left_out(folder):

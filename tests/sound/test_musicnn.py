@@ -5,6 +5,8 @@ import pytest
 from sounds import noise, tone, write
 
 from gtzan_jax.errors import SoundError
+from gtzan_jax.inference.front_end import FrontEnd
+from gtzan_jax.sound.features import segments_of
 from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.musicnn import FRAMES, windows_of, windows_of_file
 
@@ -49,12 +51,16 @@ def test_windows_of_overlapping_parts_are_shared():
     np.testing.assert_array_equal(made.mel[made.places[4]], alone.mel)
 
 
-def test_segments_are_the_windows_of_the_song(tmp_path):
-    path = write(tmp_path / "song.wav", noise(661_794))
+@pytest.mark.parametrize("samples", [66_149, 132_299, 132_300, 661_500, 661_794])
+def test_segments_are_those_of_the_57_features_and_of_predictions(tmp_path, samples):
+    path = write(tmp_path / "song.wav", noise(samples))
     song, segments = (windows_of_file(path, segmented) for segmented in (False, True))
-    np.testing.assert_array_equal(song.mel, segments.mel)
-    assert [places.tolist() for places in segments.places] == [[i] for i in range(10)]
-    assert segments.samples == [66_149] * 10
+    count = len(segments_of(noise(samples)))
+    assert segments.samples == [66_149] * count
+    np.testing.assert_array_equal(song.mel[:count], segments.mel)
+    assert [places.tolist() for places in segments.places] == [[i] for i in range(count)]
+    front_end = FrontEnd.of_rows(0, is_segmented=True, kind="musicnn")
+    assert len(front_end.spans(samples)) == count
 
 
 def test_a_song_shorter_than_a_window_is_repeated():

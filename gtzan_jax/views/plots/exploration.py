@@ -97,12 +97,13 @@ def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Fi
 
 @styled()
 def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
-    """Draws every feature by class on one page, in the order of ``exploration.rank_features``."""
+    """Draws features by class on one page, in the order of ``exploration.rank_features``."""
     rows = math.ceil((len(ranking) + 1) / _SHEET_COLUMNS)  # one place is the legend's
     label, labels = table.words.label, table.words.labels
+    left_out = f" of {len(table.features)}" if len(ranking) < len(table.features) else ""
     title = (
-        f"{len(ranking)} features by {label}, in the order of how well each alone tells {labels} "
-        "apart\n(a box spans the quartiles, its whiskers up to 1.5 quartile ranges more)"
+        f"{len(ranking)}{left_out} features by {label}, in the order of how well each alone tells "
+        f"{labels} apart\n(a box spans the quartiles, its whiskers up to 1.5 quartile ranges more)"
     )
     figure = new_figure(13.0, 1.55 * rows + 1.0, title, table.note())
     panels = figure.subplots(rows, _SHEET_COLUMNS).ravel()
