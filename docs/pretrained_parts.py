@@ -29,8 +29,9 @@ from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Outcome, comparison_table, outcomes_table, scores_table
 from gtzan_jax.analysis.selection import accuracy_interval, mean_interval
 from gtzan_jax.backends.workplace import workplace
-from gtzan_jax.inference.extractor import Extractor, features_of_windows
+from gtzan_jax.inference.extractor import Extractor
 from gtzan_jax.inference.model import TrainedModel
+from gtzan_jax.inference.pretrained import features_of_windows
 from gtzan_jax.jobs import nested
 from gtzan_jax.jobs.baselines import splits_of
 from gtzan_jax.jobs.retraining import train_networks
@@ -415,9 +416,9 @@ def agreement(data: Path) -> dict[str, Any]:
             samples = read(path)
             ends = range(3 * SAMPLE_RATE, len(samples) + 1, SAMPLE_RATE)
             every = windows_of(samples, [(end - 3 * SAMPLE_RATE, end) for end in ends])
-            pairs["1"].append(features_of_windows(every)[:, :50].mean(axis=0))
+            pairs["1"].append(features_of_windows([every])[0][:, :50].mean(axis=0))
             whole = windows_of(samples, [(0, len(samples))])
-            pairs["3"].append(features_of_windows(whole)[0, :50])
+            pairs["3"].append(features_of_windows([whole])[0][0, :50])
             pairs["published"].append(tags.x[tags.tracks.index(f"{path.stem}.wav")])
     known, *ours = (np.stack(each) for each in pairs.values())
     return {"songs": len(known)} | {
