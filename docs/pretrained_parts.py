@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 from pretrained_predictions import BOTH, GTZAN, LINEAR, OURS, TAGS, UNITS
@@ -37,6 +38,7 @@ from gtzan_jax.jobs.baselines import splits_of
 from gtzan_jax.jobs.retraining import train_networks
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.resources import cache_dir
+from gtzan_jax.sound import musicnn_weights
 from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.musicnn import windows_of
 from gtzan_jax.sound.spectrograms import load_spectrograms
@@ -264,7 +266,7 @@ def curve(data: Path) -> dict[str, Any]:
 def curve_rows(
     tables: Mapping[str, FeatureTable], folds: Sequence[Fold], group: np.ndarray, count: int
 ) -> list[dict[str, Any]]:
-    """Returns accuracies over the songs that the folds test, and gains over the 57 features."""
+    """Returns accuracies over the songs that the folds test, and gains over others."""
     tested = np.unique(np.concatenate([fold.test for fold in folds]))
     shares: dict[tuple[str, str], np.ndarray] = {}
     rows = []
@@ -275,10 +277,11 @@ def curve_rows(
             total[fold.test] += hits / DRAWS
         share = shares[name, model] = total[tested]
         low, high = accuracy_interval(share, group[tested])
-        gain = share - shares[GTZAN, model]
         row = {"features": name, "model": model, "songs": count, "accuracy": share.mean()}
         row |= {"low": low, "high": high}
-        row["gain"] = [gain.mean(), *mean_interval(gain, group[tested])]
+        for other in (GTZAN, TAGS)[: list(tables).index(name)]:
+            gain = share - shares[other, model]
+            row[f"less {other}"] = [gain.mean(), *mean_interval(gain, group[tested])]
         rows.append(row)
     return rows
 
@@ -398,7 +401,7 @@ def seconds(data: Path) -> dict[str, Any]:
                 begun = time.perf_counter()
                 environment = os.environ | {"XDG_CACHE_HOME": str(place / "cache")}
                 subprocess.run(command, check=True, capture_output=True, env=environment)  # noqa: S603
-                count = 1 if folder == "one" else 100
+                count = len(list(source.glob("*/*")))
                 taken[run] = (time.perf_counter() - begun) / count
             result[features] = taken
     return result
@@ -431,7 +434,21 @@ def agreement(data: Path) -> dict[str, Any]:
     }
 
 
+def layers(data: Path) -> dict[str, Any]:
+    """Compares each layer with Keras's, by the function that the tests call."""
+    os.environ["KERAS_BACKEND"] = "jax"
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "models"))
+    import keras
+    import keras_musicnn
+
+    samples = read(min(data.glob("audio/*.wav")))
+    mel = windows_of(samples, [(0, len(samples))]).mel
+    found = keras_musicnn.differences(musicnn_weights.load_weights(), mel)
+    versions = f"keras {keras.__version__}, jax {jax.__version__}"
+    return {"layers": found, "windows": len(mel), "versions": versions}
+
+
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "protocols": protocols, "curve": curve, "songs": songs, "cnn": cnn, "seconds": seconds,
-    "agreement": agreement,
+    "agreement": agreement, "layers": layers,
 }  # fmt: skip
