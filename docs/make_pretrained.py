@@ -8,6 +8,7 @@ DATA is a folder that pretrained_parts.py describes; its PARTS are those that ca
 measured is in docs/pretrained.json, part by part as each ends.
 """
 
+import io
 import json
 import os
 import sys
@@ -19,11 +20,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pages import fill
+from PIL import Image
 from pretrained_parts import CNN, COUNTS, DIVIDED, PARTS
 from pretrained_predictions import BOTH, GTZAN, LINEAR, OURS, PREDICTIONS, TAGS, UNITS, Found
 
 from gtzan_jax.tables.protocols import ARTISTS_APART
-from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION, new_figure, tidy
+from gtzan_jax.views.plots.style import GREY, TEST, TRAIN, VALIDATION, image_of, new_figure, tidy
 from gtzan_jax.views.text import Table
 
 PAGE = Path(__file__).with_name("pretrained.md")
@@ -385,8 +387,14 @@ def main() -> None:
         sys.exit(f"{MEASURED.name} lacks {', '.join(missing)}: name them to measure them")
     for name, text in list(blocks(parts)):  # nothing is written where one fails
         fill(PAGE, name, text)
-    protocols_picture(parts["protocols"]).savefig(IMAGES / "pretrained.png")
-    curve_picture(parts["curve"]).savefig(IMAGES / "learning_curve.png")
+    pictures = {
+        "pretrained": protocols_picture(parts["protocols"]),
+        "learning_curve": curve_picture(parts["curve"]),
+    }
+    for name, figure in pictures.items():
+        with Image.open(io.BytesIO(image_of(figure))) as image:
+            small = image.convert("RGB").quantize(128)  # a third the size
+            small.save(IMAGES / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
