@@ -1,6 +1,5 @@
 """The page that predicts songs: what it is given, what it keeps, and how it refuses."""
 
-import socket
 import sys
 import types
 from pathlib import Path
@@ -11,7 +10,6 @@ import soundfile
 from commands import command_here
 from test_predicting import RATE, model_of
 
-from gtzan_jax.errors import InputError
 from gtzan_jax.inference.model_files import save_model
 from gtzan_jax.jobs import page as module
 from gtzan_jax.jobs.options import DemoOptions
@@ -125,16 +123,3 @@ def test_without_gradio_there_is_a_line_that_says_so(tmp_path, monkeypatch):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "pip install -e '.[demo]'" in done.stderr
-
-
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # sockets that Gradio leaves
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_port_in_use_is_a_line(monkeypatch):
-    monkeypatch.setenv("no_proxy", "")  # put back at the end
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with (
-            pytest.raises(InputError, match=f"--port={port} is in use .*; give another --port$"),
-            Page(MODEL, DemoOptions("run", port=port)).launched(),
-        ):
-            pass

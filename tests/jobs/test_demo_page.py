@@ -6,6 +6,7 @@ import io
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -201,3 +202,11 @@ def test_too_large_a_file_is_refused_in_a_sentence(browser, site, tmp_path):
         words = "exceed the maximum allowed size of 3.0 M"
         assert_soon(lambda: words in page.find_element(By.TAG_NAME, "body").text)
         assert uploads(site[1]) == []
+
+
+def test_a_port_in_use_is_a_line(run, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = f"--port={other.getsockname()[1]}"
+        done = command("demo", str(run), port, folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {port} is in use or not allowed; give another --port\n"
