@@ -235,7 +235,7 @@ def copies_table(table: FeatureTable, folder: Path) -> Table:
     for name, (suffix, options, change) in COPIES.items():
         distances, known = [], []
         for stem, samples in songs.items():
-            copy = _written(change(samples), suffix, options)
+            copy = written(change(samples), suffix, options)
             made = [features_of(copy)[None], _bands(copy)]
             z, bands = (r.deviations(m) for r, m in zip(both, made, strict=True))
             own = both[0].deviations(table.x[tracks.index(stem)][None].astype(np.float64))
@@ -248,7 +248,8 @@ def copies_table(table: FeatureTable, folder: Path) -> Table:
     return Table(heads, rows)
 
 
-def _written(samples: np.ndarray, suffix: str, options: dict[str, Any]) -> np.ndarray:
+def written(samples: np.ndarray, suffix: str, options: dict[str, Any]) -> np.ndarray:
+    """Returns the samples of a copy as it is read from its file."""
     import soundfile
 
     rate = SAMPLE_RATE if len(samples) < 40 * SAMPLE_RATE else 2 * SAMPLE_RATE

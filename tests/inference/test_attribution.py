@@ -34,9 +34,10 @@ def test_of_a_product_each_factor_gets_half():
 
 def test_a_kink_is_found_by_halving():
     # max(0, x − 0.3 · width) has a gradient of 0, then of 1: the integral is the share behind it.
-    x = np.array([1.0], np.float32)
-    found = integrated_gradients(lambda x: jax.nn.relu(x - 0.3).sum(), x, np.zeros_like(x), 1e-5)
-    assert found.values.item() == pytest.approx(0.7, abs=1e-5)
+    x = np.array([2.0], np.float32)
+    found = integrated_gradients(lambda x: jax.nn.relu(x - 0.6).sum(), x, np.zeros_like(x), 1e-5)
+    assert found.values.item() == pytest.approx(1.4, abs=1e-5)
+    assert found.slopes.item() == pytest.approx(0.7, abs=1e-5)
     assert abs(found.gap) < 1e-5
 
 

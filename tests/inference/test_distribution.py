@@ -245,6 +245,19 @@ def test_a_song_is_known_by_its_nearest_row():
     assert neighbours_of(x).knows(z[7][None]) is None
 
 
+def test_near_is_a_quarter_of_the_median_distance():
+    x, other = skewed(), skewed(1, seed=3)
+    known, found = neighbours_of(x), set()
+    nearest = NearestNeighbors(n_neighbors=1).fit(places(x, x))
+    for share in np.linspace(0, 0.1, 41):
+        between = (1 - share) * x[7][None] + share * other
+        distance = nearest.kneighbors(places(between, x))[0].item() / np.sqrt(20)
+        is_near = bool(distance <= known.percentiles[50] / 4)
+        assert known.knows(known.deviations(between.astype(float))) is is_near
+        found.add(is_near)
+    assert found == {True, False}
+
+
 def test_tags_are_measured_by_their_logarithms():
     x = np.random.default_rng(0).lognormal(-4, 2, (50, len(TAGS))).astype("f4")
     assert Distribution.of(x, np.arange(50, dtype=np.int32), TAGS).is_log.all()
