@@ -1,10 +1,10 @@
 """Draws the README's terminal: what a model says of songs, none by an artist that it knows.
 
-    python docs/make_terminal.py SONGS
+    python docs/make_terminal.py MUSIC SONGS
 
-SONGS is a folder of GTZAN's songs as WAV; the table lies at
-data/features_30_sec.csv. The commands are the README's, but for the table, which is one without
-these songs and without all others of their artists. Takes about a minute on two cores.
+MUSIC is a folder of GTZAN's songs with a subfolder a genre, SONGS one of more of them as WAV; the
+table lies at data/features_30_sec.csv. The commands are the README's; the folder music has MUSIC's
+songs but these and all others of their artists. Takes about a minute on two cores.
 """
 
 import io
@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -26,20 +25,19 @@ from gtzan_jax.tables.sources import load_table
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "data" / "features_30_sec.csv"
 PICTURE = ROOT / "docs" / "images" / "predict.png"
-SHOWN = ("jazz.00000.wav", "jazz.00042.wav")  # one that it tells, one that it does not
+SHOWN = ("jazz.00042.wav", "rock.00017.wav")  # one that it tells, one that it does not
 COLUMNS = 80
 POINTS, LEADING, MARGIN = 9, 1.25, 0.15  # of a letter, lines by its size, inches
 WIDTH = 0.602  # of a letter of DejaVu Sans Mono, by its size
 DPI = 150
 
 
-def others(names: list[str]) -> pd.DataFrame:
-    """Returns the table without songs, others of their artists, and what repeats one of these."""
+def relatives(names: tuple[str, ...]) -> set[str]:
+    """Returns the stems of songs, others of their artists, and what repeats one of these."""
     table = load_table(TABLE)
     groups = groups_of(table)
     out = np.isin(groups, groups[np.isin(table.tracks, names)])
-    rows = pd.read_csv(TABLE, dtype=str)
-    return rows[~rows["filename"].isin(np.array(table.tracks)[out])]
+    return {Path(track).stem for track in np.array(table.tracks)[out]}
 
 
 def output(*arguments: str, folder: str) -> str:
@@ -79,17 +77,22 @@ def drawn(text: str) -> Figure:
 
 def main() -> None:
     """Trains, predicts, and writes docs/images/predict.png."""
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+    if len(sys.argv) != 3 or not all(Path(each).is_dir() for each in sys.argv[1:]):
         sys.exit(__doc__)
-    songs = Path(sys.argv[1]).resolve()
+    music, songs = (Path(each).resolve() for each in sys.argv[1:])
+    left_out = relatives(SHOWN)
     with tempfile.TemporaryDirectory() as folder:
-        others([*SHOWN]).to_csv(Path(folder, "others.csv"), index=False)
+        for song in music.glob("*/*"):
+            if song.stem not in left_out:
+                place = Path(folder, "music", song.parent.name)
+                place.mkdir(parents=True, exist_ok=True)
+                shutil.copy(song, place)
         Path(folder, "songs").mkdir()
         for name in SHOWN:
             shutil.copy(songs / name, Path(folder, "songs"))
-        sweep = ("-m", "gtzan_jax.sweep", "--protocol=fault_filtered", "--workdir=runs/genres")
-        output(*sweep, "--data=others.csv", folder=folder)
-        predict = ("-m", "gtzan_jax.predict", "runs/genres", "songs", "--explain")
+        sweep = ("-m", "gtzan_jax.sweep", "--data=music", "--protocol=holdout")
+        output(*sweep, "--set=batch_size=8", "--workdir=runs/mine", folder=folder)
+        predict = ("-m", "gtzan_jax.predict", "runs/mine", "songs", "--explain")
         said = output(*predict, folder=folder)
     text = f"$ python {' '.join(predict)}\n{said}"
     print(text)

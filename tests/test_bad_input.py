@@ -265,7 +265,7 @@ BAD_PLACES = {
     "no name": ("", None, ["no feature table ''"]),
     "a name that is too long": ("x" * 300, None, ["no feature table 'xxx"]),
     "no such home": ("~nobody-here/bad.csv", None, ["no feature table '~nobody-here/bad.csv'"]),
-    "a folder": ("bad.csv", lambda p: p.mkdir(), ["cannot read bad.csv: it is a folder"]),
+    "a folder": ("bad.csv", lambda p: p.mkdir(), ["bad.csv holds no sound file"]),
     "a run directory": ("bad.csv", make_run, ["cannot read bad.csv: it is a run directory"]),
     "a pipe": ("bad.csv", make_pipe, ["cannot read bad.csv: it is a pipe or a device"]),
     "an endless device": ("/dev/zero", None, ["cannot read /dev/zero: it is a pipe or a device"]),

@@ -28,10 +28,10 @@ def load_data(
 ) -> FeatureTable:
     """Loads a feature table, or that of a folder of songs, see :func:`load_songs`."""
     if isinstance(data, (str, os.PathLike)) and data not in DATA_NAMES:
-        folder = Path(os.path.expanduser(data))
-        if folder.is_dir() and not (folder / "manifest.json").is_file():
+        folder = os.path.expanduser(data)
+        if data and os.path.isdir(folder) and not os.path.exists(f"{folder}/manifest.json"):
             check_no_options(columns)
-            return load_songs(folder, os.fspath(data), watch)
+            return load_songs(Path(folder), os.fspath(data), watch)
     return load_table(data, columns)
 
 
