@@ -122,14 +122,16 @@ def draws(genres: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def strange_table(
-    x: np.ndarray, genres: np.ndarray, samples: list[np.ndarray], speech: Path
+    x: np.ndarray,
+    genres: np.ndarray,
+    samples: list[np.ndarray],
+    strange: dict[str, np.ndarray],
 ) -> Table:
     """Returns the share of songs and of sounds that are called unlike, by measure."""
     some = np.arange(0, len(x), 2)
     changed = {
         name: np.stack([computed(f(samples[i])) for i in some]) for name, f in CHANGES.items()
     }
-    strange = {name: np.stack([*map(computed, each)]) for name, each in sounds(speech).items()}
     own, found = {"songs that were not trained on": x}, {}
     for train, test in draws(genres):
         for name, others in {**own, **changed, **strange}.items():
@@ -143,6 +145,26 @@ def strange_table(
     rows = [[name, *(f"{share:.0f}" for share in np.mean(f, axis=0))] for name, f in found.items()]
     heads = ("sound", "units, deviations", "units, nearest", "tags, deviations", "tags, nearest")
     return Table(heads, rows)
+
+
+def few_sentence(x: np.ndarray, genres: np.ndarray, strange: dict[str, np.ndarray]) -> str:
+    """Says how many strange sounds are called unlike by fewer training songs."""
+    part, nearest = MEASURES[1]
+    spoken = next(name for name in strange if name.startswith("speech"))
+    others = np.concatenate([each for name, each in strange.items() if name != spoken])
+    counts, shares = (2, 3, 5, 8), []
+    for count in counts:
+        found = []
+        for train, _ in draws(genres):
+            some = np.concatenate([train[genres[train] == g][:count] for g in np.unique(genres)])
+            sounds = (strange[spoken][:, part], others[:, part])
+            found.append([100 * nearest(x[some][:, part], each).mean() for each in sounds])
+        shares.append(np.mean(found, axis=0))
+    told = [
+        f"{count} a genre find {a:.0f} and {b:.0f} %"
+        for count, (a, b) in zip(counts, shares, strict=True)
+    ]
+    return f"Fewer songs find less, of the speech and of the other sounds: {', '.join(told)}."
 
 
 def artists_sentence(path: Path) -> str:
@@ -235,7 +257,9 @@ def main() -> None:
     samples, genres = [read(song.path) for song in songs], np.array([s.label for s in songs])
     x = np.stack([computed(each) for each in samples])
     fill(PAGE, "told", told_table(x, genres).markdown)
-    fill(PAGE, "strange", strange_table(x, genres, samples, speech).markdown)
+    strange = {name: np.stack([*map(computed, each)]) for name, each in sounds(speech).items()}
+    fill(PAGE, "strange", strange_table(x, genres, samples, strange).markdown)
+    fill(PAGE, "few songs", few_sentence(x, genres, strange))
     fill(PAGE, "artists unlike", artists_sentence(csv))
     fill(PAGE, "copies by musicnn", copies_table(x, genres, samples).markdown)
 

@@ -11,15 +11,15 @@ from finished_runs import random_model
 from scipy.signal import resample_poly
 from threadpoolctl import threadpool_limits
 
-from gtzan_jax.inference.distribution import Distribution
+from gtzan_jax.inference.distribution import UNLIKE, Distribution, Neighbours
 from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.sound.features import features_of, segments_of
-from gtzan_jax.sound.files import SAMPLE_RATE
+from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.mel import BAND_NAMES, log_mel
 from gtzan_jax.sound.summary import summarised
 from gtzan_jax.sound.synthetic import GENRES, song
-from gtzan_jax.tables.schema import FEATURES
+from gtzan_jax.tables.schema import FEATURES, TAGS, UNITS
 
 SECONDS = 9.1
 SONGS = [song(genre, number, SECONDS) for number in (0, 1) for genre in GENRES]
@@ -121,3 +121,33 @@ def test_a_model_that_keeps_no_rows_does_not_know(tmp_path, model):
         dataclasses.replace(model, distribution=None).predict_file(tmp_path / "a.wav").trained_on
         is None
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("weights")
+def test_by_pretrained_units_sounds_are_unlike_and_copies_known(many_songs, tmp_path):
+    """Independent of the network: songs of five a genre, others, copies, and what is no music."""
+    songs = [read(path) for path in sorted(many_songs.glob("*/*.0000[0-4].flac"))]
+    others = [read(path) for path in sorted(many_songs.glob("*/*.00005.flac"))]
+    front_end = FrontEnd.of_rows(661_500, is_segmented=False, kind="musicnn")
+
+    def units(samples):
+        spans = front_end.spans(len(samples))
+        return front_end.inputs(samples.astype(np.float32), spans)[0, len(TAGS) :]
+
+    x = np.stack([units(samples) for samples in songs])
+    known = Neighbours.of(x.astype(np.float32), np.arange(len(songs), dtype=np.int32), UNITS)
+
+    def far(samples):
+        return known.distance(known.deviations(units(samples)[None])) > known.percentiles[UNLIKE]
+
+    at = np.arange(30 * SAMPLE_RATE) / SAMPLE_RATE
+    hum = sum(np.sin(2 * np.pi * 50 * k * at + k) / k for k in range(1, 8))
+    noise = np.random.default_rng(0).normal(size=len(at))
+    for sound in (0 * at, 0.3 * noise, 0.3 * hum, np.sin(2 * np.pi * 110 * at)):
+        assert far(sound)
+    assert sum(far(samples) for samples in others) <= 1
+    assert not any(known.knows(known.deviations(units(samples)[None])) for samples in others)
+    for number in (0, 20, 40):
+        soundfile.write(tmp_path / "a.mp3", songs[number], SAMPLE_RATE, compression_level=0.0)
+        assert known.knows(known.deviations(units(read(tmp_path / "a.mp3"))[None]))
