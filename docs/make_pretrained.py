@@ -161,7 +161,7 @@ def curve_text(part: Found, artists: str) -> str:
     )
     return (
         f"{Table(('features', 'model', *heads), rows).markdown}\n\nLogistic regression is ahead of "
-        f"our network in {ahead} of {len(pairs)} pairs. **{MAY}.**"
+        f"this one config of our network in {ahead} of {len(pairs)} pairs. **{MAY}.**"
     )
 
 
@@ -285,13 +285,18 @@ def cnn_text(part: Found) -> str:
     ]  # fmt: skip
     heads = ("network", "accuracy", "less the CNN, points", "configs", "seconds")
     axes = "; ".join(f"{k} {', '.join(map(str, v))}" for k, v in part["axes"].items())
+    gains = {name: part[name]["gain"] for name in names if "gain" in part[name]}
+    sure = [SHOWN[name] for name, (_, low, high) in gains.items() if low > 0 or high < 0]
+    clear = f"Clear are those of {', '.join(sure)}" if sure else "No difference is clear"
     return (
         f"{Table(heads, rows).markdown}\n\nFive folds of the hundred songs, the same for all; in "
         "each, config and epochs are chosen on a fifth of the train part and retrained on all of "
         f"it. The CNN: {axes}; up to {part['epochs']} epochs, batches of 16 segments, one seed; "
         "the others 5. Seconds are of choosing and retraining in all folds, programs included, "
         f"without the features, on {os.cpu_count()} cores that were shared with other programs "
-        f"(load {part['load']:.0f}). **{MAY}.**"
+        f"(load {part['load']:.0f}). Intervals of accuracies are over artists and songs, for "
+        "fitted models; those of differences are over the folds, by the corrected t (Nadeau and "
+        f"Bengio). {clear}. **{MAY}.**"
     )
 
 

@@ -8,7 +8,7 @@ test/ of the source distribution of pocketsphinx 5.1.1. Takes about ten minutes 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ from gtzan_jax.inference.front_end import FrontEnd
 from gtzan_jax.sound.files import SAMPLE_RATE, read, songs_in
 from gtzan_jax.sound.musicnn_weights import load_weights
 from gtzan_jax.tables.frames import read_frame
+from gtzan_jax.tables.lists import ARTIST_FOLDS, look_up
 from gtzan_jax.tables.protocols import make_splits
-from gtzan_jax.tables.schema import NO_OPTIONS, TAGS, UNITS
+from gtzan_jax.tables.schema import NO_OPTIONS, TAGS, UNITS, FeatureTable
 from gtzan_jax.tables.validation import validated
 from gtzan_jax.views.text import Table
 
@@ -206,12 +207,17 @@ def copies_table(x: np.ndarray, genres: np.ndarray, samples: list[np.ndarray]) -
     return Table(("copy", "known by units, %", "by tags, %"), rows)
 
 
+def table_of(x: np.ndarray, genres: np.ndarray, names: Sequence[str]) -> FeatureTable:
+    """Returns the table of songs' units."""
+    frame = pd.DataFrame(x[:, UNIT], columns=list(UNITS))
+    frame = frame.assign(filename=names, length=SECONDS * SAMPLE_RATE, label=genres)
+    return validated(read_frame(frame, "songs", NO_OPTIONS), NO_OPTIONS)
+
+
 def told_table(x: np.ndarray, genres: np.ndarray) -> Table:
     """Returns how well ways to explain by tags do, on songs that networks were not trained on."""
-    frame = pd.DataFrame(x[:, UNIT], columns=list(UNITS))
     names = [f"{genre}.{number:05d}.wav" for number, genre in enumerate(genres)]
-    frame = frame.assign(filename=names, length=SECONDS * SAMPLE_RATE, label=genres)
-    table = validated(read_frame(frame, "songs", NO_OPTIONS), NO_OPTIONS)
+    table = table_of(x, genres, names)
     splits = make_splits(table, "kfold", 0, 5)
     inverse = "units by the pseudo-inverse"
     found: dict[str, list[list[float]]] = {}
@@ -248,6 +254,29 @@ def told_table(x: np.ndarray, genres: np.ndarray) -> Table:
     return Table(heads, rows)
 
 
+def left_out_sentence(x: np.ndarray, genres: np.ndarray, names: Sequence[str]) -> str:
+    """Returns how often units call songs unlike of artists, and of genres, that are left out."""
+    table = table_of(x, genres, [f"{name}.wav" for name in names])
+    artists = np.array([a.artist if a else -1 for a in look_up(table, ARTIST_FOLDS)])
+
+    def unlike(out: np.ndarray) -> list[bool]:
+        inside = x[~out][:, UNIT].astype(np.float32)
+        known = Neighbours.of(inside, np.arange(len(inside), dtype=np.int32), UNITS)
+        found = [known.distance(z[None]) for z in known.deviations(x[out][:, UNIT])]
+        return [distance > known.percentiles[UNLIKE] for distance in found]
+
+    several = [g for g in np.unique(genres) if len(set(artists[genres == g])) > 1]
+    among = np.isin(genres, several)
+    new = [found for a in np.unique(artists[among]) for found in unlike(among & (artists == a))]
+    without = {genre: 100 * np.mean(unlike(genres == genre)) for genre in np.unique(genres)}
+    listed = ", ".join(f"{g} {v:.0f}" for g, v in sorted(without.items(), key=lambda i: -i[1]))
+    return (
+        f"Of units: with all songs of one artist left out, in the {len(several)} genres that have "
+        f"several, {sum(new)} of {len(new)} of these songs are called unlike; with a whole genre "
+        f"left out, {np.mean([*without.values()]):.0f} % of its songs ({listed})."
+    )
+
+
 def main() -> None:
     """Rewrites the blocks between the markers."""
     if len(sys.argv) != 4 or not all(Path(each).exists() for each in sys.argv[1:]):
@@ -261,6 +290,7 @@ def main() -> None:
     fill(PAGE, "strange", strange_table(x, genres, samples, strange).markdown)
     fill(PAGE, "few songs", few_sentence(x, genres, strange))
     fill(PAGE, "artists unlike", artists_sentence(csv))
+    fill(PAGE, "left out", left_out_sentence(x, genres, [song.path.stem for song in songs]))
     fill(PAGE, "copies by musicnn", copies_table(x, genres, samples).markdown)
 
 

@@ -23,7 +23,7 @@ class Part(NamedTuple):
 class Unlike:
     """The out-of-distribution score of a song."""
 
-    distance: float  # root mean square deviation, over windows and features
+    distance: float  # root mean square deviation, or that to the nearest training song
     percentile: int  # of the training songs' distances
     limit: float  # the largest distance within the distribution
     farthest: Sequence[Part]  # features in deviations above the mean, farthest first

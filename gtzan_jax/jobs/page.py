@@ -92,12 +92,16 @@ class Page:
 
     def predict_several(self, paths: Sequence[str] | None) -> Iterator[str]:
         """Yields the table of the songs that are predicted so far."""
-        answers = []
-        for path in paths or ():
-            answers.append(self.answer(path))
-            if path not in self._played.values():
-                _remove(path)
-            yield song_page.table(self._model, answers)
+        left, known, answers = set(paths or ()), dict[str, Answer](), []
+        try:
+            for path in paths or ():  # copies have one path
+                known[path] = known.get(path) or self.answer(path)
+                self._remove_unplayed(path)
+                answers.append(known[path])
+                yield song_page.table(self._model, answers)
+        finally:  # where the page is closed before all are predicted
+            for path in left - known.keys():
+                self._remove_unplayed(path)
 
     def answer(self, path: str, explain: bool = False) -> Answer:
         """Predicts a file; the answer has its name alone, not its path."""
@@ -112,12 +116,12 @@ class Page:
     def leave(self, request: gradio.Request, kept: str | None = None) -> None:
         """Removes the song that a session's player has, unless it is to be kept."""
         before = self._played.pop(str(request.session_hash), None)
-        if before and before != kept and before not in self._played.values():
-            _remove(before)
+        if before and before != kept:
+            self._remove_unplayed(before)
 
-
-def _remove(path: str) -> None:
-    """Removes an upload, and its folder."""
-    with contextlib.suppress(OSError):
-        os.remove(path)
-        os.rmdir(os.path.dirname(path))
+    def _remove_unplayed(self, path: str) -> None:
+        """Removes an upload, and its folder, unless a player has it."""
+        if path not in self._played.values():
+            with contextlib.suppress(OSError):
+                os.remove(path)
+                os.rmdir(os.path.dirname(path))

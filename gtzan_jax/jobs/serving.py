@@ -1,6 +1,7 @@
 """Serves a page that predicts songs, on this machine, and keeps none of them."""
 
 import os
+import signal
 import tempfile
 import threading
 
@@ -40,6 +41,8 @@ def serve(options: DemoOptions) -> None:
             raise InputError(
                 f"the page needs the package gradio ({printable(error)}): pip install -e '.[demo]'"
             ) from None
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # of a terminal that is closed
+            signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
         select_platform(options.platform)
         messages.warn_of_model(model.data, model.protocol)
         print(predictions.head(model, options.run), flush=True)

@@ -17,6 +17,7 @@ from gtzan_jax.analysis import endings, selection
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES, SONGS, Words
+from gtzan_jax.tables.sources import DATA_NAMES
 from gtzan_jax.text import command_line, printable, tensorboard_line
 from gtzan_jax.views.text import by_stem, counted, plus_minus
 
@@ -104,8 +105,9 @@ def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     model = f", the model in {folder.best}" if run.retrained is not None else ""
     print(_filled(printable(f"results in {folder.results_path}{model}")))
     data = run.manifest.data
-    # Its table is in no place where a report would look for it.
-    where = [f"--data={data.flag}"] if data.pretrained and os.path.isdir(data.flag) else []
+    # A report looks for no table of the user's by itself.
+    is_users = data.flag not in DATA_NAMES and os.path.exists(data.flag)
+    where = [f"--data={data.flag}"] if is_users and run.sweep.family != "cnn" else []
     commands = {command_line("report", [folder.path, *where]): "the findings"}
     if run.retrained is not None:
         commands |= predicting(str(folder.path), data.is_of_songs)
@@ -150,6 +152,10 @@ def retraining_line(
     if math.isfinite(low):
         over = selection.others(words) if words.is_grouped else words.units
         line += f"\n  95 % interval over {over}, for these networks: {low:.2f} to {high:.2f}"
+    elif songs is not None:
+        line += (
+            f"\n  no interval over {words.units}: the {len(songs)} tested are too few or too alike"
+        )
     return line
 
 

@@ -133,9 +133,10 @@ def _unlike(unlike: Unlike) -> str:
         f"{feature} {abs(value):.1f} deviations {'above' if value > 0 else 'below'}"
         for feature, value in unlike.farthest
     )
+    farther = "farther out than" if parts else "farther from the nearest of them than"
     return (
-        f"UNLIKE the songs that were trained on, so that little is to be made of this: farther out "
-        f"than {beyond} (distance {unlike.distance:.1f}, called so from {unlike.limit:.1f} on)"
+        f"UNLIKE the songs that were trained on, so that little is to be made of this: {farther} "
+        f"{beyond} (distance {unlike.distance:.1f}, called so from {unlike.limit:.1f} on)"
         f"{parts and f'; {parts}'}"
     )
 

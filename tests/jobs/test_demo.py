@@ -104,6 +104,22 @@ def test_several_songs_are_removed_one_by_one_but_for_what_is_played(upload, tmp
     assert [*page.predict_several(None)] == []
 
 
+def test_copies_of_a_song_are_predicted_once_and_each_has_its_row(upload, tmp_path):
+    page, path = Page(MODEL, DemoOptions("run")), upload()
+    *_, table = page.predict_several([path, path])
+    assert table.count("<tr>") == 3
+    assert "not predicted" not in table
+    assert left(tmp_path) == []
+
+
+def test_songs_that_wait_are_removed_where_the_page_is_closed(upload, tmp_path):
+    page = Page(MODEL, DemoOptions("run"))
+    tables = page.predict_several([upload(f"{n}.wav") for n in range(3)])
+    next(tables)
+    tables.close()
+    assert left(tmp_path) == []
+
+
 def test_a_model_that_takes_no_sound_is_refused_in_a_line(tmp_path):
     save_model(model_of(front_end=None), tmp_path / "run" / "best")
     done = command_here("demo", "run", folder=tmp_path)

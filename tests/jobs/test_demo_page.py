@@ -210,3 +210,18 @@ def test_a_port_in_use_is_a_line(run, tmp_path):
         done = command("demo", str(run), port, folder=tmp_path)
     assert done.returncode == 2
     assert done.stderr == f"error: {port} is in use or not allowed; give another --port\n"
+
+
+def test_a_terminal_that_is_closed_leaves_nothing(run, tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "gtzan_jax.demo", str(run), "--platform=cpu"],
+        cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # whoever runs the tests
+    ) as process:  # fmt: skip
+        assert next(line for line in process.stdout if "http://" in line)
+        assert list(tmp_path.glob("gtzan_jax-demo-*"))
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(timeout=60)[1].endswith("stopped by SIGHUP\n")
+    assert process.returncode == 129
+    assert list(tmp_path.glob("gtzan_jax-demo-*")) == []
