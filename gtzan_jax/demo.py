@@ -3,7 +3,7 @@
   python -m gtzan_jax.demo runs/RUN
   python -m gtzan_jax.demo runs/RUN --port=8080 --max_megabytes=500
 
-Drop songs on the page, or record one. Only users of this machine reach the page,
+Drop songs on the page, or record one. Only users of this machine reach it,
 nothing of a song leaves it, and no song is kept. Ctrl-C ends the page.
 
 pip install -e '.[demo]' brings Gradio, which the page is made with.
