@@ -309,11 +309,13 @@ def seconds_text(part: Found) -> str:
     ]
     ratio = part["musicnn"]["warm"] / part["gtzan"]["warm"]
     heads = ("`extract` of 30 s songs, seconds a song", "first time", "later", "one song alone")
+    busy = part["load"] > 1.5 * part["cores"]
+    others = f", on which other programs ran (load {part['load']:.0f})" if busy else ""
     return (
         f"{Table(heads, rows).markdown}\n\nThe command on a hundred songs, all of its start "
-        f"included, divided by a hundred; {part['cores']} cores, on which other programs ran at a "
-        f"lower priority (load {part['load']:.0f}). musicnn takes {ratio:.1f} times the seconds of "
-        "the 57 features. The first time its network is compiled. No GPU was at hand."
+        f"included, divided by a hundred; {part['cores']} cores{others}. musicnn takes "
+        f"{ratio:.1f} times the seconds of the 57 features. The first time its network is "
+        "compiled. No GPU was at hand."
     )
 
 

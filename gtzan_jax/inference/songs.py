@@ -19,8 +19,7 @@ from gtzan_jax.tables.validation import check_labels, validated
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import usable_cores
 
-FEATURES_OF_SONGS = "musicnn"
-"""The extractor of a folder of songs."""
+_EXTRACTOR = "musicnn"  # of a folder of songs
 
 
 def load_data(
@@ -54,8 +53,8 @@ def load_songs(folder: Path, source: str, watch: Watch = unwatched) -> FeatureTa
     Raises:
       InputError: there are too few songs, or the network's weights cannot be had.
     """
-    extractor = Extractor(FEATURES_OF_SONGS)
-    kept = extractor.kept(cache_dir() / FEATURES_OF_SONGS)
+    extractor = Extractor(_EXTRACTOR)
+    kept = extractor.kept(cache_dir() / _EXTRACTOR)
     songs, refused = labelled_songs(folder)
     labels = [song.label for song, _ in songs]
     others = f" ({len(refused)} left out, such as {refused[0]})" if refused else ""

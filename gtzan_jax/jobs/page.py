@@ -92,7 +92,7 @@ class Page:
 
     def predict_several(self, paths: Sequence[str] | None) -> Iterator[str]:
         """Yields the table of the songs that are predicted so far."""
-        left, known, answers = set(paths or ()), dict[str, Answer](), []
+        known, answers = dict[str, Answer](), []
         try:
             for path in paths or ():  # copies have one path
                 known[path] = known.get(path) or self.answer(path)
@@ -100,7 +100,7 @@ class Page:
                 answers.append(known[path])
                 yield song_page.table(self._model, answers)
         finally:  # where the page is closed before all are predicted
-            for path in left - known.keys():
+            for path in {*(paths or ())} - known.keys():
                 self._remove_unplayed(path)
 
     def answer(self, path: str, explain: bool = False) -> Answer:

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import jinja2
-
 from gtzan_jax.errors import InputError, described
 from gtzan_jax.files import write_atomically
-from gtzan_jax.resources import resource
 from gtzan_jax.rundir.finished import FinishedRun, table_of
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import flag, printable
@@ -23,6 +20,7 @@ from gtzan_jax.views.sections.retrained import retrained_section
 from gtzan_jax.views.sections.section import Section
 from gtzan_jax.views.sections.selection import best_part, selection_section, winner_of
 from gtzan_jax.views.sections.table import table_section
+from gtzan_jax.views.text import template
 
 
 @dataclass(frozen=True)
@@ -82,19 +80,12 @@ def build(
         papers_section(run),
         limits_section(run, table, missing),
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource("views", "templates")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     sample = (
         "Everything here is from the SYNTHETIC sample, not from GTZAN. It shows that the program "
         "works and says nothing about music."
     )
     warnings = [sample * run.is_sample, leak_of(run)]
-    page = environment.get_template("report.html.j2").render(
+    page = template("report.html.j2").render(
         name=run.name, lede=swept(run), warnings=filter(None, warnings), sections=sections
     )
     return Report(page.replace(" %", "\N{NO-BREAK SPACE}%"), missing)  # on one line

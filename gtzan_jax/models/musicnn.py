@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gtzan_jax.models import backend
 from gtzan_jax.sound.musicnn import AT_ONCE
+from gtzan_jax.sound.musicnn_weights import layer_name
 
 _BATCH = 10  # windows at once on a CPU, thirty seconds of sound; more take as long for each
 _OVER_TIME = ((3, 3), (0, 0))  # padding: of time alone
@@ -33,7 +34,8 @@ class Musicnn(nn.Module):
         def block(
             x: jax.Array, number: int, kernel: tuple[int, int], filters: int, padding: Any
         ) -> jax.Array:
-            convolution = nn.Conv(filters, kernel, padding=padding, name=_name("conv2d", number))
+            name = layer_name("conv2d", number)
+            convolution = nn.Conv(filters, kernel, padding=padding, name=name)
             made: jax.Array = _norm(number + 1)(nn.relu(convolution(x)))
             return made
 
@@ -52,12 +54,8 @@ class Musicnn(nn.Module):
 
 
 def _norm(number: int) -> nn.BatchNorm:
-    name = _name("batch_normalization", number)
+    name = layer_name("batch_normalization", number)
     return nn.BatchNorm(use_running_average=True, epsilon=1e-3, name=name)
-
-
-def _name(kind: str, number: int) -> str:
-    return f"{kind}_{number}" if number else kind
 
 
 def variables(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict[str, np.ndarray]]]:

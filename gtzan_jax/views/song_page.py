@@ -1,18 +1,13 @@
 """Predictions on a page: HTML of one song and of several, and their CSV."""
 
 import base64
-import functools
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
-
 from gtzan_jax.inference.model import TrainedModel
-from gtzan_jax.resources import resource
-from gtzan_jax.text import printable
 from gtzan_jax.views import plots, predictions
 from gtzan_jax.views.predictions import Answer
-from gtzan_jax.views.text import percent, signed
+from gtzan_jax.views.text import template
 
 _GENRES, _TAGS = 5, 8  # of a song that are shown
 _INCHES, _DPI = 3.6, 240  # of a figure, for letters that a phone shows, too
@@ -75,17 +70,5 @@ def _data(kind: str, content: bytes) -> str:
 
 def _block(name: str, *values: Any) -> str:
     """Returns a part of the page, a macro of the template."""
-    return str(getattr(_template().module, name)(*values)).replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-@functools.cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resource("views", "templates")),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"percent": percent, "signed": signed, "printable": printable}
-    return environment.get_template("song.html.j2")
+    macro = getattr(template("song.html.j2").module, name)
+    return str(macro(*values)).replace(" %", "\N{NO-BREAK SPACE}%")

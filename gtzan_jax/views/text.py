@@ -1,5 +1,6 @@
-"""Figures and tables as text: cells, Markdown, percentages, percentage points."""
+"""Figures and tables as text: cells, Markdown, percentages, percentage points; templates."""
 
+import functools
 import itertools
 import math
 import re
@@ -7,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gtzan_jax.resources import resource
 from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
 from gtzan_jax.text import counted as counted
 from gtzan_jax.text import printable
 
 if TYPE_CHECKING:
+    import jinja2
     import pandas as pd
 
     from gtzan_jax.space.config import Config
@@ -115,3 +118,19 @@ def by_stem(config: "Config") -> dict[str, str]:
     return {
         stem: "-".join(HYPERPARAMETERS[n].show(config[n]) for n in names) for stem, names in groups
     }
+
+
+@functools.cache
+def template(name: str) -> "jinja2.Template":
+    """Returns a template of ``templates/``, which escapes what it is given."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resource("views", "templates")),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {"percent": percent, "signed": signed, "printable": printable}
+    return environment.get_template(name)
