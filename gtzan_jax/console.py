@@ -26,6 +26,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _IMPORT = "<frozen importlib._bootstrap>"
 _AGAIN_S = 0.05  # until a signal that could not be followed is raised again
 _PIPE = 13  # SIGPIPE
+_delayed: set[int] = set()  # signals that could not be followed yet
 
 FAILURE = 1
 USAGE_ERROR = 2
@@ -84,6 +85,8 @@ def interruptible() -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is _interrupt:  # else a second signal ends the process
                 signal.signal(number, handler)
+    if _delayed:  # the work ended first
+        raise Interrupted(_delayed.pop())
 
 
 def stop(number: int, hint: str = "") -> NoReturn:
@@ -142,8 +145,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if importer := _importer(frame):
         if importer.f_globals.get("__name__") == "__main__":
             stop(number)  # the command has not begun to work
-        _thread.start_new_thread(_again, (number,))
+        _delay(number)
         return
+    _delayed.clear()
     for other in _SIGNALS:
         signal.signal(other, signal.SIG_DFL)
     raise Interrupted(number)
@@ -156,9 +160,14 @@ def _lost(
     if isinstance(unraisable.exc_value, Interrupted):
         for number in _SIGNALS:
             signal.signal(number, _interrupt)
-        _thread.start_new_thread(_again, (unraisable.exc_value.signal,))
+        _delay(unraisable.exc_value.signal)
     else:
         hook(unraisable)
+
+
+def _delay(number: int) -> None:
+    _delayed.add(number)
+    _thread.start_new_thread(_again, (number,))
 
 
 def _again(number: int) -> None:

@@ -8,7 +8,7 @@ from commands import parsed, run_here
 from gtzan_jax.jobs.options import PredictOptions, RetrainOptions
 
 COMMAND = """
-import sys, time
+import importlib, os, signal, sys, time
 from gtzan_jax import cli
 from gtzan_jax.jobs.options import EdaOptions
 from gtzan_jax.errors import InputError, Interrupted, RunError
@@ -32,6 +32,15 @@ def stopping_after_a_finalizer():
     finalized = Finalized()
     del finalized  # what a signal raises in there is lost
     stopping()
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def ending_after_an_import():
+    sys.meta_path.insert(0, Finder())
+    importlib.import_module("colorsys")
+    sys.meta_path.pop(0)
 
 def failing(error):
     raise error
@@ -105,6 +114,12 @@ def test_a_signal_stops_the_command_and_tells_how_to_go_on(number, code, main):
     _, errors = process.communicate("quickly\n", timeout=60)
     assert process.returncode == code
     assert errors == f"\nstopped by {number.name}\ngo on like this\n"
+
+
+def test_a_signal_during_the_last_import_is_not_lost():
+    process = start("ending_after_an_import()")
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "\nstopped by SIGINT\n")
 
 
 def test_a_second_signal_stops_at_once():
