@@ -11,6 +11,11 @@ from typing import Any, NoReturn
 os.environ["KERAS_BACKEND"] = "jax"
 # Before anything imports NumPy: there is a process a core, whose threads would wait for each other.
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+# Before anything imports librosa, whose beat tracker is compiled then, each function for two types:
+# of two processes that do so at once, one may crash, as if it ran a file that the other wrote.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    kept = Path(__file__).parent.parent / ".pytest_cache" / "numba" / worker
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(kept))
 
 import jax
 import numpy as np
