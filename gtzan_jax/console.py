@@ -74,7 +74,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Has signals raise ``Interrupted`` inside."""
+    """Has signals raise ``Interrupted`` inside, or at the end those that were still delayed."""
     before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_lost, hook)
