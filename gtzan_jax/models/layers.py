@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from jax import lax
 from jax.typing import DTypeLike
 
 from gtzan_jax.models import threefry
@@ -66,19 +67,23 @@ def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
     """Draws (positions, width) uint16 for each hidden layer, independent of the other sizes."""
     blocks = [-(-width // BLOCK) for width in widths]
     names = [layer << 16 | block for layer, n in enumerate(blocks) for block in range(n)]
-    drawn = draw(key, names, (positions, BLOCK), jnp.uint16)
+    drawn = draw(key, names, (positions, BLOCK), jnp.uint16, axis=1)
     return [
-        drawn[end - n : end].swapaxes(0, 1).reshape(positions, -1)[:, :width]
+        drawn[:, end - n : end].reshape(positions, -1)[:, :width]
         for end, n, width in zip(np.cumsum(blocks), blocks, widths, strict=True)
     ]
 
 
-def draw(key: Key, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike) -> Drawn:
+def draw(
+    key: Key, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike, axis: int = 0
+) -> Drawn:
     """Draws (names, *shape) random bits, each name's from a key of its own, at once."""
     if isinstance(key, np.ndarray):
-        return threefry.bits(threefry.fold_in(key, names), shape, dtype)
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, jnp.asarray(names, jnp.uint32))
-    return jax.vmap(lambda k: jax.random.bits(k, shape, dtype))(keys)
+        keys = threefry.fold_in(key, names)
+    else:  # the barrier keeps XLA from making a key anew for each number
+        keys = lax.optimization_barrier(threefry.fold_in(jax.random.key_data(key), names))
+    drawn: Drawn = threefry.bits(keys, shape, dtype, axis)
+    return drawn
 
 
 def draw_uniform(key: Key, names: Sequence[int]) -> Drawn:

@@ -119,7 +119,7 @@ def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
     draw = Drawing.of(drawn)
     return Drawing(
         prepared(draw.initial, number, number),
-        prepared(draw.noise, number, number),
+        compiled(draw.noise, number, number),
         prepared(draw.order, row, weight, number, number),
         compiled(draw.extras, number, number) if drawn.parts else draw.extras,
     )
@@ -135,41 +135,44 @@ class RandomNumbers:
         self.epochs = drawn.epochs  # of a call
         self._devices, drawing = devices, compile_drawing(drawn, devices)
 
-        def order(seed: int, first: int) -> Tree:
+        def order(seed: np.uint32, first: np.uint32) -> Tree:
             if self._fold is None:
                 raise AssertionError("draws sets the fold")
-            row, weight = self._fold.row, self._fold.train_weight
-            return drawing.order(row, weight, np.uint32(seed), np.uint32(first))
+            return drawing.order(self._fold.row, self._fold.train_weight, seed, first)
 
-        def noise(*of: int) -> tuple[Tree, ...]:
-            seed, first = map(np.uint32, of)
+        def noise(seed: np.uint32, first: np.uint32) -> Tree:
             return drawing.noise(seed, first), *drawing.extras(seed, first)
 
-        self._initial = functools.lru_cache(1)(lambda *of: drawing.initial(*map(np.uint32, of)))
-        self._noise, self._orders = (functools.lru_cache(kept)(each) for each in (noise, order))
+        self._initial = self._by_seed(drawing.initial, 1)
+        self._noise, self._orders = self._by_seed(noise, kept), self._by_seed(order, kept)
         self._fold: FoldArrays | None = None
 
     def initial(self, seeds: Seeds, fold: int) -> Tree:
         """Returns the numbers of initial weights."""
-        return self._by_seed(lambda seed: self._initial(seed, fold), seeds)
+        return self._initial(seeds, fold)
 
     def draws(self, fold: FoldArrays, seeds: Seeds, first: int) -> Draws:
         """Returns the numbers of the epochs from ``first`` on, for a fold on the devices."""
         if fold is not self._fold:  # arrays cannot be keys of a cache
             self._orders.cache_clear()
             self._fold = fold
-        return self._by_seed(
-            lambda seed: Draws(self._orders(seed, first), *self._noise(seed, first)), seeds
-        )
+        return Draws(self._orders(seeds, first), *self._noise(seeds, first))
 
-    def _by_seed(self, draw: Callable[[int], T], seeds: Seeds) -> T:
-        """Returns the numbers of a seed, or those of several along a new first axis."""
-        if isinstance(seeds, int):
-            return draw(seeds)
-        drawn = {seed: draw(seed) for seed in seeds}
+    def _by_seed(
+        self, draw: Callable[[np.uint32, np.uint32], Tree], kept: int
+    ) -> "functools._lru_cache_wrapper[Tree]":
+        """Returns a cached function of seeds: of several, their numbers have a new first axis."""
         pile = np.stack if self._devices[0].platform == "cpu" else jnp.stack  # compiles nothing
-        together: T = jax.tree.map(lambda *parts: pile(parts), *(drawn[seed] for seed in seeds))
-        return by_trial(together, self._devices)
+
+        @functools.lru_cache(kept)
+        def drawn(seeds: Seeds, of: int) -> Tree:
+            if isinstance(seeds, int):
+                return draw(np.uint32(seeds), np.uint32(of))
+            each = {seed: draw(np.uint32(seed), np.uint32(of)) for seed in dict.fromkeys(seeds)}
+            together = jax.tree.map(lambda *parts: pile(parts), *(each[seed] for seed in seeds))
+            return by_trial(together, self._devices)
+
+        return drawn
 
 
 @functools.cache

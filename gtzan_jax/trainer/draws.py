@@ -99,7 +99,7 @@ def _sorted_rows(row: Array, weight: Array, seed: Array, epoch: Array) -> Tree:
 def _key(seed: Array, name: Array | int) -> Key:
     if isinstance(seed, jax.Array):
         return jax.random.fold_in(jax.random.key(seed), name)
-    return threefry.fold_in(threefry.key(seed), name)
+    return np.asarray(threefry.fold_in(threefry.key(seed), name))
 
 
 def _by_epoch(draw: Callable[[Array], Tree], first: Array, count: int) -> Tree:

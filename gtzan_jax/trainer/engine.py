@@ -33,6 +33,7 @@ class _Part(NamedTuple):
     state: State  # on the devices
     histories: list[jax.Array]  # (trials, epochs of a call, metrics) for each call
     predicted: jax.Array  # (trials, num_judged) uint8
+    logits: jax.Array  # (trials, num_judged, classes) float32
 
 
 class Engine(Trainer):
@@ -162,12 +163,12 @@ class Engine(Trainer):
         for first in range(task.first_epoch, task.epochs, numbers.epochs):
             drawn = numbers.draws(fold, seeds, first)
             left = np.int32(min(numbers.epochs, task.epochs - first))
-            state, history, predicted = program.train(hyper, state, drawn, left, fold)
+            state, history, *outputs = program.train(hyper, state, drawn, left, fold)
             histories.append(history)
             more = first + numbers.epochs < task.epochs
             if more and state.stopping and np.asarray(state.stopping.stopped).all():
                 break  # this waits for the devices; only without repacking
-        return _Part(state, histories, predicted)
+        return _Part(state, histories, *outputs)
 
     def _trained(self, task: Task, parts: Sequence[_Part]) -> Trained:
         """Waits for the devices, and copies the result to the host."""
@@ -180,7 +181,7 @@ class Engine(Trainer):
             stopping = [part.state.stopping for part in parts]
             ends = [(np.asarray(s.epochs), np.asarray(s.best)) for s in stopping if s]
             last, best = np.concatenate(ends, axis=1)[:, :count]
-        states, params = [], []
+        states, params, logits = [], [], []
         if task.keep == "states":
             states = [state for part in parts for state in _each(part.state)][:count]
         if task.keep == "params":
@@ -189,7 +190,8 @@ class Engine(Trainer):
             of, sizes = self.family.shapes, self.plan.sizes
             shapes = [of(config, sizes.num_features, sizes.num_classes) for config in configs]
             params = [unpadded(p, each) for p, each in zip(kept, shapes, strict=False)]
-        return Trained(task, history[:count], predicted[:count], last, best, states, params)
+            logits = [each for part in parts for each in np.asarray(part.logits)][:count]
+        return Trained(task, history[:count], predicted[:count], last, best, states, params, logits)
 
     def _repacked(self, wave: Sequence[Task], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
         """Trains tasks that share a program and random numbers, from epoch 0 on."""

@@ -39,6 +39,8 @@ COSTS = {
 }
 
 _OWN_BYTES = 1e9  # of an epoch's random numbers of a task whose trials have their own
+_SWEEPS_OWN_BYTES = 64e6  # of all epochs', likewise, where it is a sweep's
+_OWN_SHARE = 0.05  # of a task's seconds that they take more: measured on a CPU
 _MOST_GROUPS = 64  # structures to compare; more are first rounded up to multiples of 16, 32, …
 
 
@@ -81,16 +83,11 @@ class Plan:
     @functools.cached_property
     def buckets(self) -> list[Bucket]:
         """The buckets of the configs that share a program."""
-
-        def seconds(structure: Structure) -> float:
-            flops = self.family.flops(structure, self.sizes) * self.sweep.epochs
-            return self.num_runs * flops / self._costs.flops
-
         groups: dict[tuple[int, Structure], list[int]] = {}
         for place, config in enumerate(self.config_of.values()):
             key = (self.sweep.batch_size_of(config), self.family.structure(config))
             groups.setdefault(key, []).append(place)
-        return make_buckets(groups, self.family, seconds, self._costs.compile_s, self.mode)
+        return make_buckets(groups, self.family, self._seconds, self._costs.compile_s, self.mode)
 
     @functools.cached_property
     def bucket_of(self) -> dict[str, int]:
@@ -119,6 +116,17 @@ class Plan:
                 self.bucket_of[config.id] = min(fitting)[1]
                 self.config_of[config.id] = config
 
+    def has_own_seeds(self, bucket: int) -> bool:
+        """Whether a sweep's trials have random numbers of their own, though all are alike.
+
+        A retraining, whose trials differ in the seed, then needs no other program. Where that costs
+        more than compiling one, or takes much memory, trials of a task share them.
+        """
+        found, size = self.buckets[bucket], self._size(self.buckets[bucket])
+        drawn = size * self._drawn_bytes(found) * self.sweep.epochs
+        more = _OWN_SHARE * self._seconds(found.structure) * len(found.places)
+        return size > 1 and drawn <= _SWEEPS_OWN_BYTES and more <= self._costs.compile_s
+
     def state_bytes(self, bucket: int) -> int:
         """Returns an upper estimate of a trial's state, padding included."""
         return self.family.trial_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
@@ -142,28 +150,45 @@ class Plan:
             wanted.setdefault((trial.seed, trial.fold), set()).add(trial.config_id)
         until = self.sweep.epochs if epochs is None else epochs
         sizes = [self._size(bucket) for bucket in self.buckets]
+        own = [self.has_own_seeds(number) for number in range(len(sizes))]
         return [
-            Task(number, size, tuple(Trial(i, fold, seed) for i in ids), first_epoch, until, keep)
+            Task(number, size, trials, first_epoch, until, keep, own[number])
             for (seed, fold), configs in sorted(wanted.items())
             for number, size in enumerate(sizes)
             for ids in self._slices(number, size, configs, packed or first_epoch > 0)
+            for trials in [tuple(Trial(i, fold, seed) for i in ids)]
         ]
 
     def repeats(self, trials: Sequence[Trial], epochs: int) -> list[Task]:
         """Divides trials into tasks that keep parameters, for a retraining.
 
-        Those that differ in the seed alone must be side by side, and train together.
+        Those of a bucket and a fold train together, by the sweep's program if its trials have
+        random numbers of their own, and it is at least half as large as would be best.
         """
+        groups: dict[tuple[int, int], list[Trial]] = {}
+        for trial in trials:
+            groups.setdefault((self.bucket_of[trial.config_id], trial.fold), []).append(trial)
         tasks = []
-        for (config_id, _), group in itertools.groupby(trials, key=lambda m: m[:2]):
-            number = self.bucket_of[config_id]
+        for (number, _), group in groups.items():
             bucket = self.buckets[number]
-            drawn = 2 * sum(bucket.structure) * self.sizes.num_train  # bytes of a trial's epoch
-            fitting = max(1, int(_OWN_BYTES // drawn))
-            parts = self._cut(list(group), min(self._most(bucket), fitting))
-            size = max(map(len, parts))
-            tasks += [Task(number, size, part, 0, epochs, "params") for part in parts]
+            fitting = max(1, int(_OWN_BYTES // self._drawn_bytes(bucket)))
+            parts = self._cut(group, min(self._most(bucket), fitting))
+            size, sweeps = max(map(len, parts)), self._size(bucket)
+            if own := self.has_own_seeds(number) and 2 * sweeps >= size:
+                size, parts = sweeps, self._cut(group, sweeps)
+            for part in parts:
+                differ = len({trial.seed for trial in part}) > 1
+                tasks.append(Task(number, size, part, 0, epochs, "params", own or differ))
         return tasks
+
+    def _seconds(self, structure: Structure) -> float:
+        """Returns rough device-seconds of a config in a bucket's structure."""
+        flops = self.family.flops(structure, self.sizes) * self.sweep.epochs
+        return self.num_runs * flops / self._costs.flops
+
+    def _drawn_bytes(self, bucket: Bucket) -> int:
+        """Returns the bytes of an epoch's random numbers."""
+        return 2 * sum(bucket.structure) * self.sizes.num_train
 
     def _size(self, bucket: Bucket) -> int:
         """Returns the size of a bucket's program: a slice of its configs, or a proposed batch."""

@@ -26,6 +26,7 @@ class Task:
     first_epoch: int
     epochs: int  # at the end
     keep: Keep = "nothing"
+    own_seeds: bool = False  # whether its program draws for each trial, whose seeds may differ
 
     def __repr__(self) -> str:
         seeds = ", ".join(str(seed) for seed in dict.fromkeys(m.seed for m in self.trials))
@@ -49,8 +50,8 @@ class Task:
 
     @property
     def program(self) -> "ProgramKey":
-        """The key of the program, which draws for each trial if seeds differ."""
-        return ProgramKey(self.bucket, any(m.seed != self.seed for m in self.trials), self.size)
+        """The key of the program."""
+        return ProgramKey(self.bucket, self.own_seeds, self.size)
 
 
 class ProgramKey(NamedTuple):
@@ -72,6 +73,7 @@ class Trained:
     best: np.ndarray  # (trials,) int32, whose weights are kept; the last without early stopping
     states: Sequence[Any] = ()  # where the task keeps them; opaque to all but the trainer
     params: Sequence[Mapping[str, np.ndarray]] = ()  # by name, without padding; likewise
+    logits: Sequence[np.ndarray] = ()  # (num_judged, classes) float32 of these parameters
 
     def __repr__(self) -> str:
         return f"Trained({self.task!r})"

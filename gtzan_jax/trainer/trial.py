@@ -3,6 +3,7 @@
 Trials are batched by the caller's ``vmap``: see :mod:`gtzan_jax.trainer.programs`.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -67,6 +68,7 @@ class Outcome(NamedTuple):
     state: State
     history: jax.Array  # (drawn epochs, metrics) float32, 0 for epochs that are not trained
     predicted: jax.Array  # (num_judged,) uint8, classes that the kept parameters predict
+    logits: jax.Array  # (num_judged, classes) float32, of songs mean log-probabilities
 
 
 class _Trained(NamedTuple):
@@ -150,22 +152,23 @@ def make_train(
         def epoch(index: jax.Array, carry: Outcome) -> Outcome:
             drawn: Draws = jax.tree.map(lambda numbers: numbers[index], draws)
             state, totals = _train_epoch(static, hyper, carry.state, drawn, fold)
-            figures, predicted = _evaluate(static, hyper, state.params, fold)
+            figures, predicted, logits = _evaluate(static, hyper, state.params, fold)
             row, before = jnp.concatenate([totals, figures]), carry.state.stopping
             if hyper.patience is not None and before is not None:
                 loss = row[_VALIDATION_LOSS]
                 stopping = after_epoch(before, hyper.patience, loss, state.params)
                 state = chosen(before.stopped, carry.state, state._replace(stopping=stopping))
                 row = jnp.where(before.stopped, 0.0, row)
-            return Outcome(state, carry.history.at[index].set(row), predicted)
+            return Outcome(state, carry.history.at[index].set(row), predicted, logits)
 
         history = jnp.zeros((draws.order.shape[0], len(METRICS)), jnp.float32)
-        judged = fold.y_song if fold.y_song.size else fold.y_eval
-        begun = Outcome(state, history, jnp.zeros(judged.shape, jnp.uint8))
+        evaluated = jax.eval_shape(functools.partial(_evaluate, static), hyper, state.params, fold)
+        blank = (jnp.zeros(each.shape, each.dtype) for each in evaluated[1:])
+        begun = Outcome(state, history, *blank)
         outcome: Outcome = lax.fori_loop(0, epochs, epoch, begun)
         if outcome.state.stopping is not None:
-            predicted = _evaluate(static, hyper, outcome.state.kept, fold)[1]
-            outcome = outcome._replace(predicted=predicted)
+            _, predicted, logits = _evaluate(static, hyper, outcome.state.kept, fold)
+            outcome = outcome._replace(predicted=predicted, logits=logits)
         return outcome
 
     return train
@@ -272,11 +275,12 @@ def _perturbed(
 
 def _evaluate(
     static: Static, hyper: Hyperparameters, params: Tree, fold: FoldArrays
-) -> tuple[jax.Array, jax.Array]:
-    """Returns metrics (6,) and (num_judged,) uint8 classes.
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns metrics (6,), (num_judged,) uint8 classes and (num_judged, classes) logits.
 
     Metrics are loss and accuracy on the validation part, then on the test part, then the accuracies
-    of their segments; 0 without rows or segments.
+    of their segments; 0 without rows or segments. Classes are those of the greatest logits, or of
+    the greatest mean log-probabilities of a song's segments, which are returned, too.
     """
     logits = static.family.apply(params, fold.x_eval, hyper.model, None)
     score = _score(logits, fold.y_eval, static.loss)
@@ -284,13 +288,18 @@ def _evaluate(
     means = _means(score, weights)  # (parts, loss and accuracy)
     if not fold.y_song.size:
         segments = jnp.zeros((2,), jnp.float32)
-        return jnp.concatenate([means.reshape(-1), segments]), _classes(logits)
-    votes = jax.nn.log_softmax(logits) * jnp.sum(weights, axis=0)[:, None]  # 0 for padding
-    voted = _classes(jax.ops.segment_sum(votes, fold.song_eval, fold.y_song.shape[0]))
+        return jnp.concatenate([means.reshape(-1), segments]), _classes(logits), logits
+    counted = jnp.sum(weights, axis=0)[:, None]  # 0 for padding
+    of_song = functools.partial(
+        jax.ops.segment_sum, segment_ids=fold.song_eval, num_segments=fold.y_song.shape[0]
+    )
+    votes = of_song(jax.nn.log_softmax(logits) * counted)
+    voted = _classes(votes)
     right = (voted == fold.y_song.astype(jnp.uint8)).astype(jnp.float32)
     by_song = jnp.stack([fold.validation_song_weight, fold.test_song_weight])
     songs = jnp.concatenate([means[:, :1], _means(right[None], by_song)], axis=1)
-    return jnp.concatenate([songs.reshape(-1), means[:, 1]]), voted
+    segments = jnp.concatenate([songs.reshape(-1), means[:, 1]])
+    return segments, voted, votes / jnp.maximum(of_song(counted), 1.0)
 
 
 def _classes(scores: jax.Array) -> jax.Array:

@@ -17,7 +17,7 @@ def test_keys_are_those_of_jax(seed):
     np.testing.assert_array_equal(threefry.fold_in(key, SEEDS[-1]), folded[-1])
 
 
-@pytest.mark.parametrize("shape", [(), (5,), (3, 4), (threefry._BLOCK + 1,), (0,)])
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4), (70_000,), (0,)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
 def test_bits_are_those_of_jax(shape, dtype):
     keys = threefry.fold_in(threefry.key(7), np.arange(3))
@@ -27,8 +27,10 @@ def test_bits_are_those_of_jax(shape, dtype):
     np.testing.assert_array_equal(drawn, theirs)
 
 
-def test_many_keys_with_few_numbers_are_drawn_in_blocks():
-    count = threefry._BLOCK // 100
-    keys = threefry.fold_in(threefry.key(7), np.arange(250))
-    alone = [threefry.bits(key[None], (count,), np.uint32)[0] for key in keys]
-    np.testing.assert_array_equal(threefry.bits(keys, (count,), np.uint32), alone)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_bits_of_compiled_keys_are_the_same_along_any_axis(axis):
+    keys = threefry.fold_in(threefry.key(7), np.arange(3))
+    expected = np.moveaxis(threefry.bits(keys, (4, 5), np.uint16), 0, axis)
+    drawn = jax.jit(lambda k: threefry.bits(k, (4, 5), np.uint16, axis))(keys)
+    np.testing.assert_array_equal(drawn, expected)
+    np.testing.assert_array_equal(threefry.bits(keys, (4, 5), np.uint16, axis), expected)

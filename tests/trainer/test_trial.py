@@ -90,7 +90,7 @@ def train(chosen, epochs=3, loss="cross_entropy", fold=FOLD, *, batch_size=32, *
     state = State(params, optimizer(hyper.optimizer).init(params))
     draws = known_draws(epochs, fold, chosen.units, batch_size)
     trained = compiled(chosen.units, batch_size, loss)
-    state, history, _ = trained(hyper, state, draws, jnp.int32(epochs), fold)
+    state, history, *_ = trained(hyper, state, draws, jnp.int32(epochs), fold)
     assert history.shape == (epochs, len(METRICS))
     return state, np.asarray(history)
 
@@ -296,7 +296,7 @@ def test_the_segments_of_a_song_vote_by_part(protocol, loss):
     hyper = hyperparameters(FAMILY, config(), make_sweep(loss=loss), sizes)
     params = known_params()
     static = Static(FAMILY, UNITS, 32, loss)
-    figures, predicted = jax.jit(lambda: _evaluate(static, hyper, params, arrays))()
+    figures, predicted, means = jax.jit(lambda: _evaluate(static, hyper, params, arrays))()
 
     tested = np.concatenate([fold.validation, fold.test])
     logits = np.asarray(FAMILY.apply(params, arrays.x_eval, hyper.model, None), np.float64)
@@ -305,7 +305,10 @@ def test_the_segments_of_a_song_vote_by_part(protocol, loss):
     frame["song"], frame["y"] = table.songs[tested], table.y[tested]
     frame["right"] = frame[[0, 1, 2, 3]].to_numpy().argmax(axis=1) == frame["y"]
     songs = frame.groupby(["part", "song"], sort=False)
-    voted = songs[[0, 1, 2, 3]].mean().to_numpy().argmax(axis=1)
+    expected = songs[[0, 1, 2, 3]].mean().to_numpy()
+    np.testing.assert_allclose(means[: len(expected)], expected, rtol=1e-4)
+    assert np.isfinite(means).all()
+    voted = expected.argmax(axis=1)
     right = pd.Series(voted == songs["y"].first(), songs["y"].first().index)
     by_song = right.groupby("part").mean().reindex([0, 1], fill_value=0.0)
     by_segment = frame.groupby("part")["right"].mean().reindex([0, 1], fill_value=0.0)
