@@ -51,10 +51,13 @@ def networks(splits: Splits, seeds: int) -> list[list[TrainedModel]]:
     """Trains the published config on every fold, and returns the models of each."""
     config = SWEEP.configs[0]
     with Engine(SWEEP, MlpFamily(), splits.sizes) as engine:
-        _, found = train_networks(engine, splits, config.id, range(seeds), EPOCHS)
+        [found] = train_networks(engine, splits, [config.id], range(seeds), EPOCHS)
     return [
-        [TrainedModel.of(config, params, SWEEP, splits, fold) for params in found[start:][:seeds]]
-        for fold, start in enumerate(range(0, len(found), seeds))
+        [
+            TrainedModel.of(config, each, SWEEP, splits, fold)
+            for each in found.params[start:][:seeds]
+        ]
+        for fold, start in enumerate(range(0, len(found.params), seeds))
     ]
 
 

@@ -220,10 +220,10 @@ def network_hits(table: FeatureTable, folds: Sequence[Fold]) -> list[np.ndarray]
     sweep = load_sweep("baselines", [f"batch_size={CURVE_BATCH}"])
     splits = Splits(table, PROTOCOLS["kfold"], 0, tuple(folds))
     with Engine(sweep, MlpFamily(), splits.sizes) as engine:
-        history, _ = train_networks(
-            engine, splits, sweep.configs[0].id, range(CURVE_SEEDS), CURVE_EPOCHS
+        [networks] = train_networks(
+            engine, splits, [sweep.configs[0].id], range(CURVE_SEEDS), CURVE_EPOCHS
         )
-    predicted = history.predicted.reshape(len(folds), CURVE_SEEDS, -1)
+    predicted = networks.history.predicted.reshape(len(folds), CURVE_SEEDS, -1)
     return [
         (of[:, : len(fold.test)] == table.y[fold.test]).mean(axis=0)
         for of, fold in zip(predicted, folds, strict=True)
@@ -367,8 +367,8 @@ def classes_of(table: FeatureTable, rows: np.ndarray, x: np.ndarray) -> list[lis
     splits = Splits(table, PROTOCOLS["kfold"], 0, (Fold(rows, rows[:0], rows),))
     config = sweep.configs[0]
     with Engine(sweep, MlpFamily(), splits.sizes) as engine:
-        _, found = train_networks(engine, splits, config.id, range(NETWORKS), SONG_EPOCHS)
-    models = [TrainedModel.of(config, params, sweep, splits, 0) for params in found]
+        [found] = train_networks(engine, splits, [config.id], range(NETWORKS), SONG_EPOCHS)
+    models = [TrainedModel.of(config, params, sweep, splits, 0) for params in found.params]
     chosen = np.stack([model.predict_matrix(x).argmax(axis=1) for model in models], axis=1)
     return [[table.genres[genre] for genre in of] for of in chosen]
 

@@ -206,9 +206,11 @@ def main(core: str, prepare: str) -> None:
     warned: list[str] = []
     warnings.showwarning = lambda message, *_, **__: warned.append(str(message))
     if prepare:
+        gc.disable()  # while it imports JAX's million objects, which are slow to scan
         importlib.import_module(prepare).prepare()
         gc.collect()
-        gc.freeze()  # JAX's million objects, which are slow to scan
+        gc.freeze()
+        gc.enable()
     _send(None, answers)  # it has started
     while True:
         call, value, error = calls.get(), None, None

@@ -24,7 +24,7 @@ from gtzan_jax.sound.files import SAMPLE_RATE, read
 from gtzan_jax.sound.summary import summarised
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep import Sweep
-from gtzan_jax.tables.folds import Scaler, Sizes, scaler_of, songs_of, standardised
+from gtzan_jax.tables.folds import Scaler, Sizes, scaler_of, standardised
 from gtzan_jax.tables.protocols import Splits
 from gtzan_jax.tables.schema import NO_OPTIONS, TAGS, UNITS, Columns, FeatureTable, Words
 from gtzan_jax.text import printable
@@ -271,12 +271,6 @@ class TrainedModel:
         Rows (rows, …) are standardised; songs (rows,) int32 are the numbers of songs that vote.
         """
         return self._network.log_probabilities(x, songs, num_songs)
-
-    def song_log_probabilities(self, table: FeatureTable, rows: np.ndarray) -> np.ndarray:
-        """Returns (songs, genres), of some rows' songs in the order of their first rows."""
-        x = self._scaled(self._matrix(table)[rows])
-        number = songs_of(table.songs[rows])[1].astype(np.int32)
-        return self.log_probabilities(x, number, int(number.max()) + 1)
 
     @functools.cached_property
     def _network(self) -> "Network":

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 
 def calibrated(
-    model: TrainedModel, splits: Splits, fold: Fold
+    model: TrainedModel, splits: Splits, fold: Fold, logits: np.ndarray
 ) -> "tuple[TrainedModel, pd.DataFrame]":
     """Measures the calibration of a model on a fold, and adds it to the model.
 
-    The validation part chose the config, and the epoch with early stopping: errors on it are too
-    low. The test part is the estimate, unless the protocol ranks by it.
+    ``logits`` are its outputs (songs, classes) for the validation part's songs, then the test
+    part's; of segments a song's mean log-probabilities. The validation part chose the config, and
+    the epoch with early stopping: errors on it are too low. The test part is the estimate, unless
+    the protocol ranks by it.
 
     Returns:
       the model, and one row a song of the validation and test part: part, song (a track of it),
@@ -35,12 +37,9 @@ def calibrated(
     table, genres, groups = splits.table, np.array(model.genres), groups_of(splits.table)
     words = table.words
     parts = {"validation": fold.validation, "test": fold.test}
-    logs = {
-        part: np.asarray(model.song_log_probabilities(table, rows), np.float64)
-        for part, rows in parts.items()
-        if len(rows)
-    }
-    judged = {part: judged_rows(table, parts[part]) for part in logs}
+    judged = {part: judged_rows(table, rows) for part, rows in parts.items() if len(rows)}
+    ends = np.cumsum([len(rows) for rows in judged.values()])
+    logs = dict(zip(judged, np.split(tempered(logits[: ends[-1]], 1.0), ends[:-1]), strict=True))
     temperature = None
     if "validation" in logs:
         temperature = fit_temperature(logs["validation"], table.y[judged["validation"]])

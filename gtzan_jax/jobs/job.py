@@ -197,5 +197,6 @@ class Training(contextlib.ExitStack[bool | None]):
             )
             self._manifest.sessions.append(session)
             job.run.write_manifest(self._manifest)
-            messages.import_meanwhile("pandas", "gtzan_jax.views.overview")
+            views = ("gtzan_jax.views.overview", "gtzan_jax.views.plots")
+            messages.import_meanwhile("pandas", *views, "scipy.special")
         return self.trainer

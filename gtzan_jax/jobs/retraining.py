@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,8 @@ from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import SavedRetraining, table_of
 from gtzan_jax.rundir.history import History
 from gtzan_jax.rundir.manifest import Manifest, Retraining
-from gtzan_jax.space.config import Trial
+from gtzan_jax.space.config import Config, Trial
+from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.dividing import groups_of
 from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import PROTOCOLS, Splits, make_splits
@@ -39,11 +40,19 @@ from gtzan_jax.views.text import by_stem
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 _NETWORKS = 10  # by default
 _EPOCHS = 50
 _BEST = "best"  # the sweep's own, which no request replaces
+
+
+class Networks(NamedTuple):
+    """The networks of a config on every fold with several seeds, by fold, then seed."""
+
+    config: Config
+    history: History
+    params: list[Mapping[str, np.ndarray]]  # by name
+    logits: list[np.ndarray]  # (num_judged, classes) float32 of a network, see ``Trained``
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +66,12 @@ class Retrained:
         those by genre; ``calibration`` of the model, see ``calibrating.calibrated``; ``songs``, one
         row a test song of a fold (right: the share of the fold's networks that are). Of a table of
         anything else ``songs`` is ``rows``, and columns are named by its ``words``, too.
-      figures: the PNG files by their stems.
+      images: the PNG files by their stems.
     """
 
     model: TrainedModel
     frames: "Mapping[str, pd.DataFrame]" = field(repr=False)
-    figures: "Mapping[str, Figure]" = field(repr=False)
+    images: Mapping[str, bytes] = field(repr=False)
 
 
 def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
@@ -78,68 +87,85 @@ def retrain(
     Raises:
       RunError: a network diverged.
     """
-    import pandas as pd
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    [networks] = train_networks(trainer, splits, [config_id], seeds, epochs)
+    return evaluate(networks, trainer.plan.sweep, splits)
 
-    trained, params = train_networks(trainer, splits, config_id, seeds, epochs)
-    config, table = trainer.plan.config_of[config_id], splits.table
-    model = TrainedModel.of(config, params[0], trainer.plan.sweep, splits, fold=0)
-    model, probabilities = calibrated(model, splits, splits.folds[0])
+
+def train_networks(
+    trainer: Trainer, splits: Splits, config_ids: Sequence[str], seeds: Sequence[int], epochs: int
+) -> list[Networks]:
+    """Trains configs on every fold with several seeds.
+
+    Raises:
+      RunError: a network diverged.
+    """
+    folds = range(len(splits.folds))
+    # Trials that share random numbers side by side.
+    trials = [Trial(i, fold, seed) for fold in folds for seed in seeds for i in config_ids]
+    results = list(trainer.run(trainer.plan.repeats(trials, epochs), splits.arrays))
+    ends = {
+        trial: (params, logits)
+        for trained in results
+        for trial, params, logits in zip(
+            trained.task.trials, trained.params, trained.logits, strict=True
+        )
+    }
+    found = []
+    for config_id in config_ids:
+        own = [trial for trial in trials if trial.config_id == config_id]
+        config, history = trainer.plan.config_of[config_id], History.of(own, results)
+        if history.diverged.any():
+            bad = ~np.isfinite(history.figures).all(axis=(0, 2))
+            raise RunError(
+                f"the retraining of {config.name} diverged in epoch {bad.argmax() + 1} of {epochs} "
+                f"({history.diverged.sum()} of {len(own)} networks): nothing of it is kept; take a "
+                "lower learning rate or fewer epochs"
+            )
+        params, logits = zip(*(ends[trial] for trial in own), strict=True)
+        found.append(Networks(config, history, list(params), list(logits)))
+    return found
+
+
+def evaluate(networks: Networks, sweep: Sweep, splits: Splits) -> Retrained:
+    """Evaluates a config's networks, and makes a model of the first."""
+    import pandas as pd
+
+    config, trained, table = networks.config, networks.history, splits.table
+    model = TrainedModel.of(config, networks.params[0], sweep, splits, fold=0)
+    model, probabilities = calibrated(model, splits, splits.folds[0], networks.logits[0])
     genres, groups, words = np.array(table.genres), groups_of(table), table.words
-    true, predicted, units = [], [], []
-    by_fold = trained.predicted.reshape(len(splits.folds), len(seeds), -1)
+    confusion, units = np.zeros((len(genres), len(genres)), int), []
+    by_fold = trained.predicted.reshape(len(splits.folds), -1, trained.predicted.shape[1])
     for place, (fold, every) in enumerate(zip(splits.folds, by_fold, strict=True)):
         rows, start = judged_rows(table, fold.test), len(judged_rows(table, fold.validation))
         found = every[:, start : start + len(rows)]
-        true.append(np.tile(table.y[rows], len(seeds)))
-        predicted.append(found.ravel())
+        np.add.at(confusion, (table.y[rows], found), 1)
         names = [table.tracks[row] for row in rows]
         named = {"fold": place, words.unit: names, words.label: genres[table.y[rows]]}
         right = (found == table.y[rows]).mean(axis=0)
         units.append(pd.DataFrame(named).assign(group=groups[rows], right=right))
-    answers, labels = (np.concatenate(true), np.concatenate(predicted)), np.arange(len(genres))
-    confusion = confusion_matrix(*answers, labels=labels)
-    scores = precision_recall_fscore_support(*answers, labels=labels, zero_division=0)
-    measures = ("precision", "recall", "f1", words.rows)
     frames = {
         "history": history_frame(trained, splits.metrics),
-        "scores": pd.DataFrame({words.label: genres} | dict(zip(measures, scores, strict=True))),
+        "scores": pd.DataFrame({words.label: genres} | scores_of(confusion, words.rows)),
         "confusion": pd.DataFrame(confusion, columns=list(model.genres)),
         "calibration": probabilities,
         words.units: pd.concat(units, ignore_index=True).assign(**splits.marks),
     }
     if splits.protocol.leak:
         frames["scores"]["leak"] = splits.protocol.leak
-    return Retrained(model, frames, _figures(frames, confusion, model, splits))
+    return Retrained(model, frames, _images(frames, confusion, model, splits))
 
 
-def train_networks(
-    trainer: Trainer, splits: Splits, config_id: str, seeds: Sequence[int], epochs: int
-) -> tuple[History, list[Mapping[str, np.ndarray]]]:
-    """Trains a config on every fold with several seeds.
+def scores_of(confusion: np.ndarray, rows: str) -> dict[str, np.ndarray]:
+    """Returns precision, recall, F1 and number of rows of each class, 0 where there is none.
 
-    Returns:
-      the history, and the parameters of each network, by fold, then seed.
-
-    Raises:
-      RunError: a network diverged.
+    scikit-learn has the same, but takes longer to import than a retraining of twenty networks.
     """
-    trials = [Trial(config_id, fold, seed) for fold in range(len(splits.folds)) for seed in seeds]
-    results = list(trainer.run(trainer.plan.repeats(trials, epochs), splits.arrays))
-    history = History.of(trials, results)
-    if history.diverged.any():
-        bad = ~np.isfinite(history.figures).all(axis=(0, 2))
-        raise RunError(
-            f"the retraining of {trainer.plan.config_of[config_id].name} diverged in epoch "
-            f"{bad.argmax() + 1} of {epochs} ({history.diverged.sum()} of {len(trials)} networks)"
-            ": nothing of it is kept; take a lower learning rate or fewer epochs"
-        )
-    params = {
-        trial: named
-        for trained in results
-        for trial, named in zip(trained.task.trials, trained.params, strict=True)
-    }
-    return history, [params[trial] for trial in trials]
+    hits, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    scores = {"precision": (hits, predicted), "recall": (hits, true)}
+    scores["f1"] = 2 * hits, true + predicted
+    shares = {name: above / np.maximum(below, 1) for name, (above, below) in scores.items()}
+    return shares | {rows: true}
 
 
 def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
@@ -153,14 +179,12 @@ def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
 
 def save(result: Retrained, folder: Path) -> None:
     """Replaces a folder by one with the model, its tables and figures."""
-    from gtzan_jax.views import plots
-
     with replaced_folder(folder) as aside:
         save_model(result.model, aside)
         for name, frame in result.frames.items():
             write_csv(aside / f"{name}.csv", frame)
-        for name, figure in result.figures.items():
-            write_atomically(aside / f"{name}.png", plots.image_of(figure))
+        for name, image in result.images.items():
+            write_atomically(aside / f"{name}.png", image)
 
 
 def retrain_run(request: RetrainOptions) -> SavedRetraining:
@@ -261,9 +285,9 @@ def describe(
     )
 
 
-def _figures(
+def _images(
     frames: "Mapping[str, pd.DataFrame]", confusion: np.ndarray, model: TrainedModel, splits: Splits
-) -> "dict[str, Figure]":
+) -> dict[str, bytes]:
     from gtzan_jax.views import plots
 
     note, words = splits.caption, splits.table.words
@@ -278,4 +302,4 @@ def _figures(
     )
     title = f"Are its probabilities calibrated?{few}"
     figures["reliability"] = plots.reliability(frames["calibration"], title, note, words)
-    return figures
+    return {name: plots.image_of(figure) for name, figure in figures.items()}

@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,9 +78,9 @@ def run_sweep(options: SweepOptions) -> Run:
                 history = store.history(job.trials_of(sweep.configs), others=by_sampler)
                 results = _ranked(job, sweep, manifest, history)
                 clock.lap("write")
-                problem = _retrain_best(job, sweep, manifest, history, results, training)
-                clock.lap("retrain")
-            _write_events(job, sweep, manifest, history, results)
+                with _writing_events(job, sweep, manifest, history, results):
+                    problem = _retrain_best(job, sweep, manifest, history, results, training)
+                    clock.lap("retrain")
             clock.lap("write")
             _finish(job, manifest, results, training.trainer, clock)
     run = read_run(job.run.path)
@@ -191,11 +192,11 @@ def _retrain_best(
                 )
             ids = [best, *([reference] if reference else [])]
             trainer = training.begin([sweep.configs[sweep.places[i]] for i in ids])
-            retrained = retraining.retrain(trainer, splits, best, seeds, epochs)
-            if reference:
-                other, _ = retraining.train_networks(trainer, splits, reference, seeds, epochs)
+            networks, *others = retraining.train_networks(trainer, splits, ids, seeds, epochs)
+            retrained = retraining.evaluate(networks, sweep, splits)
+            for other in others:
                 with replaced_folder(run.reference) as folder:
-                    frame = retraining.history_frame(other, splits.metrics)
+                    frame = retraining.history_frame(other.history, splits.metrics)
                     write_csv(folder / "history.csv", frame)
             retraining.save(retrained, run.best)
             manifest.retraining = wanted
@@ -204,9 +205,9 @@ def _retrain_best(
         except RunError as failure:
             problem, retrained = failure, None
     with replaced_folder(run.overview) as folder:
-        figures = retrained.figures if retrained else {}
+        images = retrained.images if retrained else {}
         curves = retrained.frames["history"] if retrained else None
-        overview.write(folder, sweep, splits, results, history, curves, figures)
+        overview.write(folder, sweep, splits, results, history, curves, images)
     run.record(manifest, "overview", *(names if retrained else []))
     return problem
 
@@ -234,19 +235,28 @@ def _reference(sweep: Sweep, best: str) -> str | None:
     return reference.id
 
 
-def _write_events(
+@contextlib.contextmanager
+def _writing_events(
     job: Job, sweep: Sweep, manifest: Manifest, history: History, results: "pd.DataFrame"
-) -> None:
-    """Writes the runs for TensorBoard, unless that is done."""
+) -> Iterator[None]:
+    """Writes the runs for TensorBoard on another thread, unless that is done."""
     if not job.run.damaged(manifest, "tensorboard"):
+        yield
         return
     from gtzan_jax.views import tensorboard
 
     if len(history.trials) > tensorboard.MAX_RUNS:
         print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
-    with replaced_folder(job.run.tensorboard) as folder:
-        order = results["config_id"].to_list()
-        tensorboard.write_runs(folder, sweep, history, order, job.table.is_segmented)
+
+    def write() -> None:
+        with replaced_folder(job.run.tensorboard) as folder:
+            order = results["config_id"].to_list()
+            tensorboard.write_runs(folder, sweep, history, order, job.table.is_segmented)
+
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(write)
+        yield
+        writing.result()
     job.run.record(manifest, "tensorboard")
 
 

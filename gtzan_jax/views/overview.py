@@ -17,7 +17,6 @@ from gtzan_jax.views.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
 _TEST = METRICS.index("test_accuracy")
 _TOP = 10
@@ -30,15 +29,17 @@ def write(
     results: "pd.DataFrame",
     history: History,
     retrained: "pd.DataFrame | None",
-    retrained_figures: "Mapping[str, Figure]",
+    retrained_images: Mapping[str, bytes],
 ) -> None:
     """Writes the overview of a sweep into a log directory.
 
     It has the curves of the ten best configs, of each value of each varying axis (means over
     configs, folds and seeds) and of the retraining (means over networks), and figures.
-    ``retrained`` has one row an epoch of a network.
+    ``retrained`` has one row an epoch of a network; images are PNG files by their stems.
     """
-    metrics, note, figures = splits.metrics, splits.caption, {}
+    from gtzan_jax.views import plots
+
+    metrics, note, images = splits.metrics, splits.caption, {}
     best = results["config_id"].head(_TOP).to_list()
     for rank, trials in enumerate(history.places_of(best), start=1):
         config = sweep.configs[sweep.places[best[rank - 1]]]
@@ -57,13 +58,13 @@ def write(
     num_folds = len({trial.fold for trial in history.trials})
     if found := effects_of(accuracy.reshape(len(accuracy), num_folds, -1), sweep):
         title = "Effect of each value on test accuracy"
-        figures["effects"] = effects_figure(found, sweep, title, note)
+        images["effects"] = plots.image_of(effects_figure(found, sweep, title, note))
     if retrained is not None:
         mean = mean_curves_of_networks(retrained).reindex(columns=list(METRICS))
         tensorboard.write_curves(folder / "retrained", mean.to_numpy(), metrics)
         epochs = counted(len(mean), "epoch")
         runs["retrained"] = f"the best configuration retrained for {epochs}, mean over its networks"
-        figures |= {f"retrained_{tag}": figure for tag, figure in retrained_figures.items()}
+        images |= {f"retrained_{tag}": image for tag, image in retrained_images.items()}
     legend = "\n".join(f"- `{name}`: {what}" for name, what in runs.items())
     about = [
         note,
@@ -72,7 +73,7 @@ def write(
         f"Runs:\n\n{legend}",
     ]
     texts = {"about": "\n\n".join(filter(None, about))}
-    tensorboard.write_notes(folder / "summary", texts, figures)
+    tensorboard.write_notes(folder / "summary", texts, images)
 
 
 def mean_curves(sweep: Sweep, history: History) -> dict[str, np.ndarray]:

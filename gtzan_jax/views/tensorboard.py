@@ -4,8 +4,8 @@ tensorboardX writes the files: TensorBoard's own writer starts a thread for each
 in Python, and imports TensorFlow where that is installed.
 """
 
-import io
 import json
+import struct
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,8 +36,6 @@ finally:
         del sys.modules["torch"]
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from gtzan_jax.rundir.history import History
 
 MAX_RUNS = 2_000
@@ -100,11 +98,11 @@ def write_curves(run: Path, history: np.ndarray, metrics: Sequence[str]) -> None
     _write(run, curve_summaries(history, metrics))
 
 
-def write_notes(folder: Path, texts: Mapping[str, str], figures: "Mapping[str, Figure]") -> None:
-    """Writes texts in Markdown, and figures, by their tags."""
+def write_notes(folder: Path, texts: Mapping[str, str], images: Mapping[str, bytes]) -> None:
+    """Writes texts in Markdown, and figures as PNG files, by their tags."""
     notes = [text_pb(tag, text) for tag, text in texts.items()]
-    images = [_image_summary(f"figures/{tag}", figure) for tag, figure in figures.items()]
-    _write(folder, [*notes, *images])
+    figures = [_image_summary(f"figures/{tag}", image) for tag, image in images.items()]
+    _write(folder, [*notes, *figures])
 
 
 def _domain(sweep: Sweep, axis: str) -> summary_v2.Domain:
@@ -116,19 +114,9 @@ def _domain(sweep: Sweep, axis: str) -> summary_v2.Domain:
     return interval(found.low, found.high)
 
 
-def _image_summary(tag: str, figure: "Figure") -> Summary:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    from gtzan_jax.views.plots.style import styled
-
-    buffer = io.BytesIO()
-    # The same bytes as savefig's, which draws the figure twice.
-    with styled():
-        FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
-    width, height = (int(side) for side in figure.get_size_inches() * figure.dpi)
-    image = Summary.Image(
-        height=height, width=width, colorspace=4, encoded_image_string=buffer.getvalue()
-    )
+def _image_summary(tag: str, png: bytes) -> Summary:
+    width, height = struct.unpack(">2I", png[16:24])  # of its header
+    image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
     return Summary(value=[Summary.Value(tag=tag, image=image)])
 
 

@@ -419,8 +419,8 @@ def test_other_splits_and_seeds_of_the_real_table_are_seldom_excluded(
     with Engine(sweep, MlpFamily(), all_splits[0].sizes) as engine:
         for split, splits in enumerate(all_splits):
             seeds = range(100 * split, 100 * split + 7)
-            history, _ = train_networks(engine, splits, config_id, seeds, 50)
-            frames.append(history_frame(history, splits.protocol.metrics))
+            [networks] = train_networks(engine, splits, [config_id], seeds, 50)
+            frames.append(history_frame(networks.history, splits.protocol.metrics))
     run = dataclasses.replace(written, sweep=dataclasses.replace(SWEEP, loss="softmax_twice"))
     marks = []
     for theirs, ours in itertools.permutations(frames, 2):

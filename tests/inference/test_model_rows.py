@@ -151,8 +151,6 @@ def test_missing_numbers_are_filled_with_those_of_training():
     ):
         np.testing.assert_allclose(model.predict_proba(rows), expected, rtol=1e-5)
     table = wine(x=holes.to_numpy(np.float32))
-    logs = model.song_log_probabilities(table, np.arange(178))
-    np.testing.assert_allclose(np.exp(logs), expected, rtol=1e-5)
     np.testing.assert_allclose(model.predict_matrix(table.x), expected, rtol=1e-5)
     with pytest.raises(InputError, match=r"^1 number, the first in row 0, column 'ash': beyond"):
         model.predict(holes.assign(ash=[np.inf] + [1.0] * 177))

@@ -24,9 +24,17 @@ def table(request):
 
 def votes_of(model, table, rows):
     """Songs' log-probabilities, a song after another in the order of their first rows."""
-    logs = pd.DataFrame(np.log(model.predict_matrix(table.x[rows]).astype(np.float64)))
+    said = model.predict_matrix(table.x[rows]).astype(np.float64)
+    logs = pd.DataFrame(np.log(np.maximum(said, 1e-38)))
     means = logs.groupby(table.songs[rows], sort=False).mean().to_numpy()
     return means - np.log(np.exp(means).sum(axis=1, keepdims=True))
+
+
+def measured(model, splits, fold):
+    """What the trainer would hand over is computed by the model itself: logits, or means."""
+    parts = [rows for rows in (fold.validation, fold.test) if len(rows)]
+    votes = [votes_of(model, splits.table, rows) for rows in parts]
+    return calibrated(model, splits, fold, np.concatenate([*votes, votes[0]]) + 3.0)
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def bare(table):
 def test_the_temperature_is_fitted_on_the_songs_of_the_validation_part_alone(table, bare):
     splits = make_splits(table, "holdout", 0, 1)
     fold = splits.folds[0]
-    model, songs = calibrated(bare, splits, fold)
+    model, songs = measured(bare, splits, fold)
     validation = votes_of(bare, table, fold.validation)
     first = pd.Series(table.songs[fold.validation]).drop_duplicates().index
     y = table.y[fold.validation[first]]
@@ -66,7 +74,7 @@ def test_the_temperature_is_fitted_on_the_songs_of_the_validation_part_alone(tab
 
     # What the test part is has no say in the temperature.
     elsewhere = fold._replace(test=fold.test[: len(fold.test) // 2])
-    again, _ = calibrated(bare, splits, elsewhere)
+    again, _ = measured(bare, splits, elsewhere)
     assert again.calibration.temperature == found.temperature
 
 
@@ -83,7 +91,7 @@ def test_of_few_songs_no_temperature_below_one_is_believed(num_songs):
     honest = dataclasses.replace(splits, table=dataclasses.replace(table, y=said))
     logs = votes_of(bare, honest.table, fold.validation)
     assert fit_temperature(logs, said[fold.validation]) < 0.2
-    model, songs = calibrated(bare, honest, fold)
+    model, songs = measured(bare, honest, fold)
     assert (model.temperature == 1) == few
     assert model.is_calibrated != few
     assert ("doubt" in songs) == few
@@ -96,14 +104,14 @@ def test_of_few_songs_no_temperature_below_one_is_believed(num_songs):
         np.testing.assert_allclose(songs["calibrated"], songs["probability"], rtol=1e-5)
     # One above 1 is believed, and told of where songs are few.
     wrong = dataclasses.replace(honest, table=dataclasses.replace(table, y=(said + 1) % 4))
-    model, _ = calibrated(bare, wrong, fold)
+    model, _ = measured(bare, wrong, fold)
     assert model.temperature > 1
     assert bool(model.calibration.doubt) == few
 
 
 def test_without_a_validation_part_there_is_no_temperature(table, bare):
     splits = make_splits(table, "assignment", 0, 1)
-    model, songs = calibrated(bare, splits, splits.folds[0])
+    model, songs = measured(bare, splits, splits.folds[0])
     found = model.calibration
     assert (found.temperature, found.validation, found.test.calibrated_error) == (None, None, None)
     assert not model.is_calibrated
@@ -118,7 +126,7 @@ def test_the_error_of_chance_is_that_of_the_shown_probabilities_by_artist(protoc
     splits = make_splits(table, protocol, 0, 3)
     fold = splits.folds[0]
     bare = dataclasses.replace(random_model(SWEEP.configs[3], table), calibration=None)
-    model, songs = calibrated(bare, splits, fold)
+    model, songs = measured(bare, splits, fold)
     test = songs[songs["part"] == "test"]
     np.testing.assert_array_equal(test["group"], groups_of(table)[fold.test])
     assert test["group"].nunique() < len(test)
@@ -135,5 +143,5 @@ def test_the_error_of_chance_is_that_of_the_shown_probabilities_by_artist(protoc
 def test_songs_of_a_leak_say_so():
     table = TABLES["segments"]
     splits = make_splits(table, "leaky_chunks", 0, 1)
-    _, songs = calibrated(random_model(SWEEP.configs[0], table), splits, splits.folds[0])
+    _, songs = measured(random_model(SWEEP.configs[0], table), splits, splits.folds[0])
     assert songs["leak"].str.startswith("LEAK").all()

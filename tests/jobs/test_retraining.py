@@ -1,12 +1,16 @@
 """The command retrain: folders of their own beside the sweep's best, which stays."""
 
+import dataclasses
 import os
 import shutil
 
 import msgspec
+import numpy as np
+import pandas as pd
 import pytest
 from finished_runs import edit_manifest, flip
 from report_words import lines_of, words_of
+from sklearn import metrics
 from test_resume import Killed, end_at, kill
 
 import gtzan_jax
@@ -17,6 +21,7 @@ from gtzan_jax.jobs.job import Training
 from gtzan_jax.jobs.options import RetrainOptions
 from gtzan_jax.jobs.retraining import retrain_run
 from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.tables.sources import load_table
 
 AXES = ["axes.num_units2=[16]", "axes.dropout3=[0.0]", "axes.num_units1=[16]"]
 NAME = "rank2-2epochs-2seeds"
@@ -78,6 +83,27 @@ def test_the_sweeps_best_stays(whole):
     assert [session.trials_before for session in manifest.sessions] == [0, 6]
     files = {f"retrained/{NAME}/{file.name}" for file in path.iterdir()}
     assert files == {key for key in manifest.sha256 if key.startswith("retrained/")}
+
+
+@pytest.mark.parametrize("name", ["best", f"retrained/{NAME}"])
+def test_its_tables_are_scikit_learns_and_the_models(whole, name):
+    folder = whole[0] / name
+    tables = {stem: pd.read_csv(folder / f"{stem}.csv") for stem in ("confusion", "scores")}
+    confusion, genres = tables["confusion"].to_numpy(), list(tables["confusion"])
+    # A row for each song that was counted.
+    true, said = (np.repeat(place.ravel(), confusion.ravel()) for place in np.indices((10, 10)))
+    np.testing.assert_array_equal(metrics.confusion_matrix(true, said), confusion)
+    scores = metrics.precision_recall_fscore_support(true, said, zero_division=0)
+    np.testing.assert_allclose(tables["scores"].iloc[:, 1:5].T, np.array(scores), atol=1e-6)
+    assert tables["scores"]["genre"].to_list() == genres
+    # The logits that the trainer handed over are those of the model that is kept.
+    songs, table = pd.read_csv(folder / "calibration.csv"), load_table("sample")
+    model = dataclasses.replace(load_model(folder), calibration=None)
+    rows = [table.tracks.index(song) for song in songs["song"]]
+    probability = model.predict_matrix(table.x[rows])
+    best = probability.argmax(axis=1)
+    np.testing.assert_allclose(songs["probability"], probability.max(axis=1), rtol=1e-4)
+    assert songs["predicted"].to_list() == [genres[place] for place in best]
 
 
 @pytest.mark.usefixtures("never")

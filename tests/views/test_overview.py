@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import os
 
 import numpy as np
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import make_sweep
 from finished_runs import random_history
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gtzan_jax.metrics import METRICS
@@ -25,8 +27,8 @@ def write(folder, sweep, history, retrained=True):
         {"fold": 0, "seed": 0, "epoch": [1, 2, 3], "kept": [False, False, True]}
         | dict.fromkeys(METRICS, 0.5)
     )
-    figures = {"accuracy": plots.confusion_matrix(np.eye(2, dtype=int), "ab", "note")}
-    of_retraining = (curves, figures) if retrained else (None, {})
+    drawn = plots.confusion_matrix(np.eye(2, dtype=int), "ab", "note")
+    of_retraining = (curves, {"accuracy": plots.image_of(drawn)}) if retrained else (None, {})
     results = results_table(sweep, history)
     overview.write(folder, sweep, splits, results, history, *of_retraining)
 
@@ -60,7 +62,8 @@ def test_it_holds_what_to_see_first(tmp_path):
     names = ["effects", "retrained_accuracy"]
     assert sorted(summary.Tags()["images"]) == [f"figures/{name}" for name in names]
     image = summary.Images("figures/effects")[0]
-    assert image.encoded_image_string.startswith(b"\x89PNG")
+    with Image.open(io.BytesIO(image.encoded_image_string)) as opened:
+        assert (opened.format, opened.size) == ("PNG", (image.width, image.height))
     diverged = history.trials[11].config_id
     adam = [config["optimizer"] == "adam" and config.id != diverged for config in sweep.configs]
     figures = history.by_config(history.figures)[adam, :, -1, METRICS.index("test_accuracy")]
