@@ -78,12 +78,16 @@ class Processes:
             waiting.setdefault(request.tasks[0].program, deque()).append(place)
         idle, running = list(self.processes), dict[Future[Answer], tuple[Process, int]]()
         lost, unstarted = Counter[int](), 0
+
+        def hand_out() -> None:
+            while idle and waiting:
+                worker = idle.pop(0)
+                place = self._take(worker, waiting)
+                running[self._begin(worker, requests[place], blobs)] = worker, place
+
         try:
             while waiting or running:
-                while idle and waiting:
-                    worker = idle.pop(0)
-                    place = self._take(worker, waiting)
-                    running[self._begin(worker, requests[place], blobs)] = worker, place
+                hand_out()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     worker, place = running.pop(future)
                     idle.append(worker)
@@ -109,6 +113,7 @@ class Processes:
                         continue
                     unstarted = 0
                     self._known[worker] = answer.known
+                    hand_out()  # before the caller looks at the answer
                     yield place, answer
         finally:
             if running:  # the caller has gone, or a request has failed; calls start them anew

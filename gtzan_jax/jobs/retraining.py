@@ -1,6 +1,7 @@
 """Retrains one config, for more epochs and with several seeds, and evaluates it."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +35,7 @@ from gtzan_jax.tables.folds import judged_rows
 from gtzan_jax.tables.protocols import PROTOCOLS, Splits, make_splits
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
+from gtzan_jax.trainer.task import Trained
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views import messages
 from gtzan_jax.views.text import by_stem
@@ -51,8 +53,8 @@ class Networks(NamedTuple):
 
     config: Config
     history: History
-    params: list[Mapping[str, np.ndarray]]  # by name
-    logits: list[np.ndarray]  # (num_judged, classes) float32 of a network, see ``Trained``
+    params: Sequence[Mapping[str, np.ndarray]]  # by name
+    logits: Sequence[np.ndarray]  # (num_judged, classes) float32 of a network, see ``Trained``
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,37 +95,40 @@ def retrain(
 
 def train_networks(
     trainer: Trainer, splits: Splits, config_ids: Sequence[str], seeds: Sequence[int], epochs: int
-) -> list[Networks]:
-    """Trains configs on every fold with several seeds.
+) -> Iterator[Networks]:
+    """Trains configs on every fold with several seeds; yields each when it is done.
 
     Raises:
       RunError: a network diverged.
     """
     folds = range(len(splits.folds))
-    # Trials that share random numbers side by side.
-    trials = [Trial(i, fold, seed) for fold in folds for seed in seeds for i in config_ids]
-    results = list(trainer.run(trainer.plan.repeats(trials, epochs), splits.arrays))
-    ends = {
-        trial: (params, logits)
-        for trained in results
-        for trial, params, logits in zip(
-            trained.task.trials, trained.params, trained.logits, strict=True
+    trials = [Trial(i, fold, seed) for i in config_ids for fold in folds for seed in seeds]
+    left, results = Counter(trial.config_id for trial in trials), list[Trained]()
+    for trained in trainer.run(trainer.plan.repeats(trials, epochs), splits.arrays):
+        results.append(trained)
+        for config_id, done in Counter(trained.task.config_ids).items():
+            left[config_id] -= done
+            if not left[config_id]:
+                own = [trial for trial in trials if trial.config_id == config_id]
+                yield _networks(trainer.plan.config_of[config_id], own, results)
+
+
+def _networks(config: Config, trials: Sequence[Trial], results: Sequence[Trained]) -> Networks:
+    history = History.of(trials, results)
+    if history.diverged.any():
+        bad = ~np.isfinite(history.figures).all(axis=(0, 2))
+        raise RunError(
+            f"the retraining of {config.name} diverged in epoch {bad.argmax() + 1} of "
+            f"{history.figures.shape[1]} ({history.diverged.sum()} of {len(trials)} networks): "
+            "nothing of it is kept; take a lower learning rate or fewer epochs"
         )
+    ends = {
+        trial: kept
+        for each in results
+        for trial, *kept in zip(each.task.trials, each.params, each.logits, strict=True)
     }
-    found = []
-    for config_id in config_ids:
-        own = [trial for trial in trials if trial.config_id == config_id]
-        config, history = trainer.plan.config_of[config_id], History.of(own, results)
-        if history.diverged.any():
-            bad = ~np.isfinite(history.figures).all(axis=(0, 2))
-            raise RunError(
-                f"the retraining of {config.name} diverged in epoch {bad.argmax() + 1} of {epochs} "
-                f"({history.diverged.sum()} of {len(own)} networks): nothing of it is kept; take a "
-                "lower learning rate or fewer epochs"
-            )
-        params, logits = zip(*(ends[trial] for trial in own), strict=True)
-        found.append(Networks(config, history, list(params), list(logits)))
-    return found
+    params, logits = zip(*(ends[trial] for trial in trials), strict=True)
+    return Networks(config, history, params, logits)
 
 
 def evaluate(networks: Networks, sweep: Sweep, splits: Splits) -> Retrained:

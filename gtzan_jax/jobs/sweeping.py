@@ -1,10 +1,10 @@
 """Runs or resumes a sweep, for notebooks and for the command alike."""
 
 import contextlib
+import functools
 import math
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,9 +78,11 @@ def run_sweep(options: SweepOptions) -> Run:
                 history = store.history(job.trials_of(sweep.configs), others=by_sampler)
                 results = _ranked(job, sweep, manifest, history)
                 clock.lap("write")
-                with _writing_events(job, sweep, manifest, history, results):
-                    problem = _retrain_best(job, sweep, manifest, history, results, training)
-                    clock.lap("retrain")
+                ended = job, sweep, manifest, history, results
+                write_events = functools.cache(lambda: _write_events(*ended))
+                problem = _retrain_best(*ended, training, write_events)
+                clock.lap("retrain")
+                write_events()
             clock.lap("write")
             _finish(job, manifest, results, training.trainer, clock)
     run = read_run(job.run.path)
@@ -162,11 +164,12 @@ def _retrain_best(
     history: History,
     results: "pd.DataFrame",
     training: Training,
+    meanwhile: Callable[[], None],
 ) -> RunError | None:
     """Retrains the best config and the reference, and writes the overview, unless all are there.
 
-    A retraining with other settings is not replaced. Returns an error instead of raising it, so
-    that the run is finished first.
+    A retraining with other settings is not replaced. Calls ``meanwhile`` while the last networks
+    train. Returns an error instead of raising it, so that the run is finished first.
     """
     from gtzan_jax.views import overview
 
@@ -192,13 +195,16 @@ def _retrain_best(
                 )
             ids = [best, *([reference] if reference else [])]
             trainer = training.begin([sweep.configs[sweep.places[i]] for i in ids])
-            networks, *others = retraining.train_networks(trainer, splits, ids, seeds, epochs)
-            retrained = retraining.evaluate(networks, sweep, splits)
-            for other in others:
+            for networks in retraining.train_networks(trainer, splits, ids, seeds, epochs):
+                meanwhile()
+                if networks.config.id == best:
+                    retrained = retraining.evaluate(networks, sweep, splits)
+                    continue
                 with replaced_folder(run.reference) as folder:
-                    frame = retraining.history_frame(other.history, splits.metrics)
+                    frame = retraining.history_frame(networks.history, splits.metrics)
                     write_csv(folder / "history.csv", frame)
-            retraining.save(retrained, run.best)
+            if retrained:
+                retraining.save(retrained, run.best)
             manifest.retraining = wanted
         except PlaceLostError:
             raise
@@ -235,28 +241,19 @@ def _reference(sweep: Sweep, best: str) -> str | None:
     return reference.id
 
 
-@contextlib.contextmanager
-def _writing_events(
+def _write_events(
     job: Job, sweep: Sweep, manifest: Manifest, history: History, results: "pd.DataFrame"
-) -> Iterator[None]:
-    """Writes the runs for TensorBoard on another thread, unless that is done."""
+) -> None:
+    """Writes the runs for TensorBoard, unless that is done."""
     if not job.run.damaged(manifest, "tensorboard"):
-        yield
         return
     from gtzan_jax.views import tensorboard
 
     if len(history.trials) > tensorboard.MAX_RUNS:
         print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
-
-    def write() -> None:
-        with replaced_folder(job.run.tensorboard) as folder:
-            order = results["config_id"].to_list()
-            tensorboard.write_runs(folder, sweep, history, order, job.table.is_segmented)
-
-    with ThreadPoolExecutor(1) as thread:
-        writing = thread.submit(write)
-        yield
-        writing.result()
+    with replaced_folder(job.run.tensorboard) as folder:
+        order = results["config_id"].to_list()
+        tensorboard.write_runs(folder, sweep, history, order, job.table.is_segmented)
     job.run.record(manifest, "tensorboard")
 
 

@@ -1,6 +1,7 @@
 """Draws the random numbers of a training on the devices, and caches them."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence, Set
 from typing import NamedTuple, TypeVar
 
@@ -26,6 +27,8 @@ BY_TRIAL, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
 
 _EPOCHS, _DRAWN_BYTES = 10, 64e6  # of a call, at most; longer training is several calls
 _KEPT_BYTES = 1e9  # of the calls that are cached
+
+_ALIGNED = 64  # bytes, at a multiple of which arrays begin that XLA uses as they are
 
 _DRAWN_PARTS = frozenset({"input_noise", "mixup"})  # optional computations with draws of their own
 
@@ -162,7 +165,7 @@ class RandomNumbers:
         self, draw: Callable[[np.uint32, np.uint32], Tree], kept: int
     ) -> "functools._lru_cache_wrapper[Tree]":
         """Returns a cached function of seeds: of several, their numbers have a new first axis."""
-        pile = np.stack if self._devices[0].platform == "cpu" else jnp.stack  # compiles nothing
+        pile = _piled if self._devices[0].platform == "cpu" else jnp.stack
 
         @functools.lru_cache(kept)
         def drawn(seeds: Seeds, of: int) -> Tree:
@@ -173,6 +176,15 @@ class RandomNumbers:
             return by_trial(together, self._devices)
 
         return drawn
+
+
+def _piled(parts: Sequence[Array]) -> np.ndarray:
+    """Stacks arrays where JAX takes them without a copy, and compiles nothing."""
+    dtype, shape = parts[0].dtype, (len(parts), *parts[0].shape)
+    room = np.empty(math.prod(shape) * dtype.itemsize + _ALIGNED, np.uint8)
+    start = -room.ctypes.data % _ALIGNED
+    piled = room[start : start + room.size - _ALIGNED].view(dtype).reshape(shape)
+    return np.stack(parts, out=piled)
 
 
 @functools.cache

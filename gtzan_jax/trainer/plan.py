@@ -120,12 +120,13 @@ class Plan:
         """Whether a sweep's trials have random numbers of their own, though all are alike.
 
         A retraining, whose trials differ in the seed, then needs no other program. Where that costs
-        more than compiling one, or takes much memory, trials of a task share them.
+        the sweep more than compiling one, or takes much memory, trials of a task share them.
         """
         found, size = self.buckets[bucket], self._size(self.buckets[bucket])
         drawn = size * self._drawn_bytes(found) * self.sweep.epochs
-        more = _OWN_SHARE * self._seconds(found.structure) * len(found.places)
-        return size > 1 and drawn <= _SWEEPS_OWN_BYTES and more <= self._costs.compile_s
+        sweep = sum(self._seconds(each.structure) * len(each.places) for each in self.buckets)
+        few = drawn <= _SWEEPS_OWN_BYTES and _OWN_SHARE * sweep <= self._costs.compile_s
+        return size > 1 and few
 
     def state_bytes(self, bucket: int) -> int:
         """Returns an upper estimate of a trial's state, padding included."""

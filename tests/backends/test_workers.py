@@ -147,6 +147,14 @@ def test_workers_train_as_this_process_does():
             np.testing.assert_allclose(theirs[mine.task].history, mine.history, rtol=1e-5)
 
 
+def test_a_worker_has_its_next_task_before_the_caller_looks_at_an_answer(pool_of):
+    fake = Fake()
+    with crew_of(pool=pool_of(fake)) as crew:
+        answers = crew.run(crew.plan.tasks(TRIALS), FOLDS)
+        next(answers)
+        assert len(fake.seen) == 2
+
+
 def test_the_wait_for_programs_is_the_mean_of_the_workers_and_no_sum():
     with crew_of(2) as crew:
         for worker, seconds in (("a", 4.0), ("b", 3.0), ("a", 1.0)):

@@ -160,3 +160,44 @@ def test_networks_with_random_numbers_of_their_own_are_few_where_these_are_many(
     tasks = made.repeats(trials, 3)
     assert {len(task.trials) for task in tasks} == sizes
     assert [trial for task in tasks for trial in task.trials] == trials
+
+
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [
+        ({}, True),
+        ({"num_runs": 3}, False),  # drawing by trial would take longer than compiling
+        ({"platform": "gpu"}, False),  # tasks of 768 would have gigabytes
+        ({"sizes": SIZES._replace(num_train=7000)}, False),
+    ],
+    ids=str,
+)
+def test_a_retraining_compiles_nothing_where_the_sweeps_programs_draw_by_trial(changes, own):
+    sweep = load_sweep("assignment")
+    made = Plan(sweep, FAMILY, **{"sizes": SIZES, **changes})
+    config = sweep.configs[0]
+    programs = {
+        task.program for task in made.tasks([Trial(each.id, 0, 0) for each in sweep.configs])
+    }
+    assert {program.own_seeds for program in programs} == {own}
+    for seeds in (range(10), range(1)):
+        repeats = made.repeats([Trial(config.id, 0, seed) for seed in seeds], 50)
+        assert ({task.program for task in repeats} <= programs) == own
+        assert {task.size >= len(task.trials) for task in repeats} == {True}
+    # One config has a program of one trial: ten networks need another.
+    alone = Plan(sweep, FAMILY, **{"sizes": SIZES, "configs": [config], **changes})
+    [size] = {task.size for task in alone.repeats([Trial(config.id, 0, s) for s in range(10)], 50)}
+    assert size == {"cpu": 5, "gpu": 10}[alone.platform]
+
+
+def test_configs_of_a_bucket_are_repeated_together_the_first_ones_first():
+    sweep = load_sweep("assignment")
+    made = Plan(sweep, FAMILY, SIZES)
+    first, *others = made.buckets[0].places
+    ids = [sweep.configs[place].id for place in (first, others[-1], made.buckets[1].places[0])]
+    trials = [Trial(config_id, 0, seed) for config_id in ids for seed in range(10)]
+    tasks = made.repeats(trials, 50)
+    assert [(task.bucket, len(task.trials)) for task in tasks] == [
+        (0, 7), (0, 7), (0, 6), (1, 5), (1, 5)
+    ]  # fmt: skip
+    assert [trial for task in tasks for trial in task.trials] == trials
