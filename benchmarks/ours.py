@@ -24,6 +24,21 @@ def warm(context: Context) -> Measurement:
     return _sweep(context, _filled(context), SWEEP)
 
 
+def main_cold(context: Context) -> Measurement:
+    """The command as the README has it, which retrains the best, with an empty cache."""
+    return _sweep(context, context.folder("cache"), SWEEP, retrains=True)
+
+
+def main_warm(context: Context) -> Measurement:
+    """The same with the cache that an earlier process has filled."""
+    return _sweep(context, _filled(context), SWEEP, retrains=True)
+
+
+def main_of_ten_seeds(context: Context) -> Measurement:
+    """The same of ten seeds, with an empty cache."""
+    return _sweep(context, context.folder("cache"), SWEEP, f"--num_seeds={_SEEDS}", retrains=True)
+
+
 def long(context: Context) -> Measurement:
     """Several seeds by processes of this machine, programs ready."""
     cache = _filled(context, "--batching=shape")
@@ -77,21 +92,23 @@ def _filled(context: Context, *flags: str) -> Path:
     return context.caches[-1]
 
 
-def _sweep(context: Context, cache: Path, sweep: str, *more: str) -> Measurement:
+def _sweep(
+    context: Context, cache: Path, sweep: str, *more: str, retrains: bool = False
+) -> Measurement:
     """Runs the sweep's command and reads the manifest that it leaves."""
     workdir = context.folder("run")
     flags = [
         f"--sweep={sweep}",
         f"--data={context.csv}",
         f"--platform={context.platform}",
-        "--retrain_epochs=0",
+        *([] if retrains else ["--retrain_epochs=0"]),
         f"--workdir={workdir}",
         *more,
     ]
     process = run_module("gtzan_jax.sweep", flags, _environment(cache))
     manifest = json.loads((workdir / "manifest.json").read_text(encoding="utf-8"))
     shutil.rmtree(workdir)
-    if sweep == SWEEP and cache not in context.caches:
+    if sweep == SWEEP and not more and cache not in context.caches:
         context.caches.append(cache)
     parts = {f"{part}_s": seconds for part, seconds in manifest["timings_s"].items()}
     return {

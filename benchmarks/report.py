@@ -11,7 +11,8 @@ from benchmarks.targets import COMPARED, FIGURES, Round
 
 Record = dict[str, Any]
 
-_BREAKDOWN = ("import", "load", "compile", "train", "write")
+_BREAKDOWN = ("import", "load", "compile", "train", "write", "retrain")
+_PARTED = ("main_cold", "main_warm")  # rows whose parts are shown
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -39,7 +40,7 @@ def record_of(rounds: Sequence[Round], **more: Any) -> Record:
         "versions": machine.versions(),
         "rows": {row: seconds_of(rounds, row) for row in ROWS if any(row in r for r in rounds)},
         "figures": figures,
-        "breakdown": {row: breakdown(rounds, row) for row in ("cold", "warm")},
+        "breakdown": {row: breakdown(rounds, row) for row in _PARTED},
         "rounds": list(rounds),
     }
 

@@ -33,6 +33,11 @@ class Row:
 
 
 ROWS = {
+    "main_cold": Row("ours with the retraining, cold", ours.main_cold),
+    "main_warm": Row("ours with the retraining, warm", ours.main_warm),
+    "main_ten_seeds": Row(
+        "ours with the retraining, 10 seeds, cold", ours.main_of_ten_seeds, once=True
+    ),
     "cold": Row("ours, cold", ours.cold),
     "warm": Row("ours, warm", ours.warm),
     "steady": Row("ours, steady", ours.steady),
