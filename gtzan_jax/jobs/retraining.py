@@ -1,4 +1,4 @@
-"""Retrains one config, for more epochs and with several seeds, and evaluates it."""
+"""Retrains configs, for more epochs and with several seeds, and evaluates them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,36 +99,45 @@ def train_networks(
     """Trains configs on every fold with several seeds; yields each when it is done.
 
     Raises:
-      RunError: a network diverged.
+      RunError: a network diverged, after the others have trained.
     """
     folds = range(len(splits.folds))
     trials = [Trial(i, fold, seed) for i in config_ids for fold in folds for seed in seeds]
     left, results = Counter(trial.config_id for trial in trials), list[Trained]()
+    failure = None
     for trained in trainer.run(trainer.plan.repeats(trials, epochs), splits.arrays):
         results.append(trained)
         for config_id, done in Counter(trained.task.config_ids).items():
             left[config_id] -= done
             if not left[config_id]:
                 own = [trial for trial in trials if trial.config_id == config_id]
-                yield _networks(trainer.plan.config_of[config_id], own, results)
+                networks = _networks(trainer.plan.config_of[config_id], own, results)
+                if not networks.history.diverged.any():
+                    yield networks
+                else:
+                    failure = failure or _divergence(networks)
+    if failure:
+        raise failure
 
 
 def _networks(config: Config, trials: Sequence[Trial], results: Sequence[Trained]) -> Networks:
-    history = History.of(trials, results)
-    if history.diverged.any():
-        bad = ~np.isfinite(history.figures).all(axis=(0, 2))
-        raise RunError(
-            f"the retraining of {config.name} diverged in epoch {bad.argmax() + 1} of "
-            f"{history.figures.shape[1]} ({history.diverged.sum()} of {len(trials)} networks): "
-            "nothing of it is kept; take a lower learning rate or fewer epochs"
-        )
     ends = {
         trial: kept
         for each in results
         for trial, *kept in zip(each.task.trials, each.params, each.logits, strict=True)
     }
     params, logits = zip(*(ends[trial] for trial in trials), strict=True)
-    return Networks(config, history, params, logits)
+    return Networks(config, History.of(trials, results), params, logits)
+
+
+def _divergence(networks: Networks) -> RunError:
+    config, history, *_ = networks
+    bad = ~np.isfinite(history.figures).all(axis=(0, 2))
+    return RunError(
+        f"the retraining of {config.name} diverged in epoch {bad.argmax() + 1} of {len(bad)} "
+        f"({history.diverged.sum()} of {len(history.trials)} networks): nothing of it is kept; "
+        "take a lower learning rate or fewer epochs"
+    )
 
 
 def evaluate(networks: Networks, sweep: Sweep, splits: Splits) -> Retrained:

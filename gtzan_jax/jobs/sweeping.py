@@ -79,11 +79,16 @@ def run_sweep(options: SweepOptions) -> Run:
                 results = _ranked(job, sweep, manifest, history)
                 clock.lap("write")
                 ended = job, sweep, manifest, history, results
-                write_events = functools.cache(lambda: _write_events(*ended))
+
+                @functools.cache  # once
+                def write_events() -> None:
+                    clock.lap("retrain")
+                    _write_events(*ended)
+                    clock.lap("write")
+
                 problem = _retrain_best(*ended, training, write_events)
                 clock.lap("retrain")
                 write_events()
-            clock.lap("write")
             _finish(job, manifest, results, training.trainer, clock)
     run = read_run(job.run.path)
     messages.print_summary(run, clock.seconds)
@@ -168,8 +173,9 @@ def _retrain_best(
 ) -> RunError | None:
     """Retrains the best config and the reference, and writes the overview, unless all are there.
 
-    A retraining with other settings is not replaced. Calls ``meanwhile`` while the last networks
-    train. Returns an error instead of raising it, so that the run is finished first.
+    A retraining with other settings is not replaced. Calls ``meanwhile`` where a config is done,
+    and others may still train. Returns an error instead of raising it, so that the run is finished
+    first.
     """
     from gtzan_jax.views import overview
 
@@ -194,15 +200,18 @@ def _retrain_best(
                     "all configs diverged: there is none to retrain; lower the learning rates"
                 )
             ids = [best, *([reference] if reference else [])]
-            trainer = training.begin([sweep.configs[sweep.places[i]] for i in ids])
+            configs = [sweep.configs[sweep.places[i]] for i in ids]
+            trainer = training.begin(configs)
+            trainer.plan.admit(configs)  # a resumed search may have found them long ago
             for networks in retraining.train_networks(trainer, splits, ids, seeds, epochs):
                 meanwhile()
                 if networks.config.id == best:
                     retrained = retraining.evaluate(networks, sweep, splits)
-                    continue
+                else:
+                    other = retraining.history_frame(networks.history, splits.metrics)
+            if reference:
                 with replaced_folder(run.reference) as folder:
-                    frame = retraining.history_frame(networks.history, splits.metrics)
-                    write_csv(folder / "history.csv", frame)
+                    write_csv(folder / "history.csv", other)
             if retrained:
                 retraining.save(retrained, run.best)
             manifest.retraining = wanted

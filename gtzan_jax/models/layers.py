@@ -77,7 +77,7 @@ def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
 def draw(
     key: Key, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike, axis: int = 0
 ) -> Drawn:
-    """Draws (names, *shape) random bits, each name's from a key of its own, at once."""
+    """Draws random bits, each name's from a key of its own, at once; see ``threefry.bits``."""
     if isinstance(key, np.ndarray):
         keys = threefry.fold_in(key, names)
     else:  # the barrier keeps XLA from making a key anew for each number

@@ -16,6 +16,7 @@ Words = Any  # of NumPy or JAX, uint32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
+_BLOCK = 1 << 15  # numbers that NumPy draws at a time, so that they stay in the processor's cache
 
 
 def key(seed: ArrayLike) -> NDArray[np.uint32]:
@@ -31,11 +32,15 @@ def fold_in(key: Words, data: ArrayLike) -> Words:
 
 
 def bits(keys: Words, shape: tuple[int, ...], dtype: DTypeLike, axis: int = 0) -> Any:
-    """Returns random bits for keys (keys, 2), at most 32 bits each, (keys, *shape).
+    """Returns random bits for keys (keys, 2), at most 32 bits each.
 
-    The keys' axis may be another one.
+    They are (keys, *shape), or have the axis of the keys at the place ``axis``.
     """
     xp = jnp if isinstance(keys, jax.Array) else np
+    together = max(1, _BLOCK // max(1, math.prod(shape)))
+    if xp is np and len(keys) > together:
+        blocks = (keys[start : start + together] for start in range(0, len(keys), together))
+        return np.concatenate([bits(block, shape, dtype, axis) for block in blocks], axis)
     low = xp.expand_dims(xp.arange(math.prod(shape), dtype=np.uint32).reshape(shape), axis)
     others = [each for each in range(low.ndim) if each != axis]
     key0, key1 = (xp.expand_dims(keys[:, word], others) for word in range(2))

@@ -102,7 +102,7 @@ def _epoch_bytes(drawn: Drawn) -> int:
 def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
     """Compiles the programs that draw; once in a process for the same arguments.
 
-    On a CPU NumPy draws the same bits where it can: compiling takes ten times as long as drawing.
+    On a CPU NumPy draws initial weights and orders, to the same bit: compiling would take longer.
     """
     # Full optimisation of long straight code takes XLA three times as long, for milliseconds.
     on_cpu = devices[0].platform == "cpu"
@@ -136,7 +136,7 @@ class RandomNumbers:
 
     def __init__(self, drawn: Drawn, devices: Devices, kept: int) -> None:
         self.epochs = drawn.epochs  # of a call
-        self._devices, drawing = devices, compile_drawing(drawn, devices)
+        self._devices, self._kept, drawing = devices, kept, compile_drawing(drawn, devices)
 
         def order(seed: np.uint32, first: np.uint32) -> Tree:
             if self._fold is None:
@@ -146,8 +146,8 @@ class RandomNumbers:
         def noise(seed: np.uint32, first: np.uint32) -> Tree:
             return drawing.noise(seed, first), *drawing.extras(seed, first)
 
-        self._initial = self._by_seed(drawing.initial, 1)
-        self._noise, self._orders = self._by_seed(noise, kept), self._by_seed(order, kept)
+        self._initial, self._noise = self._by_seed(drawing.initial, 1), self._by_seed(noise, kept)
+        self._order, self._orders = order, self._by_seed(order, kept)
         self._fold: FoldArrays | None = None
 
     def initial(self, seeds: Seeds, fold: int) -> Tree:
@@ -157,23 +157,28 @@ class RandomNumbers:
     def draws(self, fold: FoldArrays, seeds: Seeds, first: int) -> Draws:
         """Returns the numbers of the epochs from ``first`` on, for a fold on the devices."""
         if fold is not self._fold:  # arrays cannot be keys of a cache
-            self._orders.cache_clear()
-            self._fold = fold
+            self._fold, self._orders = fold, self._by_seed(self._order, self._kept)
         return Draws(self._orders(seeds, first), *self._noise(seeds, first))
 
     def _by_seed(
         self, draw: Callable[[np.uint32, np.uint32], Tree], kept: int
-    ) -> "functools._lru_cache_wrapper[Tree]":
+    ) -> Callable[[Seeds, int], Tree]:
         """Returns a cached function of seeds: of several, their numbers have a new first axis."""
         pile = _piled if self._devices[0].platform == "cpu" else jnp.stack
+        alone = functools.lru_cache(kept)(lambda *of: draw(*map(np.uint32, of)))
 
-        @functools.lru_cache(kept)
+        def together(seeds: tuple[int, ...], of: int) -> Tree:
+            each = {seed: alone(seed, of) for seed in dict.fromkeys(seeds)}
+            piled = jax.tree.map(lambda *parts: pile(parts), *(each[seed] for seed in seeds))
+            return by_trial(piled, self._devices)
+
+        # Of one seed, as a sweep's tasks have, for which the plan sees to it that they are few.
+        repeated = functools.lru_cache(kept)(together)
+
         def drawn(seeds: Seeds, of: int) -> Tree:
             if isinstance(seeds, int):
-                return draw(np.uint32(seeds), np.uint32(of))
-            each = {seed: draw(np.uint32(seed), np.uint32(of)) for seed in dict.fromkeys(seeds)}
-            together = jax.tree.map(lambda *parts: pile(parts), *(each[seed] for seed in seeds))
-            return by_trial(together, self._devices)
+                return alone(seeds, of)
+            return (repeated if len(set(seeds)) == 1 else together)(seeds, of)
 
         return drawn
 

@@ -39,8 +39,8 @@ COSTS = {
 }
 
 _OWN_BYTES = 1e9  # of an epoch's random numbers of a task whose trials have their own
-_SWEEPS_OWN_BYTES = 64e6  # of all epochs', likewise, where it is a sweep's
-_OWN_SHARE = 0.05  # of a task's seconds that they take more: measured on a CPU
+_SWEEPS_OWN_BYTES = 64e6  # of all epochs', likewise, of a sweep's task
+_OWN_SHARE = 0.05  # of a sweep's seconds is what drawing by trial costs, measured on a CPU
 _MOST_GROUPS = 64  # structures to compare; more are first rounded up to multiples of 16, 32, …
 
 
@@ -116,18 +116,6 @@ class Plan:
                 self.bucket_of[config.id] = min(fitting)[1]
                 self.config_of[config.id] = config
 
-    def has_own_seeds(self, bucket: int) -> bool:
-        """Whether a sweep's trials have random numbers of their own, though all are alike.
-
-        A retraining, whose trials differ in the seed, then needs no other program. Where that costs
-        the sweep more than compiling one, or takes much memory, trials of a task share them.
-        """
-        found, size = self.buckets[bucket], self._size(self.buckets[bucket])
-        drawn = size * self._drawn_bytes(found) * self.sweep.epochs
-        sweep = sum(self._seconds(each.structure) * len(each.places) for each in self.buckets)
-        few = drawn <= _SWEEPS_OWN_BYTES and _OWN_SHARE * sweep <= self._costs.compile_s
-        return size > 1 and few
-
     def state_bytes(self, bucket: int) -> int:
         """Returns an upper estimate of a trial's state, padding included."""
         return self.family.trial_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
@@ -151,45 +139,65 @@ class Plan:
             wanted.setdefault((trial.seed, trial.fold), set()).add(trial.config_id)
         until = self.sweep.epochs if epochs is None else epochs
         sizes = [self._size(bucket) for bucket in self.buckets]
-        own = [self.has_own_seeds(number) for number in range(len(sizes))]
         return [
-            Task(number, size, trials, first_epoch, until, keep, own[number])
+            Task(
+                number, size, tuple(Trial(i, fold, seed) for i in ids), first_epoch, until, keep,
+                self._own_seeds[number],
+            )
             for (seed, fold), configs in sorted(wanted.items())
             for number, size in enumerate(sizes)
             for ids in self._slices(number, size, configs, packed or first_epoch > 0)
-            for trials in [tuple(Trial(i, fold, seed) for i in ids)]
-        ]
+        ]  # fmt: skip
 
     def repeats(self, trials: Sequence[Trial], epochs: int) -> list[Task]:
         """Divides trials into tasks that keep parameters, for a retraining.
 
-        Those of a bucket and a fold train together, by the sweep's program if its trials have
-        random numbers of their own, and it is at least half as large as would be best.
+        Those of a bucket and a fold train together: by the sweep's program, if its trials have
+        random numbers of their own, and filling its tasks takes no longer than compiling another.
         """
-        groups: dict[tuple[int, int], list[Trial]] = {}
+        buckets: dict[int, dict[int, list[Trial]]] = {}
         for trial in trials:
-            groups.setdefault((self.bucket_of[trial.config_id], trial.fold), []).append(trial)
+            by_fold = buckets.setdefault(self.bucket_of[trial.config_id], {})
+            by_fold.setdefault(trial.fold, []).append(trial)
         tasks = []
-        for (number, _), group in groups.items():
-            bucket = self.buckets[number]
-            fitting = max(1, int(_OWN_BYTES // self._drawn_bytes(bucket)))
-            parts = self._cut(group, min(self._most(bucket), fitting))
+        for number, by_fold in buckets.items():
+            bucket, own = self.buckets[number], self._own_seeds[number]
+            most = min(self._most(bucket), max(1, int(_OWN_BYTES // self._drawn_bytes)))
+            parts = [part for group in by_fold.values() for part in self._cut(group, most)]
             size, sweeps = max(map(len, parts)), self._size(bucket)
-            if own := self.has_own_seeds(number) and 2 * sweeps >= size:
-                size, parts = sweeps, self._cut(group, sweeps)
-            for part in parts:
-                differ = len({trial.seed for trial in part}) > 1
-                tasks.append(Task(number, size, part, 0, epochs, "params", own or differ))
+            filled = [part for group in by_fold.values() for part in self._cut(group, sweeps)]
+            more = epochs * (sweeps * len(filled) - size * len(parts))  # epochs of trials
+            each = self._seconds(bucket.structure) / (self.num_runs * self.sweep.epochs)
+            if own := own and more * each <= self._costs.compile_s:
+                size, parts = sweeps, filled
+            differ = len({trial.seed for trial in trials}) > 1
+            tasks += [Task(number, size, p, 0, epochs, "params", own or differ) for p in parts]
         return tasks
+
+    @functools.cached_property
+    def _own_seeds(self) -> list[bool]:
+        """Whether the trials of each bucket's tasks have random numbers of their own, of one seed.
+
+        A retraining, whose trials differ in the seed, then needs no other program. Where that costs
+        the sweep more than compiling one, or takes much memory, trials of a task share them.
+        """
+        sweep = sum(self._seconds(each.structure) * len(each.places) for each in self.buckets)
+        is_short = _OWN_SHARE * sweep <= self._costs.compile_s
+        most = _SWEEPS_OWN_BYTES / (self._drawn_bytes * self.sweep.epochs)
+        return [is_short and 1 < self._size(bucket) <= most for bucket in self.buckets]
 
     def _seconds(self, structure: Structure) -> float:
         """Returns rough device-seconds of a config in a bucket's structure."""
         flops = self.family.flops(structure, self.sizes) * self.sweep.epochs
         return self.num_runs * flops / self._costs.flops
 
-    def _drawn_bytes(self, bucket: Bucket) -> int:
-        """Returns the bytes of an epoch's random numbers."""
-        return 2 * sum(bucket.structure) * self.sizes.num_train
+    @functools.cached_property
+    def _drawn_bytes(self) -> int:
+        """Bytes of a trial's random numbers for an epoch, as wide as the widest program."""
+        # Two for each row and unit, and four for each feature with noise: see trainer.drawing.
+        noise = 4 * self.sizes.num_features * ("input_noise" in self.sweep.parts)
+        units = sum(widest(each.structure for each in self.buckets))
+        return self.sizes.num_train * (2 * units + noise)
 
     def _size(self, bucket: Bucket) -> int:
         """Returns the size of a bucket's program: a slice of its configs, or a proposed batch."""

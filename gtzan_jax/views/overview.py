@@ -35,7 +35,7 @@ def write(
 
     It has the curves of the ten best configs, of each value of each varying axis (means over
     configs, folds and seeds) and of the retraining (means over networks), and figures.
-    ``retrained`` has one row an epoch of a network; images are PNG files by their stems.
+    ``retrained`` has one row an epoch of a network; images are PNG files by their tags.
     """
     from gtzan_jax.views import plots
 

@@ -550,9 +550,9 @@ def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
 
 SCRIPT = """
 from gtzan_jax import run_sweep
-run_sweep("smoke", "sample", "run", retrain_epochs=0)
+run_sweep("smoke", "sample", "run", retrain_epochs=1)
 import sys
-print(sorted(name for name in ("jax", "flax", "optax") if name in sys.modules))
+print(sorted(name for name in ("jax", "flax", "optax", "sklearn") if name in sys.modules))
 """
 
 

@@ -1,27 +1,37 @@
 """The command retrain: folders of their own beside the sweep's best, which stays."""
 
 import dataclasses
+import itertools
 import os
 import shutil
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import make_fold, make_sweep, make_table
 from finished_runs import edit_manifest, flip
 from report_words import lines_of, words_of
+from scipy.special import log_softmax
 from sklearn import metrics
 from test_resume import Killed, end_at, kill
 
 import gtzan_jax
-from gtzan_jax import InputError, load_model, read_run
+from gtzan_jax import InputError, RunError, load_model, read_run
 from gtzan_jax.files import digest
 from gtzan_jax.jobs import retraining
 from gtzan_jax.jobs.job import Training
 from gtzan_jax.jobs.options import RetrainOptions
-from gtzan_jax.jobs.retraining import retrain_run
+from gtzan_jax.jobs.retraining import evaluate, retrain_run, train_networks
+from gtzan_jax.metrics import METRICS
+from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.directory import RunDir
+from gtzan_jax.space.config import Trial
+from gtzan_jax.tables.protocols import PROTOCOLS, Splits
 from gtzan_jax.tables.sources import load_table
+from gtzan_jax.trainer.plan import Plan
+from gtzan_jax.trainer.task import Task, Trained
 
 AXES = ["axes.num_units2=[16]", "axes.dropout3=[0.0]", "axes.num_units1=[16]"]
 NAME = "rank2-2epochs-2seeds"
@@ -86,24 +96,82 @@ def test_the_sweeps_best_stays(whole):
 
 
 @pytest.mark.parametrize("name", ["best", f"retrained/{NAME}"])
-def test_its_tables_are_scikit_learns_and_the_models(whole, name):
-    folder = whole[0] / name
-    tables = {stem: pd.read_csv(folder / f"{stem}.csv") for stem in ("confusion", "scores")}
-    confusion, genres = tables["confusion"].to_numpy(), list(tables["confusion"])
-    # A row for each song that was counted.
-    true, said = (np.repeat(place.ravel(), confusion.ravel()) for place in np.indices((10, 10)))
-    np.testing.assert_array_equal(metrics.confusion_matrix(true, said), confusion)
-    scores = metrics.precision_recall_fscore_support(true, said, zero_division=0)
-    np.testing.assert_allclose(tables["scores"].iloc[:, 1:5].T, np.array(scores), atol=1e-6)
-    assert tables["scores"]["genre"].to_list() == genres
-    # The logits that the trainer handed over are those of the model that is kept.
-    songs, table = pd.read_csv(folder / "calibration.csv"), load_table("sample")
+def test_the_calibration_is_that_of_the_model_that_is_kept(whole, name):
+    folder, table = whole[0] / name, load_table("sample")
+    songs = pd.read_csv(folder / "calibration.csv")
     model = dataclasses.replace(load_model(folder), calibration=None)
     rows = [table.tracks.index(song) for song in songs["song"]]
     probability = model.predict_matrix(table.x[rows])
-    best = probability.argmax(axis=1)
     np.testing.assert_allclose(songs["probability"], probability.max(axis=1), rtol=1e-4)
-    assert songs["predicted"].to_list() == [genres[place] for place in best]
+    best = np.array(table.genres)[probability.argmax(axis=1)]
+    assert songs["predicted"].to_list() == best.tolist()
+
+
+TABLE = make_table(60)
+SPLITS = Splits(
+    TABLE,
+    PROTOCOLS["kfold"],
+    0,
+    (make_fold(range(40), test=range(40, 60)), make_fold(range(20, 60), test=range(13))),
+)
+MADE = make_sweep(protocol="kfold", num_folds=2)
+BEST, OTHER = (MADE.configs[place].id for place in (0, 1))
+
+
+def trained_of(config_id, fold, seeds, figure=0.5):
+    """Made-up results of networks that never say the last class."""
+    random = np.random.default_rng(seeds[0])
+    task = Task(0, 2, tuple(Trial(config_id, fold, seed) for seed in seeds), 0, 3, "params")
+    shapes = MlpFamily().shapes(MADE.configs[MADE.places[config_id]], len(TABLE.features), 4)
+    logits = random.normal(size=(2, 20, 4)) - [0, 0, 0, 100]
+    return Trained(
+        task,
+        np.full((2, 3, len(METRICS)), figure, np.float32),
+        logits.argmax(axis=2).astype(np.uint8),
+        np.full(2, 3, np.int32),
+        np.full(2, 3, np.int32),
+        params=[{name: random.normal(size=shape) for name, shape in shapes.items()}] * 2,
+        logits=logits,
+    )
+
+
+def trainer_of(results):
+    plan = Plan(MADE, MlpFamily(), SPLITS.sizes)
+    return SimpleNamespace(plan=plan, run=lambda *_: iter(results))
+
+
+def test_tables_of_folds_are_scikit_learns():
+    results = [trained_of(BEST, fold, (7, 8)) for fold in (1, 0)]
+    [networks] = train_networks(trainer_of(results), SPLITS, [BEST], [7, 8], 3)
+    frames = evaluate(networks, MADE, SPLITS).frames
+    true, said = [], []
+    for trained in results:
+        rows = SPLITS.folds[trained.task.fold].test
+        for predicted in trained.predicted:
+            true += TABLE.y[rows].tolist()
+            said += predicted[: len(rows)].tolist()
+    expected = metrics.confusion_matrix(true, said, labels=range(4))
+    assert (expected != expected.T).any()
+    np.testing.assert_array_equal(frames["confusion"], expected)
+    scores = metrics.precision_recall_fscore_support(true, said, labels=range(4), zero_division=0)
+    np.testing.assert_allclose(frames["scores"].iloc[:, 1:5].T, np.array(scores), rtol=1e-12)
+    assert frames["scores"]["precision"].iloc[3] == 0
+    first = np.exp(log_softmax(networks.logits[0], axis=1)).max(axis=1)
+    np.testing.assert_allclose(frames["calibration"]["probability"], first, rtol=1e-9)
+
+
+def test_a_diverged_config_is_told_when_the_others_have_trained():
+    """Workers may finish the reference before the best."""
+    results = [
+        trained_of(config_id, fold, (7, 8), figure)
+        for config_id, figure in ((BEST, np.nan), (OTHER, 0.5))
+        for fold in (0, 1)
+    ]
+    for order in itertools.permutations(results):
+        networks = train_networks(trainer_of(order), SPLITS, [BEST, OTHER], [7, 8], 3)
+        assert next(networks).config.id == OTHER
+        with pytest.raises(RunError, match=r"diverged in epoch 1 of 3 \(4 of 4 networks\)"):
+            next(networks)
 
 
 @pytest.mark.usefixtures("never")

@@ -12,6 +12,7 @@ from conftest import make_segments, make_sweep, slow
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import gtzan_jax
+from gtzan_jax import load_model
 from gtzan_jax.analysis.between_runs import compare
 from gtzan_jax.jobs.comparing import markdown
 from gtzan_jax.jobs.reporting import leak_of
@@ -64,6 +65,18 @@ def test_the_predictions_are_those_of_the_songs(run, protocol):
     assert confusion.sum() == 2 * len(rows)
     last = run.retrained[run.retrained["epoch"] == 2]["test_accuracy"]
     assert np.trace(confusion) / confusion.sum() == pytest.approx(last.mean())
+
+
+def test_the_calibration_is_that_of_the_model_that_is_kept(run, protocol):
+    songs = pd.read_csv(run.run.best / "calibration.csv")
+    model = dataclasses.replace(load_model(run.run.path), calibration=None)
+    [fold] = make_splits(TABLE, protocol, 0, 5).folds
+    for part in ("validation", "test"):
+        rows, said = getattr(fold, part), songs[songs["part"] == part]
+        logs = pd.DataFrame(np.log(model.predict_matrix(TABLE.x[rows]).astype(np.float64)))
+        means = np.exp(logs.groupby(TABLE.songs[rows], sort=False).mean().to_numpy())
+        found = means.max(axis=1) / means.sum(axis=1)
+        np.testing.assert_allclose(said["probability"], found, rtol=1e-4)
 
 
 def test_tensorboard_has_both_figures(run):

@@ -191,9 +191,9 @@ def test_a_search_over_ranges_writes_a_run_with_a_report(tmp_path, kind):
 def test_a_killed_search_of_optunas_goes_on_to_the_same_bytes(tmp_path, monkeypatch):
     optuna = pytest.importorskip("optuna")
     sweep = sweep_of({"kind": "tpe", "num_configs": 10, "batch": 4}, epochs=2, **RANGES)
-    run(sweep, tmp_path / "whole")
+    run(sweep, tmp_path / "whole", retrain_epochs=1)
     run_killed(sweep, tmp_path / "run", monkeypatch, 3)
-    run(sweep, tmp_path / "run")
+    run(sweep, tmp_path / "run", retrain_epochs=1)
     for name in (*TABLES, "configs.json"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "run" / "study.journal"))

@@ -155,6 +155,10 @@ def test_a_training_of_several_calls_has_the_numbers_of_one():
         assert (np.asarray(now[0]) != np.asarray(later[0])).any()
     both = numbers.draws(one, (4, 3), 0)
     jax.tree.map(lambda of_seeds, own: np.testing.assert_array_equal(of_seeds[1], own), both, first)
+    # A sweep's tasks find them where they were; those of several seeds would fill the memory.
+    for seeds, kept in (((3, 3), True), ((4, 3), False)):
+        twice = [jax.tree.leaves(numbers.draws(one, seeds, 0)) for _ in range(2)]
+        assert {first is again for first, again in zip(*twice, strict=True)} == {kept}
     # Of another fold, and of this one again.
     turned = 19 - np.asarray(numbers.draws(other, 3, 0).order)
     np.testing.assert_array_equal(turned, first.order)

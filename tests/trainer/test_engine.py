@@ -5,8 +5,10 @@ import numpy as np
 import numpy_mlp
 import pytest
 from conftest import make_arrays, make_fold, make_sweep, make_table
+from scipy.special import log_softmax
 
 from gtzan_jax.errors import InputError
+from gtzan_jax.inference.network import Network
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.layers import unpadded
 from gtzan_jax.models.mlp import MlpFamily, initial_scales
@@ -427,6 +429,7 @@ def test_repeats_train_as_trials_of_a_sweep_do(sweep, together, place, seeds, ep
         [trained] = engine.run(repeats, FOLDS)
     [task] = engine.plan.tasks([Trial(config.id, 0, 7)])
     assert trained.task.program == task.program  # nothing is compiled for a retraining
+    assert_logits_are_those_of_the_parameters(engine.plan, trained)
     for seed, history, params in zip(seeds, trained.history, trained.params, strict=True):
         assert history.shape == (epochs, len(METRICS))
         trial, shared = Trial(config.id, 1, seed), min(epochs, 3)
@@ -522,6 +525,19 @@ def test_repeats_that_do_not_fit_are_tried_in_halves(sweep, together, monkeypatc
         [trained] = engine.run(engine.plan.repeats(trials, 3), FOLDS)
     assert set(tried) == {12, 6, 3}
     np.testing.assert_allclose(trained.history[-1], together[trials[-1]], rtol=1e-5)
+    assert_logits_are_those_of_the_parameters(engine.plan, trained)
+
+
+def assert_logits_are_those_of_the_parameters(plan, trained):
+    fold, sizes = FOLDS[trained.task.fold], plan.sizes
+    for trial, params, logits in zip(
+        trained.task.trials, trained.params, trained.logits, strict=True
+    ):
+        slope = plan.sweep.slope_of(plan.config_of[trial.config_id])
+        network = Network(plan.config_of[trial.config_id], params, slope, sizes)
+        expected = network.log_probabilities(np.asarray(fold.x_eval))
+        np.testing.assert_allclose(log_softmax(logits, axis=1), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(np.argmax(trained.logits, axis=2), trained.predicted)
 
 
 def test_trials_that_go_on_are_tried_in_halves(sweep, together, monkeypatch):

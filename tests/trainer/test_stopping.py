@@ -162,6 +162,7 @@ def test_predictions_and_weights_are_those_of_the_best_epoch(stopping):
     assert (repeated.last[0], repeated.best[0]) == (last, best)
     assert not repeated.history[0, last:].any()
     np.testing.assert_array_equal(repeated.predicted[0], predicted)
+    np.testing.assert_allclose(repeated.logits[0], expected.logits[0], rtol=1e-4, atol=1e-5)
     for name, array in expected.params[0].items():
         np.testing.assert_allclose(repeated.params[0][name], array, rtol=1e-4, atol=1e-6)
 
