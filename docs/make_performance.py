@@ -23,6 +23,7 @@ from gtzan_jax.rundir.directory import RunDir
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+PARTED = ("cold", "warm")  # how the main job is measured
 
 
 def of_benchmarks() -> str:
@@ -62,7 +63,14 @@ def of_versions() -> str:
                 cells.append(f"{show(each['median'])} ({show(each['min'])} … {show(each['max'])})")
             cells += [show(found["target"]), show(found["stretch"])]
             lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    parts = [f"| part | {' | '.join(f'{name}, {how}' for how in PARTED for name in names)} |"]
+    parts.append(f"|---|{'---|' * len(PARTED) * len(names)}")
+    for part in now["breakdown"]["main_cold"]:
+        seconds = (
+            each["breakdown"][f"main_{how}"][part] for how in PARTED for each in (before, now)
+        )
+        parts.append(f"| {part} | {' | '.join(f'{value:.1f} s' for value in seconds)} |")
+    return "\n".join([*lines, "", *parts])
 
 
 def of_segments(folder: str) -> str:

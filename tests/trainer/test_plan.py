@@ -201,3 +201,11 @@ def test_configs_of_a_bucket_are_repeated_together_the_first_ones_first():
         (0, 7), (0, 7), (0, 6), (1, 5), (1, 5)
     ]  # fmt: skip
     assert [trial for task in tasks for trial in task.trials] == trials
+
+
+@pytest.mark.parametrize(
+    ("num_runs", "programs"), [(1, 2), (2, 4), (3, 6), (5, 6), (6, 8), (10, 8), (100, 8)]
+)
+def test_the_longer_a_sweep_the_more_programs_pay(num_runs, programs):
+    made = Plan(load_sweep("assignment"), FAMILY, SIZES, num_runs)
+    assert len(made.buckets) == programs
