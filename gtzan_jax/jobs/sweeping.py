@@ -173,9 +173,9 @@ def _retrain_best(
 ) -> RunError | None:
     """Retrains the best config and the reference, and writes the overview, unless all are there.
 
-    A retraining with other settings is not replaced. Calls ``meanwhile`` where a config is done,
-    and others may still train. Returns an error instead of raising it, so that the run is finished
-    first.
+    A retraining with other settings is not replaced. Calls ``meanwhile`` when a config has
+    trained, and others may still train. Returns an error instead of raising it, so that the run
+    is finished first.
     """
     from gtzan_jax.views import overview
 

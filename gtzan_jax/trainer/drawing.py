@@ -27,6 +27,7 @@ BY_TRIAL, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
 
 _EPOCHS, _DRAWN_BYTES = 10, 64e6  # of a call, at most; longer training is several calls
 _KEPT_BYTES = 1e9  # of the calls that are cached
+_COPIED_BYTES = 1e8  # likewise, of copies for trials; those of a plan's sweep are fewer
 
 _ALIGNED = 64  # bytes, at a multiple of which arrays begin that XLA uses as they are
 
@@ -136,6 +137,7 @@ class RandomNumbers:
 
     def __init__(self, drawn: Drawn, devices: Devices, kept: int) -> None:
         self.epochs = drawn.epochs  # of a call
+        self._call_bytes = drawn.epochs * _epoch_bytes(drawn)
         self._devices, self._kept, drawing = devices, kept, compile_drawing(drawn, devices)
 
         def order(seed: np.uint32, first: np.uint32) -> Tree:
@@ -172,13 +174,13 @@ class RandomNumbers:
             piled = jax.tree.map(lambda *parts: pile(parts), *(each[seed] for seed in seeds))
             return by_trial(piled, self._devices)
 
-        # Of one seed, as a sweep's tasks have, for which the plan sees to it that they are few.
-        repeated = functools.lru_cache(kept)(together)
+        repeated = functools.lru_cache(kept)(together)  # copies of one seed's, for a sweep's tasks
 
         def drawn(seeds: Seeds, of: int) -> Tree:
             if isinstance(seeds, int):
                 return alone(seeds, of)
-            return (repeated if len(set(seeds)) == 1 else together)(seeds, of)
+            few = len(seeds) * kept * self._call_bytes <= _COPIED_BYTES
+            return (repeated if few and len(set(seeds)) == 1 else together)(seeds, of)
 
         return drawn
 

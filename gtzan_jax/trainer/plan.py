@@ -153,7 +153,8 @@ class Plan:
         """Divides trials into tasks that keep parameters, for a retraining.
 
         Those of a bucket and a fold train together: by the sweep's program, if its trials have
-        random numbers of their own, and filling its tasks takes no longer than compiling another.
+        random numbers of their own, it is at least half as large as would be best, and filling its
+        tasks takes no longer than compiling another.
         """
         buckets: dict[int, dict[int, list[Trial]]] = {}
         for trial in trials:
@@ -161,27 +162,31 @@ class Plan:
             by_fold.setdefault(trial.fold, []).append(trial)
         tasks = []
         for number, by_fold in buckets.items():
-            bucket, own = self.buckets[number], self._own_seeds[number]
+            bucket = self.buckets[number]
             most = min(self._most(bucket), max(1, int(_OWN_BYTES // self._drawn_bytes)))
             parts = [part for group in by_fold.values() for part in self._cut(group, most)]
             size, sweeps = max(map(len, parts)), self._size(bucket)
             filled = [part for group in by_fold.values() for part in self._cut(group, sweeps)]
             more = epochs * (sweeps * len(filled) - size * len(parts))  # epochs of trials
             each = self._seconds(bucket.structure) / (self.num_runs * self.sweep.epochs)
-            if own := own and more * each <= self._costs.compile_s:
+            is_cheap = 2 * sweeps >= size and more * each <= self._costs.compile_s
+            if own := self._own_seeds[number] and is_cheap:
                 size, parts = sweeps, filled
-            differ = len({trial.seed for trial in trials}) > 1
-            tasks += [Task(number, size, p, 0, epochs, "params", own or differ) for p in parts]
+            own |= any(len({trial.seed for trial in part}) > 1 for part in parts)
+            tasks += [Task(number, size, part, 0, epochs, "params", own) for part in parts]
         return tasks
 
     @functools.cached_property
     def _own_seeds(self) -> list[bool]:
-        """Whether the trials of each bucket's tasks have random numbers of their own, of one seed.
+        """Whether each trial of a bucket's tasks has a copy of its seed's random numbers.
 
         A retraining, whose trials differ in the seed, then needs no other program. Where that costs
-        the sweep more than compiling one, or takes much memory, trials of a task share them.
+        the sweep more than compiling one, or takes much memory, trials of a task share one copy.
         """
+        planned = sum(len(each.places) for each in self.buckets)
         sweep = sum(self._seconds(each.structure) * len(each.places) for each in self.buckets)
+        # A sampler's configs are not known yet: the plan has one or a few of them.
+        sweep *= max(planned, self.sweep.search.num_configs or 0) / planned
         is_short = _OWN_SHARE * sweep <= self._costs.compile_s
         most = _SWEEPS_OWN_BYTES / (self._drawn_bytes * self.sweep.epochs)
         return [is_short and 1 < self._size(bucket) <= most for bucket in self.buckets]

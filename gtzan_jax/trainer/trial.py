@@ -68,7 +68,7 @@ class Outcome(NamedTuple):
     state: State
     history: jax.Array  # (drawn epochs, metrics) float32, 0 for epochs that are not trained
     predicted: jax.Array  # (num_judged,) uint8, classes that the kept parameters predict
-    logits: jax.Array  # (num_judged, classes) float32, of songs mean log-probabilities
+    logits: jax.Array  # (num_judged, classes) float32; of segments, a song's mean log-probabilities
 
 
 class _Trained(NamedTuple):

@@ -6,6 +6,7 @@ from conftest import make_sweep
 
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space.config import Config, Trial
+from gtzan_jax.space.optuna_search import widest_configs
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.folds import Sizes
 from gtzan_jax.trainer import plan
@@ -188,6 +189,35 @@ def test_a_retraining_compiles_nothing_where_the_sweeps_programs_draw_by_trial(c
     alone = Plan(sweep, FAMILY, **{"sizes": SIZES, "configs": [config], **changes})
     [size] = {task.size for task in alone.repeats([Trial(config.id, 0, s) for s in range(10)], 50)}
     assert size == {"cpu": 5, "gpu": 10}[alone.platform]
+
+
+@pytest.mark.parametrize("options", [{"task_size": 1}, {"platform": "gpu", "task_size": 1}])
+def test_trials_that_train_singly_are_retrained_by_the_sweeps_program(options):
+    sweep = load_sweep("assignment")
+    made = Plan(sweep, FAMILY, SIZES, **options)
+    tasks = made.tasks([Trial(config.id, 0, 0) for config in sweep.configs])
+    repeats = made.repeats([Trial(sweep.configs[0].id, 0, seed) for seed in range(10)], 50)
+    assert {task.program for task in repeats} <= {task.program for task in tasks}
+
+
+def test_two_configs_alone_are_retrained_by_a_program_that_holds_more():
+    """As where a finished sweep is retrained later."""
+    sweep = load_sweep("assignment")
+    made = Plan(sweep, FAMILY, SIZES, configs=[sweep.configs[0], sweep.configs[-1]])
+    ids = [config.id for config in made.configs]
+    repeats = made.repeats([Trial(i, 0, seed) for i in ids for seed in range(10)], 50)
+    assert [len(task.trials) for task in repeats] == [7, 7, 6]
+    assert {task.size for task in repeats} == {7}
+
+
+@pytest.mark.parametrize(("num_configs", "own"), [(100, True), (5000, False)])
+def test_a_long_search_shares_random_numbers(num_configs, own):
+    """Its plan has one config of those that it will try."""
+    search = {"kind": "tpe", "num_configs": num_configs, "batch": 8}
+    axes = {"num_units1": {"low": 64, "high": 128}, "num_units2": [128]}
+    sweep = make_sweep(axes=axes, search=search, protocol="holdout", epochs=10)
+    made = Plan(sweep, FAMILY, SIZES, configs=widest_configs(sweep))
+    assert {task.own_seeds for task in made.tasks([Trial(made.configs[0].id, 0, 0)])} == {own}
 
 
 def test_configs_of_a_bucket_are_repeated_together_the_first_ones_first():
