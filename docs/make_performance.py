@@ -23,7 +23,6 @@ from gtzan_jax.rundir.directory import RunDir
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PARTED = ("cold", "warm")  # how the main job is measured
 
 
 def of_benchmarks() -> str:
@@ -63,14 +62,13 @@ def of_versions() -> str:
                 cells.append(f"{show(each['median'])} ({show(each['min'])} … {show(each['max'])})")
             cells += [show(found["target"]), show(found["stretch"])]
             lines.append(f"| {' | '.join(cells)} |")
-    parts = [f"| part | {' | '.join(f'{name}, {how}' for how in PARTED for name in names)} |"]
-    parts.append(f"|---|{'---|' * len(PARTED) * len(names)}")
-    for part in now["breakdown"]["main_cold"]:
-        seconds = (
-            each["breakdown"][f"main_{how}"][part] for how in PARTED for each in (before, now)
-        )
-        parts.append(f"| {part} | {' | '.join(f'{value:.1f} s' for value in seconds)} |")
-    return "\n".join([*lines, "", *parts])
+    rows = list(now["breakdown"])
+    heads = [f"{name}, {row.removeprefix('main_')}" for row in rows for name in names]
+    lines += ["", f"| part | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    for part in now["breakdown"][rows[0]]:
+        seconds = [each["breakdown"][row][part] for row in rows for each in (before, now)]
+        lines.append(f"| {part} | {' | '.join(f'{value:.1f} s' for value in seconds)} |")
+    return "\n".join(lines)
 
 
 def of_segments(folder: str) -> str:

@@ -173,7 +173,7 @@ def evaluate(networks: Networks, sweep: Sweep, splits: Splits) -> Retrained:
 def scores_of(confusion: np.ndarray, rows: str) -> dict[str, np.ndarray]:
     """Returns precision, recall, F1 and number of rows of each class, 0 where there is none.
 
-    scikit-learn has the same, but takes longer to import than a retraining of twenty networks.
+    scikit-learn has the same, but its import takes about as long as the training of the networks.
     """
     hits, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     scores = {"precision": (hits, predicted), "recall": (hits, true)}

@@ -15,6 +15,7 @@ from gtzan_jax.models.layers import Array, Tree
 from gtzan_jax.tables.folds import FoldArrays, Sizes
 from gtzan_jax.trainer import draws
 from gtzan_jax.trainer.draws import Draws
+from gtzan_jax.trainer.plan import row_bytes
 from gtzan_jax.trainer.trial import positions
 
 T = TypeVar("T")
@@ -94,9 +95,7 @@ def most_kept(drawn: Drawn) -> int:
 
 
 def _epoch_bytes(drawn: Drawn) -> int:
-    # Dropout takes two random bytes for each row and unit, noise four for each feature.
-    noise = 4 * drawn.sizes.num_features * ("input_noise" in drawn.parts)
-    return drawn.positions * (2 * sum(drawn.structure) + noise)
+    return drawn.positions * row_bytes(drawn.structure, drawn.sizes.num_features, drawn.parts)
 
 
 @functools.cache

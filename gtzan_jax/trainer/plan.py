@@ -6,7 +6,16 @@ Narrow networks may train in wider arrays, padded with zeros, if another program
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -199,10 +208,9 @@ class Plan:
     @functools.cached_property
     def _drawn_bytes(self) -> int:
         """Bytes of a trial's random numbers for an epoch, as wide as the widest program."""
-        # Two for each row and unit, and four for each feature with noise: see trainer.drawing.
-        noise = 4 * self.sizes.num_features * ("input_noise" in self.sweep.parts)
-        units = sum(widest(each.structure for each in self.buckets))
-        return self.sizes.num_train * (2 * units + noise)
+        structure = widest(each.structure for each in self.buckets)
+        of_row = row_bytes(structure, self.sizes.num_features, self.sweep.parts)
+        return self.sizes.num_train * of_row
 
     def _size(self, bucket: Bucket) -> int:
         """Returns the size of a bucket's program: a slice of its configs, or a proposed batch."""
@@ -267,6 +275,11 @@ def even_tasks(places: Sequence[T], most: int, multiple: int) -> list[tuple[T, .
     count = -(-len(places) // max(multiple, most))
     size = rounded_up(-(-len(places) // count), multiple)
     return [tuple(places[start : start + size]) for start in range(0, len(places), size)]
+
+
+def row_bytes(structure: Structure, num_features: int, parts: Set[str]) -> int:
+    """Returns the bytes of a trial's random numbers for a row: dropout's two a unit, and noise."""
+    return 2 * sum(structure) + 4 * num_features * ("input_noise" in parts)
 
 
 def rounded_up(number: int, multiple: int) -> int:

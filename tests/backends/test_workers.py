@@ -206,7 +206,11 @@ def test_workers_repeat_a_config_as_this_process_does(pool):
     options = {"task_size": 4, "mode": "shape"}
     with Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine:
         expected = repeated(engine)
-    assert sorted(trial for task in found for trial in task.trials) == sorted(wanted)
+    # Configs of a bucket together, by fold.
+    of, folds = engine.plan.bucket_of, [m.fold for m in wanted]
+    ordered = sorted(wanted, key=lambda m: (of[m.config_id], folds.index(m.fold)))
+    first = {task: ordered.index(task.trials[0]) for task in found}
+    assert [m for task in sorted(found, key=first.get) for m in task.trials] == ordered
     for task, mine in expected.items():
         np.testing.assert_allclose(found[task].history, mine.history, rtol=1e-5)
         for one, other in zip(mine.params, found[task].params, strict=True):

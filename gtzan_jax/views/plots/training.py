@@ -73,7 +73,10 @@ def confusion_matrix(
     title: str = "Confusion matrix",
     words: Words = SONGS,
 ) -> Figure:
-    """Draws a (genres, genres) matrix of counts: rows are true genres, columns predictions."""
+    """Draws a (genres, genres) matrix of counts: rows are true genres, columns predictions.
+
+    Without scikit-learn's display, whose import a retraining would wait for.
+    """
     side = max(4.0, 0.33 * len(genres) + 1.4)
     figure = new_figure(side, side, title, note)
     axes = figure.subplots()
