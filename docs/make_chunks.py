@@ -2,7 +2,7 @@
 
     python docs/make_chunks.py [TABLE]
 
-The sweep chunks under a leaky split of segments and under right ones, beside classical models, and
+The sweep segments under a leaky and under right protocols, beside classical models, and
 each batch size by itself; some minutes. TABLE is sample3, or kaggle3 or a path where it is at hand.
 """
 
@@ -26,7 +26,7 @@ from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.text import Table
 
 PAGE = Path(__file__).with_name("protocols.md")
-PROTOCOLS = ("leaky_chunks", "assignment", "holdout", "artist_folds")
+PROTOCOLS = ("leaky_segments", "assignment", "holdout", "artist_folds")
 BATCH_SIZES = (32, 64, 128, 256, 512)
 MODELS = {"5-NN": KNeighborsClassifier(5), "SVM (C = 3)": SVC(C=3.0)}
 
@@ -35,13 +35,13 @@ def swept(table: FeatureTable, protocol: str, folder: str, batch_size: int, seed
     """Returns the sweep chunks under a protocol at one batch size, without retraining."""
     place = Path(folder, f"{protocol}-{batch_size}-{seed}")
     changes = [f"protocol={protocol}", f"axes.batch_size=[{batch_size}]"]
-    return run_sweep("chunks", table, place, overrides=changes, seed=seed, retrain_epochs=0)
+    return run_sweep("segments", table, place, overrides=changes, seed=seed, retrain_epochs=0)
 
 
 def best(run: Run) -> tuple[float, float]:
     """Returns the accuracy of the first config on the test part, by segment and by song."""
     first = run.results.iloc[0]
-    return float(first["test_chunk_accuracy"]), float(first["test_accuracy"])
+    return float(first["test_segment_accuracy"]), float(first["test_accuracy"])
 
 
 def classical(table: FeatureTable, protocol: str, model: object) -> tuple[float, float]:

@@ -161,7 +161,7 @@ def of_paper(folder: str) -> str:
 
 
 def _trials(folder: str) -> int:
-    with (Path(folder) / "members.csv").open() as lines:
+    with (Path(folder) / "trials.csv").open() as lines:
         return sum(1 for _ in lines) - 1
 
 

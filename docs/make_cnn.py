@@ -316,7 +316,7 @@ def smoke_block(folder: str) -> str:
     """Returns what the smoke sweep found, and what it took."""
     run = read_finished(folder)
     axes = [axis for axis in run.sweep.axes if run.results[axis].nunique() > 1]
-    figures = ["validation_accuracy", "test_accuracy", "test_chunk_accuracy"]
+    figures = ["validation_accuracy", "test_accuracy", "test_segment_accuracy"]
     rows = [
         [
             str(row["rank"]),

@@ -4,7 +4,7 @@
 
 The run is of the smoke sweep, after
 
-    python -m gtzan_jax.extract SONGS --features=musicnn --chunk_seconds=3 --output=segments.csv
+    python -m gtzan_jax.extract SONGS --features=musicnn --segment_seconds=3 --output=segments.csv
     python -m gtzan_jax.sweep --data=segments.csv --protocol=holdout --sweep=smoke
 
 where SONGS has ten of GTZAN's songs of each genre, 00000 to 00009, and SONG is another one,

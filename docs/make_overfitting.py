@@ -70,7 +70,7 @@ def _place_of(run: FinishedRun, axis: str, value: object) -> int:
 
 
 def _means(run: FinishedRun, metric: str) -> np.ndarray:
-    """Returns (configs, folds) of a figure of members.csv, the mean over seeds."""
+    """Returns (configs, folds) of a figure of trials.csv, the mean over seeds."""
     trials = pd.read_csv(run.run.trials_path)
     means = trials.groupby(["config_id", "fold"])[metric].mean().unstack()
     return means.loc[[config.id for config in run.sweep.configs]].to_numpy(np.float64)

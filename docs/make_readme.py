@@ -13,7 +13,7 @@ import pandas as pd
 from pages import fill
 from PIL import Image
 
-from gtzan_jax.analysis.endings import kept_epoch, over_songs
+from gtzan_jax.analysis.retraining_summary import kept_epoch, over_songs
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
 from gtzan_jax.rundir.ranking import INDISTINGUISHABLE
 from gtzan_jax.views.messages import detectable_difference

@@ -1,7 +1,7 @@
 """Computes the feature table of a folder of songs.
 
   python -m gtzan_jax.extract FOLDER --features=musicnn
-  python -m gtzan_jax.extract FOLDER --output=segments.csv --chunk_seconds=3
+  python -m gtzan_jax.extract FOLDER --output=segments.csv --segment_seconds=3
 
 The songs (WAV, MP3, FLAC, Ogg, AIFF, …) lie in a folder for each genre, such as
 FOLDER/rock, or are called as GTZAN's are, rock.00000.wav. The table has the
@@ -25,7 +25,7 @@ def main(options: ExtractOptions) -> int:
         options.output,
         features=options.features,
         weights=options.weights,
-        chunk_seconds=int(options.chunk_seconds) if options.chunk_seconds else None,
+        segment_seconds=int(options.segment_seconds) if options.segment_seconds else None,
         workers=options.workers,
         overwrite=options.overwrite,
         command=options.command,

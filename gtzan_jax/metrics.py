@@ -7,10 +7,10 @@ METRICS = (
     "validation_accuracy",
     "test_loss",
     "test_accuracy",
-    "validation_chunk_accuracy",
-    "test_chunk_accuracy",
+    "validation_segment_accuracy",
+    "test_segment_accuracy",
 )
-"""Validation and test accuracy are shares of songs, whose segments vote; chunk accuracies are
+"""Validation and test accuracy are shares of songs, whose segments vote; segment accuracies are
 shares of segments. Losses and train figures are by row, since a batch rarely has a whole song."""
 
 SEGMENT_METRICS = METRICS[-2:]  # only of tables of segments

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = ("results.csv", "members.csv", "history.csv")
+FILES = ("results.csv", "trials.csv", "history.csv")
 TABLES = (ROOT / "data", ROOT.parent / "shared" / "data")
 RUNS_BY = ("1 worker", "2 workers", "killed and resumed")
 KILLED_AT = (0.5, 0.75)  # of the time that a whole run takes

@@ -77,7 +77,7 @@ def test_an_error_is_a_line_and_a_code():
         ("compare", ["a"], "RUN_A RUN_B … is missing"),
         ("report", [], "RUNDIR is missing"),
         ("extract", [], "FOLDER is missing"),
-        ("extract", ["a", "--chunk_seconds=5"], "should be one of <3>"),
+        ("extract", ["a", "--segment_seconds=5"], "should be one of <3>"),
         ("eda", ["--datta=sample"], "Did you mean: data"),
         ("eda", ["--data=nowhere.csv"], "nowhere.csv"),
         ("baselines", ["--workers=-1"], "--workers=-1"),

@@ -43,7 +43,7 @@ HARMFUL = {
     "JAX_RAISE_PERSISTENT_CACHE_ERRORS": "1",
     "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
 }
-TABLES = ("results.csv", "members.csv", "history.csv", "best/history.csv", "best/calibration.csv")
+TABLES = ("results.csv", "trials.csv", "history.csv", "best/history.csv", "best/calibration.csv")
 SMOKE = ["--sweep=smoke", "--data=sample", "--retrain_epochs=1"]
 
 

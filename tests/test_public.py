@@ -140,7 +140,7 @@ CALLS = {
         gtzan_jax.make_splits, ["sample", "k_fold", "0", 2.5],
         "4 problems: (1) table must be a FeatureTable, not 'sample'; (2) protocol: no 'k_fold' "
         "(did you mean 'kfold'?); it must be one of assignment, holdout, kfold, artist_kfold, "
-        "fault_filtered, artist_folds, mixed_artists, leaky_chunks; (3) split_seed must be a "
+        "fault_filtered, artist_folds, mixed_artists, leaky_segments; (3) split_seed must be a "
         "whole number from 0 to 4,294,967,295, not '0'; "
         "(4) num_folds must be a whole number from 1 to 1,000, not 2.5",
     ),

@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
     predict_seconds: float  # of one fitted model
     settings_tried: int
     seeds: int  # fitted models whose hits are averaged; 1 where none draws random numbers
-    chunk_accuracy: float | None = None  # share of the test segments; None without segments
+    segment_accuracy: float | None = None  # share of the test segments; None without segments
 
 
 def classical_models(seed: int, impute: str = "") -> dict[str, Tuned]:
@@ -150,7 +150,7 @@ def _evaluate(
         predict_seconds=(predicted - fitted) / len(models),
         settings_tried=len(search.cv_results_["params"]),
         seeds=len(models),
-        chunk_accuracy=float(right.mean()) if table.is_segmented else None,
+        segment_accuracy=float(right.mean()) if table.is_segmented else None,
     )
     return name, place, outcome
 
@@ -237,9 +237,9 @@ def scores_table(outcomes: "pd.DataFrame") -> "pd.DataFrame":
       protocol, model, accuracy of the test songs of all folds together, low, high (its 95 %
       interval over groups of songs, for these fitted models), accuracy_std (over the folds, n - 1),
       folds, tested (songs, as often as they are), settings_tried, seeds, and means over the folds
-      of fit_seconds, predict_seconds and, of segments, chunk_accuracy.
+      of fit_seconds, predict_seconds and, of segments, segment_accuracy.
     """
-    means = ["fit_seconds", "predict_seconds", "chunk_accuracy"]
+    means = ["fit_seconds", "predict_seconds", "segment_accuracy"]
     means = [name for name in means if outcomes[name].notna().all()]
     rows = []
     for (protocol, model), folds in outcomes.groupby(["protocol", "model"], sort=False):

@@ -43,7 +43,7 @@ _FOLDS = ("protocol", "fold", "model", "accuracy", "validation_accuracy", "chose
 
 SEGMENT_NOTE = (
     "The rows are segments, and accuracy is of songs: the segments of one vote, with the mean of "
-    "log-probabilities (our networks), probabilities or decision values (SVM). chunk_accuracy is "
+    "log-probabilities (our networks), probabilities or decision values (SVM). segment_accuracy is "
     "the share of segments. Settings and importances go by segments."
 )
 

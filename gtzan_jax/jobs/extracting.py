@@ -38,7 +38,7 @@ def extract(
     *,
     features: str = "gtzan",
     weights: str | None = None,
-    chunk_seconds: int | None = None,
+    segment_seconds: int | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -51,8 +51,8 @@ def extract(
     Raises:
       RunError: no file could be read, or the disk is full.
     """
-    if chunk_seconds not in (None, SEGMENT_SECONDS):
-        raise InputError(f"chunk_seconds={chunk_seconds}: it must be {SEGMENT_SECONDS} or None")
+    if segment_seconds not in (None, SEGMENT_SECONDS):
+        raise InputError(f"segment_seconds={segment_seconds}: it must be {SEGMENT_SECONDS} or None")
     output = Path(os.path.expanduser(output))
     if output.is_dir():
         raise InputError(f"{flag('output', output)}: it is a folder; name a file in it")
@@ -60,7 +60,7 @@ def extract(
         remedy = "--overwrite replaces it, or name another"
         raise InputError(f"{flag('output', output)}: it is there already; {remedy}")
     check_place(output.parent, name="output")
-    songs, extractor = songs_in(folder), Extractor(features, chunk_seconds is not None)
+    songs, extractor = songs_in(folder), Extractor(features, segment_seconds is not None)
     if weights is not None:
         if extractor.name == "gtzan":
             raise InputError("--weights is of a pretrained network: --features=musicnn")

@@ -28,7 +28,7 @@ TRIED, RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
 
 Done = Callable[[str, int], None]
 
-_SEGMENTS = METRICS.index("test_chunk_accuracy")
+_SEGMENTS = METRICS.index("test_segment_accuracy")
 _ACCURACY = METRICS.index("validation_accuracy")
 
 
@@ -204,5 +204,5 @@ def _outcome(
         predict_seconds=time.perf_counter() - started,
         settings_tried=choice.settings_tried,
         seeds=len(networks.trials),
-        chunk_accuracy=float(networks.kept[:, _SEGMENTS].mean()) if table.is_segmented else None,
+        segment_accuracy=float(networks.kept[:, _SEGMENTS].mean()) if table.is_segmented else None,
     )

@@ -288,7 +288,7 @@ class ExtractOptions:
     output: str = option("features.csv", checks.text, "The table to write.")
     features: str = option("gtzan", Choice(tuple(EXTRACTORS)), _FEATURES)
     weights: str | None = option(None, checks.text, _WEIGHTS)
-    chunk_seconds: str | None = option(
+    segment_seconds: str | None = option(
         None, Choice(("3",)), "A row for each three seconds. Default: a row a song."
     )
     workers: int | None = option(None, Whole(1, 1000), "Processes. Default: one a core.")

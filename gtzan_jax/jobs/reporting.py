@@ -9,16 +9,16 @@ from gtzan_jax.files import write_atomically
 from gtzan_jax.rundir.finished import FinishedRun, table_of
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import flag, printable
-from gtzan_jax.views.sections.answers import swept, trust_part
 from gtzan_jax.views.sections.baselines import find_baselines, read_baselines
+from gtzan_jax.views.sections.caveats import caveats_section
 from gtzan_jax.views.sections.claims import claims_section
 from gtzan_jax.views.sections.comparison import comparison_section
+from gtzan_jax.views.sections.details import details_section
 from gtzan_jax.views.sections.effects import effects_of, effects_section, matters_part
-from gtzan_jax.views.sections.limits import limits_section
-from gtzan_jax.views.sections.papers import papers_section
 from gtzan_jax.views.sections.retrained import retrained_section
 from gtzan_jax.views.sections.section import Section
 from gtzan_jax.views.sections.selection import best_part, selection_section, winner_of
+from gtzan_jax.views.sections.summary import swept, trust_part
 from gtzan_jax.views.sections.table import table_section
 from gtzan_jax.views.text import template
 
@@ -77,8 +77,8 @@ def build(
         retrained_section(run),
         comparison_section(run, compared, data, has_claims=claims is not None),
         table_section(run),
-        papers_section(run),
-        limits_section(run, table, missing),
+        details_section(run),
+        caveats_section(run, table, missing),
     ]
     sample = (
         "Everything here is from the SYNTHETIC sample, not from GTZAN. It shows that the program "

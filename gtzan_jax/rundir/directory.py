@@ -33,7 +33,7 @@ from gtzan_jax.text import flag
 if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
     import pandas as pd
 
-TABLES = ("results.csv", "members.csv", "history.csv", "predictions.safetensors")
+TABLES = ("results.csv", "trials.csv", "history.csv", "predictions.safetensors")
 """The files that are made from the histories of all trials."""
 
 CONFIGS = "configs.json"
@@ -47,7 +47,7 @@ class RunDir:
         self.path = Path(path)
         self.manifest_path = self.path / "manifest.json"
         self.results_path = self.path / "results.csv"
-        self.trials_path = self.path / "members.csv"
+        self.trials_path = self.path / "trials.csv"
         self.history_path = self.path / "history.csv"
         self.predictions_path = self.path / "predictions.safetensors"
         self.configs_path = self.path / CONFIGS

@@ -19,7 +19,7 @@ from gtzan_jax.tables.schema import NO_OPTIONS, SAMPLES, Columns, Words, rows_no
 from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
-FORMAT = 8
+FORMAT = 9
 """Other formats are refused. The first had no number."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]

@@ -20,7 +20,7 @@ INDISTINGUISHABLE = "indistinguishable_from_best"
 def result_metrics(protocol: str, is_segmented: bool = False) -> tuple[str, ...]:
     """Returns the figures of results.csv, those that configs are ranked by first."""
     metrics = PROTOCOLS[protocol].metrics_of(is_segmented)
-    parts, figures = ("validation", "test", "train"), ("accuracy", "loss", "chunk_accuracy")
+    parts, figures = ("validation", "test", "train"), ("accuracy", "loss", "segment_accuracy")
     names = [f"{part}_{figure}" for part in parts for figure in figures]
     return tuple(name for name in names if name in metrics)
 

@@ -272,7 +272,7 @@ _ALL = (
         goes_by=lists.ARTIST_FOLDS,
     ),
     Protocol(
-        "leaky_chunks",
+        "leaky_segments",
         dividing.assignment,
         f"{LEAK}; random 70:30 split of segments, split seed {{split_seed}}",
         f"{LEAK}. A network need only know a song again, so that its figures say nothing about "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gtzan_jax.analysis import endings, selection
+from gtzan_jax.analysis import retraining_summary, selection
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.tables.schema import SAMPLES, SONGS, Words
@@ -32,7 +32,7 @@ _TOP = 3
 _HEADS = {
     "validation_accuracy": "validation",
     "test_accuracy": "accuracy",
-    "test_chunk_accuracy": "by segment",
+    "test_segment_accuracy": "by segment",
 }
 
 _printed: list[set[str]] = []  # warnings of the command that runs, if any
@@ -136,9 +136,9 @@ def retraining_line(
 
     ``history`` has a row an epoch of a network, ``songs`` a row a test song.
     """
-    kept, chosen = endings.kept_epoch(history), endings.chosen_epoch(history)
+    kept, chosen = retraining_summary.kept_epoch(history), retraining_summary.chosen_epoch(history)
     longest = history["epoch"].max()
-    most = "at most " if endings.stopped_early(history, longest) else ""
+    most = "at most " if retraining_summary.stopped_early(history, longest) else ""
     line = (
         f"retrained {counted(len(kept.epochs), 'time')} for {most}{counted(longest, 'epoch')}: "
         f"test accuracy {plus_minus(kept.mean, kept.deviation)}"
@@ -148,7 +148,7 @@ def retraining_line(
     if len(kept.epochs) > 1:
         runs = _runs(history["fold"].nunique(), history["seed"].nunique())
         line += f"\n  ±: standard deviation over the networks of {runs}"
-    low, high = endings.over_songs(songs)
+    low, high = retraining_summary.over_songs(songs)
     if math.isfinite(low):
         over = selection.others(words) if words.is_grouped else words.units
         line += f"\n  95 % interval over {over}, for these networks: {low:.2f} to {high:.2f}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gtzan_jax.analysis.endings import mean_curves as mean_curves_of_networks
+from gtzan_jax.analysis.retraining_summary import mean_curves as mean_curves_of_networks
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.sweep import Sweep

@@ -43,7 +43,7 @@ def test_figures_are_those_of_joined_tables(folders):
     assert found.matched == len(both) == 5
     ids = both[["config_id_a", "config_id_b"]].to_numpy()
     trials = [
-        pd.read_csv(folder / "members.csv").query("seed == 0").set_index("config_id").test_accuracy
+        pd.read_csv(folder / "trials.csv").query("seed == 0").set_index("config_id").test_accuracy
         for folder in folders
     ]
     difference = trials[1][ids[:, 1]].to_numpy() - trials[0][ids[:, 0]].to_numpy()

@@ -272,8 +272,8 @@ def test_the_segments_of_a_song_vote(name, num_genres):
     right = songs[list(range(num_genres))].mean().to_numpy().argmax(axis=1) == songs["y"].first()
     np.testing.assert_array_equal(outcome.hits, right)
     by_segment = accuracy_score(table.y[fold.test], fitted.predict(x))
-    assert outcome.chunk_accuracy == pytest.approx(by_segment)
+    assert outcome.segment_accuracy == pytest.approx(by_segment)
     groups = groups_of(table)[judged_rows(table, fold.test)]
     scores = scores_table(tabulated("holdout", {name: [outcome]}, groups))
-    assert scores["chunk_accuracy"].tolist() == pytest.approx([by_segment], abs=1e-7)
+    assert scores["segment_accuracy"].tolist() == pytest.approx([by_segment], abs=1e-7)
     assert scores["tested"].tolist() == [len(right)]

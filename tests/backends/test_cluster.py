@@ -31,7 +31,7 @@ from gtzan_jax.trainer.plan import Plan
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
 
-TABLES = ("results.csv", "members.csv", "history.csv", "best/history.csv")
+TABLES = ("results.csv", "trials.csv", "history.csv", "best/history.csv")
 SHORT = ["--sweep=smoke", "--data=sample", "--num_seeds=3", "--retrain_epochs=3"]
 LONG = [*SHORT[:2], "--num_seeds=24", "--set=epochs=60", "--retrain_epochs=10"]
 

@@ -47,7 +47,7 @@ def test_arrays_are_swept_as_frames(tmp_path):
         sweep((WINE.data, WINE.target), tmp_path / "a"),
         sweep(FRAME, tmp_path / "b", label="target"),
     ]
-    for name in ("results.csv", "members.csv", "history.csv"):
+    for name in ("results.csv", "trials.csv", "history.csv"):
         first, second = ((run.run.path / name).read_bytes() for run in runs)
         assert first == second
     grouped = sweep((WINE.data, WINE.target, FARM), tmp_path / "c")

@@ -274,7 +274,7 @@ def test_segments_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch,
     text = "\n".join([header, *filter(few.match, rows)]) + "\n"
     (tmp_path / "segments.csv").write_text(text)
     monkeypatch.setattr(classical, "classical_models", some_models)
-    names = ("holdout", "leaky_chunks")
+    names = ("holdout", "leaky_segments")
     monkeypatch.setattr(
         baselines, "splits_of", lambda table, _, *how: [
             splits for name in names for splits in splits_of(table, name, *how)
@@ -289,17 +289,17 @@ def test_segments_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch,
     for name, of_protocol in found.scores.groupby("protocol"):
         [fold] = make_splits(table, name, 0, 5).folds
         assert set(of_protocol["tested"]) == {len(set(table.songs[fold.test]))}
-    assert (found.scores["accuracy"] != found.scores["chunk_accuracy"]).all()
+    assert (found.scores["accuracy"] != found.scores["segment_accuracy"]).all()
     told = json.loads((found.folder / "baselines.json").read_text(encoding="utf-8"))
     assert told["protocols"][1]["leak"] == LEAK
-    assert "chunk_accuracy is the share of segments" in told["notes"]["segments"]
+    assert "segment_accuracy is the share of segments" in told["notes"]["segments"]
     assert capsys.readouterr().err.startswith(LEAK)
-    assert f"leaky_chunks: {LEAK}" in summary(found)
+    assert f"leaky_segments: {LEAK}" in summary(found)
     assert found.importance_of == "holdout"  # the last one that does not leak
     assert "leak" not in read(found, "importance")
     for name in ("baselines", "folds", "comparison"):
         written = read(found, name)
-        assert ((written["leak"] == LEAK) == (written["protocol"] == "leaky_chunks")).all()
+        assert ((written["leak"] == LEAK) == (written["protocol"] == "leaky_segments")).all()
 
 
 def test_a_table_of_segments_is_divided_by_every_protocol_and_by_the_leaky_one():
@@ -310,7 +310,7 @@ def test_a_table_of_segments_is_divided_by_every_protocol_and_by_the_leaky_one()
         for fold in splits.folds:
             songs = [set(table.songs[rows]) for rows in (fold.train, fold.validation, fold.test)]
             assert all(len(one & other) == 0 for one, other in combinations(songs, 2)) == (
-                name != "leaky_chunks"
+                name != "leaky_segments"
             )
 
 

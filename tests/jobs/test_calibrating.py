@@ -142,6 +142,6 @@ def test_the_error_of_chance_is_that_of_the_shown_probabilities_by_artist(protoc
 
 def test_songs_of_a_leak_say_so():
     table = TABLES["segments"]
-    splits = make_splits(table, "leaky_chunks", 0, 1)
+    splits = make_splits(table, "leaky_segments", 0, 1)
     _, songs = measured(random_model(SWEEP.configs[0], table), splits, splits.folds[0])
     assert songs["leak"].str.startswith("LEAK").all()

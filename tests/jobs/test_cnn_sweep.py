@@ -23,7 +23,7 @@ from gtzan_jax.sound.mel import BAND_NAMES, BANDS, FRAMES
 from gtzan_jax.sound.synthetic import GENRES
 from gtzan_jax.tables.protocols import make_splits
 from gtzan_jax.tables.schema import FeatureTable
-from gtzan_jax.views.sections.answers import trust_part
+from gtzan_jax.views.sections.summary import trust_part
 
 
 def make_songs(per_genre=6, segments=2) -> FeatureTable:
@@ -194,10 +194,10 @@ def test_spectrograms_are_found_under_the_runs_name_for_them(run, tmp_path, monk
 
 
 def test_history_has_accuracy_of_songs_and_of_segments(run):
-    assert {"test_accuracy", "test_chunk_accuracy"} <= set(run.history)
+    assert {"test_accuracy", "test_segment_accuracy"} <= set(run.history)
     # Shares of songs, and of their segments.
     fold = make_splits(TABLE, "holdout", 0, 5).folds[0]
-    segments = run.history["test_chunk_accuracy"] * len(fold.test)
+    segments = run.history["test_segment_accuracy"] * len(fold.test)
     songs = run.history["test_accuracy"] * len(np.unique(TABLE.songs[fold.test]))
     for hits in (segments, songs):
         np.testing.assert_allclose(hits, hits.round(), atol=1e-4)

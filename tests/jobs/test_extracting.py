@@ -109,7 +109,7 @@ def test_a_table_of_segments_knows_its_songs(tmp_path, capsys):
     put(tmp_path / "music", *TWO_GENRES[:5], *TWO_GENRES[10:14], seconds=6.1)
     put(tmp_path / "music", *(f"jazz/album {n}/01.flac" for n in range(11)), seconds=6.1)
     put(tmp_path / "music", "blues/short.wav")
-    done = extract(tmp_path / "music", tmp_path / "c.csv", chunk_seconds=3)
+    done = extract(tmp_path / "music", tmp_path / "c.csv", segment_seconds=3)
     assert (done.songs, done.rows) == (20, 40)
     table = load_table(done.output)
     assert table.rows_note == "40 segments of 20 songs"
@@ -117,8 +117,8 @@ def test_a_table_of_segments_knows_its_songs(tmp_path, capsys):
     assert "0.50 s are too short for a segment" in capsys.readouterr().out
     lengths = pd.read_csv(done.output)["length"]
     assert set(lengths) == {66_149}
-    with pytest.raises(InputError, match="chunk_seconds=5"):
-        extract(tmp_path / "music", tmp_path / "d.csv", chunk_seconds=5)
+    with pytest.raises(InputError, match="segment_seconds=5"):
+        extract(tmp_path / "music", tmp_path / "d.csv", segment_seconds=5)
 
 
 @pytest.mark.usefixtures("computed")

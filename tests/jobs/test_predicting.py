@@ -223,7 +223,7 @@ def test_how_rows_are_predicted_is_told(tmp_path, monkeypatch, changes, given, m
     [
         ({"data": "sample"}, "SYNTHETIC sample, of no real songs"),
         ({"data": "sounds"}, "SYNTHETIC sample, of no real songs"),
-        ({"protocol": "leaky_chunks"}, "LEAK: segments of one song are on both sides"),
+        ({"protocol": "leaky_segments"}, "LEAK: segments of one song are on both sides"),
     ],
 )
 def test_a_model_that_says_nothing_about_songs_is_told_loudly(tmp_path, capsys, changes, warning):

@@ -38,7 +38,7 @@ from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.sources import load_table
 from gtzan_jax.views.sections.baselines import find_baselines
-from gtzan_jax.views.sections.papers import papers_section
+from gtzan_jax.views.sections.details import details_section
 
 SWEEP = make_sweep()
 SECTIONS = {
@@ -411,7 +411,7 @@ def test_every_session_is_told(tmp_path):
     [first] = run.manifest.sessions
     later = {"started": "2026-01-02", "command": "again", "versions": {"python": "3.12.1"}}
     run.manifest.sessions.append(msgspec.structs.replace(first, **later))
-    facts = dict(papers_section(run).tables[0].rows)
+    facts = dict(details_section(run).tables[0].rows)
     assert facts["started"] == "2026-01-01T00:00:00+00:00; 2026-01-02"
     assert facts["command"] == "python -m gtzan_jax.sweep; again"
     assert facts["versions"] == "python 3.11.7; 3.12.1"

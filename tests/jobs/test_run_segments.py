@@ -29,7 +29,7 @@ SWEEP = {"epochs": 2, "batch_size": 16, "axes": {"num_units1": [8], "activation"
 pytestmark = pytest.mark.usefixtures("in_process")
 
 
-@pytest.fixture(scope="module", params=["holdout", slow("leaky_chunks")])
+@pytest.fixture(scope="module", params=["holdout", slow("leaky_segments")])
 def protocol(request):
     return request.param
 
@@ -45,10 +45,10 @@ def run(protocol, tmp_path_factory):
 
 
 def test_the_figures_are_by_song_and_by_segment(run, protocol):
-    parts = ["test"] if protocol == "leaky_chunks" else ["validation", "test"]
-    segments = [f"{part}_chunk_accuracy" for part in parts]
+    parts = ["test"] if protocol == "leaky_segments" else ["validation", "test"]
+    segments = [f"{part}_segment_accuracy" for part in parts]
     for frame in (run.results, run.history, pd.read_csv(run.run.trials_path), run.retrained):
-        assert [name for name in frame if name.endswith("_chunk_accuracy")] == segments
+        assert [name for name in frame if name.endswith("_segment_accuracy")] == segments
         assert (frame[segments].std() > 0).all()
     assert run.results[f"{parts[0]}_accuracy"].is_monotonic_decreasing
     assert (run.manifest.data.tracks, run.manifest.data.songs) == (241, 80)
@@ -82,11 +82,11 @@ def test_the_calibration_is_that_of_the_model_that_is_kept(run, protocol):
 def test_tensorboard_has_both_figures(run):
     runs = EventAccumulator(str(next(path for path in run.run.tensorboard.glob("*/*"))))
     runs.Reload()
-    assert {"metrics/test_accuracy", "metrics/test_chunk_accuracy"} <= set(runs.Tags()["scalars"])
+    assert {"metrics/test_accuracy", "metrics/test_segment_accuracy"} <= set(runs.Tags()["scalars"])
 
 
 def test_a_leak_is_told_wherever_figures_are(run, protocol):
-    leaky = protocol == "leaky_chunks"
+    leaky = protocol == "leaky_segments"
     page = (run.run.path / "report.html").read_text()
     warning = re.search(rf'<p class="warning" role="alert">\s*{LEAK}', page)
     assert bool(warning) == leaky
@@ -99,27 +99,27 @@ def test_a_leak_is_told_wherever_figures_are(run, protocol):
 
 
 def test_a_retraining_that_leaks_is_told_apart_from_its_sweep(run, protocol):
-    other = "holdout" if protocol == "leaky_chunks" else "leaky_chunks"
+    other = "holdout" if protocol == "leaky_segments" else "leaky_segments"
     replace = msgspec.structs.replace
     retraining = replace(run.manifest.retraining, protocol=other)
     found = dataclasses.replace(run, manifest=replace(run.manifest, retraining=retraining))
-    of = "the retrained networks" if other == "leaky_chunks" else "the sweep"
+    of = "the retrained networks" if other == "leaky_segments" else "the sweep"
     assert leak_of(found).startswith(f"{LEAK}. No figure of {of} says anything")
-    assert leak_of(run).startswith(f"{LEAK}. No figure here says") == (protocol == "leaky_chunks")
+    assert leak_of(run).startswith(f"{LEAK}. No figure here says") == (protocol == "leaky_segments")
 
 
 def test_a_comparison_names_the_run_that_leaks(run, protocol, tmp_path):
     note = f"- run: {LEAK}: its figures say nothing about songs"
     twin = dataclasses.replace(run, run=RunDir(shutil.copytree(run.run.path, tmp_path / "other")))
     text = " ".join(markdown(compare([twin, run])).split())
-    assert (note in text) == (protocol == "leaky_chunks")
+    assert (note in text) == (protocol == "leaky_segments")
 
 
 def test_a_caption_that_tells_of_a_leak_is_red(run, protocol):
     from gtzan_jax.views.plots.style import new_figure
 
     caption = new_figure(2, 2, note=run.note)._supxlabel
-    assert caption.get_color() == (RED if protocol == "leaky_chunks" else GREY)
+    assert caption.get_color() == (RED if protocol == "leaky_segments" else GREY)
 
 
 def test_a_terminal_reads_of_the_leak_before_and_beside_the_figures(capfd, tmp_path, protocol):
@@ -128,7 +128,7 @@ def test_a_terminal_reads_of_the_leak_before_and_beside_the_figures(capfd, tmp_p
         sweep, data=TABLE, workdir=tmp_path / "run", platform="cpu", retrain_epochs=0
     )
     printed = capfd.readouterr()
-    assert printed.err.count(LEAK) == (protocol == "leaky_chunks")
-    assert ("LEAKS: its accuracies are too high" in printed.out) == (protocol == "leaky_chunks")
+    assert printed.err.count(LEAK) == (protocol == "leaky_segments")
+    assert ("LEAKS: its accuracies are too high" in printed.out) == (protocol == "leaky_segments")
     assert "\033" not in printed.err  # no terminal
     assert "by segment" in printed.out

@@ -389,7 +389,7 @@ def test_reports_comparisons_and_looks_work_without_jax(smoke, tmp_path):
 
 @pytest.mark.slow
 def test_trials_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
-    """In results.csv, members.csv, TensorBoard, the report, best/ and the model."""
+    """In results.csv, trials.csv, TensorBoard, the report, best/ and the model."""
     axes = {"num_units1": [12], "activation": ["relu"], "patience": [0, 1, 2]}
     sweep = make_sweep(
         protocol="holdout", epochs=12, axes=axes | {"optimizer": ["adam"]},
@@ -397,7 +397,7 @@ def test_trials_that_stop_early_count_at_their_best_epoch_everywhere(tmp_path):
     )  # fmt: skip
     folder = tmp_path / "run"
     run = gtzan_jax.run_sweep(sweep, make_table(), folder, retrain_epochs=12, num_seeds=2)
-    trials = pd.read_csv(folder / "members.csv")
+    trials = pd.read_csv(folder / "trials.csv")
     best = run.history.merge(
         trials[["config_id", "seed", "best_epoch", "last_epoch"]], on=["config_id", "seed"]
     )

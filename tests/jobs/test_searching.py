@@ -21,7 +21,7 @@ from gtzan_jax.trainer.plan import COSTS
 from gtzan_jax.views.sections.selection import winner_of
 
 TABLE = make_table(num_features=12)
-TABLES = ("results.csv", "members.csv", "history.csv", "predictions.safetensors")
+TABLES = ("results.csv", "trials.csv", "history.csv", "predictions.safetensors")
 AXES = {"num_units2": None, "num_units3": None, "dropout2": None, "dropout3": None}
 HALVING = {"kind": "halving", "eta": 2}
 

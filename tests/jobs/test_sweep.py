@@ -34,7 +34,7 @@ def smoke(tmp_path_factory):
 def test_the_run_directory_is_complete(smoke):
     run, _ = smoke
     assert sorted(path.name for path in run.iterdir()) == [
-        ".lock", "best", "checkpoints", "history.csv", "manifest.json", "members.csv", "overview",
+        ".lock", "best", "checkpoints", "history.csv", "manifest.json", "trials.csv", "overview",
         "predictions.safetensors", "results.csv", "tensorboard",
     ]  # fmt: skip
     assert sorted(path.name for path in (run / "best").iterdir()) == [
@@ -44,7 +44,7 @@ def test_the_run_directory_is_complete(smoke):
     ]  # fmt: skip
     assert len(pd.read_csv(run / "results.csv")) == 24
     assert len(pd.read_csv(run / "history.csv")) == 24 * 2 * 2
-    assert len(pd.read_csv(run / "members.csv")) == 24 * 2
+    assert len(pd.read_csv(run / "trials.csv")) == 24 * 2
     assert len(pd.read_csv(run / "best" / "history.csv")) == 10 * 3
     events = list((run / "tensorboard").rglob("events*"))
     assert len(events) == 24 * 2
@@ -61,7 +61,7 @@ def test_the_manifest_says_what_was_run(smoke):
         "seed": 7,
         "folds": [{"train": 700, "validation": 0, "test": 300}],
     }
-    assert (manifest["format"], manifest["sweep"]["protocol"]) == (8, "assignment")
+    assert (manifest["format"], manifest["sweep"]["protocol"]) == (9, "assignment")
     assert manifest["matmul_precision"] == "float32"
     assert manifest["programs_compiled"] == 1  # for both shapes
     best = pd.read_csv(smoke[0] / "results.csv").iloc[0]

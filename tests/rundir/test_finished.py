@@ -134,10 +134,10 @@ def add_fold(manifest):
         (lambda f: edit_manifest(f, lambda m: m.update(seeds=[0, 5])), "cannot be used"),
         (lambda f: edit_manifest(f, add_fold), "cannot be used"),
         (lambda f: drop_column(f / "results.csv", "diverged"), "cannot be used"),
-        (lambda f: set_cell(f / "members.csv", "config_id", IDS[1]), "cannot be used"),
-        (lambda f: (f / "members.csv").write_text("a,b\n1"), "cannot be used"),
-        (lambda f: drop_column(f / "members.csv", "test_accuracy"), "cannot be used"),
-        (lambda f: (f / "members.csv").write_bytes(b"\xff\xfe\x00"), "cannot be used"),
+        (lambda f: set_cell(f / "trials.csv", "config_id", IDS[1]), "cannot be used"),
+        (lambda f: (f / "trials.csv").write_text("a,b\n1"), "cannot be used"),
+        (lambda f: drop_column(f / "trials.csv", "test_accuracy"), "cannot be used"),
+        (lambda f: (f / "trials.csv").write_bytes(b"\xff\xfe\x00"), "cannot be used"),
     ],
 )
 def test_what_is_no_finished_run_is_refused_in_one_line(folder, damage, message):

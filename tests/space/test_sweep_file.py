@@ -260,7 +260,7 @@ def test_three_lines_are_a_sweep_with_the_defaults_of_keras(tmp_path):
 # Of json.dumps([sweep.to_dict(), ids of its configs]), by the version before there were defaults.
 DIGESTS = {
     "assignment": "9d827fc1afbcd7d9", "baselines": "d16466064379da7f",
-    "chunks": "73ff5a786226a0d6", "cnn": "3d4497fe673cd6cc", "cnn_smoke": "557351d68637a283",
+    "segments": "a634bd969535af08", "cnn": "3d4497fe673cd6cc", "cnn_smoke": "557351d68637a283",
     "halving": "e378db5d9b26c28c", "large": "7bf6fd85e87a25d0", "overfitting": "2a7c91da0a8d544f",
     "published_best": "6502c82ec481e8cd", "random": "b95500313a057da8",
     "smoke": "6f65a3705466cdbd",

@@ -386,7 +386,7 @@ def test_a_level_of_the_index_is_a_group(read):
 
 def test_a_protocol_of_segments_is_refused_without_the_sample_for_an_example():
     with pytest.raises(InputError, match="this table has none, or take another protocol"):
-        make_splits(load_table(FRAME, TARGET), "leaky_chunks", 0, 5)
+        make_splits(load_table(FRAME, TARGET), "leaky_segments", 0, 5)
 
 
 # Missing values.
@@ -517,9 +517,9 @@ def test_one_group_cannot_be_divided():
         make_splits(table, "kfold", 0, 2)
 
 
-@pytest.mark.parametrize("protocol", ["fault_filtered", "leaky_chunks"])
+@pytest.mark.parametrize("protocol", ["fault_filtered", "leaky_segments"])
 def test_published_parts_that_cut_a_group_are_refused(protocol):
-    table = load_table("sample3" if protocol == "leaky_chunks" else "sample")
+    table = load_table("sample3" if protocol == "leaky_segments" else "sample")
     grouped = replace(
         table, group=np.arange(len(table.y), dtype=np.int32) % 40, columns=Columns(group="day")
     )

@@ -114,7 +114,7 @@ def test_folds_are_laid_out_in_arrays_of_one_size():
     assert set(kinds.values()) == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize("protocol", ["holdout", "leaky_chunks"])
+@pytest.mark.parametrize("protocol", ["holdout", "leaky_segments"])
 def test_songs_are_numbered_by_part(protocol):
     table = make_segments(60)
     other = make_fold(np.arange(9), test=np.arange(9, 12))

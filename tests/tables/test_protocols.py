@@ -195,7 +195,7 @@ def test_what_a_protocol_ranks_by_is_measured(sample):
         [*_, fold] = make_splits(sample, name, 0, 5).folds
         assert len(getattr(fold, PROTOCOLS[name].select_on)) > 0
     on_test = [protocol.name for protocol in PROTOCOLS.values() if protocol.select_on == "test"]
-    assert on_test == ["assignment", "leaky_chunks"]
+    assert on_test == ["assignment", "leaky_segments"]
     assert PROTOCOLS["kfold"].metrics_of(is_segmented=True) == METRICS
     assert PROTOCOLS["kfold"].metrics == METRICS[:6]
     without = tuple(metric for metric in METRICS[:6] if not metric.startswith("validation"))
@@ -475,13 +475,13 @@ def test_songs_with_equal_segments_are_on_one_side():
 
 
 def test_the_leak_has_segments_of_one_song_on_both_sides(segments):
-    [fold] = make_splits(segments, "leaky_chunks", 3, 5).folds
+    [fold] = make_splits(segments, "leaky_segments", 3, 5).folds
     train, test = train_test_split(np.arange(9990), test_size=0.3, random_state=3)
     np.testing.assert_array_equal(fold.train, train)
     np.testing.assert_array_equal(fold.test, test)
     both = np.intersect1d(segments.songs[fold.train], segments.songs[fold.test])
     assert len(both) > 900
-    splits = make_splits(segments, "leaky_chunks", 3, 5)
+    splits = make_splits(segments, "leaky_segments", 3, 5)
     for text in (splits.note, splits.protocol.note_for(SONGS), splits.protocol.summary):
         assert text.startswith("LEAK: segments of one song are on both sides")
     assert splits.marks == {"data": "sample", "leak": splits.protocol.leak}
@@ -489,8 +489,8 @@ def test_the_leak_has_segments_of_one_song_on_both_sides(segments):
 
 
 def test_the_leak_is_refused_where_there_are_no_segments(sample):
-    with pytest.raises(InputError, match=r"sample: leaky_chunks .* a row a song; give .*sample3"):
-        make_splits(sample, "leaky_chunks", 0, 5)
+    with pytest.raises(InputError, match=r"sample: leaky_segments .* a row a song; give .*sample3"):
+        make_splits(sample, "leaky_segments", 0, 5)
 
 
 def test_the_leak_is_worth_ten_points_and_more_on_the_sample(segments):
@@ -502,6 +502,6 @@ def test_the_leak_is_worth_ten_points_and_more_on_the_sample(segments):
             segments.x[fold.test], segments.y[fold.test]
         )
 
-    leaky, by_song, by_artist = map(accuracy, ("leaky_chunks", "assignment", "artist_folds"))
+    leaky, by_song, by_artist = map(accuracy, ("leaky_segments", "assignment", "artist_folds"))
     assert leaky > by_song + 0.1
     assert by_song > by_artist

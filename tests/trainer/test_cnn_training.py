@@ -202,7 +202,7 @@ def test_equals_keras(name):
     figures = dict(zip(METRICS, np.asarray(outcome.history[-1]), strict=True))
     assert figures["test_loss"] == pytest.approx(loss, rel=1e-3)
     hits = (log_probabilities.argmax(1) == fold.y_eval)[test]
-    assert figures["test_chunk_accuracy"] == pytest.approx(hits.mean())
+    assert figures["test_segment_accuracy"] == pytest.approx(hits.mean())
     own = FAMILY.apply(outcome.state.params, jnp.asarray(fold.x_eval), hyper.model, None)
     np.testing.assert_allclose(own, logits, rtol=5e-3, atol=5e-3)
 

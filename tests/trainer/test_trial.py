@@ -284,7 +284,7 @@ def test_the_validation_part_is_measured_and_not_trained_on():
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("protocol", ["holdout", "leaky_chunks"])
+@pytest.mark.parametrize("protocol", ["holdout", "leaky_segments"])
 def test_the_segments_of_a_song_vote_by_part(protocol, loss):
     table = make_segments(60, num_features=9)
     [fold] = make_splits(table, protocol, 0, 5).folds
@@ -331,7 +331,7 @@ def test_a_trainings_segment_figures_stand_behind_the_others():
     jax.tree.map(np.testing.assert_array_equal, of_segments, of_rows)
     places = {metric: place for place, metric in enumerate(METRICS)}
     for part in ("validation", "test"):
-        segments, rows = places[f"{part}_chunk_accuracy"], places[f"{part}_accuracy"]
+        segments, rows = places[f"{part}_segment_accuracy"], places[f"{part}_accuracy"]
         np.testing.assert_allclose(history[:, segments], by_row[:, rows], rtol=1e-6)
         assert not by_row[:, segments].any()
     same = [places[f"{part}_loss"] for part in ("train", "validation", "test")]

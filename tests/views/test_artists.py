@@ -25,9 +25,9 @@ from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.rundir.manifest import Retraining
 from gtzan_jax.tables.protocols import ARTISTS_APART, PROTOCOLS
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.views.sections.answers import trust_part
 from gtzan_jax.views.sections.artists import new_artists
 from gtzan_jax.views.sections.selection import winner_of
+from gtzan_jax.views.sections.summary import trust_part
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 SAMPLE = load_table("sample")

@@ -62,7 +62,7 @@ def test_the_part_has_the_errors_of_both_parts(run):
 
 
 def test_a_model_that_was_tested_on_its_own_songs_says_so(run):
-    keep(run, SONGS, 2.5, protocol="leaky_chunks")
+    keep(run, SONGS, 2.5, protocol="leaky_segments")
     assert f"Right on 2 of 4 test songs ({LEAK}); its" in said(calibration_part(run, ""))
 
 

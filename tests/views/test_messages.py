@@ -205,7 +205,7 @@ def test_no_warning_is_printed_twice_by_one_command(capsys):
         lambda: messages.warn("a"),
         lambda: messages.warn_of_table(table),
         lambda: messages.warn_of_leak(LEAK),
-        lambda: messages.warn_of_model("sample", "leaky_chunks"),
+        lambda: messages.warn_of_model("sample", "leaky_segments"),
         lambda: cli.show_warning(UserWarning("b")),
     ]
 

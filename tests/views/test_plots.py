@@ -120,7 +120,7 @@ def test_figures_are_labelled_and_name_their_data(figure, labels):
 
 def test_curves_are_labelled_with_the_figures_of_the_epochs_kept():
     kept = NETWORKS["epoch"] == np.where(NETWORKS["seed"] == 0, 4, 6)
-    history = NETWORKS.assign(kept=kept, test_chunk_accuracy=NETWORKS["test_accuracy"] / 2)
+    history = NETWORKS.assign(kept=kept, test_segment_accuracy=NETWORKS["test_accuracy"] / 2)
     history = history[(history["seed"] == 1) | (history["epoch"] < 6)]
     (axes,) = plots.training_curves(history, "accuracy", "Accuracy", NOTE).axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
@@ -133,7 +133,7 @@ def test_curves_are_labelled_with_the_figures_of_the_epochs_kept():
 def test_the_legend_of_curves_is_not_wider_than_the_reports_figure(by_segment):
     history = NETWORKS.assign(train_accuracy=0.1, validation_accuracy=0.1)
     if by_segment:
-        history = history.assign(validation_chunk_accuracy=0.1, test_chunk_accuracy=0.1)
+        history = history.assign(validation_segment_accuracy=0.1, test_segment_accuracy=0.1)
     figure = plots.training_curves(history, "accuracy", "", NOTE)
     figure.draw_without_rendering()
     assert figure.axes[0].get_legend().get_window_extent().x1 <= figure.bbox.x1
@@ -165,7 +165,10 @@ def test_a_model_may_be_missing_under_a_protocol_of_any_name():
 
 @pytest.mark.parametrize(
     ("protocol", "leaky", "named"),
-    [("leaky_chunks", ["leaky_chunks"], "leaky_chunks, LEAK"), ("kfold", [], "kfold, random")],
+    [
+        ("leaky_segments", ["leaky_segments"], "leaky_segments, LEAK"),
+        ("kfold", [], "kfold, random"),
+    ],
 )
 def test_one_protocol_is_named_with_what_it_is(protocol, leaky, named):
     scores = SCORES[:2].replace("kfold", protocol)

@@ -24,14 +24,14 @@ from gtzan_jax.rundir.finished import read_finished
 from gtzan_jax.tables.protocols import LEAK, make_splits
 from gtzan_jax.tables.schema import FEATURES, TAGS, UNITS
 from gtzan_jax.tables.sources import load_table
-from gtzan_jax.views.sections.answers import swept, trust_part
 from gtzan_jax.views.sections.baselines import find_baselines, read_baselines
+from gtzan_jax.views.sections.caveats import caveats_section
 from gtzan_jax.views.sections.comparison import comparison_section
+from gtzan_jax.views.sections.details import details_section
 from gtzan_jax.views.sections.effects import effects_of, effects_section, matters_part
-from gtzan_jax.views.sections.limits import limits_section
-from gtzan_jax.views.sections.papers import papers_section
 from gtzan_jax.views.sections.retrained import retrained_section
 from gtzan_jax.views.sections.selection import selection_section, winner_of
+from gtzan_jax.views.sections.summary import swept, trust_part
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 SWEEP = make_sweep()
@@ -91,7 +91,7 @@ def test_trials_that_are_damaged_are_told(tmp_path):
     sweep = make_sweep(protocol="holdout")
     run = run_of(tmp_path / "run", sweep)
     RunDir(tmp_path / "run").trials_path.write_text("config_id,fold,seed\nc,0,0\n")
-    with pytest.raises(InputError, match=r"members\.csv: cannot be used"):
+    with pytest.raises(InputError, match=r"trials\.csv: cannot be used"):
         winner_of(run)
 
 
@@ -264,7 +264,7 @@ def test_baselines_that_leak_are_trusted_only_where_there_are_no_others(tmp_path
     """They are marked, and have no say in the finding; alone they are warned of."""
     folder = write_baselines(tmp_path / "baselines-1", "0" * 64)
     for path in folder.glob("*.[cj]s*"):
-        path.write_text(path.read_text().replace("artist_folds", "leaky_chunks"))
+        path.write_text(path.read_text().replace("artist_folds", "leaky_segments"))
     described = json.loads((folder / "baselines.json").read_text())
     described["protocols"][1]["leak"] = LEAK
     described["protocols"] = described["protocols"][int(alone) :]
@@ -277,8 +277,8 @@ def test_baselines_that_leak_are_trusted_only_where_there_are_no_others(tmp_path
     run = run_of(tmp_path / "run")
     section, text, table = shown(run, baselines)
     assert "songs that were trained on where the protocol leaks" in baselines.bars(run)
-    marked = "leaky_chunks (LEAK)"
-    assert baselines.trusted == ("leaky_chunks" if alone else "assignment")
+    marked = "leaky_segments (LEAK)"
+    assert baselines.trusted == ("leaky_segments" if alone else "assignment")
     assert (f"{LEAK}. No figure of this comparison" in text) == alone
     read = "0.49 to 0.51" if alone else "0.71 to 0.73"
     assert baselines.finding.endswith(f"extra trees, reach {read}.")
@@ -292,7 +292,7 @@ def test_limits_know_whether_artists_are_apart(tmp_path, protocol):
     sample = load_table("sample")
     unknown = dataclasses.replace(sample, tracks=tuple(map(str, range(1000))))
     for table, known in ((sample, True), (None, False), (unknown, False)):
-        text = said(limits_section(run, table, ""))
+        text = said(caveats_section(run, table, ""))
         known = known or bool(run.protocol.goes_by)
         assert ("The songs of an artist are on one side" in text) == (protocol == "artist_folds")
         assert ("Tracks of GTZAN are mislabelled" in text) == known
@@ -306,7 +306,7 @@ def test_a_report_tells_where_pretrained_features_come_from(tmp_path, features):
     x = np.random.default_rng(0).normal(size=(1000, len(features))).astype(np.float32)
     table = dataclasses.replace(load_table("sample"), x=x, features=features, source="songs")
     run = read_finished(write_run(tmp_path / "run", SWEEP, random_history(SWEEP, 1), table=table))
-    text = said(limits_section(run, None, ""))
+    text = said(caveats_section(run, None, ""))
     assert ("Some of these tracks, or others of their albums" in text) is (features != FEATURES)
     text = said(comparison_section(run, None, None, has_claims=False))
     assert ("The features are transferred" in text) is (features != FEATURES)
@@ -321,7 +321,7 @@ def test_limits_count_repeats_in_both_parts(tmp_path, in_train, counted):
     pair = int(fold.train[0]), int(fold.train[1] if in_train else fold.test[0])
     run.manifest.data.repeats.append([table.tracks[row] for row in pair])
     table = dataclasses.replace(table, repeats=(pair,))
-    text = said(limits_section(run, table, ""))
+    text = said(caveats_section(run, table, ""))
     assert f"{counted} in the train and in the test part of a fold" in text
     assert ("was seen in training" in text) is not in_train
 
@@ -329,12 +329,12 @@ def test_limits_count_repeats_in_both_parts(tmp_path, in_train, counted):
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu"])
 def test_papers_tell_the_slope_of_what_has_one(tmp_path, activation):
     run = run_of(tmp_path / "run", make_sweep(axes={"activation": [activation]}))
-    training = dict(papers_section(run).tables[0].rows)["training"]
+    training = dict(details_section(run).tables[0].rows)["training"]
     assert ("leaky ReLU" in training) == (activation == "leaky_relu")
 
 
 def test_papers_tell_what_was_left_out(tmp_path):
     run = run_of(tmp_path / "run")
-    assert "left out" not in dict(papers_section(run).tables[0].rows)
+    assert "left out" not in dict(details_section(run).tables[0].rows)
     run.manifest.split.left_out.append("52 tracks are in no fold.")
-    assert dict(papers_section(run).tables[0].rows)["left out"] == "52 tracks are in no fold."
+    assert dict(details_section(run).tables[0].rows)["left out"] == "52 tracks are in no fold."

@@ -16,7 +16,7 @@ from finished_runs import (
 )
 from report_words import words_of
 
-from gtzan_jax.analysis import endings
+from gtzan_jax.analysis import retraining_summary
 from gtzan_jax.jobs.reporting import build
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.directory import RunDir
@@ -205,7 +205,7 @@ def test_the_loss_is_told_as_it_went(loss, accuracy, sentence):
     history = networks_frame(
         "assignment", test_loss=np.array(loss), test_accuracy=np.array(accuracy)
     )
-    means = endings.mean_curves(history)
+    means = retraining_summary.mean_curves(history)
     assert loss_sentence(means, 3) == sentence
     assert " of the 3 that all networks have, 1.000" in loss_sentence(means, 4)
 

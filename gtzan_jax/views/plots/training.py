@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gtzan_jax.analysis import endings
+from gtzan_jax.analysis import retraining_summary
 from gtzan_jax.tables.schema import SONGS, Words
 from gtzan_jax.views.plots.style import (
     TEST,
@@ -36,7 +36,10 @@ def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: st
     """
     figure = new_figure(WIDTH, 0.62 * WIDTH, title, note)
     axes = figure.subplots()
-    mean, deviation = endings.mean_curves(history), endings.deviation_curves(history).fillna(0.0)
+    mean, deviation = (
+        retraining_summary.mean_curves(history),
+        retraining_summary.deviation_curves(history).fillna(0.0),
+    )
     kept = history[history["kept"]]
     networks = len(kept)
     for part, color in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST)):
@@ -46,7 +49,7 @@ def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: st
             label = f"{part} {kept[name].mean():.3f}"
             axes.plot(mean.index, mean[name], color=color, label=label)
             axes.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
-        by_segment = f"{part}_chunk_{quantity}"
+        by_segment = f"{part}_segment_{quantity}"
         if by_segment in history:
             label = f"{part}, by segment {kept[by_segment].mean():.3f}"
             axes.plot(mean.index, mean[by_segment], "--", color=color, label=label)
@@ -54,7 +57,7 @@ def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: st
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     spread = f"mean of {networks} networks ± deviation" if networks > 1 else "one network"
-    columns = 2 if f"test_chunk_{quantity}" in history else 3  # as many as fit beside each other
+    columns = 2 if f"test_segment_{quantity}" in history else 3  # as many as fit beside each other
     which = "last" if (kept["epoch"] == len(mean)).all() else "best"
     axes.legend(
         frameon=False, title=f"{spread}, with the {which} epoch's figures", fontsize=9,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from gtzan_jax.analysis import endings
+from gtzan_jax.analysis import retraining_summary
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.directory import RunDir
 from gtzan_jax.rundir.finished import FinishedRun, read_finished
@@ -97,14 +97,14 @@ def _of_retrainings(run: FinishedRun) -> Iterator[Reading]:
             found.append((ARTISTS_APART.index(saved.about.protocol), -written, name))
     for _, _, name in sorted(found):
         saved = run.retrainings[name]
-        last = endings.kept_epoch(saved.history)
+        last = retraining_summary.kept_epoch(saved.history)
         spread = f", ± {last.deviation:.2f} (deviation)" if math.isfinite(last.deviation) else ""
         source = (
             f"from {name}: this configuration, retrained {counted(len(last.epochs), 'time')} "
             f"for {counted(saved.about.epochs, 'epoch')}{spread}. "
             "It was chosen by tracks that are tested here"
         )
-        low, high = endings.over_songs(saved.songs)
+        low, high = retraining_summary.over_songs(saved.songs)
         yield Reading(saved.about.protocol, last.mean, low, high, source)
 
 

@@ -22,7 +22,7 @@ BEST = "best of the other models"  # not "classical": scikit-learn's MLP is amon
 _OF = ("protocol", "model")
 _KINDS = {  # of protocols: one of them, and words
     "random": ("assignment", "on random splits"),
-    "leak": ("leaky_chunks", "where the protocol leaks"),
+    "leak": ("leaky_segments", "where the protocol leaks"),
     "apart": (ARTISTS_APART[0], "where each artist is on one side"),
 }
 _FIGURES = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from gtzan_jax.analysis import endings
+from gtzan_jax.analysis import retraining_summary
 from gtzan_jax.errors import InputError
 from gtzan_jax.models.family import num_weights
 from gtzan_jax.rundir.finished import FinishedRun, SavedRetraining
@@ -50,8 +50,14 @@ def retrained_section(run: FinishedRun) -> Section:
 
 def _findings(run: FinishedRun, saved: SavedRetraining) -> list[str]:
     about, data = saved.about, run.manifest.data
-    last, chosen = endings.kept_epoch(saved.history), endings.chosen_epoch(saved.history)
-    networks, early = len(last.epochs), endings.stopped_early(saved.history, about.epochs)
+    last, chosen = (
+        retraining_summary.kept_epoch(saved.history),
+        retraining_summary.chosen_epoch(saved.history),
+    )
+    networks, early = (
+        len(last.epochs),
+        retraining_summary.stopped_early(saved.history, about.epochs),
+    )
     when = f"after {counted(about.epochs, 'epoch')}"
     rule = "after the last epoch, a rule that looks at no figure"
     if early:
@@ -66,7 +72,7 @@ def _findings(run: FinishedRun, saved: SavedRetraining) -> list[str]:
         + code(saved.config.name)
         + f" {when}{of}: {weights:,} weights, trained afresh under {about.protocol}{folds}."
     ]
-    low, high = endings.over_songs(saved.songs)
+    low, high = retraining_summary.over_songs(saved.songs)
     if math.isfinite(low):
         sentences.append(
             f"For {whose_songs(run, about.protocol)} and these networks the 95 % interval is "
@@ -92,7 +98,10 @@ def _figures(run: FinishedRun, saved: SavedRetraining, note: str) -> list[Markup
     from gtzan_jax.views import plots
 
     history, genres, words = saved.history, run.manifest.data.genres, run.words
-    means, common = endings.mean_curves(history), endings.common_epochs(history)
+    means, common = (
+        retraining_summary.mean_curves(history),
+        retraining_summary.common_epochs(history),
+    )
     after = f"From epoch {common + 1} on: of those still in training." * (common < len(means))
     captions = {
         "accuracy": "Accuracy by epoch: of the train part while training, with any dropout.",
@@ -114,7 +123,7 @@ def _figures(run: FinishedRun, saved: SavedRetraining, note: str) -> list[Markup
 def _all_retrainings(run: FinishedRun) -> Section:
     rows = []
     for name, saved in run.retrainings.items():
-        kept, about = endings.kept_epoch(saved.history), saved.about
+        kept, about = retraining_summary.kept_epoch(saved.history), saved.about
         leaks = " (LEAK)" if PROTOCOLS[about.protocol].leak else ""
         folder = saved.path.relative_to(run.run.path).as_posix()
         accuracy, networks = plus_minus(kept.mean, kept.deviation), str(len(kept.epochs))

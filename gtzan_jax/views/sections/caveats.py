@@ -18,7 +18,7 @@ PRETRAINED = (
 )
 
 
-def limits_section(run: FinishedRun, table: FeatureTable | None, missing_table: str) -> Section:
+def caveats_section(run: FinishedRun, table: FeatureTable | None, missing_table: str) -> Section:
     """Makes the section on limits; ``missing_table`` is why the table is not available."""
     split, data, on_sound = run.manifest.split, run.manifest.data, run.sweep.family == "cnn"
     folds, seeds, divisions = len(split.folds), len(run.manifest.seeds), run.protocol.num_divisions

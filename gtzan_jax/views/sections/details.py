@@ -10,7 +10,7 @@ from gtzan_jax.views.sections.section import Section
 from gtzan_jax.views.text import Table, counted
 
 
-def papers_section(run: FinishedRun) -> Section:
+def details_section(run: FinishedRun) -> Section:
     """Makes the section with a run's metadata: two tables."""
     manifest, sweep = run.manifest, run.sweep
     data, split, sessions = manifest.data, manifest.split, manifest.sessions

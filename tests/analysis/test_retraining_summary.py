@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gtzan_jax.analysis.endings import (
+from gtzan_jax.analysis.retraining_summary import (
     chosen_epoch,
     common_epochs,
     deviation_curves,
