@@ -3,8 +3,8 @@
   python -m gtzan_jax.retrain --workdir=runs/RUN --rank=2
   python -m gtzan_jax.retrain --workdir=runs/RUN --protocol=artist_kfold
 
-Each retraining has a folder of its own, such as runs/RUN/retrained/rank2; best/
-stays the sweep's.
+Each retraining has its own folder, such as runs/RUN/retrained/rank2;
+runs/RUN/best stays unchanged.
 """
 
 from gtzan_jax import cli

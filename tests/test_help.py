@@ -90,7 +90,7 @@ def test_the_list_of_commands_does_not_wait_for_imports():
 @pytest.mark.parametrize(
     ("argument", "remedy"),
     [
-        ("sweep", "python -m gtzan_jax.sweep is the command"),
+        ("sweep", "the command is python -m gtzan_jax.sweep"),
         ("swep", "(did you mean 'sweep'?)"),
         ("--data=sample", "lists the commands"),
     ],

@@ -1,4 +1,4 @@
-"""The registry of axes: every hyperparameter that a sweep may vary, its checks and its defaults."""
+"""The registry of hyperparameters that a sweep may vary, with their checks and defaults."""
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ INITIALIZERS = (
 OPTIMIZERS = ("adam", "sgd", "rmsprop", "adamw", "nadam", "lion")
 
 FAMILIES = {"mlp": "num_units1", "cnn": "filters"}
-"""The kinds of model, each with the axis that only it has, and needs."""
+"""The kinds of model, each with the hyperparameter that only it has, and requires."""
 
 MAX_LAYERS = 6
 MAX_UNITS = 8192
 MAX_BLOCKS = 5
-# Channels that a CNN normalises together. Filters are a multiple of it, so that those that pad a
-# narrower network are in groups of their own.
+# Channels that a CNN normalises together. Numbers of filters are multiples of it, so that the
+# padding of a narrower network forms groups of its own.
 CHANNELS = 8
 
 
@@ -28,19 +28,19 @@ CHANNELS = 8
 class Hyperparameter:
     """One hyperparameter.
 
-    Its ``kind`` is how it reaches a compiled program: ``shape``, the widths of layers, which share
-    a program by zero padding; ``static``, part of the program's key; ``traced``, a number passed to
-    it. Values other than ``plain`` need an optional computation (a *part*), which is compiled only
-    into programs of sweeps that use it.
+    ``kind`` is its role in a compiled program: ``shape``, a width of a layer, which shares a
+    program by zero padding; ``static``, part of the program's key; ``traced``, a number passed to
+    the program. Values other than ``plain`` need an optional computation (a *part*), which is
+    compiled only into programs of sweeps that use it.
     """
 
     name: str
     check: Callable[[Any, str], Any]  # returns a value with its type; raises InputError
     kind: Literal["shape", "static", "traced"] = "traced"
-    default: Any = None  # without the axis; None: of the sweep, of another axis, or no such layer
+    default: Any = None  # None: set by the sweep or another hyperparameter, or no such layer
     prefix: str = ""  # of the value in a config's name
-    plain: tuple[Any, ...] | None = None  # None: all are
-    families: tuple[str, ...] = ()  # the kinds of model that have it; empty for all
+    plain: tuple[Any, ...] | None = None  # None: all values
+    families: tuple[str, ...] = ()  # kinds of model that have it; empty: all
 
     @property
     def stem(self) -> str:
@@ -78,7 +78,7 @@ def kernel(value: Any, where: str) -> int:
 
 
 def rate(value: Any, where: str) -> float:
-    """Checks a share that is removed, such as a dropout rate."""
+    """Checks a share to remove, such as a dropout rate."""
     checked = Number(0.0, 1.0)(value, where)
     if checked > 0.99:
         raise InputError(f"{where} must be at most 0.99, not {shown(value)}: nothing would be left")
@@ -97,7 +97,7 @@ _ZERO = (0.0,)
 _ALL = (
     *(_H(f"num_units{n}", Whole(1, MAX_UNITS), "shape", families=_MLP) for n in _LAYERS),
     *(_H(f"dropout{layer}", rate, default=0.0, families=_MLP) for layer in _LAYERS),
-    # Of a CNN's first block; each block has twice as many as the one before.
+    # Of a CNN's first block; each block doubles them.
     _H("filters", filters, "shape", families=_CNN),
     _H("blocks", Whole(1, MAX_BLOCKS), "static", 3, "blocks", families=_CNN),
     _H("kernel", kernel, "static", 3, "k", families=_CNN),
@@ -107,10 +107,10 @@ _ALL = (
     _H("optimizer", Choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
     _H("learning_rate", learning_rate, prefix="lr"),
     _H("batch_size", batch_size, "static", prefix="b"),
-    # SGD's: without effect on the other optimizers, which have moments of their own.
+    # For SGD only; the other optimizers have moments of their own.
     _H("momentum", Number(0.0, 0.9999), default=0.0, prefix="mom"),
     _H("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,)),
-    # Where it is no axis, AdamW has Keras's 0.004, and the others none.
+    # By default Keras's: 0.004 for AdamW, 0 for the others.
     _H("weight_decay", Number(0.0, 1e3), prefix="wd", plain=_ZERO),
     _H("l2", Number(0.0, 1e3), default=0.0, prefix="l2-", plain=_ZERO),
     _H("max_norm", Number(0.0, 1e6), default=0.0, prefix="norm", plain=_ZERO),  # 0: none
@@ -119,23 +119,23 @@ _ALL = (
     _H("label_smoothing", rate, default=0.0, prefix="smooth", plain=_ZERO),
     _H("mixup", Number(0.0, 100.0), default=0.0, prefix="mixup", plain=_ZERO),
     _H("patience", Whole(0, 100_000), default=0, prefix="p", plain=_ZERO),  # 0: none
-    # The most bands or frames of a training spectrogram.
+    # Most bands or frames to mask or shift in a training spectrogram.
     _H("frequency_mask", Whole(0, 32), default=0, prefix="fmask", plain=_ZERO, families=_CNN),
     _H("time_mask", Whole(0, 32), default=0, prefix="tmask", plain=_ZERO, families=_CNN),
     _H("time_shift", Whole(0, 32), default=0, prefix="shift", plain=_ZERO, families=_CNN),
 )
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {axis.name: axis for axis in _ALL}
-"""Every axis by its name, in the order in which a table shows them and a grid nests them."""
+"""All hyperparameters by name, in the order of tables' columns and of a grid's nesting."""
 
 
 def family_of(names: Container[str]) -> str:
-    """Returns the kind of model that has the given axes."""
+    """Returns the kind of model that has the given hyperparameters."""
     return next((family for family, axis in FAMILIES.items() if axis in names), "mlp")
 
 
 def hyperparameters_of(family: str) -> tuple[str, ...]:
-    """Returns the names of the axes that a kind of model has."""
+    """Returns the names of the hyperparameters of a kind of model."""
     return tuple(
         name
         for name, axis in HYPERPARAMETERS.items()

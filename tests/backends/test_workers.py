@@ -304,7 +304,7 @@ def test_processes_are_found_again():
 
 def test_a_process_that_is_lost_is_told_and_started_anew():
     slot = Process()
-    with pytest.raises(WorkerLostError, match="SIGKILL, as where memory runs out"):
+    with pytest.raises(WorkerLostError, match="SIGKILL, perhaps out of memory"):
         slot.submit(os.kill, slot.submit(os.getpid).result(), signal.SIGKILL).result()
     with pytest.raises(WorkerLostError, match="ended with code 3"):
         slot.submit(os._exit, 3).result()

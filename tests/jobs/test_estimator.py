@@ -384,12 +384,12 @@ def test_it_is_silent_unless_asked(capsys):
 
 
 WRONG = {
-    "a kind of search": ({"search": "randm"}, "no 'randm' (did you mean 'random'?)"),
+    "a kind of search": ({"search": "randm"}, "unknown value 'randm' (did you mean 'random'?)"),
     "a search of a wrong type": ({"search": 3}, "search must be text or a dict, not 3"),
     "a setting of a search": ({"search": {"kind": "random", "eta": 2}}, "eta means nothing"),
     "epochs": ({"epochs": 0}, "epochs must be a whole number from 1 to 100,000, not 0"),
     "seeds": ({"num_seeds": "two"}, "num_seeds must be a whole number"),
-    "a protocol": ({"protocol": "holdot"}, "no 'holdot' (did you mean 'holdout'?)"),
+    "a protocol": ({"protocol": "holdot"}, "unknown value 'holdot' (did you mean 'holdout'?)"),
     "a protocol of songs": ({"protocol": "artist_folds"}, "X, y"),
     "a seed": ({"random_state": -1}, "random_state must be a whole number from 0 to"),
     "a platform": ({"platform": "gppu"}, "platform"),
@@ -397,7 +397,7 @@ WRONG = {
     "no rows to train on": ({"cv": [([], [1])]}, "cv: fold 0 has no rows to train on or to"),
     "no rows to rank by": ({"cv": [([1, 60], [])]}, "cv: fold 0 has no rows to train on or to ra"),
     "a search by the test part": (
-        {"search": "halving", "protocol": "assignment"}, "goes by the validation part",
+        {"search": "halving", "protocol": "assignment"}, "selects on the validation part",
     ),
 }  # fmt: skip
 

@@ -512,7 +512,7 @@ def test_the_command_writes_where_it_says(tmp_path, flags, written):
         (["nowhere"], "nowhere is not a run directory"),
         (["{run}", "--baselines=nowhere"], "no baselines.json"),
         (["{run}", "--output=report.pdf"], "ends in .html"),
-        (["{run}", "--platfrom=cpu"], "Unknown command line flag 'platfrom'"),
+        (["{run}", "--platfrom=cpu"], "unknown flag --platfrom"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(

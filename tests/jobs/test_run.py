@@ -209,7 +209,7 @@ def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError) as told:
         run.to_optuna()
-    message = "a study is Optuna's, which is not installed: pip install -e '.[search]'"
+    message = "a study needs Optuna: pip install -e '.[search]'"
     assert str(told.value) == message
 
 

@@ -136,7 +136,7 @@ def test_a_falling_back_is_told_once_and_beside_the_figures(tmp_path):
         cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("synthetic sample stands in for the real feature table") == 1
+    assert done.stderr.count("synthetic sample replaces the real feature table") == 1
     assert "these figures are from the SYNTHETIC sample" in done.stdout
     assert "best" not in [path.name for path in (tmp_path / "run").iterdir()]
 

@@ -188,7 +188,7 @@ def test_equal_segments_are_repeats(songs):
         ),
         (
             lambda songs: [write(songs / "Hip-Hop" / f"{i}.wav", noise(70_000)) for i in range(2)],
-            "'hiphop' beside 'Hip-Hop'; give one genre one name",
+            "'hiphop' and 'Hip-Hop': use one name for one genre",
         ),
         (
             lambda songs: (songs / "rock" / "rock.00000.wav").write_bytes(b"broken"),
@@ -346,7 +346,7 @@ def test_a_download_without_songs(places):
 
 
 def test_kaggle_out_of_reach():
-    with pytest.raises(InputError, match="Kaggle is out of reach"):
+    with pytest.raises(InputError, match="Kaggle is unreachable"):
         load_spectrograms("kaggle")
 
 

@@ -358,7 +358,7 @@ def test_mixed_artists_are_the_same_tracks_in_random_folds(sample, seed):
 
 @pytest.mark.parametrize("name", sorted(LISTED))
 def test_a_protocol_of_a_list_refuses_other_tables_and_says_what_it_leaves_out(sample, name):
-    with pytest.raises(InputError, match=r"made\.csv: .* knows 0 of its 143 tracks"):
+    with pytest.raises(InputError, match=r"made\.csv: .* lists 0 of its 143 tracks"):
         make_splits(TABLE, name, 0, 5)
     [sentence] = make_splits(sample, name, 0, 5).left_out
     assert ("70" if name == "fault_filtered" else "52") in sentence
