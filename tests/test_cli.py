@@ -66,7 +66,7 @@ def test_an_error_is_a_line_and_a_code():
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("sweep", ["--set=epoch=3"], "sweeps/assignment.toml with --set: unknown key 'epoch'"),
+        ("sweep", ["--set=epoch=3"], "sweeps/assignment.toml with overrides: unknown key 'epoch'"),
         ("sweep", ["--protocol=leave_one_out"], "one of <assignment|holdout|kfold|artist_kfold|"),
         ("sweep", ["smoke"], "unexpected argument 'smoke'; flags begin with --"),
         ("retrain", ["--workdir=nowhere"], "not a run directory"),

@@ -43,7 +43,7 @@ _PROTOCOLS = "Split protocol. " + "; ".join(
 _PROTOCOL = (
     f"{_PROTOCOLS}. Default: the sweep's, or assignment, or holdout for halving, tpe, cma and qmc."
 )
-_PRECISION = "Precision of a GPU's or TPU's products; tensorfloat32 and bfloat16 are faster."
+_PRECISION = "Precision of products on a GPU or TPU; tensorfloat32 and bfloat16 are faster."
 _PLATFORM = "Devices to compute on."
 _WORKERS = (
     "Worker processes on this machine; 0 trains in this process. Default: one per core, fewer if "
@@ -54,10 +54,10 @@ _SCHEDULER = (
     "Default: this machine. Needs pip install -e '.[cluster]'."
 )
 _SEARCH = (
-    "Search: all of a grid; one_at_a_time, the configs that differ from the first in one value; "
-    "random draws; successive halving; or Optuna's samplers tpe, cma and qmc, which need "
-    "pip install -e '.[search]'. --set=search.num_configs=50 sets the number of configs. Default: "
-    "the sweep's, or grid."
+    "Search method: grid, all configs; one_at_a_time, those that differ from the first in one "
+    "value; random, random draws; halving, successive halving; tpe, cma, qmc, Optuna's samplers, "
+    "which need pip install -e '.[search]'. --set=search.num_configs=50 sets the number of "
+    "configs. Default: the sweep's, or grid."
 )
 _SEEDS = "Seeds of the retraining on each fold. Default: as many as make 10 trainings in all."
 _FEATURES = (

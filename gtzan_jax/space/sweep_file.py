@@ -87,7 +87,7 @@ def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = 
     if problems.found:
         problems.check(parse_sweep, document, path.stem, where)  # for further problems
         problems.raise_any()
-    return parse_sweep(document, path.stem, where + (" with --set" if overrides else ""))
+    return parse_sweep(document, path.stem, where + (" with overrides" if overrides else ""))
 
 
 def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:

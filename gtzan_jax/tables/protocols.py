@@ -196,8 +196,8 @@ def _check_apart(splits: Splits, group: NDArray[np.int32]) -> None:
             )
 
 
-_SEEN = "How well are songs classified, by artists that are also in the train part?"
-_UNSEEN = "How well are songs classified, by artists that are not in the train part?"
+_SEEN = "How well are songs classified whose artists are also in the train part?"
+_UNSEEN = "How well are songs classified whose artists are not in the train part?"
 
 _ALL = (
     Protocol(
@@ -213,9 +213,9 @@ _ALL = (
         "holdout",
         dividing.holdout,
         "stratified 60:20:20 split, split seed {split_seed}",
-        "{question} 60 % of the {rows} train, 20 % rank the configs, and the accuracy on the last "
-        "20 %, which selects nothing, is reported beside it. {sides} One split: another would give "
-        "other figures.",
+        "{question} Networks train on 60 % of the {rows}, 20 % rank the configs, and the accuracy "
+        "on the last 20 %, which select nothing, is reported beside it. {sides} One split: another "
+        "would give other figures.",
     ),
     Protocol(
         "kfold",
@@ -233,7 +233,7 @@ _ALL = (
         "split seed {split_seed}",
         f"{_UNSEEN} The tracks whose artists Foleis and Tavares (2020) list, divided at random "
         f"{DIVISIONS} times into {len(ARTIST_PARTS)} folds that share no artist and have as many "
-        "tracks of each genre as that allows. Each track is tested once a division; a fifth of "
+        "tracks of each genre as that allows. Each track is tested once per division; a fifth of "
         "each train part, of artists of its own, ranks the configs. Artists may be shared under "
         "other names.",
         num_divisions=DIVISIONS,
@@ -272,9 +272,9 @@ _ALL = (
         "leaky_segments",
         dividing.assignment,
         f"{LEAK}; random 70:30 split of segments, split seed {{split_seed}}",
-        f"{LEAK}. A network need only recognise a song, so the figures say nothing of new songs. "
-        "This protocol shows the size of the effect: reports of 0.90 on three-second segments use "
-        "this division. The configs are ranked by the test part.",
+        f"{LEAK}. A network need only recognise a song, so the figures say nothing about new "
+        "songs. This protocol shows the size of the effect: reports of 0.90 on three-second "
+        "segments use this division. The configs are ranked by the test part.",
         select_on="test",
         leak=LEAK,
     ),
