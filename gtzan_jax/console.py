@@ -67,7 +67,7 @@ def ended() -> Iterator[None]:
 
 def fail(message: str, code: int) -> NoReturn:
     """Ends the process with an error message."""
-    # Names from files may hold escape sequences.
+    # Names from files may contain escape sequences.
     print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 

@@ -159,12 +159,12 @@ BAD_TABLES = {
         [
             "line 9, column 'rolloff_mean'",
             "'1,234.5' " + NUMBER,
-            "with a point, and without commas",
+            "with a point and without commas",
         ],
     ),
     "a bare thousands separator": (
         cell(9, "rolloff_mean", "1,234.5"),
-        ["line 9: 61 values for 60 columns; has a number a comma in it?"],
+        ["line 9: 61 values for 60 columns; does a number contain a comma?"],
     ),
     "digits of another script": (cell(9, "tempo", "١٢٣"), ["line 9, column 'tempo'", NUMBER]),
     "1e300": (cell(9, "tempo", "1e300"), ["line 9, column 'tempo': 1e+300 is too large"]),
@@ -212,7 +212,7 @@ BAD_TABLES = {
     "an empty label": (cell(9, "label", ""), ["line 9, column 'label': the value is empty"]),
     "a genre with and without a hyphen": (
         lambda text: label(range(9, 19), "hip-hop")(label(range(19, 39), "Hiphop")(text)),
-        ["bad.csv, line 9, column 'label': 'hip-hop' beside 'Hiphop'"],
+        ["bad.csv, line 9, column 'label': 'hip-hop' and 'Hiphop': use one name"],
     ),
     "an invisible character": (
         label([9, 10], "blues\u200b"),

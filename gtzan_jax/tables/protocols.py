@@ -149,9 +149,9 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
     problems.raise_any()
     chosen, songs = PROTOCOLS[protocol], table.by_song
     if chosen.leak and not table.is_segmented:
+        hint = "give one, such as --data=sample3, or " if table.is_of_songs else ""
         raise InputError(
-            f"{table.source}: {protocol} needs a table of segments, such as --data=sample3; give "
-            "one, or take another protocol"
+            f"{table.source}: {protocol} needs a table of segments: {hint}take another protocol"
         )
     if chosen.goes_by and not table.is_of_songs:
         raise InputError(

@@ -386,7 +386,7 @@ def test_it_is_silent_unless_asked(capsys):
 WRONG = {
     "a kind of search": ({"search": "randm"}, "unknown value 'randm' (did you mean 'random'?)"),
     "a search of a wrong type": ({"search": 3}, "search must be text or a dict, not 3"),
-    "a setting of a search": ({"search": {"kind": "random", "eta": 2}}, "eta means nothing"),
+    "a setting of a search": ({"search": {"kind": "random", "eta": 2}}, "eta does not apply"),
     "epochs": ({"epochs": 0}, "epochs must be a whole number from 1 to 100,000, not 0"),
     "seeds": ({"num_seeds": "two"}, "num_seeds must be a whole number"),
     "a protocol": ({"protocol": "holdot"}, "unknown value 'holdot' (did you mean 'holdout'?)"),

@@ -138,7 +138,7 @@ RANGE = {"axes": {"dropout1": {"low": 0.0, "high": 0.5}}, "protocol": "holdout"}
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"search": 3}, r"\[search\] must be a table"),
+        ({"search": 3}, r"'search' must be a table"),
         ({"search": {"kind": "rnadom"}}, r"unknown value 'rnadom' \(did you mean 'random'\?\)"),
         ({"search": {"kind": "random", "num_configs": 0}}, "num_configs must be a whole number"),
         ({"search": {"kind": "random", "num_configs": 13}}, "have only 12 different configs"),

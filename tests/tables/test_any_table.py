@@ -174,7 +174,7 @@ BAD = {
     ),
     "decimal commas": (
         FRAME.assign(hue=FRAME["hue"].map(lambda v: str(v).replace(".", ","))), TARGET,
-        "line 2, column 'hue': '1,04' is not a finite number; write it with a point",
+        "line 2, column 'hue': '1,04' is not a finite number; write numbers with a point",
     ),
     "infinity": (
         with_cells("hue", {7: np.inf}), TARGET, "line 9, column 'hue': inf is not a finite number",
@@ -387,7 +387,7 @@ def test_a_level_of_the_index_is_a_group(read):
 
 
 def test_a_protocol_of_segments_is_refused_without_the_sample_for_an_example():
-    with pytest.raises(InputError, match="this table has none, or take another protocol"):
+    with pytest.raises(InputError, match="leaky_segments needs a table of segments: take another"):
         make_splits(load_table(FRAME, TARGET), "leaky_segments", 0, 5)
 
 
@@ -474,7 +474,7 @@ def test_equal_rows_join_groups_of_songs_alone(is_of_songs):
 
 def test_folds_that_groups_do_not_allow_are_refused():
     three = load_table(FRAME.assign(farm=np.arange(178) % 3), GROUPED)
-    message = r"5 folds need as many groups \(farm\) of each class, and the smallest, '0', has 3;"
+    message = r"5 folds need as many groups \(farm\) of each class, but the smallest, '0', has 3;"
     with pytest.raises(InputError, match=message):
         make_splits(three, "kfold", 0, 5)
     for name, count in (("kfold", 3), ("holdout", 5), ("assignment", 5)):

@@ -489,7 +489,7 @@ def test_the_leak_has_segments_of_one_song_on_both_sides(segments):
 
 
 def test_the_leak_is_refused_where_there_are_no_segments(sample):
-    with pytest.raises(InputError, match=r"sample: leaky_segments .* a row a song; give .*sample3"):
+    with pytest.raises(InputError, match=r"sample: leaky_segments needs .*: give one, .*sample3"):
         make_splits(sample, "leaky_segments", 0, 5)
 
 
