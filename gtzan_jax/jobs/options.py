@@ -87,8 +87,8 @@ def option(default: Any, check: Check, text: str, is_shown: bool = True, **more:
 
 
 def argument(check: Check, text: str, name: str) -> Any:
-    """Returns the metadata of a required positional argument."""
-    return {"check": check, "help": text, "argument": name}
+    """Returns the dataclass field of a required positional argument."""
+    return field(metadata={"check": check, "help": text, "argument": name})
 
 
 def _sweep(value: Any, where: str) -> Any:
@@ -120,9 +120,7 @@ class TableOptions:
 
     _: KW_ONLY
     label: str = option("label", checks.text, "Column of classes.")
-    group: str = option(
-        "", checks.text, "Column of groups; rows of a group stay on one side of every split."
-    )
+    group: str = option("", checks.text, "Column of groups, each on one side of every split.")
     drop: Sequence[str] = option((), checks.names, "Columns to leave out, separated by commas.")
     impute: str | None = option(
         None,
@@ -178,14 +176,10 @@ class SweepOptions(TableOptions, TrainingOptions):
         "num_seeds", "Seeds for each config and fold. Default: the sweep's, or 1."
     )
     split_seed: int = option(0, Whole(0, 2**32 - 1), "Seed of the splits.")
-    retrain_epochs: int = option(
-        50, Whole(0, 100_000), "Epochs of the best config's retraining; 0 skips it."
-    )
+    retrain_epochs: int = option(50, Whole(0, 100_000), "Epochs of the retraining; 0 skips it.")
     retrain_seeds: int | None = option(None, Whole(1, 1000), _SEEDS)
     profile: "str | os.PathLike[str] | None" = option(
-        None,
-        checks.path,
-        "Folder for a trace of the JAX profiler, for TensorBoard or Perfetto. Default: no trace.",
+        None, checks.path, "Folder for a JAX profiler trace (TensorBoard, Perfetto). Default: none."
     )
     command: str = _command("gtzan_jax.run_sweep")
 
@@ -242,9 +236,7 @@ class BaselinesOptions(TableOptions, TrainingOptions):
     num_folds: int | None = option(None, Whole(2, 1000), _FOLDS)
     split_seed: int = option(0, Whole(0, 2**32 - 1), "Seed of the splits.")
     sweep: str = option(
-        "baselines",
-        checks.text,
-        "Sweep from whose configs each fold selects: a name in sweeps/, or a path.",
+        "baselines", checks.text, "Sweep that each fold selects from: a name in sweeps/, or a path."
     )
     overrides: Sequence[str] = option(
         (),
@@ -263,8 +255,8 @@ class BaselinesOptions(TableOptions, TrainingOptions):
 class PredictOptions:
     """Options of predictions."""
 
-    run: str = field(metadata=argument(checks.text, _MODEL, "RUN"))
-    songs: Sequence[str] = field(metadata=argument(checks.texts, "Files and folders.", "SONG …"))
+    run: str = argument(checks.text, _MODEL, "RUN")
+    songs: Sequence[str] = argument(checks.texts, "Files and folders.", "SONG …")
     _: KW_ONLY
     hop_seconds: float | None = option(None, Number(0.1, 1e6), _HOP)
     explain: bool = option(
@@ -286,7 +278,7 @@ class PredictOptions:
 class DemoOptions:
     """Options of the page that predicts songs."""
 
-    run: str = field(metadata=argument(checks.text, _MODEL, "RUN"))
+    run: str = argument(checks.text, _MODEL, "RUN")
     _: KW_ONLY
     port: int | None = option(
         None, Whole(1, 65_535), "Port of this machine. Default: the first free one from 7860 on."
@@ -311,7 +303,7 @@ class EdaOptions(TableOptions):
 class ExtractOptions:
     """Options of feature extraction."""
 
-    folder: str = field(metadata=argument(checks.text, "Folder of songs.", "FOLDER"))
+    folder: str = argument(checks.text, "Folder of songs.", "FOLDER")
     output: str = option("features.csv", checks.text, "Table to write.")
     features: str = option("gtzan", Choice(tuple(EXTRACTORS)), _FEATURES)
     weights: str | None = option(None, checks.text, _WEIGHTS)
@@ -327,7 +319,7 @@ class ExtractOptions:
 class ReportOptions:
     """Options of a report."""
 
-    run: str = field(metadata=argument(checks.text, "Run directory.", "RUNDIR"))
+    run: str = argument(checks.text, "Run directory.", "RUNDIR")
     others: Sequence[str] = option((), checks.texts, "Other run directories.", argument="MORE …")
     data: str | None = option(None, checks.text, _DATA_OF_RUN)
     baselines: Sequence[str] = option((), checks.texts, _BASELINES)
@@ -338,8 +330,8 @@ class ReportOptions:
 class CompareOptions:
     """Options of a comparison of runs."""
 
-    run: str = field(metadata=argument(checks.text, "First run directory.", "RUN_A"))
-    others: Sequence[str] = field(metadata=argument(checks.texts, "Other runs.", "RUN_B …"))
+    run: str = argument(checks.text, "First run directory.", "RUN_A")
+    others: Sequence[str] = argument(checks.texts, "Other runs.", "RUN_B …")
     output: str | None = option(
         None, checks.text, "CSV file to write with all matched configs. Default: none."
     )
