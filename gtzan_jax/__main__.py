@@ -10,10 +10,10 @@ COMMANDS = {
     "sweep": "trains every config of a sweep: the main job",
     "retrain": "retrains another config of a finished sweep",
     "predict": "predicts the genres of songs",
-    "demo": "opens a page that predicts the genres of songs",
+    "demo": "serves a page that predicts the genres of songs",
     "report": "writes an HTML report on a finished sweep",
     "compare": "compares finished sweeps",
-    "eda": "explores the feature table",
+    "eda": "explores a feature table",
     "extract": "computes the feature table of a folder of songs",
     "baselines": "compares networks with classical models",
 }

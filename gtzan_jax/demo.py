@@ -1,4 +1,4 @@
-"""Opens a page in the browser that predicts the genres of songs.
+"""Serves a page that predicts the genres of songs, for this machine's browser.
 
   python -m gtzan_jax.demo runs/RUN
   python -m gtzan_jax.demo runs/RUN --port=8080 --max_megabytes=500

@@ -1,4 +1,4 @@
-"""Explores the feature table before anything is trained.
+"""Explores a feature table before training.
 
   python -m gtzan_jax.eda
   python -m gtzan_jax.eda --data=my/features.csv --workdir=runs/my-eda
