@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks.floor import measure
 from benchmarks.grid import the_sweep
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.process import peak_rss_bytes
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.tables.protocols import Splits, make_splits
@@ -47,8 +47,8 @@ def main() -> None:
     answer: dict[str, float | None] = {}
     if not given.floor_only:
         with (
-            workplace(given.platform) as place,
-            place.trainer(sweep, splits.sizes, given.seeds, mode=given.mode) as trainer,
+            open_backend(given.platform) as backend,
+            backend.trainer(sweep, splits.sizes, given.seeds, mode=given.mode) as trainer,
         ):
             answer["first_seconds"] = seconds_of(trainer, splits, [0])
             answer["seconds"] = seconds_of(trainer, splits, [0])

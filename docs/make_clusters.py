@@ -22,8 +22,8 @@ from pages import fill
 from benchmarks.cluster import on_loopback
 from gtzan_jax import process
 from gtzan_jax.backends.cluster import Cluster
-from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
+from gtzan_jax.backends.remote import RemoteTrainer
 from gtzan_jax.backends.work import Request
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
@@ -209,7 +209,7 @@ class Idle(Cluster):
 class _Nobody:
     """A pool without a worker, which only counts the bytes that travel."""
 
-    host, place, travels = Processes.host, "nobody", 0
+    host, label, travels = Processes.host, "nobody", 0
 
     def run(self, _: object, blobs: Mapping[str, bytes]) -> Iterator[object]:
         self.travels = max(map(len, blobs.values()))
@@ -234,8 +234,8 @@ def plan(repeats: int, seeds: int) -> Plan:
     splits = make_splits(table, sweep.protocol, 0, sweep.num_folds)
     pool = _Nobody()
     planned = TrainingPlan(sweep, MlpFamily(), splits.sizes, seeds)
-    crew = Crew(pool, "float32", planned)
-    list(crew.run(crew.plan.tasks(trials_of(sweep, 1, range(seeds))), splits.arrays))
+    trainer = RemoteTrainer(pool, "float32", planned)
+    list(trainer.run(trainer.plan.tasks(trials_of(sweep, 1, range(seeds))), splits.arrays))
     seconds = time.perf_counter() - begun
     held = (process.peak_rss_bytes() or 0) - before
     return Plan(len(sweep.configs), seconds, held, pool.travels)

@@ -29,7 +29,7 @@ from sklearn.preprocessing import StandardScaler
 from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Outcome, comparison_table, outcomes_table, scores_table
 from gtzan_jax.analysis.selection import accuracy_interval, mean_interval
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.inference.extractor import Extractor
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.inference.pretrained import features_of_windows
@@ -164,8 +164,8 @@ def protocols(data: Path) -> dict[str, Any]:
     for name, table in published(data).items():
         all_splits = [divided(table, protocol) for protocol in DIVIDED]
         divisions.append(all_splits)
-        with workplace("cpu") as place:
-            networks = nested.evaluate(place, sweep, all_splits, 0, SEEDS)
+        with open_backend("cpu") as backend:
+            networks = nested.evaluate(backend, sweep, all_splits, 0, SEEDS)
         found = {(OURS, fold): outcome for fold, (outcome, _) in enumerate(networks)}
         folds = [fold for splits in all_splits for fold in splits.folds]
         for model, fold, outcome in classical.evaluate(models, table, folds, num_seeds=SEEDS):
@@ -300,9 +300,9 @@ def cnn(data: Path) -> dict[str, Any]:
     found: dict[tuple[str, int], Outcome] = {}
     for name, sweep in sweeps.items():
         check_same_folds(splits[GTZAN], splits[name])
-        with workplace("cpu") as place:
+        with open_backend("cpu") as backend:
             seeds = 1 if name == CNN else 5
-            results = nested.evaluate(place, sweep, [splits[name]], 0, seeds)
+            results = nested.evaluate(backend, sweep, [splits[name]], 0, seeds)
         found |= {(name, fold): outcome for fold, (outcome, _) in enumerate(results)}
     outcomes = outcomes_table([splits[GTZAN]], found, list(sweeps))
     less = comparison_table(outcomes, CNN).set_index("model")

@@ -30,8 +30,8 @@ class WorkerStartError(WorkerLostError):
     """A worker ended during its start. The message is its last line, or says how."""
 
 
-class PlaceLostError(RunError):
-    """The workplace is lost. Finished work is kept; the same command resumes."""
+class BackendLostError(RunError):
+    """The training backend is lost. Progress is saved; the same command resumes."""
 
 
 class Interrupted(BaseException):

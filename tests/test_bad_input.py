@@ -37,7 +37,7 @@ def text():
 def in_process():
     """Lets the command run in this process; nothing of these tests may get to train."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "workplace", this_process)
+        patch.setattr(sweeping, "open_backend", this_process)
         patch.setattr(Training, "begin", None)
         yield
 

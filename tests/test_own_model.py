@@ -39,7 +39,7 @@ def test_the_page_on_an_own_model_runs(tmp_path, monkeypatch, capsys):
     (tmp_path / "residual.toml").write_text(sweep)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sweeping, "workplace", this_process)
+    monkeypatch.setattr(sweeping, "open_backend", this_process)
     exec(script, {})
     run, model = gtzan_jax.read_run("runs/residual"), gtzan_jax.load_model("runs/residual")
     assert (run.sweep.family, len(run.results)) == ("residual", 8)

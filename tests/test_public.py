@@ -186,7 +186,7 @@ def job_of(monkeypatch, tmp_path):
     """Returns what gives the job of a call, instead of doing it."""
     jobs = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sweeping, "workplace", this_process)
+    monkeypatch.setattr(sweeping, "open_backend", this_process)
 
     def stop(job):
         jobs.append(job)

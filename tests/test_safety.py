@@ -55,7 +55,7 @@ RETRAINING = {
 FORBIDDEN_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 ALLOWED = {
     # What this process and its workers say to each other; never a file.
-    "backends/cluster.py": "pickle", "backends/crew.py": "pickle",
+    "backends/cluster.py": "pickle", "backends/remote.py": "pickle",
     "backends/processes.py": "pickle", "backends/work.py": "pickle", "workers.py": "pickle",
     "trainer/platforms.py": "joblib",  # which counts cores
     "sound/spectrograms.py": "joblib",  # likewise
@@ -255,8 +255,8 @@ LINKS = {
 
 @pytest.mark.parametrize("case", LINKS)
 def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, case, monkeypatch):
-    monkeypatch.setattr(sweeping, "workplace", this_process)
-    monkeypatch.setattr(retraining, "workplace", this_process)
+    monkeypatch.setattr(sweeping, "open_backend", this_process)
+    monkeypatch.setattr(retraining, "open_backend", this_process)
     name, module, arguments = LINKS[case]
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gtzan_jax import process
 from gtzan_jax.backends import work
 from gtzan_jax.backends.work import Answer, Host, Request
-from gtzan_jax.errors import InputError, PlaceLostError, RunError
+from gtzan_jax.errors import BackendLostError, InputError, RunError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -55,14 +55,14 @@ class Cluster:
         self._wait_for_workers()
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """The workers in words."""
-        return f"{len(self._fit)} workers of {self._scheduler}, each {self.host.place}"
+        return f"{len(self._fit)} workers of {self._scheduler}, each {self.host.label}"
 
     @property
     def devices(self) -> list[str]:
         """What a manifest calls the workers, which may be many, and others later."""
-        return [self.place]
+        return [self.label]
 
     def run(
         self, requests: Sequence[Request], blobs: Mapping[str, bytes]
@@ -184,23 +184,23 @@ class Cluster:
         hosts = {a: answer for a, answer in answers.items() if isinstance(answer, Host)}
         if hosts and not hasattr(self, "host"):
             self.host = next(iter(hosts.values()))
-        self._fit = {a for a, host in hosts.items() if host.place == self.host.place} & present
+        self._fit = {a for a, host in hosts.items() if host.label == self.host.label} & present
         self._unfit = {answer for answer in answers.values() if isinstance(answer, str)} | {
-            f"{address} has {hosts[address].place}, the others {self.host.place}: a run's workers "
+            f"{address} has {hosts[address].label}, the others {self.host.label}: a run's workers "
             "must be of one kind"
             for address in (hosts.keys() & present) - self._fit
         }
         for address in answers.keys() - present:
             del self._workers[address]
 
-    def _gone(self) -> PlaceLostError:
-        return PlaceLostError(f"the scheduler {self._scheduler} does not answer any more")
+    def _gone(self) -> BackendLostError:
+        return BackendLostError(f"the scheduler {self._scheduler} does not answer any more")
 
 
 def _resource(versions: Mapping[str, str], host: Host) -> str:
     """Returns the name of what a worker offers that has these versions and such devices."""
     digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()
-    return f"gtzan_jax {digest[:12]} {host.place}"
+    return f"gtzan_jax {digest[:12]} {host.label}"
 
 
 async def _answer_of(client: Any, future: Any) -> Answer | BaseException:

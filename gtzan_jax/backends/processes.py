@@ -48,7 +48,7 @@ class Processes:
                 each.start()
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """The processes in words."""
         count = len(self.processes)
         return f"{count} worker process{'es' * (count > 1)}"

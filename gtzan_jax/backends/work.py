@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gtzan_jax import process
 from gtzan_jax.errors import RunError, WorkerLostError
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.plan import Plan
@@ -33,7 +33,7 @@ class Host(NamedTuple):
     devices: tuple[str, ...]
 
     @property
-    def place(self) -> str:
+    def label(self) -> str:
         """It in words."""
         return f"{len(self.devices)} × {self.platform}"
 
@@ -89,7 +89,7 @@ def work(
       WorkerLostError: the process that remembered them has ended, and this is another.
     """
     host_for(wanted)
-    with backend.pinned():
+    with jax_settings.pinned():
         return _desk.work(pickle.loads(pickled), spec, fold)  # noqa: S301 — from who gives orders
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from flax import traverse_util
 
 from gtzan_jax.inference.attribution import Attributions, integrated_gradients
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.models.family import FAMILIES, Family
 from gtzan_jax.models.layers import Tree, voted
 from gtzan_jax.space.config import Config
@@ -19,7 +19,7 @@ from gtzan_jax.tables.folds import Sizes
 @contextlib.contextmanager
 def _exactly() -> Iterator[None]:
     """Pins the settings that figures depend on."""
-    with backend.pinned(), jax.default_matmul_precision("float32"):
+    with jax_settings.pinned(), jax.default_matmul_precision("float32"):
         yield
 
 

@@ -16,7 +16,7 @@ from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Outcome, Tuned
 from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.analysis.selection import others
-from gtzan_jax.backends.workplace import Workplace, workplace
+from gtzan_jax.backends.backend import Backend, open_backend
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.inference.songs import load_features
@@ -114,7 +114,9 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
       RunError: a network diverged.
     """
     started = time.perf_counter()
-    with workplace(request.platform, workers=request.workers, scheduler=request.scheduler) as place:
+    with open_backend(
+        request.platform, workers=request.workers, scheduler=request.scheduler
+    ) as backend:
         sweep = load_sweep(request.sweep, request.overrides)
         nested.check_sweep(sweep)
         table = load_features(request.data, watch_songs, request.columns)
@@ -131,8 +133,8 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
         models = classical.classical_models(request.seed, table.columns.impute)
         names = ", ".join(splits.protocol.name for splits in all_splits)
         print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
-        found = compare_models(place, models, sweep, all_splits, request, folder)
-        description = describe(place, models, sweep, all_splits, request, found)
+        found = compare_models(backend, models, sweep, all_splits, request, folder)
+        description = describe(backend, models, sweep, all_splits, request, found)
     description["seconds"] = round(time.perf_counter() - started, 3)
     save(found, all_splits, description)
     return found
@@ -168,7 +170,7 @@ def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: in
 
 
 def compare_models(
-    place: Workplace,
+    backend: Backend,
     models: Mapping[str, Tuned],
     sweep: Sweep,
     all_splits: Sequence[Splits],
@@ -186,7 +188,7 @@ def compare_models(
     found: dict[tuple[str, int], Outcome] = {}
     with PartsProgress(parts) as progress:
         ours = nested.evaluate(
-            place, sweep, all_splits, request.seed, request.num_seeds, progress.take
+            backend, sweep, all_splits, request.seed, request.num_seeds, progress.take
         )
         for number, (outcome, _) in enumerate(ours):
             found[OURS, number] = outcome
@@ -240,7 +242,7 @@ def budget_note(scores: "pd.DataFrame") -> str:
 
 
 def describe(
-    place: Workplace,
+    backend: Backend,
     models: Mapping[str, Tuned],
     sweep: Sweep,
     all_splits: Sequence[Splits],
@@ -285,8 +287,8 @@ def describe(
             "settings": constants,
             "seeds": list(range(request.seed, request.seed + request.num_seeds)),
         },
-        "platform": place.platform,
-        "devices": list(place.devices),
+        "platform": backend.platform,
+        "devices": list(backend.devices),
         "versions": process.versions(),
         "best_classical": best_classical(found.folds),
         "best_chosen_on": "validation",

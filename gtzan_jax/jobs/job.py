@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gtzan_jax.backends.workplace import Workplace
+from gtzan_jax.backends.backend import Backend
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
 from gtzan_jax.inference.songs import load_data
@@ -78,7 +78,7 @@ class Job:
     data: str  # the name by which the user gave the table
     run: RunDir
     options: SweepOptions
-    workplace: Workplace
+    backend: Backend
 
     @property
     def table(self) -> FeatureTable:
@@ -105,7 +105,7 @@ class Job:
         return [Trial(c.id, fold, seed) for c in configs for fold in folds for seed in self.seeds]
 
 
-def make_job(options: SweepOptions, place: Workplace) -> Job:
+def make_job(options: SweepOptions, backend: Backend) -> Job:
     """Reads the sweep and the table, and divides it."""
     sweep, data = options.sweep, options.data
     if not isinstance(sweep, Sweep):
@@ -126,7 +126,7 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
     seeds = range(options.seed, options.seed + count)
     run = RunDir(options.workdir or directory.default_folder(sweep.name))
     name = os.fspath(data) if isinstance(data, (str, os.PathLike)) else table.source
-    job = Job(sweep, seeds, splits, name, run, options, place)
+    job = Job(sweep, seeds, splits, name, run, options, backend)
     try:
         directory.check_place(run.path)
         if not run.manifest_path.exists():  # roughly, and rather too much:
@@ -187,13 +187,13 @@ class Training(contextlib.ExitStack[bool | None]):
 
     def begin(self, configs: Sequence[Config]) -> Trainer:
         """Returns the trainer; makes it for these configs at the first call."""
-        job, place = self._job, self._job.workplace
+        job, backend = self._job, self._job.backend
         if self.trainer is None:
             mode, sizes = job.options.batching, job.splits.sizes
-            trainer = place.trainer(job.sweep, sizes, job.num_runs, mode=mode, configs=configs)
+            trainer = backend.trainer(job.sweep, sizes, job.num_runs, mode=mode, configs=configs)
             self.trainer = self.enter_context(trainer)
             session = directory.describe_session(
-                job.options.command, self._before, place.platform, place.devices
+                job.options.command, self._before, backend.platform, backend.devices
             )
             self._manifest.sessions.append(session)
             job.run.write_manifest(self._manifest)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gtzan_jax.analysis.classical import Outcome
-from gtzan_jax.backends.workplace import Workplace
+from gtzan_jax.backends.backend import Backend
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.metrics import METRICS
@@ -71,7 +71,7 @@ def check_sweep(sweep: Sweep) -> None:
 
 
 def evaluate(
-    place: Workplace,
+    backend: Backend,
     sweep: Sweep,
     all_splits: Sequence[Splits],
     first_seed: int,
@@ -81,7 +81,7 @@ def evaluate(
     """Chooses our network on the validation part of every fold, and retrains it on both parts.
 
     Args:
-      place: where to train.
+      backend: where to train.
       sweep: its configs are tried on each fold, with as many seeds as it has.
       all_splits: of one table, with a validation part in each fold.
       first_seed: of the sweep and of the retraining.
@@ -101,7 +101,7 @@ def evaluate(
     sizes = sizes_of(table, [part(f) for f in folds for part in (_tried, _whole)])
     seeds = range(first_seed, first_seed + num_seeds)
     found: list[tuple[Outcome, NetworkClassifier]] = []
-    with place.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
+    with backend.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
         for splits in all_splits:
             choices = _choose(trainer, splits, sizes, first_seed, done)
             found += _retrain(trainer, splits, sizes, seeds, choices)

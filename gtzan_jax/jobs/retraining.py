@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import (
     held,
@@ -227,12 +227,12 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
         return saved
     messages.warn_of_leak(splits.protocol.leak)
     with (
-        workplace(request.platform, precision, request.workers, request.scheduler) as place,
-        place.trainer(sweep, splits.sizes, configs=[config]) as trainer,
+        open_backend(request.platform, precision, request.workers, request.scheduler) as backend,
+        backend.trainer(sweep, splits.sizes, configs=[config]) as trainer,
     ):
         result = retrain(trainer, splits, config.id, seeds, wanted.epochs)
     session = directory.describe_session(
-        request.command, found.accuracy.size, place.platform, place.devices
+        request.command, found.accuracy.size, backend.platform, backend.devices
     )
     with held(run.path):
         manifest = run.read_manifest()

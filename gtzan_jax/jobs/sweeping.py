@@ -12,8 +12,8 @@ import numpy as np
 import gtzan_jax
 from gtzan_jax import process
 from gtzan_jax.analysis import selection
-from gtzan_jax.backends.workplace import workplace
-from gtzan_jax.errors import Interrupted, PlaceLostError, RunError, described
+from gtzan_jax.backends.backend import open_backend
+from gtzan_jax.errors import BackendLostError, Interrupted, RunError, described
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining
 from gtzan_jax.jobs.job import Job, Stopwatch, Training, check_contradictions, describe, make_job
@@ -61,8 +61,10 @@ def run_sweep(options: SweepOptions) -> Run:
     clock.lap("import")
     check_contradictions(options)
     workers = 0 if options.profile else options.workers
-    with workplace(options.platform, options.matmul_precision, workers, options.scheduler) as place:
-        job = make_job(options, place)
+    with open_backend(
+        options.platform, options.matmul_precision, workers, options.scheduler
+    ) as backend:
+        job = make_job(options, backend)
         messages.warn_of_table(job.table)
         messages.warn_of_leak(job.splits.protocol.leak)
         for sentence in (*job.splits.left_out, *unseen_genres(job.table, job.splits.folds)):
@@ -107,7 +109,7 @@ def _held(job: Job) -> Iterator[None]:
     except Interrupted as interrupted:
         interrupted.hint = f"progress is saved; resume with\n  {printable(job.resume)}"
         raise
-    except (PlaceLostError, OSError) as error:
+    except (BackendLostError, OSError) as error:
         text = described(error) if isinstance(error, OSError) else str(error)
         remedy = "progress is saved: fix the problem, then resume with"
         raise RunError(f"{text}; {remedy}: {job.resume}") from None
@@ -119,7 +121,7 @@ def _open_store(job: Job) -> Checkpoints:
     store = Checkpoints(run.checkpoints, sweep.epochs, job.splits.sizes.num_judged)
     for name in store.damaged:
         messages.warn(f"{run.checkpoints / name} is damaged; its trials are trained anew")
-    messages.print_start(sweep, job.num_runs, job.workplace.place, job.table.source, run.path)
+    messages.print_start(sweep, job.num_runs, job.backend.label, job.table.source, run.path)
     messages.print_trained(store.trial_epochs, config_epochs(sweep) * job.num_runs)
     job.splits.arrays  # noqa: B018 — rejects rows that cannot be standardised
     return store
@@ -215,7 +217,7 @@ def _retrain_best(
             if retrained:
                 retraining.save(retrained, run.best)
             manifest.retraining = wanted
-        except PlaceLostError:
+        except BackendLostError:
             raise
         except RunError as failure:
             problem, retrained = failure, None

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.jobs.job import Job, describe
@@ -68,15 +68,15 @@ def tune(
     roomy = _Roomy(splits.table, splits.protocol, seed, splits.folds)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        place = stack.enter_context(workplace(platform, workers=0))
+        backend = stack.enter_context(open_backend(platform, workers=0))
         seeds, run = range(seed, seed + sweep.num_seeds), RunDir(folder)
-        job = Job(sweep, seeds, roomy, splits.table.source, run, SweepOptions(), place)
+        job = Job(sweep, seeds, roomy, splits.table.source, run, SweepOptions(), backend)
 
         trainers: list[Trainer] = []
 
         def begin(configs: Sequence[Config]) -> Trainer:
             if not trainers:
-                made = place.trainer(job.sweep, roomy.sizes, job.num_runs, configs=configs)
+                made = backend.trainer(job.sweep, roomy.sizes, job.num_runs, configs=configs)
                 trainers.append(stack.enter_context(made))
             return trainers[0]
 

@@ -12,7 +12,7 @@ import numpy as np
 from flax import linen as nn
 from numpy.typing import NDArray
 
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.sound.musicnn import AT_ONCE
 from gtzan_jax.sound.musicnn_weights import layer_name
 
@@ -70,7 +70,7 @@ def variables(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict[str
 
 def outputs(weights: Mapping[str, np.ndarray], mel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns (windows, 250), tags and units, of log-mel windows (windows, 187, 96)."""
-    with backend.pinned(), jax.default_matmul_precision("float32"):
+    with jax_settings.pinned(), jax.default_matmul_precision("float32"):
         size = _BATCH if jax.default_backend() == "cpu" else AT_ONCE
         on_device = jax.device_put(variables(weights))
         made = []

@@ -22,7 +22,7 @@ from gtzan_jax.text import counted
 from gtzan_jax.trainer.drawing import Devices, Seeds, by_trial, everywhere, stack
 from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.programs import Programs
-from gtzan_jax.trainer.task import Task, Trained, waves
+from gtzan_jax.trainer.task import Task, Trained, together
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.trainer.trial import State
 
@@ -80,8 +80,8 @@ class Engine(Trainer):
         if not self.plan.sweep.stops_early or any(task.keep == "params" for task in tasks):
             yield from self.call(tasks, folds, states)
             return
-        for wave in waves(tasks, stops_early=True):
-            yield from self._repacked(wave, folds)
+        for some in together(tasks, stops_early=True):
+            yield from self._repacked(some, folds)
 
     def call(
         self,
@@ -193,13 +193,13 @@ class Engine(Trainer):
             logits = [each for part in parts for each in np.asarray(part.logits)][:count]
         return Trained(task, history[:count], predicted[:count], last, best, states, params, logits)
 
-    def _repacked(self, wave: Sequence[Task], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
+    def _repacked(self, tasks: Sequence[Task], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
         """Trains tasks that share a program and random numbers, from epoch 0 on."""
-        epochs, call = wave[0].epochs, self.programs.call_epochs
+        epochs, call = tasks[0].epochs, self.programs.call_epochs
         # History, predicted, last and best of each trial so far.
         ended: dict[Trial, tuple[np.ndarray, np.ndarray, int, int]] = {}
         pieces = [
-            dataclasses.replace(task, epochs=min(call, epochs), keep="states") for task in wave
+            dataclasses.replace(task, epochs=min(call, epochs), keep="states") for task in tasks
         ]
         states: dict[Trial, State] = {}
         while pieces:
@@ -220,7 +220,7 @@ class Engine(Trainer):
             pieces = []
             if until < epochs:
                 pieces = self.plan.tasks(states, until, end, keep="states")
-        for task in wave:
+        for task in tasks:
             results = zip(*(ended[trial] for trial in task.trials), strict=True)
             history, predicted, last, best = map(np.array, results)
             yield Trained(task, history, predicted, last, best)

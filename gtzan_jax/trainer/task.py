@@ -13,7 +13,7 @@ from gtzan_jax.text import counted
 Keep = Literal["nothing", "states", "params"]
 """Results besides figures: states to resume from, or parameters."""
 
-_WAVE = 16  # tasks of a wave: more keep tasks fuller, and more states in memory
+_MOST = 16  # tasks that train together: more keep tasks fuller, and more states in memory
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ class Trained:
         return np.asarray(self.history[np.arange(len(places)), places])
 
 
-def waves(tasks: Sequence[Task], stops_early: bool) -> Iterator[list[Task]]:
-    """Yields tasks that are trained together: several where the engine repacks trials."""
+def together(tasks: Sequence[Task], stops_early: bool) -> Iterator[list[Task]]:
+    """Yields lists of tasks to train together: several where the engine repacks trials."""
     key = lambda c: (c.bucket, c.fold, c.seed, c.keep)  # noqa: E731
     for _, alike in itertools.groupby(tasks, key=key):
-        together = list(alike)
-        most = _WAVE if stops_early and together[0].keep != "params" else 1
-        for start in range(0, len(together), most):
-            yield together[start : start + most]
+        tasks = list(alike)
+        most = _MOST if stops_early and tasks[0].keep != "params" else 1
+        for start in range(0, len(tasks), most):
+            yield tasks[start : start + most]

@@ -21,9 +21,9 @@ from loopback import loopback, wait_until
 
 from gtzan_jax import process
 from gtzan_jax.backends.cluster import Cluster, _answer_of
-from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
-from gtzan_jax.errors import InputError, PlaceLostError, RunError
+from gtzan_jax.backends.remote import RemoteTrainer
+from gtzan_jax.errors import BackendLostError, InputError, RunError
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.tables.folds import sizes_of
@@ -173,7 +173,7 @@ def test_answers_that_the_scheduler_takes_along_end_the_run_in_one_line():
     cluster._look_again, cluster._begin = lambda: False, lambda *_: None
     cluster._call = lambda waiting: waiting.close() or taken
     request = SimpleNamespace(tasks=[SimpleNamespace(program=0)])
-    with pytest.raises(PlaceLostError, match="tcp://here does not answer any more"):
+    with pytest.raises(BackendLostError, match="tcp://here does not answer any more"):
         list(cluster.run([request], {}))
 
 
@@ -400,10 +400,10 @@ TRIALS = trials_of(SWEEP, 2, range(8))
 def results_of(pool):
     """Returns what trials have come to, as bytes."""
     plan = Plan(SWEEP, MlpFamily(), SIZES, task_size=4, mode="shape")
-    with Crew(pool, "float32", plan) as crew:
+    with RemoteTrainer(pool, "float32", plan) as trainer:
         return {
             trial: history.tobytes()
-            for trained in crew.run(crew.plan.tasks(TRIALS), FOLDS)
+            for trained in trainer.run(trainer.plan.tasks(TRIALS), FOLDS)
             for trial, history in zip(trained.task.trials, trained.history, strict=True)
         }
 

@@ -55,7 +55,7 @@ def found(tmp_path_factory):
         workdir=str(tmp_path_factory.mktemp("baselines") / "out"),
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "workplace", lambda *_, **__: this_process())
+        patch.setattr(baselines, "open_backend", lambda *_, **__: this_process())
         patch.setattr(classical, "classical_models", some_models)
         patch.setattr(classical, "evaluate", partial(classical.evaluate, jobs=1))
         patch.setattr(

@@ -172,7 +172,7 @@ def test_the_retraining_goes_on_where_the_sweep_stopped(smoke):
 
 def test_another_config_can_be_retrained(smoke, monkeypatch):
     run, _ = smoke
-    monkeypatch.setattr(retraining, "workplace", this_process)
+    monkeypatch.setattr(retraining, "open_backend", this_process)
     flags = [f"--workdir={run}", "--rank=2", "--retrain_epochs=4", "--platform=cpu"]
     done = command_here("retrain", *flags, folder=run.parent)
     assert done.returncode == 0, done.stderr

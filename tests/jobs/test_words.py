@@ -91,7 +91,7 @@ def recorded():
         contextlib.redirect_stderr(texts),
     ):
         for module in (sweeping, retraining, baselines):
-            patch.setattr(module, "workplace", lambda *_, **__: this_process())
+            patch.setattr(module, "open_backend", lambda *_, **__: this_process())
         patch.setattr(classical, "classical_models", one_model)
         patch.setattr("matplotlib.figure.Figure.savefig", drawn)
         patch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", drawn)

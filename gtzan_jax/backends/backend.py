@@ -4,9 +4,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gtzan_jax.backends.crew import Crew
+from gtzan_jax.backends.remote import RemoteTrainer
 from gtzan_jax.errors import InputError
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.models.family import FAMILIES
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Sizes
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from gtzan_jax.backends.processes import Processes
 
 
-class Workplace(contextlib.ExitStack[bool | None]):
+class Backend(contextlib.ExitStack[bool | None]):
     """Makes trainers, in this process unless there is a pool. A context manager."""
 
     def __init__(
         self,
         platform: str,  # what computes: cpu, gpu or tpu
         devices: Sequence[str],
-        place: str,  # both, in words
+        label: str,  # both, for the user
         pool: "tuple[Processes | Cluster, str] | None" = None,  # and the precision of its products
     ) -> None:
         super().__init__()
-        self.platform, self.devices, self.place = platform, devices, place
+        self.platform, self.devices, self.label = platform, devices, label
         self._pool = pool
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
@@ -39,18 +39,18 @@ class Workplace(contextlib.ExitStack[bool | None]):
         if self._pool:
             host = self._pool[0].host
             of = host.platform, len(host.devices)
-            return Crew(*self._pool, Plan(sweep, family, sizes, num_runs, *of, **options))
+            return RemoteTrainer(*self._pool, Plan(sweep, family, sizes, num_runs, *of, **options))
         from gtzan_jax.trainer.engine import Engine
 
         return Engine(sweep, family, sizes, num_runs, **options)
 
 
-def workplace(
+def open_backend(
     platform: str = "auto",
     matmul_precision: str = "float32",
     workers: int | None = None,
     scheduler: str | None = None,
-) -> Workplace:
+) -> Backend:
     """Chooses where to train, and JAX's settings there, until the context ends.
 
     Args:
@@ -72,7 +72,7 @@ def workplace(
         cluster = Cluster(scheduler)
         if platform not in ("auto", cluster.host.platform):
             raise InputError(
-                f"--platform={platform}: the workers of {scheduler} compute on {cluster.host.place}"
+                f"--platform={platform}: the workers of {scheduler} compute on {cluster.host.label}"
             )
         return _elsewhere(cluster, matmul_precision)
     surely_cpu = platform == "cpu" or (platform == "auto" and not platforms.may_find_accelerator())
@@ -80,25 +80,25 @@ def workplace(
         before = platforms.precision()
         devices = platforms.select_platform(platform, matmul_precision)
         kind, count = devices[0].platform, len(devices)
-        place = f"{count} {kind} device{'s' * (count > 1)}"
+        label = f"{count} {kind} device{'s' * (count > 1)}"
         if workers == 0 or (kind != "cpu" and workers is None):
-            here = Workplace(kind, list(map(str, devices)), place)
-            here.callback(platforms.set_precision, before)
-            here.enter_context(backend.pinned())
-            return here
+            made = Backend(kind, list(map(str, devices)), label)
+            made.callback(platforms.set_precision, before)
+            made.enter_context(jax_settings.pinned())
+            return made
         if kind != "cpu":
             raise InputError(
                 f"--workers={workers}: processes are for a CPU's cores, and here are "
-                f"{place}, which one process drives; leave --workers out"
+                f"{label}, which one process drives; leave --workers out"
             )
     from gtzan_jax.backends.processes import Processes
 
     return _elsewhere(Processes(workers), matmul_precision)
 
 
-def _elsewhere(pool: "Processes | Cluster", matmul_precision: str) -> Workplace:
-    """Returns a pool's workplace. What this process computes, as predictions, it does on a CPU."""
-    made = Workplace(pool.host.platform, pool.devices, pool.place, (pool, matmul_precision))
+def _elsewhere(pool: "Processes | Cluster", matmul_precision: str) -> Backend:
+    """Returns the backend of a pool; this process computes, as predictions, on a CPU."""
+    made = Backend(pool.host.platform, pool.devices, pool.label, (pool, matmul_precision))
     made.callback(pool.close)
 
     def prepare() -> None:
@@ -109,6 +109,6 @@ def _elsewhere(pool: "Processes | Cluster", matmul_precision: str) -> Workplace:
         except InputError:
             platforms.set_precision(matmul_precision)
 
-    made.callback(backend.prepare_with, None)
-    backend.prepare_with(prepare)
+    made.callback(jax_settings.prepare_with, None)
+    jax_settings.prepare_with(prepare)
     return made

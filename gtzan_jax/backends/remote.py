@@ -12,7 +12,7 @@ from gtzan_jax.backends.work import Answer, Request
 from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.plan import Plan
-from gtzan_jax.trainer.task import Task, Trained, waves
+from gtzan_jax.trainer.task import Task, Trained, together
 from gtzan_jax.trainer.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gtzan_jax.backends.processes import Processes
 
 
-class Crew(Trainer):
+class RemoteTrainer(Trainer):
     """Has trials trained by a pool of workers, for whose devices the plan is made."""
 
     def __init__(self, pool: "Processes | Cluster", matmul_precision: str, plan: Plan) -> None:
@@ -47,8 +47,8 @@ class Crew(Trainer):
     ) -> Iterator[Trained]:
         """Trains tasks, see :meth:`Trainer.run`."""
         requests = [
-            self._request_of(group, folds, states or {})
-            for group in waves(tasks, self.plan.sweep.stops_early)
+            self._request_of(some, folds, states or {})
+            for some in together(tasks, self.plan.sweep.stops_early)
         ]
         self._answers = self._pool.run(requests, self._blobs)
         for place, answer in self._answers:
@@ -59,22 +59,22 @@ class Crew(Trainer):
 
     def _request_of(
         self,
-        group: Sequence[Task],
+        tasks: Sequence[Task],
         folds: Sequence[FoldArrays],
         states: Mapping[Trial, Any],
     ) -> Request:
-        fold = folds[group[0].fold]
+        fold = folds[tasks[0].fold]
         if id(fold) not in self._folds:
             host = FoldArrays(*map(np.asarray, fold))
             self._folds[id(fold)] = fold, self._packed(host)
-        ids = dict.fromkeys(i for task in group for i in task.config_ids)
+        ids = dict.fromkeys(i for task in tasks for i in task.config_ids)
         return Request(
             self._spec,
             self._folds[id(fold)][1],
-            tuple(group),
+            tuple(tasks),
             # Admitted after the workers' plan was made.
             tuple(self.plan.config_of[i] for i in ids if i not in self._planned),
-            {m: states[m] for task in group if task.first_epoch for m in task.trials},
+            {m: states[m] for task in tasks if task.first_epoch for m in task.trials},
         )
 
     def _packed(self, value: object) -> str:
