@@ -1,7 +1,7 @@
 """Our training alone, already compiled: ``python -m benchmarks.steady --data=CSV``.
 
-Trains the sweep once, which compiles, and once more, which counts; then measures the floor in
-the same process. Prints one line of JSON.
+Trains the sweep once to compile and once more to measure; then measures the floor in the same
+process. Prints one line of JSON.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from gtzan_jax.trainer.trainer import Trainer
 
 
 def seconds_of(trainer: Trainer, splits: Splits, seeds: Sequence[int]) -> float:
-    """Trains a sweep, keeping the histories as a caller would, and returns the seconds."""
+    """Trains a sweep, keeps the histories as a caller would, and returns the seconds."""
     trials = trials_of(trainer.plan.sweep, len(splits.folds), seeds)
     begun = time.perf_counter()
     tasks = trainer.plan.tasks(trials)
@@ -34,7 +34,7 @@ def seconds_of(trainer: Trainer, splits: Splits, seeds: Sequence[int]) -> float:
 
 
 def main() -> None:
-    """Measures what the flags say, and prints it."""
+    """Measures and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="the feature table")
     parser.add_argument("--platform", default="cpu", choices=PLATFORMS)

@@ -1,4 +1,4 @@
-"""Where a job trains: in this process, by processes of this machine, or by a cluster's workers."""
+"""Training backends: this process, worker processes on this machine, or a Dask cluster."""
 
 import contextlib
 from collections.abc import Sequence
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 
 
 class Backend(contextlib.ExitStack[bool | None]):
-    """Makes trainers, in this process unless there is a pool. A context manager."""
+    """Creates trainers, in this process or for a pool of workers. A context manager."""
 
     def __init__(
         self,
-        platform: str,  # what computes: cpu, gpu or tpu
+        platform: str,  # cpu, gpu or tpu
         devices: Sequence[str],
-        label: str,  # both, for the user
-        pool: "tuple[Processes | Cluster, str] | None" = None,  # and the precision of its products
+        label: str,  # platform and devices, for messages
+        pool: "tuple[Processes | Cluster, str] | None" = None,  # and its matmul precision
     ) -> None:
         super().__init__()
         self.platform, self.devices, self.label = platform, devices, label
         self._pool = pool
 
     def trainer(self, sweep: Sweep, sizes: Sizes, num_runs: int = 1, **options: Any) -> Trainer:
-        """Returns a trainer; options are those of :class:`Plan`."""
+        """Returns a trainer; the options are those of :class:`Plan`."""
         family = FAMILIES[sweep.family]
         if self._pool:
             host = self._pool[0].host
@@ -51,14 +51,14 @@ def open_backend(
     workers: int | None = None,
     scheduler: str | None = None,
 ) -> Backend:
-    """Chooses where to train, and JAX's settings there, until the context ends.
+    """Opens a training backend, and sets JAX's platform and precision until its context ends.
 
     Args:
       platform: a name from ``platforms.PLATFORMS``.
       matmul_precision: a name from ``platforms.MATMUL_PRECISIONS``.
-      workers: processes of this machine; 0 for this process. Default: one for each core where
-        there is no accelerator, this process where there is one.
-      scheduler: of a Dask cluster, whose workers train then.
+      workers: number of worker processes on this machine; 0 trains in this process. Default: one
+        for each core, or 0 if there is an accelerator.
+      scheduler: address or file of a Dask scheduler, whose workers train.
     """
     platforms.check_flags()
     if scheduler:
@@ -66,13 +66,13 @@ def open_backend(
 
         if workers is not None:
             raise InputError(
-                "--workers are processes of this machine, and --scheduler names a cluster whose "
-                "workers train; leave one out"
+                "--workers sets worker processes on this machine, --scheduler a Dask cluster; "
+                "leave one out"
             )
         cluster = Cluster(scheduler)
         if platform not in ("auto", cluster.host.platform):
             raise InputError(
-                f"--platform={platform}: the workers of {scheduler} compute on {cluster.host.label}"
+                f"--platform={platform}: the workers of {scheduler} have {cluster.host.label}"
             )
         return _elsewhere(cluster, matmul_precision)
     surely_cpu = platform == "cpu" or (platform == "auto" and not platforms.may_find_accelerator())
@@ -88,8 +88,8 @@ def open_backend(
             return made
         if kind != "cpu":
             raise InputError(
-                f"--workers={workers}: processes are for a CPU's cores, and here are "
-                f"{label}, which one process drives; leave --workers out"
+                f"--workers={workers}: worker processes are for CPUs, but JAX found {label}, which "
+                "one process uses; leave --workers out, or add --platform=cpu"
             )
     from gtzan_jax.backends.processes import Processes
 
@@ -97,12 +97,12 @@ def open_backend(
 
 
 def _elsewhere(pool: "Processes | Cluster", matmul_precision: str) -> Backend:
-    """Returns the backend of a pool; this process computes, as predictions, on a CPU."""
+    """Returns the backend of a pool; this process itself predicts on a CPU."""
     made = Backend(pool.host.platform, pool.devices, pool.label, (pool, matmul_precision))
     made.callback(pool.close)
 
     def prepare() -> None:
-        """Chooses a CPU, unless a notebook has begun to compute on something else."""
+        """Selects the CPU, if JAX has not started on another platform in a notebook."""
         made.callback(platforms.set_precision, platforms.precision())
         try:
             platforms.select_platform("cpu", matmul_precision)

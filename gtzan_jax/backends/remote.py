@@ -1,4 +1,4 @@
-"""A trainer whose tasks are trained by other processes: requests out, answers in."""
+"""A trainer whose tasks run in worker processes: sends requests, receives answers."""
 
 import hashlib
 import pickle
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RemoteTrainer(Trainer):
-    """Has trials trained by a pool of workers, for whose devices the plan is made."""
+    """Trains trials with a pool of workers; the plan is for the devices of one worker."""
 
     def __init__(self, pool: "Processes | Cluster", matmul_precision: str, plan: Plan) -> None:
         super().__init__(plan)
@@ -29,10 +29,12 @@ class RemoteTrainer(Trainer):
         self._planned = frozenset(plan.config_of)
         self._blobs: dict[str, bytes] = {}
         self._folds: dict[int, tuple[FoldArrays, str]] = {}  # with its digest, by identity
-        self._ready: set[int] = set()  # buckets that some worker has trained
-        self._peaks: dict[str, int] = {}  # by worker
+        self._ready: set[int] = set()  # buckets that at least one worker has trained
+        self._peaks: dict[str, int] = {}  # peak memory by worker
         self._answers: Generator[tuple[int, Answer]] | None = None
-        self._waits: defaultdict[str, float] = defaultdict(float)  # seconds for programs, by worker
+        self._waits: defaultdict[str, float] = defaultdict(
+            float
+        )  # seconds of waiting for programs, by worker
         self._spec = self._packed((plan, matmul_precision))
 
     def __exit__(self, *_: object) -> None:
@@ -72,13 +74,13 @@ class RemoteTrainer(Trainer):
             self._spec,
             self._folds[id(fold)][1],
             tuple(tasks),
-            # Admitted after the workers' plan was made.
+            # Configs admitted after the plan was sent.
             tuple(self.plan.config_of[i] for i in ids if i not in self._planned),
             {m: states[m] for task in tasks if task.first_epoch for m in task.trials},
         )
 
     def _packed(self, value: object) -> str:
-        """Pickles what requests name, and returns its digest."""
+        """Pickles a value that requests refer to, and returns its digest."""
         blob = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         digest = hashlib.sha256(blob).hexdigest()
         self._blobs[digest] = blob
@@ -88,4 +90,4 @@ class RemoteTrainer(Trainer):
         self._peaks[answer.worker] = max(self._peaks.get(answer.worker, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())
         self._waits[answer.worker] += answer.compile_s
-        self.compile_wait_s = sum(self._waits.values()) / len(self._waits)  # of a worker
+        self.compile_wait_s = sum(self._waits.values()) / len(self._waits)  # mean over workers

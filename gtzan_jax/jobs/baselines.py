@@ -1,4 +1,4 @@
-"""Compares our network with classical models; :mod:`gtzan_jax.baselines` lists the files."""
+"""Compares our network with classical models; see :mod:`gtzan_jax.baselines` for the files."""
 
 import dataclasses
 import functools
@@ -42,23 +42,24 @@ _IMPORTANCE = "feature importance"
 _FOLDS = ("protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen")
 
 SEGMENT_NOTE = (
-    "The rows are segments, and accuracy is of songs: the segments of one vote, with the mean of "
-    "log-probabilities (our networks), probabilities or decision values (SVM). segment_accuracy is "
-    "the share of segments. Settings and importances go by segments."
+    "The rows are segments, and accuracy is of songs: the segments of a song vote by the mean of "
+    "their log-probabilities (our networks), probabilities or decision values (SVM). "
+    "segment_accuracy is the share of segments that are right. Settings and importances are "
+    "computed on segments."
 )
 
 NOTES = {
     "selection": (
         "In each fold, the settings of each model, and config and epochs of our network, are "
-        "chosen on the validation part, or, where the protocol has none, on a stratified fifth of "
-        "the train part; the model is then fitted to both parts. Nothing is chosen by a test part. "
-        "Accuracies of models that draw random numbers are means over the seeds. The best of the "
-        "other models is the one with the highest mean validation accuracy; the highest test "
-        "accuracy would be chosen on the test part, and optimistic."
+        "chosen on the validation part, or, if the protocol has none, on a stratified fifth of the "
+        "train part; the model is then fitted to both parts. Nothing is chosen on a test part. "
+        "Accuracies of models that draw random numbers are means over seeds. The best of the other "
+        "models is the one with the highest mean validation accuracy; choosing it on the test part "
+        "would be optimistic."
     ),
     "interval": (
-        "Intervals are at 95 %. Those of accuracies are over the tested {rows}, of which "
-        "{clusters} are a cluster{whose}; fitted models, train parts and seeds held fixed."
+        "Intervals are at 95 %. Those of accuracies are over the test {rows}, clustered by "
+        "{clusters}{whose}, with fitted models, train parts and seeds held fixed."
     ),
     "difference": (
         f"Differences are paired by {{row}}. With {FEWEST_SPLITS} folds or more their intervals "
@@ -67,29 +68,29 @@ NOTES = {
         "they are over {rows}, for these fitted models. None is adjusted for the number of models."
     ),
     "seconds": (
-        "fit_seconds is the mean time of a fold, choosing and all seeds included: of our network "
-        "the wall time on all devices, compiling and testing included; of others on one core. "
+        "fit_seconds is the mean time of a fold, with selection and all seeds: for our network the "
+        "wall time on all devices, with compiling and testing; for the others on one core. "
         "predict_seconds is the mean time of one fitted model for a test part."
     ),
     "importance": (
         "Permutation importance is the accuracy lost when one feature of the test part is "
         f"shuffled: mean of {classical.IMPORTANCE_REPEATS} shuffles in each fold, then mean and "
-        "deviation over the folds, for the first seed. Features that carry the same information "
-        "replace each other, so each of them seems worth less than it is."
+        "deviation over the folds, for the first seed. Features with the same information replace "
+        "each other, so the importance of each is too low."
     ),
 }
 
 
 def notes_for(words: Words, is_of_songs: bool) -> dict[str, str]:
-    """Returns the notes on a comparison, for a table of which these are the words."""
-    clusters, whose = "exact repeats", f". They are for {others(words)} like these"
+    """Returns the notes on a comparison, in the words of its table."""
+    clusters, whose = "exact repeats", f", and apply to {others(words)} like these"
     if words.is_grouped:
-        clusters, whose = f"those of one {words.group}", f". They are for {others(words)}"
+        clusters, whose = words.group, f", and apply to {others(words)}"
     elif is_of_songs:
-        clusters = "the songs of one artist and exact repeats"
+        clusters = "artist and exact repeats"
         whose = (
-            f". Under protocols that keep artists apart ({', '.join(ARTISTS_APART)}) they are for "
-            "other artists, elsewhere for other songs of such artists"
+            f", and apply to other artists under protocols that keep artists apart "
+            f"({', '.join(ARTISTS_APART)}), else to other songs of the same artists"
         )
     fields = words._asdict() | {"clusters": clusters, "whose": whose}
     return {name: note.format(**fields) for name, note in NOTES.items()}
@@ -108,7 +109,7 @@ class Baselines:
 
 
 def run_baselines(request: BaselinesOptions) -> Baselines:
-    """Evaluates our network and the classical models, and writes everything.
+    """Evaluates our network and the classical models, and writes the files.
 
     Raises:
       RunError: a network diverged.
@@ -141,10 +142,11 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
 
 
 def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> list[Splits]:
-    """Divides a table by a protocol, or by all, each fold with a validation part.
+    """Splits a table by a protocol, or by each of all, with a validation part in each fold.
 
-    "all" leaves out protocols whose list of tracks is not of this table, with a warning, and the
-    leaky one where songs have one row; of a table of anything else it means the others.
+    "all" means every protocol that fits the table: without those for songs if it is not of songs,
+    and without the leaky one unless rows are segments. Skips protocols whose list of tracks does
+    not match the table, with a warning.
     """
     fitting = [
         name
@@ -158,14 +160,14 @@ def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: in
         except InputError as error:
             if protocol != ALL_PROTOCOLS or not PROTOCOLS[name].goes_by:
                 raise
-            messages.warn(f"{name} is left out: {error}")
+            messages.warn(f"skipping protocol {name}: {error}")
             continue
         together = repeats_of(table)
         if splits.protocol.leak:
             together = np.arange(len(table.y), dtype=np.int32)
         folds = tuple(with_validation(table, fold, split_seed, together) for fold in splits.folds)
         all_splits.append(dataclasses.replace(splits, folds=folds))
-        all_splits[-1].arrays  # noqa: B018 — refuses features that cannot be standardised
+        all_splits[-1].arrays  # noqa: B018 — rejects features that cannot be standardised
     return all_splits
 
 
@@ -177,10 +179,10 @@ def compare_models(
     request: BaselinesOptions,
     folder: Path,
 ) -> Baselines:
-    """Evaluates our network and the classical models, and compares them, with progress."""
+    """Evaluates our network and the classical models, and compares them; shows progress."""
     table, folds = all_splits[0].table, [fold for d in all_splits for fold in d.folds]
     sound = [d for d in all_splits if not d.protocol.leak] or all_splits
-    # The first of ARTISTS_APART, which reports prefer, else the last protocol.
+    # Importance is of the first of ARTISTS_APART, as in reports, else of the last protocol.
     trusted = [d for name in ARTISTS_APART for d in sound if d.protocol.name == name]
     last = (trusted or sound[::-1])[0]
     parts = {TRIED: len(folds) * sweep.num_configs * sweep.num_seeds, RETRAINED: len(folds)}
@@ -220,7 +222,7 @@ def compare_models(
 
 
 def best_classical(folds: "pd.DataFrame") -> dict[str, str]:
-    """Returns the best model but ours on the validation parts, by protocol; ties to the first."""
+    """Returns the best classical model on the validation parts, by protocol; ties to the first."""
     others = folds[folds["model"] != OURS].groupby(["protocol", "model"], sort=False)
     by_protocol = others["validation_accuracy"].mean().groupby("protocol", sort=False)
     return {str(name): str(means.droplevel("protocol").idxmax()) for name, means in by_protocol}
@@ -234,8 +236,8 @@ def budget_note(scores: "pd.DataFrame") -> str:
     unequal = not others.min() <= ours <= others.max()
     favoured = "our network" if ours > others.max() else "the other models"
     return (
-        f"Settings tried: in each fold our network is chosen among {ours:,} (configs × epochs), "
-        f"each of the other models among {span}."
+        f"Settings tried in each fold: {ours:,} for our network (configs × epochs), {span} for "
+        "each of the other models."
         + f" The budgets are unequal: this favours {favoured}."
         * unequal
     )
@@ -252,7 +254,7 @@ def describe(
     """Returns the content of baselines.json."""
     table = all_splits[0].table
     apart = "artist" if table.is_of_songs else "group"
-    # Not the sweep but the request determines the protocol.
+    # The protocol is that of the request, not of the sweep.
     constants = {k: v for k, v in sweep.to_dict().items() if k not in ("protocol", "num_folds")}
     protocols = [
         {
@@ -323,11 +325,11 @@ def save(found: Baselines, all_splits: Sequence[Splits], description: Mapping[st
 
 
 def summary(found: Baselines) -> str:
-    """Returns the accuracies, the best model on average first, in lines of at most 80 letters."""
+    """Returns a table of accuracies, the best model on average first, of at most 80 columns."""
     protocols = found.scores["protocol"].unique()
     table = found.scores.pivot(index="model", columns="protocol", values="accuracy")[protocols]
     table = table.loc[table.mean(axis=1).sort_values(ascending=False).index]
-    # Heads stand over two lines, since all protocols side by side are too wide otherwise.
+    # Column heads take two lines, to fit all protocols.
     texts = [
         [*str(name).rpartition("_")[::2], *map("{:.3f}".format, column)]
         for name, column in table.items()

@@ -1,4 +1,4 @@
-"""Fits a trained model's temperature on its validation part, and measures calibration errors."""
+"""Fits the temperature of a trained model and measures its calibration errors."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -21,16 +21,22 @@ def calibrated(
 ) -> "tuple[TrainedModel, pd.DataFrame]":
     """Measures the calibration of a model on a fold, and adds it to the model.
 
-    ``logits`` are its outputs (songs, classes) for the validation part's songs, then the test
-    part's; of segments a song's mean log-probabilities. The validation part chose the config, and
-    the epoch with early stopping: errors on it are too low. The test part is the estimate, unless
-    the protocol ranks by it.
+    The temperature is fitted on the validation part. That part also chose the config and, with
+    early stopping, the epoch, so errors on it are too low. The test part gives the estimate, unless
+    the protocol ranks on it.
+
+    Args:
+      model: the model.
+      splits: the splits of the table.
+      fold: the fold that the model was trained on.
+      logits: (songs, classes) outputs for the songs of the validation part, then of the test part;
+        if rows are segments, the mean log-probabilities of each song.
 
     Returns:
-      the model, and one row a song of the validation and test part: part, song (a track of it),
-      genre, predicted, probability (of the predicted genre), calibrated (likewise, with the
-      temperature; NaN without), group (of songs by one artist), and doubt if there are too few.
-      Of a table of anything else song and genre are row and class, as its ``words`` say.
+      the model, and one row for each song of the validation and test part: part, song (one of its
+      tracks), genre, predicted, probability (of the predicted genre), calibrated (the same with the
+      temperature; NaN without), group (of songs by one artist), and doubt if songs are too few. If
+      the table is not of songs, song and genre have the names of its ``words``.
     """
     import pandas as pd
 

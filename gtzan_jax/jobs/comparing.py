@@ -1,4 +1,4 @@
-"""Compares finished runs and lays the comparison out as text."""
+"""Compares finished runs, and formats the comparison as text."""
 
 import math
 import textwrap
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 _TOP = 10
 _WIDTH = 80  # columns of a terminal
-_LONGEST = 24  # letters of a value of a manifest
+_LONGEST = 24  # letters shown of a manifest's value
 _AXES = "sweep.axes."
 
 _EXPLANATION = (
-    "difference: mean test accuracy, less the first run's, over the paired runs (folds and seeds "
-    "that both have, on the same table and split), with its 95 % interval over those: one run "
-    "cannot tell what another would change. Trials that share a seed share initial weights, order "
-    "of rows and dropout noise, so that the configurations of a seed are no sample."
+    "difference: mean test accuracy minus that of the first run, over the paired runs (folds and "
+    "seeds that both have, on the same table and split), with its 95 % interval over these pairs, "
+    "which takes at least two. Trials with the same seed share initial weights, order of rows and "
+    "dropout noise, so the configurations of one seed are not independent."
 )
 
 
 def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) -> Comparison:
-    """Compares at least two finished runs with the first; writes all matched configs to a CSV."""
+    """Compares finished runs with the first; writes all matched configs to a CSV, if asked for."""
     comparison = compare([read_finished(path) for path in paths])
     if output:
         try:
@@ -47,7 +47,7 @@ def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) 
 
 
 def markdown(comparison: Comparison) -> str:
-    """Lays a comparison out as text for a terminal that is Markdown too."""
+    """Returns a comparison as Markdown that is readable in a terminal."""
     pairs, first = comparison.pairs, comparison.runs["run"].iloc[0]
     axes = comparison.manifests["manifest"].str.startswith(_AXES).astype(bool)
     cautions = [
@@ -59,7 +59,8 @@ def markdown(comparison: Comparison) -> str:
         "\n".join(cautions),
         "## The best of each run",
         _bests(comparison),
-        "±: deviation over folds and seeds." * bool(comparison.runs["deviation"].notna().any()),
+        "±: standard deviation over folds and seeds."
+        * bool(comparison.runs["deviation"].notna().any()),
         "## Hyperparameters and their values that differ",
         _differences(comparison.manifests[axes]) or "All runs have the same.",
     ]
@@ -74,14 +75,14 @@ def markdown(comparison: Comparison) -> str:
         several = counted(len(comparison.configs), "configuration")
         parts += [f"## The best of {several} that at least two runs have", _top(comparison)]
     parts += [
-        "## What else differs in the manifests",
+        "## Other differences of the manifests",
         _differences(comparison.manifests[~axes]) or "Nothing.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _cautions(comparison: Comparison) -> list[str]:
-    """Returns reasons why figures are not comparable, or mean little."""
+    """Returns the reasons why figures are not comparable or not reliable."""
     runs, first = comparison.runs, comparison.runs["run"].iloc[0]
     samples = list(runs.loc[runs["is_sample"], "run"])
     on_test = list(runs.loc[(runs["chosen_on"] == "test") & (runs["configs"] > 1), "run"])
@@ -89,17 +90,17 @@ def _cautions(comparison: Comparison) -> list[str]:
     if samples:
         mixed = len(samples) < len(runs)
         lines.append(
-            f"{', '.join(samples)}: trained on the SYNTHETIC sample, whose figures say nothing "
-            f"about music{f' and cannot be set beside those of real {units}' if mixed else ''}"
+            f"{', '.join(samples)}: trained on the SYNTHETIC sample, not on music"
+            f"{f'; not comparable with runs on real {units}' if mixed else ''}"
         )
     if on_test:
         lines.append(
-            f"{', '.join(on_test)}: the best is chosen on the {units} that its accuracy is of, "
-            "which is too high by that"
+            f"{', '.join(on_test)}: the best was chosen on the test {units}, so its accuracy is "
+            "optimistic"
         )
     lines += [
-        f"{name}: {PROTOCOLS[protocol].leak}: its figures say nothing about songs that were not "
-        "trained on"
+        f"{name}: {PROTOCOLS[protocol].leak}: its figures do not apply to songs outside the "
+        "training set"
         for name, protocol in zip(runs["run"], runs["protocol"], strict=True)
         if PROTOCOLS[protocol].leak
     ]
@@ -107,19 +108,19 @@ def _cautions(comparison: Comparison) -> list[str]:
         name = row["run"]
         if row["differs"]:
             lines.append(
-                f"{name}: another {row['differs']} than {first}: tested on other {units}, so that "
-                "a difference of accuracies says nothing of the configurations"
+                f"{name}: not the {row['differs']} of {first}: tested on other {units}, so a "
+                "difference of accuracies is no evidence about the configurations"
             )
         if 2 * row["matched"] < max(1, row["out_of"]):
             lines.append(
                 f"{name}: {row['matched']:,} of {row['out_of']:,} configurations in common with "
-                f"{first}: a difference is of those alone"
+                f"{first}: only these are compared"
             )
     return lines
 
 
 def _words(comparison: Comparison) -> Words:
-    """Returns the words of all runs, or those that fit any table."""
+    """Returns the words of all runs, or those for any table if they differ."""
     found = set(comparison.runs["words"])
     return found.pop() if len(found) == 1 else Columns().words(is_of_songs=False)
 

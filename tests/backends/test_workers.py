@@ -88,17 +88,17 @@ class Fake:
     pid = 1
 
     def __init__(self, ends=lambda _: None):
-        self._ends, self._desk, self.seen = ends, work._Desk(), []
+        self._ends, self._worker, self.seen = ends, work._Worker(), []
 
     def submit(self, _function, _wanted, pickled, spec, fold):
         request, future = pickle.loads(pickled), Future()
         self.seen.append((request, spec is not None, fold is not None))
         if error := self._ends(request):
-            self._desk = work._Desk()
+            self._worker = work._Worker()
             future.set_exception(error)
         else:
             try:
-                future.set_result(self._desk.work(request, spec, fold))
+                future.set_result(self._worker.work(request, spec, fold))
             except WorkerLostError as lost:
                 future.set_exception(lost)
         return future
@@ -494,7 +494,7 @@ def test_a_worker_lost_while_it_waits_is_handed_all_anew(kind, pool_of, undistur
     with trainer_of(pool=pool) as trainer:
         first = results_of(trainer)
         if kind == "in this process":
-            fake._desk = work._Desk()
+            fake._worker = work._Worker()
         else:
             os.kill(pool.processes[0].pid, signal.SIGKILL)
             wait_until(lambda: pool.processes[0].pid is None)
@@ -507,7 +507,7 @@ def test_a_worker_lost_before_another_plan_of_equal_folds_is_handed_all_anew(poo
     pool = pool_of(fake)
     with trainer_of(pool=pool) as trainer:
         first = results_of(trainer)
-    fake._desk = work._Desk()
+    fake._worker = work._Worker()
     with trainer_of(pool=pool, task_size=3) as trainer:
         assert results_of(trainer) == first
 
@@ -516,7 +516,7 @@ def test_a_worker_known_to_be_lost_costs_no_request(pool_of):
     fake = Fake()
     with trainer_of(pool=pool_of(fake)) as trainer:
         first, requests = results_of(trainer), len(fake.seen)
-        fake._desk, fake.pid = work._Desk(), None
+        fake._worker, fake.pid = work._Worker(), None
         assert results_of(trainer) == first
     assert len(fake.seen) == 2 * requests
 
@@ -538,7 +538,7 @@ def test_a_worker_forgets_folds_of_which_there_are_too_many(monkeypatch, pool_of
     fake = Fake()
     with trainer_of(pool=pool_of(fake)) as trainer:
         assert sorted(results_of(trainer)) == sorted(undisturbed)
-    assert len(fake._desk._folds) == len(fake._desk._engine[1]._placed) == 1
+    assert len(fake._worker._folds) == len(fake._worker._engine[1]._placed) == 1
 
 
 def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
