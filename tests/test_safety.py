@@ -452,7 +452,7 @@ def test_runs_are_compared_without_what_a_terminal_obeys(tmp_path):
 
 def test_what_commands_print_has_nothing_that_a_terminal_obeys(tmp_path, capsys):
     named = dataclasses.replace(SWEEP, name=ESCAPES)
-    messages.print_start(named, 1, "2 cpu devices", ESCAPES, RunDir(ESCAPES).path)
+    messages.print_start(named, 1, 1, "2 cpu devices", ESCAPES, RunDir(ESCAPES).path)
     assert_harmless(capsys.readouterr().out)
     folder = write_run(tmp_path / f"run{ESCAPES}", SWEEP, random_history(SWEEP))
     messages.print_summary(read_finished(folder), {})

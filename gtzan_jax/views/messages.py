@@ -71,7 +71,7 @@ def print_start(
             in_grid = math.prod(map(len, sweep.axes.values()))
             settings["num_configs"] = f"{sweep.num_configs:,} of {in_grid:,}"
         shown = ", ".join(f"{key} {value}" for key, value in settings.items() if key != "kind")
-        print(f"  search settings: {shown}; --set=search.KEY=VALUE changes one")
+        print(_filled(f"  search settings: {shown}; change them with --set=search.KEY=VALUE"))
         select_on = PROTOCOLS[sweep.protocol].select_on
         print(f"  ranked on the {select_on} part of {sweep.protocol}")
     print(f"  data: {printable(source)}; results in {printable(path)}", flush=True)

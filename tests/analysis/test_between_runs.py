@@ -274,12 +274,12 @@ def test_runs_that_share_no_axis_share_no_config(tmp_path):
     ("changes", "differs", "caution"),
     [
         ({}, "", None),
-        ({"split": {"seed": 1}}, "split", "b: another split than a: tested on other songs"),
-        ({"data": {"sha256": "0" * 64}}, "table", "b: another table than a: "),
+        ({"split": {"seed": 1}}, "split", "b: not the split of a: tested on other songs"),
+        ({"data": {"sha256": "0" * 64}}, "table", "b: not the table of a: "),
         (
             {"data": {"sha256": "0" * 64, "source": "kaggle"}},
             "table",
-            "a: trained on the SYNTHETIC sample, whose figures say nothing about music and cannot",
+            "a: trained on the SYNTHETIC sample, not on music; not comparable with runs on real",
         ),
     ],
 )
@@ -295,8 +295,8 @@ def test_what_cannot_be_set_side_by_side_is_said(tmp_path, changes, differs, cau
     if caution:
         assert f"- {caution}" in said
     else:
-        assert "another" not in said
-        assert "cannot be set beside" not in said
+        assert "tested on other" not in said
+        assert "not comparable" not in said
         assert "- a, b: trained on the SYNTHETIC sample" in said
 
 

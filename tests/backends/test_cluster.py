@@ -125,7 +125,7 @@ def long(tmp_path_factory):
 @pytest.mark.slow
 def test_a_cluster_trains_to_the_bytes_of_local_processes(dask, tmp_path, short):
     printed, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={dask.address}"))
-    assert f"workers of {dask.address}, each 1 × cpu" in printed
+    assert f"workers of {dask.address}, each with 1 × cpu" in printed
     assert errors == ""
     assert tables(tmp_path / "run") == short
 
@@ -173,7 +173,7 @@ def test_answers_that_the_scheduler_takes_along_end_the_run_in_one_line():
     cluster._look_again, cluster._begin = lambda: False, lambda *_: None
     cluster._call = lambda waiting: waiting.close() or taken
     request = SimpleNamespace(tasks=[SimpleNamespace(program=0)])
-    with pytest.raises(BackendLostError, match="tcp://here does not answer any more"):
+    with pytest.raises(BackendLostError, match="lost the connection to the scheduler tcp://here"):
         list(cluster.run([request], {}))
 
 
@@ -246,7 +246,7 @@ def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
         own.kill_scheduler()
         _, errors = end(command, 1)
         assert errors == (
-            f"error: the scheduler {own.address} does not answer any more; progress is saved: "
+            f"error: lost the connection to the scheduler {own.address}; progress is saved: "
             "fix the problem, then resume with: python -m gtzan_jax.sweep "
             f"{' '.join(flags)} --workdir={tmp_path / 'run'}"
         )
@@ -255,7 +255,7 @@ def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
         own.join(2)
         printed, _ = end(begin(tmp_path / "run", *flags))
     assert there
-    assert re.search(r"[1-9][\d,]* of 34,560 trial-epochs", printed), printed
+    assert re.search(r"[1-9][\d,]* of 34,560 epochs", printed), printed
     assert tables(tmp_path / "run") == long
 
 
@@ -323,12 +323,12 @@ UNFIT = {
     ),
     "none": (
         meets("raise ModuleNotFoundError(f'No module named {name!r}')", "gtzan_jax"),
-        r"cannot work for this process \(ModuleNotFoundError\(\"No module named 'gtzan_jax'\"\)\): "
+        r"cannot be used \(ModuleNotFoundError\(\"No module named 'gtzan_jax'\"\)\): "
         r"install gtzan_jax there",
     ),
     "unpickling": (
         meets("raise ImportError('cannot import name x')"),
-        r"cannot work for this process \(ImportError\('cannot import name x'\)\)",
+        r"cannot be used \(ImportError\('cannot import name x'\)\)",
     ),
 }
 
@@ -355,9 +355,7 @@ def test_a_worker_that_ends_when_it_is_asked_ends_the_run(does, tmp_path):
         own.join(1, PYTHONPATH=path)
         wait_until(lambda: own.count() == 1)
         _, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={own.address}"), 2)
-    assert re.fullmatch(
-        r"error: tcp://\S+ cannot work for this process \(.*\): its log may say more", errors
-    )
+    assert re.fullmatch(r"error: tcp://\S+ cannot be used \(.*\): see its log", errors)
 
 
 @pytest.mark.slow
@@ -383,7 +381,7 @@ def test_an_unfit_worker_that_joins_later_is_not_used(kind, tmp_path, long):
         own.join(1, PYTHONPATH=path)
         own.join(1)
         _, errors = end(command)
-    assert re.fullmatch(rf"warning: tcp://.*{message}.*; it is not used", errors), errors
+    assert re.fullmatch(rf"warning: tcp://.*{message}.*; this worker is not used", errors), errors
     assert tables(tmp_path / "run") == long
 
 
@@ -494,8 +492,9 @@ def test_a_task_that_kills_its_workers_ends_the_run_with_its_name(tmp_path):
     with loopback(tmp_path / "cluster", 8) as own:
         wait_until(lambda: own.count() == 8)
         pool = Poisoned(own.address)
-        ending = r"has cost 4 workers, the last tcp\S+, whose log may say why; what is finished is"
-        with pytest.raises(RunError, match=rf"^Task\(.* fold 1, seed 5.* {ending} kept$"):
+        ending = r"see the log of the last, tcp\S+$"
+        task = r"Task\(.* fold 1, seed 5.*\)"
+        with pytest.raises(RunError, match=rf"^4 workers were lost training {task}; {ending}"):
             results_of(pool)
         pool.close()
 

@@ -34,7 +34,7 @@ def test_a_frame_is_swept_resumed_and_retrained(tmp_path):
     assert len(again.manifest.sessions) == 1  # nothing was trained
     with pytest.raises(InputError, match=r"holds another run.*columns.drop \('hue',\) there"):
         sweep(frame, tmp_path / "run", label="target", group="farm")
-    with pytest.raises(InputError, match="was handed over in Python, where data=…"):
+    with pytest.raises(InputError, match="was passed in Python; pass it again as data=…"):
         retrain_run(RetrainOptions(folder))
     saved = retrain_run(
         RetrainOptions(folder, retrain_epochs=20, retrain_seeds=1, data=frame, workers=0)

@@ -143,15 +143,16 @@ def test_the_description_says_what_was_compared(found):
         assert told["best_classical"][name] == max(QUICK, key=means.get)
     assert found.importance_of == ARTISTS_APART[0]  # the protocol that reports trust
     assert (
-        "among 6 (configs × epochs), each of the other models among 2 to 4"
+        "6 for our network (configs × epochs), 2 to 4 for each of the other models."
         in (told["notes"]["budget"])
     )
     assert told["platform"] == "cpu"
     assert "scikit-learn" in told["versions"]
-    assert "Nothing is chosen by a test part" in told["notes"]["selection"]
+    assert "Nothing is chosen on a test part" in told["notes"]["selection"]
     assert (
-        f"artists apart ({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for "
-        "other songs of such artists; fitted models, train parts and seeds held fixed."
+        f"apply to other artists under protocols that keep artists apart "
+        f"({', '.join(ARTISTS_APART)}), else to other songs of the same artists, with fitted "
+        "models, train parts and seeds held fixed."
     ) in told["notes"]["interval"]
 
 
@@ -169,11 +170,11 @@ def test_the_best_of_the_others_is_chosen_on_validation_and_never_ours():
 @pytest.mark.parametrize(
     ("ours", "others", "expected"),
     [
-        (1200, (1, 12), "among 1,200 (configs × epochs), each of the other models among 1 to 12. "
-         "The budgets are unequal: this favours our network."),
-        (3, (4, 4), "each of the other models among 4. The budgets are unequal: this favours the "
+        (1200, (1, 12), "1,200 for our network (configs × epochs), 1 to 12 for each of the other "
+         "models. The budgets are unequal: this favours our network."),
+        (3, (4, 4), "4 for each of the other models. The budgets are unequal: this favours the "
          "other models."),
-        (4, (4, 12), "among 4 (configs × epochs), each of the other models among 4 to 12."),
+        (4, (4, 12), "4 for our network (configs × epochs), 4 to 12 for each of the other models."),
     ],
 )  # fmt: skip
 def test_budgets_are_told_and_whom_they_favour(ours, others, expected):
@@ -234,7 +235,7 @@ def test_the_command(tmp_path):
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[0] == "11 models under holdout, from small.csv"
-    assert [line for line in lines if "steps;" in line]
+    assert [line for line in lines if " steps, " in line]
     assert "  15/15 steps" in done.stdout
     assert "results in out" in lines
     scores = pd.read_csv(tmp_path / "out" / "baselines.csv")
@@ -247,7 +248,7 @@ def test_protocols_of_other_tables_are_left_out_or_refused(table, capsys):
     assert [d.protocol.name for d in all_splits] == ["assignment", "holdout", "kfold"]
     warnings = capsys.readouterr().err.splitlines()
     assert len(warnings) == 4
-    assert warnings[0].startswith("warning: artist_kfold is left out: ")
+    assert warnings[0].startswith("warning: skipping protocol artist_kfold: ")
     with pytest.raises(InputError, match=r"0\.wav"):
         splits_of(unknown, "artist_folds", 0, 5)
 

@@ -270,13 +270,17 @@ def test_a_folder_of_something_else_is_not_replaced(folder):
     mine.mkdir()
     assert ask(folder, rank=3).path == mine  # an empty one is used
     edit_manifest(folder, lambda m: m["retrainings"][mine.name].update(epochs=3))
-    with pytest.raises(InputError, match=r"seeds holds something else .* move it away"):
+    with pytest.raises(
+        InputError, match=r"seeds is not a retraining with these settings; move it away"
+    ):
         ask(folder, rank=3)
     edit_manifest(folder, lambda m: m["retrainings"].pop(mine.name))
     shutil.rmtree(mine)
     mine.mkdir()
     (mine / "notes.txt").write_text("precious")
-    with pytest.raises(InputError, match=r"seeds holds something else .* move it away"):
+    with pytest.raises(
+        InputError, match=r"seeds is not a retraining with these settings; move it away"
+    ):
         ask(folder, rank=3)
     assert (mine / "notes.txt").read_text() == "precious"
 
@@ -333,5 +337,5 @@ def test_the_report_lists_all_retrainings(folder):
 def test_a_strangers_name_leads_nowhere(folder, name):
     entry = msgspec.to_builtins(RunDir(folder).read_manifest().retraining)
     edit_manifest(folder, lambda m: m.update(retrainings={name: entry}))
-    with pytest.raises(InputError, match="not what a sweep writes"):
+    with pytest.raises(InputError, match="not a valid manifest"):
         read_run(folder)

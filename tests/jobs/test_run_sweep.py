@@ -88,7 +88,7 @@ def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
     monkeypatch.setattr(Training, "begin", None)
     before = (folder / "manifest.json").read_bytes()
     again = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
-    assert "48 of 48 trial-epochs are already trained" in capsys.readouterr().out
+    assert "48 of 48 epochs are already trained" in capsys.readouterr().out
     pd.testing.assert_frame_equal(again.results, run.results)
     assert (folder / "manifest.json").read_bytes() == before
 
@@ -439,7 +439,7 @@ def test_patience_needs_a_validation_part(tmp_path):
 
 def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="MB will be written"):
+    with pytest.raises(InputError, match=r"the run needs [\d,]+ MB, and only"):
         gtzan_jax.run_sweep(
             "smoke", "sample", overrides=["epochs=100000"], num_seeds=100_000, workers=1
         )

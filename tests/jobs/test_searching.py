@@ -152,7 +152,7 @@ def test_states_that_do_not_fit_cost_time_and_change_nothing(tmp_path, monkeypat
 def test_a_finished_search_trains_nothing(halved, monkeypatch, capsys):
     monkeypatch.setattr(Training, "begin", None)
     run(sweep_of(HALVING), halved.run.path)
-    assert "48 of 48 trial-epochs are already trained" in capsys.readouterr().out
+    assert "48 of 48 epochs are already trained" in capsys.readouterr().out
 
 
 RANGES = {

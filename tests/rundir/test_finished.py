@@ -125,7 +125,7 @@ def add_fold(manifest):
     ("damage", "message"),
     [
         (lambda f: (f / "manifest.json").unlink(), "it has no manifest.json"),
-        (lambda f: (f / "manifest.json").write_text("[1]"), "checksum does not fit"),
+        (lambda f: (f / "manifest.json").write_text("[1]"), "checksum is wrong"),
         (lambda f: edit_manifest(f, lambda m: m.update(status="running")), "did not finish"),
         (lambda f: edit_manifest(f, lambda m: m.pop("sweep")), "required field `sweep`"),
         (lambda f: edit_manifest(f, lambda m: m["sweep"].pop("name")), "$.sweep.name"),
@@ -142,7 +142,7 @@ def add_fold(manifest):
 )
 def test_what_is_no_finished_run_is_refused_in_one_line(folder, damage, message):
     damage(folder)
-    if message not in ("it has no manifest.json", "checksum does not fit"):
+    if message not in ("it has no manifest.json", "checksum is wrong"):
         edit_manifest(folder)  # the checksums of the files as they are now
     with pytest.raises(InputError, match=re.escape(message)) as error:
         read_finished(folder)
