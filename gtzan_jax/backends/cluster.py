@@ -230,9 +230,8 @@ async def _greeted(client: "Client", address: str) -> Host | str:
         return answer
     if isinstance(answer, InputError | RunError):
         return f"{address}: {answer}"
-    kind = (
-        "" if type(answer) is Exception else f"{type(answer).__name__}: "
-    )  # its text has the type
+    # The text of a bare Exception, which Dask raises, has the type.
+    kind = "" if type(answer) is Exception else f"{type(answer).__name__}: "
     why = f"{kind}{answer}".splitlines()[0]
     no_package = f"No module named '{__package__.partition('.')[0]}'" in why
     remedy = "install gtzan_jax there" if no_package else "see its log"

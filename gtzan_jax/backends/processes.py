@@ -115,9 +115,7 @@ class Processes:
                     hand_out()  # before the caller handles the answer
                     yield place, answer
         finally:
-            if (
-                running
-            ):  # closed early, or a request failed; the next call starts the processes again
+            if running:  # closed early, or failed; the next call starts the processes again
                 self._known.clear()
                 self._compiled.clear()
                 for each in self.processes:

@@ -32,9 +32,7 @@ class RemoteTrainer(Trainer):
         self._ready: set[int] = set()  # buckets that at least one worker has trained
         self._peaks: dict[str, int] = {}  # peak memory by worker
         self._answers: Generator[tuple[int, Answer]] | None = None
-        self._waits: defaultdict[str, float] = defaultdict(
-            float
-        )  # seconds of waiting for programs, by worker
+        self._waits: defaultdict[str, float] = defaultdict(float)  # for programs, by worker
         self._spec = self._packed((plan, matmul_precision))
 
     def __exit__(self, *_: object) -> None:

@@ -133,7 +133,7 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
             messages.warn(sentence)
         models = classical.classical_models(request.seed, table.columns.impute)
         names = ", ".join(splits.protocol.name for splits in all_splits)
-        print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
+        print(printable(f"{len(models) + 1} models under {names}; data: {table.source}"))
         found = compare_models(backend, models, sweep, all_splits, request, folder)
         description = describe(backend, models, sweep, all_splits, request, found)
     description["seconds"] = round(time.perf_counter() - started, 3)

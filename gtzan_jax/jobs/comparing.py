@@ -132,9 +132,11 @@ def _bests(comparison: Comparison) -> str:
             plus_minus(run["best"], run["deviation"]) if math.isfinite(run["best"]) else NOTHING
             for run in runs
         ],
-        f"95 %, of {others(_words(comparison))}": [_span(run["low"], run["high"]) for run in runs],
+        f"95 % interval, {others(_words(comparison))}": [
+            _span(run["low"], run["high"]) for run in runs
+        ],
         "chosen on": [f"{run['chosen_on']} part" for run in runs],
-        "out of": [counted(run["configs"], "configuration") for run in runs],
+        "chosen from": [counted(run["configs"], "configuration") for run in runs],
         "folds × seeds": [f"{run['folds']} × {run['seeds']}" for run in runs],
     }
     rows |= {name: [str(r[name]) for r in runs] for name in ("epochs", "loss", "data", "protocol")}

@@ -193,7 +193,7 @@ def check_place(
     if any(len(os.fsencode(part)) > 255 for part in path.parts):
         raise InputError(f"{flag(name, path)}: a name of more than 255 bytes; choose a shorter one")
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(f"{flag(name, path)}: you cannot write to {nearest}; name another folder")
+        raise InputError(f"{flag(name, path)}: {nearest} is not a writable folder; name another")
     free = shutil.disk_usage(nearest).free
     if free < needed_bytes:
         raise InputError(

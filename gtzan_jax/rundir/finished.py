@@ -257,13 +257,13 @@ def table_of(run: FinishedRun, data: Any = None) -> tuple[FeatureTable | None, s
     # The manifest may come from anyone: none of its paths is opened, nothing downloaded.
     if is_spectrogram:
         found = find_spectrograms(recorded.sha256, recorded.source)
-        missing = f"its spectrograms {name} are not in the cache; name the sound folder with --data"
+        missing = f"its spectrograms {name} are not in the cache; give the sound with --data=FOLDER"
     else:
         found = find_table(
             recorded.sha256, recorded.source if recorded.is_sample else "", recorded.columns
         )
         is_kaggle = recorded.sha256 == KAGGLE_SHA256
-        remedy = "--data=kaggle downloads it" if is_kaggle else "name its path with --data"
+        remedy = "--data=kaggle downloads it" if is_kaggle else "give its path with --data=PATH"
         if recorded.pretrained:
             remedy += ", or the folder of its songs"
         missing = f"its feature table {name} is neither in data/ nor in the cache; {remedy}"

@@ -173,9 +173,7 @@ class RandomNumbers:
             piled = jax.tree.map(lambda *parts: pile(parts), *(each[seed] for seed in seeds))
             return by_trial(piled, self._devices)
 
-        repeated = functools.lru_cache(kept)(
-            together
-        )  # copies of one seed, for the tasks of a sweep
+        repeated = functools.lru_cache(kept)(together)  # copies of one seed, for a sweep
 
         def drawn(seeds: Seeds, of: int) -> Tree:
             if isinstance(seeds, int):

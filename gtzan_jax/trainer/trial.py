@@ -68,9 +68,7 @@ class Outcome(NamedTuple):
     state: State
     history: jax.Array  # (drawn epochs, metrics) float32, 0 for untrained epochs
     predicted: jax.Array  # (num_judged,) uint8, classes predicted by the kept parameters
-    logits: (
-        jax.Array
-    )  # (num_judged, classes) float32; for segments, mean log-probabilities of songs
+    logits: jax.Array  # (num_judged, classes) float32; or mean log-probabilities of songs
 
 
 class _Trained(NamedTuple):

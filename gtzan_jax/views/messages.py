@@ -86,7 +86,7 @@ def print_trained(count: int, total: int) -> None:
 def print_summary(run: "FinishedRun", seconds: Mapping[str, float]) -> None:
     """Prints the best configs, caveats, paths, next commands and the seconds of each part."""
     results, folder, saved = run.results, run.run, run.retraining("best")
-    heads = {"rank": "rank"} | {name: _HEADS[name] for name in run.metrics if name in _HEADS}
+    heads = {"rank": "rank"} | {n: f"{_HEADS[n]:>6}" for n in run.metrics if n in _HEADS}
     rows = [([*heads.values()], ", ".join(by_stem(run.sweep.configs[0])))]
     for place, row in enumerate(results.head(_TOP).to_dict("records"), start=1):
         figures = [str(row[n]) if n == "rank" else f"{row[n]:.4f}" for n in heads]

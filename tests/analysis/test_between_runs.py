@@ -313,13 +313,13 @@ def test_few_common_configs_are_said(tmp_path, units, shared):
 def test_what_the_bests_figures_are_is_chosen_by_the_runs(tmp_path):
     holdout = make_sweep(protocol="holdout")
     said = flat(compare(runs_of(tmp_path / "test", {"a": SWEEP, "b": SWEEP})))
-    assert "a, b: the best is chosen on the songs that its accuracy is of" in said
+    assert "a, b: the best was chosen on the test songs, so its accuracy is optimistic" in said
     assert "±" not in said
     history = random_history(holdout, 2)
     runs = [write_run(tmp_path / name, holdout, history) for name in "cd"]
     said = flat(compare([read_finished(run) for run in runs]))
-    assert "chosen on the songs" not in said
-    assert "±: deviation over folds and seeds." in said
+    assert "chosen on the test songs" not in said
+    assert "±: standard deviation over folds and seeds." in said
 
 
 def test_text_fits_a_terminal(folders):

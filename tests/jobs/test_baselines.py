@@ -234,9 +234,9 @@ def test_the_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[0] == "11 models under holdout, from small.csv"
+    assert lines[0] == "11 models under holdout; data: small.csv"
     assert [line for line in lines if " steps, " in line]
-    assert "  15/15 steps" in done.stdout
+    assert "  15 of 15 steps, " in done.stdout
     assert "results in out" in lines
     scores = pd.read_csv(tmp_path / "out" / "baselines.csv")
     assert set(scores["model"]) == {OURS, *classical_models(0)}

@@ -178,7 +178,7 @@ def test_trials_that_a_search_would_not_ask_for_again_are_passed_over(store):
 def test_files_of_other_epochs_are_not_taken(tmp_path):
     for epochs in (EPOCHS - 1, EPOCHS + 1):
         assert len(Checkpoints(tmp_path, epochs, EVALUATED)) == 0
-    with pytest.raises(RunError, match="it has trials of another sweep"):
+    with pytest.raises(RunError, match="has trials of another sweep"):
         Checkpoints(tmp_path, EPOCHS - 1, EVALUATED).history(TRIALS)
 
 

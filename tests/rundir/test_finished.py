@@ -178,7 +178,7 @@ def test_a_retraining_of_another_sweep_is_refused(folder, change):
     (folder / "best" / "scores.csv").write_text("genre,precision,recall,f1\nrock,1,1,1\n")
     manifest.retraining = msgspec.structs.replace(RETRAINING, **change)
     run.record(manifest, "best")
-    with pytest.raises(InputError, match="the retraining is of another sweep"):
+    with pytest.raises(InputError, match="a retraining belongs to another sweep"):
         read_finished(folder)
 
 
@@ -193,7 +193,7 @@ def test_another_sample_is_not_used(folder):
     table, missing = table_of(read_finished(folder), None)
     assert table is None
     assert "SHA-256 000000000000…" in missing
-    with pytest.raises(InputError, match="another checksum"):
+    with pytest.raises(InputError, match="the checksums differ"):
         table_of(read_finished(folder), "sample")
 
 

@@ -43,7 +43,11 @@ def test_the_summary_fits_80_columns(name, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     end = next(place for place, line in enumerate(lines) if line.startswith("these figures"))
     assert all(len(line) <= 80 for line in lines[:end])
-    assert lines[1].startswith("rank  accuracy" if name != "kfold" else "rank  validation  acc")
+    part = "validation" if name == "kfold" else "test"
+    configs = sweep.num_configs
+    title = f"best 3 of {configs} configurations, ranked by accuracy on the {part} part:"
+    assert lines[1] == title
+    assert lines[2].startswith("rank    test" if name != "kfold" else "rank  validation    test")
     best = run.results.iloc[0]
     row = next(line for line in lines if line.startswith("   1  "))
     assert f"{best.test_accuracy:.4f}" in row
@@ -220,7 +224,7 @@ def test_no_warning_is_printed_twice_by_one_command(capsys):
     first = capsys.readouterr().err
     lines = [line for line in first.splitlines() if set(line) != {"!"}]
     assert len(lines) == len(set(lines))
-    for told in ("warning: a\n", "warning: b\n", LEAK, "0 1 2", "SYNTHETIC", "repeat"):
+    for told in ("warning: a\n", "warning: b\n", LEAK, "0 1 2", "SYNTHETIC", "exactly"):
         assert first.count(told) >= 1
     command()  # another command says it again
     assert capsys.readouterr().err == first
