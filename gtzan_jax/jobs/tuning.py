@@ -128,7 +128,7 @@ def _ranked(figures: np.ndarray, splits: Splits, sweep: Sweep) -> tuple[np.ndarr
     means = figures.mean(axis=(1, 2)).round(12)
     order, epochs = rank_at_best_epochs(means, splits.protocol.select_on)
     if np.isnan(means[order[0]]).any():
-        raise InputError(f"{sweep.name}: every config diverged; lower the learning rates")
+        raise InputError(f"{sweep.name}: every configuration diverged; lower the learning rates")
     return order, epochs
 
 

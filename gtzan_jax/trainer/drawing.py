@@ -90,7 +90,7 @@ def drawn_sizes(
 
 
 def most_kept(drawn: Drawn) -> int:
-    """Returns the largest number of calls to cache; more would take too much memory."""
+    """Returns the most calls to cache; beyond that, drawing again is cheaper."""
     return max(1, int(_KEPT_BYTES // (drawn.epochs * _epoch_bytes(drawn))))
 
 

@@ -347,7 +347,7 @@ def test_a_config_that_diverges_never_wins():
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [True, False]
     assert search.cv_results_["rank_test_score"].tolist() == [2, 1]
     assert search.best_index_ == 1
-    with pytest.raises(InputError, match="every config diverged"):
+    with pytest.raises(InputError, match="every configuration diverged"):
         small(wild | {"learning_rate": [1e6]}).fit(X, Y)
 
 
@@ -418,7 +418,7 @@ WRONG_SWEEPS = {
     "names of one thing": (
         {"num_units1": [8], "dropout": [0.1], "dropout1": [0.2]}, "contradict each other",
     ),
-    "patience": ({"num_units1": [8], "patience": [3]}, "leave patience out"),
+    "patience": ({"num_units1": [8], "patience": [3]}, "remove patience"),
     "of spectrograms": ("cnn", "spectrograms"),
 }  # fmt: skip
 
@@ -433,13 +433,13 @@ def test_wrong_sweeps_are_refused_in_a_line(sweep, message):
 @pytest.mark.parametrize(
     ("rows", "parameters", "message"),
     [
-        ([0, 1, 2], {}, "y has one class, [0]: give rows of two or more"),
+        ([0, 1, 2], {}, "y has one class, [0]: give rows of at least two"),
         (
             [0, 1, 60, 61],
             {"protocol": "holdout"},
             "part of a fold would be empty: 4 rows are too few",
         ),
-        ([0, 1, 60, 61], {"protocol": "kfold"}, "has 2; cv=2 or a splitter may do"),
+        ([0, 1, 60, 61], {"protocol": "kfold"}, "has 2; try cv=2 or a splitter"),
         ([0, 1, 60, 61], {"cv": 5}, "n_splits=5"),
     ],
 )

@@ -214,7 +214,7 @@ def test_no_two_requests_meet_in_one_folder(folder, options, name):
 def test_the_same_request_does_nothing(folder, capsys):
     before = (folder / "manifest.json").read_bytes()
     assert ask(folder).config == read_run(folder).config(2)
-    assert f"{folder}/retrained/{NAME} has this" in capsys.readouterr().out
+    assert f"{folder}/retrained/{NAME} already has this" in capsys.readouterr().out
     # What the sweep has retrained already is not trained again either.
     assert retrain_run(RetrainOptions(str(folder), retrain_epochs=1)).path == folder / "best"
     assert (folder / "manifest.json").read_bytes() == before

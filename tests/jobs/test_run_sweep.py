@@ -105,7 +105,7 @@ def test_an_unknown_option_is_a_type_error(tmp_path):
         ({"batching": "shapes"}, "batching: no 'shapes' (did you mean 'shape'?)"),
         ({"num_seeds": 0}, "num_seeds must be a whole number from 1"),
         ({"split_seed": 2**32}, "split_seed must be a whole number from 0"),
-        ({"overwrite": True}, "--overwrite removes the run in --workdir, which is not given"),
+        ({"overwrite": True}, "--overwrite needs --workdir, the run directory to remove"),
         ({"overrides": ["num_seeds=2"], "num_seeds": 3}, "contradict each other"),
     ],
 )

@@ -34,8 +34,8 @@ def smoke(tmp_path_factory):
 def test_the_run_directory_is_complete(smoke):
     run, _ = smoke
     assert sorted(path.name for path in run.iterdir()) == [
-        ".lock", "best", "checkpoints", "history.csv", "manifest.json", "trials.csv", "overview",
-        "predictions.safetensors", "results.csv", "tensorboard",
+        ".lock", "best", "checkpoints", "history.csv", "manifest.json", "overview",
+        "predictions.safetensors", "results.csv", "tensorboard", "trials.csv",
     ]  # fmt: skip
     assert sorted(path.name for path in (run / "best").iterdir()) == [
         "accuracy.png", "calibration.csv", "confusion.csv", "confusion_matrix.png",
@@ -97,7 +97,7 @@ def test_the_end_says_what_was_found_and_where(smoke):
     for command_ in ("report run", "predict run SONG"):
         assert sum(f"  python -m gtzan_jax.{command_}   #" in line for line in lines) == 1
     assert "each accuracy is the mean over 2 seeds" in lines
-    assert "  ±: standard deviation over the networks of 10 seeds" in lines
+    assert "  ±: standard deviation over 10 seeds" in lines
     assert "the best was chosen on the test part, so its accuracy there is optimistic" in lines
     tied = pd.read_csv(run / "results.csv").query("indistinguishable_from_best").test_accuracy
     assert len(tied) > 1

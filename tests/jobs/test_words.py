@@ -156,7 +156,7 @@ def test_nothing_speaks_of_songs(made):
     assert "95 % interval over rows" in made.texts
     assert ", 3 classes, data '" in made.texts
     assert ", calibration on too few rows)" in made.texts
-    assert "rows repeat another's features exactly (row 5 = row 6, …)" in made.texts
+    assert "rows have exactly the features of another (row 5 = row 6, …)" in made.texts
 
 
 @pytest.mark.slow  # 20 s: trains on the folds of each protocol
