@@ -589,15 +589,15 @@ BAD_FLAGS = {
         ["--set=batch_size=701"],
         ["batch_size 701 is larger than the train part"],
     ),
-    "a working directory that is a file": (["--workdir=file"], ["--workdir=file", "not a folder"]),
-    "a working directory in a file": (["--workdir=file/run"], ["file is not a folder"]),
+    "a working directory that is a file": (["--workdir=file"], ["--workdir=file", "not a writable folder"]),
+    "a working directory in a file": (["--workdir=file/run"], ["file is not a writable folder"]),
     "a working directory that holds something": (
         ["--workdir=full"],
         ["--workdir=full: the folder is not empty"],
     ),
-    "a working directory without a name": (["--workdir="], ["--workdir= names no folder"]),
-    "a profile in a file": (["--profile=file/x"], ["--profile=file/x: ", "file is not a folder"]),
-    "a working directory on a device": (["--workdir=/dev/null"], ["/dev/null is not a folder"]),
+    "a working directory without a name": (["--workdir="], ["--workdir= is empty"]),
+    "a profile in a file": (["--profile=file/x"], ["--profile=file/x: ", "file is not a writable folder"]),
+    "a working directory on a device": (["--workdir=/dev/null"], ["/dev/null is not a writable folder"]),
 }  # fmt: skip
 
 
@@ -612,7 +612,7 @@ def test_a_bad_flag_is_refused(folder, capsys, argv, fragments):
 def test_overwriting_without_a_folder_is_refused(folder, capsys):
     with nothing_written(folder):
         assert run_here("sweep", "--data=sample", "--sweep=smoke", "--overwrite") == USAGE
-    fragments = ["--overwrite removes the run in --workdir, which is not given"]
+    fragments = ["--overwrite needs --workdir, the run directory to remove"]
     assert_one_line(capsys.readouterr().err, fragments)
 
 
@@ -621,7 +621,7 @@ def test_overwriting_without_a_folder_is_refused(folder, capsys):
 COMMANDS = {
     "a platform that is not there": (
         ["--data=sample", "--platform=tpu"],
-        ["--platform=tpu: JAX finds no TPU here", "take --platform=cpu or leave the flag out"],
+        ["--platform=tpu: JAX found no TPU", "use --platform=cpu or leave the flag out"],
     ),
 }
 

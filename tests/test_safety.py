@@ -142,7 +142,7 @@ def test_a_cache_that_others_can_write_is_ignored_with_a_warning(tmp_path, setti
     folder = tmp_path / "xla"
     folder.mkdir()
     folder.chmod(mode)
-    with pytest.warns(UserWarning, match="writable for others"):
+    with pytest.warns(UserWarning, match="writable by others"):
         assert not settings_of(folder)
 
 
@@ -151,7 +151,7 @@ def test_a_cache_that_links_to_where_others_can_write_is_ignored(tmp_path, setti
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o777)
     (tmp_path / "xla").symlink_to("shared")
-    with pytest.warns(UserWarning, match="writable for others"):
+    with pytest.warns(UserWarning, match="writable by others"):
         assert not settings_of(tmp_path / "xla")
 
 
@@ -159,10 +159,10 @@ def test_a_cache_that_links_to_where_others_can_write_is_ignored(tmp_path, setti
 def test_a_cache_that_others_can_replace_is_ignored(tmp_path, settings_of):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o777)
-    with pytest.warns(UserWarning, match="writable for others"):
+    with pytest.warns(UserWarning, match="writable by others"):
         assert not settings_of(tmp_path / "shared" / "xla")
     (tmp_path / "link").symlink_to("shared/xla")
-    with pytest.warns(UserWarning, match="writable for others"):
+    with pytest.warns(UserWarning, match="writable by others"):
         assert not settings_of(tmp_path / "link")
 
 

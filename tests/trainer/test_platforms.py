@@ -72,8 +72,8 @@ except InputError as error:
     print(error)
 """
     message = in_new_process(code, JAX_PLATFORMS="cpu")
-    assert f"--platform={name}: JAX finds no {name.upper()} here, only cpu (" in message
-    assert "take --platform=cpu" in message
+    assert f"--platform={name}: JAX found no {name.upper()}, only cpu (" in message
+    assert "use --platform=cpu" in message
 
 
 def test_devices_are_named():
