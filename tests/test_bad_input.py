@@ -589,15 +589,15 @@ BAD_FLAGS = {
         ["--set=batch_size=701"],
         ["batch_size 701 is larger than the train part"],
     ),
-    "a working directory that is a file": (["--workdir=file"], ["--workdir=file", "not a writable folder"]),
+    "a working directory that is a file": (["--workdir=file"], ["--workdir=file: file is not a"]),
     "a working directory in a file": (["--workdir=file/run"], ["file is not a writable folder"]),
     "a working directory that holds something": (
         ["--workdir=full"],
         ["--workdir=full: the folder is not empty"],
     ),
     "a working directory without a name": (["--workdir="], ["--workdir= is empty"]),
-    "a profile in a file": (["--profile=file/x"], ["--profile=file/x: ", "file is not a writable folder"]),
-    "a working directory on a device": (["--workdir=/dev/null"], ["/dev/null is not a writable folder"]),
+    "a profile in a file": (["--profile=file/x"], ["--profile=file/x: ", "file is not a"]),
+    "a working directory on a device": (["--workdir=/dev/null"], ["/dev/null is not a writable"]),
 }  # fmt: skip
 
 

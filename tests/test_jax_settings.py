@@ -97,7 +97,7 @@ def test_no_setting_of_the_environment_changes_a_figure(name, plain, tmp_path):
     [
         slow("JAX_PLATFORMS", "cuda", r"JAX cannot start with JAX_PLATFORMS=cuda: .*=cpu"),
         ("JAX_PLATFORMS", "nonsense", r"JAX cannot start with JAX_PLATFORMS=nonsense: .*"),
-        slow("JAX_ENABLE_X64", "maybe", r"JAX refuses .*: invalid truth value 'maybe' .*X64'"),
+        slow("JAX_ENABLE_X64", "maybe", r"JAX rejects .*: invalid truth value 'maybe' .*X64'"),
         slow("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", r"XLA_FLAGS: --xla_cpu_\S+ may .*"),
         slow("XLA_FLAGS", "--xla_unheard_of=1", r"XLA_FLAGS: --xla_unheard_of=1 may .*"),
     ],
