@@ -57,6 +57,6 @@ def test_the_page_on_an_own_model_runs(tmp_path, monkeypatch, capsys):
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize(("name", "axis"), [("mlp", "width"), ("new", "num_units1"), ("new", "l2")])
 def test_a_name_that_is_taken_is_refused(name, axis):
-    with pytest.raises(ValueError, match="taken already"):
+    with pytest.raises(ValueError, match="already taken by another family"):
         gtzan_jax.register_family(MlpFamily(name), [hyperparameters.Hyperparameter(axis, int)])
     assert FAMILIES.keys() == {"mlp", "cnn"} == hyperparameters.FAMILIES.keys()

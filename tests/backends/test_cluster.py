@@ -125,7 +125,7 @@ def long(tmp_path_factory):
 @pytest.mark.slow
 def test_a_cluster_trains_to_the_bytes_of_local_processes(dask, tmp_path, short):
     printed, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={dask.address}"))
-    assert f"workers of {dask.address}, each with 1 × cpu" in printed
+    assert f"workers of {dask.address}, each with 1 × cpu" in " ".join(printed.split())
     assert errors == ""
     assert tables(tmp_path / "run") == short
 

@@ -153,7 +153,7 @@ def test_the_figure_is_drawn(run, songs, tmp_path, name):
     [
         ("a.pdf", "ends in .png or .svg"),
         ("sub.png", "ends in .png or .svg"),
-        ("file/x.png", "not a folder"),
+        ("file/x.png", "file is not a writable folder"),
     ],
 )
 def test_a_place_for_the_figure_that_is_none_is_told_at_once(run, tmp_path, name, message):
@@ -221,8 +221,8 @@ def test_how_rows_are_predicted_is_told(tmp_path, monkeypatch, changes, given, m
 @pytest.mark.parametrize(
     ("changes", "warning"),
     [
-        ({"data": "sample"}, "SYNTHETIC sample, of no real songs"),
-        ({"data": "sounds"}, "SYNTHETIC sample, of no real songs"),
+        ({"data": "sample"}, "SYNTHETIC sample, not on real songs"),
+        ({"data": "sounds"}, "SYNTHETIC sample, not on real songs"),
         ({"protocol": "leaky_segments"}, "LEAK: segments of one song are on both sides"),
     ],
 )

@@ -129,7 +129,7 @@ def test_a_sweep_and_a_frame_of_ones_own(tmp_path):
     assert list(run.results["num_seeds"].unique()) == [2]
     assert not run.is_sample
     assert len(run.best.predict(frame)) == 120
-    with pytest.raises(InputError, match="overrides are laid over sweep files"):
+    with pytest.raises(InputError, match="overrides apply to sweep files only"):
         gtzan_jax.run_sweep(sweep, table, tmp_path / "run", overrides=["epochs=3"])
 
 

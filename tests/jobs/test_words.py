@@ -176,7 +176,7 @@ def test_baselines_do_not_speak_of_songs(tmp_path, is_grouped):
     assert list(found.scores["protocol"].unique()) == ["assignment", "holdout", "kfold"]
     others = "rows of another patient" if is_grouped else "other rows like these"
     assert f"Bars: 95 % intervals for these fitted models, of {others}." in page
-    assert f"They are for {others}; fitted models" in page
+    assert f"apply to {others}, with fitted models" in page
 
 
 def test_the_files_have_the_columns_of_the_words(made):

@@ -248,7 +248,7 @@ def test_of_several_baselines_each_tells_its_budget_and_its_notes(tmp_path):
         assert f"From `baselines-{number}`: {protocol}, {networks}" in text
     notes = said(section.parts[2])
     assert "Vote." in notes
-    assert "Nothing is chosen by a test part." in notes
+    assert "Nothing is chosen on a test part." in notes
     assert "Older." not in notes
 
 
