@@ -127,7 +127,7 @@ REPRS = {
     "Prediction": (
         a_prediction,
         "Prediction('songs/my\\nsong.mp3', 'jazz' 0.750 calibrated, 2 windows, "
-        "unlike the training songs)",
+        "out of distribution)",
     ),
     "Explanation": (
         lambda: Explanation("jazz", (Part("tempo", 1.0),), -0.5, -1.5, 0.0, np.zeros(1)),

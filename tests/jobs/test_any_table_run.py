@@ -96,5 +96,5 @@ def test_options_of_a_table_are_not_for_one_that_is_made_or_for_sound(tmp_path):
     table = gtzan_jax.load_table(FRAME, gtzan_jax.Columns("target"))
     with pytest.raises(InputError, match="are a FeatureTable's own columns"):
         sweep(table, tmp_path / "run", label="hue")
-    with pytest.raises(InputError, match="are for tables, and this is sound"):
+    with pytest.raises(InputError, match="are for tables, not for sound"):
         gtzan_jax.run_sweep("cnn_smoke", "sounds", tmp_path / "run", group="artist")

@@ -175,7 +175,7 @@ def test_weights_that_are_no_numbers_say_nothing(run, tmp_path):
     save_model(dataclasses.replace(model, params=params), tmp_path)
     write_songs(tmp_path, 1, 4.0)
     song = tmp_path / GENRES[0] / f"{GENRES[0]}.00000.wav"
-    with pytest.raises(InputError, match="probabilities are no numbers"):
+    with pytest.raises(InputError, match="probabilities are not finite"):
         load_model(tmp_path).predict_file(song)
 
 

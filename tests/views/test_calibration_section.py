@@ -52,8 +52,8 @@ def test_the_part_has_the_errors_of_both_parts(run):
     part = calibration_part(run, "")
     text = said(part)
     assert 'class="reliability"' in part.figures[0]
-    assert "Right on 2 of 4 test songs; its probabilities, calibrated on 4 others" in text
-    assert "(temperature 2.50), were off by 10.0 points, by 30.0 without that" in text
+    assert "Correct on 2 of 4 test songs; expected calibration error 10.0 points" in text
+    assert "(calibrated on 4 validation songs, temperature 2.50; 30.0 without)" in text
     assert "Too few songs to rely on" in text
     assert "error on the validation part flatters: the temperature was fitted there" in text
     assert LEAK not in text
@@ -63,13 +63,13 @@ def test_the_part_has_the_errors_of_both_parts(run):
 
 def test_a_model_that_was_tested_on_its_own_songs_says_so(run):
     keep(run, SONGS, 2.5, protocol="leaky_segments")
-    assert f"Right on 2 of 4 test songs ({LEAK}); its" in said(calibration_part(run, ""))
+    assert f"Correct on 2 of 4 test songs ({LEAK}); exp" in said(calibration_part(run, ""))
 
 
 @pytest.mark.parametrize(
     ("temperature", "words"),
     [
-        (1.0, "its probabilities, not calibrated, were off by"),
+        (1.0, "expected calibration error 30.0 points (not calibrated)"),
         (None, "Not calibrated: the run has no validation part"),
     ],
 )
