@@ -1,4 +1,4 @@
-"""The published claims and figures of the assignment."""
+"""The assignment's published claims and figures."""
 
 from gtzan_jax.space.config import Config
 from gtzan_jax.space.sweep_file import load_sweep
@@ -8,7 +8,7 @@ TRAIN_TRACKS, TEST_TRACKS, GENRES = 700, 300, 10
 RATIOS = (0.24644968, 0.22028192, 0.09803759)
 """Shares of the variance that three principal components explain."""
 
-TOP = 100  # of the 768 configs, of which the common values are named
+TOP = 100  # of the 768 configs, whose common values are claimed
 BEST_ACCURACY = 0.71667
 
 LEAKY_SLOPES = (0.2, 0.3)
@@ -40,5 +40,5 @@ CLAIMS = (
 
 
 def published_best() -> Config:
-    """Returns the configuration that the assignment found best."""
+    """Returns the assignment's best configuration."""
     return load_sweep("published_best").configs[0]

@@ -368,7 +368,7 @@ def test_on_the_sample_nothing_is_judged(tmp_path):
 
 
 def test_claims_about_the_features(written, real_table_path):
-    assert judge(written, None)[RATIOS].measured == "the feature table is not at hand"
+    assert judge(written, None)[RATIOS].measured == "the feature table was not found"
     claims = judge(written, load_table(real_table_path))
     assert claims[RATIOS].measured == "24.645 %, 22.028 %, 9.804 %"
     assert not claims[RATIOS].different
