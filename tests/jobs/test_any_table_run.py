@@ -73,7 +73,7 @@ def test_the_command_takes_a_csv_and_a_parquet_file(tmp_path, monkeypatch, capsy
     flag = "--retrain_epochs=1"
     assert run_here("retrain", "--workdir=csv", "--rank=2", "--data=t.csv", flag) == 0
     assert run_here("eda", "--data=t.csv", *flags[1:4], "--workdir=eda") == 0
-    assert "2 missing values: here each is the median of its column" in capsys.readouterr().err
+    assert "2 missing values: each is replaced by the median of" in capsys.readouterr().err
     assert run_here("report", "csv", "--data=t.parquet") == 2
     assert "has another checksum" in capsys.readouterr().err
 
