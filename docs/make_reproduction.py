@@ -108,9 +108,9 @@ def command_lines(runs: Sequence[FinishedRun]) -> str:
 
 def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
     """Returns the table of claims, and their rules."""
-    lines = [row("claim", *judged), row(*["---"] * (len(judged) + 1))]
+    lines = [row("claim", "published", *judged), row(*["---"] * (len(judged) + 2))]
     for found in zip(*judged.values(), strict=True):
-        lines.append(row(found[0].sentence, *map(figure, found)))
+        lines.append(row(found[0].claim, found[0].published, *map(figure, found)))
     notes = "\n\n".join(RULES)
     return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes])
 
@@ -129,10 +129,10 @@ def summary(judged: Mapping[str, list[Claim]]) -> str:
     one, other, *_ = judged
     for with_, without in ((one, other), (other, one)):
         pairs = zip(judged[with_], judged[without], strict=True)
-        only = [a.sentence for a, b in pairs if a.different and not b.different]
+        only = [f"{a.claim} ({a.published})" for a, b in pairs if a.different and not b.different]
         if only:
             lines += ["", f"Clearly different with {with_} and not with {without}:", ""]
-            lines += [f"- {sentence}" for sentence in only]
+            lines += [f"- {claim}" for claim in only]
     return "\n".join(lines)
 
 

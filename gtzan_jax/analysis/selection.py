@@ -23,11 +23,6 @@ from gtzan_jax.tables.schema import SONGS, Words
 if TYPE_CHECKING:
     import pandas as pd
 
-METHOD = (
-    "multiple comparisons with the best (Hsu, 1984) by a multiplier bootstrap over groups of "
-    "{rows} and over seeds"
-)
-
 FEWEST_SEEDS = 3
 """Seeds needed to estimate how a seed shifts a config on all tracks."""
 
@@ -170,9 +165,8 @@ def scope(num_folds: int, seeds: Sequence[int], words: Words = SONGS) -> str:
     of_seeds = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} and {seeds[-1]}"
     return (
         f"It allows for {others(words)}, with {folds} and {of_seeds}: another seed gives another "
-        "set, and where configurations differ in their luck with a seed, the best is missed more "
-        f"often than one time in twenty. {FEWEST_SEEDS} seeds or more show what others would "
-        "change."
+        "set and, if seeds shift configurations differently, the best is missed more than one time "
+        f"in twenty. {FEWEST_SEEDS} seeds or more allow for others."
     )
 
 

@@ -29,12 +29,11 @@ _TAIL = 10  # epochs that an end is judged by
 _ABOUT, _ABOUT_EPOCHS = 0.05, 10  # allowance where a loss, an epoch is published with "about"
 
 NOTE = (
-    "The published figures are those of one split and one seed, which nobody knows. A figure is "
-    "marked where it differs by more than another split and another seed would change, at 95 %: "
-    "out of the prediction interval by the sampling error of the tracks of either split and the "
-    f"spread of the seeds or networks, of which most figures take {FEWEST}. One without a mark is "
-    "not confirmed: few seeds, or another table, protocol, grid, or constant than the "
-    "assignment's, leave the networks' figures without marks."
+    "The published figures are of one split and one seed, both unknown. A figure is marked if the "
+    "published one is outside the 95 % prediction interval for another split and seed (sampling "
+    "error of both splits' tracks, spread of the seeds or networks; most figures need "
+    f"{FEWEST} of these). A figure without a mark is not confirmed: few seeds, or another table, "
+    "protocol, grid or constant than the assignment's, leave the networks' figures unmarked."
 )
 
 Found = tuple[str, bool]
@@ -42,10 +41,11 @@ Found = tuple[str, bool]
 
 
 class Claim(NamedTuple):
-    """A sentence of the assignment, with its published figure, beside a run's figure."""
+    """A claim of the assignment, its published figure and a run's figure."""
 
-    sentence: str
-    measured: str
+    claim: str
+    published: str
+    measured: str  # the figure, then details behind "; "
     different: bool  # clearly; False where nothing can be said
 
 
@@ -69,7 +69,7 @@ def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
         for shown, different in (*ranking_found(run), *retraining_found(run))
     ]
     pairs = zip(published.CLAIMS, (*features_found(table), *found), strict=True)
-    return [Claim(sentence, *each) for sentence, each in pairs]
+    return [Claim(*claim, *each) for claim, each in pairs]
 
 
 def departure(run: FinishedRun) -> str:
@@ -140,15 +140,16 @@ def consistent_effects(run: FinishedRun) -> Found:
         return "every configuration diverged", False
     found = paired_differences(run.accuracy_by_fold, run.sweep.axes)
     found = found[found["hyperparameter"].isin(names)]
+    often = (found[["wins", "losses"]].max(axis=1) >= _CONSISTENT).to_numpy()
     parts = [
         f"{row['hyperparameter']} {row['value' if row['wins'] >= row['losses'] else 'baseline']}: "
         f"{100 * max(row['wins'], row['losses']):.0f} %, "
         f"{100 * abs(row['difference']):.1f} points"
         for row in found.to_dict("records")
     ]
-    often = (found[["wins", "losses"]].max(axis=1) >= _CONSISTENT).to_numpy()
     real = holm(found["p_value"].to_list())[often] < 0.05
-    return f"better value, wins, margin: {'; '.join(parts)}", bool(real.any())
+    shown = f"{often.sum()} of {len(found)} in {100 * _CONSISTENT:.0f} % of the pairs; "
+    return f"{shown}better value, wins, margin: {'; '.join(parts)}", bool(real.any())
 
 
 def _rank_of_best(run: FinishedRun) -> Found:
@@ -211,7 +212,7 @@ def _highest(theirs: float, curves: np.ndarray, tracks: int) -> Found:
     share = (theirs + float(ours.mean())) / 2
     shown = _mean(ours, "networks")
     if curves.shape[1] > 1:
-        shown += f", at epoch {_epochs(curves.argmax(axis=1) + 1)}; "
+        shown += f"; at epoch {_epochs(curves.argmax(axis=1) + 1)}, "
         shown += f"{curves[:, -1].mean():.3f} in the last"
     return shown, clearly_different(theirs, ours, math.sqrt(share * (1 - share) / tracks))
 
@@ -239,8 +240,8 @@ def _loss_level(curves: np.ndarray, loss: str) -> Found:
         error = math.sqrt(above * (1 - above) / published.TEST_TRACKS)
         different = clearly_different(published.LOSS_LEVEL, levels, error, _ABOUT)
     rises = bool(rise.mean() > _ABOUT)
-    shown = f"{'rising' if rises else 'level'}: {_mean(levels, 'networks')}, mean of the last "
-    shown += f"{_TAIL} epochs; lowest {lowest.mean():.3f} at epoch "
+    shown = f"{'rising' if rises else 'level'}: {_mean(levels, 'networks')}; mean of the last "
+    shown += f"{_TAIL} epochs, lowest {lowest.mean():.3f} at epoch "
     shown += _epochs(curves.argmin(axis=1) + 1)
     return shown, different or (rises and clearly_different(0.0, rise, slack=_ABOUT))
 

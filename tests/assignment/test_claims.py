@@ -203,10 +203,10 @@ def test_curves_as_published_are_not_marked(written):
         assert not any(claim.different for claim in claims), claims
     claims = judge(retrained(written, published_curves()), None)
     assert claims[TRAIN_1].measured == "0.439"
-    assert claims[TRAIN_MAX].measured.endswith("at epoch 26; 0.920 in the last")
-    assert claims[TEST_MAX].measured == "0.737, at epoch 38; 0.700 in the last"
+    assert claims[TRAIN_MAX].measured.endswith("at epoch 26, 0.920 in the last")
+    assert claims[TEST_MAX].measured == "0.737; at epoch 38, 0.700 in the last"
     assert claims[PLATEAU].measured.startswith("from epoch 27, at 0.700")
-    assert claims[LOSS].measured.startswith("level: 1.750, mean of the last 10")
+    assert claims[LOSS].measured.startswith("level: 1.750; mean of the last 10")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_curves_as_published_are_not_marked(written):
     [
         (TRAIN_1, {"train_accuracy": np.linspace(0.37, 0.98, 50)}, "0.370 ± 0.001 over 7"),
         (TEST_1, {"test_accuracy": np.linspace(0.55, 0.73, 50)}, "0.550 ± 0.001 over 7"),
-        (TRAIN_MAX, {"train_accuracy": np.linspace(0.44, 0.98, 50)}, "at epoch 50; 0.980 in"),
+        (TRAIN_MAX, {"train_accuracy": np.linspace(0.44, 0.98, 50)}, "at epoch 50, 0.980 in"),
         (TEST_MAX, {"test_accuracy": np.full(50, 0.6)}, "0.600 ± 0.001 over 7"),
         (PLATEAU, {"test_accuracy": np.full(50, 0.7)}, "from epoch 1, at 0.700"),
         (PLATEAU, {"test_accuracy": np.linspace(0.4, 0.9, 50)}, "from epoch 44"),
@@ -377,7 +377,7 @@ def test_claims_about_the_features(written, real_table_path):
 
 
 def test_every_claim_is_another(written):
-    assert len({claim.sentence for claim in judge(written, None)}) == 14
+    assert len({claim.claim for claim in judge(written, None)}) == 14
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_it_prints_every_section_and_the_ranges_of_ties(folders, monkeypatch, ca
         "## One seed or another",
         "## The slope of LeakyReLU",
     ]
-    assert "| claim | cross-entropy | softmax twice | cross-entropy, 3 seeds | " in out
+    assert "| claim | published | cross-entropy | softmax twice | cross-entropy, 3 seeds | " in out
     assert "cross-entropy, slope 0.3 |" in out
     assert "--set=leaky_slope=0.3" in out
     rows = [line.split(" | ") for line in out.splitlines() if line.startswith(("| 0 |", "| 1 |"))]

@@ -148,7 +148,7 @@ def test_the_description_says_what_was_compared(found):
     )
     assert told["platform"] == "cpu"
     assert "scikit-learn" in told["versions"]
-    assert "Nothing is chosen by a test part" in told["notes"]["selection"]
+    assert "Nothing is selected on a test part" in told["notes"]["selection"]
     assert (
         f"artists apart ({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for "
         "other songs of such artists; fitted models, train parts and seeds held fixed."
@@ -169,11 +169,10 @@ def test_the_best_of_the_others_is_chosen_on_validation_and_never_ours():
 @pytest.mark.parametrize(
     ("ours", "others", "expected"),
     [
-        (1200, (1, 12), "among 1,200 (configs × epochs), each of the other models among 1 to 12. "
-         "The budgets are unequal: this favours our network."),
-        (3, (4, 4), "each of the other models among 4. The budgets are unequal: this favours the "
-         "other models."),
-        (4, (4, 12), "among 4 (configs × epochs), each of the other models among 4 to 12."),
+        (1200, (1, 12), ": 1,200 (configs × epochs) for our network, 1 to 12 for each other model. "
+         "The unequal budgets favour our network."),
+        (3, (4, 4), ", 4 for each other model. The unequal budgets favour the other models."),
+        (4, (4, 12), ": 4 (configs × epochs) for our network, 4 to 12 for each other model."),
     ],
 )  # fmt: skip
 def test_budgets_are_told_and_whom_they_favour(ours, others, expected):

@@ -104,7 +104,7 @@ def test_the_report_tells_of_a_network_on_spectrograms(run):
     model = load_model(run.run.path)
     assert f"{model.num_weights:,}" in text
     assert "blocks" in text
-    assert "The network gets spectrograms, a classical model the mean" in text
+    assert "Our sweep's networks get spectrograms; all models of a comparison" in text
     assert "gtzan_jax.predict --explain shows" in text
     assert "gtzan_jax.baselines --protocol=all --data=" in text
     assert "numbers of a track" not in text  # as a table has

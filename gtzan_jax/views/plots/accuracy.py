@@ -41,8 +41,8 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
     """
     labels, series = (list(dict.fromkeys(rows[name])) for name in ("label", "series"))
     rows, few = rows.astype(dict.fromkeys(("accuracy", "low", "high"), float)), len(series) < 3
-    height = 0.6 + 0.25 * -(-len(series) // 3) + (0.35 if few else 0.5) * max(len(labels), 2)
-    figure = new_figure(WIDTH if few else 9.0, height + 0.6 * bool(title), title, note)
+    height = 0.6 + 0.25 * -(-len(series) // 2) + (0.35 if few else 0.5) * max(len(labels), 2)
+    figure = new_figure(WIDTH, height + 0.6 * bool(title), title, note)
     axes = figure.subplots()
     handles = []
     for turn, name in enumerate(series):
@@ -72,7 +72,7 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
     axes.set_xlabel(f"test accuracy{bars}", fontsize=9)
     axes.margins(x=0.16 if few else 0.05)
     axes.legend(
-        handles=handles, frameon=False, fontsize=9, ncols=2 if few else 4, loc="lower left",
+        handles=handles, frameon=False, fontsize=9, ncols=2, loc="lower left",
         bbox_to_anchor=(0, 1), borderpad=0, handletextpad=0.3,
     )  # fmt: skip
     tidy(axes, in_rows=True)
