@@ -143,7 +143,7 @@ def test_the_description_says_what_was_compared(found):
         assert told["best_classical"][name] == max(QUICK, key=means.get)
     assert found.importance_of == ARTISTS_APART[0]  # the protocol that reports trust
     assert (
-        "among 6 (configs × epochs), each of the other models among 2 to 4"
+        "6 (configs × epochs) for our network, 2 to 4 for each other model"
         in (told["notes"]["budget"])
     )
     assert told["platform"] == "cpu"

@@ -195,7 +195,7 @@ def test_verdicts_go_by_the_interval_and_say_whether_it_includes_refitting(
     assert "0.511. Difference −1.90 points, " in text
     assert expected in text
     assert table.columns[-1] == "interval of"
-    kind = "refitted models" if refitted else "these fitted models only"
+    kind = "refitted models" if refitted else "fitted models"
     assert {row[-1] for row in table.rows} == {kind, "–"}
 
 

@@ -86,7 +86,7 @@ def _scores_table(baselines: Baselines) -> Table:
         baselines.paired, "left", on=["protocol", "model"], suffixes=("", "_of_it")
     )
     labels = rows["protocol"].map({name: p.label for name, p in baselines.protocols.items()})
-    scopes = {True: "refitted models", False: "these fitted models only"}
+    scopes = {True: "refitted models", False: "fitted models"}
     ends = zip(rows["low"], rows["high"], strict=True)
     shown: dict[str, Any] = {
         "95 % interval": [f"{a:.3f} to {b:.3f}" if a == a else NOTHING for a, b in ends],
