@@ -312,8 +312,8 @@ def _images(
     }
     figures["confusion_matrix"] = plots.confusion_matrix(confusion, model.genres, note, words=words)
     few = (
-        f" Too few {words.units} to tell." if model.calibration and model.calibration.doubt else ""
+        f": too few {words.units} to tell" if model.calibration and model.calibration.doubt else ""
     )
-    title = f"Are its probabilities calibrated?{few}"
+    title = f"Calibration of the saved model{few}"
     figures["reliability"] = plots.reliability(frames["calibration"], title, note, words)
     return {name: plots.image_of(figure) for name, figure in figures.items()}

@@ -123,10 +123,10 @@ def optimism(curve: "pd.DataFrame", apparent: str, held_out: str, note: str) -> 
     axes.set_xscale("log")
     axes.set_xticks(configs, [f"{int(count):,}" for count in configs])
     axes.minorticks_off()
-    axes.set_xlabel("configurations that the winner is chosen from", fontsize=9)
+    axes.set_xlabel("number of configurations to choose from", fontsize=9)
     axes.set_ylabel("accuracy of the winner", fontsize=9)
     axes.margins(x=0.1)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     tidy(axes)
     return figure
 
@@ -140,16 +140,20 @@ def feature_importance(
     title = f"Permutation importance: the {len(shown)} most important of {len(importance)} features"
     figure = new_figure(9.0, 1.8 + 0.27 * len(shown), title, note)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    bars = ", ± deviation" if shown[["classical_std", "mlp_std"]].notna().any(axis=None) else ""
+    has_folds = shown[["classical_std", "mlp_std"]].notna().any(axis=None)
+    spread = "\nmean ± standard deviation over the folds" if has_folds else ""
+    look: dict[str, Any] = {"elinewidth": 1.2, "ecolor": "#222222", "capsize": 2.5}
     columns = (("classical", other, TRAIN), ("mlp", ours, TEST))
     for axes, (prefix, name, color) in zip(panels, columns, strict=True):
+        deviation = shown[f"{prefix}_std"] if has_folds else None
         axes.barh(
-            np.arange(len(shown)), shown[f"{prefix}_mean"], xerr=shown[f"{prefix}_std"],
-            color=color, alpha=0.8, error_kw={"elinewidth": 1.0, "ecolor": "#333333"},
+            np.arange(len(shown)), shown[f"{prefix}_mean"], xerr=deviation,
+            color=color, alpha=0.7, error_kw=look,
         )  # fmt: skip
+        axes.axvline(0, color=GREY, linewidth=0.8)
         axes.set_title(name, fontsize=10)
-        axes.set_xlabel(f"test accuracy lost when shuffled{bars}")
-        tidy(axes)
+        axes.set_xlabel(f"test accuracy lost when the feature is shuffled{spread}", fontsize=9)
+        tidy(axes, in_rows=True)
     panels[0].set_yticks(np.arange(len(shown)), list(map(short_name, shown["feature"])), fontsize=8)
     panels[0].set_ylim(len(shown) - 0.4, -0.6)
     return figure
