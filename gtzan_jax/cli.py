@@ -63,8 +63,8 @@ def define_flags(options: type) -> None:
                 flags.DEFINE_list(name, list(default), text)
             case _:
                 flags.DEFINE_string(name, default, text, required=required)
-        for short in about.get("shorts", ()):  # of another module, so that --help omits them
-            flags.DEFINE_string(short, None, f"Values of axes.{short}.", module_name=__name__)
+        for short, meaning in about.get("shorts", {}).items():  # listed by --helpfull alone
+            flags.DEFINE_string(short, None, meaning, module_name=__name__)
 
 
 def parse(options: type[OptionsT], argv: Sequence[str]) -> OptionsT:

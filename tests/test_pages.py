@@ -1,5 +1,6 @@
-"""Sentences of docs/*.md that scripts choose by their figures, with figures that go either way."""
+"""Sentences of docs/*.md that scripts choose by their figures, and tables written from the code."""
 
+import contextlib
 import runpy
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, filters, kernel, rate
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -53,20 +57,63 @@ def test_a_proposal_helps_or_costs_only_where_all_intervals_allow_it(
     ("halving", "grid", "sentence"),
     [
         (0.003, 0.010, "Halving and the whole grid differ by 0.7 points, too little for these"),
-        (0.003, 0.020, "Halving is 1.7 points nearer."),
-        (0.020, 0.003, "Halving is 1.7 points farther."),
+        (0.003, 0.020, "Halving is 1.7 points better."),
+        (0.020, 0.003, "Halving is 1.7 points worse."),
     ],
 )
 def test_halving_is_better_only_by_more_than_its_seeds_can_make(script, halving, grid, sentence):
     make_search = script("make_search")
-    searches = [name for name, _ in make_search["MARKED"]]
-    curves = pd.DataFrame({"search": searches, "budget": 0.1, "below_largest": 0.01})
+    curves = pd.DataFrame({"search": list(make_search["MARKED"]), "budget": 0.1})
+    curves = curves.assign(space="space", below_largest=0.01)
     curves["median"] = np.where(curves["search"] == "halving", halving, grid)
+    assert sentence in make_search["verdict"](curves, 0.7)
 
-    class Space:
-        name, best = "space", 0.7
 
-    assert sentence in make_search["verdict"](curves, Space())
+@pytest.mark.parametrize(
+    ("regrets", "sentence"),
+    [
+        ([0.06, 0.03, 0.019], "From 50.0 % of the grid's cost on, every search"),
+        ([0.06, 0.019, 0.0], "From 10.0 % of the grid's cost on, every search"),
+        ([0.02, 0.06, 0.019], "From 50.0 % of the grid's cost on, every search"),
+        ([0.02, 0.06, 0.03], "No search is reliably within a point of the whole grid."),
+    ],
+)
+def test_the_picture_of_regret_names_the_cost_from_which_on_searches_are_as_good(
+    script, regrets, sentence
+):
+    make_search = script("make_search")
+    searches = {"search": "random", "budget": [0.01, 0.1, 0.5], "median": regrets}
+    grid = {"search": "grid", "budget": [0.1, 1.0], "median": [0.9, 0.0101]}
+    curves = pd.concat(map(pd.DataFrame, (grid, searches))).assign(space="space")
+    assert make_search["takeaway"](curves).startswith(sentence)
+    (axes,) = make_search["draw_regret"](curves).axes
+    assert sentence in axes.get_title(loc="left").replace("\n", " ")
+
+
+def test_the_page_of_sweeps_has_the_tables_of_the_code(script):
+    page = (DOCS / "sweeps.md").read_text("utf-8")
+    blocks = script("make_sweeps")["blocks"]()
+    for name, block in blocks.items():
+        assert f"<!-- {name} -->\n{block}\n<!-- /{name} -->" in page
+    tables = blocks["axes"] + blocks["axes_cnn"]
+    assert all(axis.text in tables for axis in HYPERPARAMETERS.values())
+
+
+def test_values_of_the_table_of_hyperparameters_are_those_that_are_allowed(script):
+    def is_allowed(check, value):
+        with contextlib.suppress(InputError):
+            return check(value, "x") == value
+        return False
+
+    checked = script("make_sweeps")["CHECKED"]
+    for check, values in ((kernel, range(300)), (filters, range(300)), (rate, [0, 0.99, 0.991])):
+        taken = [value for value in values if is_allowed(check, value)]
+        expected = {
+            "0 to 0.99": [0, 0.99],
+            "1, 3, 5, 7": [1, 3, 5, 7],
+            "multiples of 8, to 256": list(range(8, 257, 8)),
+        }
+        assert taken == expected[checked[check]]
 
 
 def any_part(script, intervals, ours=10.0, per_fit=0.1, tried=768):

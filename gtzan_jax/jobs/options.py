@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
@@ -36,8 +37,9 @@ DATA = (
 )
 _DATA_OF_RUN = "The run's feature table, if it is neither in data/ nor in the cache."
 _FOLDS = "Folds of kfold. Default: what the sweep says, or 5."
+_SEED = re.compile(r",[^,]*split seed.*")
 _PROTOCOLS = "How the songs are divided. " + "; ".join(
-    f"{name}: {protocol.summary.split(',')[0].format(num_folds='several')}"
+    f"{name}: {_SEED.sub('', protocol.summary).format(num_folds='several')}"
     for name, protocol in PROTOCOLS.items()
 )
 _PROTOCOL = (
@@ -73,8 +75,8 @@ def option(default: Any, check: Check, text: str, is_shown: bool = True, **more:
     """Returns a dataclass field with the check and the help of an option.
 
     Also ``flag``, a flag of another name, or "" for none; ``argument``, the name in the help of a
-    positional one; ``shorts``, flags that are added to a list as ``key=value``. ``is_shown`` says
-    whether the value is in the repr.
+    positional one; ``shorts``, flags that are added to a list as ``key=value``, with their help.
+    ``is_shown`` says whether the value is in the repr.
     """
     return field(default=default, repr=is_shown, metadata={"check": check, "help": text, **more})
 

@@ -19,6 +19,7 @@ FAMILIES = {"mlp": "num_units1", "cnn": "filters"}
 MAX_LAYERS = 6
 MAX_UNITS = 8192
 MAX_BLOCKS = 5
+MAX_FILTERS = 256
 # Channels that a CNN normalises together. Filters are a multiple of it, so that those that pad a
 # narrower network are in groups of their own.
 CHANNELS = 8
@@ -41,6 +42,7 @@ class Hyperparameter:
     prefix: str = ""  # of the value in a config's name
     plain: tuple[Any, ...] | None = None  # None: all are
     families: tuple[str, ...] = ()  # the kinds of model that have it; empty for all
+    text: str = ""  # its meaning, on one line
 
     @property
     def stem(self) -> str:
@@ -63,7 +65,7 @@ class Hyperparameter:
 
 def filters(value: Any, where: str) -> int:
     """Checks a number of filters."""
-    checked = Whole(CHANNELS, 256)(value, where)
+    checked = Whole(CHANNELS, MAX_FILTERS)(value, where)
     if checked % CHANNELS:
         raise InputError(f"{where} must be a multiple of {CHANNELS}, not {shown(value)}")
     return checked
@@ -95,35 +97,58 @@ _MLP, _CNN = ("mlp",), ("cnn",)
 _ZERO = (0.0,)
 
 _ALL = (
-    *(_H(f"num_units{n}", Whole(1, MAX_UNITS), "shape", families=_MLP) for n in _LAYERS),
-    *(_H(f"dropout{layer}", rate, default=0.0, families=_MLP) for layer in _LAYERS),
-    # Of a CNN's first block; each block has twice as many as the one before.
-    _H("filters", filters, "shape", families=_CNN),
-    _H("blocks", Whole(1, MAX_BLOCKS), "static", 3, "blocks", families=_CNN),
-    _H("kernel", kernel, "static", 3, "k", families=_CNN),
-    _H("dropout", rate, default=0.0, families=_CNN),  # of whole channels, after each block
-    _H("activation", Choice(ACTIVATIONS), default="relu", plain=("relu", "leaky_relu")),
-    _H("initializer", Choice(INITIALIZERS), default="glorot_uniform", plain=_UNIFORM),
-    _H("optimizer", Choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop")),
-    _H("learning_rate", learning_rate, prefix="lr"),
-    _H("batch_size", batch_size, "static", prefix="b"),
-    # SGD's: without effect on the other optimizers, which have moments of their own.
-    _H("momentum", Number(0.0, 0.9999), default=0.0, prefix="mom"),
-    _H("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,)),
-    # Where it is no axis, AdamW has Keras's 0.004, and the others none.
-    _H("weight_decay", Number(0.0, 1e3), prefix="wd", plain=_ZERO),
-    _H("l2", Number(0.0, 1e3), default=0.0, prefix="l2-", plain=_ZERO),
-    _H("max_norm", Number(0.0, 1e6), default=0.0, prefix="norm", plain=_ZERO),  # 0: none
-    _H("weight_limit", Number(0.0, 1e6), default=0.0, prefix="limit", plain=_ZERO),  # 0: none
-    _H("input_noise", Number(0.0, 100.0), default=0.0, prefix="noise", plain=_ZERO, families=_MLP),
-    _H("label_smoothing", rate, default=0.0, prefix="smooth", plain=_ZERO),
-    _H("mixup", Number(0.0, 100.0), default=0.0, prefix="mixup", plain=_ZERO),
-    _H("patience", Whole(0, 100_000), default=0, prefix="p", plain=_ZERO),  # 0: none
-    # The most bands or frames of a training spectrogram.
-    _H("frequency_mask", Whole(0, 32), default=0, prefix="fmask", plain=_ZERO, families=_CNN),
-    _H("time_mask", Whole(0, 32), default=0, prefix="tmask", plain=_ZERO, families=_CNN),
-    _H("time_shift", Whole(0, 32), default=0, prefix="shift", plain=_ZERO, families=_CNN),
-)
+    *(
+        _H(f"num_units{n}", Whole(1, MAX_UNITS), "shape", families=_MLP,
+           text="Units of a hidden layer, which its number creates; num_units: of all.")
+        for n in _LAYERS
+    ),
+    *(
+        _H(f"dropout{n}", rate, default=0.0, families=_MLP,
+           text="Share of a hidden layer's outputs set to 0 in training; dropout: of all.")
+        for n in _LAYERS
+    ),
+    _H("filters", filters, "shape", families=_CNN,
+       text="Channels of the first block; each block has twice those of the last."),
+    _H("blocks", Whole(1, MAX_BLOCKS), "static", 3, "blocks", families=_CNN,
+       text="Blocks of convolution, normalisation, activation, pooling and dropout."),
+    _H("kernel", kernel, "static", 3, "k", families=_CNN, text="Side of the kernels."),
+    _H("dropout", rate, default=0.0, families=_CNN,
+       text="Share of whole channels set to 0 in training, after each block."),
+    _H("activation", Choice(ACTIVATIONS), default="relu", plain=("relu", "leaky_relu"),
+       text="Activation function of the hidden layers or blocks."),
+    _H("initializer", Choice(INITIALIZERS), default="glorot_uniform", plain=_UNIFORM,
+       text="Distribution of the initial weights."),
+    _H("optimizer", Choice(OPTIMIZERS), default="adam", plain=("adam", "sgd", "rmsprop"),
+       text="Optimizer."),
+    _H("learning_rate", learning_rate, prefix="lr", text="Step size of the optimizer."),
+    _H("batch_size", batch_size, "static", prefix="b", text="Rows of a training batch."),
+    _H("momentum", Number(0.0, 0.9999), default=0.0, prefix="mom",
+       text="Momentum of sgd; no effect on other optimizers."),
+    _H("nesterov", yes_or_no, default=False, prefix="nes-", plain=(False,),
+       text="Nesterov's momentum for sgd; no effect on other optimizers."),
+    _H("weight_decay", Number(0.0, 1e3), prefix="wd", plain=_ZERO,
+       text="Decoupled weight decay, of any optimizer."),
+    _H("l2", Number(0.0, 1e3), default=0.0, prefix="l2-", plain=_ZERO,
+       text="Factor of the sum of squared weights that is added to the training loss."),
+    _H("max_norm", Number(0.0, 1e6), default=0.0, prefix="norm", plain=_ZERO,
+       text="Largest norm of the weights into a unit; 0: no limit."),
+    _H("weight_limit", Number(0.0, 1e6), default=0.0, prefix="limit", plain=_ZERO,
+       text="Largest weight, of either sign; 0: no limit."),
+    _H("input_noise", Number(0.0, 100.0), default=0.0, prefix="noise", plain=_ZERO, families=_MLP,
+       text="Standard deviation of noise on standardised features in training."),
+    _H("label_smoothing", rate, default=0.0, prefix="smooth", plain=_ZERO,
+       text="Share of the label that is spread evenly over all classes."),
+    _H("mixup", Number(0.0, 100.0), default=0.0, prefix="mixup", plain=_ZERO,
+       text="α of mixup (Zhang et al., 2018), one λ a batch; 0: none."),
+    _H("patience", Whole(0, 100_000), default=0, prefix="p", plain=_ZERO,
+       text="Epochs without a lower validation loss before training stops; 0: no stop."),
+    _H("frequency_mask", Whole(0, 32), default=0, prefix="fmask", plain=_ZERO, families=_CNN,
+       text="Most bands, of 64, that are masked in a training spectrogram."),
+    _H("time_mask", Whole(0, 32), default=0, prefix="tmask", plain=_ZERO, families=_CNN,
+       text="Most frames, of 65, that are masked in a training spectrogram."),
+    _H("time_shift", Whole(0, 32), default=0, prefix="shift", plain=_ZERO, families=_CNN,
+       text="Most frames by which a training spectrogram is shifted, either way."),
+)  # fmt: skip
 
 HYPERPARAMETERS: dict[str, Hyperparameter] = {axis.name: axis for axis in _ALL}
 """Every axis by its name, in the order in which a table shows them and a grid nests them."""

@@ -15,10 +15,10 @@ from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, family_of, hyperpar
 from gtzan_jax.space.sweep import SEARCHES
 from gtzan_jax.text import printable
 
-SHORT_NAMES = tuple(
-    dict.fromkeys(name for axis in HYPERPARAMETERS.values() for name in (axis.stem, axis.name))
-)
-"""Names of axes, and of the axes of all layers: each is a flag of the sweep command."""
+SHORT_NAMES = {name: axis.text for name, axis in HYPERPARAMETERS.items()} | {
+    axis.stem: axis.text for axis in reversed(HYPERPARAMETERS.values())
+}
+"""Names of axes, and of the axes of all layers, with their texts: flags of the sweep command."""
 
 _KIND = "search.kind"
 _KEYS = {"search": _KIND}  # of settings whose key is not their name

@@ -287,7 +287,7 @@ def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> Se
     if None in given.values():
         return SearchSettings(kind)
     has_ranges = any(isinstance(choice, Range) for choice in choices.values())
-    # A quarter of the grid, from 20 to 1,000, as docs/search.md measured; 100 of ranges.
+    # A quarter of the grid, from 20 to 1,000, as docs/sweeps.md measured; 100 of ranges.
     if "num_configs" in keys and (kind != "halving" or has_ranges):
         most = math.prod(0 if isinstance(c, Range) else len(c) for c in choices.values())
         given.setdefault("num_configs", min(most, max(20, most // 4), 1000) or 100)
