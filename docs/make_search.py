@@ -14,7 +14,6 @@ other seeds on all folds. ``--seconds`` times Optuna's loop with Keras beside th
 """
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -140,23 +139,19 @@ class Space:
 
 def marked(curves: pd.DataFrame) -> dict[str, "pd.Series[float]"]:
     """Returns the row of each search in the page's table: that nearest to a budget."""
-    rows = {}
-    for search, budget in MARKED.items():
-        own = curves[curves["search"] == search]
-        rows[search] = own.iloc[(own["budget"] - budget).abs().argmin()]
-    return rows
+    distance = (curves["budget"] - curves["search"].map(MARKED)).abs()
+    nearest = distance.groupby(curves["search"]).idxmin()
+    return {search: curves.loc[nearest[search]] for search in MARKED}
 
 
 def lines_of(curves: pd.DataFrame) -> list[list[str]]:
     """Returns the rows of the page's table for a space."""
     lines = []
     for search, row in marked(curves).items():
-        spread = "–"
-        if row["outcomes"] >= FEWEST_OUTCOMES:
-            spread = f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"
-        points = f"{100 * row['median']:.1f}", spread, f"{row['outcomes']}"
-        below = f"{100 * row['below_largest']:.2f}"
-        lines.append([row["space"], search, f"{100 * row['budget']:.1f} %", *points, below])
+        low, median, high = (f"{100 * row[name]:.1f}" for name in ("low", "median", "high"))
+        spread = f"{low} to {high}" if row["outcomes"] >= FEWEST_OUTCOMES else "–"
+        cost, below = f"{100 * row['budget']:.1f} %", f"{100 * row['below_largest']:.2f}"
+        lines.append([row["space"], search, cost, median, spread, f"{row['outcomes']}", below])
     return lines
 
 
@@ -248,7 +243,7 @@ def study(spaces: list[Space]) -> None:
 
 
 def loop(data: str) -> None:
-    """Prints the seconds of each trial of Optuna's own loop, with Keras on JAX."""
+    """Prints the mean seconds of a trial of Optuna's own loop, with Keras on JAX."""
     import optuna
 
     from benchmarks.keras_loop import train
@@ -256,35 +251,28 @@ def loop(data: str) -> None:
     from gtzan_jax.space.sweep_file import load_sweep
 
     sweep, arrays = load_sweep("assignment"), load_arrays(data)
-    seconds = []
 
     def objective(trial: optuna.Trial) -> float:
-        started = time.perf_counter()
         values = {n: trial.suggest_categorical(n, v) for n, v in sweep.axes.items()}
-        accuracy = train(Config.of(**values), sweep, arrays, sweep.epochs)
-        seconds.append(time.perf_counter() - started)
-        return accuracy
+        return train(Config.of(**values), sweep, arrays, sweep.epochs)
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0))
-    study.optimize(objective, n_trials=TRIALS + 1)
-    print(json.dumps(seconds[1:]))  # the first imports much
+    study.optimize(objective, n_trials=TRIALS + 1)  # the first imports much
+    print(sum(trial.duration.total_seconds() for trial in study.trials[1:]) / TRIALS)
 
 
 def process(*arguments: str, **environment: str) -> str:
-    """Runs Python in another process; returns its output."""
-    done = subprocess.run(  # noqa: S603 — this interpreter, and the arguments below
-        [sys.executable, *arguments],
-        env=os.environ | {"PYTHONPATH": str(PAGE.parent.parent)} | environment,
-        stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
-    return done.stdout
+    """Runs Python in another process; returns the last line of its output."""
+    environment = os.environ | {"PYTHONPATH": str(PAGE.parent.parent)} | environment
+    command = [sys.executable, *arguments]
+    output = subprocess.check_output(command, env=environment, text=True)  # noqa: S603 — as below
+    return output.splitlines()[-1]
 
 
 def seconds_text(data: str) -> str:
     """Measures a search here and Optuna's loop; returns the page's text."""
-    output = process(__file__, "--loop", data, KERAS_BACKEND="jax").splitlines()[-1]
-    per_trial = sum(json.loads(output)) / TRIALS
+    per_trial = float(process(__file__, "--loop", data, KERAS_BACKEND="jax"))
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         process(
