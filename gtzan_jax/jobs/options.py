@@ -251,7 +251,7 @@ class PredictOptions:
     plot: str | None = option(
         None,
         checks.text,
-        "A .png or .svg of probabilities over time; with --explain of a spectrogram network, its "
+        "A .png or .svg of probabilities, by window; with --explain of a spectrogram network, its "
         "reasons, too, a file a song.",
     )
     platform: str = option("auto", Choice(PLATFORMS), "Where to compute.")
