@@ -152,7 +152,7 @@ def assert_not_of_songs(folder, texts):
 
 def test_nothing_speaks_of_songs(made):
     assert_not_of_songs(made.folder, made.texts)
-    assert "predicted class,\n% of the true class's test rows" in made.texts
+    assert "predicted class\n(cells: % of the true class's test rows)" in made.texts
     assert "95 % interval over rows" in made.texts
     assert ", 3 classes, data '" in made.texts
     assert ", calibration on too few rows)" in made.texts
