@@ -69,22 +69,17 @@ def test_halving_is_better_only_by_more_than_its_seeds_can_make(script, halving,
     assert sentence in make_search["verdict"](curves, Space())
 
 
-def any_part(script, intervals, ours=10.0, per_fit=0.1, tried=768):
+def any_part(script, intervals, tried=768):
     """Returns a part of any_table.json: differences of a model are its interval's middle."""
-    of = script("any_table_parts")
+    of = script("make_any_table")
     names = (of["GRID"], of["HALVING"], of["LINEAR"], of["BOOSTING"])
     rows = [
         {"model": name, "difference": sum(pair) / 2, "low": pair[0], "high": pair[1]}
         for name, pair in zip(names, intervals, strict=True)
     ]
-    scores = [{"model": of["OURS"], "accuracy": 0.9, "settings_tried": 7680}]
-    scores += [
-        {"model": row["model"], "accuracy": 0.9 - row["difference"], "settings_tried": tried}
-        for row in rows
-    ]
-    seconds = {name: {"search": 20.0, "per_fit": per_fit} for name in names}
-    seconds[of["GRID"]]["search"] = tried * per_fit + 1
-    seconds[of["OURS"]] = {"cold": ours, "warm": ours / 2}
+    seconds = {name: {"search": 20.0, "per_fit": 0.1} for name in names}
+    seconds[of["GRID"]]["search"] = tried * 0.1 + 1
+    scores = [{"model": of["GRID"], "settings_tried": tried}]
     return {"comparison": rows, "scores": scores, "seconds": seconds}
 
 
@@ -92,52 +87,40 @@ NONE = (-0.01, 0.01)
 
 
 @pytest.mark.parametrize(
-    ("intervals", "sentences"),
+    ("intervals", "clear", "linear_will_do"),
     [
-        (
-            [NONE, NONE, (-0.03, -0.01), NONE],
-            ["A linear model wins: logistic regression, ours −2.0 (−3.0 to −1.0); use it;"],
-        ),
-        (
-            [NONE, NONE, (-0.03, 0.01), NONE],
-            ["regression, a linear model, is no worse than ours, ours −1.0", "takes 20 s: nothing"],
-        ),
-        ([NONE, NONE, (-0.01, 0.03), NONE], ["linear model, is not clearly worse than ours"]),
+        ([NONE, NONE, NONE, NONE], "nothing", True),
+        ([NONE, NONE, (-0.03, -0.01), NONE], "logistic regression −2.0 (−3.0 to −1.0)", True),
         (
             [NONE, NONE, (0.01, 0.03), (-0.05, -0.03)],
-            [
-                "- **t**: Our sweep is clearly better than logistic regression by +2.0 (+1.0 to",
-                "clearly better than ours: histogram boosting, ours −4.0 (−5.0 to −3.0);",
-                "not clearly different from ours: GridSearchCV, HalvingGridSearchCV.",
-            ],
+            "logistic regression +2.0 (+1.0 to +3.0); wine, histogram boosting −4.0 (−5.0 to −3.0)",
+            False,
         ),
     ],
 )
-def test_a_table_says_what_its_intervals_allow(script, intervals, sentences):
-    text = script("make_any_table")["verdict"]("t", any_part(script, intervals))
-    for sentence in sentences:
-        assert sentence in text
-    assert ("nothing speaks for networks" in text) is (intervals[2][0] * intervals[2][1] < 0)
-
-
-@pytest.mark.parametrize(
-    ("ours", "verdict"),
-    [
-        (10.0, "less time than GridSearchCV on wine, breast cancer"),
-        (100.0, "more time than GridSearchCV on all."),
-    ],
-)
-def test_the_seconds_of_all_settings_are_projected_from_those_that_were_fitted(
-    script, ours, verdict
+def test_what_is_clearly_different_has_an_interval_on_one_side_of_0(
+    script, intervals, clear, linear_will_do
 ):
     page = script("make_any_table")
-    part = any_part(script, [NONE] * 4, ours, per_fit=0.1, tried=68)
-    assert page["projected"](part) == pytest.approx(68 * 0.1 + 1 + 700 * 0.1)
-    assert page["projected"](any_part(script, [NONE] * 4)) == pytest.approx(768 * 0.1 + 1)
-    assert page["in_our_time"](part, "cold") == pytest.approx(10 * ours)
-    text = page["seconds_text"](dict.fromkeys(page["TABLES"], part))
-    assert f"Cold, our 768 take {verdict}" in text
-    assert f"wine: {10 * ours:,.0f} cold, {5 * ours:,.0f} warm" in text
+    others = any_part(script, [NONE, NONE, (0.01, 0.03), NONE])
+    parts = dict.fromkeys(page["TABLES"], others) | {"wine": any_part(script, intervals)}
+    text = page["verdicts"](parts)
+    if clear == "nothing":
+        assert "wine, " not in text
+        assert page["verdicts"](dict.fromkeys(parts, parts["wine"])).startswith(
+            "Clearly different from ours: nothing. "
+        )
+    else:
+        assert f"Clearly different from ours: wine, {clear}; breast cancer, " in text
+    assert ("Logistic regression is not clearly worse on wine (20 s): use" in text) is (
+        linear_will_do
+    )
+
+
+def test_the_seconds_of_all_settings_are_projected_from_those_that_were_fitted(script):
+    projected = script("make_any_table")["projected"]
+    assert projected(any_part(script, [NONE] * 4, tried=68)) == pytest.approx(68 * 0.1 + 1 + 70)
+    assert projected(any_part(script, [NONE] * 4)) == pytest.approx(768 * 0.1 + 1)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (MlpFamily(), C
 
 
 def register_family(family: Family, axes: Sequence[Hyperparameter]) -> None:
-    """Adds a model family; the first of its own axes names it. See docs/own_model.md.
+    """Adds a model family; the first of its own axes names it. See docs/own_table.md.
 
     Raises:
       InputError: a name is taken by another family.
