@@ -1,7 +1,6 @@
 """Workers of a Dask cluster, whatever ends them, end with the bytes of local processes."""
 
 import asyncio
-import json
 import os
 import random
 import re
@@ -57,7 +56,6 @@ def begin(folder, *flags):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=kept | {"PYTHONPATH": str(ROOT)}, cwd=folder.parent,
     )  # fmt: skip
-    command.begun = time.monotonic()
     BEGUN.append(command)
     return command
 
@@ -77,19 +75,10 @@ def no_command_is_left():
 def end(command, code=0):
     """Waits for a command; returns what it printed, and what it complained of."""
     printed, errors = command.communicate(timeout=300)
-    record(time.monotonic() - command.begun)
     lines = [line for line in errors.splitlines() if "cpu_aot_loader" not in line]
     assert command.returncode == code, errors
     assert "Traceback" not in errors
     return printed, "\n".join(lines)
-
-
-def record(seconds):
-    """Writes what a test's command took to a file, for docs/make_clusters.py."""
-    test, _, phase = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].partition(" ")
-    if phase == "(call)" and "GTZAN_JAX_RECORD" in os.environ:
-        with open(os.environ["GTZAN_JAX_RECORD"], "a") as file:
-            print(json.dumps({"test": test, "seconds": seconds}), file=file)
 
 
 def tasks(folder):
