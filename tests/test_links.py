@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "notebooks/gtzan_jax.ipynb"]
 
 
 def without_blocks(text):
@@ -44,7 +44,9 @@ def broken(page, text):
     return [each for each in inside if not leads(page, text, each)]
 
 
-@pytest.mark.parametrize("page", [*TOP, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*(ROOT / p for p in PAGES), *sorted(DOCS.glob("*.md"))], ids=lambda p: p.name
+)
 def test_links_lead_to_files_and_headings(page):
     assert broken(page, page.read_text(encoding="utf-8")) == []
 
