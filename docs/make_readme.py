@@ -51,8 +51,8 @@ def results_block(run: FinishedRun) -> str:
     )
 
 
-def gap_block(folder: Path) -> str:
-    """Returns accuracies with their intervals by model, for the protocols that part artists or not.
+def gap_blocks(folder: Path) -> tuple[str, str]:
+    """Returns a sentence on the gap, and it with the accuracies by model and protocol.
 
     Args:
       folder: that ``gtzan_jax.baselines --protocol=all`` wrote.
@@ -66,13 +66,14 @@ def gap_block(folder: Path) -> str:
     shown = [name for name in GAP if name in accuracy]
     cells = scores.pivot(index="model", columns="protocol", values="cell").loc[order, shown]
     mixed, apart = accuracy["mixed_artists"], accuracy["artist_kfold"]
-    return (
+    line = (
         f"The same 948 songs give {mixed.min():.2f} to {mixed.max():.2f} in random folds and "
-        f"{apart.min():.2f} to {apart.max():.2f} in random folds that share no artist, by model:"
-        f"\n\n{Table.of(cells.reset_index()).markdown}\n\nTest accuracy of all models, in the "
-        "order of `kfold`, everything tuned inside the train parts, with 95 % intervals for fitted "
-        "models, train parts and seeds held fixed: over other songs of such artists in `kfold` and "
-        "`mixed_artists`, over other artists in the others "
+        f"{apart.min():.2f} to {apart.max():.2f} in random folds that share no artist, by model"
+    )
+    return f"{line}.", (
+        f"{line}:\n\n{Table.of(cells.reset_index()).markdown}\n\nTest accuracy, everything tuned "
+        "inside the train parts, with 95 % intervals for these fits: over other songs of such "
+        "artists in `kfold` and `mixed_artists`, over other artists in the others "
         "(`python -m gtzan_jax.baselines --protocol=all`)."
     )
 
@@ -84,7 +85,7 @@ def copy_picture(picture: Path, name: str) -> None:
 
 
 def main() -> None:
-    """Rewrites the blocks between markers in README.md and docs/protocols.md, and docs/images."""
+    """Rewrites blocks of README.md and docs/which_number.md, and pictures in docs/images."""
     run, eda, baselines = read_finished(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     if run.is_sample:
         sys.exit("the README shows the real table, and this run trained on the sample")
@@ -101,8 +102,9 @@ def main() -> None:
     for name in ("baselines", "importance"):
         copy_picture(baselines / f"{name}.png", name)
     fill(ROOT / "README.md", "results", results_block(run))
-    for page in (ROOT / "README.md", ROOT / "docs" / "protocols.md"):
-        fill(page, "gap", gap_block(baselines))
+    line, table = gap_blocks(baselines)
+    fill(ROOT / "README.md", "gap", line)
+    fill(ROOT / "docs" / "which_number.md", "gap", table)
 
 
 if __name__ == "__main__":

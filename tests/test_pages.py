@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from claim_simulations import CLAIM_EXPERIMENTS
 from scipy import stats
+from simulations import EXPERIMENTS
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -30,23 +32,36 @@ def script(monkeypatch):
         ),
         (0.1, 4.7, "`patience` +2.4 (+0.1 to +4.7), which may help", "none"),
         (2.3, 4.7, "`patience` +3.5 (+2.3 to +4.7), which helps", "`patience` under one"),
-        (-0.1, 4.7, "none; the largest gain is that of `patience`", "none"),
+        (-0.1, 4.7, "none; largest gain: `patience` +2.3 (−0.1 to +4.7).", "none"),
     ],
 )
 def test_a_proposal_helps_or_costs_only_where_all_intervals_allow_it(
     script, low, high, sentence, all_together
 ):
     """Of three: Bonferroni's p is thrice that of a z test."""
-    rows = [["patience", None, low, high], ["l2", None, -2.0, 1.0], ["mixup", None, -2.0, 1.0]]
-    table = pd.DataFrame(rows, columns=["axis", "value", "low", "high"])
+    rows = [["patience", low, high], ["l2", -2.0, 1.0], ["mixup", -2.0, 1.0]]
+    table = pd.DataFrame(rows, columns=["axis", "low", "high"])
     table[["low", "high"]] /= 100
     table["difference"] = table[["low", "high"]].mean(axis=1)
-    found = script("make_overfitting")["findings"]({"one": table})
+    found = script("make_which_number")["findings"]({"one": table})
     assert sentence in found
     error = (high - low) / 2 / stats.norm.ppf(0.975)
     p = min(1.0, 3 * 2 * stats.norm.sf(abs(low + high) / 2 / error))
     assert (f"(Bonferroni p {p:.1g})" in found) is (low * high > 0)
     assert f"(Bonferroni), {all_together} excludes 0." in found
+
+
+def test_a_method_errs_as_often_as_its_worst_case_and_exceeded_promises_are_counted(script):
+    page, experiments = script("make_which_number"), EXPERIMENTS | CLAIM_EXPERIMENTS
+    promised = [name for name, each in experiments.items() if each.nominal is not None]
+    shown = {name for names, *_ in page["METHODS"].values() for name in names.split()}
+    assert shown == {*promised}
+    record = {name: [4.0, 0.5, 100] for name in experiments}
+    assert "promises 0 were exceeded, 0 of them by more" in page["rates"](record, experiments)
+    text = page["rates"](record | {"f3": [5.9, 0.5, 1], "f10": [6.1, 0.5, 1]}, experiments)
+    assert "| F of three values | 6.1 % | plain F | 4.0 % |" in text
+    assert f"Of {len(promised)} promises 2 were exceeded, 1 of them by more than two such" in text
+    assert text.endswith(f": {experiments['f10'].what} ({experiments['f10'].null}).")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ On a complete, balanced grid the accuracy f of a config is a sum of orthogonal p
 
 where fᵢ is the mean over all else, less m; fᵢⱼ the mean over all else, less m, fᵢ and fⱼ. Trials
 of one run (fold and seed) share tracks and random numbers, so the noise of an effect does not
-average out over them: tests and intervals are over runs. See docs/statistics.md.
+average out over them: tests and intervals are over runs. See docs/which_number.md.
 
 Accuracies are (configs, folds, seeds), configs in grid order; ``num_divisions`` is the number of
 repeated divisions of the songs, each of as many folds. A config missing is a ValueError.

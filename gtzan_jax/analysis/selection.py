@@ -1,7 +1,7 @@
 """Effects of choosing among configs: the set of the indistinguishable, and a winner's optimism.
 
 All intervals are over groups of rows, since songs of one artist are alike: ``group`` is (tested,)
-their numbers. See docs/statistics.md for the scope of each.
+their numbers. See docs/which_number.md for the scope of each.
 
 References:
   Hsu (1984), Constrained simultaneous confidence intervals for multiple comparisons with the best.

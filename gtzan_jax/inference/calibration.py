@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 100
-"""Songs that a temperature or an error needs; see docs/statistics.md."""
+"""Songs that a temperature or an error needs; see docs/which_number.md."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 

@@ -230,7 +230,7 @@ def _scope(run: FinishedRun, units: str | None) -> list[str]:
         f"{run.words.rows}: the number of independent observations is at most that of seeds × "
         f"folds, {run.accuracy.shape[1]} here{same}, not that of configurations.",
         over.get(units or "", none),
-        "See " + code("docs/statistics.md") + ".",
+        "See " + code("docs/which_number.md") + ".",
     ]
 
 

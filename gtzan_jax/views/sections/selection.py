@@ -123,7 +123,7 @@ def _certainty(run: FinishedRun) -> list[str]:
         f"With 95 % confidence the truly best configuration{networks} is among the "
         f"{len(run.indistinguishable):,} that the column indistinguishable_from_best of the table "
         f"names, by {selection.METHOD.format(rows=run.words.rows)}; see",
-        code("docs/statistics.md") + ".",
+        code("docs/which_number.md") + ".",
         selection.scope(len(run.manifest.split.folds), seeds, run.words),
     ]
     if "epochs_given" in run.results:
