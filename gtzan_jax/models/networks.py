@@ -1,6 +1,7 @@
 """The networks of the families in Flax, of one trial.
 
-Convolutions are products of matrices: XLA's own are many times slower on a CPU, see docs/cnn.md.
+Convolutions are products of matrices: XLA's own are many times slower on a CPU, see
+docs/pretrained.md.
 """
 
 from collections.abc import Callable, Sequence
