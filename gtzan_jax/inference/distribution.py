@@ -16,7 +16,7 @@ _MOST_SONGS = 4000  # whose distances to the nearest other are measured
 _AT_ONCE = 256  # rows whose distances to all others are in memory together
 
 SAME = 0.1
-"""The largest median difference in deviations of rows of one song; see docs/predicting.md."""
+"""The largest median difference in deviations of rows of one song; see docs/sound.md."""
 
 SAME_SHARE = 0.25
 """The same for :class:`Neighbours`, as a share of the median training song's distance."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-_RIDGE = 0.1  # of tags whose mean squares are 1; see docs/predicting.md
+_RIDGE = 0.1  # of tags whose mean squares are 1; see docs/sound.md
 
 
 def shares_of_tags(

@@ -18,7 +18,7 @@ _SHARED = (
     "through Gradio's servers; the link ends with this command"
 )
 _COLAB = (
-    "on Colab your browser does not reach this address: add --share, or see docs/predicting.md for "
+    "on Colab your browser does not reach this address: add --share, or see docs/sound.md for "
     "a way without a public link"
 )
 

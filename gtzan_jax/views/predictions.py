@@ -188,7 +188,7 @@ def _wrapped(text: str, later: str, first: str = "") -> list[str]:
 
 
 def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[str, Any]:
-    """Returns predictions as one document; docs/predicting.md has its keys."""
+    """Returns predictions as one document; docs/sound.md has its keys."""
     answers, calibration = list(answers), model.calibration
     return {
         "format": FORMAT,

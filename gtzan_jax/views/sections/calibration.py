@@ -25,7 +25,7 @@ def calibration_part(run: FinishedRun, note: str) -> Section | None:
             "The calibrated error on the validation part flatters: the temperature was fitted "
             "there."
         )
-    told.append("See " + code("docs/predicting.md") + ".")
+    told.append("See " + code("docs/sound.md") + ".")
     drawn = figure(
         "reliability",
         plots.reliability(songs, "", note, words),
