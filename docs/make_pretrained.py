@@ -69,13 +69,13 @@ def protocols_text(part: Found) -> str:
         for row in part[TAGS]["comparison"]
         if row["protocol"] == "fault_filtered" and row["high"] < 0
     ]
-    counts = ", ".join(f"{part['songs'][p]} under {p}" for p in DIVIDED)
+    counts = ", ".join(f"{part['songs'][protocol]}" for protocol in DIVIDED)
     return (
         f"{Table(('our network', *DIVIDED), rows).markdown}\n\n"
         f"{clear} of {len(gains)} gains of the picture's models are clearly above 0. On tags under "
-        f"fault_filtered, clearly better than our network: {', '.join(better) or 'none'}. Songs: "
-        f"{counts}. Our network is the best of {part['configs']} configurations, selected inside "
-        f"each train part and retrained with {part['seeds']} seeds, as in `gtzan_jax.baselines`. "
+        f"fault_filtered, clearly better than our network: {', '.join(better) or 'none'}. Songs by "
+        f"column: {counts}. Our network is the best of {part['configs']} configurations, selected "
+        f"inside each train part and retrained with {part['seeds']} seeds (`gtzan_jax.baselines`). "
         "Intervals are at 95 %: of accuracies over artists and songs for fitted models; of gains, "
         "paired by song, over the folds where there are five or more, by the corrected t (Nadeau "
         "and Bengio), else over artists and songs. The published tags lack the validation part of "
