@@ -1,4 +1,4 @@
-"""How fast gtzan_jax is beside what a user would pick instead, and beside the machine's floor.
+"""Speed of gtzan_jax, compared with alternatives and with the limits of the machine.
 
-``python -m benchmarks`` measures everything; ``python -m benchmarks --help`` tells more.
+``python -m benchmarks`` measures everything; ``python -m benchmarks --help`` lists the flags.
 """

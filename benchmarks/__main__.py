@@ -1,9 +1,9 @@
-"""Measures gtzan_jax and its peers side by side.
+"""Measures gtzan_jax and its peers.
 
   python -m benchmarks --quick
   python -m benchmarks --only=floor --repeats=1 --name=trial
 
-The record and its table in Markdown are written into benchmarks/results.
+Writes the record and its Markdown table into benchmarks/results.
 """
 
 import json
@@ -31,7 +31,7 @@ _INSTALL = "pip install -e '.[bench]'"
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure, and where to write the record."""
+    """Options: what to measure, and where to write the record."""
 
     data: str = option("auto", checks.text, DATA)
     platform: str = option("cpu", Choice(PLATFORMS), "Where gtzan_jax computes; peers use the CPU.")
@@ -52,10 +52,10 @@ class Options:
 
 
 def chosen_rows(options: Options) -> list[str]:
-    """Returns the rows that the flags ask for.
+    """Returns the rows that the flags select.
 
     Raises:
-      InputError: there is no such row.
+      InputError: a row does not exist.
     """
     names = list(filter(None, options.only.split(",")))
     for name in names:
@@ -68,7 +68,7 @@ def chosen_rows(options: Options) -> list[str]:
 
 
 def present(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Returns the rows that can be measured, and a line for each that cannot."""
+    """Returns the rows that can be measured, and a message for each of the others."""
     can, cannot = [], []
     for name in names:
         if ROWS[name].missing:
@@ -80,7 +80,7 @@ def present(names: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def measure(name: str, context: Context) -> Measurement | None:
-    """Measures a row and prints what it took; None if it failed, which is printed, too."""
+    """Measures a row and prints its seconds; prints the error and returns None if it failed."""
     label = ROWS[name].label
     try:
         measured = ROWS[name].measure(context)
@@ -96,7 +96,7 @@ def measure(name: str, context: Context) -> Measurement | None:
 def record_and_write(
     options: Options, rounds: Sequence[dict[str, Measurement]], **more: Any
 ) -> report.Record:
-    """Returns the record of some rounds, and writes it if the flags say so."""
+    """Returns the record of some rounds, and writes it if the flags ask for it."""
     record = report.record_of(rounds, **more)
     name, out = options.name, Path(options.out)
     if not name and not options.quick and not options.only:
@@ -110,33 +110,33 @@ def record_and_write(
 
 
 def recorded(out: str) -> report.Record:
-    """Returns the record that the repository holds; empty if there is none."""
+    """Returns the record in the repository; empty if there is none."""
     path = Path(out, "latest.json")
     if not path.is_file():
-        print(f"nothing is recorded in {path} to compare with")
+        print(f"no record to compare with: {path} does not exist")
         return {"figures": {}, "rounds": []}
     record: report.Record = json.loads(path.read_text(encoding="utf-8"))
     return record
 
 
 def measure_round(names: Iterable[str], context: Context, first: bool) -> dict[str, Measurement]:
-    """Measures each row once; rows that take long in the first round only."""
+    """Measures each row once; slow rows in the first round only."""
     wanted = [name for name in names if first or not ROWS[name].once]
     measured = {name: measure(name, context) for name in wanted}
     return {name: found for name, found in measured.items() if found}
 
 
 def main(options: Options) -> int:
-    """Measures, round by round, and reports.
+    """Measures round by round, and prints the report.
 
     Returns:
-      1 if a row failed in every round, else 0: however slow.
+      1 if a row failed in every round, else 0.
     """
     names, missing = present(chosen_rows(options))
     for line in missing:
         print(f"skipped: {line}")
     if busy := machine.busy():
-        print(f"warning: {busy}; a quiet one tells more", file=sys.stderr)
+        print(f"warning: {busy}; measure on an idle machine", file=sys.stderr)
     table = load_table(options.data)
     messages.warn_of_table(table)
     before: report.Record = recorded(options.out) if options.quick else {"rounds": []}

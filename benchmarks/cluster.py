@@ -19,11 +19,11 @@ def on_loopback(folder: Path, env: Mapping[str, str | None]) -> Iterator[str]:
     """Runs a cluster and yields the file of its scheduler.
 
     Args:
-      folder: for that file, and what the processes print.
+      folder: for that file and the output of the processes.
       env: variables that differ from this process's; None removes one.
 
     Raises:
-      RunError: it does not start.
+      RunError: the scheduler does not start.
     """
     changed = dict(env) | {"JAX_PLATFORMS": "cpu"}
     environment = {k: v for k, v in (os.environ | changed).items() if v is not None}

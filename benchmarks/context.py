@@ -1,4 +1,4 @@
-"""What all rows of a benchmark share: the table, a scratch folder, the platform."""
+"""The data that all rows of a benchmark share: table, scratch folder, platform."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,20 +8,20 @@ from typing import Any
 from gtzan_jax.resources import PACKAGE, cache_dir
 from gtzan_jax.tables.schema import FILE_NAME, FeatureTable
 
-Measurement = dict[str, Any]  # numbers by name; "seconds" is what the row is about
+Measurement = dict[str, Any]  # numbers by name; "seconds" is the result of the row
 
 
 @dataclass
 class Context:
-    """What a row may need to know.
+    """The data that rows share.
 
     Attributes:
-      csv: the feature table, for processes that look it up nowhere else.
-      scratch: an empty folder that is removed afterwards.
+      csv: the feature table.
+      scratch: a temporary folder.
       platform: where gtzan_jax computes.
-      quick: whether to project from less work where that is possible.
-      caches: compilation caches that runs have filled, the last one filled last.
-      chosen: for a peer the variant that a short trial found fastest.
+      quick: whether to project from less work where possible.
+      caches: compilation caches that runs have filled, in that order.
+      chosen: the variant of each peer that was fastest in a short trial.
     """
 
     csv: Path
@@ -40,7 +40,7 @@ class Context:
 
 
 def csv_of(table: FeatureTable, scratch: Path) -> Path:
-    """Returns the path of the CSV that a table came from; the sample is written out."""
+    """Returns the path of the CSV of a table; writes that of the sample."""
     if table.is_sample:
         from gtzan_jax.tables.sample import sample_text
 

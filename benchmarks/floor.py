@@ -1,8 +1,8 @@
-"""The floor: how long the sweep's arithmetic, or its bytes, would take this machine at best.
+"""The floor: the least time that the sweep's arithmetic, or its bytes, takes on this machine.
 
 Operations are counted from the shapes by ``MlpFamily.flops``: matrix products only, forward
-and backward for every train row, forward for every test row, each epoch; a gradient with respect
-to the table itself is left out. The rate is that of one large product in the same process.
+and backward for every train row, forward for every test row, each epoch; without the gradient
+with respect to the input. The rate is that of one large product in the same process.
 """
 
 import functools
@@ -20,12 +20,12 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.folds import Sizes
 
 SIDE = 2048  # rows and columns of both factors
-_SIDES = {"cpu": SIDE}  # an accelerator needs more to show what it can do
+_SIDES = {"cpu": SIDE}  # accelerators need larger products for their full rate
 _LARGE_SIDE = 8192
-_COPIED = 1 << 25  # numbers of four bytes: far more than the caches of a core hold
+_COPIED = 1 << 25  # numbers of four bytes: much more than the caches of a core
 _REPEATS = 10
 
-# Arrays as large as the weights that a step reads and writes: the weights and the moments.
+# Arrays that a step reads and writes, each as large as the weights: weights and moments.
 _ARRAYS = {"adam": 3, "sgd": 1, "rmsprop": 2}
 
 
@@ -36,7 +36,7 @@ def flops_of_sweep(sweep: Sweep, sizes: Sizes) -> float:
 
 
 def bytes_of_sweep(sweep: Sweep, sizes: Sizes) -> float:
-    """Returns the bytes of a sweep with one seed whose weights and moments stay in no cache.
+    """Returns the bytes of a sweep with one seed if weights and moments are not cached.
 
     Every step reads and writes them once, in float32. Activations are not counted.
     """
@@ -50,10 +50,10 @@ def bytes_of_sweep(sweep: Sweep, sizes: Sizes) -> float:
 
 
 def product_rate() -> float:
-    """Returns the operations a second of one large float32 product on all devices.
+    """Returns the operations per second of one large float32 product on all devices.
 
-    On the CPU a product on one of JAX's devices uses all cores, and one that is split over the
-    devices does so, too; the better of the two counts.
+    On the CPU, a product on one of JAX's devices uses all cores, and so does one split over the
+    devices; the faster of the two counts.
     """
     side = _SIDES.get(jax.default_backend(), _LARGE_SIDE)
     x = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
@@ -68,9 +68,9 @@ def product_rate() -> float:
 
 
 def copy_rate() -> float:
-    """Returns the bytes a second, read and written, of a pass over a large array on all devices.
+    """Returns the bytes per second, read and written, of a pass over a large array on all devices.
 
-    In place, since a fresh array would be made of memory that the system has yet to give.
+    In place, since a new array would include the time to allocate its memory.
     """
     mesh = Mesh(np.asarray(jax.devices()), ("rows",))
     rows = (len(jax.devices()), _COPIED // len(jax.devices()))
@@ -92,7 +92,7 @@ def measure(sweep: Sweep, sizes: Sizes) -> dict[str, float]:
     """Measures the machine.
 
     Returns:
-      operations and bytes of the sweep, the rates, and the seconds that follow from each.
+      operations and bytes of the sweep, the rates, and the seconds computed from them.
     """
     flops, moved = flops_of_sweep(sweep, sizes), bytes_of_sweep(sweep, sizes)
     flops_per_s, bytes_per_s = product_rate(), copy_rate()
@@ -107,7 +107,7 @@ def measure(sweep: Sweep, sizes: Sizes) -> dict[str, float]:
 
 
 def _best(call: Callable[[], jax.Array]) -> float:
-    """Returns the fewest seconds of several calls, the first not counted."""
+    """Returns the least seconds of several calls, after a first one to compile."""
     call().block_until_ready()
     seconds = []
     for _ in range(_REPEATS):

@@ -1,6 +1,6 @@
-"""The sweep that everybody trains, and a sample of it for those who take too long.
+"""The benchmark's sweep, and a sample of it for slow peers.
 
-Peers import this: it must stay free of JAX, whose import would count as their time.
+Peers import this module, so it must not import JAX, whose import would count as their time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,14 +18,14 @@ def the_sweep() -> Sweep:
 
 
 def stratified(sweep: Sweep, per_stratum: int = 1) -> list[Config]:
-    """Returns a sample of configs: every optimizer in every shape group equally often.
+    """Returns a sample of configs, with the same number for each optimizer and shape group.
 
-    Each optimizer goes through its configs in steps that are coprime to the other axes, so
-    that every value of every axis occurs.
+    The steps through the configs of an optimizer are coprime to the number of values of the other
+    hyperparameters, so that every value occurs.
 
     Args:
       sweep: the sweep.
-      per_stratum: configs of each optimizer and shape group; 1 makes 24 of the assignment.
+      per_stratum: configs for each optimizer and shape group; 1 gives 24 for the assignment.
     """
     return [
         configs[(5 * place + 7 * turn) % len(configs)]
@@ -43,11 +43,11 @@ def batches(sweep: Sweep) -> list[list[Config]]:
 
 
 def project(seconds: Mapping[str, Sequence[float]], sweep: Sweep) -> float:
-    """Returns what a whole sweep takes, from the seconds of some of its runs.
+    """Projects the seconds of a whole sweep from those of some of its runs.
 
     Args:
       seconds: of single runs, by optimizer.
-      sweep: the sweep; it has equally many configs with each optimizer.
+      sweep: the sweep; it has the same number of configs for each optimizer.
     """
     runs = sweep.num_configs / len(sweep.axes["optimizer"])
     return sum(runs * sum(some) / len(some) for some in seconds.values())

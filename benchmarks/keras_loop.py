@@ -1,8 +1,8 @@
 """Keras, one run after another: ``KERAS_BACKEND=jax python -m benchmarks.keras_loop --data=CSV``.
 
-A sample of the configs, each built, compiled and fitted; the parent projects. The test part is
-evaluated as one batch. Tried: ``steps_per_execution=22``, no faster on the JAX backend. Prints
-one line of JSON.
+Builds, compiles and fits a sample of the configs, from which the parent projects. The test part is
+evaluated as one batch. ``steps_per_execution=22`` is no faster on the JAX backend. Prints one line
+of JSON.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def train(config: Config, sweep: Sweep, data: Arrays, epochs: int) -> float:
 
 
 def main() -> None:
-    """Trains the sample and prints what it took."""
+    """Trains the sample and prints its seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="path of the CSV")
     parser.add_argument("--epochs", type=int, help="default: the sweep's")
@@ -64,7 +64,7 @@ def main() -> None:
     given = parser.parse_args()
     sweep, data = the_sweep(), load_arrays(given.data)
     seconds = by_optimizer()
-    # The first run imports and warms up much, which is not to be projected.
+    # Warms up; the first run is not projected.
     train(stratified(sweep)[0], sweep, data, 1)
     accuracies = []
     for config in itertools.islice(stratified(sweep), given.runs):

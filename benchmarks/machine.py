@@ -1,4 +1,4 @@
-"""Where something was measured: versions, cores, processor."""
+"""The machine of a measurement: versions, cores, processor."""
 
 import os
 import platform
@@ -12,11 +12,11 @@ _PACKAGES = (
     "tensorboardX", "keras", "tensorflow", "torch",
 )  # fmt: skip
 
-_QUIET = 0.5  # processes that run or wait, on average over a minute
+_QUIET = 0.5  # load average over a minute
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of what takes part and is installed."""
+    """Returns the versions of Python and the installed packages."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 
 
 def describe() -> dict[str, str | int]:
-    """Returns what can be told of the machine."""
+    """Returns system, processor and cores."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -38,7 +38,7 @@ def describe() -> dict[str, str | int]:
 
 
 def busy() -> str:
-    """Returns a sentence if others use the machine, else nothing. Ask before measuring."""
+    """Returns a sentence if the machine is busy, else "". Call before measuring."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return f"The machine was busy, with a load of {load:.1f}" if load > _QUIET else ""
 

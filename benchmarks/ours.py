@@ -1,4 +1,4 @@
-"""Rows about gtzan_jax itself."""
+"""Rows of gtzan_jax itself."""
 
 import json
 import os
@@ -11,80 +11,80 @@ from benchmarks.grid import SWEEP
 from benchmarks.processes import run_module
 
 _SEEDS = 10
-_LONG = 3  # seeds of a sweep that is long enough for what workers cost at the start
+_LONG = 3  # seeds of a sweep long enough to outweigh the start of workers
 
 
 def cold(context: Context) -> Measurement:
-    """A new process with an empty compilation cache, imports and all files included."""
+    """Measures a new process with an empty compilation cache, with imports and all files."""
     return _sweep(context, context.folder("cache"), SWEEP)
 
 
 def warm(context: Context) -> Measurement:
-    """The same with the cache that an earlier process has filled."""
+    """Measures the same with the cache of an earlier process."""
     return _sweep(context, _filled(context), SWEEP)
 
 
 def main_cold(context: Context) -> Measurement:
-    """The command as the README has it, which retrains the best, with an empty cache."""
+    """Measures the command of the README, which retrains the best, with an empty cache."""
     return _sweep(context, context.folder("cache"), SWEEP, retrains=True)
 
 
 def main_warm(context: Context) -> Measurement:
-    """The same with the cache that an earlier process has filled."""
+    """Measures the same with the cache of an earlier process."""
     return _sweep(context, _filled(context), SWEEP, retrains=True)
 
 
 def main_of_ten_seeds(context: Context) -> Measurement:
-    """The same of ten seeds, with an empty cache."""
+    """Measures the same with ten seeds and an empty cache."""
     return _sweep(context, context.folder("cache"), SWEEP, f"--num_seeds={_SEEDS}", retrains=True)
 
 
 def long(context: Context) -> Measurement:
-    """Several seeds by processes of this machine, programs ready."""
+    """Measures several seeds with worker processes and compiled programs."""
     cache = _filled(context, "--batching=shape")
     return _sweep(context, cache, SWEEP, f"--num_seeds={_LONG}", "--batching=shape")
 
 
 def long_in_a_cluster(context: Context) -> Measurement:
-    """The same by as many workers of a Dask cluster on this machine's loopback."""
+    """Measures the same with as many workers of a Dask cluster on loopback."""
     cache = _filled(context, "--batching=shape")
     with cluster.on_loopback(context.folder("cluster"), _environment(cache)) as address:
         measured = _sweep(
             context, cache, SWEEP, f"--num_seeds={_LONG}", "--batching=shape",
             f"--scheduler={address}",
         )  # fmt: skip
-    del measured["cpu_s"], measured["devices"]  # the client's alone; a file of the scratch folder
+    del measured["cpu_s"], measured["devices"]  # of the client only; a temporary path
     return measured
 
 
 def large(context: Context) -> Measurement:
-    """The large sweep for one epoch: whether it finishes, and in how much memory."""
+    """Measures the large sweep for one epoch, mainly its memory."""
     return _sweep(context, context.folder("cache"), "large", "--set=epochs=1")
 
 
 def steady(context: Context) -> Measurement:
-    """The training alone, already compiled."""
+    """Measures the training only, already compiled."""
     return _steady(context, "--mode=auto")
 
 
 def steady_by_shape(context: Context) -> Measurement:
-    """The same with a program for each shape group, where nothing is padded."""
+    """Measures the same with a program for each shape group, without padding."""
     return _steady(context, "--mode=shape")
 
 
 def ten_seeds(context: Context) -> Measurement:
-    """The training of ten seeds after that of one, in the same process."""
+    """Measures the training of ten seeds after that of one, in the same process."""
     answer = _steady(context, "--mode=auto", f"--seeds={_SEEDS}")
     return answer | {"seconds": answer["seconds_of_all"], "seconds_of_one": answer["seconds"]}
 
 
 def floor(context: Context) -> Measurement:
-    """The floor, without training."""
+    """Measures the floor, without training."""
     return _steady(context, "--floor_only")
 
 
 def _filled(context: Context, *flags: str) -> Path:
-    """Returns a compilation cache that a run has filled, one with the given flags if any."""
+    """Returns a compilation cache that a run, with the flags if any, has filled."""
     if not context.caches:
         cold(context)
     if flags:
@@ -95,7 +95,7 @@ def _filled(context: Context, *flags: str) -> Path:
 def _sweep(
     context: Context, cache: Path, sweep: str, *more: str, retrains: bool = False
 ) -> Measurement:
-    """Runs the sweep's command and reads the manifest that it leaves."""
+    """Runs the command of the sweep and reads its manifest."""
     workdir = context.folder("run")
     flags = [
         f"--sweep={sweep}",
@@ -123,7 +123,7 @@ def _sweep(
 
 
 def _steady(context: Context, *flags: str) -> Measurement:
-    """Runs ``benchmarks.steady`` and flattens its answer."""
+    """Runs ``benchmarks.steady`` and flattens its result."""
     cache = context.caches[-1] if context.caches else context.folder("cache")
     flags = (f"--data={context.csv}", f"--platform={context.platform}", *flags)
     answer = run_module("benchmarks.steady", flags, _environment(cache)).answer
@@ -133,10 +133,10 @@ def _steady(context: Context, *flags: str) -> Measurement:
 
 
 def _environment(cache: Path) -> dict[str, str | None]:
-    """Returns variables that give a process a compilation cache of its own.
+    """Returns environment variables that give a process its own compilation cache.
 
-    Matplotlib keeps its list of fonts in the user's cache folder, too; it makes that list once
-    in the life of an installation, so a cold run of ours finds it.
+    Matplotlib's list of fonts, also in the user's cache folder, is kept: it is computed once for an
+    installation.
     """
     import matplotlib.font_manager
 
@@ -145,5 +145,5 @@ def _environment(cache: Path) -> dict[str, str | None]:
         "XDG_CACHE_HOME": str(cache),
         "MPLCONFIGDIR": fonts,
         "JAX_COMPILATION_CACHE_DIR": None,
-        "PYTHONDONTWRITEBYTECODE": None,  # else each process compiles the package anew
+        "PYTHONDONTWRITEBYTECODE": None,  # else each process compiles the package again
     }

@@ -1,4 +1,4 @@
-"""Rows about what users would pick instead."""
+"""Rows of the alternatives."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ _QUICK_EPOCHS = 3
 
 
 def keras_loop(context: Context) -> Measurement:
-    """Keras, one run after another, on the fastest backend that is installed."""
+    """Measures Keras, one run after another, on the fastest installed backend."""
     modules = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
     variants = [
         {"env": {"KERAS_BACKEND": backend}}
@@ -25,13 +25,13 @@ def keras_loop(context: Context) -> Measurement:
 
 
 def torch_loop(context: Context) -> Measurement:
-    """PyTorch, one run after another, on one thread or on all."""
+    """Measures PyTorch, one run after another, on one thread or on all."""
     variants = [{"flags": ["--threads=1"]}, {"flags": ["--threads=0"]}]
     return _loop(context, "torch_loop", variants)
 
 
 def torch_batched(context: Context) -> Measurement:
-    """PyTorch, each shape group and optimizer as one model, in full."""
+    """Measures PyTorch, with one model for each shape group and optimizer."""
     variants: list[Variant] = [
         {"flags": []},  # as many workers as cores
         {"flags": ["--workers=1"]},
@@ -51,7 +51,7 @@ def torch_batched(context: Context) -> Measurement:
 
 
 def sklearn_grid(context: Context) -> Measurement:
-    """scikit-learn's grid search on what it can express, projected."""
+    """Measures the grid search of scikit-learn on the configs it supports, projected."""
     quiet: Variant = {"env": {"PYTHONWARNINGS": "ignore"}}  # ten epochs do not converge
     process = _run(context, "sklearn_grid", quiet, [])
     answer, runs = process.answer, the_sweep().num_configs
@@ -61,7 +61,7 @@ def sklearn_grid(context: Context) -> Measurement:
 
 
 def _loop(context: Context, name: str, variants: Sequence[Variant]) -> Measurement:
-    """Measures a sample of single runs, and projects what the sweep would take."""
+    """Measures a sample of single runs, and projects the seconds of the sweep."""
     variant = _fastest(context, name, variants, ["--runs=3"], "seconds")
     process = _run(context, name, variant, [])
     answer = process.answer
@@ -79,14 +79,14 @@ def _loop(context: Context, name: str, variants: Sequence[Variant]) -> Measureme
 def _fastest(
     context: Context, name: str, variants: Sequence[Variant], short: Sequence[str], what: str
 ) -> Variant:
-    """Returns the fastest variant of a peer, found by a short trial the first time.
+    """Returns the fastest variant of a peer, from a short trial the first time.
 
     Args:
-      context: remembers what was found.
+      context: stores the result.
       name: the peer.
-      variants: the forms to try; the first is taken where there is no time for trials.
-      short: flags that make the trial short.
-      what: the figure of the answer to compare.
+      variants: the variants to try; with --quick the first is used.
+      short: flags for a short trial.
+      what: the figure to compare.
     """
     if name not in context.chosen:
         tried = variants[:1] if context.quick else variants
@@ -103,5 +103,5 @@ def _run(context: Context, name: str, variant: Variant, more: Sequence[str]) -> 
 
 
 def _total(seconds: float | Mapping[str, Sequence[float]]) -> float:
-    """Returns the sum of seconds that may stand by optimizer."""
+    """Returns the sum of seconds, which may be lists by optimizer."""
     return sum(map(sum, seconds.values())) if isinstance(seconds, Mapping) else seconds

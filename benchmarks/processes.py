@@ -1,4 +1,4 @@
-"""Child processes, and what they cost: seconds, processor seconds, memory."""
+"""Child processes and their costs: seconds, processor seconds, memory."""
 
 import json
 import os
@@ -12,12 +12,12 @@ from typing import Any
 
 from gtzan_jax.errors import RunError
 
-_TAIL = 12  # lines of a failed child's output that the error shows
+_TAIL = 12  # last lines of a failed child's output in the error
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a child process took and printed."""
+    """Costs and output of a child process."""
 
     wall_s: float  # from its start to its end, the interpreter's start included
     cpu_s: float  # user and system, of all threads
@@ -26,7 +26,7 @@ class Finished:
 
     @property
     def answer(self) -> dict[str, Any]:
-        """The JSON object in the last line that the child printed.
+        """The JSON object in the last line of the output.
 
         Raises:
           RunError: there is none.
@@ -35,12 +35,12 @@ class Finished:
         try:
             answer: dict[str, Any] = json.loads(lines[-1])
         except json.JSONDecodeError:
-            raise RunError(f"a benchmark's process answered {lines[-1]!r}, no JSON") from None
+            raise RunError(f"a benchmark process printed {lines[-1]!r}, not JSON") from None
         return answer
 
     @property
     def costs(self) -> dict[str, float]:
-        """The figures, as the results record them."""
+        """The figures for the record."""
         return {
             "wall_s": self.wall_s,
             "cpu_s": self.cpu_s,
@@ -51,7 +51,7 @@ class Finished:
 def run_module(
     module: str, arguments: Sequence[str] = (), env: Mapping[str, str | None] | None = None
 ) -> Finished:
-    """Runs ``python -m module`` as a process of its own, and waits for it.
+    """Runs ``python -m module`` in a new process, and waits for it.
 
     Args:
       module: such as ``gtzan_jax.sweep``.
@@ -59,7 +59,7 @@ def run_module(
       env: variables that differ from this process's; None removes one.
 
     Raises:
-      RunError: it failed; the message ends with the last lines that it printed.
+      RunError: it failed; the message ends with the last lines of its output.
     """
     environment = dict(os.environ) | {k: v for k, v in (env or {}).items() if v is not None}
     for name in (name for name, value in (env or {}).items() if value is None):

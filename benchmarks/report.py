@@ -1,4 +1,4 @@
-"""Rounds in, a record and its tables out."""
+"""The record of some rounds, and its Markdown tables."""
 
 import datetime
 import statistics
@@ -16,16 +16,16 @@ _PARTED = ("main_cold", "main_warm")  # rows whose parts are shown
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-    """Returns median, least and most."""
+    """Returns median, minimum and maximum."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def record_of(rounds: Sequence[Round], **more: Any) -> Record:
-    """Returns everything that is written: circumstances, rounds, and what follows from them.
+    """Returns the record: machine, rounds, and the figures computed from them.
 
     Args:
-      rounds: of each round the measurements by row.
-      **more: circumstances to record beside those of the machine.
+      rounds: the measurements of each round, by row.
+      **more: further entries.
     """
     figures = {}
     for key, figure in FIGURES.items():
@@ -46,7 +46,7 @@ def record_of(rounds: Sequence[Round], **more: Any) -> Record:
 
 
 def seconds_of(rounds: Sequence[Round], row: str) -> dict[str, float | None]:
-    """Returns the seconds of a row over the rounds, and the processor seconds if all is known."""
+    """Returns the seconds of a row over the rounds, and the processor seconds if known."""
     there = [measured[row] for measured in rounds if row in measured]
     cpu = [each["cpu_s"] for each in there if "cpu_s" in each]
     seconds = spread([each["seconds"] for each in there])
@@ -54,7 +54,7 @@ def seconds_of(rounds: Sequence[Round], row: str) -> dict[str, float | None]:
 
 
 def breakdown(rounds: Sequence[Round], row: str) -> dict[str, float]:
-    """Returns the median seconds of each part of a run of ours, and of the process around it."""
+    """Returns the median seconds of each part of our run, and of the rest of the process."""
     there = [measured[row] for measured in rounds if row in measured]
     if not there:
         return {}
@@ -64,7 +64,7 @@ def breakdown(rounds: Sequence[Round], row: str) -> dict[str, float]:
 
 
 def markdown(record: Record) -> str:
-    """Returns a record as Markdown: rows, figures beside their targets, parts, notes."""
+    """Returns a record as Markdown: rows, figures and targets, parts, notes."""
     host = record["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     busy = f" {record['busy']}." if record.get("busy") else ""
@@ -87,7 +87,7 @@ def markdown(record: Record) -> str:
 
 
 def notes(rounds: Sequence[Round]) -> list[str]:
-    """Returns what the tables leave open: the floor, and what the peers did."""
+    """Returns notes on the floor and the peers."""
     first: dict[str, Mapping[str, Any]] = {}
     for measured in rounds:
         first = dict(measured) | first
@@ -116,7 +116,7 @@ def notes(rounds: Sequence[Round]) -> list[str]:
 
 
 def variants(rounds: Sequence[Round]) -> dict[str, Mapping[str, Any]]:
-    """Returns the variant of each peer that was found to be fastest."""
+    """Returns the fastest variant of each peer."""
     return {
         row: measured["variant"]
         for rows in rounds
@@ -126,7 +126,7 @@ def variants(rounds: Sequence[Round]) -> dict[str, Mapping[str, Any]]:
 
 
 def comparison(record: Record, recorded: Record) -> list[str]:
-    """Returns a line for each figure that says what it was and what it is now."""
+    """Returns a line for each figure, with the recorded and the new value."""
     lines = []
     for key in COMPARED:
         then, now = recorded["figures"].get(key), record["figures"].get(key)

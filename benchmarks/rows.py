@@ -1,4 +1,4 @@
-"""The rows of the table, in the order in which a round measures them."""
+"""The rows of the table, in the order of measurement."""
 
 import importlib.util
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from benchmarks.context import Context, Measurement
 
 @dataclass(frozen=True)
 class Row:
-    """Something that is measured.
+    """A row of the table.
 
     Attributes:
-      label: what the table calls it.
+      label: its name in the table.
       measure: measures it once.
-      needs: modules without which it is skipped.
-      once: whether the first round suffices, because it takes long.
-      usual: whether it is measured unless named.
+      needs: required modules; the row is skipped if one is missing.
+      once: whether to measure it in the first round only, because it is slow.
+      usual: whether to measure it by default.
     """
 
     label: str
@@ -28,7 +28,7 @@ class Row:
 
     @property
     def missing(self) -> list[str]:
-        """What is not installed."""
+        """The required modules that are not installed."""
         return [name for name in self.needs if not importlib.util.find_spec(name)]
 
 

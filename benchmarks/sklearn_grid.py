@@ -1,9 +1,9 @@
 """scikit-learn's grid search on all cores: ``python -m benchmarks.sklearn_grid --data=CSV``.
 
-``MLPClassifier`` has no dropout, no leaky ReLU, no RMSprop and no choice of the initial weights,
-and reports no accuracy between epochs: of the sweep's axes only the layer widths and two of the
-three optimizers remain. These 16 configs are fitted some times over; the parent projects.
-Prints one line of JSON.
+``MLPClassifier`` has no dropout, no leaky ReLU, no RMSprop, no choice of initial weights and no
+accuracy between epochs: of the sweep's hyperparameters only the layer widths and two of the three
+optimizers remain. These 16 configs are fitted several times; the parent projects. Prints one line
+of JSON.
 """
 
 import argparse
@@ -21,11 +21,11 @@ from gtzan_jax.space.sweep import Sweep
 
 
 def search_of(sweep: Sweep, fold: PredefinedSplit, epochs: int, repeats: int) -> GridSearchCV:
-    """Returns the grid search over what can be expressed.
+    """Returns the grid search over the supported configs.
 
     Args:
       sweep: the sweep.
-      fold: which rows are tested on.
+      fold: the test rows.
       epochs: passes over the train part.
       repeats: seeds of each config.
     """
@@ -54,7 +54,7 @@ def search_of(sweep: Sweep, fold: PredefinedSplit, epochs: int, repeats: int) ->
 
 
 def main() -> None:
-    """Fits the grid and prints what it took."""
+    """Fits the grid and prints its seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="path of the CSV")
     parser.add_argument("--epochs", type=int, help="default: the sweep's")

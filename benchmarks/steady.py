@@ -1,7 +1,7 @@
 """Our training alone, already compiled: ``python -m benchmarks.steady --data=CSV``.
 
-Trains the sweep once, which compiles, and once more, which counts; then measures the floor in
-the same process. Prints one line of JSON.
+Trains the sweep once to compile and once more to measure; then measures the floor in the same
+process. Prints one line of JSON.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from benchmarks.floor import measure
 from benchmarks.grid import the_sweep
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.process import peak_rss_bytes
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.tables.protocols import Splits, make_splits
@@ -22,7 +22,7 @@ from gtzan_jax.trainer.trainer import Trainer
 
 
 def seconds_of(trainer: Trainer, splits: Splits, seeds: Sequence[int]) -> float:
-    """Trains a sweep, keeping the histories as a caller would, and returns the seconds."""
+    """Trains a sweep, keeps the histories as a caller would, and returns the seconds."""
     trials = trials_of(trainer.plan.sweep, len(splits.folds), seeds)
     begun = time.perf_counter()
     tasks = trainer.plan.tasks(trials)
@@ -34,7 +34,7 @@ def seconds_of(trainer: Trainer, splits: Splits, seeds: Sequence[int]) -> float:
 
 
 def main() -> None:
-    """Measures what the flags say, and prints it."""
+    """Measures and prints the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="the feature table")
     parser.add_argument("--platform", default="cpu", choices=PLATFORMS)
@@ -47,8 +47,8 @@ def main() -> None:
     answer: dict[str, float | None] = {}
     if not given.floor_only:
         with (
-            workplace(given.platform) as place,
-            place.trainer(sweep, splits.sizes, given.seeds, mode=given.mode) as trainer,
+            open_backend(given.platform) as backend,
+            backend.trainer(sweep, splits.sizes, given.seeds, mode=given.mode) as trainer,
         ):
             answer["first_seconds"] = seconds_of(trainer, splits, [0])
             answer["seconds"] = seconds_of(trainer, splits, [0])

@@ -1,6 +1,6 @@
-"""The table as a user of a peer would load it: pandas, and scikit-learn for the split.
+"""The table, loaded as with a peer: pandas, and scikit-learn for the split.
 
-The rows of the parts, and their order, are those of ``gtzan_jax.tables.protocols.random_split``
+The rows of the parts and their order are those of ``gtzan_jax.tables.protocols.random_split``
 with seed 0.
 """
 
@@ -23,7 +23,7 @@ class Arrays(NamedTuple):
 
 
 def load_arrays(path: str) -> Arrays:
-    """Loads a CSV, splits it 70:30 with seed 0 and standardises it by its train part."""
+    """Loads a CSV, splits it 70:30 with seed 0, and standardises it by the train part."""
     table = pd.read_csv(path)
     y, _ = pd.factorize(table["label"], sort=True)
     x = table.drop(columns=["filename", "length", "label"]).to_numpy(np.float64)

@@ -1,11 +1,11 @@
-"""The figures that matter, as quotients of what is measured, and what they should reach."""
+"""The figures of the report, as quotients of measurements, and their targets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Round = Mapping[str, Mapping[str, Any]]  # of each row the measurement
-Place = tuple[str, str]  # a row and a number of its measurement
+Round = Mapping[str, Mapping[str, Any]]  # measurements by row
+Place = tuple[str, str]  # a row, and the name of a number of its measurement
 
 
 @dataclass(frozen=True)
@@ -13,14 +13,14 @@ class Figure:
     """A figure of the report.
 
     Attributes:
-      text: what it is.
-      unit: how it is shown, a key of ``_FORMATS``.
-      of: what it is taken from.
-      over: what that is divided by, in the same round.
-      target: what it should reach; None if it is for information.
-      stretch: what would be better still.
+      text: its name.
+      unit: its format, a key of ``_FORMATS``.
+      of: the number.
+      over: the divisor, from the same round.
+      target: the value to reach; None if there is none.
+      stretch: a better target.
       at_least: whether more is better.
-      less: what is taken from ``of`` first.
+      less: subtracted from ``of`` first.
     """
 
     text: str
@@ -33,7 +33,7 @@ class Figure:
     less: Place | None = None
 
     def in_round(self, measured: Round) -> float | None:
-        """Returns the figure of a round, or None if something was not measured in it."""
+        """Returns the figure of a round; None if a number is missing."""
         places = [place for place in (self.of, self.over, self.less) if place]
         if any(measured.get(row, {}).get(name) is None for row, name in places):
             return None
@@ -42,11 +42,11 @@ class Figure:
         return above / found[self.over] if self.over else above
 
     def in_rounds(self, rounds: Sequence[Round]) -> list[float]:
-        """Returns the figures of the rounds that have it."""
+        """Returns the figures of all rounds that have one."""
         return [value for value in map(self.in_round, rounds) if value is not None]
 
     def verdict(self, value: float) -> str:
-        """Returns ``stretch``, ``met`` or ``missed``; nothing where there is no target."""
+        """Returns ``stretch``, ``met`` or ``missed``; "" without a target."""
         for name, goal in (("stretch", self.stretch), ("met", self.target)):
             if goal is not None and (value >= goal if self.at_least else value <= goal):
                 return name
@@ -58,7 +58,7 @@ class Figure:
         return "–" if value is None else form.format(value * scale)
 
 
-_FORMATS = {  # of each unit the form, and what values are multiplied with
+_FORMATS = {  # format and factor of each unit
     "1 to": ("1 : {:.2f}", 1.0),
     "to 1": ("{:.2f} : 1", 1.0),
     "share": ("{:.0f} %", 100.0),

@@ -1,13 +1,13 @@
 """PyTorch, the grid batched by hand: ``python -m benchmarks.torch_batched --data=CSV``.
 
-One model for each shape group and optimizer; its parameters carry a trial axis, and one
-``baddbmm`` a layer multiplies those of all trials. Trials share the batches and the dropout
-noise. Prints one line of JSON.
+One model for each shape group and optimizer. Its parameters have a trial axis, and one ``baddbmm``
+per layer multiplies those of all trials. Trials share batches and dropout noise. Prints one line of
+JSON.
 
-Tried: ``prelu``, ``maximum`` and ``where`` for leaky ReLU (17 ms a step on one thread, with
-``lerp`` 12), noise for every trial (12 ms, shared 10), the first layer as one wide product (no
-gain). Whether batches side by side on threads of their own or threads within an operation are
-faster depends on the machine: the benchmark tries both.
+Slower alternatives: ``prelu``, ``maximum`` and ``where`` for leaky ReLU (17 ms a step on one
+thread, with ``lerp`` 12), noise for each trial (12 ms, shared 10); the first layer as one wide
+product has no gain. Threads for batches or threads within an operation: the faster depends on the
+machine, so the benchmark tries both.
 """
 
 import argparse
@@ -32,7 +32,7 @@ Layers = list[tuple[Tensor, Tensor]]  # kernel (trial, in, out), bias (trial, 1,
 
 
 class Data(NamedTuple):
-    """The table's parts."""
+    """The parts of the table."""
 
     x_train: Tensor  # (train, features) float32
     y_train: Tensor  # (train,) int64
@@ -41,7 +41,7 @@ class Data(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the trials differ in, beside their weights."""
+    """The hyperparameters of the trials."""
 
     keep: list[Tensor]  # for each hidden layer (trial, 1, 1) float32, 1 - dropout rate
     slopes: Tensor  # (trial, 1, 1) float32, of leaky ReLU; 0 is ReLU
@@ -63,7 +63,7 @@ def start(
     sizes = list(itertools.pairwise((features, *configs[0].units, classes)))
     for number, (fan_in, fan_out) in enumerate(sizes):
         limit = torch.full((len(configs), 1, 1), (6 / (fan_in + fan_out)) ** 0.5)
-        if number < len(sizes) - 1:  # the output layer keeps Keras's default
+        if number < len(sizes) - 1:  # the output layer has Keras's default
             limit[~glorot] = 0.05
         kernel = (2 * torch.rand(len(configs), fan_in, fan_out) - 1) * limit
         bias = torch.zeros(len(configs), 1, fan_out)
@@ -97,7 +97,7 @@ def losses(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def optimizer_of(name: str, parameters: Sequence[Tensor], sweep: Sweep) -> torch.optim.Optimizer:
-    """Returns an optimizer with Keras's defaults; it works element by element, so on batches."""
+    """Returns an elementwise optimizer with Keras's defaults, which works on all trials at once."""
     rate = sweep.learning_rates[name]
     if name == "adam":
         return torch.optim.Adam(parameters, rate, eps=1e-7, fused=True)
@@ -110,7 +110,7 @@ def train(configs: Sequence[Config], sweep: Sweep, data: Data, epochs: int) -> T
     """Trains the trials of a batch.
 
     Returns:
-      (epochs, 4, trial): train loss and accuracy as Keras takes them, test loss and accuracy.
+      (epochs, 4, trial): train loss and accuracy as in Keras, test loss and accuracy.
     """
     layers, batch = start(configs, sweep, data.x_train.shape[1], int(data.y_train.max()) + 1)
     rule = optimizer_of(configs[0]["optimizer"], list(itertools.chain(*layers)), sweep)
@@ -134,14 +134,14 @@ def train(configs: Sequence[Config], sweep: Sweep, data: Data, epochs: int) -> T
 
 
 def train_all(sweep: Sweep, data: Data, epochs: int, groups: int | None, workers: int) -> Tensor:
-    """Trains the batches of a sweep, some side by side.
+    """Trains the batches of a sweep, several at a time.
 
     Args:
       sweep: the sweep.
       data: the table.
       epochs: passes over the train part.
-      groups: how many of the batches; None for all.
-      workers: threads, each of which trains one batch at a time.
+      groups: number of batches; None for all.
+      workers: threads; each trains one batch at a time.
 
     Returns:
       (trial,): test accuracy after the last epoch.
@@ -153,7 +153,7 @@ def train_all(sweep: Sweep, data: Data, epochs: int, groups: int | None, workers
 
 
 def warm_up() -> None:
-    """Takes a step with each optimizer: PyTorch imports much at the first one."""
+    """Takes a step with each optimizer, since PyTorch imports modules at the first one."""
     for name in by_optimizer():
         weight = torch.zeros(1, requires_grad=True)
         weight.sum().backward()
@@ -161,7 +161,7 @@ def warm_up() -> None:
 
 
 def main() -> None:
-    """Trains the whole sweep and prints what it took."""
+    """Trains the whole sweep and prints its seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="path of the CSV")
     parser.add_argument("--epochs", type=int, help="fewer than the sweep's, to project from")

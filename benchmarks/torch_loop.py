@@ -1,7 +1,7 @@
 """PyTorch, one run after another: ``python -m benchmarks.torch_loop --data=CSV``.
 
-A sample of the configs; the parent projects. The batches are rows of tensors in memory,
-without a DataLoader, which would take longer than the training. Prints one line of JSON.
+Trains a sample of the configs, from which the parent projects. Batches are rows of tensors in
+memory: a DataLoader would take longer than the training. Prints one line of JSON.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def train(config: Config, sweep: Sweep, data: list[Tensor], epochs: int) -> Tens
     """Trains a config.
 
     Returns:
-      (epochs, 4): train loss and accuracy as Keras takes them, test loss and accuracy.
+      (epochs, 4): train loss and accuracy as in Keras, test loss and accuracy.
     """
     x_train, y_train, x_test, y_test = data
     model = build(config, sweep, x_train.shape[1], int(y_train.max()) + 1)
@@ -80,7 +80,7 @@ def train(config: Config, sweep: Sweep, data: list[Tensor], epochs: int) -> Tens
 
 
 def main() -> None:
-    """Trains the sample and prints what it took."""
+    """Trains the sample and prints its seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="path of the CSV")
     parser.add_argument("--epochs", type=int, help="default: the sweep's")
@@ -91,9 +91,7 @@ def main() -> None:
         torch.set_num_threads(given.threads)
     sweep, data = the_sweep(), [torch.from_numpy(part) for part in load_arrays(given.data)]
     seconds = by_optimizer()
-    train(
-        stratified(sweep)[0], sweep, data, 1
-    )  # the first run imports and warms up much: not to be projected
+    train(stratified(sweep)[0], sweep, data, 1)  # warms up; not projected
     accuracies = []
     for config in stratified(sweep)[: given.runs]:
         begun = time.perf_counter()

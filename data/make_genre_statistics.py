@@ -1,4 +1,4 @@
-"""Compute what the embedded sample is drawn from, from the real table.
+"""Compute the statistics of the embedded sample from the real table.
 
     python data/make_genre_statistics.py features_30_sec.csv
 

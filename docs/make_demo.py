@@ -2,13 +2,13 @@
 
     python docs/make_demo.py runs/mine SONG
 
-The run is of the smoke sweep, after
+The run is of
 
     python -m gtzan_jax.extract SONGS --features=musicnn --segment_seconds=3 --output=segments.csv
     python -m gtzan_jax.sweep --data=segments.csv --protocol=holdout --sweep=smoke
 
-where SONGS has ten of GTZAN's songs of each genre, 00000 to 00009, and SONG is another one,
-classical.00042.wav. Needs Debian's packages chromium and chromium-driver.
+with songs 00000 to 00009 of each genre of GTZAN; SONG is another one, classical.00042.wav. Needs
+Debian's packages chromium and chromium-driver.
 """
 
 import io
@@ -41,27 +41,25 @@ def open_browser() -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=service)
 
 
-def show(browser: webdriver.Chrome, width: int, height: int) -> None:
-    """Gives the browser a screen."""
+def resize(browser: webdriver.Chrome, width: int, height: int) -> None:
+    """Sets the browser's screen."""
     screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 
-def picture(browser: webdriver.Chrome, address: str, song: Path, width: int) -> bytes:
-    """Drops a song on the page; returns all of it as a PNG of 128 colours."""
-    show(browser, width, 900)
+def draw(browser: webdriver.Chrome, address: str, song: Path, width: int, picture: Path) -> None:
+    """Drops a song on the page, and writes all of it as a PNG of 128 colours."""
+    resize(browser, width, 900)
     browser.get(address)
     wait = WebDriverWait(browser, SECONDS)
     field = wait.until(lambda b: b.find_element(By.CSS_SELECTOR, "input[type=file]"))
     field.send_keys(str(song.resolve()))
     wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".song .bars"))
-    time.sleep(2)  # until the sound's shape is drawn
+    time.sleep(2)  # until the waveform is drawn
     height = browser.execute_script("return document.querySelector('gradio-app').scrollHeight")
-    show(browser, width, height)
-    buffer = io.BytesIO()
+    resize(browser, width, height)
     with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as image:
-        image.convert("RGB").quantize(128).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+        image.convert("RGB").quantize(128).save(picture, optimize=True)
 
 
 def main() -> None:
@@ -69,17 +67,14 @@ def main() -> None:
     run, song = sys.argv[1:]
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "gtzan_jax.demo", run],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True,
+    ) as server:  # fmt: skip
         browser = open_browser()
         try:
             lines = (re.search(r"http://\S+", line) for line in server.stdout or ())
-            found = next(filter(None, lines))
+            address = next(filter(None, lines))[0]
             for width, name in PICTURES.items():
-                path = ROOT / "docs" / "images" / name
-                path.write_bytes(picture(browser, found[0], Path(song), width))
+                draw(browser, address, Path(song), width, ROOT / "docs" / "images" / name)
         finally:
             browser.quit()
             server.send_signal(signal.SIGINT)

@@ -1,295 +1,183 @@
-"""Prints docs/reproduction.md: the assignment's claims beside what our runs say of them.
+"""Prints docs/reproduction.md: the assignment's claims beside the figures of finished runs.
 
-    python docs/make_reproduction.py CROSS_ENTROPY SOFTMAX_TWICE SEEDS [SLOPE]
+    python docs/make_reproduction.py CROSS_ENTROPY SOFTMAX_TWICE SLOPE > docs/reproduction.md
 
-These are run directories; the third is one with cross-entropy and several seeds, the fourth one
-with --set=leaky_slope=0.3. Nothing is rounded in anyone's favour, and no seed was chosen for its
-figures.
+Run directories of the three commands that the page shows. No seed was chosen for its figures.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from gtzan_jax.analysis import effects
 from gtzan_jax.analysis.selection import FEWEST_SEEDS, compare_with_best
 from gtzan_jax.assignment import claims, published, rules
 from gtzan_jax.assignment.claims import Claim, span
-from gtzan_jax.assignment.rules import top_range
 from gtzan_jax.errors import InputError
 from gtzan_jax.rundir.finished import FinishedRun, read_finished, table_of
 from gtzan_jax.views.sections.effects import optimizer_rates
-from gtzan_jax.views.text import signed
+from gtzan_jax.views.text import Table
 
-HEAD = """# Reproduction
-
-<!-- Printed by docs/make_reproduction.py; change that, not this. -->
-
-What the assignment published, and what sweeps of its {configs} configurations measure: with plain
-cross-entropy, which is right, and with softmax applied twice, which the published curves bear the
-mark of. All: {data}; {tracks:,} tracks; random 70:30 split with
-seed {seed}; {epochs} epochs, batches of {batch}. Retrained for {retrained} epochs
-with {networks} seeds: the configuration that the assignment found best, which its curves are of.
-
-{commands}
-
-Another split changes these figures, too: an accuracy of 0.7 on {test} tracks has a standard error
-of {error:.3f}, and the difference of two splits one of {apart:.3f}.
-"""
-
-SEEDS = """
-The same split and loss, cross-entropy, with {count} seeds, as they are. In each row all {configs}
-networks share the seed's initial draws, order of rows and dropout noise, so the luck of one draw
-moves many of them together, and a count like "all of the top 99" comes and goes with it. A range
-is of the orders in which equally accurate networks at the cut can stand."""
-
-SLOPE = """
-The assignment says "LeakyReLU" and not its slope. Keras's string "leaky_relu" means 0.2, which is
-assumed everywhere else here; its layer's default is 0.3. Each row is of one seed."""
+NAMES = ("cross-entropy", "softmax twice")
+TOP = published.TOP
 
 
-RULES = (
-    claims.NOTE,
-    "A count among the best is marked where no order of equally accurate configurations reaches it "
-    f"in any of {rules.FEWEST} seeds or more. An effect is consistent if one value is better in "
-    f"75 % of the otherwise identical pairs of configurations and the mean "
-    "difference is not 0 over the seeds (t test at 5 %, Holm's correction for the six). The best "
-    "configuration is marked out of the 95 % set of those that are statistically "
-    f"indistinguishable from the best, of {FEWEST_SEEDS} seeds or more. Trials that share a seed "
-    "share initial weights, order of rows and dropout noise: what the 768 of a seed have in common "
-    "is one observation, not 768.",
-    "A plateau begins where no later epoch lies more than one standard error of "
-    f"{published.TEST_TRACKS} tracks below the mean of the last 10. A loss rises if that mean "
-    f"is more than 0.05 above its lowest epoch; its level is compared where the sampling error "
-    "of a loss is bounded, which takes softmax twice. The epoch of the highest accuracy is not "
-    'compared. The slope of "LeakyReLU" is not published: 0.2, Keras\'s of the string '
-    '"leaky_relu", is assumed; its layer\'s default is 0.3.',
-)
-"""A paragraph each."""
-
-
-def figure(claim: Claim) -> str:
-    """Returns the measured figure, and a mark where the published one is clearly different."""
-    return claim.measured + ": **clearly different**" * claim.different
-
-
-def head(runs: Mapping[str, FinishedRun], commands: str) -> str:
-    """Returns the title and what was run."""
-    run = next(iter(runs.values()))
-    data, sweep, retraining = run.manifest.data, run.sweep, run.manifest.retraining
-    test = run.manifest.split.folds[0].test
+def page(runs: Mapping[str, FinishedRun], slope: FinishedRun) -> str:
+    """Returns the page for runs by the name of their loss, and one with another slope."""
+    run, fewest = runs[NAMES[0]], rules.FEWEST
+    sweep, configs, seeds = run.sweep, run.sweep.num_configs, len(run.manifest.seeds)
+    data, split, test = run.manifest.data, run.manifest.split, run.manifest.split.folds[0].test
+    judged = {name: claims.judge(each, table_of(each, None)[0]) for name, each in runs.items()}
+    retraining = run.manifest.retraining
+    epochs, networks = (retraining.epochs, len(retraining.seeds)) if retraining else (0, 0)
     error = (0.7 * 0.3 / test) ** 0.5
-    return HEAD.format(
-        configs=sweep.num_configs,
-        data=run.note.split(";")[0].removeprefix("Data: "),
-        tracks=data.tracks,
-        seed=run.manifest.split.seed,
-        epochs=sweep.epochs,
-        batch=sweep.batch_size,
-        retrained=retraining.epochs if retraining else 0,
-        networks=len(retraining.seeds) if retraining else 0,
-        commands=commands,
-        test=test,
-        error=error,
-        apart=2**0.5 * error,
-    )
+    floor = rules.softmax_twice_floor(len(data.genres))
+    name = run.note.split(";")[0].removeprefix("Data: ")
+    return f"""# Reproduction
+
+<!-- Printed by docs/make_reproduction.py: edit the script, not this page. -->
+
+The assignment's published figures beside those of sweeps of its {configs} configurations, with the
+correct loss, cross-entropy, and with softmax applied twice, as the published loss curve suggests.
+All: {name}; {data.tracks:,} tracks; random 70:30 split with seed {split.seed}; {seeds} seeds;
+{sweep.epochs} epochs, batches of {sweep.batch_size}. The configuration that the assignment found
+best is retrained for {epochs} epochs with {networks} seeds.
+
+{command_lines([*runs.values(), slope])}
+
+Another split changes these figures too: an accuracy of 0.7 on {test} tracks has a standard error of
+{error:.3f}, the difference of two splits one of {2**0.5 * error:.3f}.
+
+## The claims
+
+{claims_table(judged).markdown}
+
+{summary(judged)}
+
+Softmax applied twice keeps a loss above ln(1 + (genres − 1)/e) = {floor:.3f}, and a confident
+mistake cannot make it soar.
+
+## How claims are marked
+
+The published split and seed are unknown. **Clearly different** marks figures outside the 95 %
+prediction interval of ours, by the sampling error of the tracks on both splits and the spread of at
+least {fewest} seeds or networks. **A figure without a mark is not confirmed.** With another table,
+protocol, grid or constant nothing is marked.
+
+- A count among the best is marked if no order of equally accurate configurations, which a range
+  spans, reaches the claimed count in any of {fewest} seeds or more.
+- An effect is consistent if one value is better in 75 % of the otherwise identical pairs and the
+  mean difference over the seeds is not 0 (t test at 5 %, Holm's correction for the six).
+- The best configuration is marked if it is not in the 95 % set of those that are statistically
+  indistinguishable from the best, from {FEWEST_SEEDS} seeds.
+- On a plateau no later epoch is more than a standard error of {published.TEST_TRACKS} tracks below
+  the mean of the last 10. The epoch of the highest accuracy is not compared.
+- A loss rises if the mean of the last 10 epochs is over 0.05 above the lowest. Its level is
+  compared only with softmax twice, where its sampling error is bounded.
+
+## Shares of the variance of test accuracy
+
+Ranges over the seeds; those not shown are below 1 %.
+{optimizer_rates(sweep)}
+
+{shares_table(runs).markdown}
+
+## Another seed, another slope
+
+All {configs} trials of a seed share initial weights, order of rows and dropout noise: their common
+luck is one observation, and a count like "all of the top 99" comes and goes with it. The slope of
+LeakyReLU is not published: Keras's string "leaky_relu" means {sweep.leaky_slope:g}, used above; its
+layer's default is {slope.sweep.leaky_slope:g}. Ranges over the seeds, with cross-entropy:
+
+{seeds_table([run, slope]).markdown}"""
 
 
 def command_lines(runs: Sequence[FinishedRun]) -> str:
-    """Returns the commands that make the runs."""
-    cross_entropy, _, seeds, *slope = runs
-    flags = ["", " --set=loss=softmax_twice"]
-    flags += [f" --num_seeds={len(seeds.manifest.seeds)} --retrain_epochs=0"]
-    flags += [f" --set=leaky_slope={run.sweep.leaky_slope:g}" for run in slope]
-    name = cross_entropy.sweep.name
-    return "\n".join(f"    python -m gtzan_jax.sweep --sweep={name}{flag}" for flag in flags)
+    """Returns the commands of the runs, as a block of code."""
+    name, slope = runs[0].sweep.name, runs[-1].sweep.leaky_slope
+    flags = ["", " --set=loss=softmax_twice", f" --set=leaky_slope={slope:g} --retrain_epochs=0"]
+    return "\n".join(
+        f"    python -m gtzan_jax.sweep --sweep={name} --num_seeds={len(run.manifest.seeds)}{flag}"
+        for run, flag in zip(runs, flags, strict=True)
+    )
 
 
-def claim_rows(judged: Mapping[str, list[Claim]]) -> str:
-    """Returns the table of claims, and their rules."""
-    lines = [row("claim", *judged), row(*["---"] * (len(judged) + 1))]
-    for found in zip(*judged.values(), strict=True):
-        lines.append(row(found[0].sentence, *map(figure, found)))
-    notes = "\n\n".join(RULES)
-    return "\n".join([*lines, "", summary(judged), "", "The rules:", "", notes])
-
-
-def row(*cells: str) -> str:
-    """Returns a line of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
+def claims_table(judged: Mapping[str, list[Claim]]) -> Table:
+    """Returns the numbered claims with the figures of each run, marked if clearly different."""
+    rows = [
+        [f"{number}. {found[0].claim}", found[0].published]
+        + [claim.measured + ": **clearly different**" * claim.different for claim in found]
+        for number, found in enumerate(zip(*judged.values(), strict=True), 1)
+    ]
+    return Table(("claim", "published", *judged), rows)
 
 
 def summary(judged: Mapping[str, list[Claim]]) -> str:
-    """Returns how many claims are clearly different, and which only with one of the two losses."""
-    lines = [
-        f"- {name}: of {len(found)} claims {sum(c.different for c in found)} are clearly different."
-        for name, found in judged.items()
-    ]
-    one, other, *_ = judged
-    for with_, without in ((one, other), (other, one)):
-        pairs = zip(judged[with_], judged[without], strict=True)
-        only = [a.sentence for a, b in pairs if a.different and not b.different]
-        if only:
-            lines += ["", f"Clearly different with {with_} and not with {without}:", ""]
-            lines += [f"- {sentence}" for sentence in only]
+    """Returns how many claims are clearly different, and which only with one of the losses."""
+    marks = [np.array([claim.different for claim in judged[name]]) for name in NAMES]
+    lines = []
+    for name, mine, other in zip(NAMES, marks, marks[::-1], strict=True):
+        only = ", ".join(map(str, 1 + np.flatnonzero(mine & ~other))) or "none"
+        lines.append(
+            f"- {name}: {mine.sum()} of {len(mine)} claims are clearly different; with this loss "
+            f"only: {only}."
+        )
     return "\n".join(lines)
 
 
-def share_rows(runs: Mapping[str, FinishedRun], near: bool = False) -> str:
-    """Returns the shares of the variance of accuracy that the hyperparameters explain.
-
-    Of each seed alone: what seeds give beyond that is the range.
-    """
-    columns = [shares_by_seed(run, near) for run in runs.values()]
-    lines = [row("hyperparameter", *runs), row("---", *["---:"] * len(runs))]
-    for name in dict.fromkeys(name for column in columns for name in column):
-        cells = (percents(column.get(name)) for column in columns)
-        lines.append(row(name, *cells))
-    return "\n".join(lines)
-
-
-def left_out(run: FinishedRun) -> str:
-    """Returns the values that no config near the best has, with in how many seeds."""
-    counts: dict[str, int] = {}
-    for seed in range(len(run.manifest.seeds)):
-        _, kept = effects.near_best(run.accuracy_by_fold[:, :, [seed]], run.sweep.axes)
-        for name, values in run.sweep.axes.items():
-            for value in (value for value in values if value not in kept[name]):
-                counts[f"{name} {value}"] = counts.get(f"{name} {value}", 0) + 1
-    of = len(run.manifest.seeds)
-    words = (f"{name} ({n} of {of} seeds)" if of > 1 else name for name, n in counts.items())
-    return ", ".join(words) or "nothing"
-
-
-def shares_by_seed(run: FinishedRun, near: bool) -> dict[str, list[float]]:
-    """Returns the shares in each seed, by hyperparameter; the largest first."""
-    shares: dict[str, list[float]] = {}
-    for seed in range(len(run.manifest.seeds)):
-        accuracy, axes = run.accuracy_by_fold[:, :, [seed]], run.sweep.axes
-        part = effects.decompose(*(effects.near_best(accuracy, axes) if near else (accuracy, axes)))
-        of = part.terms.set_index("term")["share"]
-        pairs = of.index.str.contains("×")
-        rows = {str(name): float(share) for name, share in of[~pairs].items()}
-        rows |= {"all pairs": float(of[pairs].sum()), "three and more": part.higher}
-        for name, share in rows.items():
-            shares.setdefault(name, []).extend([share] if np.isfinite(share) else [])
-    return shares
-
-
-def percents(shares: Sequence[float] | None) -> str:
-    """Returns the range of shares in whole percents: a seed moves the first digit."""
-    if not shares:
-        return "–"
-    low, high = (round(100 * share) for share in (min(shares), max(shares)))
-    return f"{span(low, high)} %" if high else "< 1 %"
-
-
-def seed_rows(run: FinishedRun) -> str:
-    """Returns what the ranking's claims say of each seed alone, and their spread."""
-    heads = [f"{what} in the top {n}" for what, n, _ in counted()]
-    heads += ["num_units3: 128 less 64, points", "in the set of the best"]
-    lines = [row("seed", "best accuracy", *heads), row(*["---"] * (len(heads) + 2))]
-    wide = has(run, ("num_units3", 128))
-    gains = 100 * (np.nanmean(run.accuracy[wide], axis=0) - np.nanmean(run.accuracy[~wide], axis=0))
-    best = np.nanmax(run.accuracy, axis=0)
-    ranges = [[top_range(seed, has(run, value), n) for seed in run.accuracy.T]
-              for _, n, value in counted()]  # fmt: skip
-    sets = [set_size(run, [place]) for place in range(len(best))]
-    for place, seed in enumerate(run.manifest.seeds):
-        counts = [span(*column[place]) for column in ranges]
-        counts += [signed(gains[place], digits=1), str(sets[place])]
-        lines.append(row(str(seed), f"{best[place]:.3f}", *counts))
-    spread = [f"{best.mean():.3f} ± {best.std(ddof=1):.3f}"] if len(best) > 1 else [""]
-    spread += [f"{span(*np.median(column, axis=0))} ({span(np.min(column), np.max(column))})"
-               for column in ranges]  # fmt: skip
-    spread += [f"{signed(np.median(gains), digits=1)} ({signed(gains.min(), digits=1)} to "
-               f"{signed(gains.max(), digits=1)})"]  # fmt: skip
-    spread += [f"{np.median(sets):.0f} ({span(min(sets), max(sets))}); all seeds together "
-               f"{set_size(run, range(len(best)))}"]  # fmt: skip
-    lines.append(row("mean ± deviation; median (range)", *spread))
-    count = len(run.manifest.seeds)
-    return "\n".join(lines) + "\n" + SEEDS.format(count=count, configs=run.sweep.num_configs)
-
-
-def set_size(run: FinishedRun, seeds: Sequence[int]) -> int:
-    """Returns how many configs are indistinguishable from the best, by the places of seeds."""
-    sound = np.isfinite(run.accuracy).all(axis=1)
-    correct = run.predictions.correct[sound][:, list(seeds)]
-    return int(compare_with_best(correct, run.predictions.group).indistinguishable.sum())
-
-
-def counted() -> list[tuple[str, int, tuple[str, str]]]:
-    """Returns what is counted among the best: its name, how many are the best, and the value."""
-    top = published.TOP
-    return [
-        ("glorot_uniform", top - 1, ("initializer", "glorot_uniform")),
-        ("LeakyReLU", top, ("activation", "leaky_relu")),
-    ]
-
-
-def has(run: FinishedRun, value: tuple[str, str]) -> np.ndarray:
-    """Returns (configs,) bool, which configs have a value of a hyperparameter."""
-    return np.array([config[value[0]] == value[1] for config in run.sweep.configs])
-
-
-def slope_rows(runs: Mapping[str, FinishedRun]) -> str:
-    """Returns what the ranking's counts are at another slope of LeakyReLU."""
-    lines = [row("slope", "best accuracy", *(f"{what} in the top {n}" for what, n, _ in counted()))]
-    lines.append(row(*["---"] * 4))
+def shares_table(runs: Mapping[str, FinishedRun]) -> Table:
+    """Returns the shares of the variance of accuracy that the hyperparameters explain."""
+    columns = []
     for run in runs.values():
-        first = run.accuracy[:, 0]
-        counts = (span(*top_range(first, has(run, value), n)) for _, n, value in counted())
-        lines.append(row(f"{run.sweep.leaky_slope:g}", f"{np.nanmax(first):.3f}", *counts))
-    return "\n".join(lines) + "\n" + SLOPE
+        by_seed = np.split(run.accuracy_by_fold, len(run.manifest.seeds), axis=2)
+        parts = [effects.decompose(seed, run.sweep.axes).terms for seed in by_seed]
+        shares = 100 * pd.concat([part.set_index("term")["share"] for part in parts], axis=1)
+        shares = shares[~shares.index.str.contains("×")]
+        shares.loc["interactions"] = 100 - shares.sum(skipna=False)
+        ranges = zip(shares.min(axis=1).round(), shares.max(axis=1).round(), strict=True)
+        texts = [f"{span(*ends)} %" if ends[1] else "< 1 %" for ends in ranges]
+        columns.append(pd.Series(texts, index=shares.index))  # each run has an order of its own
+    cells = pd.concat(columns, axis=1).itertuples(name=None)
+    return Table(("hyperparameter", *runs), [row for row in cells if {*row[1:]} != {"< 1 %"}])
 
 
-def read_runs(paths: Sequence[str]) -> dict[str, FinishedRun]:
-    """Reads the runs, by the names that their columns have."""
-    runs = [read_finished(path) for path in paths]
-    names = [
-        "cross-entropy",
-        "softmax twice",
-        f"cross-entropy, {len(runs[2].manifest.seeds)} seeds",
-    ]
-    names += [f"cross-entropy, slope {run.sweep.leaky_slope:g}" for run in runs[3:]]
-    for name, run in zip(names, runs, strict=True):
-        if not claims.concern(run.sweep) or run.sweep.num_configs < published.TOP:
-            sys.exit(f"error: {run.run.path} is not a sweep of the assignment's configurations")
-        if claims.departure(run):
-            print(f"{name}: no claim is marked: {claims.departure(run)}", file=sys.stderr)
-    return dict(zip(names, runs, strict=True))
+def seeds_table(runs: Sequence[FinishedRun]) -> Table:
+    """Returns ranges over the seeds: the counts among the best, and the size of its set."""
+    counted = {
+        f"glorot_uniform in the top {TOP - 1}": (TOP - 1, "initializer", "glorot_uniform"),
+        f"LeakyReLU in the top {TOP}": (TOP, "activation", "leaky_relu"),
+    }
+    rows = []
+    for run in runs:
+        cells = [f"{run.sweep.leaky_slope:g}"]
+        for top, name, value in counted.values():
+            has = np.array([config[name] == value for config in run.sweep.configs])
+            ranges = np.array([rules.top_range(seed, has, top) for seed in run.accuracy.T])
+            cells.append(span(ranges.min(), ranges.max()))
+        correct = run.predictions.correct[np.isfinite(run.accuracy).all(axis=1)]
+        seeds = np.split(correct, correct.shape[1], axis=1)
+        sets = [compare_with_best(seed, run.predictions.group).indistinguishable for seed in seeds]
+        sizes = [of.sum() for of in sets]
+        rows.append([*cells, span(min(sizes), max(sizes))])
+    return Table(("slope", *counted, "indistinguishable from the best"), rows)
 
 
 def main() -> None:
-    """Prints the document for the runs that the arguments name."""
-    if len(sys.argv) not in (4, 5):
+    """Prints the page for the runs that the arguments name."""
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
     try:
-        runs = read_runs(sys.argv[1:])
-        judged = {name: claims.judge(run, table_of(run, None)[0]) for name, run in runs.items()}
+        runs = [read_finished(path) for path in sys.argv[1:]]
+        for run in runs:
+            if not claims.concern(run.sweep) or run.sweep.num_configs < TOP:
+                sys.exit(f"error: {run.run.path} is not a sweep of the assignment's configurations")
+            if claims.departure(run):
+                print(f"{run.name}: no claim is marked: {claims.departure(run)}", file=sys.stderr)
+        print(page(dict(zip(NAMES, runs, strict=False)), runs[2]))
     except InputError as error:
         sys.exit(f"error: {error}")
-    first, _, seeds, *slope = runs
-    floor = rules.softmax_twice_floor(len(runs[first].manifest.data.genres))
-    print(head(runs, command_lines(list(runs.values()))))
-    print(f"## The claims\n\n{claim_rows(judged)}\n")
-    print(
-        "A test loss that levels off well above zero is what softmax applied twice gives: that "
-        "loss cannot\nfall below ln(1 + (genres − 1)/e) = "
-        f"{floor:.3f}, and a confident mistake cannot make it soar.\n"
-    )
-    rates = optimizer_rates(runs[first].sweep)
-    print("## Shares of the variance of test accuracy\n")
-    print(f"Of each seed alone. {rates}\n\n{share_rows(runs)}\n")
-    print("The same near the best: in the grid of the values that the best tenth of a seed's")
-    print("configurations have. Left out are\n")
-    print(*(f"- {name}: {left_out(run)}." for name, run in runs.items()), sep="\n")
-    print(f"\n{share_rows(runs, near=True)}")
-    print(f"\n## One seed or another\n\n{seed_rows(runs[seeds])}")
-    if slope:
-        chosen = {name: runs[name] for name in (first, *slope)}
-        print(f"\n## The slope of LeakyReLU\n\n{slope_rows(chosen)}")
 
 
 if __name__ == "__main__":

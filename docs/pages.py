@@ -1,4 +1,4 @@
-"""What the scripts beside it do to the pages that they fill."""
+"""Functions for the scripts beside it, which fill the pages."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""gtzan_jax: every network of a grid, trained at once, on GTZAN's audio features.
+"""gtzan_jax: trains every network of a hyperparameter grid at once, on tables such as GTZAN's.
 
 The names below are imported when they are first used, so that ``import gtzan_jax`` and the
 commands' ``--help`` stay quick.
@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from gtzan_jax.resources import replace_unusable_home
 
-STARTED = time.perf_counter()  # where the commands count their seconds from
+STARTED = time.perf_counter()  # of the command, for the seconds that it prints
 
-# XLA prints pages of harmless doubts when it loads a program that it cached on a CPU. It
-# reads this variable when jaxlib is imported, so that no later place would do.
+# XLA prints pages of harmless warnings when it loads a program cached on a CPU. It reads
+# this variable when jaxlib is imported, so it must be set here.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# Where a module of this package, not of a room of it, is about to be run by python -m.
+# True if python -m is about to run a module of this package, but not of a subpackage.
 if sys.argv[:1] == ["-m"] and re.search(r"(^|m)gtzan_jax(\.\w+)?$", sys.orig_argv[-len(sys.argv)]):
     from gtzan_jax import console
 
     console.begin()  # before the imports, which take most of a second
-replace_unusable_home()  # libraries look for one on import
+replace_unusable_home()  # libraries look for a home folder on import
 
 if TYPE_CHECKING:
     from gtzan_jax.errors import InputError as InputError

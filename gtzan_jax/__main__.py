@@ -1,4 +1,4 @@
-"""Lists the commands: ``python -m gtzan_jax``. Imports none of them, which would take seconds."""
+"""Lists the commands: ``python -m gtzan_jax``. Imports none of them: imports take seconds."""
 
 import sys
 
@@ -9,29 +9,29 @@ from gtzan_jax.errors import nearest
 COMMANDS = {
     "sweep": "trains every config of a sweep: the main job",
     "retrain": "retrains another config of a finished sweep",
-    "predict": "says which genres songs are of",
-    "demo": "predicts songs on a page in the browser",
-    "report": "writes one page on a finished sweep",
-    "compare": "puts finished sweeps side by side",
-    "eda": "explores the feature table",
+    "predict": "predicts the genres of songs",
+    "demo": "serves a page that predicts the genres of songs",
+    "report": "writes an HTML report on a finished sweep",
+    "compare": "compares finished sweeps",
+    "eda": "explores a feature table",
     "extract": "computes the feature table of a folder of songs",
-    "baselines": "compares the network with classical models",
+    "baselines": "compares networks with classical models",
 }
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the commands, or that there is nothing to do with the arguments."""
+    """Prints the commands; fails if there are arguments."""
     if arguments and arguments[0] not in ("--help", "-h"):
         word = arguments[0]
         if word in COMMANDS:
-            remedy = f"python -m gtzan_jax.{word} is the command"
+            remedy = f"the command is python -m gtzan_jax.{word}"
         else:
             remedy = f"python -m gtzan_jax lists the commands{nearest(word, COMMANDS)}"
         console.fail(f"unexpected argument {word!r}; {remedy}", console.USAGE_ERROR)
-    print(f"gtzan_jax {gtzan_jax.__version__}: every neural network of a grid, trained at once\n")
+    print(f"gtzan_jax {gtzan_jax.__version__}: hyperparameter sweeps of small networks in JAX\n")
     for name, purpose in COMMANDS.items():
         print(f"  python -m gtzan_jax.{name:<9}  {purpose}")
-    print("\n--help after any of them lists its flags.")
+    print("\nAdd --help to a command to list its flags.")
 
 
 if __name__ == "__main__":

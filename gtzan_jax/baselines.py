@@ -1,19 +1,19 @@
-"""Compares our network with classical models, under every protocol.
+"""Compares networks with classical models, under every split protocol.
 
   python -m gtzan_jax.baselines
   python -m gtzan_jax.baselines --protocol=artist_kfold --sweep=my/sweep.toml
 
-What can be tuned is chosen within each fold, on its validation part: the
-settings of the classical models, and the config of our network among those of
-a sweep. Writes into its folder:
+Each fold selects the settings of the classical models, and the config of the
+network among those of a sweep, on its validation part. Writes into its folder:
 
-  baselines.csv    one row a protocol and model: accuracy, interval, seconds
-  folds.csv        one row a fold and model: accuracies, what was chosen
-  comparison.csv   our network against each other model, paired by track, with
+  baselines.csv    one row per protocol and model: accuracy, interval, seconds
+  folds.csv        one row per fold and model: accuracies, selected settings
+  comparison.csv   the network against each other model, paired by track, with
                    intervals
-  importance.csv   what the features are worth to the best of the other models
-                   and to our network
-  baselines.json   what was run, on what, with what, and how to read it
+  importance.csv   feature importance for the best of the other models and for
+                   the network
+  baselines.json   the settings, data and versions of the run, and notes on the
+                   figures
   baselines.png, importance.png
 """
 

@@ -1,4 +1,4 @@
-"""Checks of user input: each returns its value with a type, or raises InputError."""
+"""Checks of user input: each returns the value with its type, or raises InputError."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Check = Callable[[Any, str], Any]
 
-_SHOWN = 10  # problems in a message
+_SHOWN = 10  # problems listed in a message
 
 
 class Problems:
@@ -26,7 +26,7 @@ class Problems:
         self.found: list[str] = []
 
     def check(self, check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Returns the result of a check; None after a problem, which ``raise_any`` then raises."""
+        """Returns the result of a check; None after a problem, which it adds to ``found``."""
         try:
             return check(*args, **kwargs)
         except InputError as error:
@@ -48,7 +48,7 @@ class Problems:
 
 
 def known_names(function: Callable[P, T]) -> Callable[P, T]:
-    """Has unknown keyword arguments raise a TypeError that names the nearest parameters."""
+    """Makes unknown keyword arguments raise a TypeError that names the nearest parameters."""
     names = tuple(inspect.signature(function).parameters)
 
     @functools.wraps(function)
@@ -96,7 +96,7 @@ class Whole(Number):
 
 @dataclass(frozen=True)
 class Choice:
-    """Checks names."""
+    """Checks that a value is one of some names."""
 
     names: Sequence[str]
 
@@ -104,8 +104,9 @@ class Choice:
         """Returns the value."""
         if not isinstance(value, str) or value not in self.names:
             hint = nearest(value, self.names) if isinstance(value, str) else ""
-            options = ", ".join(self.names)
-            raise InputError(f"{where}: no {shown(value)}{hint}; it must be one of {options}")
+            options = ", ".join(filter(None, self.names))
+            unknown = f"unknown value {shown(value)}{hint}"
+            raise InputError(f"{where}: {unknown}; choose one of {options}")
         return str(value)
 
 
@@ -136,7 +137,7 @@ def names(value: Any, where: str) -> Sequence[str]:
 
 
 def path(value: Any, where: str, *others: type) -> Any:
-    """Checks a path, as a text or a ``Path``, or an object of one of some other types."""
+    """Checks a path, as text or a ``Path``, or an object of another given type."""
     if not isinstance(value, (str, os.PathLike, *others)):
         kinds = " or ".join(["text or a path", *(f"a {other.__name__}" for other in others)])
         raise InputError(f"{where} must be {kinds}, not {shown(value)}")
@@ -144,7 +145,7 @@ def path(value: Any, where: str, *others: type) -> Any:
 
 
 def instance(value: Any, where: str, kind: type[T]) -> T:
-    """Checks that something is of a type."""
+    """Checks the type of a value."""
     if not isinstance(value, kind):
         raise InputError(f"{where} must be a {kind.__name__}, not {shown(value)}")
     return value

@@ -1,11 +1,12 @@
-"""Puts run directories side by side.
+"""Compares finished sweeps.
 
   python -m gtzan_jax.compare RUN_A RUN_B
   python -m gtzan_jax.compare RUN_A RUN_B RUN_C --output=configs.csv
 
-Configs are matched by the axes that all runs have, so that sweeps whose grids
-only overlap can be compared as well; of runs that share no config the bests and
-the axes are. Every run is held against the first.
+Configs are matched by the hyperparameters that all runs have, so grids that
+only overlap can be compared, too. For runs without a common config the best
+configs and the hyperparameters are compared. Each run is compared with the
+first.
 """
 
 from gtzan_jax import cli
@@ -19,7 +20,7 @@ def main(options: CompareOptions) -> None:
 
     print(markdown(compare_runs([options.run, *options.others], options.output)), end="")
     if options.output:
-        print("\n" + printable(f"every configuration in {options.output}"))
+        print("\n" + printable(f"all matched configs: {options.output}"))
 
 
 if __name__ == "__main__":

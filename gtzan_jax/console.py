@@ -1,9 +1,9 @@
 """The console of a command: output in any encoding, closed pipes, and signals.
 
-At the start and the end of a command a signal ends the process at once. During the work it raises
-``Interrupted``, so that files are closed and the hint to resume is printed; during an import only
-afterwards, since C extensions turn exceptions into errors of their own, and after a finalizer,
-where exceptions are lost.
+At the start and the end of a command a signal ends the process at once. In between it raises
+``Interrupted``, so that files are closed and the hint to resume is printed. During an import or a
+finalizer the signal is delayed: C extensions turn exceptions into errors of their own, and
+finalizers lose them.
 """
 
 import _thread
@@ -24,9 +24,9 @@ from gtzan_jax.text import printable
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _IMPORT = "<frozen importlib._bootstrap>"
-_AGAIN_S = 0.05  # until a signal that could not be followed is raised again
+_AGAIN_S = 0.05  # until a delayed signal is raised again
 _PIPE = 13  # SIGPIPE
-_delayed: set[int] = set()  # signals that could not be followed yet
+_delayed: set[int] = set()  # signals still to be raised
 
 FAILURE = 1
 USAGE_ERROR = 2
@@ -45,7 +45,7 @@ def begin() -> None:
 
 
 def replace_unencodable() -> None:
-    """Replaces characters that the output's encoding lacks, instead of raising errors."""
+    """Makes the output replace characters that its encoding lacks, instead of raising errors."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -53,7 +53,7 @@ def replace_unencodable() -> None:
 
 @contextlib.contextmanager
 def ended() -> Iterator[None]:
-    """Flushes the output at the end, and reports an early end of the process in one line."""
+    """Flushes the output at the end; reports interruptions and output errors on one line."""
     try:
         try:
             yield
@@ -67,14 +67,14 @@ def ended() -> Iterator[None]:
 
 def fail(message: str, code: int) -> NoReturn:
     """Ends the process with an error message."""
-    # Names from files may hold escape sequences.
+    # Names from files may contain escape sequences.
     print(f"error: {printable(message)}", file=sys.stderr)
     sys.exit(code)
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Has signals raise ``Interrupted`` inside, or at the end those that were still delayed."""
+    """Makes signals raise ``Interrupted``: inside, or at the end if they were delayed."""
     before = {number: signal.signal(number, _interrupt) for number in _SIGNALS}
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_lost, hook)
@@ -85,14 +85,14 @@ def interruptible() -> Iterator[None]:
         for number, handler in before.items():
             if signal.getsignal(number) is _interrupt:  # else a second signal ends the process
                 signal.signal(number, handler)
-    if _delayed:  # the work ended first
+    if _delayed:  # the command ended first
         raise Interrupted(_delayed.pop())
 
 
 def stop(number: int, hint: str = "") -> NoReturn:
-    """Ends the process as a signal does, without waiting for threads that compile.
+    """Ends the process as a signal does, without waiting for compiling threads.
 
-    Exit codes are a shell's: 130, 143, and 141 for a closed pipe, which is not reported.
+    Exit codes are the shell's: 130, 143, and 141 for a closed pipe, which is not reported.
     """
     with contextlib.suppress(Interrupted, OSError):
         sys.stdout.flush()
@@ -104,7 +104,7 @@ def stop(number: int, hint: str = "") -> NoReturn:
 
 
 class _Guarded(io.TextIOWrapper):
-    """An output that ends the command if it is closed, and is named in errors."""
+    """An output stream that ends the command when its pipe is closed; errors name the stream."""
 
     def write(self, text: str, /) -> int:
         with _guarding(self):
@@ -144,7 +144,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     """Raises Interrupted; a second signal ends the process."""
     if importer := _importer(frame):
         if importer.f_globals.get("__name__") == "__main__":
-            stop(number)  # the command has not begun to work
+            stop(number)  # the command is still starting
         _delay(number)
         return
     _delayed.clear()
@@ -156,7 +156,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _lost(
     hook: "Callable[[sys.UnraisableHookArgs], object]", unraisable: "sys.UnraisableHookArgs"
 ) -> None:
-    """Raises a signal again whose exception came while a finalizer ran, where it is lost."""
+    """Raises a signal again if a finalizer lost its exception."""
     if isinstance(unraisable.exc_value, Interrupted):
         for number in _SIGNALS:
             signal.signal(number, _interrupt)
@@ -173,11 +173,11 @@ def _delay(number: int) -> None:
 def _again(number: int) -> None:
     time.sleep(_AGAIN_S)
     if signal.getsignal(number) is _interrupt:
-        signal.pthread_kill(threading.main_thread().ident or 0, number)  # wakes what it waits for
+        signal.pthread_kill(threading.main_thread().ident or 0, number)  # interrupts a wait
 
 
 def _importer(frame: FrameType | None) -> FrameType | None:
-    """Returns the outermost frame with an import under way; None if none is."""
+    """Returns the outermost frame that is importing a module; None if none is."""
     found = None
     while frame:
         if frame.f_code.co_filename == _IMPORT:

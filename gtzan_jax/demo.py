@@ -1,12 +1,13 @@
-"""Opens a page that says which genres songs are of, for this machine's browser.
+"""Serves a page that predicts the genres of songs, for this machine's browser.
 
   python -m gtzan_jax.demo runs/RUN
   python -m gtzan_jax.demo runs/RUN --port=8080 --max_megabytes=500
 
-Drop songs on the page, or record one. Only users of this machine reach it,
-nothing of a song leaves it, and no song is kept. Ctrl-C ends the page.
+Drop songs on the page, or record one. Without --share only users of this
+machine can open the page, and no sound leaves the machine. No song is kept.
+Ctrl-C ends the page.
 
-pip install -e '.[demo]' brings Gradio, which the page is made with.
+The page needs Gradio: pip install -e '.[demo]'
 """
 
 from gtzan_jax import cli

@@ -1,9 +1,9 @@
-"""Explores the feature table before anything is trained.
+"""Explores a feature table before training.
 
   python -m gtzan_jax.eda
   python -m gtzan_jax.eda --data=my/features.csv --workdir=runs/my-eda
 
-Writes figures, the tables behind them, a list of doubtful data, and a log
+Writes figures, their tables, a list of doubtful rows and columns, and a log
 directory for TensorBoard's projector.
 """
 

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 class InputError(ValueError):
-    """A table, flag or sweep file that cannot be used as it is; commands exit with code 2.
+    """An unusable table, flag or sweep file; commands exit with code 2.
 
-    The message is one line and names the remedy; ``problems`` are the single ones, where several.
+    The message is one line and names the remedy. If it joins several problems, ``problems`` lists
+    them.
     """
 
     problems: Sequence[str] = ()
 
 
 class SoundError(InputError):
-    """A sound file, or samples of one, that cannot be used."""
+    """An unusable sound file, or array of samples."""
 
 
 class RunError(RuntimeError):
-    """A failure that no other flag or table would have avoided, on one line; exit code 1."""
+    """A failure that is not due to user input; the message is one line, the exit code 1."""
+
+
+class DamagedError(RunError):
+    """A damaged file or folder of a run; the message has the remedy."""
 
 
 class WorkerLostError(RunError):
-    """A worker ended during its work. The message says how."""
+    """A worker ended during a call; the message has the exit status."""
 
 
 class WorkerStartError(WorkerLostError):
-    """A worker ended during its start. The message is its last line, or says how."""
+    """A worker ended during its start; the message is its last line, or the exit status."""
 
 
-class PlaceLostError(RunError):
-    """The workplace is lost. Finished work is kept; the same command resumes."""
+class BackendLostError(RunError):
+    """All workers, or their cluster, are lost. Progress is saved; the same command resumes."""
 
 
 class Interrupted(BaseException):
-    """A signal, by its number, asked the process to stop; no Exception, like KeyboardInterrupt."""
+    """A signal, by its number, that stops the process; no Exception, like KeyboardInterrupt."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
@@ -43,20 +48,20 @@ class Interrupted(BaseException):
         self.hint = ""  # how to resume
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def nearest(name: str, valid: Iterable[str], shown: Callable[[str], str] = repr) -> str:
     """Returns `` (did you mean 'x'?)`` for the valid name nearest to ``name``, or ``''``.
 
-    Names with it as a word are nearest: ``seeds`` means ``num_seeds`` rather than ``seed``.
+    Names that contain it as a word are nearest: ``seeds`` means ``num_seeds``, not ``seed``.
     """
     from difflib import get_close_matches  # slow to import
 
     by_lower = {other.lower(): other for other in valid}
     with_it = [other for other in by_lower if "_" in other and name.lower() in other.split("_")]
     close = get_close_matches(name.lower(), with_it or by_lower, n=1, cutoff=0.6 * (not with_it))
-    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+    return f" (did you mean {shown(by_lower[close[0]])}?)" if close else ""
 
 
 def described(error: OSError) -> str:
-    """Returns the system's reason for an error, behind the file's name if there is one."""
+    """Returns the system's reason for an error, after the file's name if there is one."""
     reason = error.strerror or str(error) or type(error).__name__
     return reason if error.filename is None else f"{error.filename}: {reason}"

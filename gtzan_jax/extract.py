@@ -3,13 +3,12 @@
   python -m gtzan_jax.extract FOLDER --features=musicnn
   python -m gtzan_jax.extract FOLDER --output=segments.csv --segment_seconds=3
 
-The songs (WAV, MP3, FLAC, Ogg, AIFF, …) lie in a folder for each genre, such as
-FOLDER/rock, or are called as GTZAN's are, rock.00000.wav. The table has the
-columns of GTZAN's, or those of a pretrained network (--features=musicnn), and
---data takes it. Finished songs are kept in OUTPUT.part until all are: the same
-command resumes. Exits with 1 if any file failed.
+FOLDER has a subfolder of songs (WAV, MP3, FLAC, Ogg, AIFF, …) for each genre,
+such as FOLDER/rock, or songs named like GTZAN's, such as rock.00000.wav. Give
+the table to the other commands with --data. Finished songs are saved in
+OUTPUT.part, and the same command resumes. Exits with 1 if any file failed.
 
-pip install -e '.[audio]' brings what reads sound.
+Reading sound needs packages: pip install -e '.[audio]'
 """
 
 from gtzan_jax import cli, console
@@ -17,7 +16,7 @@ from gtzan_jax.jobs.options import ExtractOptions
 
 
 def main(options: ExtractOptions) -> int:
-    """Computes the table that the flags describe; returns 1 where a file was no use."""
+    """Computes the table; returns the exit code, 1 if any file failed."""
     from gtzan_jax.jobs.extracting import extract
 
     done = extract(

@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all, and locks of folders."""
+"""Atomic writes of files and folders, checksums, and locks of folders."""
 
 import contextlib
 import hashlib
@@ -25,7 +25,7 @@ _PREFIX, _SUFFIX = ".", ".tmp"  # of unfinished files and folders
 _LOCK = ".lock"
 
 Kind = tuple[str, tuple[int, ...]]
-"""Type of an array in safetensors (F32, U8), and shape."""
+"""Type of an array, as safetensors names it (F32, U8), and shape."""
 
 
 def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
@@ -52,7 +52,7 @@ def write_atomically(path: Path, content: str | bytes | Iterable[str]) -> None:
 
 @contextlib.contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Has OSErrors name the given file where they name none, or its temporary one."""
+    """Makes OSErrors name ``path`` if they name no file, or its temporary one."""
     try:
         yield
     except OSError as error:
@@ -68,7 +68,7 @@ def write_csv(path: Path, frame: "pd.DataFrame") -> None:
 
 
 def write_csv_parts(path: Path, parts: "Iterable[pd.DataFrame]") -> None:
-    """Writes frames of the same columns, one below the other, as one CSV with LF line ends."""
+    """Writes frames with the same columns below each other, as one CSV with LF line ends."""
     write_atomically(
         path,
         (
@@ -80,7 +80,7 @@ def write_csv_parts(path: Path, parts: "Iterable[pd.DataFrame]") -> None:
 
 @contextlib.contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Yields an empty folder to write into, which then replaces ``folder``."""
+    """Yields an empty folder to write into, which replaces ``folder`` at the end."""
     aside = folder.with_name(f"{_PREFIX}{folder.name}{_SUFFIX}")
     shutil.rmtree(aside, ignore_errors=True)
     with named(folder):
@@ -96,7 +96,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Removes the unfinished files of a killed process. Hold the folder."""
+    """Removes the unfinished files of a killed process; the caller must hold the folder's lock."""
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -105,7 +105,7 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def is_empty(folder: Path) -> bool:
-    """Returns whether a folder holds only unfinished files and a lock."""
+    """Returns whether a folder contains at most unfinished files and a lock."""
     return all(
         path.name == _LOCK or (path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX))
         for path in folder.iterdir()
@@ -113,9 +113,9 @@ def is_empty(folder: Path) -> bool:
 
 
 def refuse_links(folder: Path) -> None:
-    """Checks that a folder holds nothing but files and folders, at any depth.
+    """Checks that a folder contains only plain files and folders, at any depth.
 
-    In a stranger's run directory a link may lead anywhere, a pipe may never end, and a lock that is
+    In an untrusted run directory a link may lead anywhere, a pipe may never end, and a lock that is
     a hard link would be overwritten. The folder itself may be a link, and need not exist.
     """
     folders = [os.fspath(folder)]
@@ -131,14 +131,14 @@ def refuse_links(folder: Path) -> None:
                         continue
                     if not is_file:
                         raise InputError(
-                            f"{printable(entry.path)} is a link or no plain file; a run directory "
-                            "must hold the files themselves: remove it"
+                            f"{printable(entry.path)} is a link or a special file; a run directory "
+                            "may contain only plain files and folders: remove it"
                         )
         except FileNotFoundError:  # removed by another process
             continue
         except OSError as error:
             raise InputError(
-                f"{printable(error.filename)}: cannot be looked into: {error.strerror}"
+                f"{printable(error.filename)}: cannot be read: {error.strerror}"
             ) from None
 
 
@@ -155,7 +155,7 @@ def digest(path: Path) -> str:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
-    """Writes arrays as safetensors, with a checked document, which has a ``format``."""
+    """Writes arrays as safetensors, with a document, which has a ``format``, and a checksum."""
     from safetensors.numpy import save
 
     document = {**about, "checksum": _checksum(arrays, about)}
@@ -166,10 +166,10 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[str
 def load_arrays(
     path: Path, number: int, expected: Callable[[dict[str, Any]], Mapping[str, Kind]]
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads the file of :func:`save_arrays`, each array only after its size is checked.
+    """Reads a file of :func:`save_arrays`; checks the size of each array before reading it.
 
-    Raises ValueError if it is of another format, damaged, or edited. ``expected`` returns type and
-    shape of each array for the document, and may raise what a wrong document raises.
+    Raises ValueError if it has another format, is damaged or edited. ``expected`` returns type and
+    shape of each array for the document, and may raise an error for a wrong one.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -178,7 +178,7 @@ def load_arrays(
             about = json.loads((file.metadata() or {}).get("about", "{}"))
             if about.get("format") != number:
                 found = about.get("format", "of an older version")
-                raise ValueError(f"format {reprlib.repr(found)}, and this version reads {number}")
+                raise ValueError(f"format {reprlib.repr(found)}, not {number} of this version")
             wanted = expected(about)
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             kinds = {n: (s.get_dtype(), tuple(s.get_shape())) for n, s in slices.items()}
@@ -187,7 +187,7 @@ def load_arrays(
                     raise ValueError(f"{name} is {kinds.get(name)}, not {wanted.get(name)}")
             arrays = {name: file.get_tensor(name) for name in wanted}
         if about.pop("checksum") != _checksum(arrays, about):
-            raise ValueError("its checksum does not fit: it is damaged, or edited")
+            raise ValueError("wrong checksum: the file is damaged or edited")
     except (
         OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
         SafetensorError,
@@ -207,14 +207,14 @@ def _checksum(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> str
 
 
 def sealed(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a document of JSON with the SHA-256 of its other keys as its ``checksum``."""
+    """Returns a JSON document with the SHA-256 of its other keys as its ``checksum``."""
     content = {key: value for key, value in document.items() if key != "checksum"}
     text = json.dumps(content, sort_keys=True, allow_nan=False)
     return content | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
 
 
 def is_sealed(document: Any) -> bool:
-    """Returns whether a document of JSON has the checksum of :func:`sealed`."""
+    """Returns whether a JSON document has the checksum of :func:`sealed`."""
     return isinstance(document, dict) and sealed(document) == document
 
 
@@ -234,7 +234,8 @@ def held(folder: Path) -> Iterator[None]:
             taken = lock_descriptor(handle, blocking=False)
         except OSError as error:
             reason = error.strerror
-            warnings.warn(f"{folder} cannot be locked ({reason}): start no second", stacklevel=3)
+            remedy = "run only one command in it at a time"
+            warnings.warn(f"{folder} cannot be locked ({reason}): {remedy}", stacklevel=3)
             taken = True
         # Windows locks the first byte, also against reading: the holder's name begins behind it.
         if not taken:
@@ -242,7 +243,7 @@ def held(folder: Path) -> Iterator[None]:
             holder = printable(os.read(handle, 1000).decode("utf-8", "replace")).strip()
             raise InputError(
                 f"{folder} is in use by {holder or 'another process'}; wait for it or stop it, or "
-                "name another --workdir"
+                "give another --workdir"
             )
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)

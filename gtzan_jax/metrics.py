@@ -1,4 +1,4 @@
-"""Names of the figures of training, in the order of a history's last axis."""
+"""Names of the metrics of training, in the order of a history's last axis."""
 
 METRICS = (
     "train_loss",
@@ -10,9 +10,10 @@ METRICS = (
     "validation_segment_accuracy",
     "test_segment_accuracy",
 )
-"""Validation and test accuracy are shares of songs, whose segments vote; segment accuracies are
-shares of segments. Losses and train figures are by row, since a batch rarely has a whole song."""
+"""Validation and test accuracy are shares of songs, by the vote of their segments; segment
+accuracies are shares of segments. Losses and train metrics are by row, since a batch rarely has all
+rows of a song."""
 
-SEGMENT_METRICS = METRICS[-2:]  # only of tables of segments
+SEGMENT_METRICS = METRICS[-2:]  # for tables of segments only
 
 LOSSES = ("cross_entropy", "softmax_twice")

@@ -1,4 +1,4 @@
-"""A process: its versions, its memory, and whether another one computes the same."""
+"""The current process: versions, memory, name, and version mismatches with other processes."""
 
 import contextlib
 import functools
@@ -20,15 +20,15 @@ _CODE = ("*.py", "tables/*.py", "space/*.py", "models/*.py", "trainer/*.py", "ba
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that figures depend on."""
+    """Returns the versions of Python and of the packages that results depend on."""
     own = {"gtzan_jax": gtzan_jax.__version__}  # a checkout may be newer than its installation
     return {"python": platform.python_version()} | own | _installed(_PACKAGES)
 
 
 @functools.cache
 def computing() -> dict[str, str]:
-    """Returns the versions that must be equal between workers and client."""
-    # The code's checksum, since the version may be the same for two commits.
+    """Returns the versions that workers and client must share."""
+    # With the code's checksum, since two commits may have one version.
     code = hashlib.sha256()
     for pattern in _CODE:
         for path in sorted(PACKAGE.glob(pattern)):
@@ -39,7 +39,7 @@ def computing() -> dict[str, str]:
 
 
 def mismatch(who: str, theirs: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    """Returns a sentence on the versions that differ from the client's; "" if none does."""
+    """Returns a sentence that lists the versions other than the client's; "" if there are none."""
     different = [
         f"{name} {theirs.get(name, 'none')}, client {wanted.get(name, 'none')}"
         for name in sorted({*theirs, *wanted})
@@ -61,7 +61,7 @@ def peak_rss_bytes() -> int | None:
 
 
 def name() -> str:
-    """Returns a name of this process among those of several machines."""
+    """Returns a name for this process, with that of its machine."""
     return f"process {os.getpid()} on {platform.node()}"
 
 

@@ -1,10 +1,10 @@
-"""Writes a report on a finished sweep.
+"""Writes an HTML report on a finished sweep.
 
   python -m gtzan_jax.report RUNDIR
   python -m gtzan_jax.report RUNDIR MORE --data=my/features.csv
 
-RUNDIR/report.html is one page that needs nothing else. MORE run directories,
-such as one with the loss softmax_twice, are asked about the same claims.
+RUNDIR/report.html is a single file without external resources. The same claims
+are checked on MORE run directories, such as one with the loss softmax_twice.
 """
 
 from gtzan_jax import cli

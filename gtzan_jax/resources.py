@@ -23,17 +23,17 @@ def resource(*parts: str) -> Path:
 
 
 def cache_dir() -> Path:
-    """Returns the user's cache folder for this package; it may not exist yet."""
+    """Returns this package's cache folder, which may not exist yet."""
     from platformdirs import user_cache_path
 
     return user_cache_path("gtzan_jax")
 
 
 def replace_unusable_home() -> None:
-    """Points the environment to a temporary folder where home or cache is not writable.
+    """Points the environment to a temporary folder if home or cache is not writable.
 
-    As in a container whose user has no entry in /etc/passwd: Matplotlib, librosa, Numba and
-    kagglehub fail or warn there. The folder is removed when this process ends, unless by a signal.
+    In a container whose user has no entry in /etc/passwd, for example, Matplotlib, librosa, Numba
+    and kagglehub fail or warn. The folder is removed when this process ends, unless by a signal.
     """
     home = os.path.expanduser("~")  # stays "~" for an unknown user
     has_home = os.path.isabs(home)
@@ -57,7 +57,7 @@ def replace_unusable_home() -> None:
 
 
 def _is_writable(folder: str) -> bool:
-    """Returns whether a folder is writable, or can be made."""
+    """Returns whether a folder is writable or can be created."""
     path = Path(folder)
     try:
         while not path.exists() and path != path.parent:

@@ -3,8 +3,8 @@
   python -m gtzan_jax.retrain --workdir=runs/RUN --rank=2
   python -m gtzan_jax.retrain --workdir=runs/RUN --protocol=artist_kfold
 
-Each retraining has a folder of its own, such as runs/RUN/retrained/rank2; best/
-stays the sweep's.
+Each retraining has its own folder, such as runs/RUN/retrained/rank2;
+runs/RUN/best stays unchanged.
 """
 
 from gtzan_jax import cli
@@ -18,7 +18,7 @@ def main(options: RetrainOptions) -> None:
     from gtzan_jax.views.messages import predicting, retraining_line
 
     made = retrain_run(options)
-    print(retraining_line(made.history, made.songs, made.data.words))
+    print(retraining_line(made.history, made.songs, made.data.words, made.about.protocol))
     print(f"  config  {made.config.name}\n  model   {printable(made.path)}")
     print(printable(f"  {next(iter(predicting(str(made.path), made.data.is_of_songs)))}"))
 

@@ -1,11 +1,11 @@
-"""Text for terminals: printable text, counted nouns, and commands to type."""
+"""Text for terminals: printable text, counted nouns, commands."""
 
 import shlex
 from collections.abc import Iterable
 
 
 def printable(text: object) -> str:
-    """Returns a text as one line without effect on a terminal, unprintable characters as spaces."""
+    """Returns a text on one line, with spaces for unprintable characters."""
     return "".join(c if c.isprintable() else " " for c in str(text))
 
 

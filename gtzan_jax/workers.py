@@ -1,11 +1,11 @@
-"""A worker process: it calls functions for this one, one at a time, and is replaced if lost.
+"""Worker processes: each calls functions for its parent, one at a time, and is replaced if lost.
 
-``python -m gtzan_jax.workers CORE PREPARE`` is such a process: pinned to CORE unless -1; PREPARE is
-a module whose ``prepare`` it calls first, if any. It reads pickled calls from its standard input,
-writes results to its standard output, and ends with its input, even if this process is killed.
+``python -m gtzan_jax.workers CORE PREPARE`` runs a worker, pinned to CORE unless -1. It first calls
+``prepare`` of the module PREPARE, if any. It reads pickled calls from its standard input, writes
+results to its standard output, and ends with its input, even if its parent is killed.
 
-Not the standard library's pool, which imports the caller's script again, so that one without a
-guard trains twice, and breaks as a whole with one process.
+The standard library's pool will not do: it imports the caller's script again, so a script without a
+guard would train twice, and it breaks as a whole if one process does.
 """
 
 import contextlib
@@ -39,17 +39,17 @@ _THREADS = ("NPROC", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS
 
 
 class Process:
-    """A process that calls functions, one at a time, pinned to a core unless that is None.
+    """A worker process that calls functions, one at a time, pinned to a core unless that is None.
 
     A call fails with :class:`WorkerLostError` if the process ends during it, and with
     :class:`WorkerStartError` if it ends before. ``prepare`` names a module whose ``prepare`` is
-    called when the process starts. Its output is dropped.
+    called when the process starts. Printed output is not shown.
     """
 
     def __init__(self, core: int | None = None, prepare: str = "") -> None:
         self._core, self._prepare = core, prepare
         self._popen: subprocess.Popen[bytes] | None = None
-        self._printed: IO[bytes] | None = None  # by the process, which shows none of it
+        self._printed: IO[bytes] | None = None  # by the process
         self._is_starting = False
         self._lock = threading.Lock()  # of the above
         self._caller = ThreadPoolExecutor(1, "worker")
@@ -59,19 +59,19 @@ class Process:
 
     @property
     def where(self) -> str:
-        """The core that it runs on."""
+        """The core of the process, in words."""
         return "any core" if self._core is None else f"core {self._core}"
 
     @property
     def pid(self) -> int | None:
-        """Its number; None if it is not running."""
+        """The process id; None if it is not running."""
         popen = self._popen
         return popen.pid if popen and popen.poll() is None else None
 
     def start(self) -> None:
-        """Starts the process unless it is running; does not wait until it has started."""
+        """Starts the process unless it is running; does not wait for it."""
         with self._lock:
-            # One that ended before it had started is reported by the next call.
+            # The next call reports a process that ended during its start.
             if self._popen and self._popen.poll() is not None and not self._is_starting:
                 self._forget(self._popen)
             if self._popen is None:
@@ -84,11 +84,11 @@ class Process:
                 self._printed, self._is_starting = printed, True
 
     def submit(self, fn: Callable[..., T], /, *args: Any) -> "Future[T]":
-        """Has the process call an importable function after the calls before."""
+        """Makes the process call an importable function after all earlier calls."""
         return self._caller.submit(self._call, functools.partial(fn, *args))
 
     def leave(self) -> None:
-        """Closes the process's input, which ends it in a few seconds; does not wait."""
+        """Closes the process's input, which ends the process in a few seconds; does not wait."""
         with self._lock:
             if self._popen is not None and self._popen.stdin is not None:
                 with contextlib.suppress(OSError):
@@ -113,9 +113,9 @@ class Process:
 
     def _started(self, printed: IO[bytes]) -> "subprocess.Popen[bytes]":
         environment = {"JAX_PLATFORMS": "cpu"} | dict.fromkeys(_THREADS, "1")
-        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX's, imported here before us
+        if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # JAX's default, if imported before
             environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        # The package may lie beside a notebook, which looks for modules where it is.
+        # A notebook may find the package in its own folder.
         here = [path or "." for path in sys.path if isinstance(path, str)]
         core = str(-1 if self._core is None else self._core)
         return subprocess.Popen(  # noqa: S603
@@ -124,14 +124,14 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=printed,
             env=os.environ | environment | {"PYTHONPATH": os.pathsep.join(here)},
-            # Not the terminal's group: its Ctrl-C is for this process, which decides for them.
+            # Not the terminal's group: only this process gets Ctrl-C, and ends its workers.
             process_group=0 if os.name == "posix" else None,
         )
 
     def _call(self, call: Callable[[], T]) -> T:
         try:
             self.start()
-        except OSError as failure:  # the system has no room for it
+        except OSError as failure:  # such as too many processes
             raise WorkerStartError(f"{failure.strerror}") from None
         popen = self._popen
         if popen is None or popen.stdin is None or popen.stdout is None:
@@ -153,7 +153,7 @@ class Process:
         return result
 
     def _loss(self, popen: "subprocess.Popen[bytes]") -> WorkerLostError:
-        """Waits for the end of a process that does not answer; returns its error."""
+        """Waits for the end of a process that does not answer; returns the error."""
         try:
             popen.wait(_ENDING_S)
         except subprocess.TimeoutExpired:  # it has only closed its pipes
@@ -171,10 +171,10 @@ class Process:
         return WorkerLostError(_ending(popen.returncode) + (last and f"; its last line: {last}"))
 
     def _forget(self, popen: "subprocess.Popen[bytes]") -> None:
-        """Closes a process's pipes, which ends it, and allows another to be started."""
+        """Closes a process's pipes, which ends it, so that another can start."""
         for pipe in (popen.stdin, popen.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # what is left to flush reaches nobody
+                with contextlib.suppress(OSError):  # nobody reads the rest of the buffer
                     pipe.close()
         if self._popen is popen:
             if self._printed is not None:
@@ -187,7 +187,7 @@ def _ending(code: int, is_starting: bool = False) -> str:
     if code >= 0:
         return f"ended with code {code}"
     if -code == signal.SIGKILL and not is_starting:
-        return "was ended by SIGKILL, as where memory runs out: fewer --workers need less"
+        return "was ended by SIGKILL, perhaps out of memory: try fewer --workers"
     with contextlib.suppress(ValueError):
         return f"was ended by {signal.Signals(-code).name}"
     return f"was ended by signal {-code}"
@@ -206,7 +206,7 @@ def main(core: str, prepare: str) -> None:
     warned: list[str] = []
     warnings.showwarning = lambda message, *_, **__: warned.append(str(message))
     if prepare:
-        gc.disable()  # while it imports JAX's million objects, which are slow to scan
+        gc.disable()  # JAX's million objects are slow to scan
         importlib.import_module(prepare).prepare()
         gc.collect()
         gc.freeze()

@@ -21,10 +21,10 @@ import jax
 import numpy as np
 import pytest
 
-from gtzan_jax.backends.workplace import Workplace
+from gtzan_jax.backends.backend import Backend
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.rundir.history import History
 from gtzan_jax.sound import musicnn_weights
 from gtzan_jax.space.config import Trial
@@ -249,12 +249,12 @@ def make_arrays(table: FeatureTable, *folds: Fold) -> list[FoldArrays]:
     return [arrays_of(table, fold, sizes) for fold in folds]
 
 
-def this_process(*_: object) -> Workplace:
-    """Stands in for ``workplace``: the devices as the tests have them, and no other process."""
+def this_process(*_: object) -> Backend:
+    """Stands in for ``open_backend``: the devices as the tests have them, and no other process."""
     devices = list(map(str, jax.devices()))
-    place = Workplace("cpu", devices, f"{len(devices)} cpu devices")
-    place.enter_context(backend.pinned())
-    return place
+    backend = Backend("cpu", devices, f"{len(devices)} cpu devices")
+    backend.enter_context(jax_settings.pinned())
+    return backend
 
 
 @pytest.fixture(scope="module")
@@ -266,8 +266,8 @@ def in_process() -> Iterator[None]:
     from gtzan_jax.jobs import retraining, sweeping
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweeping, "workplace", this_process)
-        patch.setattr(retraining, "workplace", this_process)
+        patch.setattr(sweeping, "open_backend", this_process)
+        patch.setattr(retraining, "open_backend", this_process)
         patch.setattr("matplotlib.figure.Figure.savefig", save_little)
         patch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", save_little)
         yield

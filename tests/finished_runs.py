@@ -304,7 +304,7 @@ def write_baselines(
         "ours": {"name": "ours", "sweep": f"sweep of {folder.name}"},
         "best_classical": dict.fromkeys(protocols, model),
         "best_chosen_on": "validation",
-        "notes": {"selection": "Nothing is chosen by a test part.", "budget": "12 against 2."},
+        "notes": {"selection": "Nothing is chosen on a test part.", "budget": "12 against 2."},
     }
     (folder / "baselines.json").write_text(json.dumps(described))
     rows = [

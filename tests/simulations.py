@@ -6,7 +6,7 @@ the real table, artist by artist and seed by seed: over three artist folds the s
 accuracy is 3.1 points (1.4 if tracks were independent), that of the difference of two networks 0.75
 (0.6), of which seeds make 0.45 as long as there are six.
 
-``docs/make_simulations.py`` runs these with many replications,
+``docs/make_which_number.py`` runs these with many replications,
 ``tests/analysis/test_simulations.py`` with few.
 """
 

@@ -166,6 +166,6 @@ def test_links_and_pipes_are_refused_wherever_they_are(tmp_path, name, make):
     folder.symlink_to("run")
     refuse_links(folder)
     make(folder / name)
-    with pytest.raises(InputError, match="is a link or no plain file") as error:
+    with pytest.raises(InputError, match="is a link or a special file") as error:
         refuse_links(folder)
     assert error.value.args[0].isprintable()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from absl import flags
 from commands import defined
 
 from gtzan_jax.space.hyperparameters import HYPERPARAMETERS
@@ -47,28 +48,39 @@ def listed(text):
 @pytest.mark.parametrize("command", [*COMMANDS, "benchmarks"])
 def test_the_help_has_every_flag_and_two_examples(command):
     text = output("-m", command, "--help")
-    with defined("benchmarks.__main__" if command == "benchmarks" else command) as (_, _, flags):
-        assert flags
+    with defined("benchmarks.__main__" if command == "benchmarks" else command) as (_, _, own):
+        assert own
     axes = set(SHORT_NAMES) if command == "gtzan_jax.sweep" else set()  # named above the list
-    assert listed(text) == flags - axes
+    assert listed(text) == own - axes
     assert {HYPERPARAMETERS[name].stem for name in HYPERPARAMETERS if axes} <= set(
         re.findall(r"\w+", text)
     )
-    assert axes <= flags
+    assert axes <= own
     examples = re.findall(rf"^  python -m {re.escape(command)}\b(.*)$", text, re.MULTILINE)
     assert len(examples) == 2
-    assert set(re.findall(r"--(\w+)", " ".join(examples))) <= flags
+    assert set(re.findall(r"--(\w+)", " ".join(examples))) <= own
     # absl puts a line with the path of the file above the flags.
     lines = [line for line in text.splitlines() if not line.endswith(".py:")]
     assert max(map(len, lines)) <= 80
     assert "``" not in text
 
 
-def test_the_help_of_the_main_job_has_the_flags_of_the_readme():
-    rows = re.findall(r"^\| (`--.*?) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
-    promised = set(re.findall(r"--(\w+)", " ".join(rows)))
+def test_the_help_of_the_main_job_has_the_flags_of_the_page():
+    page = (ROOT / "docs" / "sweeps.md").read_text("utf-8")
+    table = page.partition("<!-- flags -->")[2].partition("<!-- /flags -->")[0]
+    promised = set(re.findall(r"^\| `--(\w+)` \|", table, re.MULTILINE))
     assert {"data", "platform", "matmul_precision", "num_seeds"} <= promised
     assert listed(output("-m", "gtzan_jax.sweep", "--help")) == promised
+
+
+def test_every_hyperparameter_has_a_text_that_is_the_help_of_its_flag():
+    with defined("gtzan_jax.sweep"):
+        for name, axis in HYPERPARAMETERS.items():
+            assert 10 <= len(axis.text) <= 80
+            assert flags.FLAGS[name].help == axis.text or name == "dropout"
+        text = flags.FLAGS["dropout"].help  # of both kinds of model
+        assert "hidden layers, where --dropout=0.1,0.3 varies each layer by itself; or of" in text
+        assert text.endswith("whole channels, after each block.")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -90,7 +102,7 @@ def test_the_list_of_commands_does_not_wait_for_imports():
 @pytest.mark.parametrize(
     ("argument", "remedy"),
     [
-        ("sweep", "python -m gtzan_jax.sweep is the command"),
+        ("sweep", "the command is python -m gtzan_jax.sweep"),
         ("swep", "(did you mean 'sweep'?)"),
         ("--data=sample", "lists the commands"),
     ],

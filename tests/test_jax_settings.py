@@ -12,9 +12,9 @@ import pytest
 from conftest import ROOT, make_sweep, make_table, slow
 from finished_runs import random_model
 
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.errors import InputError
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.trainer import platforms
 
 # Each would change figures, or end in a traceback, if it were not pinned or refused.
@@ -97,7 +97,7 @@ def test_no_setting_of_the_environment_changes_a_figure(name, plain, tmp_path):
     [
         slow("JAX_PLATFORMS", "cuda", r"JAX cannot start with JAX_PLATFORMS=cuda: .*=cpu"),
         ("JAX_PLATFORMS", "nonsense", r"JAX cannot start with JAX_PLATFORMS=nonsense: .*"),
-        slow("JAX_ENABLE_X64", "maybe", r"JAX refuses .*: invalid truth value 'maybe' .*X64'"),
+        slow("JAX_ENABLE_X64", "maybe", r"JAX rejects .*: invalid truth value 'maybe' .*X64'"),
         slow("XLA_FLAGS", "--xla_cpu_enable_fast_math=true", r"XLA_FLAGS: --xla_cpu_\S+ may .*"),
         slow("XLA_FLAGS", "--xla_unheard_of=1", r"XLA_FLAGS: --xla_unheard_of=1 may .*"),
     ],
@@ -138,17 +138,17 @@ def test_pins_hold_for_all_threads_and_end_with_the_last(harmful):
     def values():
         return {name: jax.config.values[name] for name in harmful}
 
-    pinned = {name: backend.PINNED[name] for name in harmful}
+    pinned = {name: jax_settings.PINNED[name] for name in harmful}
     inside, leave, seen = threading.Event(), threading.Event(), []
 
     def other():
-        with backend.pinned():
+        with jax_settings.pinned():
             inside.set()
             leave.wait(30)
             seen.append(values())
 
     thread = threading.Thread(target=other)
-    with backend.pinned():
+    with jax_settings.pinned():
         assert values() == pinned
         thread.start()
         assert inside.wait(30)
@@ -162,7 +162,7 @@ def test_pins_hold_for_all_threads_and_end_with_the_last(harmful):
 def test_a_notebooks_settings_change_no_prediction_and_stay(harmful):
     table = make_table()
     model = random_model(make_sweep().configs[0], table)
-    with backend.pinned():
+    with jax_settings.pinned():
         expected = model.predict_proba(table)
     jax.clear_caches()
     np.testing.assert_array_equal(model.predict_proba(table), expected)
@@ -172,7 +172,7 @@ def test_a_notebooks_settings_change_no_prediction_and_stay(harmful):
 @pytest.mark.usefixtures("harmful")
 def test_training_in_a_notebook_leaves_its_settings():
     before = dict(jax.config.values)
-    with workplace("cpu", "bfloat16", workers=0):
+    with open_backend("cpu", "bfloat16", workers=0):
         assert jax.config.values["jax_default_matmul_precision"] == "bfloat16"
         assert not jax.config.values["jax_enable_x64"]
     ours = ("jax_compilation_cache", "jax_persistent_cache")
@@ -182,7 +182,9 @@ def test_training_in_a_notebook_leaves_its_settings():
 
 @pytest.mark.slow
 def test_every_pin_is_what_jax_has_by_itself():
-    code = "import jax\nfrom gtzan_jax.models.backend import PINNED\nvalues = jax.config.values\n"
+    code = (
+        "import jax\nfrom gtzan_jax.models.jax_settings import PINNED\nvalues = jax.config.values\n"
+    )
     code += "print({n: (values[n], v) for n, v in PINNED.items() if values.get(n, v) != v})"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
     done = subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True)
@@ -280,7 +282,7 @@ def test_a_notebook_that_computes_elsewhere_keeps_its_device_and_its_precision(m
     monkeypatch.setattr(platforms, "select_platform", refuse)
     jax.config.update("jax_default_matmul_precision", "bfloat16")
     try:
-        with workplace("cpu", "float32", workers=1), backend.pinned():
+        with open_backend("cpu", "float32", workers=1), jax_settings.pinned():
             assert platforms.precision() == "float32"
         assert platforms.precision() == "bfloat16"
     finally:

@@ -1,4 +1,4 @@
-"""The code of docs/own_model.md, as it stands there."""
+"""The code of a model family in docs/own_table.md, as it stands there."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ from gtzan_jax.models.family import FAMILIES, num_weights
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.space import hyperparameters
 
-PAGE = Path(__file__).parent.parent / "docs" / "own_model.md"
+PAGE = Path(__file__).parent.parent / "docs" / "own_table.md"
 
 
 @pytest.fixture
@@ -32,14 +32,15 @@ def registries():
 @pytest.mark.slow
 @pytest.mark.usefixtures("registries")
 def test_the_page_on_an_own_model_runs(tmp_path, monkeypatch, capsys):
-    blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    _, _, section = PAGE.read_text(encoding="utf-8").partition("## Your own model")
+    blocks = re.findall(r"```(\w+)\n(.*?)```", section, flags=re.DOTALL)
     (_, family), (kind, sweep), (_, script) = blocks
     assert kind == "toml"
     (tmp_path / "residual.py").write_text(family)
     (tmp_path / "residual.toml").write_text(sweep)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sweeping, "workplace", this_process)
+    monkeypatch.setattr(sweeping, "open_backend", this_process)
     exec(script, {})
     run, model = gtzan_jax.read_run("runs/residual"), gtzan_jax.load_model("runs/residual")
     assert (run.sweep.family, len(run.results)) == ("residual", 8)
@@ -57,6 +58,6 @@ def test_the_page_on_an_own_model_runs(tmp_path, monkeypatch, capsys):
 @pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize(("name", "axis"), [("mlp", "width"), ("new", "num_units1"), ("new", "l2")])
 def test_a_name_that_is_taken_is_refused(name, axis):
-    with pytest.raises(ValueError, match="taken already"):
+    with pytest.raises(ValueError, match="already taken by another family"):
         gtzan_jax.register_family(MlpFamily(name), [hyperparameters.Hyperparameter(axis, int)])
     assert FAMILIES.keys() == {"mlp", "cnn"} == hyperparameters.FAMILIES.keys()

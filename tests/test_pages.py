@@ -1,12 +1,19 @@
-"""Sentences of docs/*.md that scripts choose by their figures, with figures that go either way."""
+"""Sentences of docs/*.md that scripts choose by their figures, and tables written from the code."""
 
+import contextlib
+import re
 import runpy
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from claim_simulations import CLAIM_EXPERIMENTS
 from scipy import stats
+from simulations import EXPERIMENTS
+
+from gtzan_jax.errors import InputError
+from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, filters, kernel, rate
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -30,18 +37,18 @@ def script(monkeypatch):
         ),
         (0.1, 4.7, "`patience` +2.4 (+0.1 to +4.7), which may help", "none"),
         (2.3, 4.7, "`patience` +3.5 (+2.3 to +4.7), which helps", "`patience` under one"),
-        (-0.1, 4.7, "none; the largest gain is that of `patience`", "none"),
+        (-0.1, 4.7, "none; largest gain: `patience` +2.3 (−0.1 to +4.7).", "none"),
     ],
 )
 def test_a_proposal_helps_or_costs_only_where_all_intervals_allow_it(
     script, low, high, sentence, all_together
 ):
     """Of three: Bonferroni's p is thrice that of a z test."""
-    rows = [["patience", None, low, high], ["l2", None, -2.0, 1.0], ["mixup", None, -2.0, 1.0]]
-    table = pd.DataFrame(rows, columns=["axis", "value", "low", "high"])
+    rows = [["patience", low, high], ["l2", -2.0, 1.0], ["mixup", -2.0, 1.0]]
+    table = pd.DataFrame(rows, columns=["axis", "low", "high"])
     table[["low", "high"]] /= 100
     table["difference"] = table[["low", "high"]].mean(axis=1)
-    found = script("make_overfitting")["findings"]({"one": table})
+    found = script("make_which_number")["findings"]({"one": table})
     assert sentence in found
     error = (high - low) / 2 / stats.norm.ppf(0.975)
     p = min(1.0, 3 * 2 * stats.norm.sf(abs(low + high) / 2 / error))
@@ -49,42 +56,94 @@ def test_a_proposal_helps_or_costs_only_where_all_intervals_allow_it(
     assert f"(Bonferroni), {all_together} excludes 0." in found
 
 
+def test_a_method_errs_as_often_as_its_worst_case_and_exceeded_promises_are_counted(script):
+    page, experiments = script("make_which_number"), EXPERIMENTS | CLAIM_EXPERIMENTS
+    promised = [name for name, each in experiments.items() if each.nominal is not None]
+    shown = {name for names, *_ in page["METHODS"].values() for name in names.split()}
+    assert shown == {*promised}
+    record = {name: [4.0, 0.5, 100] for name in experiments}
+    assert "promises 0 were exceeded, 0 of them by more" in page["rates"](record, experiments)
+    text = page["rates"](record | {"f3": [5.9, 0.5, 1], "f10": [6.1, 0.5, 1]}, experiments)
+    assert "| F of three values | 6.1 % | plain F | 4.0 % |" in text
+    assert f"Of {len(promised)} promises 2 were exceeded, 1 of them by more than two such" in text
+    assert text.endswith(f": {experiments['f10'].what} ({experiments['f10'].null}).")
+
+
 @pytest.mark.parametrize(
     ("halving", "grid", "sentence"),
     [
         (0.003, 0.010, "Halving and the whole grid differ by 0.7 points, too little for these"),
-        (0.003, 0.020, "Halving is 1.7 points nearer."),
-        (0.020, 0.003, "Halving is 1.7 points farther."),
+        (0.003, 0.020, "Halving is 1.7 points better."),
+        (0.020, 0.003, "Halving is 1.7 points worse."),
     ],
 )
 def test_halving_is_better_only_by_more_than_its_seeds_can_make(script, halving, grid, sentence):
     make_search = script("make_search")
-    searches = [name for name, _ in make_search["MARKED"]]
-    curves = pd.DataFrame({"search": searches, "budget": 0.1, "below_largest": 0.01})
+    curves = pd.DataFrame({"search": list(make_search["MARKED"]), "budget": 0.1})
+    curves = curves.assign(space="space", below_largest=0.01)
     curves["median"] = np.where(curves["search"] == "halving", halving, grid)
-
-    class Space:
-        name, best = "space", 0.7
-
-    assert sentence in make_search["verdict"](curves, Space())
+    assert sentence in make_search["verdict"](curves, 0.7)
 
 
-def any_part(script, intervals, ours=10.0, per_fit=0.1, tried=768):
+@pytest.mark.parametrize(
+    ("regrets", "sentence"),
+    [
+        ([0.06, 0.03, 0.019], "From 50.0 % of the grid's cost on, every search"),
+        ([0.06, 0.019, 0.0], "From 10.0 % of the grid's cost on, every search"),
+        ([0.02, 0.06, 0.019], "From 50.0 % of the grid's cost on, every search"),
+        ([0.02, 0.06, 0.03], "No search is reliably within a point of the whole grid."),
+    ],
+)
+def test_the_picture_of_regret_names_the_cost_from_which_on_searches_are_as_good(
+    script, regrets, sentence
+):
+    make_search = script("make_search")
+    searches = {"search": "random", "budget": [0.01, 0.1, 0.5], "median": regrets}
+    grid = {"search": "grid", "budget": [0.1, 1.0], "median": [0.9, 0.0101]}
+    curves = pd.concat(map(pd.DataFrame, (grid, searches))).assign(space="space")
+    assert make_search["takeaway"](curves).startswith(sentence)
+    (axes,) = make_search["draw_regret"](curves).axes
+    assert sentence in axes.get_title(loc="left").replace("\n", " ")
+
+
+def test_the_page_of_sweeps_has_the_tables_of_the_code(script):
+    page = (DOCS / "sweeps.md").read_text("utf-8")
+    blocks = script("make_sweeps")["blocks"]()
+    for name, block in blocks.items():
+        assert f"<!-- {name} -->\n{block}\n<!-- /{name} -->" in page
+    tables = blocks["axes"] + blocks["axes_cnn"]
+    texts = [re.sub(r"layer \d", "layer n", axis.text) for axis in HYPERPARAMETERS.values()]
+    assert [text for text in texts if text.partition(" Default: ")[0] not in tables] == []
+
+
+def test_values_of_the_table_of_hyperparameters_are_those_that_are_allowed(script):
+    def is_allowed(check, value):
+        with contextlib.suppress(InputError):
+            return check(value, "x") == value
+        return False
+
+    checked = script("make_sweeps")["CHECKED"]
+    for check, values in ((kernel, range(300)), (filters, range(300)), (rate, [0, 0.99, 0.991])):
+        taken = [value for value in values if is_allowed(check, value)]
+        expected = {
+            "0 to 0.99": [0, 0.99],
+            "1, 3, 5, 7": [1, 3, 5, 7],
+            "multiples of 8, to 256": list(range(8, 257, 8)),
+        }
+        assert taken == expected[checked[check]]
+
+
+def any_part(script, intervals, tried=768):
     """Returns a part of any_table.json: differences of a model are its interval's middle."""
-    of = script("any_table_parts")
+    of = script("make_any_table")
     names = (of["GRID"], of["HALVING"], of["LINEAR"], of["BOOSTING"])
     rows = [
         {"model": name, "difference": sum(pair) / 2, "low": pair[0], "high": pair[1]}
         for name, pair in zip(names, intervals, strict=True)
     ]
-    scores = [{"model": of["OURS"], "accuracy": 0.9, "settings_tried": 7680}]
-    scores += [
-        {"model": row["model"], "accuracy": 0.9 - row["difference"], "settings_tried": tried}
-        for row in rows
-    ]
-    seconds = {name: {"search": 20.0, "per_fit": per_fit} for name in names}
-    seconds[of["GRID"]]["search"] = tried * per_fit + 1
-    seconds[of["OURS"]] = {"cold": ours, "warm": ours / 2}
+    seconds = {name: {"search": 20.0, "per_fit": 0.1} for name in names}
+    seconds[of["GRID"]]["search"] = tried * 0.1 + 1
+    scores = [{"model": of["GRID"], "settings_tried": tried}]
     return {"comparison": rows, "scores": scores, "seconds": seconds}
 
 
@@ -92,52 +151,40 @@ NONE = (-0.01, 0.01)
 
 
 @pytest.mark.parametrize(
-    ("intervals", "sentences"),
+    ("intervals", "clear", "linear_will_do"),
     [
-        (
-            [NONE, NONE, (-0.03, -0.01), NONE],
-            ["A linear model wins: logistic regression, ours −2.0 (−3.0 to −1.0); use it;"],
-        ),
-        (
-            [NONE, NONE, (-0.03, 0.01), NONE],
-            ["regression, a linear model, is no worse than ours, ours −1.0", "takes 20 s: nothing"],
-        ),
-        ([NONE, NONE, (-0.01, 0.03), NONE], ["linear model, is not clearly worse than ours"]),
+        ([NONE, NONE, NONE, NONE], "nothing", True),
+        ([NONE, NONE, (-0.03, -0.01), NONE], "logistic regression −2.0 (−3.0 to −1.0)", True),
         (
             [NONE, NONE, (0.01, 0.03), (-0.05, -0.03)],
-            [
-                "- **t**: Our sweep is clearly better than logistic regression by +2.0 (+1.0 to",
-                "clearly better than ours: histogram boosting, ours −4.0 (−5.0 to −3.0);",
-                "not clearly different from ours: GridSearchCV, HalvingGridSearchCV.",
-            ],
+            "logistic regression +2.0 (+1.0 to +3.0); wine, histogram boosting −4.0 (−5.0 to −3.0)",
+            False,
         ),
     ],
 )
-def test_a_table_says_what_its_intervals_allow(script, intervals, sentences):
-    text = script("make_any_table")["verdict"]("t", any_part(script, intervals))
-    for sentence in sentences:
-        assert sentence in text
-    assert ("nothing speaks for networks" in text) is (intervals[2][0] * intervals[2][1] < 0)
-
-
-@pytest.mark.parametrize(
-    ("ours", "verdict"),
-    [
-        (10.0, "less time than GridSearchCV on wine, breast cancer"),
-        (100.0, "more time than GridSearchCV on all."),
-    ],
-)
-def test_the_seconds_of_all_settings_are_projected_from_those_that_were_fitted(
-    script, ours, verdict
+def test_what_is_clearly_different_has_an_interval_on_one_side_of_0(
+    script, intervals, clear, linear_will_do
 ):
     page = script("make_any_table")
-    part = any_part(script, [NONE] * 4, ours, per_fit=0.1, tried=68)
-    assert page["projected"](part) == pytest.approx(68 * 0.1 + 1 + 700 * 0.1)
-    assert page["projected"](any_part(script, [NONE] * 4)) == pytest.approx(768 * 0.1 + 1)
-    assert page["in_our_time"](part, "cold") == pytest.approx(10 * ours)
-    text = page["seconds_text"](dict.fromkeys(page["TABLES"], part))
-    assert f"Cold, our 768 take {verdict}" in text
-    assert f"wine: {10 * ours:,.0f} cold, {5 * ours:,.0f} warm" in text
+    others = any_part(script, [NONE, NONE, (0.01, 0.03), NONE])
+    parts = dict.fromkeys(page["TABLES"], others) | {"wine": any_part(script, intervals)}
+    text = page["verdicts"](parts)
+    if clear == "nothing":
+        assert "wine, " not in text
+        assert page["verdicts"](dict.fromkeys(parts, parts["wine"])).startswith(
+            "Clearly different from ours: nothing. "
+        )
+    else:
+        assert f"Clearly different from ours: wine, {clear}; breast cancer, " in text
+    assert ("Logistic regression is not clearly worse on wine (20 s): use" in text) is (
+        linear_will_do
+    )
+
+
+def test_the_seconds_of_all_settings_are_projected_from_those_that_were_fitted(script):
+    projected = script("make_any_table")["projected"]
+    assert projected(any_part(script, [NONE] * 4, tried=68)) == pytest.approx(68 * 0.1 + 1 + 70)
+    assert projected(any_part(script, [NONE] * 4)) == pytest.approx(768 * 0.1 + 1)
 
 
 @pytest.mark.parametrize(
@@ -149,22 +196,6 @@ def test_the_seconds_of_all_settings_are_projected_from_those_that_were_fitted(
 )
 def test_units_are_ahead_where_their_difference_is_above_0(script, differences, sentence):
     make_pretrained = script("make_pretrained")
-    rows = [
-        {"features": features, "model": "m", "songs": 2, "less tags": of, "less 57 features": of}
-        for of in differences
-        for features in ("units", "tags and units")
-    ]
-    text = make_pretrained["default_text"]({"heard": [{"features": "tags"}, *rows]})
-    assert f"{sentence} in {sum(low > 0 for _, low, _ in differences)}." in text
-
-
-def test_an_expectation_is_right_where_figures_say_so(script):
-    page = script("make_pretrained")
-    texts = {each.text: each for each in page["PREDICTIONS"]}
-    (eight,) = (each for text, each in texts.items() if "8 of the nine" in text)
-    (cnn,) = (each for text, each in texts.items() if text.startswith("The CNN"))
-    assert [eight.holds({"songs": {"right": right}}) for right in (7, 8, 9)] == [False, True, True]
-    for accuracy, seconds, right in ((0.6, 100, True), (0.7, 100, False), (0.6, 99, False)):
-        of = {"57 features": {"accuracy": 0.8, "seconds": 10}}
-        of["CNN"] = {"accuracy": accuracy, "seconds": seconds}
-        assert cnn.holds({"cnn": of}) is right
+    rows = [{"features": "units", "model": "m", "songs": 2, "less tags": of} for of in differences]
+    text = make_pretrained["default_text"]({"known": [{"features": "tags"}, *rows]})
+    assert f"{sentence} in {sum(low > 0 for _, low, _ in differences)}, by" in text

@@ -102,7 +102,7 @@ def test_a_wrong_type_is_refused_with_the_parameter(tmp_path, monkeypatch, name,
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError) as told:
         gtzan_jax.run_sweep(**{"sweep": "smoke", "data": "sample", name: value})
-    assert str(told.value).startswith((f"{name} must be ", f"{name}: no "))
+    assert str(told.value).startswith((f"{name} must be ", f"{name}: unknown "))
     assert "\n" not in str(told.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -138,8 +138,8 @@ CALLS = {
     "read_run": (gtzan_jax.read_run, [b"run"], "path must be text or a path, not b'run'"),
     "make_splits": (
         gtzan_jax.make_splits, ["sample", "k_fold", "0", 2.5],
-        "4 problems: (1) table must be a FeatureTable, not 'sample'; (2) protocol: no 'k_fold' "
-        "(did you mean 'kfold'?); it must be one of assignment, holdout, kfold, artist_kfold, "
+        "4 problems: (1) table must be a FeatureTable, not 'sample'; (2) protocol: unknown value "
+        "'k_fold' (did you mean 'kfold'?); choose one of assignment, holdout, kfold, artist_kfold, "
         "fault_filtered, artist_folds, mixed_artists, leaky_segments; (3) split_seed must be a "
         "whole number from 0 to 4,294,967,295, not '0'; "
         "(4) num_folds must be a whole number from 1 to 1,000, not 2.5",
@@ -186,7 +186,7 @@ def job_of(monkeypatch, tmp_path):
     """Returns what gives the job of a call, instead of doing it."""
     jobs = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sweeping, "workplace", this_process)
+    monkeypatch.setattr(sweeping, "open_backend", this_process)
 
     def stop(job):
         jobs.append(job)

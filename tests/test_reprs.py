@@ -95,7 +95,7 @@ def a_run(kind):
 
 
 TASK = "Task(300 trials of fold 1, seed 3, epochs 0 to 10)"
-RUN = "('my\\nrun', 12 configs × 2 runs × 2 epochs, not retrained)"
+RUN = "('my\\nrun', 12 configs × 1 fold × 2 seeds × 2 epochs, not retrained)"
 TABLE = "FeatureTable(1,000 tracks × 57 features, 10 genres, source 'sample')"
 REPRS = {
     "Config": (
@@ -127,7 +127,7 @@ REPRS = {
     "Prediction": (
         a_prediction,
         "Prediction('songs/my\\nsong.mp3', 'jazz' 0.750 calibrated, 2 windows, "
-        "unlike the training songs)",
+        "out of distribution)",
     ),
     "Explanation": (
         lambda: Explanation("jazz", (Part("tempo", 1.0),), -0.5, -1.5, 0.0, np.zeros(1)),

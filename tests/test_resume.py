@@ -157,7 +157,7 @@ def test_goes_on_after_any_step(tmp_path, monkeypatch, whole, how, stride):
     ids=["holdout", "kfold", "patience"],
 )
 def test_other_runs_go_on_with_the_same_bytes(tmp_path, monkeypatch, other):
-    monkeypatch.setattr(task, "_WAVE", 2)
+    monkeypatch.setattr(task, "_MOST_TOGETHER", 2)
     flags = [*other, "--split_seed=5", "--set=axes.num_units1=[16]"]  # 6 configs or more
     with monkeypatch.context() as patch:
         steps = end_at(-1, patch, None)
@@ -216,9 +216,7 @@ def test_killed_at_25_points_it_ends_with_the_same_bytes(tmp_path, capsys):
         assert resumed.returncode == 0, resumed.stderr
         assert_complete(folder, tmp_path / "whole")
         there = [line for line in resumed.stdout.splitlines() if "are already trained" in line]
-        lines.append(
-            f"killed at step {number} of {steps}: {''.join(there) or '  0 trial-epochs'}, same"
-        )
+        lines.append(f"killed at step {number} of {steps}: {''.join(there) or '  0 epochs'}, same")
     with capsys.disabled():
         print("", *lines, f"{len(lines)} points, all identical", sep="\n")
     assert len(lines) >= 25
@@ -234,7 +232,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
         argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     for line in process.stdout:
-        if "trial-epochs, programs" in line:
+        if " compiled" in line:
             process.send_signal(number)
             break
     _, errors = process.communicate(timeout=60)
@@ -244,7 +242,7 @@ def test_a_signal_keeps_what_is_finished(tmp_path, number, code):
     module, *again = shlex.split(errors.splitlines()[-1])[2:]
     done = command(module.split(".")[1], *again, folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "of 960 trial-epochs are already trained" in done.stdout
+    assert "of 960 epochs are already trained" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()
     assert RunDir(folder).read_manifest().status == "finished"
 
@@ -255,9 +253,9 @@ def test_a_finished_run_trains_nothing(whole, monkeypatch, capsys, flags):
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("events*")}
     assert run(whole, *flags) == 0
     printed = capsys.readouterr().out
-    assert "24 of 24 trial-epochs are already trained" in printed
+    assert "24 of 24 epochs are already trained" in printed
     # What was asked for instead is not trained in the place of what is there, but named.
-    stays = f"{whole / 'best'} stays as it is (3 epochs, 10 seeds)"
+    stays = f"{whole / 'best'} is kept (3 epochs, 10 seeds)"
     assert [stays in printed, *(flag in printed for flag in flags)] == [bool(flags)] + [True] * len(
         flags
     )
@@ -407,9 +405,9 @@ WILD = ["--set=axes.optimizer=['sgd']", "--set=learning_rates={adam=1e6, sgd=1e6
 
 
 def test_when_all_diverge_it_is_said_and_the_results_are_kept(tmp_path, capsys):
-    with pytest.raises(RunError, match="all configs diverged"):
+    with pytest.raises(RunError, match="all configurations diverged"):
         run(tmp_path / "run", *WILD)
-    assert "4 of 4 configs diverged" in capsys.readouterr().out
+    assert "4 of 4 configurations diverged" in capsys.readouterr().out
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert manifest["diverged"] == 4
     assert not (tmp_path / "run" / "best").exists()
@@ -426,7 +424,7 @@ def test_a_retraining_that_diverges_is_told_and_not_kept(tmp_path, monkeypatch, 
         yield from [first, *rest]
 
     monkeypatch.setattr(Engine, "run", diverge)
-    reason = r"diverged in epoch 4 of 5 \(1 of 10 networks\): nothing of it is kept"
+    reason = r"diverged in epoch 4 of 5 \(1 of 10 networks\), so it is not saved"
     with pytest.raises(RunError, match=reason):
         run(tmp_path / "run", "--retrain_epochs=5")
     assert same(tmp_path / "run", whole)

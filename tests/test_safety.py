@@ -55,7 +55,7 @@ RETRAINING = {
 FORBIDDEN_MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 ALLOWED = {
     # What this process and its workers say to each other; never a file.
-    "backends/cluster.py": "pickle", "backends/crew.py": "pickle",
+    "backends/cluster.py": "pickle", "backends/remote.py": "pickle",
     "backends/processes.py": "pickle", "backends/work.py": "pickle", "workers.py": "pickle",
     "trainer/platforms.py": "joblib",  # which counts cores
     "sound/spectrograms.py": "joblib",  # likewise
@@ -142,7 +142,7 @@ def test_a_cache_that_others_can_write_is_ignored_with_a_warning(tmp_path, setti
     folder = tmp_path / "xla"
     folder.mkdir()
     folder.chmod(mode)
-    with pytest.warns(UserWarning, match="writable for others"):
+    with pytest.warns(UserWarning, match="writable by others"):
         assert not settings_of(folder)
 
 
@@ -151,7 +151,7 @@ def test_a_cache_that_links_to_where_others_can_write_is_ignored(tmp_path, setti
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o777)
     (tmp_path / "xla").symlink_to("shared")
-    with pytest.warns(UserWarning, match="writable for others"):
+    with pytest.warns(UserWarning, match="writable by others"):
         assert not settings_of(tmp_path / "xla")
 
 
@@ -159,10 +159,10 @@ def test_a_cache_that_links_to_where_others_can_write_is_ignored(tmp_path, setti
 def test_a_cache_that_others_can_replace_is_ignored(tmp_path, settings_of):
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared").chmod(0o777)
-    with pytest.warns(UserWarning, match="writable for others"):
+    with pytest.warns(UserWarning, match="writable by others"):
         assert not settings_of(tmp_path / "shared" / "xla")
     (tmp_path / "link").symlink_to("shared/xla")
-    with pytest.warns(UserWarning, match="writable for others"):
+    with pytest.warns(UserWarning, match="writable by others"):
         assert not settings_of(tmp_path / "link")
 
 
@@ -255,8 +255,8 @@ LINKS = {
 
 @pytest.mark.parametrize("case", LINKS)
 def test_no_command_follows_a_link_in_a_run_directory(folder, tmp_path, case, monkeypatch):
-    monkeypatch.setattr(sweeping, "workplace", this_process)
-    monkeypatch.setattr(retraining, "workplace", this_process)
+    monkeypatch.setattr(sweeping, "open_backend", this_process)
+    monkeypatch.setattr(retraining, "open_backend", this_process)
     name, module, arguments = LINKS[case]
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -452,7 +452,7 @@ def test_runs_are_compared_without_what_a_terminal_obeys(tmp_path):
 
 def test_what_commands_print_has_nothing_that_a_terminal_obeys(tmp_path, capsys):
     named = dataclasses.replace(SWEEP, name=ESCAPES)
-    messages.print_start(named, 1, "2 cpu devices", ESCAPES, RunDir(ESCAPES).path)
+    messages.print_start(named, 1, 1, "2 cpu devices", ESCAPES, RunDir(ESCAPES).path)
     assert_harmless(capsys.readouterr().out)
     folder = write_run(tmp_path / f"run{ESCAPES}", SWEEP, random_history(SWEEP))
     messages.print_summary(read_finished(folder), {})

@@ -16,23 +16,23 @@ from gtzan_jax.space.config import Config
 if TYPE_CHECKING:
     import pandas as pd
 
-# Differs between any two runs, or is too long to print.
+# Keys that differ between any two runs, or are too long to print.
 _NOT_COMPARED = ("resume", "sessions", "timings_s", "peak_rss_bytes", "data.repeats", "sha256")
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Several runs, side by side; the first is what the others are compared with.
+    """Several runs, compared with the first.
 
-    Configs are matched by the axes that all runs have; where a run has further axes, its accuracy
-    is the mean over the configs that differ in those alone. Missing figures are NaN.
+    Configs are matched by the hyperparameters that all runs have; the accuracy of a run with more
+    of them is the mean over the configs that differ only in those. Missing figures are NaN.
     """
 
     axes: tuple[str, ...]  # that all runs have
     runs: "pd.DataFrame"  # one row a run, of its best config, from _summary
     bests: tuple[Config, ...]
     pairs: "pd.DataFrame"  # one row for each run but the first, from _pair
-    configs: "pd.DataFrame"  # that two runs share: the axes, and each run's test accuracy
+    configs: "pd.DataFrame"  # shared by at least two runs: axes, and each run's test accuracy
     manifests: "pd.DataFrame"  # one row a difference, one column a run
 
     def __repr__(self) -> str:
@@ -69,7 +69,7 @@ def compare(runs: Sequence[FinishedRun]) -> Comparison:
 
 
 def manifest_differences(names: Sequence[str], manifests: Sequence[Manifest]) -> "pd.DataFrame":
-    """Tabulates the differences of manifests but times, memory, commands and checksums."""
+    """Tabulates differences of manifests, except times, memory, commands and checksums."""
     import pandas as pd
 
     flat = [dict(_flat(as_dict(each))) | dict(environment(each.sessions)) for each in manifests]
@@ -90,7 +90,7 @@ def _flat(manifest: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _accuracies(run: FinishedRun, axes: Sequence[str]) -> dict[Config, np.ndarray]:
-    """Returns (folds, seeds) test accuracy by the values of some axes; NaN where diverged."""
+    """Returns (folds, seeds) test accuracies by the values of ``axes``; NaN where diverged."""
     groups: dict[Config, list[np.ndarray]] = {}
     for config, accuracy in zip(run.sweep.configs, run.accuracy_by_fold, strict=True):
         key = Config.of(**{name: config[name] for name in axes})
@@ -134,11 +134,10 @@ def _pair(
     """Compares a run with the first.
 
     Returns:
-      differs (table, protocol or split, where it differs), matched (configs that both trained to
-      the end), out_of (configs of the run that has fewer), paired_runs (folds × seeds that both
-      have, on the same split), difference (mean test accuracy over those, else over all, less the
-      first run's), low, high (its 95 % interval), interval_over (seeds, folds, or ""),
-      rank_correlation (Spearman's).
+      differs (table, protocol or split, if it differs), matched (configs that both trained to the
+      end), out_of (configs of the run with fewer), paired_runs (shared folds × seeds of one split),
+      difference (mean test accuracy over those, else over all, minus the first run's), low, high
+      (its 95 % interval), interval_over (seeds, folds, or ""), rank_correlation (Spearman's).
     """
     from scipy import stats
 
@@ -150,12 +149,12 @@ def _pair(
     x, y = (np.array([_mean(of[c]) for c in shared]) for of in (mine, its))
     seeds, others = first.manifest.seeds, other.manifest.seeds
     common = [] if differing or not shared else [seed for seed in seeds if seed in others]
-    by_run = (y - x)[:, None, None]  # one, and no interval, where nothing is paired
+    by_run = (y - x)[:, None, None]  # without pairs: one run, and no interval
     if common:
         places = [[of.index(seed) for seed in common] for of in (seeds, others)]
         by_run = np.array([its[c][:, places[1]] - mine[c][:, places[0]] for c in shared])
     found = mean_difference(by_run, other.protocol.num_divisions)
-    # Not defined where all configs of a run are equally good.
+    # Undefined if all configs of a run are equally good.
     ordered = len(shared) > 1 and bool(np.ptp(x)) and bool(np.ptp(y))
     return {
         "differs": " and ".join(differing),

@@ -1,8 +1,8 @@
-"""The temperature that calibrates probabilities, and the calibration error that is left.
+"""The temperature that calibrates probabilities, and the expected calibration error.
 
 References: Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks", ICML 2017;
 Bröcker and Smith, "Increasing the reliability of reliability diagrams", Weather and Forecasting 22
-(2007), for the error of a calibrated model by chance.
+(2007), for a calibrated model's error by chance.
 """
 
 from typing import TYPE_CHECKING
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BINS = 10
-"""Equally wide bins of the probability of the first class, in which both errors are taken."""
+"""Equally wide bins of the first class's probability, used by both errors."""
 
 _DRAWS = 2000
-_FEWEST_DRAWS, _MOST_NUMBERS = 100, 20_000_000  # of many songs fewer draws, to save memory
+_FEWEST_DRAWS, _MOST_NUMBERS = 100, 20_000_000  # fewer draws of many songs, to save memory
 
 
 def fit_temperature(log_probabilities: NDArray[np.floating], y: NDArray[np.integer]) -> float:
-    """Returns the temperature of the least mean negative log-likelihood, within 0.05 to 20.
+    """Returns the temperature of the least mean negative log-likelihood, from 0.05 to 20.
 
     ``log_probabilities`` is (songs, classes), or logits; y is (songs,).
     """
@@ -34,16 +34,16 @@ def fit_temperature(log_probabilities: NDArray[np.floating], y: NDArray[np.integ
     def loss(log_temperature: float) -> float:  # convex in 1 / T: it has one minimum
         return float(-tempered(log_probabilities, np.exp(log_temperature))[rows, y].mean())
 
-    # A part without any mistake asks for 0.
+    # A part without a mistake has its minimum at 0.
     ends = (np.log(0.05), np.log(20.0))
     found = minimize_scalar(loss, bounds=ends, method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
 
 
 def bins_of(probability: NDArray[np.floating], right: NDArray[np.bool_]) -> "pd.DataFrame":
-    """Bins songs by the probability of their first genre; arguments as for `error_of_chance`.
+    """Bins songs by the probability of their first genre; arguments: see :func:`error_of_chance`.
 
-    Returns one row a bin that has songs: low, high (included), songs, probability (mean), accuracy.
+    Returns one row a bin with songs: low, high (included), songs, probability (mean), accuracy.
     """
     import pandas as pd
 
@@ -67,13 +67,13 @@ def error_of_chance(
     group: NDArray[np.integer],
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Simulates the error that songs of these probabilities have by chance if these are exact.
+    """Simulates the calibration error of exact probabilities by chance.
 
-    Songs of an artist share a random number as often as their likeness asks.
+    Songs of an artist share a random number with a probability that matches their similarity.
 
     Args:
       probability: (songs,) of the first genre.
-      right: (songs,) whether it is the true one; used for the likeness only.
+      right: (songs,) whether it is the true one; used for the similarity only.
       group: (songs,) number of the artist.
       seed: of the draws.
 
@@ -85,7 +85,7 @@ def error_of_chance(
     draws = max(_FEWEST_DRAWS, min(_DRAWS, _MOST_NUMBERS // len(probability)))
     random, shape = np.random.default_rng(seed), (draws, len(probability))
     common = random.random((draws, group.max() + 1), np.float32)[:, group]
-    together = random.random(shape, np.float32) < np.sqrt(_likeness(probability, right, group))
+    together = random.random(shape, np.float32) < np.sqrt(_similarity(probability, right, group))
     drawn = np.where(together, common, random.random(shape, np.float32)) < probability
     number = np.clip(np.ceil(probability * BINS) - 1, 0, BINS - 1).astype(int)
     one_hot = np.eye(BINS)[number]  # (songs, bins)
@@ -93,19 +93,19 @@ def error_of_chance(
     return float(errors.mean()), float(np.percentile(errors, 95))
 
 
-def _likeness(
+def _similarity(
     probability: NDArray[np.floating], right: NDArray[np.bool_], group: NDArray[np.integer]
 ) -> float:
-    """Estimates the share of pairs of a group that share a draw, 0 to 1, by moments.
+    """Estimates the share of a group's pairs that share a draw, 0 to 1, by moments.
 
-    A pair with one draw has the covariance min(p, q) − pq, a pair with two has 0. The covariance
-    observed is the product of right − p and right − q, which is unbiased where p and q are exact.
+    A pair with one draw has the covariance min(p, q) − pq, a pair with two has 0. The observed
+    covariance is the product of right − p and right − q, unbiased if p and q are exact.
     """
     order = np.lexsort((probability, group))
     group, p = group[order], probability[order]
     residual, sizes = right[order] - p, np.bincount(group)
     observed = np.square(np.bincount(group, residual)).sum() - residual @ residual
-    larger = np.cumsum(sizes)[group] - np.arange(len(p)) - 1  # of the group, than p
+    larger = np.cumsum(sizes)[group] - np.arange(len(p)) - 1  # of the group, above p
     minima = (p * (2 * larger + 1)).sum()  # of all pairs of a group
     largest = minima - np.square(np.bincount(group, p)).sum() - (p * (1 - p)).sum()
     return float(np.clip(observed / largest, 0, 1)) if largest > 1e-9 else 0.0

@@ -1,4 +1,4 @@
-"""Classical models under the protocols, and tables that compare any models."""
+"""Classical models evaluated under the protocols, and tables that compare models."""
 
 import itertools
 import os
@@ -21,33 +21,33 @@ from gtzan_jax.tables.schema import FeatureTable
 if TYPE_CHECKING:  # pandas and scikit-learn: not before they are needed
     import pandas as pd
 
-IMPORTANCE_REPEATS = 3  # shuffles of each feature in each fold; the folds are repeats as well
+IMPORTANCE_REPEATS = 3  # shuffles of each feature in each fold; folds repeat them, too
 
 
 class Tuned(NamedTuple):
-    """A scikit-learn estimator, and the values by parameter among which each fold chooses."""
+    """A scikit-learn estimator, and the parameter values among which each fold selects."""
 
     estimator: Any  # unfitted
-    grid: Mapping[str, Sequence[Any]]  # empty where there is nothing to choose
+    grid: Mapping[str, Sequence[Any]]  # empty if there is nothing to select
 
 
 class Outcome(NamedTuple):
     """Result of a model on one fold."""
 
     hits: np.ndarray  # (tested songs,) float64 in [0, 1]; means over the seeds
-    validation_accuracy: float  # of the chosen settings, before the validation part is trained on
-    settings: Mapping[str, Any]  # that were chosen
-    fit_seconds: float  # choosing and all seeds included
+    validation_accuracy: float  # of the selected settings, fitted to the train part only
+    settings: Mapping[str, Any]  # selected
+    fit_seconds: float  # selection and all seeds included
     predict_seconds: float  # of one fitted model
     settings_tried: int
-    seeds: int  # fitted models whose hits are averaged; 1 where none draws random numbers
+    seeds: int  # fitted models whose hits are averaged; 1 for deterministic models
     segment_accuracy: float | None = None  # share of the test segments; None without segments
 
 
 def classical_models(seed: int, impute: str = "") -> dict[str, Tuned]:
-    """Returns scikit-learn's models behind a scaler; ties go to the first value of a grid.
+    """Returns scikit-learn models with a scaler; ties go to the first value of a grid.
 
-    Before it, missing values are filled in as ``impute`` says: with the median, if at all.
+    ``impute`` is the strategy for missing values, "median" or "" for none.
     """
     from sklearn import ensemble, neural_network, tree
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -99,14 +99,14 @@ def evaluate(
     jobs: int = -1,
     num_seeds: int = 1,
 ) -> Iterator[tuple[str, int, Outcome]]:
-    """Chooses, fits and scores every model on every fold.
+    """Selects settings, fits and scores every model on every fold.
 
-    Settings are chosen on the validation part with the first seed; the model is then fitted to
+    Settings are selected on the validation part with the first seed; the model is then fitted to
     train and validation part with each seed, and predicts the test part. Each of the ``jobs``
-    processes (-1: one a core) has one thread, so that the seconds of models can be compared.
+    processes (-1: one a core) has one thread, so that the seconds of models are comparable.
 
     Yields:
-      the model's name, the place of the fold, and the outcome, each when it is done.
+      the model's name, the number of the fold, and the outcome, once finished.
     """
     from sklearn.utils.parallel import Parallel, delayed
 
@@ -132,7 +132,7 @@ def _evaluate(
         )
         _fit(search, table, fold)
         seed_name = f"{tuned.estimator.steps[-1][0]}__random_state"
-        first = tuned.estimator.get_params().get(seed_name)  # None where nothing is drawn
+        first = tuned.estimator.get_params().get(seed_name)  # None for a deterministic model
         seeds = [first] if first is None else range(first, first + num_seeds)
         seedings = [{} if seed is None else {seed_name: seed} for seed in seeds]
         models = [_fitted(tuned, search.best_params_ | each, table, fold) for each in seedings]
@@ -156,15 +156,15 @@ def _evaluate(
 
 
 def vote_hits(model: Any, x: np.ndarray, y: np.ndarray, songs: np.ndarray) -> np.ndarray:
-    """Returns (songs,) float64 whether the segments of each song together are recognised.
+    """Returns (songs,) float64, 1 where a song's segments together vote for its class.
 
-    The class of the largest mean probability wins, or of the largest mean decision value.
+    The class with the largest mean probability wins, or that with the largest mean decision value.
     ``songs`` is (rows,), the number of each row's song.
     """
-    # Not log-probabilities: trees often give 0.
+    # Not log-probabilities: trees often give probability 0.
     proba = hasattr(model, "predict_proba")
     scores = model.predict_proba(x) if proba else model.decision_function(x)
-    if scores.ndim == 1:  # of two classes, for the second
+    if scores.ndim == 1:  # two classes: the value of the second
         scores = np.stack([-scores, scores], axis=1)
     first, number = songs_of(songs)
     votes = np.zeros((len(first), scores.shape[1]))
@@ -185,7 +185,7 @@ def _fit(estimator: Any, table: FeatureTable, fold: Fold) -> Any:
 
     rows = np.concatenate([fold.train, fold.validation])
     with warnings.catch_warnings():
-        # An estimator that does not converge in time is scored as it is.
+        # An estimator that has not converged is scored as it is.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(table.x[rows].astype(np.float64), table.y[rows])
 
@@ -193,7 +193,7 @@ def _fit(estimator: Any, table: FeatureTable, fold: Fold) -> Any:
 def refit(
     tuned: Tuned, table: FeatureTable, folds: Sequence[Fold], settings: Iterable[Mapping[str, Any]]
 ) -> list[Any]:
-    """Fits a model again on each fold, with the first seed and the settings chosen there."""
+    """Refits a model on each fold, with the first seed and the settings selected there."""
     with threadpool_limits(1):
         return [_fitted(tuned, s, table, f) for s, f in zip(settings, folds, strict=True)]
 
@@ -210,8 +210,7 @@ def outcomes_table(
 
     Returns:
       protocol, fold, model, accuracy, chosen (the settings as text), group ((tested,) int, of the
-      songs), test_over_train (rows tested per row that models are refitted to), and the fields of
-      :class:`Outcome`.
+      songs), test_over_train (test rows a row of the refit), and the fields of :class:`Outcome`.
     """
     import pandas as pd
 
@@ -234,10 +233,10 @@ def scores_table(outcomes: "pd.DataFrame") -> "pd.DataFrame":
     """Tabulates the figures of every model under every protocol, the best of a protocol first.
 
     Returns:
-      protocol, model, accuracy of the test songs of all folds together, low, high (its 95 %
-      interval over groups of songs, for these fitted models), accuracy_std (over the folds, n - 1),
-      folds, tested (songs, as often as they are), settings_tried, seeds, and means over the folds
-      of fit_seconds, predict_seconds and, of segments, segment_accuracy.
+      protocol, model, accuracy over the test songs of all folds, low, high (its 95 % interval over
+      groups of songs, for these fitted models), accuracy_std (over the folds, n - 1), folds, tested
+      (songs, with repeats), settings_tried, seeds, and means over the folds of fit_seconds,
+      predict_seconds and, for segments, segment_accuracy.
     """
     means = ["fit_seconds", "predict_seconds", "segment_accuracy"]
     means = [name for name in means if outcomes[name].notna().all()]
@@ -258,8 +257,8 @@ def comparison_table(outcomes: "pd.DataFrame", ours: str) -> "pd.DataFrame":
 
     Returns:
       protocol, model, difference (our accuracy minus the model's), low, high (95 % interval),
-      with_refitting (whether that is the corrected t over the folds, for models fitted to other
-      train parts, or over groups of songs, for these fitted models); the strongest model first.
+      with_refitting (True: corrected t over the folds, for models fitted to other train parts;
+      False: over groups of songs, for these fitted models); the strongest model first.
     """
     rows = []
     for (protocol, model), other in outcomes.groupby(["protocol", "model"], sort=False):
@@ -292,7 +291,7 @@ def permutation_drops(
     repeats: int = IMPORTANCE_REPEATS,
     done: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """Measures how much accuracy is lost when one feature of the test part is shuffled.
+    """Measures the loss of accuracy when one feature of the test part is shuffled.
 
     ``fitted`` has an estimator for each fold; ``done`` is called after each.
 
@@ -311,8 +310,8 @@ def permutation_drops(
         )
         return np.asarray(found.importances_mean)
 
-    # Threads: predictions spend their time outside Python, and new processes would import JAX.
-    # Each has one BLAS thread: more would compete for the same cores.
+    # Threads, since predictions run outside Python and new processes would import JAX; one BLAS
+    # thread each, since more would compete for the same cores.
     pool = ThreadPoolExecutor(os.cpu_count(), initializer=threadpool_limits, initargs=(1,))
     rows = []
     with threadpool_limits(1), pool:
@@ -325,7 +324,7 @@ def permutation_drops(
 def importance_table(
     features: Sequence[str], classical: np.ndarray, ours: np.ndarray
 ) -> "pd.DataFrame":
-    """Sets two models' :func:`permutation_drops` side by side, the largest mean first.
+    """Tabulates two models' :func:`permutation_drops`, the largest mean first.
 
     Returns feature, classical_mean, classical_std, mlp_mean, mlp_std; deviations (n - 1) over the
     folds.

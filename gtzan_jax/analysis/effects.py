@@ -1,15 +1,15 @@
-"""Which hyperparameter matters: the variance of a complete grid's accuracy, decomposed.
+"""Effects of hyperparameters: decomposes the variance of a complete grid's accuracy.
 
 On a complete, balanced grid the accuracy f of a config is a sum of orthogonal parts,
 
     f(x) = m + Σᵢ fᵢ(xᵢ) + Σᵢ<ⱼ fᵢⱼ(xᵢ, xⱼ) + …,
 
-where fᵢ is the mean over all else, less m; fᵢⱼ the mean over all else, less m, fᵢ and fⱼ. Trials
-of one run (fold and seed) share tracks and random numbers, so the noise of an effect does not
-average out over them: tests and intervals are over runs. See docs/statistics.md.
+where fᵢ is the mean over all other hyperparameters, minus m; fᵢⱼ the mean over all others, minus m,
+fᵢ and fⱼ. Trials of one run (fold and seed) share tracks and random numbers, so the noise of an
+effect does not average out over them: tests and intervals are over runs. See docs/which_number.md.
 
 Accuracies are (configs, folds, seeds), configs in grid order; ``num_divisions`` is the number of
-repeated divisions of the songs, each of as many folds. A config missing is a ValueError.
+repeated divisions of the songs, each into as many folds. A missing config is a ValueError.
 
 References: Hooker (2007), Generalized functional ANOVA diagnostics for high-dimensional functions;
 Hutter, Hoos, Leyton-Brown (2014), An efficient approach for assessing hyperparameter importance.
@@ -32,27 +32,27 @@ _NOTHING = 1e-18  # far below the variance of one track more in one of a million
 _PAIRED = ("difference", "p10", "p90", "wins", "losses", "low", "high", "p_value")
 
 Axes = Mapping[str, Sequence[Any]]
-"""Every axis of the grid with its values, in the order of the grid."""
+"""Every hyperparameter of the grid with its values, in grid order."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """The variance of the trials' accuracy by source. Shares add up to 1.
+    """The variance of the trials' accuracy by source. Shares sum to 1.
 
-    ``terms`` has a row for each axis that varies and for each pair of them, largest share first in
-    either kind: term, order (1 or 2), df, share, noise_share (expected by noise alone), p_value and
-    p_holm; the last three are NaN where :func:`units_of` is None.
+    ``terms`` has a row for each varying hyperparameter, then one for each pair, the largest share
+    first: term, order (1 or 2), df, share, noise_share (expected from noise alone), p_value and
+    p_holm; the last three are NaN if :func:`units_of` is None.
     """
 
     terms: "pd.DataFrame" = field(repr=False)
-    higher: float  # share of the interactions of three axes and more
-    runs: float  # share of a run's shift of all configs
-    noise: float  # share of the shifts that differ from config to config
+    higher: float  # share of interactions of three and more hyperparameters
+    runs: float  # share of a run's common shift of all configs
+    noise: float  # share of the shifts that differ between configs
     variance: float  # of the trials' accuracy
 
 
 def decompose(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> Decomposition:
-    """Decomposes the variance of a complete grid's accuracy; raises ValueError if one diverged."""
+    """Decomposes the variance of a complete grid's accuracy; ValueError if a config diverged."""
     import pandas as pd
 
     if not np.isfinite(accuracy).all():
@@ -88,7 +88,7 @@ def decompose(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> Decom
 def near_best(accuracy: np.ndarray, axes: Axes) -> tuple[np.ndarray, dict[str, tuple[Any, ...]]]:
     """Restricts a complete grid to the values that occur among its best configs.
 
-    These are the tenth with the largest mean accuracy, 10 at least, and those equal to the last.
+    The best are the tenth with the largest mean accuracy, at least 10, and ties with the last.
     Returns the accuracy of the complete grid of these values, and its axes.
     """
     means = accuracy.mean(axis=(1, 2)).round(9)  # equal ones are equal
@@ -100,7 +100,7 @@ def near_best(accuracy: np.ndarray, axes: Axes) -> tuple[np.ndarray, dict[str, t
 
 
 def paired_differences(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "pd.DataFrame":
-    """Compares every two values of an axis over configs that are otherwise identical.
+    """Compares every two values of a hyperparameter over configs that are otherwise identical.
 
     Returns:
       hyperparameter, value, baseline, pairs (without NaN); difference (mean accuracy of value less
@@ -115,7 +115,7 @@ def paired_differences(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1)
             by_run = (lines[value] - lines[baseline]).reshape(-1, *accuracy.shape[1:])
             rows.append(
                 {"hyperparameter": name, "value": values[value], "baseline": values[baseline]}
-                | mean_difference(_sound(by_run), num_divisions)
+                | mean_difference(_finite(by_run), num_divisions)
             )
     return _frame(rows, ["hyperparameter", "value", "baseline", "pairs", *_PAIRED])
 
@@ -124,7 +124,7 @@ def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, flo
     """Summarises (pairs, folds, seeds) differences as in :func:`paired_differences`."""
     if not len(by_run):
         return {"pairs": 0} | dict.fromkeys(_PAIRED, math.nan)
-    # Rounded, so that differences that cancel over the runs count as none.
+    # Rounded, so that differences that cancel over the runs count as 0.
     differences = np.round(by_run.mean(axis=(1, 2)), 9)
     test = t_test(*_by_unit(by_run.mean(axis=0), num_divisions))
     found = differences.mean(), *np.percentile(differences, (10, 90))
@@ -133,18 +133,18 @@ def mean_difference(by_run: np.ndarray, num_divisions: int = 1) -> dict[str, flo
 
 
 def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "pd.DataFrame":
-    """Compares the mean accuracy of the configs of each value with that of all, without NaN.
+    """Compares the mean accuracy of each value's configs with that of all, without NaN.
 
     Returns hyperparameter, value, effect, low and high (its 95 % interval, over the units of
     :func:`units_of`).
     """
     grid = _grid(accuracy, axes)
-    mean = _sound(accuracy).mean(axis=0)
+    mean = _finite(accuracy).mean(axis=0)
     rows = []
     for axis, (name, values) in enumerate(axes.items()):
         for value, configs in zip(values, np.moveaxis(grid, axis, 0), strict=True):
-            sound = _sound(configs.reshape(-1, *mean.shape))
-            by_run = (sound.mean(axis=0) if len(sound) else math.nan) - mean
+            finite = _finite(configs.reshape(-1, *mean.shape))
+            by_run = (finite.mean(axis=0) if len(finite) else math.nan) - mean
             test = t_test(*_by_unit(by_run, num_divisions))
             row = {"hyperparameter": name, "value": value, "effect": by_run.mean()}
             rows.append(row | {"low": test.low, "high": test.high})
@@ -152,7 +152,7 @@ def value_effects(accuracy: np.ndarray, axes: Axes, num_divisions: int = 1) -> "
 
 
 def _frame(rows: Sequence[dict[str, Any]], columns: list[str] | None = None) -> "pd.DataFrame":
-    """Returns a table in which values of axes keep their types: 8 beside 0.2 becomes no 8.0."""
+    """Returns a table whose values keep their types: 8 beside 0.2 does not become 8.0."""
     import pandas as pd
 
     frame = pd.DataFrame(rows, columns=columns)
@@ -173,19 +173,19 @@ def _by_unit(by_run: np.ndarray, num_divisions: int) -> tuple[np.ndarray, float]
     """Returns (…, units) figures of (…, folds, seeds), and the overlap as for :func:`t_test`."""
     num_folds, num_seeds = by_run.shape[-2:]
     if units_of(num_folds, num_seeds) == "folds":
-        # Nadeau and Bengio's test/train of k folds, of repeated divisions too (Bouckaert, Frank).
+        # Nadeau and Bengio's test/train of k folds, also for repeats (Bouckaert, Frank).
         return by_run.mean(axis=-1), 1 / (num_folds // num_divisions - 1)
     return by_run.mean(axis=-2), 0.0
 
 
-def _sound(by_run: np.ndarray) -> np.ndarray:
-    """Returns the configs, (configs, folds, seeds), that are finite in all runs."""
+def _finite(by_run: np.ndarray) -> np.ndarray:
+    """Returns the configs of (configs, folds, seeds) that are finite in all runs."""
     found: np.ndarray = by_run[np.isfinite(by_run).all(axis=(1, 2))]
     return found
 
 
 def _grid(accuracy: np.ndarray, axes: Axes) -> np.ndarray:
-    """Returns (configs, …) figures with a dimension for each axis in place of the first."""
+    """Reshapes (configs, …) figures to a dimension for each axis in place of the first."""
     shape = [len(values) for values in axes.values()]
     if len(accuracy) != math.prod(shape):
         raise ValueError(
@@ -197,7 +197,7 @@ def _grid(accuracy: np.ndarray, axes: Axes) -> np.ndarray:
 def _effects(by_unit: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...], np.ndarray, int]]:
     """Yields names, effects and degrees of freedom of each varying axis and pair.
 
-    ``by_unit`` is (configs, units), less each unit's mean. The effects have the grid's dimensions,
+    ``by_unit`` is (configs, units), minus each unit's mean. The effects have the grid's dimensions,
     of length 1 where they do not vary, and the units.
     """
     grid = _grid(by_unit, axes)
@@ -217,5 +217,5 @@ def _effects(by_unit: np.ndarray, axes: Axes) -> Iterator[tuple[tuple[str, ...],
 
 
 def _over(part: float, whole: float) -> float:
-    """Returns a share; NaN of nothing, or of rounding errors."""
+    """Returns a share; NaN if the whole is a rounding error."""
     return float(part / whole) if whole > _NOTHING else math.nan

@@ -38,7 +38,7 @@ class Pca:
 def correlations(table: FeatureTable) -> "pd.DataFrame":
     """Returns Pearson correlations of the features; NaN where one is constant.
 
-    Of features that are means and variances, those of the means.
+    If the features are means and variances, only means are included.
     """
     import pandas as pd
 
@@ -47,7 +47,7 @@ def correlations(table: FeatureTable) -> "pd.DataFrame":
 
 
 def strongest_pairs(matrix: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns one row a pair, strongest first: feature, other, correlation; no constant ones."""
+    """Returns one row a pair, strongest first: feature, other, correlation; none that is NaN."""
     above = matrix.where(np.triu(np.ones(matrix.shape, bool), k=1))
     pairs = above.stack().dropna().reset_index()
     return pairs.set_axis(["feature", "other", "correlation"], axis=1).sort_values(
@@ -72,7 +72,7 @@ def rank_features(table: FeatureTable) -> "pd.DataFrame":
     x = scaled(table, "standard")[:, varying]
     anova, information = np.zeros(len(varying)), np.zeros(len(varying))
     if varying.any():
-        # F is infinite where every class has one value of its own.
+        # F is infinite if each class has a single value.
         with np.errstate(divide="ignore", invalid="ignore"):
             anova[varying] = np.nan_to_num(f_classif(x, table.y)[0], posinf=np.inf)
         information[varying] = mutual_info_classif(x, table.y, random_state=0)
@@ -96,7 +96,7 @@ def scaled(table: FeatureTable, scaling: str) -> np.ndarray:
 
     scaler = MinMaxScaler() if scaling == "min-max" else StandardScaler()
     x = table.x.astype(np.float64)
-    # A column of one value may keep a rounding error, which scaling would blow up.
+    # A constant column may have a rounding error, which scaling would enlarge.
     x[:, _constant(table)] = 0.0
     result: np.ndarray = scaler.fit_transform(x)
     return result
@@ -115,7 +115,7 @@ def pca(table: FeatureTable, scaling: str, components: int = 3) -> Pca:
 
 
 def pca_frames(pcas: Iterable[Pca]) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """Returns loadings, a row a scaling and feature, and ratios, a row a scaling and component."""
+    """Tabulates loadings, a row a scaling and feature, and ratios, one a scaling and component."""
     import pandas as pd
 
     loadings, ratios = [], []
@@ -166,7 +166,7 @@ def _constant(table: FeatureTable) -> np.ndarray:
 
 
 def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
-    """Lists the features with a value far outside the quartiles, the furthest first."""
+    """Lists the features with a value far outside the quartiles, the farthest first."""
     x = table.x.astype(np.float64)
     lower, upper = np.quantile(x, [0.25, 0.75], axis=0)
     outside = np.maximum(np.maximum(lower - x, x - upper), 0.0)
@@ -178,7 +178,7 @@ def _extreme_features(table: FeatureTable) -> list[dict[str, Any]]:
             "feature": table.features[column],
             table.words.row: table.tracks[row[column]],
             "value": float(table.x[row[column], column]),
-            # JSON knows no infinity
+            # JSON has no infinity
             "quartile_ranges_outside": far if np.isfinite(far := float(furthest[column])) else None,
             f"{table.words.rows}_beyond_3_quartile_ranges": int((distance[:, column] > _FAR).sum()),
         }

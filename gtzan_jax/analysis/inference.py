@@ -1,4 +1,4 @@
-"""Tests and intervals of a mean over a few seeds or folds; NaN without an estimate of variance."""
+"""Tests and intervals of a mean over a few seeds or folds; NaN without a variance estimate."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,10 @@ def quantile(freedom: float) -> float:
 
 
 class PairedTest(NamedTuple):
-    """A mean difference, its 95 % interval and p-value, which are NaN of one, and of equal ones."""
+    """A mean difference and its 95 % interval and p-value.
+
+    Interval and p-value are NaN for a single difference or equal differences.
+    """
 
     difference: float
     low: float
@@ -33,9 +36,9 @@ class PairedTest(NamedTuple):
 def t_test(differences: np.ndarray, overlap: float = 0.0) -> PairedTest:
     """Tests whether a mean difference is 0, by Student's t.
 
-    The mean of n differences has the variance (1/n + overlap) s²: the overlap of splits whose train
-    parts overlap is test/train (Nadeau and Bengio, Inference for the Generalization Error, 2003).
-    Of fewer than :data:`FEWEST_SPLITS` of these there is no interval.
+    The mean of n differences has the variance (1/n + overlap) s². For splits whose train parts
+    overlap, ``overlap`` is test/train (Nadeau and Bengio, Inference for the Generalization Error,
+    2003); fewer than :data:`FEWEST_SPLITS` of these have no interval.
     """
     count = len(differences)
     mean = float(np.mean(differences)) if count else math.nan
@@ -55,7 +58,7 @@ def sphericity_free_f_test(effects: np.ndarray, df: int, overlap: float = 0.0) -
 
     The degrees of freedom of the F test of repeated measures are multiplied by Greenhouse and
     Geisser's (1959) ε = tr(S)² / (df tr(S²)), S the covariance of the effects. Returns p; NaN with
-    one run, and where the runs do not differ.
+    one run, and if the runs do not differ.
 
     Args:
       effects: (cells, n) effects of a term in each of n seeds or folds.

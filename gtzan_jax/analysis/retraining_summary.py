@@ -1,4 +1,4 @@
-"""Accuracy of a retraining's networks, at epochs that are chosen by no test figure."""
+"""Retraining summary: test accuracy of its networks, at epochs selected without test figures."""
 
 import math
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Ending(NamedTuple):
-    """Test accuracy of a retraining's networks, one a fold and seed, at some epoch."""
+    """Test accuracy of a retraining's networks, one a fold and seed, at an epoch of each."""
 
     mean: float
-    deviation: float  # n - 1; NaN of one network
+    deviation: float  # n - 1; NaN for one network
     epochs: np.ndarray  # (networks,) int
 
 
@@ -42,7 +42,7 @@ def _ending(history: "pd.DataFrame", column: str) -> Ending:
 
 
 def over_songs(songs: "pd.DataFrame | None") -> tuple[float, float]:
-    """Returns the 95 % interval of the test accuracy over songs, for these networks; NaN of None.
+    """Returns the 95 % interval of the test accuracy over songs, for these networks; NaN for None.
 
     ``songs`` has a row a test song, as ``SavedRetraining.songs``.
     """
@@ -67,5 +67,5 @@ def mean_curves(history: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def deviation_curves(history: "pd.DataFrame") -> "pd.DataFrame":
-    """Returns the deviation (n - 1) of each metric over the networks, by epoch; NaN of one."""
+    """Returns the deviation (n - 1) of each metric over the networks, by epoch; NaN for one."""
     return history.drop(columns=["fold", "seed", "kept"]).groupby("epoch").std(ddof=1)

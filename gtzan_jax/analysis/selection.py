@@ -1,7 +1,7 @@
-"""Effects of choosing among configs: the set of the indistinguishable, and a winner's optimism.
+"""Effects of selection: the configs indistinguishable from the best, and a winner's optimism.
 
-All intervals are over groups of rows, since songs of one artist are alike: ``group`` is (tested,)
-their numbers. See docs/statistics.md for the scope of each.
+All intervals are over groups of rows, since songs of one artist are alike: ``group`` is (tested,),
+the group of each row. See docs/which_number.md for the scope of each.
 
 References:
   Hsu (1984), Constrained simultaneous confidence intervals for multiple comparisons with the best.
@@ -23,22 +23,17 @@ from gtzan_jax.tables.schema import SONGS, Words
 if TYPE_CHECKING:
     import pandas as pd
 
-METHOD = (
-    "multiple comparisons with the best (Hsu, 1984) by a multiplier bootstrap over groups of "
-    "{rows} and over seeds"
-)
-
 FEWEST_SEEDS = 3
-"""Seeds needed to estimate how a seed shifts a config on all tracks."""
+"""Seeds needed to estimate a seed's shift of a config on all tracks."""
 
 _DRAWS = 1000
-_MOST_GROUPS = 5000  # by then an estimate of their variance errs by 2 %
+_MOST_GROUPS = 5000  # enough for an error of 2 % in their variance
 _HOPELESS = 3.5  # standard errors behind the first
 _NOTHING = 1e-12  # a sum of squares of hits that is a rounding error
 
 
 def accuracy_interval(hits: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Returns :func:`mean_interval` of (tested,) shares of the seeds that were right, in [0, 1]."""
+    """Returns :func:`mean_interval`, within [0, 1], of (tested,) shares of correct seeds."""
     low, high = mean_interval(hits, group)
     return max(low, 0.0), min(high, 1.0)  # NaN stays, as it is no less
 
@@ -47,17 +42,17 @@ def mean_interval(values: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     """Returns the 95 % interval of a mean over rows in groups, for fixed models.
 
     The variance is cluster-robust; t has (Σn²)² / Σn⁴ - 1 degrees of freedom, n the sizes of groups
-    (Satterthwaite). NaN where all are equal, or of one group. ``values`` is (tested,).
+    (Satterthwaite). NaN if all are equal, and for one group. ``values`` is (tested,).
     """
     return _student(float(values.mean()), *_over_groups(values, group))
 
 
 def difference_interval(differences: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """Returns the 95 % interval of a difference of two models, for artists and seeds.
+    """Returns the 95 % interval of the difference of two models, for artists and seeds.
 
-    The variances over groups, as in :func:`accuracy_interval`, and over seeds are added up, with
-    Welch and Satterthwaite's degrees of freedom. Both include the noise of a seed on single tracks,
-    so the interval is rather too wide. NaN with one seed, and where nothing differs.
+    The variance is the sum of that over groups, as in :func:`accuracy_interval`, and that over
+    seeds, with Welch and Satterthwaite's degrees of freedom. Both include the noise of a seed on
+    single tracks, so the interval tends to be too wide. NaN with one seed, and if nothing differs.
     ``differences`` is (seeds, tested) hits, paired by seed.
     """
     num_seeds = len(differences)
@@ -88,29 +83,29 @@ def _student(mean: float, variance: float, freedom: float) -> tuple[float, float
 
 
 class Comparison(NamedTuple):
-    """The configs that are indistinguishable from the best, and the detectable difference."""
+    """The configs indistinguishable from the best, and the detectable difference."""
 
     indistinguishable: np.ndarray  # (configs,) bool
-    detectable: float  # distance from the best that shows, median of those near it; or NaN
+    detectable: float  # distance from the best: median limit of the configs near it; or NaN
 
 
 def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
     """Finds the configs that are statistically indistinguishable from the best, at 95 %.
 
-    The truly best one is among them with 95 % confidence. A config i stays if its distance from
-    the first, max m - mᵢ, is no larger than the 95 % point of maxⱼ(Δⱼ - Δᵢ), where Δ is drawn as
-    the errors of the mean accuracies m vary,
+    The truly best config is among them with 95 % confidence. A config i stays if its distance from
+    the first, max m - mᵢ, is at most the 95 % point of maxⱼ(Δⱼ - Δᵢ), where Δ simulates the errors
+    of the mean accuracies m,
 
         Δ = Σ_g ξ_g R_g + Σ_s ζ_s r_s,
 
-    with ξ and ζ random: R_g are the residuals of all configs summed up over group g, r_s the shift
-    of all tracks by seed s, scaled down by the share of single tracks' noise in it, since that is
-    in R. With S seeds ζ has the tails of t with S - 1 degrees of freedom. Configs far behind the
-    first leave the maximum.
+    with ξ and ζ random: R_g are the residuals of all configs summed over group g, r_s the shift of
+    all tracks by seed s, scaled down by its share of single tracks' noise, which is already in R.
+    With S seeds ζ has the tails of t with S - 1 degrees of freedom. Configs far behind the first
+    are left out of the maximum.
 
     Args:
       correct: (configs, seeds, tested) bool, without diverged configs.
-      group: (tested,); of one group no config is distinguishable.
+      group: (tested,); with one group no config is distinguishable.
     """
     random = np.random.default_rng(0)
     num_seeds, num_tested = correct.shape[1:]
@@ -142,7 +137,7 @@ def compare_with_best(correct: np.ndarray, group: np.ndarray) -> Comparison:
 def _seeds_errors(
     by_group: np.ndarray, shares: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Draws (draws, configs) shifts by seeds, of (configs, seeds, groups) hits per track."""
+    """Draws (draws, configs) shifts by seeds, from (configs, seeds, groups) hits per track."""
     num_seeds = by_group.shape[1]
     change = by_group - by_group.mean(axis=1, keepdims=True)
     change -= change.mean(axis=0)  # without the shift that all configs of a seed share
@@ -158,7 +153,7 @@ def _seeds_errors(
 
 
 def others(words: Words) -> str:
-    """Returns the population that intervals over groups of rows are for."""
+    """Returns the population that intervals over groups of rows generalise to."""
     return f"{words.rows} of another {words.group}" if words.is_grouped else f"other {words.units}"
 
 
@@ -169,25 +164,24 @@ def scope(num_folds: int, seeds: Sequence[int], words: Words = SONGS) -> str:
         return f"It allows for {others(words)} and other seeds, with {folds}."
     of_seeds = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} and {seeds[-1]}"
     return (
-        f"It allows for {others(words)}, with {folds} and {of_seeds}: another seed gives another "
-        "set, and where configurations differ in their luck with a seed, the best is missed more "
-        f"often than one time in twenty. {FEWEST_SEEDS} seeds or more show what others would "
-        "change."
+        f"It allows for {others(words)}, with {folds} and {of_seeds}. Another seed gives another "
+        "set; if configurations respond differently to seeds, the set misses the best more often "
+        f"than one time in twenty. {FEWEST_SEEDS} seeds or more would allow for other seeds."
     )
 
 
 def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
-    """Measures the optimism of the accuracy of a winner that was chosen on the test part.
+    """Measures the optimism of a winner's accuracy that was selected on the test part.
 
     Bootstrap bias correction (Tsamardinos et al.): in each of 1,000 resamples of groups a winner is
-    chosen among n random configs, and scored on the groups that are not in the resample.
-    ``correct`` is (configs, seeds, tested).
+    selected among n random configs, and scored on the groups outside the resample. ``correct`` is
+    (configs, seeds, tested).
 
     Returns:
       one row for each n of 1, 3, 10, … and all configs: configs (n), apparent (accuracy of the
-      winner on all tracks, mean over choices of n), held_out (that on tracks out of the resample),
+      winner on all tracks, mean over choices of n), held_out (the same outside the resample),
       optimism (their difference), low and high (2.5th and 97.5th percentile of held_out over the
-      resamples; NaN where all are equal).
+      resamples; NaN if all are equal).
     """
     sums = _by_group(correct.mean(axis=1), group)
     sizes = _by_group(np.ones(len(group)), group)
@@ -207,11 +201,11 @@ def selected_on_test(correct: np.ndarray, group: np.ndarray) -> "pd.DataFrame":
 
 
 def selected_on_validation(validation: np.ndarray, test: np.ndarray) -> "pd.DataFrame":
-    """Measures the optimism of the accuracy on the validation part that a winner was chosen on.
+    """Measures the optimism of a winner's accuracy on the validation part that selected it.
 
-    Each fold chooses its own winner, by the mean over its seeds: its validation part is tested on
-    in other folds. Arguments are (configs, folds, seeds) accuracies. Returns a table as
-    :func:`selected_on_test` does, of the winners' validation and test accuracy.
+    Each fold selects its own winner, by the mean over its seeds, since its validation part is in
+    the test parts of other folds. Arguments are (configs, folds, seeds) accuracies. Returns a table
+    as :func:`selected_on_test` does, of the winners' validation and test accuracy.
     """
     chosen_by, scored = validation.mean(axis=2), test.mean(axis=2)  # (configs, folds)
     folds = np.arange(chosen_by.shape[1])
@@ -250,7 +244,7 @@ def _curve(
 def _by_group(hits: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Returns (…, groups) float32 sums of (…, tested) hits.
 
-    Of too many groups some are taken together, which are independent of each other as well.
+    If there are too many groups, some are merged; merged groups are independent as well.
     """
     number = np.unique(group, return_inverse=True)[1] % _MOST_GROUPS
     sums = [np.bincount(number, row) for row in hits.reshape(-1, len(group))]

@@ -1,4 +1,4 @@
-"""The assignment's published claims beside a run's figures, marked where they clearly differ."""
+"""The assignment's published claims beside a run's figures, with a verdict on each."""
 
 import math
 from typing import NamedTuple
@@ -23,34 +23,35 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.space.sweep_file import load_sweep
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.tables.sources import KAGGLE_SHA256
+from gtzan_jax.text import counted
 
 _CONSISTENT = 0.75  # of the pairs
-_TAIL = 10  # epochs that an end is judged by
-_ABOUT, _ABOUT_EPOCHS = 0.05, 10  # allowance where a loss, an epoch is published with "about"
+_TAIL = 10  # last epochs of a curve
+_ABOUT, _ABOUT_EPOCHS = 0.05, 10  # allowance for a loss, an epoch published with "about"
 
 NOTE = (
-    "The published figures are those of one split and one seed, which nobody knows. A figure is "
-    "marked where it differs by more than another split and another seed would change, at 95 %: "
-    "out of the prediction interval by the sampling error of the tracks of either split and the "
-    f"spread of the seeds or networks, of which most figures take {FEWEST}. One without a mark is "
-    "not confirmed: few seeds, or another table, protocol, grid, or constant than the "
-    "assignment's, leave the networks' figures without marks."
+    "The published figures are of one split and one seed, both unknown. The verdict is “clearly "
+    "different” if the published figure is outside the 95 % prediction interval for another split "
+    "and seed (sampling error of both splits' tracks, spread of the seeds or networks; most "
+    f"figures need {FEWEST} of these). Few seeds, or another table, protocol, grid or constant "
+    "than the assignment's, leave claims about the networks without a verdict."
 )
 
 Found = tuple[str, bool]
-"""A run's figure, or why there is none, and whether the published one is clearly different."""
+"""A run's figure, or the reason for its absence, and whether the published one clearly differs."""
 
 
 class Claim(NamedTuple):
-    """A sentence of the assignment, with its published figure, beside a run's figure."""
+    """A claim of the assignment, its published figure and a run's figure."""
 
-    sentence: str
-    measured: str
-    different: bool  # clearly; False where nothing can be said
+    claim: str
+    published: str
+    measured: str  # the figure, then details behind "; "
+    different: bool  # clearly; False if unknown
 
 
 def concern(sweep: Sweep) -> bool:
-    """Returns whether a sweep has the assignment's axes and protocol."""
+    """Returns whether a sweep has the assignment's hyperparameters and protocol."""
     theirs = load_sweep("assignment")
     same_axes = set(sweep.axes) == set(theirs.axes)
     return sweep.is_grid and sweep.protocol == theirs.protocol and same_axes
@@ -61,7 +62,7 @@ def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
 
     Args:
       run: of a sweep that the claims concern.
-      table: the feature table that it was trained on; None where it is not at hand.
+      table: its feature table; None if it was not found.
     """
     is_theirs = not departure(run)
     found = [
@@ -69,7 +70,7 @@ def judge(run: FinishedRun, table: FeatureTable | None) -> list[Claim]:
         for shown, different in (*ranking_found(run), *retraining_found(run))
     ]
     pairs = zip(published.CLAIMS, (*features_found(table), *found), strict=True)
-    return [Claim(sentence, *each) for sentence, each in pairs]
+    return [Claim(*claim, *each) for claim, each in pairs]
 
 
 def departure(run: FinishedRun) -> str:
@@ -91,7 +92,7 @@ def features_found(table: FeatureTable | None) -> list[Found]:
     """Compares the features' components and correlation."""
     if table is None or table.sha256 != KAGGLE_SHA256:
         return [
-            ("another feature table" if table else "the feature table is not at hand", False)
+            ("another feature table" if table else "the feature table was not found", False)
         ] * 2
     found = pca(table, "min-max", len(published.RATIOS)).ratios
     shown = ", ".join(f"{100 * ratio:.3f} %" for ratio in found)
@@ -118,16 +119,17 @@ def ranking_found(run: FinishedRun) -> list[Found]:
 
 def _count(run: FinishedRun, name: str, values: tuple[str, ...], top: int, needed: int) -> Found:
     """Counts some values of a hyperparameter among the best of each seed."""
-    sound = int(np.isfinite(run.accuracy).all(axis=1).sum())
-    if sound < published.TOP:
-        return f"needs ≥ {published.TOP} configurations; the run has {sound}", False
+    finite = int(np.isfinite(run.accuracy).all(axis=1).sum())
+    if finite < published.TOP:
+        return f"needs ≥ {published.TOP} configurations; the run has {finite}", False
     if len(run.sweep.axes[name]) < 2:
         return f"the sweep does not vary {name}", False
     has = np.array([config[name] in values for config in run.sweep.configs])
     least, most = np.array([top_range(seed, has, top) for seed in run.accuracy.T]).T
     count, shown = len(least), f"{span(least.min(), most.max())} of {top}"
     if count > 1:
-        shown += f" over {count} seeds; {(least >= needed).sum()} have as many as claimed"
+        shown += f" over {count} seeds; the claimed count is reached with "
+        shown += f"{(least >= needed).sum()} of {count} seeds"
     return shown, count >= FEWEST and bool((most < needed).all())
 
 
@@ -140,15 +142,18 @@ def consistent_effects(run: FinishedRun) -> Found:
         return "every configuration diverged", False
     found = paired_differences(run.accuracy_by_fold, run.sweep.axes)
     found = found[found["hyperparameter"].isin(names)]
+    often = (found[["wins", "losses"]].max(axis=1) >= _CONSISTENT).to_numpy()
     parts = [
         f"{row['hyperparameter']} {row['value' if row['wins'] >= row['losses'] else 'baseline']}: "
         f"{100 * max(row['wins'], row['losses']):.0f} %, "
         f"{100 * abs(row['difference']):.1f} points"
         for row in found.to_dict("records")
     ]
-    often = (found[["wins", "losses"]].max(axis=1) >= _CONSISTENT).to_numpy()
     real = holm(found["p_value"].to_list())[often] < 0.05
-    return f"better value, wins, margin: {'; '.join(parts)}", bool(real.any())
+    return (
+        f"{often.sum()} of {len(found)} comparisons one-sided in ≥ {100 * _CONSISTENT:.0f} % of "
+        f"their pairs; better value, wins, margin: {'; '.join(parts)}"
+    ), bool(real.any())
 
 
 def _rank_of_best(run: FinishedRun) -> Found:
@@ -158,26 +163,27 @@ def _rank_of_best(run: FinishedRun) -> Found:
     row = rows.iloc[0]
     if row["diverged"]:
         return "diverged", True
-    sound = run.results.loc[~run.results["diverged"], "test_accuracy"]
-    first = int((sound > row["test_accuracy"]).sum()) + 1
-    last = int((sound >= row["test_accuracy"]).sum())
+    finite = run.results.loc[~run.results["diverged"], "test_accuracy"]
+    first = int((finite > row["test_accuracy"]).sum()) + 1
+    last = int((finite >= row["test_accuracy"]).sum())
     shown = f"rank {span(first, last)} of {len(run.results)}, {row['test_accuracy']:.3f}"
     alike, count = bool(row[INDISTINGUISHABLE]), int(run.results[INDISTINGUISHABLE].sum())
-    shown += f"; {'one of' if alike else 'not among'} {count} in the set"
+    of = counted(count, "indistinguishable configuration")
+    shown += f"; {'in' if alike else 'not in'} the set of {of}"
     return shown, not alike and run.accuracy.shape[1] >= FEWEST_SEEDS
 
 
 def _best_accuracy(run: FinishedRun) -> Found:
-    sound = np.isfinite(run.accuracy).all(axis=1)
-    if not sound.any():
+    finite = np.isfinite(run.accuracy).all(axis=1)
+    if not finite.any():
         return "every configuration diverged", False
-    ours = run.accuracy[sound].max(axis=0)  # of each seed
-    error = error_of_best(run.predictions.correct[sound])
+    ours = run.accuracy[finite].max(axis=0)  # of each seed
+    error = error_of_best(run.predictions.correct[finite])
     return _mean(ours, "seeds"), clearly_different(published.BEST_ACCURACY, ours, error)
 
 
 def retraining_found(run: FinishedRun) -> list[Found]:
-    """Compares the networks of the published best: the reference, or those of most epochs."""
+    """Compares the networks of the published best: the reference, or those with most epochs."""
     theirs, epochs = published.published_best().id, published.EPOCHS
     frames = [
         (saved.about.epochs, saved.history)
@@ -189,7 +195,7 @@ def retraining_found(run: FinishedRun) -> list[Found]:
     if not frames:
         why = "the published best was not retrained" if run.retrainings else "not retrained"
         return [(why, False)] * 6
-    frame = max(frames, key=lambda each: each[0])[1]  # of the most epochs, the first
+    frame = max(frames, key=lambda each: each[0])[1]  # with most epochs, the first
     frame = frame.pivot(index=["fold", "seed"], columns="epoch").dropna()  # none that diverged
     if frame.empty:
         return [("not retrained", False)] * 6
@@ -211,7 +217,7 @@ def _highest(theirs: float, curves: np.ndarray, tracks: int) -> Found:
     share = (theirs + float(ours.mean())) / 2
     shown = _mean(ours, "networks")
     if curves.shape[1] > 1:
-        shown += f", at epoch {_epochs(curves.argmax(axis=1) + 1)}; "
+        shown += f"; at epoch {_epochs(curves.argmax(axis=1) + 1)}, "
         shown += f"{curves[:, -1].mean():.3f} in the last"
     return shown, clearly_different(theirs, ours, math.sqrt(share * (1 - share) / tracks))
 
@@ -229,8 +235,8 @@ def _plateau(curves: np.ndarray) -> Found:
 def _loss_level(curves: np.ndarray, loss: str) -> Found:
     """Compares the level of the test loss, and tests whether it rises.
 
-    With softmax twice a track's loss lies within 1 above the floor, so that its variance is at most
-    (mean - floor) (floor + 1 - mean); with cross-entropy it is not known.
+    With softmax twice a track's loss is at most 1 above the floor, so its variance is at most
+    (mean - floor) (floor + 1 - mean); with cross-entropy the variance is unknown.
     """
     levels, lowest = curves[:, -_TAIL:].mean(axis=1), curves.min(axis=1)
     rise, different = levels - lowest, False
@@ -239,8 +245,8 @@ def _loss_level(curves: np.ndarray, loss: str) -> Found:
         error = math.sqrt(above * (1 - above) / published.TEST_TRACKS)
         different = clearly_different(published.LOSS_LEVEL, levels, error, _ABOUT)
     rises = bool(rise.mean() > _ABOUT)
-    shown = f"{'rising' if rises else 'level'}: {_mean(levels, 'networks')}, mean of the last "
-    shown += f"{_TAIL} epochs; lowest {lowest.mean():.3f} at epoch "
+    shown = f"{'rising' if rises else 'level'}: {_mean(levels, 'networks')}; mean of the last "
+    shown += f"{_TAIL} epochs, lowest {lowest.mean():.3f} at epoch "
     shown += _epochs(curves.argmin(axis=1) + 1)
     return shown, different or (rises and clearly_different(0.0, rise, slack=_ABOUT))
 
@@ -250,7 +256,7 @@ def _epochs(epochs: np.ndarray) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """Returns a range of whole numbers, or the only one."""
+    """Returns a range of whole numbers as text, or the only one."""
     return f"{low:.0f}" if low == high else f"{low:.0f}–{high:.0f}"
 
 

@@ -1,4 +1,4 @@
-"""Statistics by which a published figure is clearly different from ours."""
+"""Statistics that decide whether a published figure clearly differs from ours."""
 
 import math
 
@@ -7,10 +7,10 @@ import numpy as np
 from gtzan_jax.analysis.inference import quantile
 
 FEWEST = 7
-"""Seeds without which no figure is marked.
+"""Seeds needed to mark a figure.
 
-A property of a ranking that a seed has with probability q is had by the published seed and by none
-of n others with probability q (1 - q)ⁿ: below 5 % for every q from n = 7.
+If a ranking has a property with probability q, the published seed has it and none of n others with
+probability q (1 - q)ⁿ: below 5 % for every q from n = 7.
 """
 
 _NORMAL = 1.959963985  # the 97.5 % quantile
@@ -20,16 +20,16 @@ _DRAWS = 200  # bootstrap samples of tracks
 def clearly_different(
     theirs: float, ours: np.ndarray, error: float = 0.0, slack: float = 0.0
 ) -> bool:
-    """Tests whether a published figure is out of the 95 % prediction interval of ours.
+    """Tests whether a published figure is outside the 95 % prediction interval of ours.
 
-    The published figure less the mean of ours has the variance s² (1 + 1/n) + 2 error²: s² of the
-    n seeds, by Student's t, and the error of the tracks on either split, by the normal quantile.
+    The published figure minus the mean of ours has the variance s² (1 + 1/n) + 2 error²: s² of the
+    n seeds, by Student's t, and the error of the tracks on each split, by the normal quantile.
 
     Args:
       theirs: one seed's figure, on another split.
-      ours: (n,) a figure for each seed, on one split; fewer than ``FEWEST`` show no difference.
+      ours: (n,) a figure for each seed, on one split; with fewer than ``FEWEST``, False.
       error: standard error of a figure by the choice of its tracks.
-      slack: allowance for a figure that is published with "about".
+      slack: allowance for a figure published with "about".
     """
     count = len(ours)
     if count < FEWEST:
@@ -53,10 +53,10 @@ def error_of_best(correct: np.ndarray) -> float:
 
 
 def top_range(accuracy: np.ndarray, has: np.ndarray, top: int) -> tuple[int, int]:
-    """Returns the least and the most configs with a property among the best, by order of ties.
+    """Returns the least and most configs with a property among the best, over orders of ties.
 
     Args:
-      accuracy: (configs,) of a seed; NaN where diverged, which is never among the best.
+      accuracy: (configs,) of a seed; NaN where diverged, never among the best.
       has: (configs,) bool, whether a config has the property.
       top: number of the best, at most that of the finite accuracies.
     """

@@ -1,9 +1,9 @@
 """Workers of a Dask cluster, on any number of machines.
 
-Dask decides who does what, repeats the requests of workers that end, and moves requests from busy
-workers to idle ones. It hands them only to workers that have shown to have the client's versions:
-these offer a *resource* that requests ask for, one at a time. This process is the cluster's client,
-and keeps the run directory; see docs/clusters.md.
+Dask assigns requests to workers, repeats the requests of lost workers, and moves requests from busy
+workers to idle ones. Requests need a *resource* that only workers with the client's versions have,
+one at a time. This process is the cluster's client and writes the run directory; see
+docs/clusters.md.
 """
 
 import asyncio
@@ -24,21 +24,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gtzan_jax import process
 from gtzan_jax.backends import work
 from gtzan_jax.backends.work import Answer, Host, Request
-from gtzan_jax.errors import InputError, PlaceLostError, RunError
+from gtzan_jax.errors import BackendLostError, InputError, RunError
+from gtzan_jax.text import counted
 
 if TYPE_CHECKING:
     from distributed import Client
 
 T = TypeVar("T")
 
-_ANSWER_S = 10.0  # in which a scheduler must answer
-_LOOK_S = 1.0  # after which workers are looked for again
-_GATHER_S = 10.0  # for which a run waits for other workers than the first
-_DEPTH = 2  # requests for each worker at a time: the next is there when one is done
+_ANSWER_S = 10.0  # timeout for the scheduler
+_LOOK_S = 1.0  # between searches for workers
+_GATHER_S = 10.0  # a run waits this long for more workers than the first
+_DEPTH = 2  # requests for each worker at a time, so that it need not wait for the next
 
 
 class Cluster:
-    """A pool of the workers that a Dask scheduler has, now and later.
+    """The pool of workers of a Dask scheduler; workers may join later.
 
     Args:
       scheduler: its address, ``tcp://host:port`` or ``tls://…``, or the path of its file.
@@ -48,33 +49,34 @@ class Cluster:
         self._scheduler = scheduler
         self._client = _client_of(scheduler)
         self._looked = 0.0
-        self._workers: dict[str, Future[Host | str]] = {}  # what they have answered, by address
+        self._workers: dict[str, Future[Host | str]] = {}  # their answers, by address
         self._fit: set[str] = set()
-        self._unfit: set[str] = set()  # why workers cannot be used
-        self._shared: dict[str, tuple[int, Any]] = {}  # bytes and Dask's future, by digest
+        self._unfit: set[str] = set()  # reasons why workers cannot be used
+        self._shared: dict[str, tuple[int, Any]] = {}  # size and Dask's future, by digest
         self._wait_for_workers()
 
     @property
-    def place(self) -> str:
-        """The workers in words."""
-        return f"{len(self._fit)} workers of {self._scheduler}, each {self.host.place}"
+    def label(self) -> str:
+        """The workers, for messages."""
+        count = counted(len(self._fit), "worker")
+        return f"{count} of {self._scheduler}, each with {self.host.label}"
 
     @property
     def devices(self) -> list[str]:
-        """What a manifest calls the workers, which may be many, and others later."""
-        return [self.place]
+        """The workers, for the manifest; one entry, since there may be many and others later."""
+        return [self.label]
 
     def run(
         self, requests: Sequence[Request], blobs: Mapping[str, bytes]
     ) -> Generator[tuple[int, Answer]]:
-        """Has requests done, see ``Processes.run``; a worker's next program is the others', too."""
+        """Runs requests, see ``Processes.run``; all workers get the programs in the same order."""
         programs = list(dict.fromkeys(request.tasks[0].program for request in requests))
         order = [programs.index(request.tasks[0].program) for request in requests]
         waiting = deque(sorted(range(len(requests)), key=order.__getitem__))
-        running = dict[Future[Any], tuple[int, Any]]()  # place and Dask's future, by its answer
+        running = dict[Future[Any], tuple[int, Any]]()  # index and Dask's future, by answer
         try:
             while waiting or running:
-                if self._look_again():  # Dask does not see that they may take the requests
+                if self._look_again():  # Dask does not give requests to workers that joined later
                     self._client.cancel([future for _, future in running.values()])
                     self._shared.clear()
                     waiting.extendleft(place for place, _ in reversed(running.values()))
@@ -88,22 +90,22 @@ class Cluster:
                 for answer in wait(running, _LOOK_S, FIRST_COMPLETED).done:
                     place, _ = running.pop(answer)
                     yield place, self._checked(answer.result(), requests[place])
-        except (OSError, CancelledError):  # a connection to the scheduler has broken
+        except (OSError, CancelledError):  # the connection to the scheduler is lost
             raise self._gone() from None
         finally:
             if running and self._client.status == "running":
                 with contextlib.suppress(OSError):
                     self._client.cancel([future for _, future in running.values()])
-                    wait(running, _LOOK_S)  # none is given up
+                    wait(running, _LOOK_S)
 
     def close(self) -> None:
-        """Leaves the cluster."""
-        if self._client.status == "running":  # else it would look for its scheduler, loudly
+        """Disconnects from the cluster."""
+        if self._client.status == "running":  # else it would print that it looks for its scheduler
             with contextlib.suppress(OSError):
                 self._client.close()
 
     def _begin(self, request: Request, blobs: Mapping[str, bytes]) -> Any:
-        """Submits a request; all that the scheduler opens of it is Python's own."""
+        """Submits a request; the scheduler unpickles types of the standard library only."""
         function = self._share("work", pickle.dumps(work.work), pickle.loads)
         spec, fold = (self._share(d, blobs[d], bytes) for d in (request.spec, request.fold))
         pickled = pickle.dumps(request, pickle.HIGHEST_PROTOCOL)
@@ -111,7 +113,7 @@ class Cluster:
         return self._client.submit(operator.call, *arguments, **self._options)
 
     def _share(self, digest: str, blob: bytes, function: Any) -> Any:
-        """Returns Dask's future of what requests share, which travels once to each worker."""
+        """Returns Dask's future of data that requests share; it is sent to each worker once."""
         if digest not in self._shared:
             room = work.REMEMBERED_BYTES - len(blob)
             while self._shared and sum(size for size, _ in self._shared.values()) > room:
@@ -129,7 +131,7 @@ class Cluster:
         return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
 
     def _checked(self, answer: Answer | BaseException, request: Request) -> Answer:
-        """Returns an answer, or raises what its error means to the person who reads it."""
+        """Returns an answer, or raises an error with a message for the user."""
         from distributed import KilledWorker
 
         if not isinstance(answer, BaseException):
@@ -138,39 +140,39 @@ class Cluster:
             raise self._gone()
         if isinstance(answer, KilledWorker):
             raise RunError(
-                f"{request.tasks[0]!r} has cost {answer.allowed_failures + 1} workers, the last "
-                f"{answer.last_worker.address}, whose log may say why; what is finished is kept"
+                f"{answer.allowed_failures + 1} workers were lost training {request.tasks[0]!r}; "
+                f"see the log of the last, {answer.last_worker.address}"
             )
         if isinstance(answer, InputError | RunError | CancelledError):
             raise answer
         raise RunError(f"a worker of {self._scheduler} failed: {type(answer).__name__}: {answer}")
 
     def _wait_for_workers(self) -> None:
-        """Waits for a first worker, and for others that are there; sets its devices as ``host``."""
-        begun, is_told, late = time.monotonic(), False, False
+        """Waits for the first worker, and for others that already joined; sets ``host``."""
+        begun, has_printed, late = time.monotonic(), False, False
         while not self._fit or not (late or all(each.done() for each in self._workers.values())):
             time.sleep(0.05)
             self._look()
             if self._unfit:
                 raise InputError(min(self._unfit))
             late = time.monotonic() > begun + _GATHER_S
-            if not is_told and not self._fit and (late or not self._workers):
+            if not has_printed and not self._fit and (late or not self._workers):
                 print(f"waiting for a worker to join {self._scheduler} …", flush=True)
-                is_told = True
+                has_printed = True
 
     def _look_again(self) -> bool:
-        """Looks once a second for workers; returns whether there are some after there were none."""
+        """Looks for workers once a second; returns whether one joined after all were lost."""
         before, unfit = self._fit, self._unfit
         if time.monotonic() - self._looked > _LOOK_S or self._client.status != "running":
             self._look()
         for reason in self._unfit - unfit:
-            warnings.warn(f"{reason}; it is not used", stacklevel=2)
+            warnings.warn(f"{reason}; this worker is not used", stacklevel=2)
         if before and not self._fit:
             print(f"waiting for a worker to join {self._scheduler} …", flush=True)
         return bool(self._fit and not before)
 
     def _look(self) -> None:
-        """Finds the workers that are there, and can work for this process."""
+        """Finds the workers that are present and usable."""
         try:
             if self._client.status != "running":
                 raise OSError
@@ -184,27 +186,27 @@ class Cluster:
         hosts = {a: answer for a, answer in answers.items() if isinstance(answer, Host)}
         if hosts and not hasattr(self, "host"):
             self.host = next(iter(hosts.values()))
-        self._fit = {a for a, host in hosts.items() if host.place == self.host.place} & present
+        self._fit = {a for a, host in hosts.items() if host.label == self.host.label} & present
         self._unfit = {answer for answer in answers.values() if isinstance(answer, str)} | {
-            f"{address} has {hosts[address].place}, the others {self.host.place}: a run's workers "
-            "must be of one kind"
+            f"{address} has {hosts[address].label}, the others {self.host.label}: all workers of a "
+            "run need the same devices"
             for address in (hosts.keys() & present) - self._fit
         }
         for address in answers.keys() - present:
             del self._workers[address]
 
-    def _gone(self) -> PlaceLostError:
-        return PlaceLostError(f"the scheduler {self._scheduler} does not answer any more")
+    def _gone(self) -> BackendLostError:
+        return BackendLostError(f"lost the connection to the scheduler {self._scheduler}")
 
 
 def _resource(versions: Mapping[str, str], host: Host) -> str:
-    """Returns the name of what a worker offers that has these versions and such devices."""
+    """Returns the name of the resource of workers with these versions and devices."""
     digest = hashlib.sha256(repr(sorted(versions.items())).encode()).hexdigest()
-    return f"gtzan_jax {digest[:12]} {host.place}"
+    return f"gtzan_jax {digest[:12]} {host.label}"
 
 
 async def _answer_of(client: Any, future: Any) -> Answer | BaseException:
-    """Returns a result of Dask's, or its error; one that is lost with its worker is made again."""
+    """Returns the result or the error of a future; Dask repeats a result lost with its worker."""
     while not future.cancelled():
         error: BaseException | None = await future.exception()
         if error is not None:
@@ -218,7 +220,7 @@ async def _answer_of(client: Any, future: Any) -> Answer | BaseException:
 
 
 async def _greeted(client: "Client", address: str) -> Host | str:
-    """Returns a worker's devices, or why it cannot work for this process."""
+    """Returns the devices of a worker, or the reason why it cannot be used."""
     try:
         asked: Any = client.run(_greet, process.computing(), workers=[address], on_error="return")
         answer = (await asked)[address]
@@ -228,15 +230,16 @@ async def _greeted(client: "Client", address: str) -> Host | str:
         return answer
     if isinstance(answer, InputError | RunError):
         return f"{address}: {answer}"
-    kind = "" if type(answer) is Exception else f"{type(answer).__name__}: "  # its text names it
+    # The text of a bare Exception, which Dask raises, has the type.
+    kind = "" if type(answer) is Exception else f"{type(answer).__name__}: "
     why = f"{kind}{answer}".splitlines()[0]
     no_package = f"No module named '{__package__.partition('.')[0]}'" in why
-    remedy = "install gtzan_jax there" if no_package else "its log may say more"
-    return f"{address} cannot work for this process ({why}): {remedy}"
+    remedy = "install gtzan_jax there" if no_package else "see its log"
+    return f"{address} cannot be used ({why}): {remedy}"
 
 
 async def _greet(wanted: Mapping[str, str], dask_worker: Any) -> Host:
-    """Has a worker offer what requests ask for, unless its versions differ; returns its devices."""
+    """Gives a worker the resource of requests, if its versions match; returns its devices."""
     host = work.host_for(wanted)
     await dask_worker.set_resources(**{_resource(wanted, host): 1})
     return host
@@ -247,16 +250,16 @@ def _client_of(scheduler: str) -> "Client":
         from distributed import Client, Security
     except ImportError:
         raise InputError(
-            "--scheduler needs Dask, which pip install -e '.[cluster]' brings"
+            "--scheduler needs Dask; install it with pip install -e '.[cluster]'"
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # we say it in one line
-    warnings.filterwarnings("ignore", "Sending large graph")  # the sweep, once to each worker
-    warnings.filterwarnings("ignore", "Mismatched versions")  # we say those that matter
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # our errors have one line
+    warnings.filterwarnings("ignore", "Sending large graph")  # the plan, once for each worker
+    warnings.filterwarnings("ignore", "Mismatched versions")  # checked by us
     by_file = "://" not in scheduler
     if by_file and not Path(scheduler).is_file():
         raise InputError(
-            f"--scheduler={scheduler} is neither an address such as tcp://host:8786 nor the file "
-            "of a scheduler"
+            f"--scheduler={scheduler} is neither an address such as tcp://host:8786 nor a "
+            "scheduler file"
         )
     if scheduler.startswith("tls:") and not Security().get_connection_args("client")["ssl_context"]:
         raise InputError(
@@ -269,7 +272,7 @@ def _client_of(scheduler: str) -> "Client":
         theirs = client.sync(ask.versions)["packages"]
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"--scheduler={scheduler}: no scheduler answers there: {reason}") from None
+        raise InputError(f"--scheduler={scheduler}: no answer from a scheduler: {reason}") from None
     mine = {name: process.computing()[name] for name in ("dask", "distributed")}
     different = process.mismatch("scheduler", {name: theirs[name] for name in mine}, mine)
     if different:

@@ -1,4 +1,4 @@
-"""Worker processes of this machine: one a core, each with one device and one thread."""
+"""Worker processes on this machine: one for each core, with one device and one thread each."""
 
 import atexit
 import contextlib
@@ -19,18 +19,18 @@ from gtzan_jax.trainer.platforms import free_bytes, own_cores, usable_cores
 from gtzan_jax.trainer.task import ProgramKey
 from gtzan_jax.workers import Process
 
-_EARLY = 4  # processes that start at once
-_BYTES = 600e6  # of memory that a process takes, or more on a table of segments
-_TRIES = 3  # of a request, and of starting a process
+_EARLY = 4  # processes that start in advance
+_BYTES = 600e6  # memory of a process; more with a table of segments
+_TRIES = 3  # for a request, and for starting a process
 
-_Waiting = dict[ProgramKey, deque[int]]  # places of requests
+_Waiting = dict[ProgramKey, deque[int]]  # indices of requests
 
 
 class Processes:
-    """A pool of processes, one pinned to each core.
+    """A pool of processes, each pinned to a core.
 
     Args:
-      count: how many. Default: as many as there are cores.
+      count: number of processes. Default: one for each core, if memory allows.
     """
 
     host = Host("cpu", ("cpu",))
@@ -40,38 +40,38 @@ class Processes:
         count = count or _default_count()
         at = cores if len(cores) == count else [None] * count
         self.processes = [_process(number, core) for number, core in enumerate(at)]
-        self._known: dict[Process, tuple[str, ...]] = {}  # digests; of idle processes
+        self._known: dict[Process, tuple[str, ...]] = {}  # digests that idle processes have
         self._compiled: defaultdict[Process, set[ProgramKey]] = defaultdict(set)
-        # Those that there is work for in any case import JAX while the table is read.
+        # The first import JAX while the table is read.
         for each in self.processes[:_EARLY]:
-            with contextlib.suppress(OSError):  # reported when it is asked for work
+            with contextlib.suppress(OSError):  # reported with its first request
                 each.start()
 
     @property
-    def place(self) -> str:
-        """The processes in words."""
+    def label(self) -> str:
+        """The processes, for messages."""
         count = len(self.processes)
         return f"{count} worker process{'es' * (count > 1)}"
 
     @property
     def devices(self) -> list[str]:
-        """What a manifest calls the processes."""
+        """The processes, for the manifest."""
         return [f"process {i} ({each.where})" for i, each in enumerate(self.processes)]
 
     def run(
         self, requests: Sequence[Request], blobs: Mapping[str, bytes]
     ) -> Generator[tuple[int, Answer]]:
-        """Has requests done; yields the place of each and its answer, in any order.
+        """Runs requests; yields the index and the answer of each, in any order.
 
-        A request whose worker is lost is repeated by another, at most three times in all. What is
-        under way ends when the iterator is closed, or raises.
+        A request whose worker is lost runs again on another, up to three times in all. Running
+        requests end when the iterator is closed or raises.
 
         Args:
-          requests: those that share random numbers one after another.
+          requests: ordered so that those with the same random numbers are adjacent.
           blobs: pickled specs and folds by digest.
 
         Raises:
-          RunError: a request has cost three workers, or three in a row failed to start.
+          RunError: three workers were lost with a request, or three in a row failed to start.
         """
         waiting: _Waiting = {}
         for place, request in enumerate(requests):
@@ -95,28 +95,27 @@ class Processes:
                         answer = future.result()
                     except WorkerLostError as error:
                         self._compiled.pop(worker, None)
-                        if isinstance(error, WorkerStartError):  # no fault of the request
+                        if isinstance(error, WorkerStartError):  # not caused by the request
                             unstarted += 1
                         else:
                             lost[place] += 1
-                        task, kept = requests[place].tasks[0], "what is finished is kept"
+                        task = requests[place].tasks[0]
                         if unstarted == _TRIES:
                             raise RunError(
-                                f"{unstarted} workers in a row failed to start, the last: {error}; "
-                                f"{kept}"
+                                f"{unstarted} workers in a row failed to start, the last: {error}"
                             ) from None
                         if lost[place] == _TRIES:
                             raise RunError(
-                                f"{task!r} has cost {_TRIES} workers, the last {error}; {kept}"
+                                f"{_TRIES} workers were lost training {task!r}; the last {error}"
                             ) from None
                         waiting.setdefault(task.program, deque()).appendleft(place)
                         continue
                     unstarted = 0
                     self._known[worker] = answer.known
-                    hand_out()  # before the caller looks at the answer
+                    hand_out()  # before the caller handles the answer
                     yield place, answer
         finally:
-            if running:  # the caller has gone, or a request has failed; calls start them anew
+            if running:  # closed early, or failed; the next call starts the processes again
                 self._known.clear()
                 self._compiled.clear()
                 for each in self.processes:
@@ -125,23 +124,23 @@ class Processes:
                     each.end()
 
     def close(self) -> None:
-        """Keeps the processes: a notebook's next sweep finds them and their programs."""
+        """Keeps the processes, so that the next sweep of a notebook has their programs."""
 
     def _begin(
         self, worker: Process, request: Request, blobs: Mapping[str, bytes]
     ) -> "Future[Answer]":
         known = self._known.pop(worker, ())
-        if worker.pid is None:  # its successor knows nothing
+        if worker.pid is None:  # a new process has no data
             known = ()
         lacks = (None if d in known else blobs[d] for d in (request.spec, request.fold))
         pickled = pickle.dumps(request, pickle.HIGHEST_PROTOCOL)
         return worker.submit(work.work, process.computing(), pickled, *lacks)
 
     def _take(self, worker: Process, waiting: _Waiting) -> int:
-        """Returns the next request for a process: of the programs that it has compiled, if any.
+        """Returns the next request for a process: one of a program that it has compiled, if any.
 
-        Else of the one with the most requests to each process that has it: a program takes seconds
-        to compile, so that each process compiles as few as it can.
+        Else it gets the program with the most requests per process that has compiled it. A program
+        takes seconds to compile, so each process compiles as few as possible.
         """
         own = waiting.keys() & self._compiled[worker]
         owners = Counter(itertools.chain.from_iterable(self._compiled.values()))
@@ -157,13 +156,13 @@ class Processes:
 
 
 def _default_count() -> int:
-    """Returns the number of usable cores, or as many processes as there is memory for."""
+    """Returns the number of usable cores, or fewer if there is not enough memory."""
     cores, room = usable_cores(), free_bytes()
     count = max(1, int(min(cores, room // _BYTES)))
     if count < cores:
         warnings.warn(
-            f"{room / 1e9:.1f} GB of memory are free: {count} of {cores} cores get a worker, "
-            f"of {_BYTES / 1e9:.1f} GB each; --workers says otherwise",
+            f"only {room / 1e9:.1f} GB of memory are free: starting {count} worker processes for "
+            f"{cores} cores, {_BYTES / 1e9:.1f} GB each; --workers sets another number",
             stacklevel=2,
         )
     return count
@@ -171,12 +170,12 @@ def _default_count() -> int:
 
 @functools.cache
 def _process(number: int, core: int | None) -> Process:
-    """Returns always the same process."""
-    del number  # of the process, whose place in the cache it is
+    """Returns the process with a number, always the same."""
+    del number  # the key of the cache
     made = Process(core, work.__name__)
     atexit.register(made.shutdown)
     return made
 
 
-if hasattr(os, "register_at_fork"):  # a child of this process has not the threads to talk to them
+if hasattr(os, "register_at_fork"):  # a forked child lacks the threads that communicate with them
     os.register_at_fork(after_in_child=_process.cache_clear)

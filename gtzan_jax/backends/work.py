@@ -1,8 +1,8 @@
-"""The work of a worker: any process that has JAX, on this machine or another.
+"""The work of a worker: any process with JAX, on this machine or another.
 
-A *request* names tasks, and by digest what it takes to train them: the *spec*, a plan with the
-precision of products, and a fold, which travel once to each worker. The result does not depend on
-who computes it.
+A *request* lists tasks, and the digests of the data to train them: the *spec* (a plan and the
+matmul precision) and a fold, which are sent to each worker once. The result does not depend on the
+worker.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gtzan_jax import process
 from gtzan_jax.errors import RunError, WorkerLostError
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.space.config import Config, Trial
 from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.plan import Plan
@@ -22,7 +22,7 @@ from gtzan_jax.trainer.task import Task, Trained
 if TYPE_CHECKING:  # imports JAX
     from gtzan_jax.trainer.engine import Engine
 
-# Of folds that a worker remembers: hundreds of songs' features, dozens of their segments'.
+# Folds that a worker caches: hundreds of folds of songs' features, or dozens of segments'.
 REMEMBERED_BYTES = 128e6
 
 
@@ -33,33 +33,33 @@ class Host(NamedTuple):
     devices: tuple[str, ...]
 
     @property
-    def place(self) -> str:
-        """It in words."""
+    def label(self) -> str:
+        """The number and platform of the devices."""
         return f"{len(self.devices)} × {self.platform}"
 
 
 class Request(NamedTuple):
-    """Tasks of one fold and one program, which are trained together."""
+    """Tasks of one fold and one program that train together."""
 
     spec: str  # digest of a pickled plan and precision
     fold: str  # digest of pickled ``FoldArrays``
     tasks: tuple[Task, ...]
-    configs: tuple[Config, ...]  # those of the trials that the spec does not know
-    states: Mapping[Trial, bytes]  # from which trials resume, as an earlier answer gave them
+    configs: tuple[Config, ...]  # configs of trials that are not in the spec
+    states: Mapping[Trial, bytes]  # pickled states of an earlier answer, to resume from
 
 
 class Answer(NamedTuple):
     """The result of a request."""
 
     trained: tuple[Trained, ...]  # the tasks, with pickled states
-    known: tuple[str, ...]  # digests that the worker remembers
+    known: tuple[str, ...]  # digests that the worker has cached
     worker: str
-    compile_s: float  # seconds that the request waited for programs
-    peak_rss_bytes: int  # of the worker's process, so far
+    compile_s: float  # seconds of waiting for programs
+    peak_rss_bytes: int  # of the worker process so far
 
 
 def prepare() -> None:
-    """Imports JAX and the engine where a process starts, before it is asked for work."""
+    """Imports JAX and the engine when a process starts, before the first request."""
     worker_devices()
     import gtzan_jax.models.mlp
     import gtzan_jax.trainer.engine  # noqa: F401
@@ -69,7 +69,7 @@ def host_for(wanted: Mapping[str, str]) -> Host:
     """Returns the devices of this process.
 
     Raises:
-      RunError: its versions are not the wanted ones, which are from ``process.computing``.
+      RunError: its versions differ from ``wanted``, the client's ``process.computing``.
     """
     if different := process.mismatch(f"the worker, {process.name()},", process.computing(), wanted):
         raise RunError(different)
@@ -80,21 +80,21 @@ def host_for(wanted: Mapping[str, str]) -> Host:
 def work(
     wanted: Mapping[str, str], pickled: bytes, spec: bytes | None, fold: bytes | None
 ) -> Answer:
-    """Trains what a pickled request names, which is opened only where the versions agree.
+    """Trains the tasks of a pickled request, which is unpickled only if the versions match.
 
-    Spec and fold are pickled, or None if this process remembers them.
+    Spec and fold are pickled, or None if this process has cached them.
 
     Raises:
       RunError: see :func:`host_for`.
-      WorkerLostError: the process that remembered them has ended, and this is another.
+      WorkerLostError: the process that cached them has ended, and this is another.
     """
     host_for(wanted)
-    with backend.pinned():
-        return _desk.work(pickle.loads(pickled), spec, fold)  # noqa: S301 — from who gives orders
+    with jax_settings.pinned():
+        return _worker.work(pickle.loads(pickled), spec, fold)  # noqa: S301 — from the client
 
 
-class _Desk:
-    """What this process remembers from request to request: an engine and folds, by digest."""
+class _Worker:
+    """The cache of this process between requests: an engine and folds, by digest."""
 
     def __init__(self) -> None:
         self._engine: tuple[str, Engine] | None = None
@@ -110,12 +110,12 @@ class _Desk:
             raise WorkerLostError("ended while it waited for work")
         engine = self._engine[1]
         if fold and request.fold not in self._folds:
-            self._remember(request.fold, pickle.loads(fold), engine)  # noqa: S301 — as the request
+            self._cache(request.fold, pickle.loads(fold), engine)  # noqa: S301 — as the request
         if request.fold not in self._folds:
             raise WorkerLostError("ended while it waited for work")
         engine.plan.admit(request.configs)
         waited, first = engine.compile_wait_s, request.tasks[0]
-        folds = [self._folds[request.fold]] * (first.fold + 1)  # looked up by its place
+        folds = [self._folds[request.fold]] * (first.fold + 1)  # indexed by fold
         states = {m: pickle.loads(state) for m, state in request.states.items()}  # noqa: S301
         trained = tuple(
             dataclasses.replace(each, states=tuple(map(pickle.dumps, each.states)))
@@ -129,14 +129,14 @@ class _Desk:
             peak_rss_bytes=process.peak_rss_bytes() or 0,
         )
 
-    def _remember(self, digest: str, fold: FoldArrays, engine: "Engine") -> None:
+    def _cache(self, digest: str, fold: FoldArrays, engine: "Engine") -> None:
         room = REMEMBERED_BYTES - _num_bytes(fold)
         while self._folds and sum(map(_num_bytes, self._folds.values())) > room:
             engine.forget(self._folds.pop(next(iter(self._folds))))
         self._folds[digest] = fold
 
 
-_desk = _Desk()
+_worker = _Worker()
 
 
 def _num_bytes(fold: FoldArrays) -> int:

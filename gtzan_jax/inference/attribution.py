@@ -1,7 +1,7 @@
 """Integrated gradients (Sundararajan, Taly, Yan, ICML 2017).
 
-The attribution of input i is (xᵢ − x′ᵢ) · ∫₀¹ ∂F/∂xᵢ(x′ + t (x − x′)) dt for a baseline x′. Over
-all inputs these sum up to F(x) − F(x′).
+The attribution of input i is (xᵢ − x′ᵢ) · ∫₀¹ ∂F/∂xᵢ(x′ + t (x − x′)) dt for a baseline x′. The
+attributions of all inputs sum to F(x) − F(x′).
 """
 
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 _NODES = 32  # of the Gauss-Legendre rule on each piece of the path
 _MOST_PIECES = 512
-_AT_ONCE = 1e6  # numbers whose gradients are in memory together
-_NUMBERS = 5e5  # of all pieces of the path, which limits the time
+_AT_ONCE = 1e6  # inputs whose gradients are in memory together
+_INPUTS = 5e5  # of all pieces of the path, to limit the time
 
 
 class Attributions(NamedTuple):
     """Attributions of an output to an input."""
 
-    values: NDArray[np.float64]  # of the input's shape
-    slopes: NDArray[np.float64]  # likewise: mean gradients on the path
+    values: NDArray[np.float64]  # shaped as the input
+    slopes: NDArray[np.float64]  # shaped as the input: mean gradients on the path
     output: float  # F(x)
     baseline: float  # F(x′)
 
     @property
     def gap(self) -> float:
-        """The sum of the values less F(x) − F(x′)."""
+        """The sum of the values, minus F(x) − F(x′)."""
         return float(self.values.sum() - (self.output - self.baseline))
 
 
@@ -40,12 +40,12 @@ def integrated_gradients(
 ) -> Attributions:
     """Integrates the gradients of a function on the straight path from a baseline to an input.
 
-    Gradients of rectified units jump: a piece of the path is halved while its sum differs from F at
-    its end less F at its start, up to a limit, until the gap is below the tolerance. F maps an
-    array of the input's shape to () float32.
+    Gradients of rectified units jump, so a piece of the path is halved, up to a limit, until its
+    sum is F at its end minus F at its start within the tolerance. F maps an array shaped as the
+    input to () float32.
     """
     nodes_at_once = min(_NODES, max(1, int(_AT_ONCE // x.size)))
-    most_pieces = min(_MOST_PIECES, max(10, int(_NUMBERS // x.size)))
+    most_pieces = min(_MOST_PIECES, max(10, int(_INPUTS // x.size)))
     places, weights = np.polynomial.legendre.leggauss(_NODES)
     origin, way = jnp.asarray(baseline), jnp.asarray(x - baseline)
 

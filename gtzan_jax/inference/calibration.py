@@ -1,4 +1,4 @@
-"""The calibration of a model's probabilities: temperature and errors."""
+"""Calibration of a model's probabilities: temperature and errors."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST = 100
-"""Songs that a temperature or an error needs; see docs/statistics.md."""
+"""Songs that a temperature or an error needs; see docs/which_number.md."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -19,7 +19,7 @@ class Held(NamedTuple):
     accuracy: Share
     error: Share
     calibrated_error: Share | None  # with the temperature; None without
-    # The last error by chance alone.
+    # Of calibrated_error, or of error where that is None, by chance alone.
     chance_error: Share | None = None  # on average
     chance_limit: Share | None = None  # 95th percentile
 
@@ -37,23 +37,23 @@ class Calibration(
     bins: Annotated[int, msgspec.Meta(ge=1, le=1000)]  # equally wide
     validation: Held | None  # on which the temperature was fitted, and the config chosen
     test: Held
-    unit: Literal["song", "row"] = "song"  # that probabilities are of
+    unit: Literal["song", "row"] = "song"  # that a probability belongs to
 
     @property
     def stays_at_one(self) -> bool:
-        """Whether a temperature below 1 was fitted on too few songs, or rows."""
+        """True if a temperature below 1 was fitted on too few songs, or rows."""
         return self.temperature == 1
 
     @property
     def doubt(self) -> str:
-        """A sentence on measurements on too few songs, or rows, or ""."""
+        """A warning of figures from too few songs, or rows; "" if there are enough."""
         few = []
         if self.temperature and self.validation and self.validation.songs < FEWEST:
-            stays = ", below 1 and therefore left at 1" if self.stays_at_one else ""
-            few.append(f"the temperature was fitted on {self.validation.songs}{stays}")
+            stays = " (below 1, so left at 1)" if self.stays_at_one else ""
+            few.append(f"temperature fitted on {self.validation.songs}{stays}")
         if self.test.songs < FEWEST:
-            few.append(f"accuracy and error were measured on {self.test.songs}")
-        doubt = f"too few {self.unit}s to rely on, fewer than {FEWEST}: {'; '.join(few)}"
+            few.append(f"accuracy and error measured on {self.test.songs}")
+        doubt = f"too few {self.unit}s to rely on (fewer than {FEWEST}): {', '.join(few)}"
         return doubt if few else ""
 
 
@@ -62,7 +62,7 @@ def against_chance(error: float, mean: float, limit: float) -> str:
     error, mean, limit = (round(100 * share, 1) for share in (error, mean, limit))
     verdict = "is compatible with exact probabilities" if error <= limit else "is more than chance"
     return (
-        f"chance alone would make {mean} points, and more than {limit} in 5 % of cases: "
+        f"by chance alone {mean} on average, and more than {limit} in 5 % of cases: "
         f"{error} {verdict}"
     )
 

@@ -1,4 +1,4 @@
-"""The distribution of a model's training songs, and the distance of another song from it."""
+"""The out-of-distribution score: the distance of a song from a model's training songs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 
 from gtzan_jax.tables.schema import TAGS
 
-_LEAST = 1e-12  # the smallest variance: silence has none, and no logarithm
-_STEPS = 32  # of a training row's fingerprint in a deviation
-_MOST_BYTES = 2**21  # of fingerprints; of more rows none is kept
+_LEAST = 1e-12  # the smallest variance: that of silence is 0, without a logarithm
+_STEPS = 32  # of a fingerprint, in a deviation
+_MOST_BYTES = 2**21  # of fingerprints; if there are more, none are kept
 _FEWEST = 8  # features that a fingerprint needs
-_MOST_SONGS = 4000  # whose distances to the nearest other are measured
+_MOST_SONGS = 4000  # used for the distances between training songs
 _AT_ONCE = 256  # rows whose distances to all others are in memory together
 
 SAME = 0.1
-"""The largest median difference in deviations of rows of one song; see docs/predicting.md."""
+"""The largest median difference in deviations of rows of one song; see docs/sound.md."""
 
 SAME_SHARE = 0.25
-"""The same for :class:`Neighbours`, as a share of the median training song's distance."""
+"""The same for :class:`Neighbours`, as a share of the training songs' median distance."""
 
-UNLIKE = 99
+OUT_OF_DISTRIBUTION = 99
 """The percentile of training songs beyond which a song is out of distribution."""
 
 
@@ -29,15 +29,16 @@ UNLIKE = 99
 class Distribution:
     """The training songs of a model: mean and deviation of each feature, and their distances.
 
-    Variances are skewed over songs: their logarithms are used, else silence would be near the mean.
+    Variances are skewed over songs, so their logarithms are used; else silence would be near the
+    mean.
     """
 
     mean: NDArray[np.float64] = field(repr=False)  # (features,), or of the logarithm, over rows
-    deviation: NDArray[np.float64] = field(repr=False)  # (features,) likewise, above 0
+    deviation: NDArray[np.float64] = field(repr=False)  # (features,), as mean, above 0
     is_log: NDArray[np.bool_] = field(repr=False)  # (features,), whether the logarithm is used
     percentiles: NDArray[np.float64] = field(repr=False)  # (101,), 0 to 100, of songs' distances
-    # (rows, features), the fingerprints of the training rows: deviations in steps of a
-    # thirty-second, up to four. None if they are too many.
+    # (rows, features), fingerprints of the training rows: deviations in steps of 1/32, up to 4.
+    # None if there are too many.
     rows: NDArray[np.int8] | None = field(repr=False)
 
     @classmethod
@@ -46,7 +47,7 @@ class Distribution:
     ) -> "Distribution":
         """Measures training rows (rows, features), of songs (rows,).
 
-        Features whose names end in ``_var`` are variances; tags are probabilities, as skewed.
+        Features whose names end in ``_var`` are variances; tags are probabilities, equally skewed.
         """
         is_skewed = np.array([name.endswith("_var") or name in TAGS for name in features])
         is_log = is_skewed & (x.min(axis=0) > 0)
@@ -62,11 +63,11 @@ class Distribution:
         return cls(mean, deviation, is_log, percentiles, kept)
 
     def deviations(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns (rows, features), each number's deviations above the mean."""
+        """Returns (rows, features) differences from the mean, in deviations."""
         return np.asarray((_measured(x, self.is_log) - self.mean) / self.deviation)
 
     def distance(self, deviations: NDArray[np.float64]) -> float:
-        """Returns the root mean square deviation of a song, over windows and features."""
+        """Returns the root mean square of a song's deviations, over windows and features."""
         return float(np.sqrt((deviations**2).mean()))
 
     def percentile(self, distance: float) -> int:
@@ -74,10 +75,10 @@ class Distribution:
         return max(0, int(np.searchsorted(self.percentiles, distance, side="left")) - 1)
 
     def knows(self, deviations: NDArray[np.float64]) -> bool | None:
-        """Returns whether a song was trained on, by its (windows, features); None if unknown.
+        """Returns whether a song was in the training set, by its deviations; None if unknown.
 
-        Half of its windows must have a median difference to a training row of at most ``SAME``: a
-        louder copy differs in a few features alone.
+        Half of its windows must have a median difference to a training row of at most ``SAME``. A
+        median, since a louder copy differs in a few features only.
         """
         if self.rows is None:
             return None
@@ -92,15 +93,15 @@ class Distribution:
 
 @dataclass(frozen=True, eq=False)
 class Neighbours(Distribution):
-    """The training songs of a model on a pretrained network's features, by their nearest.
+    """The training songs of a model on a pretrained network's features, by nearest neighbours.
 
-    Such features are skewed, and strange sounds lie amid the songs, not around them. So a number
-    is taken as its percentile among the training rows, and the distance of a song is that to the
+    These features are skewed, and strange sounds lie among the songs, not around them. So a value
+    becomes its percentile among the training rows, and the distance of a song is that to the
     nearest training row: the root mean square difference in percentiles, over windows and features.
-    ``percentiles`` are those of training songs' distances, each to the rows of the others.
+    ``percentiles`` are those of the training songs' distances, each to the rows of other songs.
     """
 
-    rows: NDArray[np.int8] = field(repr=False)  # all of them
+    rows: NDArray[np.int8] = field(repr=False)  # of all training rows
 
     @classmethod
     def of(
@@ -123,10 +124,10 @@ class Neighbours(Distribution):
         return float(np.sqrt((self._nearest(_fingerprints(deviations)) ** 2).mean()))
 
     def knows(self, deviations: NDArray[np.float64]) -> bool | None:
-        """Returns whether a song was trained on, by its (windows, features); None if unknown.
+        """Returns whether a song was in the training set, by its deviations; None if unknown.
 
-        Half of its windows must be near a training row: within ``SAME_SHARE`` of the median
-        distance of training songs.
+        Half of its windows must be within ``SAME_SHARE`` of the training songs' median distance of
+        a training row.
         """
         if (self.rows != self.rows[0]).any(axis=0).sum() < _FEWEST:
             return None
@@ -135,7 +136,7 @@ class Neighbours(Distribution):
 
     @property
     def row_deviations(self) -> NDArray[np.float64]:
-        """(rows, features) of the training rows, to a thirty-second, up to four."""
+        """(rows, features) deviations of the training rows, in steps of 1/32, up to 4."""
         return self.rows / _STEPS
 
     def _nearest(
@@ -144,7 +145,7 @@ class Neighbours(Distribution):
         of_windows: NDArray[np.intp] | None = None,
         of_rows: NDArray[np.intp] | None = None,
     ) -> NDArray[np.float64]:
-        """Returns (windows,) distances of fingerprints to the nearest row, of another song."""
+        """Returns (windows,) distances to the nearest row, of another song if songs are given."""
         counts = np.stack(
             [np.bincount(column, minlength=256) for column in self.rows.T.astype(np.int16) + 128]
         )

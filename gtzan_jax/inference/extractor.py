@@ -1,4 +1,4 @@
-"""Computes the features of songs: the assignment's, or those of a pretrained network."""
+"""Computes the features of songs: the assignment's 57, or those of a pretrained network."""
 
 import functools
 import importlib.metadata
@@ -39,7 +39,7 @@ class Extractor:
 
     @property
     def _computed(self) -> tuple[str, ...]:
-        """The features that are computed together."""
+        """All features that one computation gives."""
         return FEATURES if self.name == "gtzan" else musicnn.NAMES
 
     def kept(self, folder: Path) -> Kept:
@@ -52,10 +52,10 @@ class Extractor:
         return Kept(folder, made_by(what), len(self._computed))
 
     def rows(self, paths: Iterable[Path], workers: int) -> Iterator[tuple[Path, Rows | SoundError]]:
-        """Yields sound files with their rows, or why there are none, as they are finished.
+        """Yields each sound file with its rows or its error, once finished.
 
         Raises:
-          InputError: there is a file, and the weights that it needs cannot be had.
+          InputError: the weights of the pretrained network cannot be downloaded.
         """
         if self.name == "gtzan":
             compute = functools.partial(rows_of, segmented=self.segmented)
@@ -83,7 +83,7 @@ class Extractor:
 
 
 def _rows_of_windows(songs: Mapping[Path, Windows]) -> Iterator[tuple[Path, Rows]]:
-    """Yields rows of several songs, whose windows are computed together."""
+    """Yields the rows of several songs, computed together."""
     found = features_of_windows(list(songs.values()))
     for (path, song), features in zip(songs.items(), found, strict=True):
         # Six digits, of the seven that float32 has.

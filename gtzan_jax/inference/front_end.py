@@ -15,8 +15,8 @@ from gtzan_jax.sound.files import SAMPLE_RATE
 from gtzan_jax.sound.mel import BAND_NAMES, log_mel
 from gtzan_jax.tables.schema import FEATURES
 
-_SONG = 661_794  # samples by default: the commonest length of GTZAN
-_SHORTEST = SAMPLE_RATE // 2  # of windows, to limit their number
+_SONG = 661_794  # samples of a window by default: GTZAN's most common length
+_SHORTEST = SAMPLE_RATE // 2  # samples of a window, to limit their number
 
 Kind = Literal["features", "spectrogram", "musicnn"]
 Samples = Annotated[int, msgspec.Meta(ge=_SHORTEST, lt=2**31)]
@@ -34,13 +34,13 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     kind: Kind = "features"  # of the inputs
     samples: Samples  # of a window
-    # Between the starts of windows of exactly this length, as of segments. None if a song is
-    # divided into equal parts of about this length, as one window in a table of songs.
+    # Between the starts of windows that are exactly ``samples`` long, as segments are. None if a
+    # song is divided into equal parts of about that length, as for a table of songs.
     step: Samples | None
 
     @classmethod
     def of_rows(cls, samples: int, is_segmented: bool, kind: Kind = "features") -> "FrontEnd":
-        """Returns the front end of a table's rows; less than half a second is a made-up length."""
+        """Returns the front end of a table's rows; less than half a second is a placeholder."""
         known = samples if samples > _SHORTEST else SEGMENT_SAMPLES if is_segmented else _SONG
         return cls(kind=kind, samples=known, step=known + 1 if is_segmented else None)
 
@@ -55,7 +55,7 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Divides a song into windows, at least one, with at most ``hop`` samples between starts.
 
         Segments are cut as by ``sound.features.segments_of``: less than a step at the end is left
-        out. Else the last window ends with the song. By default windows are side by side.
+        out. Otherwise the last window ends with the song. By default windows are contiguous.
         """
         if self.step is not None:
             length = min(self.samples, num_samples)
@@ -74,8 +74,8 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         The song is mono at 22,050 Hz; short windows are repeated for a spectrogram.
 
         Raises:
-          SoundError: there is too little sound to compute with.
-          InputError: a package, or the weights of a pretrained network, cannot be had.
+          SoundError: the song is too short or its samples too large.
+          InputError: a package or the weights of the pretrained network are missing.
         """
         if self.kind == "musicnn":
             parts = [(span.start, span.end) for span in spans]
@@ -88,4 +88,4 @@ class FrontEnd(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 SPECTROGRAMS = FrontEnd(kind="spectrogram", samples=SEGMENT_SAMPLES, step=SEGMENT_SAMPLES + 1)
-"""Of a CNN."""
+"""The front end of a CNN."""

@@ -1,4 +1,4 @@
-"""A trained model: scaler, network and genres, and its predictions."""
+"""A trained model: scaler, network and genres."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ from gtzan_jax import checks
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError, SoundError
 from gtzan_jax.inference.calibration import Calibration, tempered
-from gtzan_jax.inference.distribution import UNLIKE, Distribution, Neighbours
+from gtzan_jax.inference.distribution import OUT_OF_DISTRIBUTION, Distribution, Neighbours
 from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd, Span
 from gtzan_jax.inference.prediction import Explanation, Part, Prediction, Unlike
 from gtzan_jax.inference.rows import labels_of, matrix_of
@@ -35,27 +35,27 @@ if TYPE_CHECKING:
     from gtzan_jax.inference.network import Network
     from gtzan_jax.inference.rows import TableLike
 
-_FARTHEST = 3  # features that explain a song's distance
-_LEFT_OUT = 0.05  # seconds at a song's end that are worth a note
+_FARTHEST = 3  # features that are named in a warning
+_LEFT_OUT = 0.05  # seconds at a song's end that need a warning
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """A network with its scaler and its genres, or classes of a table that is not of songs."""
+    """A trained network with its scaler and its genres, or classes of a table not of songs."""
 
     config: Config
     params: Mapping[str, np.ndarray]  # by name, float32, see ``Family.shapes``
     features: tuple[str, ...]  # or bands of spectrograms, in the order of the input
     genres: tuple[str, ...]  # in the order of the output
     mean: np.ndarray  # (features,) float64, subtracted from the features
-    scale: np.ndarray  # (features,) float64, divides the difference
+    scale: np.ndarray  # (features,) float64, by which the difference is divided
     slope: float  # of (leaky) ReLU for negative inputs
     data: str  # the source of its table; ``sample`` for the synthetic one
     front_end: FrontEnd | None  # None if the features are not made from sound
     protocol: str
     distribution: Distribution | None  # of the train part; None if unknown, or not of songs
     calibration: Calibration | None = None  # None if not measured
-    fill: np.ndarray | None = None  # (features,) float64 in place of missing numbers; None: none
+    fill: np.ndarray | None = None  # (features,) float64, replaces missing values; or None
     columns: Columns = NO_OPTIONS  # of its table
 
     @classmethod
@@ -67,11 +67,11 @@ class TrainedModel:
         splits: Splits,
         fold: int,
     ) -> "TrainedModel":
-        """Makes the model of a trained trial."""
+        """Returns the model of a trained trial."""
         table, train = splits.table, splits.folds[fold].train
         scaler = scaler_of(table, splits.folds[fold])
         front_end, distribution = None, None
-        if table.is_of_songs:  # sound alone is compared with the training songs
+        if table.is_of_songs:  # only sound is compared with the training songs
             kind = table.pretrained or "features"
             front_end = FrontEnd.of_rows(table.samples, table.is_segmented, kind)
             x = scaler.filled(table.x[train]) if table.columns.impute else table.x[train]
@@ -99,15 +99,15 @@ class TrainedModel:
 
     @property
     def words(self) -> Words:
-        """How rows and classes are called."""
+        """The names of rows and classes."""
         return self.columns.words(is_of_songs=self.front_end is not None)
 
     @property
     def sound(self) -> FrontEnd:
-        """The front end, which makes the features from sound.
+        """The audio front end, which computes the features.
 
         Raises:
-          InputError: they are not made from sound.
+          InputError: the features are not made from sound.
         """
         if self.front_end is None:
             raise InputError("the model's features are not made from sound: predict() takes rows")
@@ -115,7 +115,7 @@ class TrainedModel:
 
     @property
     def num_weights(self) -> int:
-        """Weights and biases."""
+        """The number of weights and biases."""
         return sum(array.size for array in self.params.values())
 
     @property
@@ -125,14 +125,17 @@ class TrainedModel:
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether there is a reliable temperature."""
+        """True if there is a reliable temperature."""
         return self.temperature != 1
 
     def predict(self, table: "TableLike") -> np.ndarray:
-        """Returns (songs,) names of the most probable genres; see :meth:`predict_proba`.
+        """Returns (songs,) names of the most probable genres.
+
+        Args:
+          table: see :meth:`predict_proba`.
 
         Raises:
-          InputError: as there.
+          InputError: as for :meth:`predict_proba`.
         """
         best = self.predict_proba(table).argmax(axis=1)
         return np.array([self.genres[i] for i in best])
@@ -140,7 +143,7 @@ class TrainedModel:
     def predict_proba(self, table: "TableLike") -> np.ndarray:
         """Returns (songs, genres) float32 probabilities, calibrated if the model is.
 
-        Of a table that is not of songs they are (rows, classes).
+        For a table that is not of songs they are (rows, classes).
 
         Args:
           table: a feature table, a DataFrame with the model's features by name, or an array (rows,
@@ -148,7 +151,8 @@ class TrainedModel:
             mean log-probability, in the order of ``table.by_song``.
 
         Raises:
-          InputError: it is no table, has no rows, or a feature is missing or not a finite number.
+          InputError: the table has another type, has no rows, lacks a feature, or has a value that
+            is not a finite number.
         """
         x = self._scaled(self._matrix(table))
         if isinstance(table, FeatureTable) and table.is_segmented:
@@ -157,24 +161,24 @@ class TrainedModel:
             voted = self.log_probabilities(x)
         for row in np.flatnonzero(np.isnan(voted).any(axis=1))[:1]:
             raise InputError(
-                f"row {row}: the model's probabilities are no numbers; has it numbers far from "
-                "those of the rows that were trained on?"
+                f"row {row}: the model's probabilities are not finite; are its values far from "
+                "those of the training rows?"
             )
         if self.is_calibrated:
             voted = tempered(voted, self.temperature)
         return np.asarray(np.exp(voted), np.float32)
 
     def score(self, table: "TableLike", y: "ArrayLike | None" = None) -> float:
-        """Returns the accuracy: the share of songs, or rows, whose class is predicted.
+        """Returns the accuracy: the share of songs, or rows, predicted correctly.
 
         Args:
           table: see :meth:`predict_proba`.
-          y: the true classes by name, or as the numbers or booleans that the names are the text of.
-            By default those of the feature table, or of the DataFrame's column that had the labels
-            in training.
+          y: the true classes by name, or numbers or booleans whose text is the name. By default
+            those of the feature table, or of the DataFrame's column that had the labels in
+            training.
 
         Raises:
-          InputError: as of :meth:`predict_proba`; or labels are missing, or none of the model's.
+          InputError: as for :meth:`predict_proba`; or labels are missing, or not the model's.
         """
         labels = labels_of(table, y, self.columns.label, self.genres)
         predicted = self.predict(table)
@@ -185,7 +189,7 @@ class TrainedModel:
         return float(np.mean(predicted == labels))
 
     def predict_matrix(self, x: np.ndarray) -> np.ndarray:
-        """Returns (rows, genres) float32, not calibrated, of (rows, features), not standardised."""
+        """Returns (rows, genres) float32, uncalibrated, for (rows, features), not standardised."""
         return np.asarray(np.exp(self.log_probabilities(self._scaled(x))))
 
     def predict_file(
@@ -197,15 +201,15 @@ class TrainedModel:
 
         Raises:
           SoundError: the file cannot be read as sound.
-          InputError: the model has features that are not made from sound, or weights that are not
-            finite, or an argument is impossible.
+          InputError: a feature of the model is not made from sound, a weight is not finite, or an
+            argument is out of range.
         """
         problems = Problems()
         problems.check(checks.path, path, "path")
         if hop_seconds is not None:
             problems.check(checks.Number(0.0, 1e6), hop_seconds, "hop_seconds")
         problems.raise_any()
-        sound, columns = self.sound, self._columns  # or an InputError, before anything is computed
+        sound, columns = self.sound, self._columns  # may raise: before the computation
         samples = read(path)
         hop = None if hop_seconds is None else max(1, round(hop_seconds * SAMPLE_RATE))
         spans = sound.spans(len(samples), hop)
@@ -218,8 +222,8 @@ class TrainedModel:
         x = self._scaled(made)
         logs = self.log_probabilities(x)
         voted = tempered(logs.mean(axis=0), self.temperature)
-        if np.isnan(voted).any():  # a stranger's weights may not be finite
-            raise InputError(f"{printable(path)}: the model's probabilities are no numbers")
+        if np.isnan(voted).any():  # of weights that are not finite
+            raise InputError(f"{printable(path)}: the model's probabilities are not finite")
         order = np.argsort(-voted, kind="stable")
         unlike, trained_on = self._compared(samples, made, hop)
         return Prediction(
@@ -240,10 +244,10 @@ class TrainedModel:
     def explain(self, prediction: Prediction) -> Explanation:
         """Attributes the log-probability of a prediction's first genre to the features.
 
-        Of a model on the units of a pretrained network, to the tags that are made of them.
+        For a model on the units of a pretrained network, attributes it to the network's tags.
 
         Raises:
-          InputError: it is no prediction.
+          InputError: ``prediction`` is no Prediction.
         """
         checks.instance(prediction, "prediction", Prediction)
         genre, x = prediction.genres[0], prediction.inputs
@@ -254,9 +258,9 @@ class TrainedModel:
         if names == UNITS and isinstance(self.distribution, Neighbours):
             kernel = musicnn_weights.load_weights()["dense_1/kernel"] * self.scale[:, None]
             rows = self.distribution.row_deviations
-            told = shares_of_tags(found.slopes, x, rows, kernel).sum(axis=0)
+            shares = shares_of_tags(found.slopes, x, rows, kernel).sum(axis=0)
             names, changes = TAGS, (x @ kernel).sum(axis=0)
-            values, rest = told, float(values.sum() - told.sum())
+            values, rest = shares, float(values.sum() - shares.sum())
         order = np.argsort(-values, kind="stable")
         parts = tuple(Part(names[place], float(values[place])) for place in order)
         less = frozenset(names[place] for place in np.flatnonzero(changes < 0))
@@ -268,24 +272,24 @@ class TrainedModel:
     ) -> np.ndarray:
         """Returns (rows, genres) float32 log-probabilities, or (songs, genres), uncalibrated.
 
-        Rows (rows, …) are standardised; songs (rows,) int32 are the numbers of songs that vote.
+        Rows (rows, …) are standardised; ``songs`` is (rows,) int32, the song of each row.
         """
         return self._network.log_probabilities(x, songs, num_songs)
 
     @functools.cached_property
     def _network(self) -> "Network":
-        from gtzan_jax.inference.network import Network  # imports JAX, which saving need not
+        from gtzan_jax.inference.network import Network  # imports JAX, which saving does not need
 
         sizes = Sizes(0, 0, len(self.features), len(self.genres))
         return Network(self.config, self.params, self.slope, sizes)
 
     @functools.cached_property
     def _columns(self) -> list[int]:
-        """The places of the model's features among those that are made from sound."""
+        """The places of the model's features among the front end's."""
         made = self.sound.names
         for feature in self.features:
             if feature not in made:
-                raise InputError(f"the model's feature {feature!r} is not made from sound here")
+                raise InputError(f"the model's feature {feature!r} is not made from sound")
         return [made.index(feature) for feature in self.features]
 
     def _compared(
@@ -293,7 +297,7 @@ class TrainedModel:
     ) -> tuple[Unlike | None, bool | None]:
         """Returns a song's out-of-distribution score, and whether it was in the training set.
 
-        None where that is unknown. made: (windows, …).
+        None if unknown. ``made`` is (windows, …).
         """
         known = self.distribution
         if known is None:
@@ -301,10 +305,10 @@ class TrainedModel:
         names, summary = summarised(self.features, made)
         deviations = known.deviations(summary.astype(np.float64))
         distance, mean = known.distance(deviations), deviations.mean(axis=0)
-        shown = 0 if isinstance(known, Neighbours) else _FARTHEST  # of neighbours none stands out
+        shown = 0 if isinstance(known, Neighbours) else _FARTHEST  # no feature stands out
         order = np.argsort(-np.abs(mean), kind="stable")[:shown]
         farthest = tuple(Part(names[place], float(mean[place])) for place in order)
-        limit = float(known.percentiles[UNLIKE])
+        limit = float(known.percentiles[OUT_OF_DISTRIBUTION])
         unlike = Unlike(distance, known.percentile(distance), limit, farthest)
         if hop is not None:  # training rows are of windows side by side
             spans = self.sound.spans(len(samples))
@@ -316,13 +320,13 @@ class TrainedModel:
         return unlike, known.knows(known.deviations(rows))
 
     def _notes(self, num_samples: int, spans: Sequence[Span]) -> list[str]:
-        """Returns sentences on a song that does not divide into windows."""
+        """Returns warnings of a song that does not divide into windows."""
         window, seconds = self.sound.samples / SAMPLE_RATE, num_samples / SAMPLE_RATE
         left, notes = seconds - spans[-1].end / SAMPLE_RATE, []
         shortest = 2 / 3 if self.sound.step is None else 1
         if seconds < shortest * window:
             notes.append(
-                f"it lasts {seconds:.1f} s, and the model was trained on {window:.1f} s at a time"
+                f"it lasts {seconds:.1f} s; the model was trained on windows of {window:.1f} s"
             )
         if left >= _LEFT_OUT:
             notes.append(f"its last {left:.1f} s, less than a window, are left out")
@@ -332,7 +336,7 @@ class TrainedModel:
         scaler = Scaler(self.mean, self.scale, self.fill)
         if x.ndim == 3:  # as in training, to the bit
             return standardised(x, scaler)
-        with np.errstate(over="ignore"):  # to infinity, which makes no probabilities
+        with np.errstate(over="ignore"):  # to infinity: refused later
             return np.asarray((scaler.filled(x) - self.mean) / self.scale, np.float32)
 
     def _matrix(self, table: "TableLike") -> NDArray[np.floating[Any]]:
@@ -341,14 +345,14 @@ class TrainedModel:
 
 
 def _tags(made: NDArray[np.float64]) -> tuple[Part, ...]:
-    """Returns the mean tags of a song's windows, of the inputs of a pretrained network's models."""
+    """Returns a song's tags, means over its windows, from a pretrained network's outputs."""
     means = made[:, : len(TAGS)].mean(axis=0)
     order = np.argsort(-means, kind="stable")
     return tuple(Part(TAGS[place], float(means[place])) for place in order)
 
 
 def _whole(names: Sequence[str], windows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns (1, features): moments of a song from those of its windows, all equally long."""
+    """Returns (1, features), moments of a song from those of its windows, of equal length."""
     # The variance of the whole is the mean of the variances plus the variance of the means.
     whole: NDArray[np.float64] = windows.mean(axis=0)
     for place, name in enumerate(names):

@@ -1,6 +1,6 @@
 """The file of a trained model, safetensors: arrays, and a description in the metadata.
 
-Nothing in it is executed, and its sizes are checked before it is read.
+Nothing in a file is executed, and its sizes are checked before it is read.
 """
 
 import os
@@ -73,12 +73,12 @@ def save_model(model: TrainedModel, folder: Path) -> None:
 
 @checks.known_names
 def load_model(path: str | os.PathLike[str]) -> TrainedModel:
-    """Reads a trained model, of a folder such as ``retrained/rank2``, or of a run's ``best``.
+    """Loads a trained model from a folder such as ``retrained/rank2``, or from a run's ``best``.
 
     ``load_model("runs/RUN").predict(pandas.read_csv("rows.csv"))`` predicts the rows of a table.
 
     Raises:
-      InputError: there is no model, or its file is damaged or of an older version.
+      InputError: there is no model, or its file is damaged or of another version.
       TypeError: a parameter is unknown.
     """
     folder = Path(checks.path(path, "path"))
@@ -97,18 +97,18 @@ def load_model(path: str | os.PathLike[str]) -> TrainedModel:
 
 
 def _remedy(path: Path) -> str:
-    """Returns the place of a model, or how to make one."""
-    patterns = ("retrained/*", "*")  # of a run directory, and of its folder retrained
+    """Names the folders of models, or the command that makes one."""
+    patterns = ("retrained/*", "*")  # in a run directory, and in its folder retrained
     found = [p.parent for each in patterns for p in sorted(path.glob(f"{each}/{NAME}"))]
     if found:
         return f"give one of {', '.join(map(str, found))}"
     if (path / "manifest.json").is_file():
-        return f"{command_line('retrain', [f'--workdir={path}'])} makes one of a finished run"
-    return "give a run directory, or a folder with a model inside it, such as its best/"
+        return f"make one of a finished run with: {command_line('retrain', [f'--workdir={path}'])}"
+    return "give a run directory, or a folder with a model in it, such as its best/"
 
 
 def _expected(description: dict[str, Any]) -> Mapping[str, Kind]:
-    """Returns types and shapes of a model's arrays."""
+    """Returns the types and shapes of a model's arrays."""
     about = msgspec.convert(description, _About)
     config = parse_config(about.config, "config")
     width, wide = len(about.features), len(about.features) * (1 + (config.family == "cnn"))
@@ -126,7 +126,7 @@ def _expected(description: dict[str, Any]) -> Mapping[str, Kind]:
 
 
 def _assemble(about: _About, arrays: Mapping[str, np.ndarray]) -> TrainedModel:
-    """Checks the values, and makes the model."""
+    """Checks the values, and returns the model."""
     config = parse_config(about.config, "config")
     parts: dict[str, dict[str, Any]] = {"network": {}, "scaler": {}, "distribution": {"rows": None}}
     for name, array in arrays.items():

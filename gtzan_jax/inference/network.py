@@ -1,4 +1,4 @@
-"""Computes with a trained network: log-probabilities of rows and of songs, and attributions."""
+"""Computes log-probabilities of rows and of songs, and attributions, by a trained network."""
 
 import contextlib
 import functools
@@ -9,7 +9,7 @@ import numpy as np
 from flax import traverse_util
 
 from gtzan_jax.inference.attribution import Attributions, integrated_gradients
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.models.family import FAMILIES, Family
 from gtzan_jax.models.layers import Tree, voted
 from gtzan_jax.space.config import Config
@@ -18,13 +18,13 @@ from gtzan_jax.tables.folds import Sizes
 
 @contextlib.contextmanager
 def _exactly() -> Iterator[None]:
-    """Pins the settings that figures depend on."""
-    with backend.pinned(), jax.default_matmul_precision("float32"):
+    """Pins the JAX settings that results depend on."""
+    with jax_settings.pinned(), jax.default_matmul_precision("float32"):
         yield
 
 
 class Network:
-    """A trained network, of parameters by name, as in ``Family.shapes``."""
+    """A trained network; parameters are named as in ``Family.shapes``."""
 
     def __init__(
         self, config: Config, params: Mapping[str, np.ndarray], slope: float, sizes: Sizes
@@ -39,8 +39,8 @@ class Network:
     ) -> np.ndarray:
         """Returns log-probabilities, float32, (rows, classes) or (songs, classes).
 
-        Those of a song are the means of its rows', normalised. Rows (rows, …) are standardised;
-        songs are (rows,) int32.
+        A song's are the means over its rows, normalised. Rows (rows, …) are standardised; songs are
+        (rows,) int32.
         """
         of = self._family, self._params, self._traced
         return np.asarray(_log_probabilities(*of, x, songs, num_songs))
@@ -49,7 +49,7 @@ class Network:
     def attributions(self, x: np.ndarray, label: int, temperature: float) -> Attributions:
         """Attributes the log-probability of a class, by the vote of a song's rows, to the inputs.
 
-        It is log softmax(m / T) of the class, where m is the mean of the rows' logits, which
+        The log-probability is log softmax(m / T), where m is the mean of the rows' logits, which
         differs from the mean of their log-probabilities by a constant. Rows (rows, …) are
         standardised float32; the baseline is 0, the training rows' mean.
         """

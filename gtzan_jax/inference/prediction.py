@@ -13,7 +13,7 @@ from gtzan_jax.sound.files import SAMPLE_RATE
 
 
 class Part(NamedTuple):
-    """A number of a feature."""
+    """A value of a feature, a band or a tag."""
 
     feature: str
     value: float
@@ -23,14 +23,14 @@ class Part(NamedTuple):
 class Unlike:
     """The out-of-distribution score of a song."""
 
-    distance: float  # root mean square deviation, or that to the nearest training song
+    distance: float  # from the mean of the training songs, or to the nearest of them
     percentile: int  # of the training songs' distances
     limit: float  # the largest distance within the distribution
-    farthest: Sequence[Part]  # features in deviations above the mean, farthest first
+    farthest: Sequence[Part]  # differences from the mean in deviations, largest first
 
     @property
     def is_unlike(self) -> bool:
-        """Whether the song is out of distribution."""
+        """True if the song is out of distribution."""
         return self.distance > self.limit
 
 
@@ -40,22 +40,22 @@ class Prediction:
 
     path: str
     seconds: float
-    genres: tuple[str, ...]  # the most probable first, as in all that follows
+    genres: tuple[str, ...]  # the most probable first, as in all fields below
     probabilities: NDArray[np.float64]  # (genres,)
     is_calibrated: bool
     spans: Sequence[Span]  # the windows
-    by_window: NDArray[np.float64]  # (windows, genres), probabilities of each
+    by_window: NDArray[np.float64]  # (windows, genres) probabilities
     unlike: Unlike | None  # None if the model has no distribution of its training songs
-    trained_on: bool | None  # whether the song was in the training set, by its sound; likewise
-    notes: tuple[str, ...]  # sentences on the windows
+    trained_on: bool | None  # whether the song was in the training set, by its sound; as above
+    notes: tuple[str, ...]  # warnings about the windows
     inputs: NDArray[np.float32]  # (windows, …), of the network
-    tags: tuple[Part, ...] = ()  # a pretrained tagger's probabilities, of its model; largest first
+    tags: tuple[Part, ...] = ()  # of a pretrained tagger: probabilities, largest first
 
     def __repr__(self) -> str:
         first = f"{reprlib.repr(self.genres[0])} {self.probabilities[0]:.3f}"
         how = "calibrated" if self.is_calibrated else "not calibrated"
         windows = f"{len(self.spans)} window{'s' if len(self.spans) > 1 else ''}"
-        far = ", unlike the training songs" if self.unlike and self.unlike.is_unlike else ""
+        far = ", out of distribution" if self.unlike and self.unlike.is_unlike else ""
         return f"Prediction({reprlib.repr(self.path)}, {first} {how}, {windows}{far})"
 
     @property
@@ -70,11 +70,11 @@ class Explanation:
 
     genre: str
     parts: tuple[Part, ...] = field(repr=False)  # every feature, or tag, the largest first
-    output: float  # the logarithm of the genre's probability
-    baseline: float  # that of a song of average features; parts sum up to the difference
-    gap: float  # the error of their sum
+    output: float  # log-probability of the genre
+    baseline: float  # that of a song of average features; parts sum to the difference
+    gap: float  # the error of this sum
     values: NDArray[np.float64] = field(repr=False)  # (windows, …), of all inputs of the network
-    # If parts are tags: those that the song has less of than the average one, and what no tag tells
-    # of the sum, which is None where the model's features are tags themselves.
+    # If parts are tags: those that the song has less of than the average song, and the part of the
+    # sum that no tag explains, None if the model's features are tags themselves.
     less: frozenset[str] = field(default=frozenset(), repr=False)
     rest: float | None = field(default=None, repr=False)

@@ -1,4 +1,4 @@
-"""Features of windows of songs by a pretrained network."""
+"""Features of songs by a pretrained network."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from gtzan_jax.sound.musicnn_weights import load_weights
 
 
 def features_of_windows(songs: Sequence[Windows]) -> list[NDArray[np.float64]]:
-    """Returns (parts, 250) for each song, the mean tags and units of each part's windows."""
+    """Returns (parts, 250) for each song: tags and units, means over each part's windows."""
     from gtzan_jax.models.musicnn import outputs  # imports JAX
 
     made = outputs(load_weights(), np.concatenate([song.mel for song in songs]))

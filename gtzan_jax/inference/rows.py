@@ -1,4 +1,4 @@
-"""Rows for a model and their labels, of a feature table, a DataFrame or an array."""
+"""Rows for a model and their labels, from a feature table, a DataFrame or an array."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,13 @@ def matrix_of(
     """Returns (rows, features) float32, as in a feature table, or (rows, bands, frames).
 
     Args:
-      table: columns of a DataFrame are found by name; an array has the features in their order.
+      table: a DataFrame's columns are found by name; an array has the features in their order.
       features: of the model, in the order of the result.
       num_axes: 2, or 3 for spectrograms.
-      may_miss: whether a number may be NaN.
+      may_miss: whether a value may be NaN.
 
     Raises:
-      InputError: it is no table, has no rows, lacks features, or has something else than numbers.
+      InputError: the table is none, has no rows, lacks features, or has values other than numbers.
     """
     import pandas as pd
 
@@ -57,16 +57,16 @@ def matrix_of(
 def labels_of(
     table: "TableLike", y: ArrayLike | None, column: str, classes: Sequence[str]
 ) -> list[str]:
-    """Returns the labels of rows, or of a feature table's songs, by the names of classes.
+    """Returns the labels of rows, or of a feature table's songs, as names of classes.
 
     Args:
-      table: of which the labels are taken where ``y`` is None.
+      table: has the labels if ``y`` is None.
       y: (rows,) names, or numbers and booleans whose text is the name.
       column: of the labels in a DataFrame.
-      classes: all that may occur.
+      classes: all allowed names.
 
     Raises:
-      InputError: there are no labels, or a label is none of the classes.
+      InputError: labels are missing, or a label is none of the classes.
     """
     import pandas as pd
 
@@ -99,7 +99,7 @@ def labels_of(
 
 
 def _text(label: Any, classes: Sequence[str]) -> str:
-    """Returns a label as its table has it: 3.0 is 3, unless it was read of a CSV that has 3.0."""
+    """Returns a label as in its table: 3.0 becomes 3, unless the table's label is 3.0."""
     is_whole = isinstance(label, float) and label.is_integer()
     return str(int(label) if is_whole and str(label) not in classes else label)
 
@@ -129,7 +129,7 @@ def _array(values: ArrayLike, features: Sequence[str], num_axes: int) -> NDArray
         x = np.ma.filled(np.ma.asarray(values, float), np.nan) if masked else np.asarray(values)
     except ValueError:  # lists of different lengths
         x = np.asarray(None)
-    if not x.ndim or hasattr(values, "columns"):  # another library's frame has names to heed
+    if not x.ndim or hasattr(values, "columns"):  # other frames have names
         what = printable(shown(values))
         raise InputError(f"table must be a FeatureTable, a DataFrame or an array, not {what}")
     if x.ndim == 1 and num_axes == 2:
@@ -164,7 +164,7 @@ def _numbers(column: Any, name: str) -> NDArray[np.float64]:
 
 
 def _narrow(x: NDArray[Any]) -> NDArray[np.floating[Any]]:
-    """Rounds numbers as a feature table does, beyond float32 to infinity."""
+    """Rounds numbers to float32 as a feature table does, large ones to infinity."""
     with np.errstate(over="ignore"):
         return x if x.dtype == np.float16 else x.astype(np.float32, copy=False)
 

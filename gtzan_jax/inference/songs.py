@@ -1,4 +1,4 @@
-"""Tables by what the user gave: a feature table, or a folder of songs."""
+"""Loads feature tables, or computes them from folders of songs."""
 
 import os
 import warnings
@@ -25,7 +25,7 @@ _EXTRACTOR = "musicnn"  # of a folder of songs
 def load_data(
     data: Any = "auto", watch: Watch = unwatched, columns: Columns = NO_OPTIONS
 ) -> FeatureTable:
-    """Loads a feature table, or that of a folder of songs, see :func:`load_songs`."""
+    """Loads a feature table, or computes that of a folder by :func:`load_songs`."""
     if isinstance(data, (str, os.PathLike)) and data not in DATA_NAMES:
         folder = os.path.expanduser(data)
         if data and os.path.isdir(folder) and not os.path.exists(f"{folder}/manifest.json"):
@@ -37,7 +37,7 @@ def load_data(
 def load_features(
     data: Any = "auto", watch: Watch = unwatched, columns: Columns = NO_OPTIONS
 ) -> FeatureTable:
-    """Loads as :func:`load_data`; of the synthetic ``sounds`` the summary of their spectrograms."""
+    """Loads as :func:`load_data`; for synthetic ``sounds``, the summary of their spectrograms."""
     if data == "sounds":
         check_no_options(columns)
         return summary_of(load_spectrograms(data, watch))
@@ -47,11 +47,11 @@ def load_features(
 def load_songs(folder: Path, source: str, watch: Watch = unwatched) -> FeatureTable:
     """Computes the table of a folder of songs, by a pretrained network; a subfolder is a genre.
 
-    The features of each file are kept in the user's cache. Files that cannot be read, and those in
-    no genre's folder, are left out, with a warning each. ``watch`` shows progress.
+    The features of each file are cached. Files that cannot be read, and those in no genre's folder,
+    are left out, with a warning each. ``watch`` shows progress.
 
     Raises:
-      InputError: there are too few songs, or the network's weights cannot be had.
+      InputError: there are too few songs, or the network's weights cannot be downloaded.
     """
     extractor = Extractor(_EXTRACTOR)
     kept = extractor.kept(cache_dir() / _EXTRACTOR)
@@ -72,12 +72,12 @@ def load_songs(folder: Path, source: str, watch: Watch = unwatched) -> FeatureTa
             try:
                 kept.add(digests[path], made)
             except OSError as error:
-                reason = f"{kept.path}: features cannot be kept ({error.strerror})"
-                warnings.warn(f"{reason}, and will be computed again", stacklevel=2)
+                reason = f"{kept.path}: features cannot be saved ({error.strerror})"
+                warnings.warn(f"{reason}; the next command computes them again", stacklevel=2)
     for reason in (*left_out(folder), *(f"left out: {reason}" for reason in refused)):
         warnings.warn(reason, stacklevel=2)
     if empty := {*labels} - {song.label for song, _ in songs if song.path in rows}:
-        warnings.warn(f"genres without a song left: {', '.join(sorted(empty))}", stacklevel=2)
+        warnings.warn(f"genres without a usable song: {', '.join(sorted(empty))}", stacklevel=2)
     if not rows:
         raise InputError(f"{printable(source)}: no sound file could be used")
     cells = read_frame(extractor.frame([song for song, _ in songs], rows), source, NO_OPTIONS)

@@ -1,4 +1,4 @@
-"""Compares our network with classical models; :mod:`gtzan_jax.baselines` lists the files."""
+"""Comparison of our network with classical models; :mod:`gtzan_jax.baselines` lists the files."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ from gtzan_jax.analysis import classical
 from gtzan_jax.analysis.classical import Outcome, Tuned
 from gtzan_jax.analysis.inference import FEWEST_SPLITS
 from gtzan_jax.analysis.selection import others
-from gtzan_jax.backends.workplace import Workplace, workplace
+from gtzan_jax.backends.backend import Backend, open_backend
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_atomically, write_csv
 from gtzan_jax.inference.songs import load_features
@@ -42,54 +42,52 @@ _IMPORTANCE = "feature importance"
 _FOLDS = ("protocol", "fold", "model", "accuracy", "validation_accuracy", "chosen")
 
 SEGMENT_NOTE = (
-    "The rows are segments, and accuracy is of songs: the segments of one vote, with the mean of "
-    "log-probabilities (our networks), probabilities or decision values (SVM). segment_accuracy is "
-    "the share of segments. Settings and importances go by segments."
+    "Rows are segments; accuracy is of songs, whose segments vote: by mean log-probability (our "
+    "networks), probability or decision value (SVM). segment_accuracy, settings and importances "
+    "are of segments."
 )
 
 NOTES = {
     "selection": (
-        "In each fold, the settings of each model, and config and epochs of our network, are "
-        "chosen on the validation part, or, where the protocol has none, on a stratified fifth of "
-        "the train part; the model is then fitted to both parts. Nothing is chosen by a test part. "
-        "Accuracies of models that draw random numbers are means over the seeds. The best of the "
-        "other models is the one with the highest mean validation accuracy; the highest test "
-        "accuracy would be chosen on the test part, and optimistic."
+        "Each fold selects the settings of every model, and the config and epochs of our network, "
+        "on its validation part (if the protocol has none, on a stratified fifth of the train "
+        "part), then fits it to both parts. Nothing is selected on a test part; the best other "
+        "model has the highest mean validation accuracy. Accuracies of models that draw random "
+        "numbers are means over the seeds."
     ),
     "interval": (
-        "Intervals are at 95 %. Those of accuracies are over the tested {rows}, of which "
-        "{clusters} are a cluster{whose}; fitted models, train parts and seeds held fixed."
+        "95 % intervals of accuracies: over the tested {rows}, with each set of {clusters} as one "
+        "cluster, for these fitted models, train parts and seeds. They are for {whose}."
     ),
     "difference": (
-        f"Differences are paired by {{row}}. With {FEWEST_SPLITS} folds or more their intervals "
-        "include refitting (with_refitting): the corrected t over the folds, with the variance "
+        f"Differences are paired by {{row}}. From {FEWEST_SPLITS} folds on, their intervals "
+        "include refitting (with_refitting): corrected t over the folds, variance "
         "(1/n + test/train) s² (Nadeau and Bengio, 2003; Bouckaert and Frank, 2004). With fewer "
         "they are over {rows}, for these fitted models. None is adjusted for the number of models."
     ),
     "seconds": (
-        "fit_seconds is the mean time of a fold, choosing and all seeds included: of our network "
-        "the wall time on all devices, compiling and testing included; of others on one core. "
-        "predict_seconds is the mean time of one fitted model for a test part."
+        "fit_seconds: mean time of a fold, selection and all seeds included; our network on all "
+        "devices, with compiling and testing, the others on one core. predict_seconds: mean time "
+        "of one fitted model for a test part."
     ),
     "importance": (
-        "Permutation importance is the accuracy lost when one feature of the test part is "
-        f"shuffled: mean of {classical.IMPORTANCE_REPEATS} shuffles in each fold, then mean and "
-        "deviation over the folds, for the first seed. Features that carry the same information "
-        "replace each other, so each of them seems worth less than it is."
+        "Permutation importance: accuracy lost when one feature of the test part is shuffled (mean "
+        f"of {classical.IMPORTANCE_REPEATS} shuffles a fold, then mean and deviation over the "
+        "folds; first seed). Features with the same information seem less important than they are."
     ),
 }
 
 
 def notes_for(words: Words, is_of_songs: bool) -> dict[str, str]:
-    """Returns the notes on a comparison, for a table of which these are the words."""
-    clusters, whose = "exact repeats", f". They are for {others(words)} like these"
+    """Returns the notes on a comparison; ``words`` are the table's."""
+    clusters, whose = "exact repeats", f"{others(words)} like these"
     if words.is_grouped:
-        clusters, whose = f"those of one {words.group}", f". They are for {others(words)}"
+        clusters, whose = f"{words.rows} of one {words.group}", others(words)
     elif is_of_songs:
-        clusters = "the songs of one artist and exact repeats"
+        clusters = "songs of one artist, or of exact repeats,"
         whose = (
-            f". Under protocols that keep artists apart ({', '.join(ARTISTS_APART)}) they are for "
-            "other artists, elsewhere for other songs of such artists"
+            f"other artists under protocols that keep artists apart ({', '.join(ARTISTS_APART)}), "
+            "for other songs of such artists elsewhere"
         )
     fields = words._asdict() | {"clusters": clusters, "whose": whose}
     return {name: note.format(**fields) for name, note in NOTES.items()}
@@ -103,18 +101,20 @@ class Baselines:
     folds: "pd.DataFrame" = field(repr=False)  # from classical.outcomes_table
     comparison: "pd.DataFrame" = field(repr=False)  # from classical.comparison_table
     importance: "pd.DataFrame" = field(repr=False)  # from classical.importance_table
-    importance_of: str  # the protocol under which it was measured
+    importance_of: str  # the protocol of the importances
     folder: Path
 
 
 def run_baselines(request: BaselinesOptions) -> Baselines:
-    """Evaluates our network and the classical models, and writes everything.
+    """Evaluates our network and the classical models; writes the results.
 
     Raises:
       RunError: a network diverged.
     """
     started = time.perf_counter()
-    with workplace(request.platform, workers=request.workers, scheduler=request.scheduler) as place:
+    with open_backend(
+        request.platform, workers=request.workers, scheduler=request.scheduler
+    ) as backend:
         sweep = load_sweep(request.sweep, request.overrides)
         nested.check_sweep(sweep)
         table = load_features(request.data, watch_songs, request.columns)
@@ -131,18 +131,18 @@ def run_baselines(request: BaselinesOptions) -> Baselines:
         models = classical.classical_models(request.seed, table.columns.impute)
         names = ", ".join(splits.protocol.name for splits in all_splits)
         print(printable(f"{len(models) + 1} models under {names}, from {table.source}"))
-        found = compare_models(place, models, sweep, all_splits, request, folder)
-        description = describe(place, models, sweep, all_splits, request, found)
+        found = compare_models(backend, models, sweep, all_splits, request, folder)
+        description = describe(backend, models, sweep, all_splits, request, found)
     description["seconds"] = round(time.perf_counter() - started, 3)
     save(found, all_splits, description)
     return found
 
 
 def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> list[Splits]:
-    """Divides a table by a protocol, or by all, each fold with a validation part.
+    """Splits a table by a protocol, or by all; each fold has a validation part.
 
-    "all" leaves out protocols whose list of tracks is not of this table, with a warning, and the
-    leaky one where songs have one row; of a table of anything else it means the others.
+    "all" leaves out protocols whose list of tracks does not fit the table, with a warning; the
+    leaky one, unless rows are segments; and protocols by artist for a table without songs.
     """
     fitting = [
         name
@@ -168,14 +168,14 @@ def splits_of(table: FeatureTable, protocol: str, split_seed: int, num_folds: in
 
 
 def compare_models(
-    place: Workplace,
+    backend: Backend,
     models: Mapping[str, Tuned],
     sweep: Sweep,
     all_splits: Sequence[Splits],
     request: BaselinesOptions,
     folder: Path,
 ) -> Baselines:
-    """Evaluates our network and the classical models, and compares them, with progress."""
+    """Evaluates and compares our network and the classical models, with progress."""
     table, folds = all_splits[0].table, [fold for d in all_splits for fold in d.folds]
     sound = [d for d in all_splits if not d.protocol.leak] or all_splits
     # The first of ARTISTS_APART, which reports prefer, else the last protocol.
@@ -186,7 +186,7 @@ def compare_models(
     found: dict[tuple[str, int], Outcome] = {}
     with PartsProgress(parts) as progress:
         ours = nested.evaluate(
-            place, sweep, all_splits, request.seed, request.num_seeds, progress.take
+            backend, sweep, all_splits, request.seed, request.num_seeds, progress.take
         )
         for number, (outcome, _) in enumerate(ours):
             found[OURS, number] = outcome
@@ -218,7 +218,7 @@ def compare_models(
 
 
 def best_classical(folds: "pd.DataFrame") -> dict[str, str]:
-    """Returns the best model but ours on the validation parts, by protocol; ties to the first."""
+    """Returns the best other model by validation accuracy, by protocol; of ties the first."""
     others = folds[folds["model"] != OURS].groupby(["protocol", "model"], sort=False)
     by_protocol = others["validation_accuracy"].mean().groupby("protocol", sort=False)
     return {str(name): str(means.droplevel("protocol").idxmax()) for name, means in by_protocol}
@@ -232,15 +232,13 @@ def budget_note(scores: "pd.DataFrame") -> str:
     unequal = not others.min() <= ours <= others.max()
     favoured = "our network" if ours > others.max() else "the other models"
     return (
-        f"Settings tried: in each fold our network is chosen among {ours:,} (configs × epochs), "
-        f"each of the other models among {span}."
-        + f" The budgets are unequal: this favours {favoured}."
-        * unequal
+        f"Settings tried in each fold: {ours:,} (configs × epochs) for our network, {span} for "
+        "each other model." + f" The unequal budgets favour {favoured}." * unequal
     )
 
 
 def describe(
-    place: Workplace,
+    backend: Backend,
     models: Mapping[str, Tuned],
     sweep: Sweep,
     all_splits: Sequence[Splits],
@@ -250,7 +248,7 @@ def describe(
     """Returns the content of baselines.json."""
     table = all_splits[0].table
     apart = "artist" if table.is_of_songs else "group"
-    # Not the sweep but the request determines the protocol.
+    # The request sets the protocol, not the sweep.
     constants = {k: v for k, v in sweep.to_dict().items() if k not in ("protocol", "num_folds")}
     protocols = [
         {
@@ -285,8 +283,8 @@ def describe(
             "settings": constants,
             "seeds": list(range(request.seed, request.seed + request.num_seeds)),
         },
-        "platform": place.platform,
-        "devices": list(place.devices),
+        "platform": backend.platform,
+        "devices": list(backend.devices),
         "versions": process.versions(),
         "best_classical": best_classical(found.folds),
         "best_chosen_on": "validation",
@@ -321,11 +319,11 @@ def save(found: Baselines, all_splits: Sequence[Splits], description: Mapping[st
 
 
 def summary(found: Baselines) -> str:
-    """Returns the accuracies, the best model on average first, in lines of at most 80 letters."""
+    """Returns the accuracies, best mean first, in lines of at most 80 letters."""
     protocols = found.scores["protocol"].unique()
     table = found.scores.pivot(index="model", columns="protocol", values="accuracy")[protocols]
     table = table.loc[table.mean(axis=1).sort_values(ascending=False).index]
-    # Heads stand over two lines, since all protocols side by side are too wide otherwise.
+    # Headings take two lines: all protocols side by side are too wide otherwise.
     texts = [
         [*str(name).rpartition("_")[::2], *map("{:.3f}".format, column)]
         for name, column in table.items()

@@ -1,4 +1,4 @@
-"""Fits a trained model's temperature on its validation part, and measures calibration errors."""
+"""Fits a model's temperature on the validation part, and measures calibration errors."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -21,33 +21,33 @@ def calibrated(
 ) -> "tuple[TrainedModel, pd.DataFrame]":
     """Measures the calibration of a model on a fold, and adds it to the model.
 
-    ``logits`` are its outputs (songs, classes) for the validation part's songs, then the test
-    part's; of segments a song's mean log-probabilities. The validation part chose the config, and
-    the epoch with early stopping: errors on it are too low. The test part is the estimate, unless
-    the protocol ranks by it.
+    ``logits`` is (songs, classes), of the validation part, then of the test part; mean
+    log-probabilities for a song's segments. The config, and with early stopping the epoch, were
+    selected on the validation part: errors on it are too low. The test part gives the estimate,
+    unless the protocol ranks by it.
 
     Returns:
       the model, and one row a song of the validation and test part: part, song (a track of it),
-      genre, predicted, probability (of the predicted genre), calibrated (likewise, with the
+      genre, predicted, probability (of the predicted genre), calibrated (the same with the
       temperature; NaN without), group (of songs by one artist), and doubt if there are too few.
-      Of a table of anything else song and genre are row and class, as its ``words`` say.
+      Song and genre are row and class for other tables, as in ``table.words``.
     """
     import pandas as pd
 
     table, genres, groups = splits.table, np.array(model.genres), groups_of(splits.table)
     words = table.words
     parts = {"validation": fold.validation, "test": fold.test}
-    judged = {part: judged_rows(table, rows) for part, rows in parts.items() if len(rows)}
-    ends = np.cumsum([len(rows) for rows in judged.values()])
-    logs = dict(zip(judged, np.split(tempered(logits[: ends[-1]], 1.0), ends[:-1]), strict=True))
+    units = {part: judged_rows(table, rows) for part, rows in parts.items() if len(rows)}
+    ends = np.cumsum([len(rows) for rows in units.values()])
+    logs = dict(zip(units, np.split(tempered(logits[: ends[-1]], 1.0), ends[:-1]), strict=True))
     temperature = None
     if "validation" in logs:
-        temperature = fit_temperature(logs["validation"], table.y[judged["validation"]])
-        if len(judged["validation"]) < FEWEST:
+        temperature = fit_temperature(logs["validation"], table.y[units["validation"]])
+        if len(units["validation"]) < FEWEST:
             temperature = max(1.0, temperature)
     held, frames = {}, []
     for part, found in logs.items():
-        rows, first, places = judged[part], found.argmax(axis=1), np.arange(len(found))
+        rows, first, places = units[part], found.argmax(axis=1), np.arange(len(found))
         right, after = table.y[rows] == first, None
         shown = before = np.exp(found[places, first])
         if temperature is not None:

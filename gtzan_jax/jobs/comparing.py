@@ -1,4 +1,4 @@
-"""Compares finished runs and lays the comparison out as text."""
+"""Comparison of finished runs, and its text."""
 
 import math
 import textwrap
@@ -26,15 +26,15 @@ _LONGEST = 24  # letters of a value of a manifest
 _AXES = "sweep.axes."
 
 _EXPLANATION = (
-    "difference: mean test accuracy, less the first run's, over the paired runs (folds and seeds "
-    "that both have, on the same table and split), with its 95 % interval over those: one run "
-    "cannot tell what another would change. Trials that share a seed share initial weights, order "
-    "of rows and dropout noise, so that the configurations of a seed are no sample."
+    "difference: mean test accuracy minus the first run's, over the paired runs (folds and seeds "
+    "of both, on the same table and split), with its 95 % interval over those; one pair gives no "
+    "interval. Trials of one seed share initial weights, order of rows and dropout noise: the "
+    "configurations of a seed are no sample."
 )
 
 
 def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) -> Comparison:
-    """Compares at least two finished runs with the first; writes all matched configs to a CSV."""
+    """Compares finished runs with the first; writes all matched configs to a CSV file, if named."""
     comparison = compare([read_finished(path) for path in paths])
     if output:
         try:
@@ -47,7 +47,7 @@ def compare_runs(paths: Sequence[str | Path], output: str | Path | None = None) 
 
 
 def markdown(comparison: Comparison) -> str:
-    """Lays a comparison out as text for a terminal that is Markdown too."""
+    """Returns a comparison as Markdown that fits a terminal."""
     pairs, first = comparison.pairs, comparison.runs["run"].iloc[0]
     axes = comparison.manifests["manifest"].str.startswith(_AXES).astype(bool)
     cautions = [
@@ -60,7 +60,7 @@ def markdown(comparison: Comparison) -> str:
         "## The best of each run",
         _bests(comparison),
         "±: deviation over folds and seeds." * bool(comparison.runs["deviation"].notna().any()),
-        "## Hyperparameters and their values that differ",
+        "## Hyperparameters that differ",
         _differences(comparison.manifests[axes]) or "All runs have the same.",
     ]
     matched = pairs[pairs["matched"] > 0].to_dict("records")
@@ -74,14 +74,14 @@ def markdown(comparison: Comparison) -> str:
         several = counted(len(comparison.configs), "configuration")
         parts += [f"## The best of {several} that at least two runs have", _top(comparison)]
     parts += [
-        "## What else differs in the manifests",
+        "## Other differences in the manifests",
         _differences(comparison.manifests[~axes]) or "Nothing.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _cautions(comparison: Comparison) -> list[str]:
-    """Returns reasons why figures are not comparable, or mean little."""
+    """Returns the reasons why figures are not comparable, or mean little."""
     runs, first = comparison.runs, comparison.runs["run"].iloc[0]
     samples = list(runs.loc[runs["is_sample"], "run"])
     on_test = list(runs.loc[(runs["chosen_on"] == "test") & (runs["configs"] > 1), "run"])
@@ -90,16 +90,16 @@ def _cautions(comparison: Comparison) -> list[str]:
         mixed = len(samples) < len(runs)
         lines.append(
             f"{', '.join(samples)}: trained on the SYNTHETIC sample, whose figures say nothing "
-            f"about music{f' and cannot be set beside those of real {units}' if mixed else ''}"
+            f"about music{f' and do not compare with those of real {units}' if mixed else ''}"
         )
     if on_test:
         lines.append(
-            f"{', '.join(on_test)}: the best is chosen on the {units} that its accuracy is of, "
-            "which is too high by that"
+            f"{', '.join(on_test)}: the best is selected on the same {units} as its accuracy, "
+            "which is therefore too high"
         )
     lines += [
-        f"{name}: {PROTOCOLS[protocol].leak}: its figures say nothing about songs that were not "
-        "trained on"
+        f"{name}: {PROTOCOLS[protocol].leak}: its figures say nothing about songs outside the "
+        "training set"
         for name, protocol in zip(runs["run"], runs["protocol"], strict=True)
         if PROTOCOLS[protocol].leak
     ]
@@ -107,13 +107,13 @@ def _cautions(comparison: Comparison) -> list[str]:
         name = row["run"]
         if row["differs"]:
             lines.append(
-                f"{name}: another {row['differs']} than {first}: tested on other {units}, so that "
-                "a difference of accuracies says nothing of the configurations"
+                f"{name}: another {row['differs']} than {first}: tested on other {units}, so a "
+                "difference of accuracies says nothing about the configurations"
             )
         if 2 * row["matched"] < max(1, row["out_of"]):
             lines.append(
                 f"{name}: {row['matched']:,} of {row['out_of']:,} configurations in common with "
-                f"{first}: a difference is of those alone"
+                f"{first}: differences are of those alone"
             )
     return lines
 
@@ -132,7 +132,7 @@ def _bests(comparison: Comparison) -> str:
             for run in runs
         ],
         f"95 %, of {others(_words(comparison))}": [_span(run["low"], run["high"]) for run in runs],
-        "chosen on": [f"{run['chosen_on']} part" for run in runs],
+        "selected on": [f"{run['chosen_on']} part" for run in runs],
         "out of": [counted(run["configs"], "configuration") for run in runs],
         "folds × seeds": [f"{run['folds']} × {run['seeds']}" for run in runs],
     }

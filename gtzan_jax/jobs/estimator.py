@@ -1,4 +1,4 @@
-"""A sweep as scikit-learn's estimator, in the place of a grid search around small networks."""
+"""A sweep as a scikit-learn estimator, like ``GridSearchCV`` for small networks."""
 
 import os
 import time
@@ -30,6 +30,7 @@ from gtzan_jax.tables.folds import Fold, unseen_genres
 from gtzan_jax.tables.protocols import PROTOCOLS, Splits, make_splits
 from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 from gtzan_jax.tables.validation import check_precision
+from gtzan_jax.text import counted
 
 _ROWS = 1024  # predicted at a time, so that tables of any length share a program
 
@@ -37,15 +38,15 @@ _ROWS = 1024  # predicted at a time, so that tables of any length share a progra
 class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Chooses among small networks, all trained at once, and refits the best on all rows.
 
-    Takes the place of ``GridSearchCV`` around a network. Features are standardised inside, by the
-    rows trained on. Each config is scored after the number of epochs at which its accuracy on the
-    validation part, the mean over folds and seeds, is highest; ties go to the lower loss. The best
-    config is then trained anew on all rows for as many epochs, which ``best_epochs_`` has.
+    Use it like ``GridSearchCV`` around a network. Features are standardised inside, by the rows
+    trained on. Each config is scored after its best number of epochs: that with the highest mean
+    accuracy over folds and seeds on the validation part; ties go to the lower loss. The best config
+    is then refitted on all rows for that number of epochs, ``best_epochs_``.
 
-    What ``cv_results_`` calls *test* is, as in ``GridSearchCV``, the part that ranks the configs:
-    the validation part. ``best_score_`` is the best of many and therefore optimistic: score other
-    rows, or take ``cross_val_score`` of this estimator. Ranks of equal scores go by the loss. Equal
-    rows may be on both sides of a split; ``groups`` keeps rows together.
+    As in ``GridSearchCV``, *test* in ``cv_results_`` means the part that ranks configs: the
+    validation part. ``best_score_`` is the best of many and therefore optimistic: score other rows,
+    or use ``cross_val_score`` with this estimator. Equal scores are ranked by the loss. Equal rows
+    may be on both sides of a split; ``groups`` keeps rows together.
 
     Example:
       >>> from gtzan_jax import SweepClassifier
@@ -59,30 +60,29 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Args:
       sweep: a name in ``sweeps/``, the path of a TOML file, a ``Sweep``, or a dict with a list of
         values for each hyperparameter, such as ``{"num_units1": [32, 64], "dropout": [0.0, 0.2],
-        "optimizer": ["adam", "sgd"]}``; ``dropout`` is that of all layers.
-      search: how configs are chosen, ``"random"``, ``"halving"``, …, or a dict with its settings,
-        such as ``{"kind": "random", "num_configs": 50}``. Default: the sweep's, or the grid.
-      cv: what ``GridSearchCV`` takes: a number of folds, a splitter, or pairs of rows to train on
-        and to rank by.
-      protocol: instead, one of this package's: ``"holdout"`` trains on 60 % of the rows and ranks
-        by 20 %, quickly; ``"kfold"`` does likewise in the sweep's number of folds;
-        ``"assignment"`` trains on 70 % and ranks by 30 %. Rows that no config sees are left to
-        the refit.
-      epochs: at most. Default: the sweep's, or 10.
-      num_seeds: networks of each config on each fold, whose mean counts. Default: the sweep's,
+        "optimizer": ["adam", "sgd"]}``; ``dropout`` sets that of all layers.
+      search: ``"random"``, ``"halving"``, …, or a dict with the settings of the search, such as
+        ``{"kind": "random", "num_configs": 50}``. Default: the sweep's, or the grid.
+      cv: as in ``GridSearchCV``: a number of folds, a splitter, or pairs of rows to train on and to
+        rank on.
+      protocol: a protocol of this package instead of ``cv``: ``"holdout"`` trains on 60 % of the
+        rows and ranks on 20 %, quickly; ``"kfold"`` does the same in the sweep's number of folds;
+        ``"assignment"`` trains on 70 % and ranks on 30 %. The other rows are used by the refit
+        only.
+      epochs: the most epochs. Default: the sweep's, or 10.
+      num_seeds: networks of each config on each fold; their mean is ranked. Default: the sweep's,
         or 1.
-      random_state: of the split, initial weights, order of rows, noise, and of the draws of
-        ``search``.
-      platform: where to compute: auto, cpu, gpu or tpu.
+      random_state: seed of the split, initial weights, order of rows, noise and ``search``.
+      platform: auto, cpu, gpu or tpu.
       verbose: 1 shows progress.
 
     Attributes:
       best_params_, best_score_, best_index_, cv_results_, n_splits_, refit_time_: as
-        ``GridSearchCV`` has them. Configs are trained together: the fit time of each is its share.
-        ``cv_results_`` also has the ``epochs`` of each config. One that diverged scores NaN.
-      best_epochs_: for which the best config was trained on all rows.
-      model_: the ``TrainedModel``, which knows the classes by their names as text.
-      classes_, n_features_in_, feature_names_in_: as any classifier has them.
+        in ``GridSearchCV``. Configs are trained together: the fit time of each is its share.
+        ``cv_results_`` also has the ``epochs`` of each config. Diverged configs score NaN.
+      best_epochs_: number of epochs of the refit.
+      model_: the ``TrainedModel``; its classes are text.
+      classes_, n_features_in_, feature_names_in_: as in any classifier.
     """
 
     __metadata_request__fit = {"groups": True}  # noqa: RUF012 — scikit-learn's, as its searches have
@@ -111,13 +111,13 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> "SweepClassifier":  # noqa: N803
-        """Searches, and refits the best config on all rows.
+        """Runs the search, and refits the best config on all rows.
 
         Args:
           X: (rows, features), finite numbers.
-          y: (rows,), classes of any type: numbers, text, truth values.
-          groups: (rows,), such as patients; all rows of one stay on one side of each split. A
-            splitter given as ``cv`` decides itself.
+          y: (rows,), classes of any type: numbers, text, booleans.
+          groups: (rows,), such as patients; each split keeps the rows of a group on one side, if
+            ``cv`` is not a splitter with its own rule.
 
         Raises:
           InputError: a parameter cannot be used, or there are too few rows.
@@ -127,7 +127,7 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classification_targets(y)
         classes, numbers = np.unique(y, return_inverse=True)
         if len(classes) < 2:
-            raise InputError(f"y has one class, {classes.tolist()}: give rows of two or more")
+            raise InputError(f"y has one class, {classes.tolist()}: give rows of at least two")
         seed = self.random_state
         if not isinstance(seed, Integral):
             seed = check_random_state(seed).randint(2**31 - 1)
@@ -169,13 +169,13 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Writes the network to a folder, without pickle; ``gtzan_jax.load_model`` reads it.
 
         Raises:
-          InputError: it is no path.
+          InputError: ``folder`` is not a path.
         """
         check_is_fitted(self)
         save_model(self.model_, Path(checks.path(folder, "folder")))
 
     def _sweep(self, seed: int) -> Sweep:
-        """Returns the sweep, with the parameters laid over it."""
+        """Returns the sweep, with the parameters applied to it."""
         settings = {name: getattr(self, name) for name in ("epochs", "num_seeds")}
         settings["protocol"] = self.protocol or "holdout"
         if self.search is not None:
@@ -195,18 +195,20 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             problems.raise_any()
             sweep = parse_sweep(document, name, name)
         if sweep.family == "cnn":
-            raise InputError(f"{sweep.name}: its networks are of spectrograms, not of features")
+            raise InputError(
+                f"{sweep.name}: a sweep of cnn needs spectrograms, not a feature table"
+            )
         if sweep.stops_early:
             raise InputError(
-                f"{sweep.name}: patience is an axis, but the epochs are chosen on the validation "
-                "part anyway; leave patience out"
+                f"{sweep.name}: the sweep has patience, but the estimator chooses the number of "
+                "epochs on the validation part; remove patience"
             )
         return sweep
 
     def _table(
         self, x: np.ndarray, classes: np.ndarray, numbers: np.ndarray, groups: Any
     ) -> FeatureTable:
-        """Returns the rows as a table. x: (rows, features); numbers: (rows,), of the classes."""
+        """Returns the rows as a table. x: (rows, features); numbers: (rows,), class numbers."""
         names = tuple(getattr(self, "feature_names_in_", ()))
         if len(set(names)) < x.shape[1]:
             names = tuple(f"x{place}" for place in range(x.shape[1]))
@@ -241,12 +243,12 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 return make_splits(table, sweep.protocol, seed, sweep.num_folds)
             except InputError as error:
                 reason = str(error).partition("; take --")[0]
-                raise InputError(f"{reason}; cv=2 or a splitter may do") from None
+                raise InputError(f"{reason}; try cv=2 or a splitter") from None
         rows, folds = np.arange(len(y)), list[Fold]()
         for train, test in check_cv(self.cv, y, classifier=True).split(table.x, y, groups):
             fold = Fold(rows[train], rows[test], rows[:0])
             if not len(fold.train) or not len(fold.validation):
-                raise InputError(f"cv: fold {len(folds)} has no rows to train on or to rank by")
+                raise InputError(f"cv: fold {len(folds)} has no rows to train on or to rank on")
             folds.append(fold)
         if not folds:
             raise InputError("cv has no folds")
@@ -258,7 +260,8 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         every = np.arange(len(found.figures))
         scores = found.figures[every, :, :, found.epochs - 1, place].mean(axis=2)
         if diverged := int(np.isnan(scores).any(axis=1).sum()):
-            warnings.warn(f"{diverged} of {len(scores)} configs diverged: NaN", stacklevel=3)
+            text = f"{diverged} of {counted(len(scores), 'configuration')} diverged and score NaN"
+            warnings.warn(text, stacklevel=3)
         seconds = search_s * found.trained / found.trained.sum()
         self.n_splits_ = len(splits.folds)
         self.cv_results_ = _results(found.sweep.configs, scores, seconds, found.order)
@@ -271,7 +274,7 @@ class SweepClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _document(sweep: Any) -> dict[str, Any]:
-    """Returns the document of a sweep that is no file."""
+    """Returns the document of a sweep that is not a file."""
     if isinstance(sweep, Sweep):
         return sweep.to_dict()
     if isinstance(sweep, Mapping):

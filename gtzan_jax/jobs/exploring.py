@@ -1,4 +1,4 @@
-"""Explores a feature table: writes figures, tables, doubtful data, and TensorBoard's projector."""
+"""Explores a feature table: figures, tables, doubtful data, and TensorBoard's projector."""
 
 import json
 import re
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PAIRS_SHOWN = 5
-_MOST_DRAWN = 64  # features by class, the most telling
+_MOST_DRAWN = 64  # features by class, the highest ranks
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 def explore(data: str, workdir: str | None, columns: Columns = NO_OPTIONS) -> None:
-    """Explores a feature table, writes the findings into a folder and prints a summary."""
+    """Explores a feature table, writes the findings to a folder and prints a summary."""
     table = load_features(data, watch_songs, columns)
     if missing := int(np.isnan(table.x).sum()):
         medians = np.nanmedian(table.x, axis=0)
         table = replace(table, x=np.where(np.isnan(table.x), medians, table.x).astype(np.float32))
         values = counted(missing, "missing value")
-        messages.warn(f"{values}: here each is the median of its column, over all rows")
+        messages.warn(f"{values}: each is replaced by the median of its column, over all rows")
     folder = Path(workdir or directory.default_folder("eda"))
     pcas = {scaling: exploration.pca(table, scaling) for scaling in exploration.SCALINGS}
     directory.create_folder(folder)
@@ -68,7 +68,7 @@ def write_figures(
     ranking: "pd.DataFrame",
     pcas: Mapping[str, Pca],
 ) -> None:
-    """Draws and writes all figures; of many features those that tell classes apart best."""
+    """Draws and writes all figures; of many features those of the highest ranks."""
     from gtzan_jax.views import plots
 
     figures = {
@@ -91,13 +91,13 @@ def write_figures(
         )
         figure = plots.feature_by_genre(table, str(row.feature), caption)
         name = str(row.feature)
-        if not table.has_moments:  # names that no file can have, or equal but for such letters
+        if not table.has_moments:  # names may be no file names
             name = f"{row.rank}_{_NOT_IN_NAMES.sub('_', name)[:60]}"
         write_atomically(folder / "boxplots" / f"{name}.png", plots.image_of(figure))
 
 
 def write_projector(folder: Path, table: FeatureTable) -> None:
-    """Writes the rows, standardised, with class and name, for TensorBoard's projector."""
+    """Writes the standardised rows, with class and name, for TensorBoard's projector."""
     from gtzan_jax.views import tensorboard
 
     words = table.words
@@ -107,11 +107,11 @@ def write_projector(folder: Path, table: FeatureTable) -> None:
     name = f"{len(table.features)} standardised features" + (" (sample)" * table.is_sample)
     vectors = exploration.scaled(table, "standard")
     tensorboard.write_projector(folder, name, vectors, columns)
-    # TensorBoard opens on this page, not on the projector.
+    # TensorBoard opens with this page, not with the projector.
     about = (
-        f"{table.note()}\n\nThe {words.rows} in three dimensions, by their principal components, "
-        f"are on the page [Projector](#projector): choose *Color by* {words.label}, and untick "
-        "*Spherize data*. A reload lists the page above."
+        f"{table.note()}\n\nThe page [Projector](#projector) shows the {words.rows} in three "
+        f"dimensions, by their principal components: choose *Color by* {words.label}, and untick "
+        "*Spherize data*. Reload to see the page listed above."
     )
     tensorboard.write_notes(folder / "summary", {"about": about}, {})
 
@@ -125,21 +125,21 @@ def _print_summary(
 ) -> None:
     words = table.words
     differing = sum(repeat[f"{words.labels}_differ"] for repeat in quality["repeats"])
-    telling = ", ".join(frames["feature_ranking"]["feature"][:_PAIRS_SHOWN])
+    first = ", ".join(frames["feature_ranking"]["feature"][:_PAIRS_SHOWN])
     doubts = (
         f"exact repeats: {counted(len(quality['repeats']), 'group')} of {words.rows}"
         f"{f', {differing} of them across {words.labels}' if quality['repeats'] else ''}; "
         f"{len(quality['constant_features'])} constant and "
         f"{counted(len(quality['extreme_features']), 'extreme feature')}"
     )
-    lines = ["", f"strongest correlations of {'means' if table.has_moments else 'features'}"]
+    lines = ["", f"strongest correlations between {'means' if table.has_moments else 'features'}"]
     lines += [
         f"  {pair.correlation:+z.4f}  {pair.feature}, {pair.other}"
         for pair in frames["correlation_pairs"].head(_PAIRS_SHOWN).itertuples()
     ]
-    lines += _wrapped(f"most telling features: {telling}")
+    lines += _wrapped(f"features that separate {words.labels} best: {first}")
     lines += [
-        f"variance of 3 components, {scaling} scaling: "
+        f"PCA, {scaling} scaling, variance explained: "
         + ", ".join(f"{ratio:.8f}" for ratio in pca.ratios)
         for scaling, pca in pcas.items()
     ]

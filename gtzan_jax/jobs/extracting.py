@@ -27,9 +27,9 @@ class Extraction:
     """Result of extracting a folder."""
 
     output: Path
-    songs: int  # that are in the table
+    songs: int  # in the table
     rows: int
-    failures: Mapping[Path, SoundError] = field(repr=False)  # files that could not be used
+    failures: Mapping[Path, SoundError] = field(repr=False)  # unusable files
 
 
 def extract(
@@ -43,10 +43,10 @@ def extract(
     overwrite: bool = False,
     command: str = "",
 ) -> Extraction:
-    """Computes features of each sound file of a folder and writes a table of them.
+    """Computes the features of each sound file of a folder, and writes a table of them.
 
-    Progress is saved beside the table until all files are in it: the same call resumes. Parameters
-    are those of ``options.ExtractOptions``.
+    Progress is saved beside the table until all files are in it: the same call resumes. See
+    ``options.ExtractOptions`` for the parameters.
 
     Raises:
       RunError: no file could be read, or the disk is full.
@@ -58,12 +58,12 @@ def extract(
         raise InputError(f"{flag('output', output)}: it is a folder; name a file in it")
     if os.path.lexists(output) and not overwrite:
         remedy = "--overwrite replaces it, or name another"
-        raise InputError(f"{flag('output', output)}: it is there already; {remedy}")
+        raise InputError(f"{flag('output', output)}: it already exists; {remedy}")
     check_place(output.parent, name="output")
     songs, extractor = songs_in(folder), Extractor(features, segment_seconds is not None)
     if weights is not None:
         if extractor.name == "gtzan":
-            raise InputError("--weights is of a pretrained network: --features=musicnn")
+            raise InputError("--weights is for a pretrained network: add --features=musicnn")
         read_weights(weights)
     if extractor.name != "gtzan":
         select_platform()
@@ -72,8 +72,8 @@ def extract(
     for sentence in left_out(folder):
         messages.warn(sentence)
     if astray := [song.name for song in songs if song.label == NO_GENRE]:
-        where = f"{counted(len(astray), 'song')}, such as {astray[0]}, in no genre's folder"
-        messages.warn(f"{where}: the label is {NO_GENRE!r}")
+        where = f"{counted(len(astray), 'song')} in no genre's folder, such as {astray[0]}"
+        messages.warn(f"{where}: labelled {NO_GENRE!r}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         rows, failures = _compute(songs, kept, extractor, workers or usable_cores())
@@ -145,15 +145,12 @@ def _print_result(done: Extraction, kept: Kept) -> None:
     rows = f", {done.rows:,} segments" if done.rows > done.songs else ""
     print(printable(f"\n{counted(done.songs, 'song')}{rows} in {done.output}"))
     if done.failures:
-        print(
-            printable(
-                f"progress is saved in {kept.path}: --overwrite reads only failed and changed files"
-            )
-        )
+        print(printable(f"progress is saved in {kept.path}"))
+        print("  the same command with --overwrite reads only failed and changed files")
     try:
         read_table(done.output)
     except InputError as error:
-        messages.warn(f"as it is, --data does not take it: {error}")
+        messages.warn(f"--data cannot use this table: {error}")
     else:
         command = command_line("sweep", ["--protocol=holdout", f"--data={done.output}"])
         print(printable(f"  {command}"))

@@ -1,4 +1,4 @@
-"""The job of a sweep: made from the user's options."""
+"""The job of a sweep, created from the user's options."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gtzan_jax.backends.workplace import Workplace
+from gtzan_jax.backends.backend import Backend
 from gtzan_jax.checks import Problems
 from gtzan_jax.errors import InputError
 from gtzan_jax.inference.songs import load_data
@@ -32,28 +32,28 @@ from gtzan_jax.views.progress import watch_songs
 
 
 def check_contradictions(options: SweepOptions) -> None:
-    """Checks that no option contradicts another, before anything is read."""
+    """Raises InputError for options that contradict each other, before any file is read."""
     problems, workdir = Problems(), options.workdir
     given = [*options.settings, *["num_seeds"] * (options.num_seeds is not None)]
     problems.found += contradictions(options.overrides, given)
     if isinstance(options.sweep, Sweep) and (names := [*options.settings, *options.overrides]):
         problems.found.append(
-            f"overrides are laid over sweep files; change the Sweep itself: {', '.join(names)}"
+            f"overrides apply to sweep files only; change the Sweep itself: {', '.join(names)}"
         )
     if workdir == "":
-        problems.found.append("--workdir= names no folder; give one, or leave the flag out")
+        problems.found.append("--workdir= is empty; name a folder, or leave the flag out")
     if options.overwrite and not workdir:
-        problems.found.append("--overwrite removes the run in --workdir, which is not given")
+        problems.found.append("--overwrite needs --workdir, the run directory to remove")
     if options.profile and (options.workers or options.scheduler):
         problems.found.append(
-            "--profile traces this process, and with --workers or --scheduler others train; "
-            "leave one out"
+            "--profile traces this process only, so it cannot be combined with --workers or "
+            "--scheduler"
         )
     problems.raise_any()
 
 
 class Stopwatch:
-    """Wall-clock seconds by part of the job, counted from a reading of ``time.perf_counter``."""
+    """Wall-clock seconds of each part of the job, from a value of ``time.perf_counter`` on."""
 
     def __init__(self, started: float) -> None:
         parts = ("import", "load", "compile", "train", "write", "retrain")
@@ -61,7 +61,7 @@ class Stopwatch:
         self._last = started
 
     def lap(self, part: str, compiling: float = 0.0) -> None:
-        """Adds the time since the last lap to a part, what it compiled to another."""
+        """Adds the time since the last lap to ``part``, of which ``compiling`` to ``compile``."""
         now = time.perf_counter()
         self.seconds[part] += now - self._last - compiling
         self.seconds["compile"] += compiling
@@ -70,15 +70,15 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Job:
-    """The parts of a sweep's run."""
+    """A sweep, its data, seeds, run directory and backend."""
 
-    sweep: Sweep  # without the configs that its search is yet to propose
+    sweep: Sweep  # without configs that its search has not proposed yet
     seeds: Sequence[int]
     splits: Splits
-    data: str  # the name by which the user gave the table
+    data: str  # the table as the user named it
     run: RunDir
     options: SweepOptions
-    workplace: Workplace
+    backend: Backend
 
     @property
     def table(self) -> FeatureTable:
@@ -92,7 +92,7 @@ class Job:
 
     @property
     def resume(self) -> str:
-        """The command, or the call, that resumes the run."""
+        """The command, or the Python call, that resumes the run."""
         options, path = self.options, self.run.path
         if not options.is_command:
             return f"run_sweep with the same arguments and workdir={str(path)!r}"
@@ -100,13 +100,13 @@ class Job:
         return shlex.join(words + ([] if options.workdir else [f"--workdir={path}"]))
 
     def trials_of(self, configs: Sequence[Config]) -> list[Trial]:
-        """Returns the trials of configs, in their order: folds, then seeds of each."""
+        """Returns the trials of configs, config by config: folds, then seeds."""
         folds = range(len(self.splits.folds))
         return [Trial(c.id, fold, seed) for c in configs for fold in folds for seed in self.seeds]
 
 
-def make_job(options: SweepOptions, place: Workplace) -> Job:
-    """Reads the sweep and the table, and divides it."""
+def make_job(options: SweepOptions, backend: Backend) -> Job:
+    """Reads the sweep and the table, and splits the table."""
     sweep, data = options.sweep, options.data
     if not isinstance(sweep, Sweep):
         sweep = load_sweep(sweep, [*options.overrides, *as_overrides(options.settings)])
@@ -120,16 +120,17 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
             fitting = min(32, 1 << (smallest.bit_length() - 1))
             raise InputError(
                 f"batch_size {batch_size} is larger than the train part, {smallest} of "
-                f"{len(table.y)} {table.words.rows}; --set=batch_size={fitting} makes it smaller"
+                f"{len(table.y)} {table.words.rows}; choose one that fits, such as "
+                f"--set=batch_size={fitting}"
             )
     count = options.num_seeds or sweep.num_seeds
     seeds = range(options.seed, options.seed + count)
     run = RunDir(options.workdir or directory.default_folder(sweep.name))
     name = os.fspath(data) if isinstance(data, (str, os.PathLike)) else table.source
-    job = Job(sweep, seeds, splits, name, run, options, place)
+    job = Job(sweep, seeds, splits, name, run, options, backend)
     try:
         directory.check_place(run.path)
-        if not run.manifest_path.exists():  # roughly, and rather too much:
+        if not run.manifest_path.exists():  # a rough upper estimate
             trial_bytes = 20.0 * sweep.epochs * len(METRICS) + 2.0 * splits.sizes.num_judged
             needed = sweep.num_configs * (300.0 + job.num_runs * trial_bytes)
             directory.check_folder(run.path, 20e6 + needed)
@@ -137,13 +138,13 @@ def make_job(options: SweepOptions, place: Workplace) -> Job:
             directory.check_place(options.profile, name="profile")
     except InputError:
         if not options.workdir:
-            run.path.rmdir()  # it was made for this run
+            run.path.rmdir()  # created for this run
         raise
     return job
 
 
 def _table_of(sweep: Sweep, data: Any, columns: Columns) -> FeatureTable:
-    """Loads the inputs of a sweep's family. Raises InputError for those of another family."""
+    """Loads the table or spectrograms of a sweep. Raises InputError if its family needs others."""
     is_cnn = sweep.family == "cnn"
     if is_cnn and not isinstance(data, FeatureTable):
         check_no_options(columns)
@@ -151,8 +152,8 @@ def _table_of(sweep: Sweep, data: Any, columns: Columns) -> FeatureTable:
     table = load_data(data, watch_songs, columns)
     if table.is_spectrogram != is_cnn:
         kinds = {True: "spectrograms", False: "a feature table"}
-        wanted, given = kinds[is_cnn], kinds[not is_cnn]
-        raise InputError(f"{sweep.name}: a sweep of {sweep.family} wants {wanted}, not {given}")
+        needed, given = kinds[is_cnn], kinds[not is_cnn]
+        raise InputError(f"{sweep.name}: a sweep of {sweep.family} needs {needed}, not {given}")
     return table
 
 
@@ -174,7 +175,7 @@ def describe(job: Job) -> Manifest:
 
 
 class Training(contextlib.ExitStack[bool | None]):
-    """Makes the trainer of a job, and a session in the manifest, at the first training.
+    """Creates the trainer of a job, and its session in the manifest, when training first begins.
 
     Use as a context manager.
     """
@@ -186,14 +187,14 @@ class Training(contextlib.ExitStack[bool | None]):
         self._job, self._manifest, self._before = job, manifest, trials_before
 
     def begin(self, configs: Sequence[Config]) -> Trainer:
-        """Returns the trainer; makes it for these configs at the first call."""
-        job, place = self._job, self._job.workplace
+        """Returns the trainer, created for these configs at the first call."""
+        job, backend = self._job, self._job.backend
         if self.trainer is None:
             mode, sizes = job.options.batching, job.splits.sizes
-            trainer = place.trainer(job.sweep, sizes, job.num_runs, mode=mode, configs=configs)
+            trainer = backend.trainer(job.sweep, sizes, job.num_runs, mode=mode, configs=configs)
             self.trainer = self.enter_context(trainer)
             session = directory.describe_session(
-                job.options.command, self._before, place.platform, place.devices
+                job.options.command, self._before, backend.platform, backend.devices
             )
             self._manifest.sessions.append(session)
             job.run.write_manifest(self._manifest)

@@ -1,4 +1,4 @@
-"""Nested selection of our network: the best config of each fold, retrained."""
+"""Nested selection of our network: chooses a config in each fold and retrains it."""
 
 import dataclasses
 import time
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gtzan_jax.analysis.classical import Outcome
-from gtzan_jax.backends.workplace import Workplace
+from gtzan_jax.backends.backend import Backend
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.metrics import METRICS
@@ -24,7 +24,7 @@ from gtzan_jax.trainer.task import Trained
 from gtzan_jax.trainer.trainer import Trainer
 
 OURS = "gtzan_jax MLP"
-TRIED, RETRAINED = f"{OURS}: configs", f"{OURS}: winners"
+TRIED, RETRAINED = f"{OURS}: selection", f"{OURS}: retraining"
 
 Done = Callable[[str, int], None]
 
@@ -33,22 +33,22 @@ _ACCURACY = METRICS.index("validation_accuracy")
 
 
 class Choice(NamedTuple):
-    """Config and epochs of a fold."""
+    """The config and the number of epochs chosen in a fold."""
 
     config: Config
     epochs: int
-    validation_accuracy: float  # after these epochs, mean over the sweep's seeds
-    settings_tried: int  # configs times epochs
+    validation_accuracy: float  # after these epochs; mean over the seeds of the sweep
+    settings_tried: int  # configs × epochs
 
 
 @dataclass(frozen=True)
 class NetworkClassifier:
-    """A trained network as a scikit-learn estimator of class numbers."""
+    """A trained network as a scikit-learn classifier with integer classes."""
 
     model: TrainedModel
 
     def fit(self, *_: object) -> "NetworkClassifier":
-        """Does nothing: scikit-learn requires the method."""
+        """Does nothing; scikit-learn requires the method."""
         return self
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -57,21 +57,22 @@ class NetworkClassifier:
 
 
 def check_sweep(sweep: Sweep) -> None:
-    """Raises InputError where config and epochs of a sweep cannot be chosen within each fold."""
+    """Raises InputError for sweeps that do not fit nested selection."""
     if sweep.stops_early:
         raise InputError(
-            f"{sweep.name}: patience is an axis, but here each fold's epochs are chosen on its "
-            "validation part; leave patience out"
+            f"{sweep.name}: the sweep has patience, but this command chooses the number of epochs "
+            "on the validation part of each fold; remove patience"
         )
     if sweep.search.is_told:
         raise InputError(
-            f"{sweep.name}: the search is '{sweep.search.kind}', but here every config is tried on "
-            "every fold; --set=search.kind=grid tries all, random with search.num_configs some"
+            f"{sweep.name}: the search is '{sweep.search.kind}', but this command trains every "
+            "configuration on every fold; use --set=search.kind=grid, or random with "
+            "search.num_configs for fewer"
         )
 
 
 def evaluate(
-    place: Workplace,
+    backend: Backend,
     sweep: Sweep,
     all_splits: Sequence[Splits],
     first_seed: int,
@@ -81,15 +82,16 @@ def evaluate(
     """Chooses our network on the validation part of every fold, and retrains it on both parts.
 
     Args:
-      place: where to train.
-      sweep: its configs are tried on each fold, with as many seeds as it has.
-      all_splits: of one table, with a validation part in each fold.
-      first_seed: of the sweep and of the retraining.
-      num_seeds: networks of the retraining on each fold.
-      done: called with :data:`TRIED` or :data:`RETRAINED` and how many networks or folds are.
+      backend: where to train.
+      sweep: every config is trained on each fold, with the sweep's number of seeds.
+      all_splits: splits of one table, with a validation part in each fold.
+      first_seed: the first seed of the sweep and of the retraining.
+      num_seeds: networks to retrain on each fold.
+      done: called with :data:`TRIED` and a number of networks, or :data:`RETRAINED` and a number
+        of folds.
 
     Returns:
-      for each fold its outcome, and the network of the first seed.
+      the outcome of each fold, and its network of the first seed.
 
     Raises:
       RunError: a network diverged in the retraining.
@@ -97,11 +99,11 @@ def evaluate(
     check_sweep(sweep)
     started, table = time.perf_counter(), all_splits[0].table
     folds = [fold for splits in all_splits for fold in splits.folds]
-    # Sizes that all folds fit into: programs are compiled once for all.
+    # One size for all folds, so that programs are compiled once.
     sizes = sizes_of(table, [part(f) for f in folds for part in (_tried, _whole)])
     seeds = range(first_seed, first_seed + num_seeds)
     found: list[tuple[Outcome, NetworkClassifier]] = []
-    with place.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
+    with backend.trainer(sweep, sizes, len(folds) * sweep.num_seeds) as trainer:
         for splits in all_splits:
             choices = _choose(trainer, splits, sizes, first_seed, done)
             found += _retrain(trainer, splits, sizes, seeds, choices)
@@ -111,7 +113,7 @@ def evaluate(
 
 
 def _tried(fold: Fold) -> Fold:
-    """Returns a fold without test rows, so that no choice can depend on them."""
+    """Returns a fold without its test rows, so that no choice can depend on them."""
     return Fold(fold.train, fold.validation, fold.test[:0])
 
 
@@ -159,8 +161,8 @@ def _retrain(
         networks = History.of(trials, of_fold)
         if networks.diverged.any():
             raise RunError(
-                f"{splits.protocol.name}, fold {place}: a network of {choice.config.name} diverged "
-                "on train and validation part together; lower the sweep's learning rates"
+                f"{splits.protocol.name}, fold {place}: {choice.config.name} diverged in the "
+                "retraining; lower the learning rates of the sweep"
             )
         params = {
             t: p for each in of_fold for t, p in zip(each.task.trials, each.params, strict=True)
@@ -174,16 +176,18 @@ def _retrain(
 
 
 def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
-    """Chooses config and epochs by the mean validation accuracy over seeds, ties by the loss.
+    """Chooses config and epochs by the mean validation accuracy over seeds.
 
-    Further ties go to the first config in grid order, then to the fewest epochs. A config with a
-    diverged network is excluded. ``figures`` are (configs, seeds, epochs, metrics) of one fold.
+    Ties go to the lower loss, then to the first config in grid order, then to the fewest epochs.
+    Configs with a diverged network are excluded. figures: (configs, seeds, epochs, metrics).
     """
     means = figures.mean(axis=1, dtype=np.float64)
     order, epochs = rank_at_best_epochs(means, "validation")
     place = order[0]
     if not np.isfinite(means[place]).all():
-        raise InputError(f"{sweep.name}: every config diverged on a fold; lower the learning rates")
+        raise InputError(
+            f"{sweep.name}: every configuration diverged on a fold; lower the learning rates"
+        )
     best = float(means[place, epochs[place] - 1, _ACCURACY])
     return Choice(sweep.configs[place], int(epochs[place]), best, means[..., 0].size)
 
@@ -191,7 +195,7 @@ def best_of(sweep: Sweep, figures: np.ndarray) -> Choice:
 def _outcome(
     choice: Choice, networks: History, network: NetworkClassifier, table: FeatureTable, fold: Fold
 ) -> Outcome:
-    """Scores the networks of a fold; a hit is the share of them that have it."""
+    """Scores the networks of a fold; ``hits`` are the shares of networks that are right."""
     rows = judged_rows(table, fold.test)
     network.predict(table.x[fold.test])  # compiles
     started = time.perf_counter()
@@ -200,7 +204,7 @@ def _outcome(
         hits=(networks.predicted[:, : len(rows)] == table.y[rows]).mean(axis=0),
         validation_accuracy=choice.validation_accuracy,
         settings={"config": choice.config.name, "epochs": choice.epochs},
-        fit_seconds=0.0,  # known at the end
+        fit_seconds=0.0,  # set at the end
         predict_seconds=time.perf_counter() - started,
         settings_tried=choice.settings_tried,
         seeds=len(networks.trials),

@@ -1,4 +1,4 @@
-"""The page that predicts songs, made with Gradio."""
+"""The demo page, made with Gradio."""
 
 import contextlib
 import os
@@ -18,13 +18,13 @@ from gtzan_jax.views.predictions import Answer
 
 _HOST = "127.0.0.1"
 _FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
-_CLEANING = (60, 3600)  # seconds: how often, and from which age on, forgotten uploads are removed
+_CLEANING = (60, 3600)  # seconds: interval of the clean-up, and the age of removed uploads
 
 
 class Page:
-    """Predicts what is uploaded, and removes it.
+    """Predicts uploaded songs, and deletes them.
 
-    The song in a session's player stays until another one replaces it, or the page is closed.
+    The song in a session's player stays until it is replaced or the page is closed.
     """
 
     def __init__(self, model: TrainedModel, options: DemoOptions) -> None:
@@ -33,10 +33,10 @@ class Page:
 
     @contextlib.contextmanager
     def launched(self) -> Iterator[tuple[str, str | None]]:
-        """Serves the page; yields its address and, where it is to be shared, its public link."""
+        """Serves the page; yields its address and its public link, if it is shared."""
         port, blocks = self._options.port, self._blocks()
         known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-        os.environ["no_proxy"] = ",".join(filter(None, [known, _HOST]))  # Gradio asks its server
+        os.environ["no_proxy"] = ",".join(filter(None, [known, _HOST]))  # Gradio calls itself
         try:
             blocks.launch(
                 server_name=_HOST, server_port=port, share=self._options.share, quiet=True,
@@ -78,12 +78,12 @@ class Page:
             gradio.HTML(song_page.about(self._model, self._options.run, self._options.share))
             song.change(self.predict_one, song, [genres, details], **one)
             predicted = songs.upload(self.predict_several, songs, table, **one)
-            predicted.then(lambda: None, None, songs)  # its links, which lead nowhere by then
+            predicted.then(lambda: None, None, songs)  # clears the list: the files are deleted
             blocks.unload(self.leave)
         return blocks
 
     def predict_one(self, path: str | None, request: gradio.Request) -> tuple[str, str]:
-        """Returns HTML on the song in the player: its genres, and how they come about."""
+        """Returns HTML of the song in the player: its genres, and their explanation."""
         self.leave(request, path)
         if path is None:
             return "", ""
@@ -91,7 +91,7 @@ class Page:
         return song_page.song(self._model, self.answer(path, explain=True))
 
     def predict_several(self, paths: Sequence[str] | None) -> Iterator[str]:
-        """Yields the table of the songs that are predicted so far."""
+        """Yields the table of the songs predicted so far."""
         known, answers = dict[str, Answer](), []
         try:
             for path in paths or ():  # copies have one path
@@ -104,7 +104,7 @@ class Page:
                 self._remove_unplayed(path)
 
     def answer(self, path: str, explain: bool = False) -> Answer:
-        """Predicts a file; the answer has its name alone, not its path."""
+        """Predicts a file; the answer has the file's name, not its path."""
         name = Path(path).name
         try:
             prediction = self._model.predict_file(path, self._options.hop_seconds)
@@ -114,13 +114,13 @@ class Page:
         return Answer(name, prediction, explanation)
 
     def leave(self, request: gradio.Request, kept: str | None = None) -> None:
-        """Removes the song that a session's player has, unless it is to be kept."""
+        """Deletes the song in a session's player, unless it is ``kept``."""
         before = self._played.pop(str(request.session_hash), None)
         if before and before != kept:
             self._remove_unplayed(before)
 
     def _remove_unplayed(self, path: str) -> None:
-        """Removes an upload, and its folder, unless a player has it."""
+        """Deletes an upload and its folder, unless it is in a player."""
         if path not in self._played.values():
             with contextlib.suppress(OSError):
                 os.remove(path)

@@ -1,4 +1,4 @@
-"""Predicts the genres of sound files: text for a terminal, a JSON document, a figure."""
+"""Predicts the genres of sound files; writes text for a terminal, JSON and a figure."""
 
 import json
 import os
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def predict_songs(request: PredictOptions) -> bool:
-    """Predicts songs and prints each prediction; returns whether all files could be read."""
+    """Predicts songs and prints each prediction; returns True if all files could be read."""
     if request.plot:
         plot = Path(request.plot)
         if plot.suffix.lower() not in (".png", ".svg") or plot.is_dir():
@@ -55,15 +55,15 @@ def predict_songs(request: PredictOptions) -> bool:
         print(json.dumps(document, indent=2, allow_nan=False))
     found = [answer for answer in answers if answer.prediction]
     if len(found) < len(answers):
-        lost = counted(len(answers) - len(found), "file")
-        print(f"{lost} of {len(answers)} could not be predicted", file=sys.stderr)
+        lost, files = len(answers) - len(found), counted(len(answers), "file")
+        print(f"{lost} of {files} could not be predicted", file=sys.stderr)
     if request.plot and found:
         _draw(model, found, Path(request.plot))
     return len(found) == len(answers)
 
 
 def check_sound(model: TrainedModel, run: str, songs: Sequence[str] = ()) -> None:
-    """Refuses tables, and models of other tables than of songs."""
+    """Raises InputError for a table, and for a model whose features are not made from sound."""
     tables = [song for song in songs if Path(song).suffix.lower() in (".csv", ".parquet")]
     wrong = f"{tables[0]} is a table, not sound" if tables else ""
     if model.front_end is None:
@@ -86,7 +86,7 @@ def _files(song: str) -> Iterator[str]:
 
 
 def _draw(model: TrainedModel, found: Sequence[Answer], path: Path) -> None:
-    """Draws predictions over time, and the explanations of a CNN's, a file each."""
+    """Draws predictions over time, and a CNN's attributions in one file a song."""
     from gtzan_jax.views import plots
 
     note = predictions.note(model)

@@ -1,4 +1,4 @@
-"""Writes the report on a finished sweep: RUNDIR/report.html, a self-contained page."""
+"""The report on a finished sweep: RUNDIR/report.html, a self-contained page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from gtzan_jax.rundir.finished import FinishedRun, table_of
 from gtzan_jax.tables.protocols import PROTOCOLS
 from gtzan_jax.text import flag, printable
 from gtzan_jax.views.sections.baselines import find_baselines, read_baselines
-from gtzan_jax.views.sections.caveats import caveats_section
+from gtzan_jax.views.sections.caveats import caveats_part
 from gtzan_jax.views.sections.claims import claims_section
 from gtzan_jax.views.sections.comparison import comparison_section
 from gtzan_jax.views.sections.details import details_section
@@ -28,7 +28,7 @@ class Report:
     """The report's page."""
 
     html: str = field(repr=False)
-    missing_table: str  # why figures that need the feature table are left out; "" if none are
+    missing_table: str  # why figures that need the feature table are missing; "" if none are
 
 
 def write_report(
@@ -39,7 +39,7 @@ def write_report(
 ) -> Path:
     """Writes the report on the first of some runs, prints its path, and returns it.
 
-    The others are compared with the assignment's claims, too. See ``options.ReportOptions``.
+    The assignment's claims are compared with the others, too. See ``options.ReportOptions``.
     """
     run, *others = runs
     path = Path(output or run.run.path / "report.html")
@@ -70,19 +70,18 @@ def build(
         matters_part(run, found),
     ]
     sections = [
-        Section("Answers", parts=first_screen, name="answers"),
+        Section("Summary", parts=first_screen, name="summary"),
         effects_section(run, found),
-        selection_section(run, winner),
-        *([claims] if claims else []),
+        selection_section(run, winner, caveats_part(run, table, missing)),
         retrained_section(run),
-        comparison_section(run, compared, data, has_claims=claims is not None),
+        comparison_section(run, compared, data),
+        *([claims] if claims else []),
         table_section(run),
         details_section(run),
-        caveats_section(run, table, missing),
     ]
     sample = (
-        "Everything here is from the SYNTHETIC sample, not from GTZAN. It shows that the program "
-        "works and says nothing about music."
+        "All figures are from the SYNTHETIC sample, not from GTZAN. They show that the program "
+        "works and say nothing about music."
     )
     warnings = [sample * run.is_sample, leak_of(run)]
     page = template("report.html.j2").render(
@@ -92,7 +91,7 @@ def build(
 
 
 def leak_of(run: FinishedRun) -> str:
-    """Returns the warning of a run that leaks, or whose retrainings do; "" if none does."""
+    """Returns the warning of a run that leaks, or has retrainings that leak; "" if none does."""
     leaks = {"of the sweep": run.protocol.leak}
     for name, saved in run.retrainings.items():
         which = "of the retrained networks" if name == "best" else f"of the retraining {name}"
@@ -102,12 +101,12 @@ def leak_of(run: FinishedRun) -> str:
         return ""
     which = "here" if len(told) == len(leaks) else " or ".join(told)
     return (
-        f"{leaks[told[0]]}. No figure {which} says anything about songs that were not trained on."
+        f"{leaks[told[0]]}. No figure {which} says anything about songs outside the training set."
     )
 
 
 def save(report: Report, path: Path) -> None:
-    """Writes the page; a link there is replaced. Raises InputError where that is impossible."""
+    """Writes the page; replaces a link there. Raises InputError if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, report.html)

@@ -1,4 +1,4 @@
-"""Retrains configs, for more epochs and with several seeds, and evaluates them."""
+"""Retrains configs for more epochs and with several seeds, and evaluates them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.files import (
     held,
@@ -45,30 +45,31 @@ if TYPE_CHECKING:
 
 _NETWORKS = 10  # by default
 _EPOCHS = 50
-_BEST = "best"  # the sweep's own, which no request replaces
+_BEST = "best"  # written by the sweep; the command does not replace it
 
 
 class Networks(NamedTuple):
-    """The networks of a config on every fold with several seeds, by fold, then seed."""
+    """The networks of one config on every fold with several seeds, by fold, then seed."""
 
     config: Config
     history: History
     params: Sequence[Mapping[str, np.ndarray]]  # by name
-    logits: Sequence[np.ndarray]  # (num_judged, classes) float32 of a network, see ``Trained``
+    logits: Sequence[np.ndarray]  # (num_judged, classes) float32 for each, see ``Trained``
 
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """A config that was retrained on every fold with several seeds.
+    """A config retrained on every fold with several seeds.
 
     Attributes:
-      model: always of the first fold and the first seed.
-      frames: the CSV files by stem: ``history``, one row an epoch of a network; ``confusion``,
-        genres × genres (rows true, columns predicted) of all networks' test parts; ``scores`` of
-        those by genre; ``calibration`` of the model, see ``calibrating.calibrated``; ``songs``, one
-        row a test song of a fold (right: the share of the fold's networks that are). Of a table of
-        anything else ``songs`` is ``rows``, and columns are named by its ``words``, too.
-      images: the PNG files by their stems.
+      model: the network of the first fold and the first seed.
+      frames: the CSV files by stem: ``history``, one row for each epoch of a network;
+        ``confusion``, genres × genres (rows true, columns predicted), test parts of all networks
+        together; ``scores``, precision, recall and F1 by genre; ``calibration`` of the model, see
+        ``calibrating.calibrated``; ``songs``, one row for each test song of a fold (right: the
+        share of the fold's networks that are right). If the table is not of songs, ``songs`` is
+        ``rows``, and columns have the names of the table's ``words``.
+      images: the PNG files by stem.
     """
 
     model: TrainedModel
@@ -77,7 +78,7 @@ class Retrained:
 
 
 def seeds_of(first: int, wanted: int | None, num_folds: int) -> list[int]:
-    """Returns the seeds of a retraining, by default as many as make 10 networks."""
+    """Returns the seeds of a retraining, by default enough for 10 networks over all folds."""
     return list(range(first, first + (wanted or max(1, _NETWORKS // num_folds))))
 
 
@@ -96,10 +97,10 @@ def retrain(
 def train_networks(
     trainer: Trainer, splits: Splits, config_ids: Sequence[str], seeds: Sequence[int], epochs: int
 ) -> Iterator[Networks]:
-    """Trains configs on every fold with several seeds; yields each when it is done.
+    """Trains configs on every fold with several seeds; yields each config when it is done.
 
     Raises:
-      RunError: a network diverged, after the others have trained.
+      RunError: a network diverged; raised after the others have trained.
     """
     folds = range(len(splits.folds))
     trials = [Trial(i, fold, seed) for i in config_ids for fold in folds for seed in seeds]
@@ -135,13 +136,13 @@ def _divergence(networks: Networks) -> RunError:
     bad = ~np.isfinite(history.figures).all(axis=(0, 2))
     return RunError(
         f"the retraining of {config.name} diverged in epoch {bad.argmax() + 1} of {len(bad)} "
-        f"({history.diverged.sum()} of {len(history.trials)} networks): nothing of it is kept; "
-        "take a lower learning rate or fewer epochs"
+        f"({history.diverged.sum()} of {len(history.trials)} networks), so it is not saved; try a "
+        "lower learning rate or fewer epochs"
     )
 
 
 def evaluate(networks: Networks, sweep: Sweep, splits: Splits) -> Retrained:
-    """Evaluates a config's networks, and makes a model of the first."""
+    """Evaluates the networks of a config; the first becomes the model."""
     import pandas as pd
 
     config, trained, table = networks.config, networks.history, splits.table
@@ -171,9 +172,9 @@ def evaluate(networks: Networks, sweep: Sweep, splits: Splits) -> Retrained:
 
 
 def scores_of(confusion: np.ndarray, rows: str) -> dict[str, np.ndarray]:
-    """Returns precision, recall, F1 and number of rows of each class, 0 where there is none.
+    """Returns precision, recall, F1 and number of rows of each class, 0 where undefined.
 
-    scikit-learn has the same, but its import takes about as long as the training of the networks.
+    Not by scikit-learn, whose import takes about as long as training the networks.
     """
     hits, true, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     scores = {"precision": (hits, predicted), "recall": (hits, true)}
@@ -183,7 +184,7 @@ def scores_of(confusion: np.ndarray, rows: str) -> dict[str, np.ndarray]:
 
 
 def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
-    """Returns fold, seed, epoch (from 1), kept, and the metrics; a row an epoch of a network."""
+    """Returns fold, seed, epoch (from 1), kept and the metrics, one row for each epoch."""
     import pandas as pd
 
     frame = pd.concat(list(history.frames(metrics)), ignore_index=True).drop(columns="config_id")
@@ -192,7 +193,7 @@ def history_frame(history: History, metrics: Sequence[str]) -> "pd.DataFrame":
 
 
 def save(result: Retrained, folder: Path) -> None:
-    """Replaces a folder by one with the model, its tables and figures."""
+    """Replaces a folder with the model, its tables and figures."""
     with replaced_folder(folder) as aside:
         save_model(result.model, aside)
         for name, frame in result.frames.items():
@@ -202,7 +203,7 @@ def save(result: Retrained, folder: Path) -> None:
 
 
 def retrain_run(request: RetrainOptions) -> SavedRetraining:
-    """Retrains a config of a finished run into a folder of its own, unless that is done already.
+    """Retrains a config of a finished run into its own folder, if not done yet.
 
     Raises:
       RunError: the training diverged.
@@ -223,21 +224,21 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
     name = _name(found, request.rank, wanted)
     if _is_there(run, manifest, name, wanted):
         saved = _saved(found, name)
-        print(f"{printable(saved.path)} has this retraining already")
+        print(f"{printable(saved.path)} already has this retraining")
         return saved
     messages.warn_of_leak(splits.protocol.leak)
     with (
-        workplace(request.platform, precision, request.workers, request.scheduler) as place,
-        place.trainer(sweep, splits.sizes, configs=[config]) as trainer,
+        open_backend(request.platform, precision, request.workers, request.scheduler) as backend,
+        backend.trainer(sweep, splits.sizes, configs=[config]) as trainer,
     ):
         result = retrain(trainer, splits, config.id, seeds, wanted.epochs)
     session = directory.describe_session(
-        request.command, found.accuracy.size, place.platform, place.devices
+        request.command, found.accuracy.size, backend.platform, backend.devices
     )
     with held(run.path):
         manifest = run.read_manifest()
-        _is_there(run, manifest, name, wanted)  # another process may be first
-        if manifest.retrainings.pop(name, None):  # a folder half replaced must not be listed
+        _is_there(run, manifest, name, wanted)  # another process may have been faster
+        if manifest.retrainings.pop(name, None):  # a half-replaced folder must not be listed
             run.write_manifest(manifest)
         run.retrained.mkdir(exist_ok=True)
         remove_temporaries(run.retrained)
@@ -249,15 +250,15 @@ def retrain_run(request: RetrainOptions) -> SavedRetraining:
 
 
 def _saved(found: Run, name: str) -> SavedRetraining:
-    """Returns one retraining; others may be damaged."""
+    """Returns one retraining, even if others are damaged."""
     saved = found.retraining(name)
     if saved is None:
-        raise RunError(f"{found.run.retrained / name} was removed meanwhile")
+        raise RunError(f"{found.run.retrained / name} was removed by another process")
     return saved
 
 
 def _name(found: Run, rank: int, wanted: Retraining) -> str:
-    """Returns the folder's name, which lists all settings that are unusual."""
+    """Returns the name of the folder, which lists all settings that are not the default."""
     if wanted == found.manifest.retraining:
         return _BEST
     sweep, usual = found.sweep, seeds_of(wanted.seeds[0], None, wanted.num_folds)
@@ -269,19 +270,19 @@ def _name(found: Run, rank: int, wanted: Retraining) -> str:
         f"{len(wanted.seeds)}seeds": wanted.seeds != usual,
         wanted.matmul_precision: wanted.matmul_precision != found.manifest.matmul_precision,
     }
-    return "-".join([f"rank{rank}", *(part for part, told in differences.items() if told)])
+    return "-".join([f"rank{rank}", *(part for part, differs in differences.items() if differs)])
 
 
 def _is_there(run: RunDir, manifest: Manifest, name: str, wanted: Retraining) -> bool:
-    """Checks for an intact retraining; raises InputError if its folder holds something else."""
+    """Returns whether the retraining is intact; raises InputError if its folder is not ours."""
     if name == _BEST:
         return True
     there, folder = manifest.retrainings.get(name), run.retrained / name
     if folder.exists():
-        # An unlisted model was left where a process was killed.
+        # A killed process leaves a model that is not listed.
         is_ours = there == wanted if there else is_empty(folder) or (folder / NAME).exists()
         if not is_ours:
-            raise InputError(f"{folder} holds something else than this retraining: move it away")
+            raise InputError(f"{folder} is not a retraining with these settings; move it away")
     return there == wanted and not run.damaged(manifest, f"retrained/{name}")
 
 
@@ -312,8 +313,8 @@ def _images(
     }
     figures["confusion_matrix"] = plots.confusion_matrix(confusion, model.genres, note, words=words)
     few = (
-        f" Too few {words.units} to tell." if model.calibration and model.calibration.doubt else ""
+        f": too few {words.units} to tell" if model.calibration and model.calibration.doubt else ""
     )
-    title = f"Are its probabilities calibrated?{few}"
+    title = f"Calibration of the saved model{few}"
     figures["reliability"] = plots.reliability(frames["calibration"], title, note, words)
     return {name: plots.image_of(figure) for name, figure in figures.items()}

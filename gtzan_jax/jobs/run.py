@@ -1,4 +1,4 @@
-"""A finished run as notebooks see it: results, history, the best model, the report, a study."""
+"""A finished run for notebooks: results, history, best model, report, Optuna study."""
 
 import os
 import warnings
@@ -24,7 +24,7 @@ class Run(FinishedRun):
         """The retrained best model.
 
         Raises:
-          InputError: the run has none, or its files are damaged.
+          InputError: there is none, or its files are damaged.
         """
         from gtzan_jax.inference.model_files import load_model
 
@@ -39,22 +39,23 @@ class Run(FinishedRun):
     def to_optuna(self) -> "Study":
         """Returns the configs as an Optuna study in memory, for its plots and importances.
 
-        Each is one trial, in the order of ``results``: trial 0 is of rank 1. Its value is the
-        figure that configs are ranked by, a mean over folds and seeds, and likewise after each
-        epoch that all of these reached. Configs that the search stopped are pruned, those that
-        diverged failed. Axes of one value are the study's ``user_attrs``. The study of one of
-        Optuna's samplers itself, in the order of its proposals, is in ``study.journal`` of the run.
+        Each config is one trial, in the order of ``results``: trial 0 has rank 1. Its value is the
+        figure that ranks configs, a mean over folds and seeds; intermediate values are the same
+        after each epoch that all folds and seeds reached. Configs that the search stopped are
+        pruned; those that diverged failed. Hyperparameters with one value are ``user_attrs`` of
+        the study. If a sampler of Optuna's proposed the configs, its own study is the run's
+        ``study.journal``.
 
         Raises:
           InputError: Optuna is not installed.
         """
         optuna = import_optuna()
         level = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # not that a study is made
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # no message on the new study
         study = optuna.create_study(study_name=self.name, direction="maximize")
         optuna.logging.set_verbosity(level)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that names are experimental
+            warnings.simplefilter("ignore")  # metric names are experimental
             study.set_metric_names([self.metrics[0]])
         for name, values in self.sweep.axes.items():
             if len(values) == 1:
@@ -63,7 +64,7 @@ class Run(FinishedRun):
         return study  # type: ignore[no-any-return]
 
     def _trials(self) -> "list[FrozenTrial]":
-        """Returns each config as a trial of Optuna's, best first."""
+        """Returns each config as an Optuna trial, best first."""
         from optuna.trial import TrialState, create_trial
 
         metric, runs = self.metrics[0], self.accuracy.shape[1]
@@ -105,7 +106,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """Reads a finished run directory; see ``rundir.finished.read_finished``.
 
     Raises:
-      InputError: it is no finished run directory, or its files do not fit together.
+      InputError: it is not a finished run directory, or its files do not match.
       TypeError: a parameter is unknown.
     """
     checks.path(path, "path")

@@ -1,7 +1,7 @@
-"""Asks a search for configs, trains and stores the missing ones, and tells it their scores.
+"""Asks a search for configs, trains and stores missing trials, and tells the search the scores.
 
-A resumed process asks from the start and tells stored scores. States are not stored: trials that
-resume train again from epoch 0, to the same numbers.
+A resumed process asks from the start, and tells the search the stored scores. Training states are
+not stored: later rungs of a resumed search train from epoch 0 again, to the same numbers.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from gtzan_jax.trainer.task import Keep
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.views.progress import SweepProgress
 
-_STATE_BYTES = 2e9  # of states on the host, at most; trials without one train from epoch 0
+_STATE_BYTES = 2e9  # most bytes of states on the host; trials without one train from epoch 0
 
 
 def run_search(
@@ -34,17 +34,17 @@ def run_search(
     begin: Callable[[Sequence[Config]], Trainer],
     is_quiet: bool = False,
 ) -> Sweep:
-    """Trains proposed trials that the store lacks. Returns the sweep with the proposed configs.
+    """Trains the proposed trials that are not stored. Returns the sweep with the proposed configs.
 
-    ``begin`` is called with the configs to plan for where something is to be trained, and returns
-    the trainer, each time the same.
+    ``begin`` returns the trainer, the same for each call; its argument is the configs to plan for.
+    It is called only if a trial must be trained.
     """
     sweep, run, proposed = job.sweep, job.run, list[Config]()
     by_sampler = sweep.search.kind in SAMPLERS
     if by_sampler and not run.damaged(manifest, CONFIGS):
         chosen = run.with_configs(sweep)
         if not store.missing(job.trials_of(chosen.configs)):
-            return chosen  # which needs neither Optuna nor its study
+            return chosen  # without Optuna
     states, progress, (search, to_plan) = dict[Trial, Any](), None, _search_of(job)
     with contextlib.ExitStack() as stack:
         while proposal := search.ask():
@@ -70,7 +70,7 @@ def run_search(
 
 
 def _search_of(job: Job) -> tuple[Search, Sequence[Config]]:
-    """Returns the search, and configs that need every program that it may need."""
+    """Returns the search, and configs whose programs fit every config that it may propose."""
     sweep = job.sweep
     if sweep.search.kind not in SAMPLERS:
         return (Halving if sweep.search.kind == "halving" else Grid)(sweep), sweep.configs
@@ -91,14 +91,15 @@ def _train(
     """Trains and stores the missing trials of a proposal.
 
     Returns:
-      (metrics,) float32 of each after its best epoch, and as many states as there is room for.
+      for each trial its figures after the best epoch, (metrics,) float32, and its state, for as
+      many trials as fit into memory.
     """
     plan, first, until = trainer.plan, proposal.first_epoch, proposal.epochs
     is_told = job.sweep.search.is_told
-    anew = [trial for trial in missing if trial not in states] if first else missing
-    # Where results decide, only wanted trials: a slice may hold configs of another bracket.
+    new = [trial for trial in missing if trial not in states] if first else missing
+    # Packed where scores decide: a slice may include configs of another bracket.
     keep: Keep = "states" if until < job.sweep.epochs else "nothing"
-    tasks = plan.tasks(anew, 0, until, packed=is_told, keep=keep)
+    tasks = plan.tasks(new, 0, until, packed=is_told, keep=keep)
     if first:
         begun = [trial for trial in missing if trial in states]
         tasks += plan.tasks(begun, first, until, keep=keep)
@@ -127,9 +128,9 @@ def _scores(
     trials: Sequence[Trial],
     figures: Mapping[Trial, np.ndarray],
 ) -> dict[str, Score]:
-    """Returns the means over folds and seeds on the part that is selected on.
+    """Returns the mean scores over folds and seeds on the part that ranks configs.
 
-    Figures are those of the trials that have just been trained; the store has the others.
+    ``figures`` are those of the trials that were just trained; the others are stored.
     """
     if not sweep.search.is_told:
         return {}

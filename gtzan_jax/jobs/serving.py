@@ -1,4 +1,4 @@
-"""Serves a page that predicts songs, on this machine, and keeps none of them."""
+"""Serves the demo page on this machine; no song is kept."""
 
 import os
 import signal
@@ -14,17 +14,17 @@ from gtzan_jax.trainer.platforms import select_platform
 from gtzan_jax.views import messages, predictions
 
 _SHARED = (
-    "whoever knows the public link can use this page, and songs that are dropped there pass "
-    "through Gradio's servers; the link ends with this command"
+    "anyone with the public link can use this page, and songs dropped there pass through Gradio's "
+    "servers; the link ends with this command"
 )
 _COLAB = (
-    "on Colab your browser does not reach this address: add --share, or see docs/predicting.md for "
+    "on Colab your browser cannot reach this address: add --share, or see docs/sound.md for "
     "a way without a public link"
 )
 
 
 def serve(options: DemoOptions) -> None:
-    """Serves the page until a signal raises ``Interrupted``; then no upload is left."""
+    """Serves the page until a signal raises ``Interrupted``, then deletes all uploads."""
     model = load_model(options.run)
     check_sound(model, options.run)
     with tempfile.TemporaryDirectory(prefix="gtzan_jax-demo-", ignore_cleanup_errors=True) as cache:
@@ -47,12 +47,12 @@ def serve(options: DemoOptions) -> None:
         messages.warn_of_model(model.data, model.protocol)
         print(predictions.head(model, options.run), flush=True)
         with Page(model, options).launched() as (address, link):
-            print(f"\nthe page: {address} (Ctrl-C ends it)", flush=True)
+            print(f"\npage at {address} (Ctrl-C stops it)", flush=True)
             if link:
                 print(f"public link: {link}", flush=True)
                 messages.warn(_SHARED)
             elif options.share:
-                messages.warn("--share: no public link could be made, as said above")
+                messages.warn("--share: no public link could be made; the reason is above")
             elif "COLAB_RELEASE_TAG" in os.environ:
                 messages.warn(_COLAB)
             threading.Event().wait()

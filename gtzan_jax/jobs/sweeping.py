@@ -1,4 +1,4 @@
-"""Runs or resumes a sweep, for notebooks and for the command alike."""
+"""Runs or resumes a sweep, for the command and for notebooks."""
 
 import contextlib
 import functools
@@ -12,8 +12,8 @@ import numpy as np
 import gtzan_jax
 from gtzan_jax import process
 from gtzan_jax.analysis import selection
-from gtzan_jax.backends.workplace import workplace
-from gtzan_jax.errors import Interrupted, PlaceLostError, RunError, described
+from gtzan_jax.backends.backend import open_backend
+from gtzan_jax.errors import BackendLostError, DamagedError, Interrupted, RunError, described
 from gtzan_jax.files import held, replaced_folder, write_csv
 from gtzan_jax.jobs import retraining
 from gtzan_jax.jobs.job import Job, Stopwatch, Training, check_contradictions, describe, make_job
@@ -41,18 +41,18 @@ if TYPE_CHECKING:
 @takes(SweepOptions)
 @messages.each_warning_once()
 def run_sweep(options: SweepOptions) -> Run:
-    """Trains every config of a sweep, ranks them, writes everything and retrains the best.
+    """Trains every config of a sweep, ranks them, writes the results and retrains the best.
 
-    Resumes an unfinished run of the same sweep in ``workdir``; of a finished one, it makes up for a
-    retraining that was left out. Parameters are named as the command's flags; None means the
-    sweep's own value.
+    Resumes an unfinished run of the same sweep in ``workdir``. For a finished run it trains
+    nothing, except for a retraining that was skipped before. Parameters have the names of the
+    command's flags; None means the sweep's own value.
 
     Returns:
       the finished run: ``results``, ``history``, ``best``, ``report()``.
 
     Raises:
-      InputError: a name, file, table or option cannot be used, or the folder holds another run. The
-        message names all options that are impossible or contradict each other.
+      InputError: a name, file, table or option cannot be used, or the folder has another run. The
+        message lists all invalid or contradictory options.
       RunError: training failed.
       TypeError: a parameter is unknown.
     """
@@ -61,8 +61,10 @@ def run_sweep(options: SweepOptions) -> Run:
     clock.lap("import")
     check_contradictions(options)
     workers = 0 if options.profile else options.workers
-    with workplace(options.platform, options.matmul_precision, workers, options.scheduler) as place:
-        job = make_job(options, place)
+    with open_backend(
+        options.platform, options.matmul_precision, workers, options.scheduler
+    ) as backend:
+        job = make_job(options, backend)
         messages.warn_of_table(job.table)
         messages.warn_of_leak(job.splits.protocol.leak)
         for sentence in (*job.splits.left_out, *unseen_genres(job.table, job.splits.folds)):
@@ -99,7 +101,8 @@ def run_sweep(options: SweepOptions) -> Run:
 
 @contextlib.contextmanager
 def _held(job: Job) -> Iterator[None]:
-    """Holds the run directory; adds to errors how to resume the run."""
+    """Locks the run directory; adds the command that resumes the run to errors."""
+    remedy = f"progress is saved: fix the problem, then resume with: {job.resume}"
     try:
         job.run.path.mkdir(parents=True, exist_ok=True)
         with held(job.run.path):
@@ -107,26 +110,30 @@ def _held(job: Job) -> Iterator[None]:
     except Interrupted as interrupted:
         interrupted.hint = f"progress is saved; resume with\n  {printable(job.resume)}"
         raise
-    except (PlaceLostError, OSError) as error:
-        text = described(error) if isinstance(error, OSError) else str(error)
-        remedy = "progress is saved: fix the problem, then resume with"
-        raise RunError(f"{text}; {remedy}: {job.resume}") from None
+    except RunError as error:
+        if isinstance(error, DamagedError):  # its message has the remedy
+            remedy = f"resume with: {job.resume}"
+        error.args = (f"{error}; {remedy}",)
+        raise
+    except OSError as error:
+        raise RunError(f"{described(error)}; {remedy}") from None
 
 
 def _open_store(job: Job) -> Checkpoints:
-    """Opens the store of finished tasks, and prints the start of the run."""
+    """Opens the checkpoints, and prints the start of the run."""
     run, sweep = job.run, job.sweep
     store = Checkpoints(run.checkpoints, sweep.epochs, job.splits.sizes.num_judged)
     for name in store.damaged:
-        messages.warn(f"{run.checkpoints / name} is damaged; its trials are trained anew")
-    messages.print_start(sweep, job.num_runs, job.workplace.place, job.table.source, run.path)
+        messages.warn(f"{run.checkpoints / name} was damaged; its trials will be trained again")
+    sizes = len(job.splits.folds), len(job.seeds)
+    messages.print_start(sweep, *sizes, job.backend.label, job.table.source, run.path)
     messages.print_trained(store.trial_epochs, config_epochs(sweep) * job.num_runs)
     job.splits.arrays  # noqa: B018 — rejects rows that cannot be standardised
     return store
 
 
 def _ranked(job: Job, sweep: Sweep, manifest: Manifest, history: History) -> "pd.DataFrame":
-    """Returns the results; writes tables and predictions unless all are intact."""
+    """Returns the results; writes tables and predictions if any is missing or damaged."""
     run = job.run
     if not any(run.damaged(manifest, name) for name in directory.TABLES):
         return run.read_results()
@@ -145,9 +152,9 @@ def _ranked(job: Job, sweep: Sweep, manifest: Manifest, history: History) -> "pd
 def mark_indistinguishable(
     results: "pd.DataFrame", sweep: Sweep, predictions: Predictions
 ) -> "tuple[pd.DataFrame, float | None]":
-    """Marks the configs of ``selection.compare_with_best``; returns the detectable difference, too.
+    """Marks the configs indistinguishable from the best; returns the detectable difference, too.
 
-    Leaves out configs that diverged, or that the search stopped.
+    Excludes configs that diverged or that the search stopped; see ``selection.compare_with_best``.
     """
     places = results["config_id"].map(sweep.places).to_numpy()
     sound = ~results["diverged"].to_numpy()
@@ -171,10 +178,10 @@ def _retrain_best(
     training: Training,
     meanwhile: Callable[[], None],
 ) -> RunError | None:
-    """Retrains the best config and the reference, and writes the overview, unless all are there.
+    """Retrains the best config and the reference, and writes the overview, if not done yet.
 
-    A retraining with other settings is not replaced. Calls ``meanwhile`` when a config has
-    trained, and others may still train. Returns an error instead of raising it, so that the run
+    Does not replace a retraining with other settings. Calls ``meanwhile`` after each retrained
+    config, while others may still train. Returns an error instead of raising it, so that the run
     is finished first.
     """
     from gtzan_jax.views import overview
@@ -197,12 +204,12 @@ def _retrain_best(
         try:
             if results["diverged"].iloc[0]:
                 raise RunError(
-                    "all configs diverged: there is none to retrain; lower the learning rates"
+                    "all configurations diverged, so none is retrained; lower the learning rates"
                 )
             ids = [best, *([reference] if reference else [])]
             configs = [sweep.configs[sweep.places[i]] for i in ids]
             trainer = training.begin(configs)
-            trainer.plan.admit(configs)  # a resumed search may have found them long ago
+            trainer.plan.admit(configs)  # a resumed search may not propose them again
             for networks in retraining.train_networks(trainer, splits, ids, seeds, epochs):
                 meanwhile()
                 if networks.config.id == best:
@@ -215,7 +222,7 @@ def _retrain_best(
             if retrained:
                 retraining.save(retrained, run.best)
             manifest.retraining = wanted
-        except PlaceLostError:
+        except BackendLostError:
             raise
         except RunError as failure:
             problem, retrained = failure, None
@@ -228,14 +235,14 @@ def _retrain_best(
 
 
 def _print_unchanged(job: Job, there: Retraining) -> None:
-    """Prints that ``best`` is not replaced, and how to retrain with other settings."""
+    """Prints that ``best`` is kept, and the command to retrain with other settings."""
     folder, options = job.run, job.options
     flags = [f"--workdir={folder.path}", f"--retrain_epochs={options.retrain_epochs}"]
     flags += [f"--retrain_seeds={options.retrain_seeds}"] if options.retrain_seeds else []
     print(
-        f"{printable(folder.best)} stays as it is "
-        f"({counted(there.epochs, 'epoch')}, {counted(len(there.seeds), 'seed')}); to retrain the "
-        f"best beside it:\n  {command_line('retrain', flags)}"
+        f"{printable(folder.best)} is kept "
+        f"({counted(there.epochs, 'epoch')}, {counted(len(there.seeds), 'seed')}); to retrain with "
+        f"other settings:\n  {command_line('retrain', flags)}"
     )
 
 
@@ -245,7 +252,7 @@ def _reference(sweep: Sweep, best: str) -> str | None:
     if reference is None or reference.id == best:
         return None
     if reference.id not in sweep.places:
-        messages.warn("the sweep's reference config is not in its grid: it is not retrained")
+        messages.warn("the reference configuration is not in the sweep and is not retrained")
         return None
     return reference.id
 
@@ -253,13 +260,13 @@ def _reference(sweep: Sweep, best: str) -> str | None:
 def _write_events(
     job: Job, sweep: Sweep, manifest: Manifest, history: History, results: "pd.DataFrame"
 ) -> None:
-    """Writes the runs for TensorBoard, unless that is done."""
+    """Writes the event files of TensorBoard, if not done yet."""
     if not job.run.damaged(manifest, "tensorboard"):
         return
     from gtzan_jax.views import tensorboard
 
     if len(history.trials) > tensorboard.MAX_RUNS:
-        print(f"TensorBoard gets the best {tensorboard.MAX_RUNS:,} runs, not all")
+        print(f"TensorBoard files are written for the best {tensorboard.MAX_RUNS:,} trials only")
     with replaced_folder(job.run.tensorboard) as folder:
         order = results["config_id"].to_list()
         tensorboard.write_runs(folder, sweep, history, order, job.table.is_segmented)
@@ -273,7 +280,7 @@ def _finish(
     trainer: Trainer | None,
     clock: Stopwatch,
 ) -> None:
-    """Records the end of the run, times and memory."""
+    """Records the end of the run, with times and memory."""
     if manifest.status == "finished" and not trainer:
         return
     mine = process.peak_rss_bytes()

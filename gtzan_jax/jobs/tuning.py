@@ -1,4 +1,4 @@
-"""Searches the configs of a sweep, and refits the best one on all rows. Writes no run directory."""
+"""Searches the configs of a sweep and refits the best on all rows, without a run directory."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.errors import InputError, RunError
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.jobs.job import Job, describe
@@ -33,13 +33,12 @@ class Refitted(NamedTuple):
     """Result of a search and a refit."""
 
     sweep: Sweep  # with the configs that were tried
-    # (configs, folds, seeds, epochs, metrics) float64; NaN where a config diverged, or the search
-    # did not train it for so many epochs.
+    # (configs, folds, seeds, epochs, metrics) float64; NaN where a config diverged or was stopped.
     figures: np.ndarray
-    trained: np.ndarray  # (configs, folds) int, epochs of all seeds
-    epochs: np.ndarray  # (configs,) int, at which each config is best
-    order: np.ndarray  # (configs,) int, places of the configs, the best first
-    model: TrainedModel  # of the best config and its epochs, trained on all rows
+    trained: np.ndarray  # (configs, folds) int, epochs trained, all seeds together
+    epochs: np.ndarray  # (configs,) int, best number of epochs of each config
+    order: np.ndarray  # (configs,) int, indices of the configs, best first
+    model: TrainedModel  # the best config, trained on all rows for its best number of epochs
     refit_s: float  # seconds
 
 
@@ -50,16 +49,16 @@ def tune(
     platform: str,
     is_quiet: bool,
 ) -> Refitted:
-    """Chooses config and epochs on the part that ranks configs, and refits it on all rows.
+    """Chooses config and epochs on the part that ranks configs, and refits on all rows.
 
-    Goes by the mean accuracy over folds and seeds, ties by the loss.
+    Ranks by the mean accuracy over folds and seeds; ties go to the lower loss.
 
     Args:
-      sweep: no config of it may stop early.
-      splits: all their rows are trained on in the end.
-      seed: the first of the search, and that of the refit.
+      sweep: must not use early stopping.
+      splits: the folds; the refit uses the rows of the whole table.
+      seed: the first seed of the search, and the seed of the refit.
       platform: a name from ``platforms.PLATFORMS``.
-      is_quiet: whether to show no progress.
+      is_quiet: whether to hide the progress.
 
     Raises:
       InputError: every config diverged.
@@ -68,15 +67,15 @@ def tune(
     roomy = _Roomy(splits.table, splits.protocol, seed, splits.folds)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        place = stack.enter_context(workplace(platform, workers=0))
+        backend = stack.enter_context(open_backend(platform, workers=0))
         seeds, run = range(seed, seed + sweep.num_seeds), RunDir(folder)
-        job = Job(sweep, seeds, roomy, splits.table.source, run, SweepOptions(), place)
+        job = Job(sweep, seeds, roomy, splits.table.source, run, SweepOptions(), backend)
 
         trainers: list[Trainer] = []
 
         def begin(configs: Sequence[Config]) -> Trainer:
             if not trainers:
-                made = place.trainer(job.sweep, roomy.sizes, job.num_runs, configs=configs)
+                made = backend.trainer(job.sweep, roomy.sizes, job.num_runs, configs=configs)
                 trainers.append(stack.enter_context(made))
             return trainers[0]
 
@@ -95,7 +94,7 @@ def tune(
 class _Roomy(Splits):
     """Splits whose arrays have room for all rows, and some more.
 
-    So the refit needs no program of its own, and neither does the next table in a cross-validation.
+    The refit, and the next fold of an outer cross-validation, then use the same compiled program.
     """
 
     @functools.cached_property
@@ -105,7 +104,7 @@ class _Roomy(Splits):
 
 
 def _roomy(rows: int) -> int:
-    """Rounds up, by a sixteenth at most or to the next multiple of 32."""
+    """Rounds up by at most a sixteenth, or to a multiple of 32."""
     return rounded_up(rows, 1 << max(5, rows.bit_length() - 5))
 
 
@@ -116,7 +115,7 @@ def _figures(history: History, splits: Splits) -> np.ndarray:
     figures[history.diverged] = np.nan
     grid = history.by_config(figures)
     grid = grid.reshape(len(grid), len(splits.folds), -1, *figures.shape[1:])
-    for part in ("validation", "test"):  # shares of rows, of which float32 has lost some digits
+    for part in ("validation", "test"):  # shares of rows, exact in float64 only
         count = np.array([max(1, len(getattr(fold, part))) for fold in splits.folds])[:, None, None]
         shares = grid[..., METRICS.index(f"{part}_accuracy")]
         shares[:] = np.round(shares * count) / count
@@ -125,11 +124,11 @@ def _figures(history: History, splits: Splits) -> np.ndarray:
 
 def _ranked(figures: np.ndarray, splits: Splits, sweep: Sweep) -> tuple[np.ndarray, np.ndarray]:
     """Returns the order of the configs and the epochs of each."""
-    # Rounded, so that equal sums in another order of folds and seeds are equal.
+    # Rounded, so that ties do not depend on the order of folds and seeds.
     means = figures.mean(axis=(1, 2)).round(12)
     order, epochs = rank_at_best_epochs(means, splits.protocol.select_on)
     if np.isnan(means[order[0]]).any():
-        raise InputError(f"{sweep.name}: every config diverged; lower the learning rates")
+        raise InputError(f"{sweep.name}: every configuration diverged; lower the learning rates")
     return order, epochs
 
 

@@ -1,7 +1,7 @@
 """The convolutional network: blocks of convolution, normalisation, activation, pooling, dropout.
 
-Kernel side, blocks and filters are static. Filters of padding stay 0: groups of normalised channels
-are all padding, or none of it.
+Kernel side, blocks and filters are static. Padded filters stay 0, since no group of normalised
+channels mixes them with others.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from gtzan_jax.models.layers import Activation, Array, Drawn, Key, Tree
     from gtzan_jax.models.networks import Augmentation
 
-_ROWS = 32  # in evaluation, at a time: they are columns by then
+_ROWS = 32  # rows evaluated at a time, since their columns for convolution are large
 
-# Names of draws besides the blocks' kernels and channels.
+# Names of random numbers, besides kernels and channels of blocks.
 _LOGITS, _AUGMENT = MAX_BLOCKS, 255
 
 
@@ -39,29 +39,29 @@ class Traced(NamedTuple):
     dropout: Array  # () float32, rate
     activation: Activation
     augmentation: Augmentation
-    normal: Array | None = None  # () bool, whether convolutions start normal; None: none does
+    normal: Array | None = None  # () bool, whether initial convolutions are normal; None: none is
 
 
 class Noise(NamedTuple):
-    """An epoch's noise; see :meth:`CnnFamily.draw_noise`."""
+    """The noise of an epoch; see :meth:`CnnFamily.draw_noise`."""
 
-    channels: Sequence[Any]  # of each block (positions, filters) uint16
+    channels: Sequence[Any]  # for each block (positions, filters) uint16
     augment: Drawn  # (positions, 5) uint16
 
 
 @dataclass(frozen=True)
 class CnnFamily:
-    """The CNN's: a structure is the side of the kernels, then the filters of each block."""
+    """The CNN family. A structure is the kernel side, then the filters of each block."""
 
     name: str = "cnn"
 
     def structure(self, config: Config) -> tuple[int, ...]:
-        """Returns the kernel's side, and filters that double from block to block."""
+        """Returns the kernel side, and the filters, which double from block to block."""
         first, blocks = config["filters"], config.setting("blocks")
         return (config.setting("kernel"), *(first * 2**block for block in range(blocks)))
 
     def kind(self, structure: tuple[int, ...]) -> tuple[int, int]:
-        """Returns the kernel's side and the number of blocks."""
+        """Returns the kernel side and the number of blocks."""
         return structure[0], len(structure)
 
     def shapes(
@@ -70,7 +70,7 @@ class CnnFamily:
         num_features: int,  # noqa: ARG002
         num_classes: int,
     ) -> Mapping[str, tuple[int, ...]]:
-        """Returns kernels (side, side, filters in, filters out), and numbers of each filter."""
+        """Returns the shapes of kernels (side, side, filters in, filters out), biases and norms."""
         kernel, *widths = self.structure(config)
         shapes: dict[str, tuple[int, ...]] = {}
         for block, (fan_in, width) in enumerate(itertools.pairwise((1, *widths)), 1):
@@ -81,19 +81,19 @@ class CnnFamily:
         return shapes | {"logits.kernel": last, "logits.bias": last[1:]}
 
     def trial_bytes(self, structure: tuple[int, ...], sizes: Sizes, batch_size: int) -> int:
-        """Returns the memory of weights, and of columns and six outputs of each block in a step."""
+        """Returns the bytes of weights, and of columns and six outputs of each block in a step."""
         kernel, *widths = structure
         pairs = zip(_areas(structure, sizes), itertools.pairwise((1, *widths)), strict=True)
         kept = sum(area * (kernel**2 * fan_in + 6 * width) for area, (fan_in, width) in pairs)
         return STATE_BYTES * sum(_weights(structure, sizes)) + 4 * batch_size * kept
 
     def flops(self, structure: tuple[int, ...], sizes: Sizes) -> float:
-        """Returns the floating-point operations of one epoch, products only, as an MLP's."""
+        """Returns the floating-point operations of one epoch, matrix products only."""
         areas, weights = (*_areas(structure, sizes), 1), _weights(structure, sizes)
         return flops_of([a * count for a, count in zip(areas, weights, strict=True)], sizes)
 
     def trains_singly(self, platform: str) -> bool:
-        """On a CPU, where the arrays of one trial fill the cache."""
+        """Returns True on a CPU, where the arrays of one trial fill the cache."""
         return platform == "cpu"
 
     def traced(self, config: Config, sizes: Sizes, slope: float, parts: Set[str]) -> Traced:
@@ -120,7 +120,7 @@ class CnnFamily:
         )
 
     def draw_initial(self, key: Key, structure: tuple[int, ...], sizes: Sizes) -> list[Drawn]:
-        """Draws kernels in (-1, 1); smaller and narrower ones are the middles of others.
+        """Draws kernels in (-1, 1); smaller kernels are the centres of larger ones.
 
         Returns:
           for each block (side, side, filters in, filters out), then (filters, classes), float32.
@@ -133,14 +133,14 @@ class CnnFamily:
         return [*kernels[:-1], kernels[-1][0, 0]]
 
     def draw_noise(self, key: Key, structure: tuple[int, ...], positions: int) -> Noise:
-        """Draws random bits for the channels of each block, and for augmentation."""
+        """Draws random bits for channel dropout in each block, and for augmentation."""
         from gtzan_jax.models.layers import draw, noise_bits
 
         augment = draw(key, [_AUGMENT << 16], (positions, 5), np.uint16)[0]
         return Noise(noise_bits(key, structure[1:], positions), augment)
 
     def init(self, traced: Traced, drawn: Sequence[jax.Array], structure: tuple[int, ...]) -> Tree:
-        """Scales the drawn kernels; weights to and from filters of padding are 0."""
+        """Scales the drawn kernels; weights of padded filters are 0."""
         import jax.numpy as jnp
 
         from gtzan_jax.models.layers import initial_kernel
@@ -161,7 +161,10 @@ class CnnFamily:
         return params | {"logits": {"kernel": kernel, "bias": bias}}
 
     def apply(self, params: Tree, x: jax.Array, traced: Traced, noise: Noise | None) -> jax.Array:
-        """Returns (batch, classes) logits of (batch, bands, frames); by blocks without noise."""
+        """Returns (batch, classes) logits for (batch, bands, frames).
+
+        Without noise, the logits are computed in blocks of rows.
+        """
         from gtzan_jax.models import layers, networks
 
         network = functools.partial(networks.cnn, params, traced.activation)
@@ -176,13 +179,13 @@ class CnnFamily:
 
 
 def _areas(structure: tuple[int, ...], sizes: Sizes) -> list[int]:
-    """Returns bands × frames of each block's input; pooling halves both."""
+    """Returns bands × frames of the input of each block; pooling halves both."""
     blocks = range(len(structure) - 1)
     return [(sizes.num_features >> block) * (sizes.frames >> block) for block in blocks]
 
 
 def _weights(structure: tuple[int, ...], sizes: Sizes) -> list[int]:
-    """Returns the weights of each layer, without biases."""
+    """Returns the number of weights of each layer, without biases."""
     kernel, *widths = structure
     pairs = itertools.pairwise((1, *widths))
     convolutions = [kernel**2 * fan_in * width for fan_in, width in pairs]
@@ -190,7 +193,7 @@ def _weights(structure: tuple[int, ...], sizes: Sizes) -> list[int]:
 
 
 def _draw_kernel(key: Key, layer: int, side: int, fan_in: int, fan_out: int) -> Drawn:
-    """Returns (side, side, fan_in, fan_out) numbers in (-1, 1), named from the middle."""
+    """Returns (side, side, fan_in, fan_out) numbers in (-1, 1), named from the centre."""
     from gtzan_jax.models.layers import BLOCK, draw_uniform
 
     blocks, middle = -(-fan_out // BLOCK), side // 2

@@ -1,6 +1,6 @@
-"""The protocol of a model family, and the registry. Imports no JAX.
+"""The interface of a model family, and the registry. Imports no JAX.
 
-A family's functions that compute are pure and work on one trial; callers use ``vmap``.
+Functions that compute are pure and work on one trial; callers use ``vmap``.
 """
 
 import math
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from gtzan_jax.models.layers import Key, Tree
 
 Structure = tuple[int, ...]
-"""Widths of layers. Configs whose structures are of one kind may share a program that is as wide as
-the widest in each place; the others are padded with zeros."""
+"""Widths of layers. Configs with structures of one kind may share a program with the greatest width
+of each layer; narrower networks are padded with zeros."""
 
 
 class Family(Protocol):
-    """A kind of model. Implementations are hashable, as parts of a program's key."""
+    """A kind of model. Implementations are hashable, since they are part of a program's key."""
 
     @property
     def name(self) -> str:
-        """As in the manifest."""
+        """Its name in the manifest."""
         ...
 
     def structure(self, config: Config) -> Structure:
-        """Returns a config's widths, without padding."""
+        """Returns the widths of a config, without padding."""
         ...
 
     def kind(self, structure: Structure) -> Hashable:
-        """Returns a key that structures of one program have in common."""
+        """Returns a key that all structures of a program share."""
         ...
 
     def shapes(
@@ -52,7 +52,7 @@ class Family(Protocol):
         ...
 
     def trial_bytes(self, structure: Structure, sizes: Sizes, batch_size: int) -> int:
-        """Returns an estimate of the memory of a trial that trains."""
+        """Returns an estimate of the bytes that a trial needs to train."""
         ...
 
     def flops(self, structure: Structure, sizes: Sizes) -> float:
@@ -60,22 +60,22 @@ class Family(Protocol):
         ...
 
     def trains_singly(self, platform: str) -> bool:
-        """Tells whether a platform trains trials one after another, not side by side."""
+        """Returns whether a platform trains trials one after another instead of together."""
         ...
 
     def traced(self, config: Config, sizes: Sizes, slope: float, parts: Set[str]) -> "Tree":
-        """Returns the traced numbers of a config: tuples of NumPy arrays.
+        """Returns the traced numbers of a config, as tuples of NumPy arrays.
 
-        The slope is of (leaky) ReLU for negative inputs; for parts, see ``Sweep.parts``.
+        ``slope`` is that of (leaky) ReLU for negative inputs; for ``parts``, see ``Sweep.parts``.
         """
         ...
 
     def draw_initial(self, key: "Key", structure: Structure, sizes: Sizes) -> "Tree":
-        """Draws numbers for initial weights; a wider structure begins with those of a narrower."""
+        """Draws numbers for initial weights; wider structures extend those of narrower ones."""
         ...
 
     def draw_noise(self, key: "Key", structure: Structure, positions: int) -> "Tree":
-        """Draws an epoch's noise: arrays (positions, …), one for each row of all batches."""
+        """Draws the noise of an epoch: arrays (positions, …), for the rows of all batches."""
         ...
 
     def init(self, traced: "Tree", drawn: "Tree", structure: Structure) -> "Tree":
@@ -90,14 +90,14 @@ class Family(Protocol):
 
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (MlpFamily(), CnnFamily())}
-"""Every kind of model by its name."""
+"""All model families by name."""
 
 
 def register_family(family: Family, axes: Sequence[Hyperparameter]) -> None:
-    """Adds a model family; the first of its own axes names it. See docs/own_model.md.
+    """Adds a model family; the first of its own hyperparameters selects it. See docs/own_table.md.
 
     Raises:
-      InputError: a name is taken by another family.
+      InputError: another family has the name already.
     """
     own = {axis.name: replace(axis, families=(family.name,)) for axis in axes}
     taken = [
@@ -106,7 +106,7 @@ def register_family(family: Family, axes: Sequence[Hyperparameter]) -> None:
         if HYPERPARAMETERS.get(name, axis).families != axis.families
     ]
     if taken or FIRST.get(family.name, axes[0].name) != axes[0].name:
-        raise InputError(f"{', '.join(taken) or family.name} is taken already")
+        raise InputError(f"{', '.join(taken) or family.name} is already taken by another family")
     HYPERPARAMETERS.update(own)
     FIRST[family.name] = axes[0].name
     FAMILIES[family.name] = family

@@ -1,6 +1,6 @@
-"""Parts of the families: activation, inverted dropout, initial weights, votes; of one trial.
+"""Parts of the families, for one trial: activation, inverted dropout, initial weights, votes.
 
-Every activation is 0 at 0, so that units of padding stay 0.
+Every activation is 0 at 0, so padded units stay 0.
 """
 
 import functools
@@ -20,12 +20,12 @@ from gtzan_jax.models import threefry
 Array = jax.Array | np.ndarray | np.number[Any]  # on a device or the host
 
 Key = jax.Array | np.ndarray
-"""JAX's, in a program, or its (2,) uint32 words, for ``models.threefry`` on the host."""
+"""A JAX key in a program, or its (2,) uint32 words for ``models.threefry`` on the host."""
 
-Tree = Any  # nested containers of arrays, which JAX maps over
+Tree = Any  # a JAX pytree of arrays
 Drawn = jax.Array | np.ndarray  # in a program, or on the host
 
-# Units whose numbers have a common key: a wider layer begins with the numbers of a narrower one.
+# Units per key of random numbers, so that wider layers extend the numbers of narrower ones.
 BLOCK = 64
 
 NORMAL = frozenset({"he_normal", "glorot_normal", "lecun_normal"})
@@ -33,7 +33,7 @@ _TRUNCATED_DEVIATION = 0.87962566103423978  # of N(0, 1), truncated at two devia
 
 
 class Activation(NamedTuple):
-    """The traced activation: leaky ReLU unless another is true; None is not computed."""
+    """The traced activation: leaky ReLU unless another is true; those that are None are omitted."""
 
     slope: Array | float  # () float32, of leaky ReLU for negative inputs; 0 is ReLU
     elu: Array | None = None  # () bool
@@ -43,7 +43,7 @@ class Activation(NamedTuple):
 
     @classmethod
     def of(cls, name: str, slope: float, parts: Set[str]) -> "Activation":
-        """Returns a named activation, with an array for each activation among the parts."""
+        """Returns an activation by name, with an array for each activation in ``parts``."""
         chosen: dict[str, Any] = {
             other: np.asarray(other == name) for other in cls._fields[1:] if other in parts
         }
@@ -64,7 +64,7 @@ class Activation(NamedTuple):
 
 
 def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
-    """Draws (positions, width) uint16 for each hidden layer, independent of the other sizes."""
+    """Draws (positions, width) uint16 for each hidden layer, independent of other widths."""
     blocks = [-(-width // BLOCK) for width in widths]
     names = [layer << 16 | block for layer, n in enumerate(blocks) for block in range(n)]
     drawn = draw(key, names, (positions, BLOCK), jnp.uint16, axis=1)
@@ -77,33 +77,33 @@ def noise_bits(key: Key, widths: Sequence[int], positions: int) -> list[Drawn]:
 def draw(
     key: Key, names: Sequence[int], shape: tuple[int, ...], dtype: DTypeLike, axis: int = 0
 ) -> Drawn:
-    """Draws random bits, each name's from a key of its own, at once; see ``threefry.bits``."""
+    """Draws random bits for all names at once, each from its own key; see ``threefry.bits``."""
     if isinstance(key, np.ndarray):
         keys = threefry.fold_in(key, names)
-    else:  # the barrier keeps XLA from making a key anew for each number
+    else:  # without the barrier, XLA computes a key again for each number
         keys = lax.optimization_barrier(threefry.fold_in(jax.random.key_data(key), names))
     drawn: Drawn = threefry.bits(keys, shape, dtype, axis)
     return drawn
 
 
 def draw_uniform(key: Key, names: Sequence[int]) -> Drawn:
-    """Draws (names, BLOCK) float32 in (-1, 1), each name's from a key of its own."""
-    # The middles of 2**23 equal steps, each exact in float32.
+    """Draws (names, BLOCK) float32 in (-1, 1), each name from its own key."""
+    # The centres of 2**23 equal steps, exact in float32.
     steps = (draw(key, names, (BLOCK,), jnp.uint32) >> 9).astype(jnp.float32)
     return (steps + 0.5) / 2.0**22 - 1.0
 
 
 def dropout_factors(bits: jax.Array, rate: Array | float) -> jax.Array:
-    """Turns uint16 bits into the factors of inverted dropout, 0 or 1 / (1 - rate), as in Keras.
+    """Returns the factors of inverted dropout, 0 or 1 / (1 - rate), for uint16 bits, as in Keras.
 
-    A unit is dropped if its bits, as a fraction, are below the rate, rounded to 2**-16.
+    Drops a unit if its bits, as a fraction, are below the rate, rounded to 2**-16.
     """
     threshold = jnp.round(jnp.asarray(rate, jnp.float32) * 65536.0).astype(jnp.uint16)
     return jnp.where(bits >= threshold, 1.0 / (1.0 - rate), 0.0).astype(jnp.float32)
 
 
 def initial_scale(initializer: str, fan_in: int, fan_out: int) -> float:
-    """Returns the factor of a layer's draws, which are in (-1, 1) or truncated normal.
+    """Returns the factor for initial weights, drawn in (-1, 1) or from a truncated normal.
 
     Uniform: 0.05 for Keras's ``random_uniform``, else sqrt(3 v) of a variance v of
     2 / (fan_in + fan_out) for glorot (Glorot and Bengio 2010), 2 / fan_in for he (He et al. 2015),
@@ -121,10 +121,10 @@ def initial_scale(initializer: str, fan_in: int, fan_out: int) -> float:
 def initial_kernel(
     drawn: jax.Array, scale: Array, normal: Array | None, rows: Any, columns: Any
 ) -> jax.Array:
-    """Makes a kernel (…, fan_in, fan_out) of numbers uniform in (-1, 1).
+    """Returns a kernel (…, fan_in, fan_out) from numbers uniform in (-1, 1).
 
-    They are mapped to N(0, 1), truncated at two deviations, where ``normal`` () is true. Weights
-    from and to padding, where rows or columns are False, are 0 and stay 0: no gradient gets there.
+    Maps them to N(0, 1), truncated at two deviations, if ``normal`` () is true. Weights from and to
+    padding, where rows or columns are False, are 0 and stay 0, since their gradient is 0.
     """
     if normal is not None:
         inside = math.erf(math.sqrt(2))  # the probability of less than two deviations
@@ -144,7 +144,7 @@ def voted(logits: jax.Array, songs: jax.Array, num_songs: int) -> jax.Array:
 
 
 def unpadded(params: Tree, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Returns parameters of given shapes by name on the host, see ``Family.shapes``."""
+    """Returns parameters by name on the host, without padding; see ``Family.shapes``."""
     arrays = traverse_util.flatten_dict(params, sep=".")  # type: ignore[no-untyped-call]
     return {
         name: np.asarray(arrays[name])[tuple(slice(size) for size in shape)]

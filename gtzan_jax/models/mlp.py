@@ -1,4 +1,4 @@
-"""The multilayer perceptron: dense layers and inverted dropout. Only the widths are static."""
+"""The multilayer perceptron: dense layers and inverted dropout. Only widths are static."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from gtzan_jax.models.layers import Activation, Array, Drawn, Key
 
-_ROWS = 2**14  # in evaluation, at a time
+_ROWS = 2**14  # rows evaluated at a time
 
 STATE_BYTES = 5 * 4
-"""Of a weight: itself, two moments, its gradient and its new value, of four bytes each."""
+"""Bytes for a weight: value, two moments, gradient and new value, four each."""
 
 
 class Traced(NamedTuple):
@@ -31,12 +31,12 @@ class Traced(NamedTuple):
     units: Array  # (hidden layers,) int32, without padding
     dropout: Array  # (hidden layers,) float32 rates
     activation: Activation
-    normal: Array | None = None  # () bool, whether hidden weights start normal; None: none does
+    normal: Array | None = None  # () bool, whether initial weights are normal; None: none is
 
 
 @dataclass(frozen=True)
 class MlpFamily:
-    """The MLP's: a structure is the units of each hidden layer."""
+    """The MLP family. A structure is the units of each hidden layer."""
 
     name: str = "mlp"
 
@@ -51,7 +51,7 @@ class MlpFamily:
     def shapes(
         self, config: Config, num_features: int, num_classes: int
     ) -> Mapping[str, tuple[int, ...]]:
-        """Returns kernels (fan_in, fan_out) and biases (fan_out,)."""
+        """Returns the shapes of kernels (fan_in, fan_out) and biases (fan_out,)."""
         shapes: dict[str, tuple[int, ...]] = {}
         pairs = itertools.pairwise((num_features, *config.units, num_classes))
         for name, pair in zip(layer_names(len(config.units)), pairs, strict=True):
@@ -59,7 +59,7 @@ class MlpFamily:
         return shapes
 
     def trial_bytes(self, structure: tuple[int, ...], sizes: Sizes, batch_size: int) -> int:  # noqa: ARG002
-        """Returns the memory of the weights, beside which rows are small."""
+        """Returns the bytes of the weights; rows are small in comparison."""
         return STATE_BYTES * sum(_weights(structure, sizes))
 
     def flops(self, structure: tuple[int, ...], sizes: Sizes) -> float:
@@ -67,7 +67,7 @@ class MlpFamily:
         return flops_of(_weights(structure, sizes), sizes)
 
     def trains_singly(self, platform: str) -> bool:  # noqa: ARG002
-        """Nowhere: a layer is too small a product to fill a processor."""
+        """Returns False: the product of a layer is too small for a processor."""
         return False
 
     def traced(self, config: Config, sizes: Sizes, slope: float, parts: Set[str]) -> Traced:
@@ -85,7 +85,7 @@ class MlpFamily:
         )
 
     def draw_initial(self, key: Key, structure: tuple[int, ...], sizes: Sizes) -> list[Drawn]:
-        """Draws kernels in (-1, 1), (fan_in, fan_out) float32; weights do not depend on sizes."""
+        """Draws kernels in (-1, 1), (fan_in, fan_out) float32; numbers do not depend on widths."""
         from gtzan_jax.models.layers import BLOCK, draw_uniform
 
         shapes = list(itertools.pairwise((sizes.num_features, *structure, sizes.num_classes)))
@@ -112,7 +112,7 @@ class MlpFamily:
     def init(
         self, traced: Traced, drawn: Sequence[jax.Array], structure: tuple[int, ...]
     ) -> Mapping[str, Mapping[str, jax.Array]]:
-        """Makes kernels (fan_in, fan_out) and zero biases (fan_out,) from kernels in (-1, 1)."""
+        """Returns scaled kernels (fan_in, fan_out) and zero biases (fan_out,)."""
         import jax.numpy as jnp
 
         from gtzan_jax.models.layers import initial_kernel
@@ -135,7 +135,7 @@ class MlpFamily:
         traced: Traced,
         noise: Sequence[jax.Array] | None,
     ) -> jax.Array:
-        """Returns (batch, classes) logits; the structure is that of the parameters."""
+        """Returns (batch, classes) logits; the parameters determine the structure."""
         import jax.numpy as jnp
 
         from gtzan_jax.models.layers import dropout_factors
@@ -155,22 +155,22 @@ class MlpFamily:
 
 
 def flops_of(products: Sequence[int], sizes: Sizes) -> float:
-    """Returns the floating-point operations of an epoch, from the weights of each layer's product.
+    """Returns the floating-point operations of an epoch, from the number of weights of each layer.
 
-    2 for each weight and product: three for a train row (forward, gradients of kernel and input,
-    the latter not in the first layer), one for an evaluated row.
+    Two for each weight and product: three products for a train row (forward, gradients of kernel
+    and input, the latter not in the first layer), one for an evaluated row.
     """
     train, evaluated = 6.0 * sum(products) - 2.0 * products[0], 2.0 * sum(products)
     return sizes.num_train * train + sizes.num_eval * evaluated
 
 
 def layer_names(num_hidden: int) -> list[str]:
-    """Returns the names of the dense layers, as in the parameters: hidden1 … logits."""
+    """Returns the names of the dense layers in the parameters: hidden1, …, logits."""
     return [f"hidden{layer + 1}" for layer in range(num_hidden)] + ["logits"]
 
 
 def initial_scales(config: Config, num_features: int, num_classes: int) -> tuple[float, ...]:
-    """Returns ``layers.initial_scale`` by layer; the last is glorot_uniform, Keras's default."""
+    """Returns ``layers.initial_scale`` by layer; the last uses glorot_uniform, Keras's default."""
     from gtzan_jax.models.layers import initial_scale
 
     *hidden, last = itertools.pairwise((num_features, *config.units, num_classes))
@@ -179,6 +179,6 @@ def initial_scales(config: Config, num_features: int, num_classes: int) -> tuple
 
 
 def _weights(widths: Sequence[int], sizes: Sizes) -> list[int]:
-    """Returns the weights of each layer, without biases."""
+    """Returns the number of weights of each layer, without biases."""
     units = (sizes.num_features, *widths, sizes.num_classes)
     return [fan_in * fan_out for fan_in, fan_out in itertools.pairwise(units)]

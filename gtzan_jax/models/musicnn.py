@@ -1,4 +1,4 @@
-"""The network of musicnn in Flax, for its trained weights: tags and units of windows of sound.
+"""The network of musicnn in Flax: tags and units of windows of sound, with published weights.
 
 Pons et al., "End-to-end learning for music audio tagging at scale", ISMIR 2018.
 """
@@ -12,24 +12,24 @@ import numpy as np
 from flax import linen as nn
 from numpy.typing import NDArray
 
-from gtzan_jax.models import backend
+from gtzan_jax.models import jax_settings
 from gtzan_jax.sound.musicnn import AT_ONCE
 from gtzan_jax.sound.musicnn_weights import layer_name
 
-_BATCH = 10  # windows at once on a CPU, thirty seconds of sound; more take as long for each
-_OVER_TIME = ((3, 3), (0, 0))  # padding: of time alone
+_BATCH = 10  # windows at a time on a CPU, thirty seconds of sound; more are no faster
+_OVER_TIME = ((3, 3), (0, 0))  # padding of time only
 _OURS = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
 
 
 class Musicnn(nn.Module):
     """Maps windows (windows, 187 frames, 96 bands) to (windows, 50 tags) and (windows, 200 units).
 
-    Names of layers are the checkpoint's.
+    Layers have the names of the checkpoint.
     """
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Computes tags, probabilities, and the units that they are made of."""
+        """Returns the probabilities of tags, and the units of the layer before."""
 
         def block(
             x: jax.Array, number: int, kernel: tuple[int, int], filters: int, padding: Any
@@ -59,7 +59,7 @@ def _norm(number: int) -> nn.BatchNorm:
 
 
 def variables(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Returns Flax's variables of the checkpoint's arrays."""
+    """Returns the variables of Flax for the arrays of the checkpoint."""
     made: dict[str, dict[str, dict[str, np.ndarray]]] = {"params": {}, "batch_stats": {}}
     for name, array in weights.items():
         layer, _, part = name.partition("/")
@@ -70,7 +70,7 @@ def variables(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict[str
 
 def outputs(weights: Mapping[str, np.ndarray], mel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns (windows, 250), tags and units, of log-mel windows (windows, 187, 96)."""
-    with backend.pinned(), jax.default_matmul_precision("float32"):
+    with jax_settings.pinned(), jax.default_matmul_precision("float32"):
         size = _BATCH if jax.default_backend() == "cpu" else AT_ONCE
         on_device = jax.device_put(variables(weights))
         made = []

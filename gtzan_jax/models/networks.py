@@ -1,6 +1,6 @@
-"""The networks of the families in Flax, of one trial.
+"""The networks of the families in Flax, for one trial.
 
-Convolutions are products of matrices: XLA's own are many times slower on a CPU, see docs/cnn.md.
+Convolutions are matrix products: those of XLA are many times slower on a CPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ _EPSILON = 1e-3  # keras.layers.GroupNormalization's
 
 
 class Augmentation(NamedTuple):
-    """Limits of the augmentation of train spectrograms; None where a sweep has none.
+    """Limits of the augmentation of train spectrograms; None if no config of the sweep has it.
 
     A circular shift in time, then one mask of bands and one of frames (SpecAugment, Park et al.
-    2019). Widths are uniform from 0 to the limit, shifts within ± the limit. Masks are 0, the mean.
+    2019). Widths are uniform from 0 to the limit, shifts within ± limit. Masks are 0, the mean.
     """
 
     frequency_mask: Array | None = None  # () int32 bands
@@ -51,7 +51,7 @@ class CNN(nn.Module):
     """Blocks, the mean over time and frequency, and a dense layer."""
 
     widths: Sequence[int]  # filters of each block
-    kernel: int  # its side
+    kernel: int  # side of the kernel
     num_classes: int
 
     @nn.compact
@@ -79,7 +79,7 @@ class CNN(nn.Module):
 def convolve(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
     """Convolves (batch, height, width, channels) with stride 1, padded with zeros.
 
-    The kernel is (side, side, channels in, channels out), the side odd. Flax passes stride and
+    The kernel is (side, side, channels in, channels out), with an odd side. Flax passes stride and
     padding as further arguments.
     """
     side, (height, width) = kernel.shape[0], x.shape[1:3]
@@ -97,7 +97,7 @@ def convolve(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
 
 
 def pooled(x: jax.Array) -> jax.Array:
-    """Returns maxima of 2 × 2 points of (batch, height, width, channels), without an odd last."""
+    """Returns maxima of 2 × 2 points of (batch, height, width, channels); drops odd ends."""
     batch, height, width, channels = x.shape
     x = x[:, : height // 2 * 2, : width // 2 * 2]
     return x.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
@@ -109,7 +109,7 @@ def cnn(
     x: jax.Array,
     factors: Sequence[jax.Array] | None = None,
 ) -> jax.Array:
-    """Returns (rows, classes) logits of a CNN, of (rows, bands, frames)."""
+    """Returns (rows, classes) logits of a CNN for (rows, bands, frames)."""
     kernels = [params[f"conv{block}"]["kernel"] for block in range(1, len(params) // 2 + 1)]
     widths = tuple(kernel.shape[-1] for kernel in kernels)
     model = CNN(widths, kernels[0].shape[0], params["logits"]["bias"].shape[0])
@@ -118,7 +118,7 @@ def cnn(
 
 
 def by_blocks(network: Callable[[jax.Array], Any], x: jax.Array, most: int) -> jax.Array:
-    """Applies a network to rows, at most so many at a time, as all have all units in memory."""
+    """Applies a network to at most ``most`` rows at a time, to save memory."""
     if len(x) <= most:
         return jnp.asarray(network(x))
     padded = jnp.pad(x, ((0, -len(x) % most), *[(0, 0)] * (x.ndim - 1)))
@@ -129,7 +129,7 @@ def by_blocks(network: Callable[[jax.Array], Any], x: jax.Array, most: int) -> j
 def augmented(x: jax.Array, augmentation: Augmentation, bits: Array) -> jax.Array:
     """Shifts and masks spectrograms (batch, bands, frames).
 
-    Bits are (batch, 5) uint16: of the shift, then of width and start of each mask.
+    Bits are (batch, 5) uint16: for the shift, then for width and start of each mask.
     """
     x, uniform = x.astype(jnp.float32), jnp.asarray(bits).astype(jnp.float32) / 65536.0
     if augmentation.time_shift is not None:
@@ -150,5 +150,5 @@ def augmented(x: jax.Array, augmentation: Augmentation, bits: Array) -> jax.Arra
 
 
 def _whole(uniform: jax.Array, count: jax.Array) -> jax.Array:
-    """Returns whole numbers from 0 up to ``count``, for numbers in [0, 1)."""
+    """Returns integers from 0 to ``count`` - 1, for numbers in [0, 1)."""
     return jnp.floor(uniform * jnp.asarray(count, jnp.float32)).astype(jnp.int32)

@@ -1,7 +1,7 @@
 """The random bits of ``jax.random``: Threefry-2x32, partitionable (Salmon et al. 2011).
 
-NumPy's arrays are computed on at once; JAX's when compiled, on a CPU to a far quicker loop than
-that of ``jax.random``. Keys are those of ``jax.random.key_data``, (..., 2) uint32.
+NumPy arrays are computed at once; JAX arrays in compiled programs, on a CPU much faster than by
+``jax.random``. Keys are those of ``jax.random.key_data``, (..., 2) uint32.
 """
 
 import math
@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-Words = Any  # of NumPy or JAX, uint32
+Words = Any  # uint32 array of NumPy or JAX
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
-_BLOCK = 1 << 15  # numbers that NumPy draws at a time, so that they stay in the processor's cache
+_BLOCK = 1 << 15  # numbers that NumPy draws at a time, to fit the processor's cache
 
 
 def key(seed: ArrayLike) -> NDArray[np.uint32]:
@@ -25,7 +25,7 @@ def key(seed: ArrayLike) -> NDArray[np.uint32]:
 
 
 def fold_in(key: Words, data: ArrayLike) -> Words:
-    """Returns (*data, 2) keys, made of one key (2,) and each number of ``data``."""
+    """Returns keys (*data, 2) from a key (2,) and each number of ``data``."""
     xp = jnp if isinstance(key, jax.Array) or isinstance(data, jax.Array) else np
     low = xp.asarray(data, np.uint32)
     return xp.stack(_threefry(key[0], key[1], xp.zeros_like(low), low), axis=-1)
@@ -34,7 +34,7 @@ def fold_in(key: Words, data: ArrayLike) -> Words:
 def bits(keys: Words, shape: tuple[int, ...], dtype: DTypeLike, axis: int = 0) -> Any:
     """Returns random bits for keys (keys, 2), at most 32 bits each.
 
-    They are (keys, *shape), or have the axis of the keys at the place ``axis``.
+    The result is (keys, *shape), with the axis of the keys moved to ``axis``.
     """
     xp = jnp if isinstance(keys, jax.Array) else np
     together = max(1, _BLOCK // max(1, math.prod(shape)))

@@ -1,6 +1,6 @@
-"""Finished tasks on the disk, which an interrupted sweep need not train again.
+"""Checkpoints: finished tasks on the disk, which a resumed sweep does not train again.
 
-A file, see ``files.save_arrays``, holds a header of each task, and the arrays of all trials.
+A file, see ``files.save_arrays``, has a header of each task, and the arrays of all trials.
 """
 
 import tempfile
@@ -12,14 +12,14 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from gtzan_jax.errors import RunError
+from gtzan_jax.errors import DamagedError, RunError
 from gtzan_jax.files import Kind, load_arrays, remove_temporaries, save_arrays
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.rundir.history import History
 from gtzan_jax.space.config import Trial
 from gtzan_jax.trainer.task import Trained
 
-# Seconds for which tasks are collected: flushing a file takes up to a tenth of a task's training.
+# Seconds to collect tasks for one file: writing it takes up to a tenth of a task's training.
 _COLLECT_S = 0.5
 _FORMAT = 1
 
@@ -47,15 +47,16 @@ class _Part(NamedTuple):
 
 
 class Checkpoints:
-    """The tasks in a folder, which is made. Damaged files are removed, and named in ``damaged``.
+    """The finished tasks in a folder, which is created if missing.
 
-    Trials train for ``epochs``, and have ``evaluated`` predictions, see ``Sizes.num_judged``.
+    Removes damaged files and lists them in ``damaged``. Trials train for ``epochs`` and have
+    ``evaluated`` predictions, see ``Sizes.num_judged``.
     """
 
     def __init__(self, folder: Path, epochs: int, evaluated: int) -> None:
         self.damaged: list[str] = []
         self._folder, self._epochs, self._evaluated = folder, epochs, evaluated
-        self._ends: dict[Trial, set[int]] = {}  # epochs up to which a trial was to train
+        self._ends: dict[Trial, set[int]] = {}  # last epochs of the tasks of a trial
         self._waiting: list[Trained] = []
         self._flushed = time.monotonic()
         folder.mkdir(exist_ok=True)
@@ -68,26 +69,26 @@ class Checkpoints:
                 path.unlink()
 
     def __len__(self) -> int:
-        """Returns the number of trials that are trained to the end."""
+        """Returns the number of trials that are trained for all epochs."""
         return sum(self._epochs in ends for ends in self._ends.values())
 
     @property
     def trial_epochs(self) -> int:
-        """Epochs that all trials together were to train."""
+        """Epochs of all trials together; those after early stopping count."""
         return sum(map(max, self._ends.values()))
 
     def missing(self, trials: Iterable[Trial], epochs: int | None = None) -> list[Trial]:
-        """Returns the trials not stored up to some epoch, by default the last."""
+        """Returns the trials that are not stored up to ``epochs``, by default the last."""
         until = self._epochs if epochs is None else epochs
         return [trial for trial in trials if until not in self._ends.get(trial, ())]
 
     def add(self, trained: Trained) -> list[Trained]:
-        """Adds a task; returns the tasks written by this call."""
+        """Adds a task; returns the tasks that this call wrote."""
         self._waiting.append(trained)
         return self.flush() if time.monotonic() - self._flushed > _COLLECT_S else []
 
     def flush(self) -> list[Trained]:
-        """Writes and returns the tasks that are not written yet."""
+        """Writes the tasks that are not written yet, and returns them."""
         written, self._waiting = self._waiting, []
         if written:
             number = max((int(path.stem) for path in self._files()), default=0) + 1
@@ -109,9 +110,9 @@ class Checkpoints:
         return written
 
     def history(self, trials: Sequence[Trial], others: bool = False) -> History:
-        """Joins histories and predictions of trials, on the disk instead of in memory.
+        """Joins histories and predictions of trials, in memory-mapped files.
 
-        With ``others``, tasks of other trials are skipped, as of a search that was interrupted.
+        ``others`` skips tasks of other trials, as an interrupted search leaves them.
         """
         shape = (len(trials), self._epochs, len(METRICS))
         figures = self._on_disk(np.float32, shape)
@@ -123,11 +124,14 @@ class Checkpoints:
             rows = np.array([places.get(trial, -1) for trial in header.trials], int)
             known = rows >= 0
             if not (known.all() or others) or header.epochs > self._epochs:
-                raise RunError(f"{self._folder} is damaged: it has trials of another sweep")
+                raise DamagedError(
+                    f"{self._folder} has trials of another sweep; the folder is damaged: "
+                    "remove it to train again"
+                )
             epochs = slice(header.first_epoch, header.epochs)
             figures[rows[known], epochs] = history[known]
             missing[rows[known], epochs] = False
-            # Of trials that were trained twice, the later epoch counts.
+            # If a trial was trained twice, the later epoch counts.
             later = known & (header.epochs > reached[rows])
             new = rows[later]
             predicted[new], reached[new] = classes[later], header.epochs
@@ -139,7 +143,7 @@ class Checkpoints:
         return History(tuple(trials), figures, predicted, reached, last, best)
 
     def figures(self, trials: Sequence[Trial], epochs: int) -> np.ndarray:
-        """Returns (trials, metrics) float32 after the best epoch, of tasks that end with one."""
+        """Returns (trials, metrics) float32 after the best epoch, of tasks up to ``epochs``."""
         found: dict[Trial, np.ndarray] = {}
         for header, history, _, _, best in self._tasks():
             if header.epochs == epochs:
@@ -153,15 +157,17 @@ class Checkpoints:
             try:
                 yield from self._read(path)
             except ValueError:
-                raise RunError(f"{path} has been damaged; the same command mends it") from None
+                raise DamagedError(
+                    f"{path} was damaged during the run; resuming trains its tasks again"
+                ) from None
 
     def _on_disk(self, kind: type, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns an array in an unnamed file, which is deleted with the array."""
+        """Returns an array mapped to an unnamed file, which is deleted with the array."""
         with tempfile.TemporaryFile(dir=self._folder) as file:
             return np.memmap(file, kind, "w+", shape=shape)
 
     def _read(self, path: Path) -> Iterator[_Part]:
-        """Yields the tasks of a file; raises ValueError if the store did not write it."""
+        """Yields the tasks of a file; raises ValueError if it is damaged."""
         arrays, about = load_arrays(path, _FORMAT, self._expected)
         start = row = 0
         for header in _headers(about):
@@ -170,7 +176,7 @@ class Checkpoints:
             places = slice(start, start + count)
             best, last = arrays["best"][places], arrays["last"][places]
             if not ((best >= 1) & (best <= last) & (last <= header.epochs)).all():
-                raise ValueError("the best or the last epoch of a trial is impossible")
+                raise ValueError("the best or the last epoch of a trial is out of range")
             figures = history.reshape(count, epochs, len(METRICS))
             yield _Part(header, figures, arrays["predicted"][places], last, best)
             start, row = start + count, row + count * epochs

@@ -1,4 +1,4 @@
-"""The run directory: everything that one sweep wrote, in one folder; README.md lists its files."""
+"""The run directory: all files that one sweep writes; README.md lists them."""
 
 import contextlib
 import dataclasses
@@ -30,18 +30,18 @@ from gtzan_jax.space.sweep_file import parse_config
 from gtzan_jax.tables.schema import FeatureTable
 from gtzan_jax.text import flag
 
-if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
+if TYPE_CHECKING:  # importing pandas takes half a second
     import pandas as pd
 
 TABLES = ("results.csv", "trials.csv", "history.csv", "predictions.safetensors")
-"""The files that are made from the histories of all trials."""
+"""The files computed from the histories of all trials."""
 
 CONFIGS = "configs.json"
-"""The file of the configs, where these are not known from the sweep."""
+"""The file of the configs, if the sweep does not list them."""
 
 
 class RunDir:
-    """The files of one run, whose folder need not exist yet."""
+    """The paths of one run; the folder need not exist yet."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -60,12 +60,12 @@ class RunDir:
         self.retrained = self.path / "retrained"
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Writes the manifest, with a checksum of itself."""
+        """Writes the manifest with its checksum."""
         write_atomically(self.manifest_path, encode(manifest))
 
     def read_manifest(self) -> Manifest:
         """Reads the manifest."""
-        if self.manifest_path.exists():  # else it may be any folder, of any size
+        if self.manifest_path.exists():  # else it may be any folder
             refuse_links(self.path)
         try:
             content = self.manifest_path.read_bytes()
@@ -74,14 +74,14 @@ class RunDir:
                 f"{self.path} is not a run directory: it has no manifest.json"
             ) from None
         except OSError as error:
-            raise InputError(f"{described(error)}: it cannot be read") from None
+            raise InputError(f"{described(error)}: cannot be read") from None
         return decode(content, self.manifest_path)
 
     def record(self, manifest: Manifest, *names: str) -> None:
         """Adds checksums of finished files and folders to the manifest, and writes it.
 
-        Each file in ``best``, ``reference`` and the folders in ``retrained`` has a checksum; the
-        files in other folders have one together.
+        Each file in ``best``, ``reference`` and the folders in ``retrained`` has a checksum; any
+        other folder has a single one.
         """
         for name in names:
             for old in _of(name, manifest.sha256):
@@ -90,18 +90,18 @@ class RunDir:
         self.write_manifest(manifest)
 
     def has(self, manifest: Manifest, name: str) -> bool:
-        """Tells whether a file or folder was recorded as finished."""
+        """Returns whether a file or folder was recorded as finished."""
         return bool(_of(name, manifest.sha256))
 
     def damaged(self, manifest: Manifest, name: str) -> str | None:
-        """Returns the name of a file or folder that is not as recorded; None if all is well."""
+        """Returns the first file or folder that differs from its record; None if all match."""
         keys, there = _of(name, manifest.sha256), self._digests(name)
         if not keys:
             return name
         return next((key for key in keys if there.get(key) != manifest.sha256[key]), None)
 
     def _digests(self, name: str) -> dict[str, str]:
-        """Returns checksums of the files that exist, of which no manifest leads out of the run."""
+        """Returns the checksums of a file or folder, by path in the run; empty if missing."""
         whole = self.path / name
         each = name in ("best", "reference") or whole.parent == self.retrained
         paths = whole.glob("*") if each else [whole]
@@ -118,34 +118,34 @@ class RunDir:
         history: "Iterable[pd.DataFrame]",
         predictions: Mapping[Part, Predictions],
     ) -> None:
-        """Writes the files of ``TABLES``; history.csv from its parts."""
+        """Writes the files of ``TABLES``; ``history`` yields the parts of history.csv."""
         write_csv(self.results_path, results)
         write_csv(self.trials_path, trials)
         write_csv_parts(self.history_path, history)
         save_predictions(predictions, self.predictions_path)
 
     def remove(self) -> None:
-        """Removes the files of a sweep except the manifest, and no others."""
+        """Removes the files of a sweep, except the manifest; leaves all other files."""
         for name in ("checkpoints", "tensorboard", "overview", "best", "reference", "retrained"):
             shutil.rmtree(self.path / name, ignore_errors=True)
         for name in (*TABLES, CONFIGS, self.study_path.name):
             (self.path / name).unlink(missing_ok=True)
 
     def write_configs(self, sweep: Sweep) -> None:
-        """Writes the configs of a sweep, a list of tables."""
+        """Writes the configs of a sweep as a list of objects."""
         text = json.dumps([dict(config) for config in sweep.configs], indent=1, allow_nan=False)
         write_atomically(self.configs_path, text + "\n")
 
     def with_configs(self, sweep: Sweep) -> Sweep:
-        """Returns a sweep with its configs, which are read if the search proposed them."""
+        """Returns a sweep with its configs, read from the run if a sampler proposed them."""
         if sweep.search.kind not in SAMPLERS:
             return sweep
         if not self.configs_path.is_file():
-            raise InputError(f"{self.path}: no {CONFIGS}: the sweep did not finish")
+            raise InputError(f"{self.path} has no {CONFIGS}: the sweep did not finish")
         where = str(self.configs_path)
         configs = [parse_config(row, where) for row in json.loads(self.configs_path.read_bytes())]
         if not configs or any(config.axes != tuple(sweep.axes) for config in configs):
-            raise InputError(f"{where} has no configs, or those of another sweep")
+            raise InputError(f"{where} has no configurations, or those of another sweep")
         return sweep.choosing(configs)
 
     def read_results(self) -> "pd.DataFrame":
@@ -161,7 +161,7 @@ def _of(name: str, keys: Iterable[str]) -> list[str]:
 
 
 def default_folder(name: str) -> Path:
-    """Makes runs/<name>-<UTC time>, followed by a number if that exists."""
+    """Creates runs/<name>-<UTC time>, with a number if that exists."""
     first = Path("runs", f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
     check_place(first)
     _make(first.parent, exist_ok=True)
@@ -175,7 +175,7 @@ def default_folder(name: str) -> Path:
 
 
 def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
-    """Checks that a folder for a command's output can be made."""
+    """Checks that a folder is empty or can be created."""
     if path.is_dir() and not is_empty(path):
         raise InputError(
             f"{flag('workdir', path)}: the folder is not empty; name a new one, or delete it"
@@ -186,26 +186,24 @@ def check_folder(path: Path, needed_bytes: float = 0.0) -> None:
 def check_place(
     path: str | os.PathLike[str], needed_bytes: float = 0.0, name: str = "workdir"
 ) -> None:
-    """Checks that a folder can be written to, or made; ``name`` is that of the flag."""
+    """Checks that a folder can be created and written to; ``name`` is that of the flag."""
     path = Path(path)
-    # os.path.exists, since a name that is too long is no error to it.
+    # os.path.exists, which accepts names that are too long.
     nearest = next(p for p in (path, *path.absolute().parents) if os.path.exists(p))
     if any(len(os.fsencode(part)) > 255 for part in path.parts):
         raise InputError(f"{flag(name, path)}: a name of more than 255 bytes; choose a shorter one")
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(
-            f"{flag(name, path)}: {nearest} is not a folder that you may write to; name another"
-        )
+        raise InputError(f"{flag(name, path)}: {nearest} is not a writable folder; name another")
     free = shutil.disk_usage(nearest).free
     if free < needed_bytes:
         raise InputError(
-            f"{flag(name, path)}: {needed_bytes / 1e6:,.0f} MB will be written, and only "
-            f"{free / 1e6:,.0f} MB are free; make space or name another folder"
+            f"{flag(name, path)}: the run needs {needed_bytes / 1e6:,.0f} MB, and only "
+            f"{free / 1e6:,.0f} MB are free; free some space or name another folder"
         )
 
 
 def create_folder(path: Path) -> None:
-    """Makes a folder for a command's output."""
+    """Creates an empty folder for the output of a command."""
     check_folder(path)
     _make(path, exist_ok=True)
 
@@ -216,11 +214,11 @@ def _make(path: Path, exist_ok: bool) -> None:
     except OSError as error:
         if isinstance(error, FileExistsError) and not exist_ok:
             raise
-        raise InputError(f"{flag('workdir', path)}: cannot be made: {error.strerror}") from None
+        raise InputError(f"{flag('workdir', path)}: cannot be created: {error.strerror}") from None
 
 
 def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
-    """Begins the run that is requested, or resumes it, and writes its manifest. Hold the folder."""
+    """Begins or resumes the requested run, and writes its manifest. The caller holds the lock."""
     remove_temporaries(run.path)
     manifest = request
     if not run.manifest_path.exists():
@@ -235,14 +233,14 @@ def begin(run: RunDir, request: Manifest, overwrite: bool) -> Manifest:
                 f"{flag('workdir', run.path)} holds another run ({'; '.join(different)}): name "
                 "another folder, or remove that run with --overwrite"
             )
-        # The same table may have another path by now, and so may the folder.
+        # Table and folder may have been moved.
         manifest.data, manifest.resume = request.data, request.resume
     run.write_manifest(manifest)
     return manifest
 
 
 def _identity(manifest: Manifest) -> dict[str, Any]:
-    # Devices, versions and --batching change figures by no more than float32's rounding.
+    # Without devices, versions and --batching, which change figures by rounding errors only.
     document = as_dict(manifest)
     document["data"] = manifest.data.sha256
     document["columns"] = dataclasses.asdict(manifest.data.columns)
@@ -251,7 +249,7 @@ def _identity(manifest: Manifest) -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
-    """Yields the differences between two trees of JSON, in words."""
+    """Yields the differences between two JSON documents as text."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
             yield from differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
@@ -260,7 +258,7 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
 
 
 def describe_data(table: FeatureTable, given: str) -> Data:
-    """Returns the manifest's entry of a feature table, from ``--data=given``."""
+    """Returns the manifest entry of a feature table, from ``--data=given``."""
     return Data(
         flag=given,
         source=table.source,
@@ -279,7 +277,7 @@ def describe_data(table: FeatureTable, given: str) -> Data:
 def describe_session(
     command: str, trials_before: int, platform: str, devices: Sequence[str]
 ) -> Session:
-    """Returns the manifest's entry of this process."""
+    """Returns the manifest entry of this process."""
     return Session(
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         command=command,

@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SavedRetraining:
-    """A retraining of a run."""
+    """A saved retraining of a run."""
 
     path: Path  # its folder
     about: Retraining
     config: Config
-    history: "pd.DataFrame" = field(repr=False)  # one row an epoch of a network
+    history: "pd.DataFrame" = field(repr=False)  # one row for each epoch of a network
     data: Data = field(repr=False)  # of the run
 
     @property
     def songs(self) -> "pd.DataFrame | None":
-        """One row a test song of a fold, or a test row: the share of networks that are right."""
+        """One row for each test song (or test row) of a fold: the share of right networks."""
         found = _read_if_there(self.path / "songs.csv")
         return _read_if_there(self.path / "rows.csv") if found is None else found
 
@@ -64,108 +64,111 @@ class FinishedRun:
     run: RunDir
     manifest: Manifest
     sweep: Sweep
-    results: "pd.DataFrame"  # one row a config, best first
-    # (configs, runs) float64 test accuracy after the best epoch, configs in grid order, a run for
-    # each fold and seed; NaN where diverged, or given up by the search.
+    results: "pd.DataFrame"  # one row for each config, best first
+    # (configs, runs) float64 test accuracy after the best epoch, configs in grid order, one run for
+    # each fold and seed; NaN if diverged or stopped by the search.
     accuracy: np.ndarray
-    retrained: "pd.DataFrame | None"  # one row an epoch of a network of ``best/``, if any
-    scores: "pd.DataFrame | None"  # of the retrained networks together, one row a genre
-    reference: "pd.DataFrame | None"  # as ``retrained``, of a reference other than the best
+    # best/history.csv: one row for each epoch of a network; or None
+    retrained: "pd.DataFrame | None"
+    scores: "pd.DataFrame | None"  # best/scores.csv: one row for each class; or None
+    # reference/history.csv: one row for each epoch of a network; None if the best is the reference
+    reference: "pd.DataFrame | None"
 
     def __repr__(self) -> str:
-        (configs, runs), kind = self.accuracy.shape, type(self).__name__
+        (configs, folds, seeds), kind = self.accuracy_by_fold.shape, type(self).__name__
         retrained = "not retrained" if self.retrained is None else "the best retrained"
         return (
             f"{kind}({reprlib.repr(self.name)}, {counted(configs, 'config')} × "
-            f"{counted(runs, 'run')} × {counted(self.sweep.epochs, 'epoch')}, {retrained})"
+            f"{counted(folds, 'fold')} × {counted(seeds, 'seed')} × "
+            f"{counted(self.sweep.epochs, 'epoch')}, {retrained})"
         )
 
     @property
     def name(self) -> str:
-        """The folder's name."""
+        """The name of the folder."""
         return self.run.path.resolve().name
 
     @property
     def protocol(self) -> Protocol:
-        """How the songs were divided."""
+        """The split protocol."""
         return PROTOCOLS[self.sweep.protocol]
 
     @property
     def words(self) -> Words:
-        """How rows and classes of its table are called."""
+        """The names of rows and classes of its table."""
         return self.manifest.data.words
 
     @property
     def is_sample(self) -> bool:
-        """Whether the run was trained on the synthetic sample."""
+        """True if the run was trained on the synthetic sample."""
         return self.manifest.data.is_sample
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The figures of results.csv, those that configs are ranked by first."""
+        """The figures of results.csv, first those that rank configs."""
         return result_metrics(self.sweep.protocol, self.manifest.data.is_segmented)
 
     @property
     def indistinguishable(self) -> "pd.DataFrame":
-        """The best row of ``results``, and those statistically indistinguishable from it."""
+        """The rows of ``results`` statistically indistinguishable from the best, and the best."""
         return self.results[self.results[INDISTINGUISHABLE]]
 
     @property
     def accuracy_by_fold(self) -> np.ndarray:
-        """(configs, folds, seeds) float64, the accuracy."""
+        """``accuracy`` as (configs, folds, seeds)."""
         return self.accuracy.reshape(len(self.accuracy), len(self.manifest.split.folds), -1)
 
     @property
     def note(self) -> str:
-        """The caption of figures: the source of the data, and the split."""
+        """The caption of figures: data and split."""
         data, split = self.manifest.data, self.manifest.split
         how = split_note(self.sweep.protocol, split.seed, len(split.folds), self.words)
         return data_note(data.source, self.rows_note, how)
 
     @property
     def rows_note(self) -> str:
-        """The kind of rows, and how many the protocol divides."""
+        """The kind of rows, and the number that the protocol uses."""
         used = max(f.train + f.validation + f.test for f in self.manifest.split.folds)
         data = self.manifest.data
         return rows_note(data.tracks, data.songs, used, self.words)
 
     @functools.cached_property
     def predictions(self) -> Predictions:
-        """The class of every test song by every config after its best epoch."""
-        with _told(self.run.predictions_path):
+        """The predictions of every config for every test song, after the best epoch."""
+        with _as_input_errors(self.run.predictions_path):
             return load_predictions(self.run.predictions_path)
 
     @property
     def compared_on(self) -> Part:
-        """The part by which configs are ranked, and compared with the best."""
+        """The part on which configs are ranked and compared with the best."""
         return self.protocol.select_on
 
     @functools.cached_property
     def num_compared_on(self) -> int:
-        """The number of distinct songs in ``compared_on``."""
+        """The number of distinct songs in the part ``compared_on``."""
         if self.compared_on == "test":
             return len(np.unique(self.predictions.row))
-        with _told(self.run.predictions_path):
+        with _as_input_errors(self.run.predictions_path):
             found = load_predictions(self.run.predictions_path, self.compared_on)
         return len(np.unique(found.row))
 
     @functools.cached_property
     def retrainings(self) -> dict[str, SavedRetraining]:
-        """The retrainings by name: ``best``, and those in ``retrained/``."""
+        """The retrainings by name: ``best`` and those in ``retrained/``."""
         names = ["best", *sorted(self.manifest.retrainings)]
         found = {name: self.retraining(name) for name in names}
         return {name: saved for name, saved in found.items() if saved}
 
     def retraining(self, name: str) -> SavedRetraining | None:
-        """Returns a retraining; None if there is none, or its folder was removed."""
+        """Returns a retraining; None if there is none or its folder was removed."""
         about, folder, history = self.manifest.retraining, self.run.best, self.retrained
         if name != "best":
             about, folder = self.manifest.retrainings.get(name), self.run.retrained / name
             damaged = folder.exists() and self.run.damaged(self.manifest, f"retrained/{name}")
             if damaged:
                 raise InputError(
-                    f"{self.run.path / damaged} is missing or damaged: its checksum is not the "
-                    f"manifest's; give the command that made it again, or remove {folder}"
+                    f"{self.run.path / damaged} is missing or damaged (its checksum is wrong); "
+                    f"rerun the command that created it, or remove {folder}"
                 )
             history = _read_if_there(folder / "history.csv")
         if about is None or history is None:
@@ -175,13 +178,13 @@ class FinishedRun:
 
     @functools.cached_property
     def history(self) -> "pd.DataFrame":
-        """One row a trial and epoch: config_id, fold, seed, epoch, and the figures."""
+        """One row for each trial and epoch: config_id, fold, seed, epoch and the figures."""
         import pandas as pd
 
         return pd.read_csv(self.run.history_path)
 
     def config(self, rank: int = 1) -> Config:
-        """Returns the config of a rank, from 1.
+        """Returns the config of a rank, counted from 1.
 
         Raises:
           InputError: there is no such rank.
@@ -191,7 +194,7 @@ class FinishedRun:
 
 
 def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
-    """Reads a finished run directory."""
+    """Reads and checks a finished run directory."""
     run = RunDir(path)
     manifest = run.read_manifest()
     if manifest.status != "finished":
@@ -200,20 +203,20 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
     for name in (*TABLES, *also):
         if damaged := run.damaged(manifest, name):
             raise InputError(
-                f"{run.path / damaged} is missing or damaged: its checksum is not the manifest's; "
-                "run the command of the sweep again to mend it"
+                f"{run.path / damaged} is missing or damaged (its checksum is wrong); run the "
+                "command of the sweep again to restore it"
             )
-    with _told(run.configs_path):
+    with _as_input_errors(run.configs_path):
         sweep = run.with_configs(sweep_of(manifest, run.manifest_path))
     for retraining in (manifest.retraining, *manifest.retrainings.values()):
         if retraining and (
             retraining.config_id not in sweep.places or retraining.protocol not in PROTOCOLS
         ):
-            raise InputError(f"{run.manifest_path}: the retraining is of another sweep")
-    with _told(run.path):
+            raise InputError(f"{run.manifest_path}: a retraining belongs to another sweep")
+    with _as_input_errors(run.path):
         results = run.read_results()
         if sorted(results["config_id"]) != sorted(sweep.places):
-            raise ValueError("results.csv has not one row for each config")
+            raise ValueError("results.csv does not have one row for each configuration")
         return FinishedRun(
             run=run,
             manifest=manifest,
@@ -229,8 +232,8 @@ def read_finished(path: str | os.PathLike[str]) -> FinishedRun:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Says in one line that files are none of ours, whose checksums a stranger may have made."""
+def _as_input_errors(path: Path) -> Iterator[None]:
+    """Turns errors of files with valid checksums, but invalid content, into InputError."""
     from safetensors import SafetensorError
 
     try:
@@ -243,7 +246,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def table_of(run: FinishedRun, data: Any = None) -> tuple[FeatureTable | None, str]:
-    """Loads the feature table of a run from ``data``, or a usual place; or None, and the reason."""
+    """Returns the feature table of a run, from ``data`` or a usual place, or None and why not."""
     recorded = run.manifest.data
     is_spectrogram, name = run.sweep.family == "cnn", f"(SHA-256 {recorded.sha256[:12]}…)"
     if data is not None:
@@ -251,26 +254,24 @@ def table_of(run: FinishedRun, data: Any = None) -> tuple[FeatureTable | None, s
         table = load_spectrograms(data) if is_spectrogram else load_data(data, columns=columns)
         if table.sha256 != recorded.sha256:
             raise InputError(
-                f"--data={table.source} has another checksum than the table of {run.run.path}"
+                f"--data={table.source} is not the table of {run.run.path}: the checksums differ"
             )
         return table, ""
-    # A stranger may have written the manifest: none of its paths is opened, nothing downloaded.
+    # The manifest may come from anyone: none of its paths is opened, nothing downloaded.
     if is_spectrogram:
         found = find_spectrograms(recorded.sha256, recorded.source)
-        missing = (
-            f"its spectrograms {name} are not in the cache; --data=FOLDER says where the sound is"
-        )
+        missing = f"its spectrograms {name} are not in the cache; give the sound with --data=FOLDER"
     else:
         found = find_table(
             recorded.sha256, recorded.source if recorded.is_sample else "", recorded.columns
         )
         is_kaggle = recorded.sha256 == KAGGLE_SHA256
-        remedy = "--data=kaggle downloads it" if is_kaggle else "--data=PATH says where it is"
+        remedy = "--data=kaggle downloads it" if is_kaggle else "give its path with --data=PATH"
         if recorded.pretrained:
             remedy += ", or the folder of its songs"
         missing = f"its feature table {name} is neither in data/ nor in the cache; {remedy}"
         if recorded.source == FRAME:
-            missing = "its feature table was handed over in Python, where data=… takes it again"
+            missing = "its feature table was passed in Python; pass it again as data=…"
     return found, "" if found else missing
 
 
@@ -290,5 +291,5 @@ def _accuracy(path: Path, results: "pd.DataFrame", manifest: Manifest, sweep: Sw
 def _read_if_there(path: Path) -> "pd.DataFrame | None":
     import pandas as pd
 
-    with _told(path):
+    with _as_input_errors(path):
         return pd.read_csv(path) if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Histories of trials in long form: which trial, and its figures epoch by epoch."""
+"""Histories of trials: their figures by epoch, and as tables in long form."""
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,10 +13,10 @@ from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.text import counted
 from gtzan_jax.trainer.task import Trained
 
-if TYPE_CHECKING:  # pandas takes half a second to import: not before it is needed
+if TYPE_CHECKING:  # importing pandas takes half a second
     import pandas as pd
 
-_ROWS = 50_000  # of history.csv that are in memory at a time
+_ROWS = 50_000  # rows of history.csv in memory at a time
 
 
 def trials_of(sweep: Sweep, num_folds: int, seeds: Sequence[int]) -> list[Trial]:
@@ -31,16 +31,16 @@ def trials_of(sweep: Sweep, num_folds: int, seeds: Sequence[int]) -> list[Trial]
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The figures of every epoch of every trial."""
+    """The figures of all trials by epoch."""
 
-    trials: tuple[Trial, ...]  # those of one config side by side
+    trials: tuple[Trial, ...]  # grouped by config
     figures: np.ndarray  # (trials, epochs, metrics) float32; 0 where not ``trained``
-    # (trials, evaluated) uint8, classes predicted after the best epoch for the rows of the trial's
-    # fold to evaluate, or their songs, validation part first.
+    # (trials, evaluated) uint8, classes predicted after the best epoch, for the evaluation rows of
+    # the trial's fold or their songs, validation part first.
     predicted: np.ndarray
-    reached: np.ndarray  # (trials,) int32, the epochs that the search gave a trial
-    last: np.ndarray  # (trials,) int32, the epoch, from 1, after which training stopped
-    best: np.ndarray  # (trials,) int32, whose weights are kept; ``last`` without early stopping
+    reached: np.ndarray  # (trials,) int32, epochs that the search allowed
+    last: np.ndarray  # (trials,) int32, last epoch trained, from 1
+    best: np.ndarray  # (trials,) int32, epoch of the kept weights; ``last`` without early stopping
 
     def __repr__(self) -> str:
         trials, epochs = len(self.trials), self.figures.shape[1]
@@ -48,7 +48,7 @@ class History:
 
     @classmethod
     def of(cls, trials: Sequence[Trial], results: Iterable[Trained]) -> "History":
-        """Joins the results of tasks that trained all of these trials to the end."""
+        """Joins the results of tasks that trained all of these trials for all epochs."""
         found = {
             trial: numbers
             for trained in results
@@ -69,7 +69,7 @@ class History:
 
     @property
     def trained(self) -> np.ndarray:
-        """(trials, epochs) bool, the epochs that each trial was trained."""
+        """(trials, epochs) bool, whether the trial trained in the epoch."""
         return np.asarray(np.arange(self.figures.shape[1]) < self.last[:, None])
 
     @property
@@ -79,33 +79,33 @@ class History:
 
     @functools.cached_property
     def diverged(self) -> np.ndarray:
-        """(trials,) bool, whether a figure of some epoch is not finite."""
+        """(trials,) bool, whether a figure of any epoch is not finite."""
         return np.asarray(~np.isfinite(self.figures).all(axis=(1, 2)))
 
     @property
     def configs_diverged(self) -> np.ndarray:
-        """(configs,) bool, whether a trial of the config diverged."""
+        """(configs,) bool, whether any trial of the config diverged."""
         return np.asarray(self.by_config(self.diverged).any(axis=1))
 
     def by_config(self, values: np.ndarray) -> np.ndarray:
-        """Reshapes (trials, …) to (configs, runs, …), a run for each fold and seed."""
+        """Reshapes (trials, …) to (configs, runs, …), one run for each fold and seed."""
         ids = self.config_ids
         count = len(ids)
         runs = len(self.trials) // count
         if [trial.config_id for trial in self.trials] != [i for i in ids for _ in range(runs)]:
-            raise ValueError("the configs have not trained equally often")
+            raise ValueError("the configs do not have the same number of trials")
         return values.reshape(count, runs, *values.shape[1:])
 
     def places_of(self, config_ids: Sequence[str]) -> np.ndarray:
-        """Returns the places of some configs' trials: (configs, runs) int."""
+        """Returns the indices of the trials of configs, (configs, runs) int."""
         places = {config_id: place for place, config_id in enumerate(self.config_ids)}
         grid = self.by_config(np.arange(len(self.trials)))
         return grid[[places[config_id] for config_id in config_ids]]
 
     def curves(self, trials: np.ndarray) -> np.ndarray:
-        """Returns (epochs, metrics) float32, means over the trials that trained in an epoch.
+        """Returns (epochs, metrics) float32, means over the trials that trained in each epoch.
 
-        Trials are given by their places; epochs end with the last in which one of them trained.
+        ``trials`` are indices; epochs in which none of them trained are omitted.
         """
         mask = self.trained[trials]
         mask = mask[:, mask.any(axis=0)]
@@ -113,7 +113,7 @@ class History:
         return np.asarray(figures.mean(axis=0, where=mask[:, :, None]))
 
     def frames(self, metrics: Sequence[str] = METRICS) -> "Iterator[pd.DataFrame]":
-        """Yields parts: config_id, fold, seed, epoch (from 1), metrics; a row a trained epoch."""
+        """Yields tables of config_id, fold, seed, epoch (from 1) and metrics, one row per epoch."""
         import pandas as pd
 
         epochs = self.figures.shape[1]

@@ -1,6 +1,6 @@
-"""The manifest of a run directory: its schema, reading and writing.
+"""The manifest of a run directory: schema, reading and writing.
 
-It may come from a stranger: reading checks types and bounds, a format number and a SHA-256.
+It may come from anyone, so reading checks types, bounds, the format number and a SHA-256.
 """
 
 import json
@@ -20,7 +20,7 @@ from gtzan_jax.text import printable
 from gtzan_jax.trainer.platforms import MatmulPrecision
 
 FORMAT = 9
-"""Other formats are refused. The first had no number."""
+"""Other formats are rejected. The first had no number."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Positive = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
@@ -29,7 +29,7 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 ConfigId = Annotated[str, msgspec.Meta(pattern=r"^c[0-9a-f]{11}\Z")]
 
 FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z"
-"""Of a folder in ``retrained/``: no path leads out of it."""
+"""Name of a folder in ``retrained/``, which cannot lead out of it."""
 
 FolderName = Annotated[str, msgspec.Meta(pattern=FOLDER_NAME)]
 
@@ -39,31 +39,31 @@ class Data(
 ):
     """The feature table that a run was trained on."""
 
-    flag: str  # of --data
+    flag: str  # value of --data
     source: str  # one of SAMPLES, "kaggle", "kaggle3", or the path that was read
     sha256: Sha256
     tracks: Positive  # rows
-    songs: Positive  # that they are of; fewer where the rows are segments
+    songs: Positive  # fewer than rows if these are segments
     features: Positive
     genres: Annotated[list[str], msgspec.Meta(min_length=2)]
-    repeats: list[list[str]]  # groups of tracks whose features are exactly equal
+    repeats: list[list[str]]  # groups of tracks with exactly equal features
     columns: Columns = NO_OPTIONS
     is_of_songs: bool = True
-    pretrained: Literal["", "musicnn"] = ""  # the network whose features these are
+    pretrained: Literal["", "musicnn"] = ""  # the network that computed the features
 
     @property
     def words(self) -> Words:
-        """How rows and classes are called."""
+        """The names of rows and classes."""
         return self.columns.words(self.is_of_songs)
 
     @property
     def is_sample(self) -> bool:
-        """Whether this is an embedded synthetic sample."""
+        """True if this is a synthetic sample."""
         return self.source in SAMPLES
 
     @property
     def is_segmented(self) -> bool:
-        """Whether a row is a part of a song."""
+        """True if rows are segments of songs."""
         return self.songs < self.tracks
 
     @property
@@ -73,17 +73,17 @@ class Data(
 
     @property
     def rows_note(self) -> str:
-        """The kind and number of rows."""
+        """The kind and number of rows, as text."""
         return rows_note(self.tracks, self.songs, words=self.words)
 
     @property
     def name(self) -> str:
-        """The name of the file, without the folders."""
+        """The name of the file without its folders."""
         return Path(self.source).name
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The rows of each part of a fold."""
+    """The number of rows in each part of a fold."""
 
     train: Positive
     validation: Count
@@ -93,36 +93,36 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Split(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """How the songs were divided; the protocol's name and number of folds are the sweep's."""
+    """The split of the songs; the name of the protocol and the number of folds are in the sweep."""
 
     seed: Seed
     folds: Annotated[list[Parts], msgspec.Meta(min_length=1)]
-    left_out: list[str] = []  # sentences on tracks that the protocol's list and the table lack
+    left_out: list[str] = []  # sentences on tracks missing in the protocol's list or in the table
 
 
 class Retraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A config that was trained afresh on every fold with several seeds.
+    """A config retrained on every fold with several seeds.
 
-    Its model is always that of the first fold and the first seed.
+    Its model is the network of the first fold and the first seed.
     """
 
     epochs: Positive
     config_id: ConfigId
-    protocol: str  # the sweep's, unless another was asked for
-    num_folds: Positive  # of the protocol; those of the table
+    protocol: str  # the sweep's, if no other was requested
+    num_folds: Positive  # of this protocol, not the sweep's
     seeds: Annotated[list[Seed], msgspec.Meta(min_length=1)]
     matmul_precision: MatmulPrecision
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A process that trained trials of the run, or retrained a config."""
+    """A process that trained trials of the run or retrained a config."""
 
     started: str  # ISO 8601, UTC
     command: str
     platform: str
     devices: list[str]
     versions: dict[str, str]
-    trials_before: Count  # finished when it began
+    trials_before: Count  # finished trials when it began
 
 
 class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -136,14 +136,14 @@ class Manifest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     split: Split
     matmul_precision: MatmulPrecision
     sessions: list[Session] = []
-    sha256: dict[str, Sha256] = {}  # of finished files by path, and folders by name
-    retraining: Retraining | None = None  # in best/, by the sweep
-    retrainings: dict[FolderName, Retraining] = {}  # in retrained/, by the command retrain
+    sha256: dict[str, Sha256] = {}  # checksums of finished files by path, and of folders by name
+    retraining: Retraining | None = None  # in best/, written by the sweep
+    retrainings: dict[FolderName, Retraining] = {}  # in retrained/, written by the command
     # Of the session that finished the run.
     timings_s: dict[str, float] = {}
     programs_compiled: Count | None = None
     peak_rss_bytes: Count | None = None
-    diverged: Count | None = None  # configs
+    diverged: Count | None = None  # number of configs
     # The smallest detectable difference of accuracies from the best config; see analysis.selection.
     detectable: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
@@ -155,44 +155,44 @@ def encode(manifest: Manifest) -> str:
 
 
 def decode(content: bytes, where: Path) -> Manifest:
-    """Reads the content of manifest.json; ``where`` is its path."""
+    """Parses the content of manifest.json; ``where`` is its path."""
     try:
         document = json.loads(content)
-        whole = is_sealed(document)  # refuses NaN and infinity, too
+        whole = is_sealed(document)  # also rejects NaN and infinity
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is damaged: {_reason(error)}") from None
     if not whole:
-        raise InputError(f"{where} is damaged or has been edited: its checksum does not fit")
+        raise InputError(f"{where} is damaged or has been edited: its checksum is wrong")
     del document["checksum"]
     found = document.pop("format", 1)
     if found != FORMAT:
         raise InputError(
-            f"{where} has format {reprlib.repr(found)}, and this version reads format {FORMAT}: "
-            "use the version that wrote it, or run its sweep again in a new folder"
+            f"{where} has format {reprlib.repr(found)}, but this version reads format {FORMAT}; "
+            "use the version that wrote it, or run the sweep again in a new folder"
         )
     try:
         return msgspec.convert(document, Manifest)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not what a sweep writes: {_reason(error)}") from None
+        raise InputError(f"{where} is not a valid manifest: {_reason(error)}") from None
 
 
 def as_dict(value: msgspec.Struct) -> dict[str, Any]:
-    """Returns a manifest, or a part of one, as plain dicts and lists."""
+    """Returns a manifest, or a part of one, as dicts and lists."""
     plain: dict[str, Any] = msgspec.to_builtins(value)
     return plain
 
 
 def sweep_of(manifest: Manifest, where: Path) -> Sweep:
-    """Returns the sweep that a manifest describes."""
+    """Returns the sweep of a manifest."""
     description = dict(manifest.sweep)
     name = description.pop("name", None)
     if not isinstance(name, str):
-        raise InputError(f"{where} is not what a sweep writes: $.sweep.name is missing or no text")
+        raise InputError(f"{where} is not a valid manifest: $.sweep.name is missing or no text")
     return parse_sweep(description, name, str(where))
 
 
 def environment(sessions: Sequence[Session]) -> Mapping[str, str]:
-    """Returns platform, devices and versions, with all values that sessions had."""
+    """Returns platform, devices and versions, each with the values of all sessions."""
     parts = [
         {
             "platform": session.platform,
@@ -208,4 +208,4 @@ def environment(sessions: Sequence[Session]) -> Mapping[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    return printable(f"{error}"[:200])  # it may quote a stranger's file
+    return printable(f"{error}"[:200])  # it may quote the file

@@ -1,6 +1,6 @@
-"""Predictions: the class of every song of a part by every trial after its best epoch, a byte each.
+"""Predictions: the class that each trial predicts for each song after its best epoch, in a byte.
 
-The rows of a song vote.
+If rows are segments, the segments of a song vote.
 """
 
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ Part = Literal["validation", "test"]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predicted classes after the best epoch; a part's rows of all folds, side by side."""
+    """Predicted classes after the best epoch, for the rows of a part, all folds side by side."""
 
     predicted: np.ndarray  # (configs, seeds, tested) uint8, configs in grid order
-    fold: np.ndarray  # (tested,) int32, the fold whose part has the row
-    row: np.ndarray  # (tested,) int32, its place in the table; of a song the first in the part
-    label: np.ndarray  # (tested,) uint8, its true class
-    group: np.ndarray  # (tested,) int32, of rows that are alike; see ``groups_of``
+    fold: np.ndarray  # (tested,) int32, fold of the row
+    row: np.ndarray  # (tested,) int32, index in the table; for songs, of the first row in the part
+    label: np.ndarray  # (tested,) uint8, true class
+    group: np.ndarray  # (tested,) int32, see ``groups_of``
 
     def __repr__(self) -> str:
         configs, seeds, tested = self.predicted.shape
@@ -38,14 +38,14 @@ class Predictions:
 
     @property
     def correct(self) -> np.ndarray:
-        """(configs, seeds, tested) bool, whether the class is the true one."""
+        """(configs, seeds, tested) bool, whether the prediction is right."""
         return np.asarray(self.predicted == self.label)
 
 
 def predictions_of(
     sweep: Sweep, history: History, splits: Splits, part: Part = "test"
 ) -> Predictions:
-    """Returns the predictions of a part that is not empty."""
+    """Returns the predictions for a part, which must not be empty."""
     folds, table = splits.folds, splits.table
     every = history.predicted.reshape(sweep.num_configs, len(folds), -1, splits.sizes.num_judged)
     rows = [judged_rows(table, getattr(fold, part)) for fold in folds]
@@ -80,7 +80,7 @@ def _key(part: Part, name: str) -> str:
 
 
 def load_predictions(path: Path, part: Part = "test") -> Predictions:
-    """Reads the predictions of a part from a file that has its checksum."""
+    """Reads the predictions of a part from a file with a valid checksum."""
     from safetensors import safe_open
 
     with safe_open(path, "numpy") as file:

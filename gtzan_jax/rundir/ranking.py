@@ -1,4 +1,4 @@
-"""Ranks the configs of a sweep by their figures after the best epoch, see ``trainer.stopping``."""
+"""Ranks the configs of a sweep by their figures after the best epoch (``trainer.stopping``)."""
 
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 INDISTINGUISHABLE = "indistinguishable_from_best"
-"""The column of results.csv that ``analysis.selection.compare_with_best`` fills."""
+"""The column of results.csv with the result of ``analysis.selection.compare_with_best``."""
 
 
 def result_metrics(protocol: str, is_segmented: bool = False) -> tuple[str, ...]:
-    """Returns the figures of results.csv, those that configs are ranked by first."""
+    """Returns the figures of results.csv, first those that rank configs."""
     metrics = PROTOCOLS[protocol].metrics_of(is_segmented)
     parts, figures = ("validation", "test", "train"), ("accuracy", "loss", "segment_accuracy")
     names = [f"{part}_{figure}" for part in parts for figure in figures]
@@ -26,13 +26,14 @@ def result_metrics(protocol: str, is_segmented: bool = False) -> tuple[str, ...]
 
 
 def rank_at_best_epochs(means: np.ndarray, select_on: Part) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks configs, each after the number of epochs that suits it best on a part.
+    """Ranks configs, each after its best number of epochs on a part.
 
-    By accuracy, ties by the loss, then to the first config and the fewest epochs. Configs that have
-    figures that are not finite come last. means: (configs, epochs, metrics), over runs.
+    Ranks by accuracy; ties go to the lower loss, then to the first config and the fewest epochs.
+    Configs with figures that are not finite come last. means: (configs, epochs, metrics), means
+    over runs.
 
     Returns:
-      (configs,) int, their places, the best one first; and (configs,) int, the epochs of each.
+      (configs,) int, indices, best first; and (configs,) int, the best number of epochs of each.
     """
     accuracy, loss = (means[..., METRICS.index(f"{select_on}_{f}")] for f in ("accuracy", "loss"))
     keys = np.array([loss, np.where(np.isfinite(accuracy), -accuracy, np.inf)])
@@ -43,12 +44,13 @@ def rank_at_best_epochs(means: np.ndarray, select_on: Part) -> tuple[np.ndarray,
 
 
 def results_table(sweep: Sweep, history: History, is_segmented: bool = False) -> "pd.DataFrame":
-    """Ranks the configs by their accuracy, by song, on the part that the protocol selects on.
+    """Ranks the configs by their accuracy, of songs, on the part that the protocol selects on.
 
-    Diverged configs, those with a trial whose loss is not finite, come last, and before them those
-    that the search stopped; ties break by lower loss on that part, then by grid order. Figures are
-    means over folds and seeds; with several runs the deviation (n - 1) of accuracies is added, with
-    early stopping the mean epochs, and ``epochs_given`` if the search stopped configs.
+    Ties go to the lower loss on that part, then to grid order. Configs that the search stopped come
+    after all others, and diverged configs (a trial has a loss that is not finite) last. Figures are
+    means over folds and seeds. Adds the standard deviations (n - 1) of accuracies if there are
+    several runs, the mean epochs with early stopping, and ``epochs_given`` if the search stopped
+    configs.
     """
     import pandas as pd
 
@@ -59,7 +61,7 @@ def results_table(sweep: Sweep, history: History, is_segmented: bool = False) ->
     rows = [dict(sweep.configs[place]) for place in places]
     table = pd.DataFrame(rows, columns=list(sweep.axes))
     for metric in metrics:
-        # Rounded, so that equal sums in another order of seeds stay equal.
+        # Rounded, so that ties do not depend on the order of seeds.
         table[metric] = np.round(kept[:, :, METRICS.index(metric)].mean(axis=1), 7)
     if kept.shape[1] > 1:
         for metric in metrics:
@@ -86,7 +88,7 @@ def results_table(sweep: Sweep, history: History, is_segmented: bool = False) ->
 
 
 def trials_table(sweep: Sweep, history: History, is_segmented: bool = False) -> "pd.DataFrame":
-    """Returns config_id, fold, seed, best_epoch, last_epoch, figures, diverged; a row a trial."""
+    """Returns config_id, fold, seed, best_epoch, last_epoch, figures, diverged of each trial."""
     import pandas as pd
 
     metrics = result_metrics(sweep.protocol, is_segmented)

@@ -1,4 +1,4 @@
-"""Decodes a sound file, and checks its header, bytes and samples against each other."""
+"""Decodes sound files, and checks header, bytes and samples against each other."""
 
 import importlib
 import io
@@ -31,13 +31,13 @@ DECODED = (
     ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mpga", ".voc", ".8svx", ".avr", ".htk", ".ircam",
     ".sf", ".nist", ".sph", ".paf", ".fap", ".pvf", ".sds", ".wve",
 )  # fmt: skip
-"""Endings of the sound files that libsndfile decodes."""
+"""Endings of sound files that libsndfile decodes."""
 
 NOT_DECODED = (
     ".m4a", ".m4b", ".mp4", ".aac", ".ac3", ".amr", ".ape", ".dff", ".dsf", ".mka", ".mpc", ".ra",
     ".spx", ".tta", ".webm", ".wma", ".wv",
 )  # fmt: skip
-"""Endings of other sound files, which are reported as errors."""
+"""Endings of other sound files: an error each."""
 
 MAX_MINUTES = 20  # an hour's spectrograms take several GB
 
@@ -46,17 +46,17 @@ _MAX_CHANNELS = 32
 _RATES_HZ = (2_000, 192_000)
 _BLOCK = 2**20  # values decoded at once
 _MOST_READ = 2**26  # bytes of a file; a larger one is mapped
-_MOST_IN_MEMORY = 2**29  # bytes of an MP3, or of a part of a joined file
-_UNKNOWN_LENGTH = 2**62  # frames: libsndfile's for a FLAC that was written to a pipe
-_PROMISE = re.compile(  # in libsndfile's log, bytes
+_MOST_IN_MEMORY = 2**29  # bytes of an MP3, or of a file in a joined one
+_UNKNOWN_LENGTH = 2**62  # frames: libsndfile's value for a FLAC written to a pipe
+_STATED = re.compile(  # lengths in libsndfile's log, in bytes: stated and actual
     r"^ *(?:data|Data Size|Data length|SSND|BODY|riff|Riff size) *:? (\d+) \(?should be (\d+)",
     re.MULTILINE,
 )
-_NO_PROMISE = 2**31 - 1  # bytes or more: of a WAV that was written to a pipe
-_LEAST_SHARE = 0.99  # of the promised length; a last frame may be missing
-_MP3_FRAMES = 2 * 1_152  # samples that encoders and decoders of MP3 may differ by
-_LEAST_UNREAD = 4_096  # bytes: less than that is a tag, or padding
-_ANEW = "write it anew, as ffmpeg -i OLD NEW does"
+_NOT_STATED = 2**31 - 1  # bytes or more: a WAV written to a pipe
+_LEAST_SHARE = 0.99  # of the stated length; a last frame may be missing
+_MP3_FRAMES = 2 * 1_152  # samples by which MP3 encoders and decoders may differ
+_LEAST_UNREAD = 4_096  # bytes; fewer are a tag or padding
+_REWRITE = "rewrite it with: ffmpeg -i OLD NEW"
 _UNKNOWN_FORMAT = "Format not recognised"  # libsndfile's words
 
 
@@ -64,7 +64,7 @@ def audio_module(name: str) -> ModuleType:
     """Imports a package of the extra ``audio``.
 
     Raises:
-      InputError: it is not installed, or its own parts are missing.
+      InputError: the package, or one that it needs, is not installed.
     """
     try:
         return importlib.import_module(name)
@@ -78,11 +78,11 @@ def decode(path: Path) -> list[tuple[int, NDArray[np.float32]]]:
     """Decodes a sound file.
 
     Returns:
-      sample rate in Hz and mean of the channels, for each stream of the file; mostly there is one.
+      sample rate in Hz and mean of the channels, for each stream of the file; usually one.
 
     Raises:
-      SoundError: it is no sound, damaged, incomplete or unreasonable; names the reason alone.
-      OSError: it cannot be read.
+      SoundError: the file is no sound, damaged, truncated or out of bounds; gives only the reason.
+      OSError: the file cannot be read.
       InputError: soundfile is not installed.
     """
     try:
@@ -93,7 +93,7 @@ def decode(path: Path) -> list[tuple[int, NDArray[np.float32]]]:
     except InputError:
         raise
     except (ValueError, IndexError) as error:  # from damaged files
-        raise SoundError(f"damaged ({printable(error)}); {_ANEW}") from None
+        raise SoundError(f"damaged ({printable(error)}); {_REWRITE}") from None
 
 
 def _decode_streams(
@@ -119,39 +119,42 @@ def _decode_streams(
 
 
 def _checked_size(end: int, start: int = 0) -> int:
-    """Returns the end of a part, unless it is too large for memory."""
+    """Returns the end of a part; raises SoundError if the part is too large for memory."""
     if end - start > _MOST_IN_MEMORY:
-        raise SoundError(f"{end - start:,} bytes of a joined file, or of an MP3; cut it")
+        raise SoundError(
+            f"{end - start:,} bytes of one MP3 or joined file; at most {_MOST_IN_MEMORY:,} are "
+            "read: cut it"
+        )
     return end
 
 
 def _decode(
     path: Path, source: BinaryIO, content: Content, stream: Stream
 ) -> tuple[int, NDArray[np.float32], int]:
-    """Decodes a stream, whose bytes are both ``source`` and ``content``.
+    """Decodes a stream; ``source`` and ``content`` are the same bytes.
 
     Returns:
-      sample rate in Hz, mean of the channels, and the byte where an MP3 continues behind its stated
-      length; 0 where it does not.
+      sample rate in Hz, mean of the channels, and the byte at which an MP3 continues after its
+      stated length, else 0.
     """
     low, high = _RATES_HZ
     with _opened(path, source) as sound:
         if not low <= sound.samplerate <= high:
             raise SoundError(
-                f"a sample rate of {sound.samplerate:,} Hz; it must be {low:,} to {high:,} Hz"
+                f"sample rate {sound.samplerate:,} Hz; it must be {low:,} to {high:,} Hz"
             )
         if not 1 <= sound.channels <= _MAX_CHANNELS:
-            raise SoundError(f"{sound.channels:,} channels, and at most {_MAX_CHANNELS} are read")
+            raise SoundError(f"{sound.channels:,} channels; at most {_MAX_CHANNELS} are read")
         if stream.has_length or sound.format != "MP3":
             if sound.frames >= _UNKNOWN_LENGTH:
-                raise SoundError(f"its header has no length; {_ANEW}")
+                raise SoundError(f"its header has no length; {_REWRITE}")
             _check_minutes(sound.frames / sound.samplerate)
             samples = _mono(sound)
             _check_whole(sound, len(samples))
             return sound.samplerate, samples, _check_end(sound, content, source.tell())
         if sound.subtype != "MPEG_LAYER_III":
             return sound.samplerate, _mono(sound), 0
-    # libsndfile guesses the length of such an MP3 from its first frame, and decodes no more.
+    # libsndfile estimates the length of such an MP3 from its first frame, and decodes no more.
     _checked_size(len(content))
     with _opened(path, io.BytesIO(with_length(content))) as sound:
         return sound.samplerate, _mono(sound), 0
@@ -164,7 +167,7 @@ def _opened(path: Path, source: BinaryIO) -> "soundfile.SoundFile":
         return soundfile.SoundFile(source)
     except soundfile.SoundFileError as error:
         reason = _reason(error)
-    except TypeError:  # of a name that ends in .raw
+    except TypeError:  # for a name that ends in .raw
         reason = "it has no header"
     with path.open("rb") as file:
         start = file.read(4)
@@ -172,27 +175,26 @@ def _opened(path: Path, source: BinaryIO) -> "soundfile.SoundFile":
     if suffix == ".wav" and start not in (b"RIFF", b"RIFX", b"RF64"):
         reason = f"it has no RIFF header ({reason})"
     elif reason == _UNKNOWN_FORMAT and suffix in NOT_DECODED:
-        reason = f"{suffix[1:].upper()} is not decoded here"
+        reason = f"{suffix[1:].upper()} is not supported"
     if _UNKNOWN_FORMAT not in reason:
-        reason += "; convert it, as ffmpeg -i OLD NEW.flac does"
-    raise SoundError(f"no sound that can be read: {reason}")
+        reason += "; convert it with: ffmpeg -i OLD NEW.flac"
+    raise SoundError(f"cannot be decoded: {reason}")
 
 
 def _reason(error: Exception) -> str:
     reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-    # libsndfile's message for a file that it tried as MP3 in the end
+    # libsndfile's message if the last format that it tried was MP3
     return _UNKNOWN_FORMAT if "does not exist" in reason else reason
 
 
 def _check_minutes(seconds: float) -> None:
     if seconds > MAX_MINUTES * 60:
-        raise SoundError(
-            f"{seconds / 60:,.0f} minutes long, and at most {MAX_MINUTES} are read; cut it"
-        )
+        minutes = f"{seconds / 60:,.0f} minutes long"
+        raise SoundError(f"{minutes}; at most {MAX_MINUTES} are read: cut it")
 
 
 def _mono(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
-    """Decodes a stream block by block: its header may promise more than there is."""
+    """Decodes a stream block by block, since its header may state a wrong length."""
     blocks, frames = [], 0
     try:
         while len(block := sound.read(_BLOCK // sound.channels, dtype="float32", always_2d=True)):
@@ -200,7 +202,7 @@ def _mono(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
             _check_minutes(frames / sound.samplerate)
             blocks.append(block.mean(axis=1))
             if not np.isfinite(blocks[-1]).all():
-                raise SoundError("a sample is no finite number")
+                raise SoundError("a sample is not finite")
     except audio_module("soundfile").SoundFileError as error:
         raise SoundError(f"damaged or truncated ({_reason(error)})") from None
     if not frames:
@@ -209,23 +211,23 @@ def _mono(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
 
 
 def _check_whole(sound: "soundfile.SoundFile", frames: int) -> None:
-    """Raises SoundError for a stream much shorter than its header says, or a longer MP3."""
+    """Raises SoundError for a stream much shorter than its header states, or a longer MP3."""
     if sound.format == "MP3" and frames > sound.frames:  # bytes that look like other frames
-        raise SoundError(f"damaged: it has more samples than its header says; {_ANEW}")
+        raise SoundError(f"damaged: it has more samples than its header states; {_REWRITE}")
     share = (frames + _MP3_FRAMES * (sound.format == "MP3")) / max(sound.frames, 1)
-    # For a WAV or AIFF libsndfile takes the actual length, and logs the promised one.
-    noted = _PROMISE.search(sound.extra_info)
-    if noted and int(noted[1]) < _NO_PROMISE:
+    # For a WAV or AIFF libsndfile takes the actual length, and logs the stated one.
+    noted = _STATED.search(sound.extra_info)
+    if noted and int(noted[1]) < _NOT_STATED:
         share = min(share, int(noted[2]) / int(noted[1]))
     if share < _LEAST_SHARE:
-        raise SoundError(f"truncated: it ends after {100 * share:.0f} % of what its header says")
+        raise SoundError(f"truncated: it ends after {100 * share:.0f} % of its stated length")
 
 
 def _check_end(sound: "soundfile.SoundFile", content: Content, stop: int) -> int:
     """Checks that a stream ends with its samples, and an Ogg with its last page.
 
     Returns:
-      the byte where an MP3 continues; 0 where it does not.
+      the byte at which an MP3 continues, else 0.
     """
     least = max(_LEAST_UNREAD, len(content) * (1 - _LEAST_SHARE))
     if sound.format == "MP3":
@@ -233,8 +235,8 @@ def _check_end(sound: "soundfile.SoundFile", content: Content, stop: int) -> int
         return place if place is not None and len(content) - place > least else 0
     if sound.format == "OGG":
         if not has_last_page(content):
-            raise SoundError(f"truncated: its last page is missing; {_ANEW}")
+            raise SoundError(f"truncated: its last page is missing; {_REWRITE}")
     elif (left := unread(content, stop)) > least:
-        said = f"its header says {sound.frames / sound.samplerate:.1f} s"
-        raise SoundError(f"{said}, and {left:,} bytes follow that may be sound; {_ANEW}")
+        stated = f"its header states {sound.frames / sound.samplerate:.1f} s"
+        raise SoundError(f"{stated}, but {left:,} more bytes may be sound; {_REWRITE}")
     return 0

@@ -1,7 +1,7 @@
-"""The table's 57 features of a sound, as the maker of GTZAN's table computed them.
+"""The 57 features of a sound, computed as in GTZAN's published table.
 
-As in the maker's older librosa, spectrograms are padded by reflection, and the harmonic and the
-percussive waveform are zero behind the last whole hop. See docs/sound.md.
+As in the older librosa used there, spectrograms are padded by reflection, and the harmonic and the
+percussive waveform are zero after the last whole hop. See docs/sound.md.
 """
 
 import warnings
@@ -15,7 +15,7 @@ from gtzan_jax.sound.decoding import audio_module
 from gtzan_jax.sound.files import SAMPLE_RATE
 
 SEGMENT_SAMPLES = 66_149
-"""Samples of a segment of GTZAN's table of segments: three seconds less one sample."""
+"""Samples of a segment in GTZAN's table of segments: three seconds less one sample."""
 
 MIN_SAMPLES = 2_048  # of a frame
 
@@ -28,8 +28,8 @@ _KERNEL = 31  # frames, or bins, of a median
 def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     """Computes (57,) float64 features of a sound, in the order of ``tables.schema.FEATURES``.
 
-    They are means and population variances over time (of the chroma and each MFCC over its values),
-    and the tempo in beats a minute. ``samples`` is float32 at ``SAMPLE_RATE``, at least
+    Means and population variances over time (over all values of the chroma, and of each MFCC), and
+    the tempo in beats a minute. ``samples`` is float32 at ``SAMPLE_RATE``, at least
     ``MIN_SAMPLES``.
 
     Raises:
@@ -38,27 +38,25 @@ def features_of(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     """
     check_samples(samples)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # librosa's of a sound without any pitch
+        warnings.simplefilter("ignore")  # librosa's for a sound without pitch
         before, tempo, after = _series(samples)
     return np.array([*_moments(before), tempo, *_moments(after)])
 
 
 def check_samples(samples: NDArray[np.float32]) -> None:
-    """Raises SoundError where samples are too few or too large, or one is NaN."""
+    """Raises SoundError if samples are too few or too large, or one is NaN."""
     if len(samples) < MIN_SAMPLES:
-        raise SoundError(
-            f"too short: {len(samples):,} samples, and at least {MIN_SAMPLES:,} needed"
-        )
+        raise SoundError(f"too short: {len(samples):,} samples; at least {MIN_SAMPLES:,} needed")
     if not np.abs(samples).max() <= _LARGEST:  # nor is NaN
         raise SoundError(f"a sample is larger than {_LARGEST:,.0f} times full scale")
 
 
 def segments_of(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Cuts a sound into segments of ``SEGMENT_SAMPLES``, one each three seconds.
+    """Cuts a sound into segments of ``SEGMENT_SAMPLES``, one every three seconds.
 
-    A segment must end before the sound does, so that GTZAN's songs have ten, and those of at most
-    661,500 samples nine. A sound as long as a segment, or longer by a sample, is one segment; a
-    shorter one raises SoundError.
+    A segment must end before the sound does: GTZAN's songs have ten, those of at most 661,500
+    samples nine. A sound as long as a segment, or longer by a sample, is one segment; a shorter
+    one raises SoundError.
     """
     starts = segment_starts(len(samples))
     return [samples[start : start + SEGMENT_SAMPLES] for start in starts]
@@ -69,7 +67,7 @@ def segment_starts(num_samples: int) -> range:
     count = (num_samples - 1) // _SEGMENT_STEP or int(num_samples >= SEGMENT_SAMPLES)
     if not count:
         seconds = num_samples / SAMPLE_RATE
-        raise SoundError(f"{seconds:.2f} s are too short for a segment of three seconds")
+        raise SoundError(f"too short: {seconds:.2f} s, less than a segment of three seconds")
     return range(0, count * _SEGMENT_STEP, _SEGMENT_STEP)
 
 
@@ -78,7 +76,7 @@ def _moments(series: list[Any]) -> list[float]:
 
 
 def _series(samples: NDArray[np.float32]) -> tuple[list[Any], float, list[Any]]:
-    """Returns the series of the columns before the tempo, the tempo, and the MFCCs behind it."""
+    """Returns the series of the columns before the tempo, the tempo, and the MFCCs."""
     librosa, rate = audio_module("librosa"), {"sr": SAMPLE_RATE}
     feature = librosa.feature
     stft = librosa.stft(samples, pad_mode="reflect")
@@ -94,17 +92,17 @@ def _series(samples: NDArray[np.float32]) -> tuple[list[Any], float, list[Any]]:
         feature.zero_crossing_rate(samples),
         *_harmonic_and_percussive(stft, len(samples)),
     ]
-    # Beats a minute, as librosa.beat.beat_track of a waveform has them; 0 without onsets.
+    # Beats a minute, as by librosa.beat.beat_track of a waveform; 0 without onsets.
     onsets = librosa.onset.onset_strength(S=mel, aggregate=np.median, **rate)
     tempo = float(feature.tempo(onset_envelope=onsets, **rate).item()) if onsets.any() else 0.0
     return before, tempo, list(feature.mfcc(S=mel, n_mfcc=_NUM_MFCC))
 
 
 def _harmonic_and_percussive(stft: NDArray[np.complex64], length: int) -> list[NDArray[np.float32]]:
-    """Returns the waveforms of ``librosa.effects.hpss``, with zeros behind the last whole hop.
+    """Returns the waveforms of ``librosa.effects.hpss``, with zeros after the last whole hop.
 
-    Harmonic is a median over time, percussive one over frequency (Fitzgerald, 2010). ``stft`` is
-    (bins, frames), and ``length`` the samples.
+    The harmonic part is a median over time, the percussive part one over frequency (Fitzgerald,
+    2010). ``stft`` is (bins, frames), ``length`` a number of samples.
     """
     librosa = audio_module("librosa")
     magnitude, phase = librosa.magphase(stft)
@@ -119,9 +117,9 @@ def _harmonic_and_percussive(stft: NDArray[np.complex64], length: int) -> list[N
 
 def _medians(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the running median of each row, reflected at its ends."""
-    from scipy.ndimage import median_filter  # not at the top: a sweep of a table needs none
+    from scipy.ndimage import median_filter  # not at the top: a sweep of a table needs no scipy
 
-    # Row by row, which is faster than in two dimensions, and equal to the bit.
+    # Row by row: faster than in two dimensions, and equal to the bit.
     return np.stack(
         [median_filter(row, _KERNEL, mode="reflect") for row in np.ascontiguousarray(rows)]
     )

@@ -1,4 +1,4 @@
-"""Sound files: those of a folder, and their samples."""
+"""Sound files of a folder, and their samples."""
 
 import contextlib
 import os
@@ -17,13 +17,13 @@ from gtzan_jax.sound.decoding import DECODED, NOT_DECODED, audio_module, decode
 from gtzan_jax.text import printable
 
 SAMPLE_RATE = 22_050
-"""In Hz; other rates are resampled to it."""
+"""In Hz; sounds of other rates are resampled."""
 
 NO_GENRE = "unknown"
 """The label of a song outside any genre's folder."""
 
 GTZAN_NAME = re.compile(r"(?P<genre>[^.]+)\.\d{5}", re.ASCII)
-"""The name of a song of GTZAN without its ending: ``blues.00000``."""
+"""The name of a GTZAN song without its ending: ``blues.00000``."""
 
 _MAX_BYTES = 2**32  # WAV's own bound
 _MOST_NAMED = 5  # endings
@@ -41,14 +41,14 @@ class Song:
 def songs_in(folder: str | os.PathLike[str]) -> list[Song]:
     """Finds the sound files of a folder, at any depth, sorted by name.
 
-    The genre is the folder's subfolder that a song lies in, at any depth. A song named as GTZAN's
-    are, ``rock.00000.wav``, has the genre of its name, if it lies in a folder of that name or in no
+    The genre of a song is the first subfolder on its path. A song named as in GTZAN,
+    ``rock.00000.wav``, has the genre of its name, if it is in a folder of that name or in no
     subfolder. Any other song in no subfolder has the genre ``NO_GENRE``. Links and hidden files are
-    not followed.
+    ignored.
     """
     root = Path(os.path.expanduser(folder))
     if not root.is_dir():
-        raise InputError(f"{printable(folder)} is no folder; give one with sound files in it")
+        raise InputError(f"{printable(folder)} is not a folder; give a folder of sound files")
     songs = []
     for path in filter(_is_sound, _files(root)):
         place, gtzan = path.relative_to(root), GTZAN_NAME.fullmatch(path.stem)
@@ -64,7 +64,7 @@ def songs_in(folder: str | os.PathLike[str]) -> list[Song]:
 
 
 def left_out(folder: str | os.PathLike[str]) -> list[str]:
-    """Returns sentences on the files that ``songs_in`` leaves out, and on empty genres."""
+    """Returns a warning of the files that ``songs_in`` leaves out, and one of empty genres."""
     root = Path(os.path.expanduser(folder))
     files = list(_files(root))
     kinds = Counter(_kind(path) for path in files if not _is_sound(path)).items()
@@ -80,10 +80,10 @@ def left_out(folder: str | os.PathLike[str]) -> list[str]:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """Yields the files of a folder, at any depth, without hidden ones and those behind links."""
+    """Yields the files of a folder, at any depth, except hidden ones and those behind links."""
 
     def fail(error: OSError) -> None:
-        raise InputError(f"{printable(error.filename)}: cannot be looked into: {error.strerror}")
+        raise InputError(f"{printable(error.filename)}: cannot be opened: {error.strerror}")
 
     for folder, subfolders, names in os.walk(root, onerror=fail):
         links = [name for name in subfolders if Path(folder, name).is_symlink()]
@@ -106,7 +106,7 @@ def _is_sound(path: Path) -> bool:
 
 @contextlib.contextmanager
 def named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns errors of a sound file into SoundError with its name."""
+    """Turns errors of a sound file into a SoundError with its name."""
     try:
         yield
     except OSError as error:
@@ -118,7 +118,7 @@ def named(path: str | os.PathLike[str]) -> Iterator[None]:
 def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Reads a sound file: returns (samples,) at ``SAMPLE_RATE``, the mean of its channels.
 
-    Raises SoundError with the file's name if it cannot be read, is damaged or unreasonable.
+    Raises SoundError with the file's name if it cannot be read, is damaged or out of bounds.
     """
     path = Path(os.path.expanduser(path))
     with named(path):
@@ -134,12 +134,12 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 
 
 def digest_of(song: Song) -> str:
-    """Returns the SHA-256 of a song's file, if its name fits a table and the file may be read."""
+    """Returns the SHA-256 of a song's file; raises SoundError if its name fits no table."""
     with named(song.path):
         for text, what in ((song.name, "name"), (song.label, "folder's name")):
             if text != text.strip() or not text.isprintable():
                 raise SoundError(
-                    f"its {what} begins or ends with a space or holds an invisible character; "
+                    f"its {what} begins or ends with a space, or has an invisible character; "
                     "rename it"
                 )
         _check(song.path)
@@ -147,11 +147,11 @@ def digest_of(song: Song) -> str:
 
 
 def _check(path: Path) -> None:
-    """Checks a sound file without reading it."""
+    """Checks the size of a sound file."""
     size = path.stat().st_size
     if not path.is_file():
-        raise SoundError("it is no file")
+        raise SoundError("it is not a regular file")
     if not size:
         raise SoundError("it is empty")
     if size > _MAX_BYTES:
-        raise SoundError(f"it has {size:,} bytes, and more than {_MAX_BYTES:,} are not read")
+        raise SoundError(f"it has {size:,} bytes; at most {_MAX_BYTES:,} are read")

@@ -1,7 +1,7 @@
 """Log-mel spectrograms of segments of three seconds: a network's input instead of features.
 
 The sizes are a compromise, not tuned: 64 bands are 51 Hz apart up to 1 kHz and nearly a semitone
-(5 %) above, 46 ms a frame resolve rhythm, and 64 × 65 can be halved six times.
+(5 %) above, frames of 46 ms resolve rhythm, and 64 × 65 can be halved six times.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ HOP = 1_024  # samples between frames: 46 ms
 FLOOR = 1e-10  # the least power, -100 dB
 
 BAND_NAMES = tuple(f"mel{band:02d}" for band in range(1, BANDS + 1))
-"""The bands from low to high; ``band_frequencies`` has their centres."""
+"""The bands from low to high; see ``band_frequencies``."""
 
 PARAMETERS = {
     "sr": SAMPLE_RATE,
@@ -29,7 +29,7 @@ PARAMETERS = {
     "power": 2.0,
     "pad_mode": "reflect",
 }
-"""Arguments of librosa's ``melspectrogram``, besides its Hann windows, Slaney's scale and norm.
+"""Arguments of librosa's ``melspectrogram``, with its Hann windows, Slaney's scale and norm.
 
 Padding by reflection, as in the feature table: zeros would make the first and last frame quieter.
 """
@@ -38,7 +38,7 @@ Padding by reflection, as in the feature table: zeros would make the first and l
 def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
     """Computes (BANDS, FRAMES) in dB, at least -100, of a segment; the lowest band is first.
 
-    Decibels are relative to a power of 1, not to the segment's loudest, so that equal sound has
+    Decibels are relative to a power of 1, not to the segment's maximum, so that equal sounds have
     equal numbers. float16 is exact to 0.06 dB. ``samples`` is (SEGMENT_SAMPLES,) at
     ``SAMPLE_RATE``, full scale from -1 to 1.
 
@@ -61,7 +61,7 @@ def log_mel(samples: NDArray[np.float32]) -> NDArray[np.float16]:
 
 
 def band_frequencies() -> NDArray[np.float64]:
-    """Returns (BANDS,) the centre of each band in Hz, without librosa.
+    """Returns (BANDS,) centres of the bands in Hz, without librosa.
 
     Slaney's mel scale (Auditory Toolbox, 1998) is linear up to 1 kHz, 15 mels, and has 27 mels from
     there to 6.4 kHz.

@@ -1,6 +1,6 @@
-"""Input of musicnn, a network that was trained to tag songs: log-mel windows of three seconds.
+"""Inputs of musicnn, a network that tags songs: log-mel windows of three seconds.
 
-Sizes are its own (Pons and Serra, ISMIR 2019 late-breaking); see docs/pretrained.md.
+The sizes are musicnn's (Pons and Serra, ISMIR 2019 late-breaking); see docs/pretrained.md.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from gtzan_jax.sound.files import SAMPLE_RATE, named, read
 from gtzan_jax.tables.schema import TAGS, UNITS
 
 NAMES = (*TAGS, *UNITS)
-"""What the network makes of a window."""
+"""Outputs of the network for a window."""
 
 BANDS = 96
 FRAMES = 187  # of a window: 2.992 s
-AT_ONCE = 160  # windows of several songs that are computed together
+AT_ONCE = 160  # windows, of several songs, in one computation
 
 _RATE = 16_000  # Hz
 _HOP = 256  # samples between frames: 16 ms
 _N_FFT = 512  # samples of a frame
 _SECONDS = 3  # between windows of one part
-_GRID = 2  # places a second at which windows begin, so that overlapping parts share them
+_GRID = 2  # starts of windows a second, so that overlapping parts share windows
 
 
 class Windows(NamedTuple):
@@ -38,11 +38,11 @@ class Windows(NamedTuple):
 
 
 def windows_of(samples: NDArray[np.float32], parts: Sequence[tuple[int, int]]) -> Windows:
-    """Returns the windows of parts of a song, from one sample up to another.
+    """Returns the windows of parts of a song; a part is (start, end) in samples.
 
-    Windows of a part follow one another every three seconds from its start, to the nearest half
-    second; a part shorter than six seconds has one, and a song shorter than a window is repeated.
-    ``samples`` is float32 at ``SAMPLE_RATE``.
+    A part has a window every three seconds from its start, to the nearest half second; a part
+    shorter than six seconds has one, and a song shorter than a window is repeated. ``samples`` is
+    float32 at ``SAMPLE_RATE``.
 
     Raises:
       SoundError: the samples are too few or too large, or one is NaN.
@@ -62,7 +62,7 @@ def windows_of(samples: NDArray[np.float32], parts: Sequence[tuple[int, int]]) -
 
 
 def windows_of_file(path: Path, segmented: bool) -> Windows:
-    """Returns the windows of a sound file: of one part, or of each three seconds."""
+    """Returns the windows of a sound file: one part, or one part a segment."""
     samples = read(path)
     with named(path):
         parts = [(0, len(samples))]
@@ -72,7 +72,7 @@ def windows_of_file(path: Path, segmented: bool) -> Windows:
 
 
 def _log_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns (frames, BANDS), log10(1 + 10,000 power), of at least a window's frames."""
+    """Returns (frames, BANDS), log10(1 + 10,000 power), at least FRAMES."""
     librosa = audio_module("librosa")
     check_samples(samples)
     at_rate = librosa.resample(

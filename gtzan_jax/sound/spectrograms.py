@@ -1,6 +1,6 @@
-"""Tables of spectrograms, a row for each segment of three seconds, computed once and then cached.
+"""Tables of spectrograms, a row for each segment of three seconds; computed once, then cached.
 
-From a folder of sound files, Kaggle's copy of GTZAN, or synthetic songs.
+Sources are a folder of sound files, Kaggle's copy of GTZAN, and synthetic songs.
 """
 
 import functools
@@ -31,12 +31,12 @@ from gtzan_jax.text import printable
 
 SOUND_NAMES = ("auto", "sounds", "sample", "kaggle")
 
-# Of GTZAN's sound, in the current folder or in the checkout.
+# Folders of GTZAN's sound, in the current folder or in the checkout.
 PLACES = (Path("data", "genres_original"), Path("data", "genres"))
 
 SYNTHETIC_SONGS = 20  # of each genre
-SYNTHETIC_SECONDS = 9.1  # three segments, and one sample more at least
-_SONGS_A_PROCESS = 25  # fewer are computed sooner than a process has started
+SYNTHETIC_SECONDS = 9.1  # three segments and at least one sample more
+_SONGS_A_PROCESS = 25  # fewer take less time than the start of a process
 
 Segments = NDArray[np.float16]  # (segments, bands, frames), of one song
 Watch = Callable[[Iterable[Any], int], Iterable[Any]]
@@ -44,7 +44,7 @@ Watch = Callable[[Iterable[Any], int], Iterable[Any]]
 
 @dataclass(frozen=True)
 class _Sound:
-    """A song that is not read yet."""
+    """A song that is not decoded yet."""
 
     song: files.Song
     identity: str  # checksum of its samples' source
@@ -65,10 +65,13 @@ def load_spectrograms(
 ) -> FeatureTable:
     """Loads spectrograms of segments of three seconds, (rows, bands, frames) float16 in dB.
 
-    Files that cannot be read are left out, with a warning each. ``data`` is a folder of sound
-    files, whose subfolders are the genres; ``sounds`` or ``sample``, the synthetic songs;
-    ``kaggle``; or ``auto``, one of ``PLACES``, else the synthetic songs, with a ``notice``.
-    ``watch`` wraps the songs that are computed, to show progress, unless the cache has the table.
+    Files that cannot be read are left out, with a warning each.
+
+    Args:
+      data: a folder of sound files whose subfolders are the genres; ``sounds`` or ``sample``, the
+        synthetic songs; ``kaggle``; or ``auto``, one of ``PLACES``, else the synthetic songs with a
+        ``notice``.
+      watch: wraps the songs to be computed, to show progress; unused if the cache has the table.
     """
     name = os.fspath(data)
     if name == "auto":
@@ -80,10 +83,10 @@ def load_spectrograms(
     folder = Path(os.path.expanduser(name))
     if name and folder.is_dir():
         return _folder_table(folder, name, watch)
-    given = f"give {', '.join(SOUND_NAMES)}, or a folder of sound files, a subfolder a genre"
+    given = f"give {', '.join(SOUND_NAMES)}, or a folder of sound files with genres as subfolders"
     if name and folder.exists():
         raise InputError(
-            f"{printable(name)} is a file, and a network on spectrograms needs sound: {given}"
+            f"{printable(name)} is a file, but a network on spectrograms needs sound: {given}"
         )
     raise InputError(f"no sound {printable(name)!r}{nearest(name, SOUND_NAMES)}: {given}")
 
@@ -91,8 +94,8 @@ def load_spectrograms(
 def find_spectrograms(sha256: str, source: str = "") -> FeatureTable | None:
     """Returns the spectrograms with a checksum, if the cache has them; reads no sound.
 
-    Synthetic songs are made again where the cache lacks them; those of another processor may differ
-    in a last digit, and are not found.
+    Synthetic songs missing from the cache are computed again; on another processor they may differ
+    in a last digit, and so in the checksum.
     """
     found = spectrogram_cache.find(sha256, source)
     if found is None and source == "sounds":
@@ -107,11 +110,11 @@ def _auto_table(watch: Watch) -> FeatureTable:
             if folder.is_dir():
                 return _folder_table(folder, str(place), watch)
     notice = (
-        "Made-up, synthetic sounds stand in for real ones, because there is no folder "
-        f"{PLACES[0]}. Figures from them show that the program works and say nothing about music. "
-        f"For GTZAN's songs, --data=kaggle downloads {kaggle.SOUND_SIZE} from "
+        f"SYNTHETIC songs replace real ones, because there is no folder {PLACES[0]}. Figures from "
+        "them show that the program works and say nothing about music. For GTZAN's songs, "
+        f"--data=kaggle downloads {kaggle.SOUND_SIZE} from "
         f"https://www.kaggle.com/datasets/{kaggle.HANDLE}; or give the path of a folder of your "
-        "own, with a subfolder for each genre."
+        "own songs with a subfolder for each genre."
     )
     return replace(_synthetic_table(watch), notice=notice)
 
@@ -137,7 +140,7 @@ def _folder_table(folder: Path, source: str, watch: Watch) -> FeatureTable:
 def _cached_table(
     sounds: Sequence[_Sound], left_out: Sequence[str], source: str, watch: Watch
 ) -> FeatureTable:
-    """Returns the table of some songs from the cache, or computes and keeps it."""
+    """Returns the table of songs from the cache, or computes and caches it."""
     _check_labels([sound.song for sound in sounds], source, left_out)
     key = made_by([[s.song.name, s.song.label, s.identity] for s in sounds])
     kept = spectrogram_cache.load(key, source)
@@ -148,7 +151,7 @@ def _cached_table(
     for reason in (*left_out, *refused):
         warnings.warn(f"left out: {reason}", stacklevel=2)
     if empty := {sound.song.label for sound in sounds} - set(table.genres):
-        warnings.warn(f"genres without a song left: {', '.join(sorted(empty))}", stacklevel=2)
+        warnings.warn(f"genres without a usable song: {', '.join(sorted(empty))}", stacklevel=2)
     return table
 
 
@@ -186,14 +189,14 @@ def _computed_table(
 
 
 def _spectrograms(sound: _Sound) -> Segments:
-    """Returns the spectrograms of a song's segments; raises SoundError if there are none."""
+    """Computes the spectrograms of a song's segments; raises SoundError without a segment."""
     samples = sound.read()
     with files.named(sound.song.path):
         return np.stack([log_mel(segment) for segment in segments_of(samples)])
 
 
 def _check_labels(songs: Sequence[files.Song], source: str, left_out: Sequence[str]) -> None:
-    """Checks songs like those of a feature table; an error also names a song left out."""
+    """Checks the number of songs and of genres; an error also names a song left out."""
     others = f" ({len(left_out)} left out, such as {left_out[0]})" if left_out else ""
     labels, hint = [song.label for song in songs], f"{others}; a subfolder is a genre"
     check_labels(labels, printable(source), hint=hint)

@@ -1,6 +1,6 @@
-"""Finds the streams of sound in a file: behind tags, junk and other streams.
+"""Finds the streams of sound in a file: after tags, junk and other streams.
 
-A file may be several, joined byte by byte, as by ``cat a.mp3 b.mp3``. libsndfile decodes only the
+A file may be several joined byte by byte, as by ``cat a.mp3 b.mp3``. libsndfile decodes only the
 first and reports no error.
 """
 
@@ -25,13 +25,13 @@ _BEGINNINGS = tuple(
         rb"Creative Voice File\x1a",
     )
 )
-"""First bytes of files; long enough not to be found in a file's sound by chance."""
+"""First bytes of files, long enough not to occur in sound by chance."""
 
 _MP3_TAG = re.compile(
     rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xef].(?:.{2})?\x00{9,32}(?:Xing|Info)", re.DOTALL
 )
-"""The frame in front of a stream of MP3 that has its length, where an encoder writes one."""
-_MP3_FRAME = re.compile(rb"\xff(?=[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xef])")  # of MP2, too
+"""The frame that precedes an MP3 stream and states its length, if the encoder wrote one."""
+_MP3_FRAME = re.compile(rb"\xff(?=[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xef])")  # or of MP2
 _MP3_RATES = (44_100, 48_000, 32_000)  # of MPEG 1; half as many of MPEG 2
 _MP3_KBITS = {  # a second, by layer, of MPEG 1; and of MPEG 2
     3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -41,9 +41,9 @@ _MPEG_2_KBITS = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _MANY_FRAMES = (2**20).to_bytes(4, "big")  # of an MP3: seven hours and more
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits
 _PICTURE = re.compile(rb"\xff\xd8\xff[\xe0-\xef]|\x89PNG\r\n")
-_LYRICS = re.compile(rb"(\d{6})LYRICS200$")  # behind so many bytes of a Lyrics3 tag
+_LYRICS = re.compile(rb"(\d{6})LYRICS200$")  # after that many bytes of a Lyrics3 tag
 _TEXT_SHARE = 0.95  # of the bytes
-_TEXT_BYTES = 2**20  # that are looked at
+_TEXT_BYTES = 2**20  # examined
 
 
 class Stream(NamedTuple):
@@ -57,11 +57,11 @@ class Stream(NamedTuple):
 def streams_of(content: Content, is_mp3: bool) -> list[Stream]:
     """Finds the streams of a file.
 
-    Bytes before an MP3's first frame are left out, since libsndfile would refuse the MP3.
+    Bytes before an MP3's first frame are left out: libsndfile would reject the file.
 
     Args:
-      content: all of the file.
-      is_mp3: whether it is named an MP3.
+      content: the whole file.
+      is_mp3: whether its name ends as an MP3's.
     """
     first = behind_tags(content, 0)
     known = next((pattern for pattern in _BEGINNINGS if pattern.match(content, first)), None)
@@ -78,7 +78,7 @@ def streams_of(content: Content, is_mp3: bool) -> list[Stream]:
 
 
 def next_frame(content: Content, place: int) -> int | None:
-    """Returns the beginning of the next frames of MP3 behind a place and its tags; None if none.
+    """Returns the start of the next MP3 frames after a place and its tags; None if none.
 
     A tag's size may be wrong, and anything may precede the frames.
     """
@@ -88,8 +88,8 @@ def next_frame(content: Content, place: int) -> int | None:
 
 
 def _is_frame(content: Content, place: int) -> bool:
-    """Returns whether three frames of MP3 of one kind follow each other, or two and the end."""
-    kinds = set()  # of several frames: one alone occurs by chance, once in 8,000 bytes
+    """Returns whether three MP3 frames of one kind follow each other, or two and the end."""
+    kinds = set()  # of several frames: a single one occurs by chance, once in 8,000 bytes
     for count in range(3):
         head = content[place : place + 4]
         if count == 2 and not head:
@@ -103,7 +103,7 @@ def _is_frame(content: Content, place: int) -> bool:
 
 
 def frame_length(head: bytes) -> int:
-    """Returns the bytes of the frame of MP2 or MP3 with the given head; 0 if it is none."""
+    """Returns the bytes of the MP2 or MP3 frame with a head; 0 if it is not a head."""
     if len(head) < 4 or not _MP3_FRAME.match(head) or head[2] & 0x0C == 0x0C:
         return 0
     version = {3: 0, 2: 1, 0: 2}[head[1] >> 3 & 3]  # MPEG 1, 2 and 2.5
@@ -115,16 +115,16 @@ def frame_length(head: bytes) -> int:
 
 
 def with_length(content: Content) -> bytes:
-    """Returns the frames of an MP3 behind a tag that promises very many.
+    """Returns the frames of an MP3 after a tag that states very many.
 
-    Bytes between and behind frames are left out: the decoder gives up after 1,024 of them.
+    Bytes between and after frames are left out: the decoder stops after 1,024 of them.
     """
     place, frames = next_frame(content, 0), []
     while place is not None:
         length = frame_length(content[place : place + 4])
         frames.append(content[place : place + length])
         place = place + length if length else next_frame(content, place)
-    whole = b"".join(frames) or content[:]  # frames of a free bit rate have no length
+    whole = b"".join(frames) or content[:]  # frames of free bit rate have no length
     mark, bits, mode = whole[1], whole[2], whole[3]
     is_mono, is_mpeg_1 = mode >> 6 == 3, mark & 8
     side = (17 if is_mono else 32) if is_mpeg_1 else (9 if is_mono else 17)
@@ -155,7 +155,7 @@ def _before_tags(content: Content) -> int:
         if tail.startswith(b"TAG"):
             end -= 128
         elif tail[-32:].startswith(b"APETAGEX"):
-            end -= max(32, int.from_bytes(tail[-20:-16], "little"))  # but for a head of its own
+            end -= max(32, int.from_bytes(tail[-20:-16], "little"))  # without its own head
         elif lyrics := _LYRICS.search(tail):
             end -= 15 + int(lyrics[1])
         else:
@@ -164,9 +164,9 @@ def _before_tags(content: Content) -> int:
 
 
 def unread(content: Content, place: int) -> int:
-    """Returns the bytes behind a place that may be sound: no tags, zeros, text or other chunks."""
+    """Counts the bytes after a place that may be sound: not tags, zeros, text or other chunks."""
     place, end = behind_tags(content, place), _before_tags(content)
-    chunk = content[place : place + 9].removeprefix(b"\0")[:8]  # chunks begin at even places
+    chunk = content[place : place + 9].removeprefix(b"\0")[:8]  # chunks start at even places
     sizes = (int.from_bytes(chunk[4:8], order) for order in ("little", "big"))
     is_chunk = re.match(rb"[ -~]{4}", chunk) and min(sizes) <= end - place
     if is_chunk or _PICTURE.match(content, place):
@@ -184,7 +184,7 @@ def _is_text(content: bytes) -> bool:
 
 
 def has_last_page(content: Content) -> bool:
-    """Returns whether the last page of an Ogg is marked as the last, and whole."""
+    """Returns whether the last page of an Ogg is marked as the last, and complete."""
     last = content.rfind(b"OggS\0")
     page = content[last : last + 2**16]  # it has 65,307 bytes at most
     if last < 0 or len(page) < 27 or not page[5] & 4:

@@ -1,4 +1,4 @@
-"""Summaries of spectrograms, for models that take a feature table."""
+"""Summaries of spectrograms, for models on feature tables."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,9 +12,9 @@ from gtzan_jax.tables.schema import NO_OPTIONS, Columns, FeatureTable
 
 
 def summary_of(table: FeatureTable) -> FeatureTable:
-    """Returns a table of the mean and the population variance of each band of each row over frames.
+    """Returns a table of each band's mean and population variance over frames.
 
-    Features are named ``mel01_mean`` in dB, ``mel01_var`` in dB²; checksum and source remain.
+    Features are named ``mel01_mean`` (dB) and ``mel01_var`` (dB²); checksum and source stay.
     """
     features, x = summarised(table.features, table.x)
     return replace(table, x=x.astype(np.float32), features=features)
@@ -23,7 +23,7 @@ def summary_of(table: FeatureTable) -> FeatureTable:
 def summarised(
     features: Sequence[str], x: NDArray[np.floating[Any]]
 ) -> tuple[tuple[str, ...], NDArray[np.floating[Any]]]:
-    """Returns names and numbers (rows, features) of the summary; feature tables are unchanged."""
+    """Returns names and values (rows, features) of the summary; feature tables stay as they are."""
     if x.ndim == 2:
         return tuple(features), x
     names = tuple(f"{band}_{moment}" for band in features for moment in ("mean", "var"))
@@ -33,6 +33,6 @@ def summarised(
 
 
 def check_no_options(columns: Columns) -> None:
-    """Raises InputError for options of a table, where there is sound."""
+    """Raises InputError for options of a table, which sound does not have."""
     if columns != NO_OPTIONS:
-        raise InputError("--label, --group, --drop and --impute are for tables, and this is sound")
+        raise InputError("--label, --group, --drop and --impute are for tables, not for sound")

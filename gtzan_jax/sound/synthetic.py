@@ -1,9 +1,9 @@
-"""Made-up songs that stand in where real sound is missing: synthetic, and not GTZAN's.
+"""Synthetic songs for use without real sound; they are not GTZAN's.
 
-Ten genres with GTZAN's names, each a *style*. A song draws its own key, tempo, loudness of parts,
-slips in the patterns, and noise, and as real sound is hard: it is filtered by a curve of its own,
-so that a band's mean loudness tells less than rhythm and the shapes of notes, and takes a trait
-from another genre now and then. Figures from it show that a program works, and no more.
+Ten genres have GTZAN's names, each a *style*. A song draws its own key, tempo, loudness of parts,
+deviations from the patterns, and noise. Songs are hard to classify, as real ones are: each is
+filtered by its own curve, so that a band's mean loudness is less informative than rhythm and the
+shapes of notes, and some have a trait of another genre. Figures from them say nothing about music.
 """
 
 from collections.abc import Callable
@@ -22,17 +22,17 @@ Samples = NDArray[np.float64]  # (samples,) at SAMPLE_RATE
 
 _STEPS = 16  # of a bar of four beats
 _PARTIALS = 10
-_BORROWED = 0.08  # how often a song has one of three traits from another genre
-_SLIPS = 0.06  # of a pattern's steps that are other than in the pattern
+_BORROWED = 0.08  # probability that each of three traits is from another genre
+_SLIPS = 0.06  # share of a pattern's steps that deviate
 _CURVE_DB = 12.0  # deviation of a song's filter
 _NOISE_DB = (-45.0, -20.0)  # below the music
 _LEVEL_DB = (-30.0, -14.0)  # root mean square, full scale being 0
 
 
 class Rhythm(NamedTuple):
-    """Patterns of a bar. A pattern has a letter a step, and "x" where it sounds."""
+    """Patterns of a bar, a letter a step: "x" sounds, "." does not."""
 
-    tempo: tuple[float, float]  # beats a minute, the slowest and the fastest song
+    tempo: tuple[float, float]  # beats a minute, of the slowest and the fastest song
     swing: float  # of a step, by which every second quaver is late
     kick: str
     snare: str
@@ -40,7 +40,7 @@ class Rhythm(NamedTuple):
 
 
 class Harmony(NamedTuple):
-    """Chords, one a bar, and what plays them. In semitones above the song's key."""
+    """Chords, one a bar, in semitones above the song's key, and their patterns."""
 
     roots: tuple[int, ...]
     chord: tuple[int, ...]  # above the root
@@ -56,11 +56,11 @@ class Timbre(NamedTuple):
     shape: str  # of loudness over time: "pluck", "swell", or "hold"
     length: float  # steps
     drive: float  # distortion; 0 is none
-    drums: float  # loudness beside notes
+    drums: float  # loudness relative to notes
 
 
 class Style(NamedTuple):
-    """The traits that the songs of a genre share."""
+    """Common traits of a genre's songs."""
 
     rhythm: Rhythm
     harmony: Harmony
@@ -126,10 +126,10 @@ GENRES = tuple(STYLES)
 
 
 def song(genre: str, number: int, seconds: float = 30.0) -> NDArray[np.float32]:
-    """Plays a song of a genre, ``number`` from 0, always the same up to rounding.
+    """Synthesises a song of a genre, ``number`` from 0, always the same up to rounding.
 
-    A longer one is no continuation of a shorter one, for it is as loud on the whole. Returns
-    (samples,) at ``SAMPLE_RATE``, multiples of 2⁻¹⁵ in [-1, 1): what a WAV of 16 bits holds.
+    A longer version does not continue a shorter one, since both have the same overall loudness.
+    Returns (samples,) at ``SAMPLE_RATE``, multiples of 2⁻¹⁵ in [-1, 1), as in a WAV of 16 bits.
 
     Raises:
       InputError: there is no such genre.
@@ -143,7 +143,7 @@ def song(genre: str, number: int, seconds: float = 30.0) -> NDArray[np.float32]:
 
 
 def _borrowed(style: Style, random: RandomState) -> Style:
-    """Returns a style with a trait of another genre now and then."""
+    """Returns a style, sometimes with a trait of another genre."""
     for trait in ("rhythm", "harmony", "timbre"):
         chance, other = random.uniform(), GENRES[random.randint(len(GENRES))]
         if chance < _BORROWED:
@@ -152,7 +152,7 @@ def _borrowed(style: Style, random: RandomState) -> Style:
 
 
 def _notes(style: Style, random: RandomState, length: int) -> Samples:
-    """Returns (length,) the song as it is played: chords, bass and drums."""
+    """Returns (length,) samples of chords, bass and drums."""
     rhythm, harmony, timbre = style
     step = 60 / random.uniform(*rhythm.tempo) / 4 * SAMPLE_RATE  # samples
     key = 110 * 2 ** (random.randint(12) / 12)  # Hz, A to G sharp
@@ -186,7 +186,7 @@ def _notes(style: Style, random: RandomState, length: int) -> Samples:
 
 
 def _slipped(pattern: str, random: RandomState) -> NDArray[np.str_]:
-    """Returns the letters of a pattern, some moved to a place that another has."""
+    """Returns the letters of a pattern, some replaced by others of it."""
     letters = np.array(list(pattern))
     slips = random.uniform(size=_STEPS) < _SLIPS
     others = random.permutation(letters)
@@ -198,12 +198,12 @@ def _ratio(semitones: int) -> float:
 
 
 def _tones(pitches: list[float], timbre: Timbre, length: float, random: RandomState) -> Samples:
-    """Returns the sum of notes with harmonic partials. pitches: in Hz; length: in samples."""
+    """Returns the sum of notes with harmonic partials; pitches in Hz, length in samples."""
     seconds = np.arange(int(length)) / SAMPLE_RATE
     total = np.zeros(len(seconds))
     for pitch in pitches:
         turn = np.exp(2j * np.pi * pitch * seconds)
-        tone, step = turn, turn**2 if timbre.odd else turn  # turn ** partial, and to the next one
+        tone, step = turn, turn**2 if timbre.odd else turn  # turn ** partial, and its factor
         for partial in range(1, _PARTIALS + 1, 1 + timbre.odd):
             phase = np.exp(2j * np.pi * random.uniform())
             if partial * pitch < SAMPLE_RATE / 2:
@@ -220,11 +220,11 @@ _SHAPES: dict[str, Callable[[Samples], Samples]] = {
     "swell": lambda t: np.exp(-5 * (1 - t)) * np.minimum(1, 50 * (1 - t)),
     "hold": lambda t: 0.5 * np.minimum(1, 20 * np.minimum(t, 1 - t)),
 }
-"""Loudness of a note from its beginning, 0, to its end, 1. A swell is a pluck played backwards."""
+"""Loudness of a note from its start, 0, to its end, 1. A swell is a reversed pluck."""
 
 
 def _drums(random: RandomState) -> tuple[Samples, Samples, Samples]:
-    """Returns a hit of the kick, the snare and the hat: a falling tone, noise, hissing noise."""
+    """Returns a hit of the kick, the snare and the hat: a falling tone, noise, high noise."""
     t = np.arange(round(0.25 * SAMPLE_RATE)) / SAMPLE_RATE
     noise = random.normal(size=(2, len(t)))
     low = random.uniform(45, 60)  # Hz
@@ -235,7 +235,7 @@ def _drums(random: RandomState) -> tuple[Samples, Samples, Samples]:
 
 
 def _place(part: Samples, starts: list[int], sound: Samples) -> None:
-    """Adds a sound to a part at each of some samples."""
+    """Adds a sound to a part at each start."""
     for start in starts:
         stop = min(start + len(sound), len(part))
         if start < stop:
@@ -243,7 +243,7 @@ def _place(part: Samples, starts: list[int], sound: Samples) -> None:
 
 
 def _recorded(music: Samples, random: RandomState) -> NDArray[np.float32]:
-    """Returns a song filtered, with noise, at its level, in 16 bits."""
+    """Returns a song filtered, with noise, at a random level, in 16 bits."""
     octaves = np.log2(np.fft.rfftfreq(len(music), 1 / SAMPLE_RATE).clip(50) / 50)  # 0 to 7.8
     curve = np.zeros(len(octaves))  # dB
     for waves in (0.5, 1, 1.5):

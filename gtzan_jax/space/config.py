@@ -1,4 +1,4 @@
-"""A config: a value for each axis of a sweep."""
+"""A config: a value for each hyperparameter of a sweep."""
 
 import functools
 import hashlib
@@ -40,7 +40,7 @@ class Config(Mapping[str, Any]):
         return f"Config({self.name})"
 
     def setting(self, name: str) -> Any:
-        """Returns the value of an axis, or its default where the config does not have it."""
+        """Returns the value of a hyperparameter, or its default if the config lacks it."""
         return self.get(name, HYPERPARAMETERS[name].default)
 
     @property
@@ -60,7 +60,7 @@ class Config(Mapping[str, Any]):
 
     @functools.cached_property
     def id(self) -> str:
-        """A ``c``, so that none reads as a number, and eleven hexadecimal digits of the SHA-256."""
+        """Eleven hexadecimal digits of the SHA-256, after a ``c``, so that none is a number."""
         text = json.dumps(dict(self), sort_keys=True)
         return f"c{hashlib.sha256(text.encode()).hexdigest()[:11]}"
 
@@ -74,7 +74,7 @@ class Config(Mapping[str, Any]):
 
 
 class Trial(NamedTuple):
-    """One training run."""
+    """One training, of a config on a fold with a seed."""
 
     config_id: str
     fold: int

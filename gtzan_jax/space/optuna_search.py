@@ -1,4 +1,4 @@
-"""Optuna's samplers as a search, by ask and tell in batches."""
+"""A search by Optuna's samplers, with ask and tell in batches."""
 
 import itertools
 import warnings
@@ -24,10 +24,10 @@ class OptunaSearch:
     """Asks one of Optuna's samplers for batches of configs, each trained for all epochs.
 
     A pure function of the sweep and the scores, for one version of Optuna. A sampler proposes the
-    next config of a batch without the scores of the others; TPE counts those as bad, so that they
-    differ (a "constant liar"). A config proposed again is neither trained nor counted again.
-    Diverged scores are told as failures. The study is in memory, or in the file ``journal``, for
-    ``optuna.load_study`` and ``optuna-dashboard``.
+    configs of a batch without scores of the others; TPE counts those as bad, so that the configs of
+    a batch differ (a "constant liar"). A config proposed again is neither trained nor counted
+    again. Diverged trainings are failed trials of the study. The study is in memory, or in the file
+    ``journal``, for ``optuna.load_study`` and ``optuna-dashboard``.
     """
 
     def __init__(self, sweep: Sweep, journal: Path | None = None) -> None:
@@ -41,7 +41,7 @@ class OptunaSearch:
             if isinstance(choice, Range) or len(choice) > 1
         }
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the features used here are experimental
+            warnings.simplefilter("ignore")  # about experimental features
             self._study = optuna.create_study(
                 storage=None if journal is None else _storage(journal),
                 sampler=_sampler(sweep),
@@ -100,7 +100,7 @@ class OptunaSearch:
 def widest_configs(sweep: Sweep) -> list[Config]:
     """Returns configs whose programs fit every config that a search may propose.
 
-    They are the widest for each combination of static values.
+    These are the widest configs, one for each combination of static values.
     """
     values: dict[str, tuple[Any, ...]] = {}
     for name, choice in sweep.axes.items():
@@ -111,26 +111,24 @@ def widest_configs(sweep: Sweep) -> list[Config]:
 
 
 def import_optuna(kind: str = "") -> Any:
-    """Returns the module, for a kind of search, or for a study of what another has tried."""
+    """Returns the module ``optuna``, for a kind of search, or for a study of another search."""
     what = f"the search '{kind}'" if kind else "a study"
     try:
         import optuna
 
         if kind:
-            import cmaes  # noqa: F401 — Optuna says so only when it draws
+            import cmaes  # noqa: F401 — Optuna would fail only when it draws
     except ImportError:
-        raise InputError(
-            f"{what} is Optuna's, which is not installed: pip install -e '.[search]'"
-        ) from None
+        raise InputError(f"{what} needs Optuna: pip install -e '.[search]'") from None
     if kind:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
 
 def distributions_of(sweep: Sweep) -> dict[str, Any]:
-    """Returns Optuna's distribution of each axis that varies; categorical where it is a list.
+    """Returns Optuna's distribution of each varying hyperparameter, categorical for a list.
 
-    Ranges have no steps: Optuna refuses multiples that are rounded, as those of configs are.
+    Ranges have no steps: Optuna rejects rounded multiples, as in configs.
     """
     return {
         name: _distribution(replace(choice, step=None) if isinstance(choice, Range) else choice)
@@ -160,7 +158,7 @@ def _sampler(sweep: Sweep) -> Any:
     seed = sweep.search.seed
     if sweep.search.kind == "tpe":
         return samplers.TPESampler(seed=seed, constant_liar=True)
-    others = samplers.RandomSampler(seed=seed)  # for what the sampler cannot draw: names
+    others = samplers.RandomSampler(seed=seed)  # for names, which the sampler cannot draw
     if sweep.search.kind == "cma":
         return samplers.CmaEsSampler(
             seed=seed, independent_sampler=others, warn_independent_sampling=False
@@ -178,5 +176,5 @@ def _storage(journal: Path) -> Any:
     # Optuna would wait for the lock of a killed process.
     for path in (journal, journal.with_name(journal.name + ".lock")):
         path.unlink(missing_ok=True)
-    # Optuna's default lock is a symbolic link, and run directories refuse links.
+    # Optuna's default lock is a symbolic link, which a run directory may not contain.
     return JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal))))

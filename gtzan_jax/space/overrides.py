@@ -1,7 +1,7 @@
-"""``key=value`` overrides of a sweep file: by ``--set``, or by the name of an axis.
+"""``key=value`` overrides of a sweep file: by ``--set``, or by the name of a hyperparameter.
 
-An axis has a short name: ``optimizer=adam,sgd`` means ``axes.optimizer=["adam", "sgd"]``, and
-``num_units=64,128`` or ``dropout=0.1,0.3`` the axis of every hidden layer.
+The name alone is a short name: ``optimizer=adam,sgd`` means ``axes.optimizer=["adam", "sgd"]``, and
+``num_units=64,128`` or ``dropout=0.1,0.3`` sets the values of every hidden layer.
 """
 
 import itertools
@@ -15,13 +15,15 @@ from gtzan_jax.space.hyperparameters import HYPERPARAMETERS, family_of, hyperpar
 from gtzan_jax.space.sweep import SEARCHES
 from gtzan_jax.text import printable
 
-SHORT_NAMES = tuple(
-    dict.fromkeys(name for axis in HYPERPARAMETERS.values() for name in (axis.stem, axis.name))
-)
-"""Names of axes, and of the axes of all layers: each is a flag of the sweep command."""
+SHORT_NAMES = {name: axis.text for name, axis in HYPERPARAMETERS.items()} | {
+    "num_units": "Units of all hidden layers; --num_units=64,128 varies each layer by itself.",
+    "dropout": "Share set to 0 in training: of the outputs of all hidden layers, where "
+    "--dropout=0.1,0.3 varies each layer by itself; or of whole channels, after each block.",
+}
+"""Names of hyperparameters, of one layer or all, with their texts: flags of the sweep command."""
 
 _KIND = "search.kind"
-_KEYS = {"search": _KIND}  # of settings whose key is not their name
+_KEYS = {"search": _KIND}  # of settings whose key has another name
 
 
 def as_overrides(settings: Mapping[str, object]) -> list[str]:
@@ -30,9 +32,9 @@ def as_overrides(settings: Mapping[str, object]) -> list[str]:
 
 
 def contradictions(overrides: Iterable[str], settings: Iterable[str] = ()) -> list[str]:
-    """Returns a sentence for each pair that sets the same key.
+    """Returns a sentence for each pair of overrides that sets the same key.
 
-    ``settings`` are the names of other flags that are given, such as ``epochs``.
+    ``settings`` are the names of other given flags, such as ``epochs``.
     """
     given = [(f"--{name}", _KEYS.get(name, name)) for name in settings]
     for key in map(_key, overrides):
@@ -40,7 +42,7 @@ def contradictions(overrides: Iterable[str], settings: Iterable[str] = ()) -> li
     found = []
     for (flag, key), (other, other_key) in itertools.combinations(given, 2):
         if flag == other:
-            found.append(f"--set gives {shown(key)} more than once; leave one of them")
+            found.append(f"--set gives {shown(key)} more than once; keep one")
         elif _targets(key) & _targets(other_key):
             found.append(f"{flag} and {other} contradict each other; leave one out")
     return list(dict.fromkeys(found))
@@ -48,8 +50,8 @@ def contradictions(overrides: Iterable[str], settings: Iterable[str] = ()) -> li
 
 def lay_over(document: dict[str, Any], overrides: Sequence[str], problems: Problems) -> None:
     """Applies overrides to a document, in place."""
-    # The kind of search goes first, since it removes keys of other kinds from the file. Short names
-    # of several axes go last, since they depend on the other axes.
+    # The kind of search goes first: it removes keys of other kinds from the file. Short names for
+    # all layers go last: they depend on the other hyperparameters.
     for override in sorted(
         overrides, key=lambda each: (_key(each) != _KIND, len(_targets(_key(each))) > 1)
     ):
@@ -57,7 +59,7 @@ def lay_over(document: dict[str, Any], overrides: Sequence[str], problems: Probl
 
 
 def axes_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the table of axes of a sweep file, from values by names or short names."""
+    """Returns the table [axes] of a sweep file, from values by names or short names."""
     problems, axes = Problems(), dict[str, Any]()
     problems.found += contradictions(f"{name}=" for name in values)
     problems.raise_any()
@@ -73,7 +75,7 @@ def axes_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def one_line(text: object) -> str:
-    """Returns a text on one line, shortened to fit into a message."""
+    """Returns a text on one line, shortened for a message."""
     line = " ".join(printable(text).split())
     return line if len(line) <= 120 else f"{line[:119]}…"
 
@@ -112,10 +114,10 @@ def _lay_over(document: dict[str, Any], override: str) -> None:
 
 
 def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None:
-    """Sets the axes of a short name; a single batch size that was a constant stays one."""
+    """Sets the values of a short name; a single batch size stays a constant if it was one."""
     axes = document.setdefault("axes", {})
     if not isinstance(axes, dict):
-        raise InputError(f"{flag}: 'axes' is no table")
+        raise InputError(f"{flag}: 'axes' is not a table")
     if isinstance(value, str):
         value = [_parsed(part, flag) for part in value.split(",")]
     is_one = not isinstance(value, list | dict)
@@ -126,7 +128,7 @@ def _set_axes(document: dict[str, Any], key: str, value: Any, flag: str) -> None
 
 
 def _meant(key: str, axes: Container[str]) -> list[str]:
-    """Returns the axes that a name or a short name means, beside others; itself if unknown."""
+    """Returns the hyperparameters of a name or short name, given the others; itself if unknown."""
     names = [
         name
         for name in hyperparameters_of(family_of(axes))

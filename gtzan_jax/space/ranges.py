@@ -1,4 +1,4 @@
-"""Ranges of axes, and random draws of configs, the same on every machine."""
+"""Ranges of hyperparameters, and random draws of configs, equal on every machine."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -12,12 +12,12 @@ from gtzan_jax.space.config import Config
 
 _DIGITS = 4  # significant digits of a drawn number; names of configs show six
 _ROWS = 1024  # drawn at a time
-_PATIENCE = 100  # draws for each wanted config; all 1,000,000 of a grid take 15
+_PATIENCE = 100  # draws for each config; all 1,000,000 of a grid take 15
 
 
 @dataclass(frozen=True)
 class Range:
-    """All numbers between two bounds, both included; whole ones where the bounds are ``int``."""
+    """The numbers between two bounds, both included; whole numbers if the bounds are ``int``."""
 
     low: float
     high: float
@@ -26,14 +26,14 @@ class Range:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its numbers are whole."""
+        """True if the numbers are whole."""
         return isinstance(self.low, int)
 
     def value(self, quantile: float) -> float:
         """Returns the number at a quantile of the draws, from 0 to below 1.
 
         Whole numbers, and multiples of a step, have equal shares; with ``log`` a whole number k has
-        that of the interval from k - ½ to k + ½.
+        the share of the interval from k - ½ to k + ½.
         """
         step = 1 if self.step is None and self.is_whole and not self.log else self.step
         if step is not None:
@@ -46,7 +46,7 @@ class Range:
         return self.nearest(self.low + quantile * (self.high - self.low))
 
     def nearest(self, value: float) -> float:
-        """Returns the nearest value of a config: whole, or of few digits, and within the bounds."""
+        """Returns the nearest value within the bounds that is whole, or has few digits."""
         rounded = round(value) if self.is_whole else float(f"{value:.{_DIGITS}g}")
         return min(max(rounded, self.low), self.high)
 
@@ -60,11 +60,11 @@ class Range:
 
 
 Choices = Mapping[str, tuple[Any, ...] | Range]
-"""The values of each axis: a list, or a range."""
+"""The values of each hyperparameter: a list, or a range."""
 
 
 def draw(choices: Choices, count: int, seed: int, where: str) -> tuple[Config, ...]:
-    """Draws distinct configs at random; a shorter draw is the beginning of a longer one."""
+    """Draws distinct configs at random; a shorter draw is the start of a longer one."""
     lists = [choice for choice in choices.values() if not isinstance(choice, Range)]
     most = math.prod(map(len, lists))
     found: dict[Config, None] = {}
@@ -80,14 +80,14 @@ def draw(choices: Choices, count: int, seed: int, where: str) -> tuple[Config, .
             if len(found) == count:
                 return tuple(found)
     raise InputError(
-        f"{where}: search.num_configs is {count:,}, and the axes have only "
+        f"{where}: search.num_configs is {count:,}, but the axes have only "
         f"{most if len(lists) == len(choices) else len(found):,} different configs"
     )
 
 
 def _quantiles(width: int, seed: int) -> Iterator[list[float]]:
     """Yields rows of uniform numbers from 0 to below 1, without end."""
-    # NumPy keeps the bits of a generator the same for ever, but not the numbers of a ``Generator``.
+    # NumPy promises stable bits of a bit generator, but not stable numbers of a ``Generator``.
     bits = np.random.Philox(seed)
     while True:
         raw = bits.random_raw(_ROWS * width).reshape(_ROWS, width)

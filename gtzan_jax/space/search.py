@@ -1,4 +1,4 @@
-"""Searches: propose configs and numbers of epochs, and take in the scores."""
+"""Searches: propose configs and numbers of epochs, and learn from the scores."""
 
 import itertools
 import math
@@ -28,30 +28,30 @@ class Proposal:
 
 
 class Score(NamedTuple):
-    """Mean accuracy and loss of a config over folds and seeds, on the part selected on."""
+    """Mean accuracy and loss of a config over folds and seeds, on the part that ranks configs."""
 
     accuracy: float
     loss: float
 
     @property
     def diverged(self) -> bool:
-        """Whether a figure is not finite."""
+        """True if accuracy or loss is not finite."""
         return not (math.isfinite(self.accuracy) and math.isfinite(self.loss))
 
     @property
     def key(self) -> tuple[float, float]:
-        """The sort key, best first: by accuracy, ties by the loss, diverged scores last."""
+        """The sort key, best first: by accuracy, then by loss; diverged scores last."""
         return (math.inf, math.inf) if self.diverged else (-self.accuracy, self.loss)
 
 
 class Search(Protocol):
-    """Proposes configs until there are none left, and is told their scores after each proposal.
+    """Protocol of searches: ``ask`` returns a proposal, ``tell`` takes its scores.
 
-    A pure function of the scores, so that a resumed sweep repeats the proposals.
+    Proposals are a pure function of the scores, so a resumed sweep repeats them.
     """
 
     def ask(self) -> Proposal | None:
-        """Returns the next proposal, the same until its scores are told; None at the end."""
+        """Returns the next proposal, the same one until ``tell``; None at the end."""
         ...
 
     def tell(self, scores: Mapping[str, Score]) -> None:
@@ -85,9 +85,9 @@ class Grid:
 class Halving(Grid):
     """Successive halving, and Hyperband's brackets of it (Jamieson 2016; Li et al. 2018).
 
-    All configs of a bracket train to the end of its first rung, the best of them, one in η, to the
-    end of the next, and so on; see ``SearchSettings.rungs``. Bracket b begins with rung b, so that
-    later brackets are not misled by scores after few epochs. Brackets cost about the same.
+    All configs of a bracket train to the end of its first rung, the best one in η to the end of the
+    next, and so on; see ``SearchSettings.rungs``. Bracket b begins with rung b, so that later
+    brackets do not depend on scores after few epochs. Brackets cost about the same.
     """
 
     @staticmethod
@@ -105,7 +105,7 @@ class Halving(Grid):
             left, first = list(sweep.configs[start:stop]), 0
             for end in rungs if left else ():
                 scores = yield Proposal(tuple(left), first, end)
-                # Stable: of equal scores the first is kept.
+                # A stable sort keeps the first of equal scores.
                 left.sort(key=lambda config, scores=scores: scores[config.id].key)  # type: ignore[misc]
                 left, first = left[: max(1, len(left) // eta)], end
 
@@ -115,7 +115,7 @@ def config_epochs(sweep: Sweep) -> int:
     if sweep.search.kind != "halving":
         return sweep.num_configs * sweep.epochs
     search, total = Halving(sweep), 0
-    while proposal := search.ask():  # scores do not change how many are kept
+    while proposal := search.ask():  # the number of kept configs does not depend on scores
         total += proposal.config_epochs
         search.tell({config.id: Score(0.0, 0.0) for config in proposal.configs})
     return total

@@ -1,4 +1,4 @@
-"""A sweep: axes with their values, search settings, and constants."""
+"""A sweep: hyperparameters with their values, search settings, and constants."""
 
 import dataclasses
 import functools
@@ -25,30 +25,30 @@ SEARCHES: dict[str, Sequence[str]] = {
     "halving": ("num_configs", "seed", "eta", "first_epochs", "brackets"),
     **dict.fromkeys(SAMPLERS, ("num_configs", "seed", "batch")),
 }
-"""The keys that each kind of search has in the table ``[search]``."""
+"""The keys of each kind of search in the table ``[search]``."""
 
 KINDS = tuple(SEARCHES)
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """How a sweep searches."""
+    """Settings of a sweep's search."""
 
     kind: str = "grid"
-    num_configs: int | None = None  # to try; None for all of a grid
+    num_configs: int | None = None  # to try; None: all of a grid
     seed: int = 0  # of the draws
-    eta: int = 3  # halving keeps one config in so many after each rung
+    eta: int = 3  # halving keeps one in ``eta`` configs after each rung
     first_epochs: int = 1  # of the first rung of halving; each rung has ``eta`` times as many
     brackets: int = 1  # of Hyperband; each begins a rung later than the one before
-    batch: int = 16  # configs that one of Optuna's samplers proposes at a time
+    batch: int = 16  # configs that Optuna's samplers propose at a time
 
     @property
     def is_told(self) -> bool:
-        """Whether later proposals depend on scores."""
+        """True if later proposals depend on scores."""
         return self.kind not in ("grid", "one_at_a_time", "random")
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the table of a sweep file, with all keys of the kind of search."""
+        """Returns the table [search] of a sweep file, with all keys of its kind."""
         plain = {"kind": self.kind} | {key: getattr(self, key) for key in SEARCHES[self.kind]}
         return {key: value for key, value in plain.items() if value is not None}
 
@@ -62,22 +62,22 @@ class SearchSettings:
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Axes, how they are searched, and the constants that all configs share."""
+    """Hyperparameters with their values, search settings, and constants of all configs."""
 
     name: str
     axes: Mapping[str, tuple[Any, ...]]  # in the registry's order; drawn values of a range
     epochs: int
-    loss: str  # or softmax_twice, before a loss that expects logits, as published curves suggest
+    loss: str  # softmax_twice: a loss of logits after a softmax, as published curves suggest
     leaky_slope: float  # of leaky ReLU for negative inputs
-    learning_rates: Mapping[str, float]  # by optimizer; empty where ``learning_rate`` is an axis
-    batch_size: int | None  # None where it is an axis; an epoch's last, partial batch is kept
+    learning_rates: Mapping[str, float]  # by optimizer; empty if ``learning_rate`` is in axes
+    batch_size: int | None  # None if in axes; an epoch's last, partial batch is kept
     num_seeds: int = 1
     protocol: str = "assignment"
     num_folds: int = 5
-    reference: Config | None = None  # to retrain besides the best one, for comparison
+    reference: Config | None = None  # to retrain besides the best, for comparison
     search: SearchSettings = field(default_factory=SearchSettings)
-    ranges: Mapping[str, Range] = field(default_factory=dict)  # the axes that are ranges
-    chosen: tuple[Config, ...] | None = None  # if not a grid; empty until the search has chosen
+    ranges: Mapping[str, Range] = field(default_factory=dict)  # axes given as ranges
+    chosen: tuple[Config, ...] | None = None  # None: a grid; empty until the search has chosen
 
     def __repr__(self) -> str:
         configs = f"{counted(self.num_configs, 'config')} of {len(self.axes)} axes"
@@ -97,17 +97,17 @@ class Sweep:
 
     @property
     def is_grid(self) -> bool:
-        """Whether every config of a complete grid trains for all epochs."""
+        """True if every config of a complete grid trains for all epochs."""
         return self.chosen is None and self.search.kind == "grid"
 
     @property
     def varying(self) -> dict[str, tuple[Any, ...]]:
-        """The axes that have more than one value."""
+        """The hyperparameters with more than one value."""
         return {name: values for name, values in self.axes.items() if len(values) > 1}
 
     @functools.cached_property
     def configs(self) -> tuple[Config, ...]:
-        """Every config, in grid order (the last axis varies fastest) or as chosen."""
+        """All configs, in grid order (the last hyperparameter varies fastest) or as chosen."""
         if self.chosen is not None:
             return self.chosen
         names = tuple(self.axes)
@@ -115,19 +115,19 @@ class Sweep:
 
     @functools.cached_property
     def places(self) -> dict[str, int]:
-        """Index in ``configs`` of every config, by its id."""
+        """Index of each config in ``configs``, by id."""
         places = {config.id: place for place, config in enumerate(self.configs)}
         if len(places) < len(self.configs):
             raise InputError(f"{self.name}: two configs have the same id; split the sweep in two")
         return places
 
     def batch_size_of(self, config: Config) -> int:
-        """Returns the rows of a batch of a config."""
+        """Returns the batch size of a config."""
         return int(config.get("batch_size", self.batch_size))
 
     @property
     def stops_early(self) -> bool:
-        """Whether some config may stop before the last epoch."""
+        """True if a config may stop before the last epoch."""
         return "patience" in self.parts
 
     def check_protocol(self, protocol: str) -> None:
@@ -135,12 +135,12 @@ class Sweep:
         if self.stops_early and PROTOCOLS[protocol].select_on != "validation":
             others = [name for name, p in PROTOCOLS.items() if p.select_on == "validation"]
             raise InputError(
-                f"{self.name}: patience is counted on the validation part, and the protocol "
-                f"{protocol} has none; take one of {', '.join(others)}, or leave patience out"
+                f"{self.name}: patience needs a validation part, but the protocol {protocol} has "
+                f"none; take one of {', '.join(others)}, or leave patience out"
             )
 
     def learning_rate_of(self, config: Config) -> float:
-        """Returns the step size of a config."""
+        """Returns the learning rate of a config."""
         rate = config.get("learning_rate")
         return float(self.learning_rates[config.setting("optimizer")] if rate is None else rate)
 
@@ -166,7 +166,7 @@ class Sweep:
         return self.leaky_slope if config.setting("activation") == "leaky_relu" else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the manifest's entry of plain lists, numbers and strings."""
+        """Returns the manifest's entry, of plain lists, numbers and strings."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain["axes"] = {name: list(values) for name, values in self.axes.items()}
         plain["axes"] |= {name: choice.to_dict() for name, choice in self.ranges.items()}
@@ -179,6 +179,6 @@ class Sweep:
         return {key: value for key, value in plain.items() if value is not None}
 
     def choosing(self, configs: Sequence[Config]) -> "Sweep":
-        """Returns a sweep of the given configs, with their values of ranges."""
+        """Returns a sweep of the given configs, with their values in place of ranges."""
         drawn = {name: tuple(sorted({config[name] for config in configs})) for name in self.ranges}
         return dataclasses.replace(self, axes={**self.axes, **drawn}, chosen=tuple(configs))

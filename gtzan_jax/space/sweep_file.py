@@ -1,4 +1,4 @@
-"""Sweep files: TOML, found, read, overridden by ``--set``, and checked."""
+"""Finds and reads sweep files (TOML), applies overrides, and checks the result."""
 
 import itertools
 import math
@@ -42,8 +42,8 @@ CONSTANTS: dict[str, tuple[Check, Any]] = {
     "protocol": (Choice(tuple(PROTOCOLS)), ""),
     "num_folds": (Whole(2, 1000), Sweep.num_folds),
 }
-"""Check and default of each constant; the protocol's is ``assignment``, or ``holdout`` for a search
-that needs a validation part."""
+"""Check and default of each constant. The default protocol is ``assignment``, or ``holdout`` for a
+search that needs a validation part."""
 
 _SEARCH = {
     "num_configs": Whole(1, MAX_CONFIGS),
@@ -67,12 +67,12 @@ def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = 
     Args:
       name_or_path: such as ``assignment`` or ``my/sweep.toml``.
       overrides: ``key=value`` strings that override the file, with a dot for tables, such as
-        ``epochs=20`` or ``axes.dropout1=[0.0, 0.5]``. Values are TOML or a bare word. An axis has a
-        short name, and commas between its values: ``optimizer=adam,sgd``; ``num_units`` and
-        ``dropout`` are those of all layers.
+        ``epochs=20`` or ``axes.dropout1=[0.0, 0.5]``. Values are TOML or a bare word. A
+        hyperparameter needs no ``axes.``, and takes commas between its values:
+        ``optimizer=adam,sgd``; ``num_units`` and ``dropout`` set those of all layers.
 
     Raises:
-      InputError: the file or an override cannot be used.
+      InputError: the file or an override is wrong.
     """
     arguments = Problems()
     arguments.check(checks.path, name_or_path, "name_or_path")
@@ -87,14 +87,14 @@ def load_sweep(name_or_path: str | os.PathLike[str], overrides: Sequence[str] = 
     if problems.found:
         problems.check(parse_sweep, document, path.stem, where)  # for further problems
         problems.raise_any()
-    return parse_sweep(document, path.stem, where + (" with --set" if overrides else ""))
+    return parse_sweep(document, path.stem, where + (" with overrides" if overrides else ""))
 
 
 def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
     """Checks a parsed TOML document, in which only ``axes`` is required, and returns the sweep.
 
-    ``batch_size`` and ``learning_rates`` are ignored where they are axes. ``where`` is the
-    document's name in errors.
+    The constants ``batch_size`` and ``learning_rates`` are ignored if [axes] has them. ``where`` is
+    the document's name in errors.
     """
     problems = Problems(where)
     _check_keys(document, ("axes", *CONSTANTS, "learning_rates", "reference", "search"), problems)
@@ -130,15 +130,15 @@ def parse_sweep(document: Mapping[str, Any], name: str, where: str) -> Sweep:
 
 
 def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
-    """Returns a sweep with the configs to try, as far as they are known."""
+    """Returns the sweep with the configs to try, if they do not depend on scores."""
     search, problems = sweep.search, Problems(where)
     if search.is_told and PROTOCOLS[sweep.protocol].select_on == "test":
         problems.found.append(
-            f"the search '{search.kind}' goes by the validation part, which the protocol "
-            f"{sweep.protocol} does not have; --set=protocol=holdout has one"
+            f"the search '{search.kind}' selects on the validation part, but the protocol "
+            f"{sweep.protocol} has none; --set=protocol=holdout has one"
         )
     if search.kind == "halving" and sweep.stops_early:
-        problems.found.append("halving gives each config its epochs; leave axes.patience out")
+        problems.found.append("halving sets the epochs of each config; leave axes.patience out")
     problems.raise_any()
     if search.kind == "one_at_a_time" and not sweep.ranges:
         plain = {name: values[0] for name, values in sweep.axes.items()}
@@ -147,13 +147,13 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
     if search.num_configs is None:
         if sweep.ranges:
             problems.found.append(
-                f"axes.{next(iter(sweep.ranges))} is a range, of which a grid cannot be made: give "
-                "a list, or draw: --set=search.kind=random"
+                f"axes.{next(iter(sweep.ranges))} is a range, but a grid needs a list of values: "
+                "give one, or draw configs by --set=search.kind=random"
             )
         elif sweep.num_configs > MAX_CONFIGS:
             problems.found.append(
                 f"the grid has {sweep.num_configs:,} configs; at most {MAX_CONFIGS:,} are allowed. "
-                "Take values out of some axes, or draw some: --set=search.kind=random "
+                "Remove values from some axes, or draw configs by --set=search.kind=random "
                 "--set=search.num_configs=1000"
             )
         problems.raise_any()
@@ -166,9 +166,9 @@ def _searched(sweep: Sweep, choices: Choices, where: str) -> Sweep:
 
 
 def parse_config(document: Any, where: str) -> Config:
-    """Checks one value for each axis, and returns the config."""
+    """Checks a table with one value for each hyperparameter, and returns the config."""
     if not isinstance(document, Mapping):
-        raise InputError(f"{where}: not a table of axes")
+        raise InputError(f"{where} must be a table of hyperparameters")
     problems = Problems()
     axes = _axes({name: [value] for name, value in document.items()}, f"{where}: ", problems)
     problems.raise_any()
@@ -176,16 +176,17 @@ def parse_config(document: Any, where: str) -> Config:
 
 
 def _axes(table: Any, where: str, problems: Problems) -> Choices:
-    """Returns the valid axes, in the registry's order; ``where`` precedes each name in errors."""
+    """Returns the valid axes, in the registry's order; errors put ``where`` before each name."""
     if table is None:
         problems.found.append(
-            f"{where}'axes' is missing: a table [axes], such as num_units1 = [64, 128]"
+            f"{where}'axes' is missing: add [axes] with lines such as num_units1 = [64, 128]"
         )
     elif not isinstance(table, Mapping):
         problems.found.append(f"{where}'axes' must be a table, as in [axes]")
     elif len(first := [axis for axis in FAMILIES.values() if axis in table]) > 1:
         problems.found.append(
-            f"{where}[axes] has {' and '.join(first)}, of different kinds of model; a sweep has one"
+            f"{where}[axes] has {' and '.join(first)}, which are of different kinds of model; give "
+            "one of them"
         )
     else:
         family = family_of(table)
@@ -207,7 +208,7 @@ def _axes(table: Any, where: str, problems: Problems) -> Choices:
 
 
 def _axis(axis: Hyperparameter, values: Any, where: str) -> tuple[Any, ...] | Range:
-    """Checks the values of an axis, or its range."""
+    """Checks the list of values of a hyperparameter, or its range."""
     if isinstance(values, dict):
         return parse_range(axis, values, where)
     if not isinstance(values, list) or not values:
@@ -215,13 +216,13 @@ def _axis(axis: Hyperparameter, values: Any, where: str) -> tuple[Any, ...] | Ra
     problems = Problems()
     checked = tuple(problems.check(axis.check, value, where) for value in values)
     problems.raise_any()
-    # As the names of configs show them: 0.1 and 0.1000001 would share a name, and a folder.
+    # As shown in names of configs: 0.1 and 0.1000001 would share a name, and a folder.
     first: dict[str, Any] = {}
     for value in checked:
         text = axis.show(value).removeprefix(axis.prefix)
         if text in first:
             other = "" if value == first[text] else f", as {value!r} and {first[text]!r}"
-            raise InputError(f"{where} holds a value twice: {text}{other}; leave one of them")
+            raise InputError(f"{where} has a value twice: {text}{other}; keep one")
         first[text] = value
     return checked
 
@@ -232,12 +233,12 @@ def parse_range(axis: Hyperparameter, table: Mapping[str, Any], where: str) -> R
     _check_keys(table, ("low", "high", "log", "step"), problems, f"{where}: ", ("low", "high"))
     problems.raise_any()
     if axis.kind == "static":
-        raise InputError(f"{where}: each value is a program of its own; give a list of values")
+        raise InputError(f"{where}: each value of a range would need its own program; give a list")
     low, high = (axis.check(table[key], f"{where}.{key}") for key in ("low", "high"))
     log = checks.yes_or_no(table.get("log", False), f"{where}.log")
     step = table.get("step")
     if isinstance(low, str | bool):
-        raise InputError(f"{where}: its values are no numbers; give a list of them")
+        raise InputError(f"{where}: a range is of numbers; give a list of values")
     if not low < high:
         raise InputError(f"{where}: low must be below high, not {shown(low)} and {shown(high)}")
     if log and step is not None:
@@ -249,34 +250,34 @@ def parse_range(axis: Hyperparameter, table: Mapping[str, Any], where: str) -> R
             raise InputError(f"{where}.step must be a whole number, not {shown(step)}")
         step = type(low)(Number((high - low) / 1e6, high - low)(step, f"{where}.step"))
     if isinstance(low, int):
-        axis.check(low + (step or 1), f"{where}: low + step")  # as filters go in eights
+        axis.check(low + (step or 1), f"{where}: low + step")  # filters must be multiples of eight
     return Range(low, high, log, step)
 
 
 def _check_momentum(choices: Choices) -> None:
-    """Raises InputError where SGD's axes could not change anything."""
+    """Raises InputError if SGD's hyperparameters would have no effect."""
     axes = {n: (c.high,) if isinstance(c, Range) else c for n, c in choices.items()}
     optimizers = axes.get("optimizer", (HYPERPARAMETERS["optimizer"].default,))
     for name in ("momentum", "nesterov"):
         if any(axes.get(name, ())) and "sgd" not in optimizers:
-            raise InputError(f"axes.{name} is SGD's; add 'sgd' to axes.optimizer")
+            raise InputError(f"axes.{name} is for SGD only; add 'sgd' to axes.optimizer")
     if any(axes.get("nesterov", ())) and not any(axes.get("momentum", ())):
         raise InputError("axes.nesterov needs axes.momentum, with a value above 0")
 
 
 def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> SearchSettings:
-    """Checks the table of a search and adds defaults."""
+    """Checks the table [search] and adds defaults."""
     if table is None:
         return SearchSettings()
     if not isinstance(table, Mapping):
-        problems.found.append("[search] must be a table, as in [search]")
+        problems.found.append("'search' must be a table, as in [search]")
         return SearchSettings()
     kind = problems.check(Choice(KINDS), table.get("kind", "grid"), "[search]: kind")
     if not kind:
         return SearchSettings()
     keys, where = SEARCHES[kind], "[search]: "
     problems.found += [
-        f"{where}{key} means nothing to the search '{kind}'; leave it out"
+        f"{where}{key} does not apply to the search '{kind}'; leave it out"
         for key in table
         if key in _SEARCH and key not in keys
     ]
@@ -287,11 +288,11 @@ def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> Se
     if None in given.values():
         return SearchSettings(kind)
     has_ranges = any(isinstance(choice, Range) for choice in choices.values())
-    # A quarter of the grid, from 20 to 1,000, as docs/search.md measured; 100 of ranges.
+    # A quarter of the grid, from 20 to 1,000 (docs/sweeps.md has measurements); 100 for ranges.
     if "num_configs" in keys and (kind != "halving" or has_ranges):
         most = math.prod(0 if isinstance(c, Range) else len(c) for c in choices.values())
         given.setdefault("num_configs", min(most, max(20, most // 4), 1000) or 100)
-    if kind == "halving":  # eta is 2 where less than three epochs follow the first rung
+    if kind == "halving":  # 2 if fewer than three epochs follow the first rung
         given.setdefault("eta", min(3, max(2, epochs // given.get("first_epochs", 1))))
         first, eta = given.get("first_epochs", 1), given["eta"]
         count = len(SearchSettings(kind, **given).rungs(epochs))
@@ -306,7 +307,7 @@ def _search(table: Any, epochs: int, choices: Choices, problems: Problems) -> Se
 
 
 def _rates(table: Any, axes: Mapping[str, tuple[Any, ...]], problems: Problems) -> dict[str, float]:
-    """Returns the given learning rates, and the defaults of the other optimizers in use."""
+    """Returns the given learning rates, and defaults of the other optimizers in use."""
     if "learning_rate" in axes:
         return {}
     if not isinstance(table, Mapping):
@@ -333,7 +334,7 @@ def _check_keys(
     if unknown := [key for key in keys if key not in known]:
         hints = [nearest(key, known) for key in unknown]
         listed = ", ".join(f"{shown(key)}{hint}" for key, hint in zip(unknown, hints, strict=True))
-        remedy = "" if all(hints) else f"; known are {', '.join(known)}"
+        remedy = "" if all(hints) else f"; known keys: {', '.join(known)}"
         problems.found.append(f"{where}unknown key{'s'[: len(unknown) - 1]} {listed}{remedy}")
     problems.found += [f"{where}'{key}' is missing" for key in required if key not in keys]
 
@@ -344,7 +345,7 @@ def _find(name_or_path: str) -> Path:
         return resource("sweeps") / f"{name_or_path}.toml"
     if os.path.isfile(name_or_path):
         return Path(name_or_path)
-    there = " (which is no file)" if os.path.exists(name_or_path) else nearest(name_or_path, names)
+    there = " (not a file)" if os.path.exists(name_or_path) else nearest(name_or_path, names)
     raise InputError(
         f"no sweep {name_or_path!r}{there}: give one of {', '.join(names)}, "
         "or the path of a TOML file"

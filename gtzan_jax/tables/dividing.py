@@ -1,4 +1,4 @@
-"""Rules that divide a table's rows into folds, and the groups that they keep on one side."""
+"""Rules of the protocols: dividing rows into folds, and the groups that stay on one side."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ ARTIST_PARTS = ("1", "2", "3")  # in the list
 _HOLDOUT_TEST_SHARE = 0.2
 
 DIVISIONS = 3
-"""How often ``artist_kfold`` divides the tracks anew."""
+"""Number of random divisions of ``artist_kfold``."""
 
 
 def groups_of(table: FeatureTable) -> NDArray[np.int32]:
     """Returns the group of each row: (rows,) numbers from 0, in the order of their first rows.
 
-    Rows of one song, with equal features, or of one listed artist are a group, which resampling
-    draws as a whole, since such rows are alike. Where a column has the groups, it is they, and
-    of songs those with equal features join them.
+    Rows of one song, with equal features, or of one listed artist are a group: such rows are alike,
+    so resampling draws groups as a whole. If a column gives the groups, it replaces the artists;
+    songs with equal features still share a group.
     """
     songs = table.by_song
     songs_of: dict[int, list[int]] = {}
@@ -40,12 +40,12 @@ def repeats_of(table: FeatureTable) -> NDArray[np.int32]:
 
 
 def _merged(table: FeatureTable, together: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    """Numbers groups of rows: those of the table's column, joined where ``together`` overlaps."""
+    """Numbers groups of rows: the table's column, joined by the rows in each of ``together``."""
     first = np.arange(len(table.y))
     if table.group is not None:
         first = np.unique(table.group, return_index=True)[1][table.group]
         if not table.is_of_songs:
-            together = ()  # rows of a few whole numbers may be equal, and would join all groups
+            together = ()  # coarse features may be equal in all groups, and would join them
 
     def root(row: int) -> int:
         while first[row] != row:
@@ -93,11 +93,12 @@ def kfold(table: FeatureTable, seed: int, num_folds: int) -> list[Fold]:
         if counts.min() < 2:
             raise InputError(
                 f"all {words.rows} of the {words.label} {table.genres[counts.argmin()]!r} are of "
-                f"one {words.group}: none could be tested after others were trained on"
+                f"one {words.group}: the {words.label} cannot be both trained and tested; remove "
+                f"its {words.rows}, or choose another --group"
             )
     if num_folds > counts.min():
         raise InputError(
-            f"{num_folds} folds need as many {what} of each {words.label}, and the smallest, "
+            f"{num_folds} folds need as many {what} of each {words.label}, but the smallest, "
             f"{table.genres[counts.argmin()]!r}, has {counts.min()}; take "
             f"--num_folds={max(2, counts.min())} or fewer"
         )
@@ -111,7 +112,7 @@ def mixed_artists(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]
 
 
 def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> list[Fold]:
-    """Divides rows into stratified folds, with a fifth of each train part for validation."""
+    """Divides rows into stratified folds, with a validation fifth of each train part."""
     y, groups, random, folds = table.y, repeats_of(table), np.random.RandomState(seed), []
     part = np.full(len(y), -1)
     if table.group is None:
@@ -127,13 +128,13 @@ def _stratified(table: FeatureTable, rows: Rows, seed: int, num_folds: int) -> l
 
 
 def fault_filtered(table: FeatureTable, _seed: int, _num_folds: int) -> list[Fold]:
-    """Divides tracks as their list does."""
+    """Divides tracks as the published list does."""
     part = _parts(table, lists.FAULT_FILTERED)
     return [_fold(table, part == "train", part == "validation", part == "test")]
 
 
 def artist_folds(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
-    """Divides tracks into the folds of their list."""
+    """Divides tracks into the folds of the published list."""
     part, random = _parts(table, lists.ARTIST_FOLDS), np.random.RandomState(seed)
     return [_with_validation(table, part != "", part == n, random) for n in ARTIST_PARTS]
 
@@ -153,7 +154,7 @@ def artist_kfold(table: FeatureTable, seed: int, _num_folds: int) -> list[Fold]:
 def _with_validation(
     table: FeatureTable, listed: Mask, test: Mask, random: np.random.RandomState
 ) -> Fold:
-    """Holds out a fifth of the other listed rows for validation, of groups of its own."""
+    """Returns a fold with whole groups, a fifth of the other listed rows, for validation."""
     others, parts = np.flatnonzero(listed & ~test), round(1 / VALIDATION_SHARE)
     held = np.zeros(len(test), bool)
     held[others] = deal_groups(table.y[others], groups_of(table)[others], parts, random) == 0
@@ -163,10 +164,10 @@ def _with_validation(
 def with_validation(table: FeatureTable, fold: Fold, seed: int, groups: NDArray[np.int32]) -> Fold:
     """Returns a fold with a validation part: its own, or a stratified fifth of its train part.
 
-    ``groups`` is (table's rows,), the numbers of groups each of which stays on one side.
+    ``groups`` is (table's rows,), the number of each row's group; a group stays on one side.
 
     Raises:
-      InputError: there are too few of them.
+      InputError: there are too few groups.
     """
     if len(fold.validation):
         return fold
@@ -177,7 +178,7 @@ def with_validation(table: FeatureTable, fold: Fold, seed: int, groups: NDArray[
 def _held_out(
     table: FeatureTable, rows: Rows, groups: NDArray[np.int32], random: np.random.RandomState
 ) -> Mask:
-    """Returns (rows,) which are a stratified fifth of them, with groups on one side."""
+    """Returns a mask (rows,) of a stratified fifth of the rows, with groups on one side."""
     if table.group is None:
         return deal(table.y[rows], groups[rows], random) < VALIDATION_SHARE
     return _fifths(table.y[rows], groups[rows], 1, random)[0]
@@ -186,7 +187,7 @@ def _held_out(
 def _fifths(
     y: NDArray[np.int32], groups: NDArray[np.int32], count: int, random: np.random.RandomState
 ) -> list[Mask]:
-    """Deals whole groups into five parts; returns those nearest to a fifth of the rows."""
+    """Deals whole groups into five parts; returns the parts nearest to a fifth of the rows."""
     num_parts = min(round(1 / VALIDATION_SHARE), len(np.unique(groups)))
     parts = deal_groups(y, groups, num_parts, random)
     off = np.abs(np.bincount(parts, minlength=num_parts) - VALIDATION_SHARE * len(y))
@@ -195,12 +196,12 @@ def _fifths(
 
 
 def _fold(table: FeatureTable, *parts: Mask) -> Fold:
-    """Returns the fold of train, validation and test part, each (rows,) and not empty."""
+    """Returns the fold of train, validation and test masks (rows,), none of them empty."""
     return _checked(table, Fold(*map(np.flatnonzero, parts)))
 
 
 def _checked(table: FeatureTable, fold: Fold, needed: Sequence[str] = Fold._fields) -> Fold:
-    """Returns a fold; raises InputError if a part that it needs is empty."""
+    """Returns a fold; raises InputError if a needed part is empty."""
     for name in needed:
         if not len(getattr(fold, name)):
             words, count = table.words, sum(map(len, fold))
@@ -213,5 +214,5 @@ def _checked(table: FeatureTable, fold: Fold, needed: Sequence[str] = Fold._fiel
 
 
 def _parts(table: FeatureTable, name: str) -> NDArray[np.str_]:
-    """Returns the part of each row in a list: (rows,), "" where the list has none."""
+    """Returns (rows,) the part of each row in a list, "" if it is not listed."""
     return np.array([listed.part if listed else "" for listed in lists.look_up(table, name)])

@@ -1,6 +1,6 @@
 """Folds: one division of a table into train, validation and test part, and its arrays.
 
-Songs are *judged*: where a song has several rows, its segments vote.
+Predictions are evaluated by song: if a song has several rows, its segments vote.
 """
 
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ class Fold(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """The sizes of arrays for all folds of a protocol: all that compiling needs to know of them."""
+    """Sizes of arrays for all folds of a protocol; compiling needs nothing else of the data."""
 
     num_train: int  # rows of the largest train part
     num_eval: int  # rows of the largest validation and test part together
     num_features: int
     num_classes: int
-    num_songs: int = 0  # of those parts; 0 where each row is a song of its own
-    frames: int = 0  # of spectrograms; 0 of a table of features
+    num_songs: int = 0  # of those parts; 0 if each row is a song
+    frames: int = 0  # of spectrograms; 0 for a table of features
 
     @property
     def row_shape(self) -> tuple[int, ...]:
@@ -46,25 +46,25 @@ class Sizes(NamedTuple):
 
     @property
     def row_type(self) -> "type[np.floating[Any]]":
-        """The type of a row; half precision is too coarse for a table's features."""
+        """The type of a row; float16 is too coarse for a table's features."""
         return np.float16 if self.frames else np.float32
 
     @property
     def num_judged(self) -> int:
-        """Number of predictions of a trial: one for each song."""
+        """Number of evaluated predictions of a trial, one for each song."""
         return self.num_songs or self.num_eval
 
 
 class FoldArrays(NamedTuple):
-    """A fold as the trainer gets it: NumPy's arrays, or JAX's once they are on a device.
+    """A fold's arrays for the trainer: NumPy's, or JAX's once they are on a device.
 
-    Weights are 1 where a row counts, and 0 elsewhere.
+    Weights are 1 for rows that count, and 0 for others.
     """
 
     x_train: Any  # (num_train, *row_shape) of row_type, standardised, 0 where padding
     y_train: Any  # (num_train,) int32
     train_weight: Any  # (num_train,) float32
-    row: Any  # (num_train,) uint32, the row's place in the table, which names it
+    row: Any  # (num_train,) uint32, the row's place in the table, for random numbers
     x_eval: Any  # (num_eval, *row_shape) of row_type
     y_eval: Any  # (num_eval,) int32
     validation_weight: Any  # (num_eval,) float32
@@ -80,7 +80,7 @@ class Scaler(NamedTuple):
 
     mean: NDArray[np.float64]  # (features,)
     scale: NDArray[np.float64]  # (features,), the deviation; 1 where a feature is constant
-    fill: NDArray[np.float64] | None = None  # (features,), in place of missing values: medians
+    fill: NDArray[np.float64] | None = None  # (features,), medians, in place of missing values
 
     def filled(self, x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Returns (rows, features) with missing values filled in."""
@@ -122,12 +122,12 @@ def songs_of(songs: NDArray[np.int32]) -> tuple[Rows, Rows]:
 
 
 def judged_rows(table: "FeatureTable", rows: Rows) -> Rows:
-    """Returns the first row of each song of a part."""
+    """Returns the first row of each song in a part."""
     return rows[songs_of(table.songs[rows])[0]]
 
 
 def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
-    """Returns the mean and deviation of each feature, or band, over a fold's train part.
+    """Returns the statistics of each feature, or band, over a fold's train part, in float64.
 
     A float32 sum over features as large as 10⁶ would lose digits.
     """
@@ -147,18 +147,18 @@ def scaler_of(table: "FeatureTable", fold: Fold) -> Scaler:
 
 
 def _medians(table: "FeatureTable", x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns the median of each feature of a train part, without missing values."""
+    """Returns the median of each feature of a train part, ignoring missing values."""
     empty = np.isnan(x).all(axis=0)
     for column in np.flatnonzero(empty)[:1]:
         raise InputError(
             f"column {table.features[column]!r} has no value in the train part of a fold; "
-            "leave it out by --drop"
+            "leave it out with --drop"
         )
     return np.asarray(np.nanmedian(x, axis=0))
 
 
 def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
-    """Lays a fold out in arrays of the given sizes, scaled with its train part's statistics."""
+    """Returns a fold's arrays of the given sizes, scaled by its train part's statistics."""
     scaler = scaler_of(table, fold)
     evaluated = np.concatenate([fold.validation, fold.test]).astype(np.intp)
     count, missing = len(fold.validation), sizes.num_eval - len(evaluated)
@@ -182,7 +182,7 @@ def arrays_of(table: "FeatureTable", fold: Fold, sizes: Sizes) -> FoldArrays:
 
 
 def _judged(table: "FeatureTable", fold: Fold) -> tuple[Rows, NDArray[np.int32]]:
-    """Numbers the songs of both parts to evaluate, as ``songs_of``; one in both counts as two."""
+    """Numbers the songs of both evaluated parts as ``songs_of``; a song in both counts twice."""
     first, number = songs_of(table.songs[fold.validation])
     other, others = songs_of(table.songs[fold.test])
     places = np.concatenate([first, len(fold.validation) + other])
@@ -192,8 +192,8 @@ def _judged(table: "FeatureTable", fold: Fold) -> tuple[Rows, NDArray[np.int32]]
 def standardised(x: NDArray[np.floating[Any]], scaler: Scaler) -> NDArray[np.float16]:
     """Returns (rows, bands, frames) spectrograms with each band standardised.
 
-    Numbers beyond float16, of bands that hardly vary in the train part, are clipped: an infinite
-    one would make every logit of its row NaN.
+    Numbers beyond float16, from bands that hardly vary in the train part, are clipped: an infinite
+    number would make all logits of its row NaN.
     """
     mean, scale = (numbers.astype(np.float32)[:, None] for numbers in scaler[:2])
     most = np.finfo(np.float16).max

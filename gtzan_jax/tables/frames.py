@@ -1,4 +1,4 @@
-"""Reads the cells of tables that Python holds: DataFrames, and arrays with their labels."""
+"""Reads the cells of DataFrames, of arrays with labels, and of Parquet files."""
 
 import json
 from collections.abc import Sequence
@@ -33,10 +33,10 @@ def read_parquet(path: Path, name: str) -> "pd.DataFrame":
         return pd.read_parquet(path)
     except ImportError:
         raise InputError(
-            f"{name}: pip install -e '.[parquet]' brings PyArrow, which reads Parquet"
+            f"{name}: reading Parquet needs PyArrow: pip install -e '.[parquet]'"
         ) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{name} is no Parquet file: {' '.join(str(error).split())}") from None
+        raise InputError(f"{name} is not a Parquet file: {' '.join(str(error).split())}") from None
 
 
 def frame_of(data: Sequence[Any], columns: Columns) -> "tuple[pd.DataFrame, Columns]":
@@ -67,13 +67,13 @@ def frame_of(data: Sequence[Any], columns: Columns) -> "tuple[pd.DataFrame, Colu
             hint = ": give y.ravel()" if np.size(values) == len(x) else ""
             raise InputError(f"{name}: the shape {shape} does not fit X's {len(x):,} rows{hint}")
         if name in x.columns:
-            raise InputError(f"X has a column {name!r}, the name that y or groups get: rename X's")
+            raise InputError(f"X has a column {name!r}, the name of y or groups: rename it")
         frame[name] = pd.Series(values).array
     return frame, replace(columns, group=named.get("group", columns.group))
 
 
 def read_frame(frame: "pd.DataFrame", source: str, columns: Columns) -> Cells:
-    """Reads the cells of a DataFrame; a row is named by its place, from 0."""
+    """Reads the cells of a DataFrame; messages name a row by its place, from 0."""
     wanted = {columns.label, columns.group} - {*frame.columns}
     if levels := [name for name in frame.index.names if name in wanted]:
         frame = frame.reset_index(level=levels)
@@ -103,7 +103,7 @@ def read_frame(frame: "pd.DataFrame", source: str, columns: Columns) -> Cells:
 
 
 def _numbers(column: "pd.Series[Any]", name: str, wrong: dict[str, Wrong]) -> NDArray[np.float64]:
-    """Returns a column as numbers, NaN where there is none; adds others to ``wrong``."""
+    """Returns a column as numbers, NaN for missing values; adds other values to ``wrong``."""
     numbers, others = numbers_of(column)
     cells = zip(others, map(str, column.iloc[others]), strict=True)
     if found := [each for each in cells if not is_missing(each[1])]:
@@ -112,7 +112,7 @@ def _numbers(column: "pd.Series[Any]", name: str, wrong: dict[str, Wrong]) -> ND
 
 
 def numbers_of(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], list[int]]:
-    """Returns a column as numbers, NaN where there is none, and the rows of other values."""
+    """Returns a column as numbers, NaN for missing values, and the rows of other values."""
     import pandas as pd
 
     if column.dtype.kind in "biuf":
@@ -124,7 +124,7 @@ def numbers_of(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], list[int]
 
 
 def _texts(column: "pd.Series[Any]") -> list[str]:
-    """Returns a column as texts, "" where a value is missing; 3.0 is 3."""
+    """Returns a column as texts, "" for missing values; 3.0 becomes 3."""
     missing = column.isna()
     values = [value.item() if isinstance(value, np.generic) else value for value in column]
     texts = [

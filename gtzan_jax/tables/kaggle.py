@@ -1,6 +1,6 @@
 """Downloads a feature table, or the sound, from Kaggle, within a time limit.
 
-kagglehub is imported only when needed, because a command's start-up time counts.
+kagglehub is imported only when needed, since that takes time.
 """
 
 import threading
@@ -18,10 +18,10 @@ HANDLE = "andradaolteanu/gtzan-dataset-music-genre-classification"
 PATH = "Data/features_30_sec.csv"
 PATH_3 = "Data/features_3_sec.csv"
 SOUND_PATH = "Data/genres_original"
-SOUND_SIZE = "1.2 GB"  # the whole data set, which is what kagglehub downloads for a folder
+SOUND_SIZE = "1.2 GB"  # of the whole data set: kagglehub cannot download a folder alone
 
 PROBE_URL = "https://api.kaggle.com"
-PROBE_SECONDS = 4.0  # in which Kaggle must answer
+PROBE_SECONDS = 4.0  # for an answer of Kaggle
 DOWNLOAD_SECONDS = 120.0  # for 1 or 11 MB
 SOUND_SECONDS = 4 * 3600.0  # for the data set: 1 Mbit/s would take 2.7 hours
 MAX_BYTES = 20_000_000  # of a table
@@ -33,9 +33,9 @@ def download(path: str = PATH) -> bytes:
 
 
 def download_sound() -> Path:
-    """Downloads the data set, unless kagglehub has it; returns the folder of its songs by genre."""
+    """Downloads the data set unless kagglehub has it; returns the folder of songs by genre."""
     print(
-        f"GTZAN's sound from Kaggle: {SOUND_SIZE}, unless kagglehub has downloaded it before",
+        f"downloading GTZAN's sound from Kaggle, {SOUND_SIZE}, unless kagglehub has it already",
         flush=True,
     )
     folder = _download(_fetch_all, SOUND_SECONDS) / SOUND_PATH
@@ -51,10 +51,10 @@ def _download(fetch: Callable[[], T], seconds: float) -> T:
     """Returns ``fetch()``; turns any failure into InputError."""
     import requests
 
-    try:  # any answer will do
+    try:
         _within(PROBE_SECONDS, lambda: requests.head(PROBE_URL, timeout=PROBE_SECONDS))
     except Exception as error:
-        raise InputError(f"Kaggle is out of reach ({type(error).__name__})") from error
+        raise InputError(f"Kaggle is unreachable ({type(error).__name__})") from error
     try:
         return _within(seconds, fetch)
     # kagglehub documents no set of exceptions: HTTP, file system and its own ones all occur.
@@ -67,7 +67,7 @@ def _download(fetch: Callable[[], T], seconds: float) -> T:
 def _fetch(path: str) -> bytes:
     import kagglehub
 
-    # Forced, since kagglehub's own cache would serve a damaged copy again and again.
+    # Forced, since kagglehub would return a damaged copy from its cache for ever.
     found = Path(kagglehub.dataset_download(HANDLE, path=path, force_download=True))
     with found.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -85,7 +85,7 @@ def _fetch_all() -> Path:
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
     """Returns ``call()``, or raises its error, or TimeoutError after ``seconds``."""
-    # Timeouts of sockets do not bound the look-up of a name, so the call gets a thread.
+    # A thread, since socket timeouts do not limit name look-ups.
     future: Future[T] = Future()
 
     def run() -> None:

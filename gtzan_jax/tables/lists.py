@@ -1,4 +1,4 @@
-"""Published lists of GTZAN's tracks, in ``data/``: the part and the artist of each."""
+"""Published lists of GTZAN's tracks, in ``data/``, with the part and artist of each track."""
 
 import csv
 import functools
@@ -18,7 +18,7 @@ ARTIST_FOLDS = "artist_folds"
 
 _MIN_KNOWN = 0.1  # share of listed tracks in a table of GTZAN
 
-# blues.00012.wav, genres/blues/blues.00012.au, blues.00012.3.wav, and the sample's stand-in for it.
+# blues.00012.wav, genres/blues/blues.00012.au, blues.00012.3.wav, blues.sample12.wav.
 _NAME = re.compile(r"(?:.*[/\\])?([a-z]+)\.(?:000|sample)(\d\d)(?:\.\d{1,2})?(?:\.[a-z]\w*)?")
 
 
@@ -26,7 +26,7 @@ class Listed(NamedTuple):
     """The entry of a track in a list."""
 
     part: str  # train, validation or test; or the number of a fold
-    artist: int  # a number within the list; fault_filtered knows no artists
+    artist: int  # a number within the list; fault_filtered has no artists
 
 
 def read_rows(name: str) -> list[dict[str, str]]:
@@ -51,14 +51,14 @@ def read_list(name: str) -> dict[str, Listed]:
 def track_of(file_name: str) -> str | None:
     """Returns GTZAN's track of a file name, such as blues.00012; None if there is none.
 
-    Folder, ending and capitals do not matter; segments, and the sample's blues.sample12.wav, count.
+    Ignores folder, ending and case; accepts segments, and the sample's blues.sample12.wav.
     """
     match = _NAME.fullmatch(file_name.lower())
     return f"{match[1]}.000{match[2]}" if match else None
 
 
 def look_up(table: "FeatureTable", name: str) -> list[Listed | None]:
-    """Returns the entry of a list for each row of a table, None where there is none."""
+    """Returns the entry of a list for each row of a table, None for unlisted tracks."""
     listed = read_list(name)
     return [listed.get(track_of(track) or "") for track in table.tracks]
 
@@ -74,15 +74,14 @@ def check_known(table: "FeatureTable", name: str) -> None:
     if not is_known(table, name):
         found = look_up(table, name)
         raise InputError(
-            f"{table.source}: {name} knows {len(found) - found.count(None)} of its {len(found):,} "
-            "tracks: it goes by GTZAN's file names, such as 'blues.00000.wav', and finds "
-            f"{reprlib.repr(table.tracks[found.index(None)])} here; take another protocol, such as "
-            "kfold"
+            f"{table.source}: {name} lists {len(found) - found.count(None)} of its {len(found):,} "
+            "tracks: it needs GTZAN's file names, such as 'blues.00000.wav', not "
+            f"{reprlib.repr(table.tracks[found.index(None)])}; take another protocol, such as kfold"
         )
 
 
 def left_out(table: "FeatureTable", name: str) -> tuple[str, ...]:
-    """Returns sentences on the differences of a list and a table, and on misleading names."""
+    """Returns sentences on differences between a list and a table, and on misleading names."""
     listed, tracks = read_list(name), [track_of(track) for track in table.tracks]
     genres = [table.genres[genre] for genre in table.y]
     unlisted = sum(track not in listed for track in tracks)
@@ -95,15 +94,15 @@ def left_out(table: "FeatureTable", name: str) -> tuple[str, ...]:
     whole, sentences = f"of the table's {len(tracks):,} tracks", []
     if unlisted:
         sentences.append(
-            f"not in the list of {name}, so neither trained nor tested on: {unlisted:,} {whole}"
+            f"{unlisted:,} {whole} are not in the list of {name}: neither trained nor tested on"
         )
     if lacking:
         sentences.append(
-            f"in the list of {name}, but not in the table: {lacking:,} of {len(listed):,} tracks"
+            f"{lacking:,} of {len(listed):,} tracks in the list of {name} are not in the table"
         )
     if other:
         sentences.append(
-            "of another genre in the table than in the file's name, where the table's counts: "
-            f"{len(other):,} {whole}, such as {other[0]}"
+            f"{len(other):,} {whole} have another genre than in their file names, such as "
+            f"{other[0]}; the table's genre is used"
         )
     return tuple(sentences)

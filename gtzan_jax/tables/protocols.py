@@ -1,7 +1,7 @@
-"""Protocols: ways to divide rows into folds, and the meaning of their figures.
+"""Split protocols: ways to divide rows into folds, and the meaning of their figures.
 
-The segments of a song follow it, except under one protocol, which shows the effect; see
-``Protocol.leak``.
+All segments of a song are in one part, except under one protocol, which shows the effect of the
+leak; see ``Protocol.leak``.
 """
 
 import functools
@@ -33,20 +33,20 @@ class Protocol:
     """A named way to divide rows, or songs where a table has them."""
 
     name: str
-    divide: Callable[[FeatureTable, int, int], list[Fold]]  # for a split seed, a number of folds
+    divide: Callable[[FeatureTable, int, int], list[Fold]]  # by split seed and number of folds
     summary: str  # for figures; names the split seed where that matters
-    note: str  # the question that it answers, and the meaning of its figures; see ``note_for``
-    select_on: Literal["validation", "test"] = "validation"  # by which configs are ranked
-    takes_num_folds: bool = False  # whether the user chooses their number
-    num_divisions: int = 1  # how often it divides the songs anew, and tests each
-    goes_by: str = ""  # its list of GTZAN's tracks, if any; see ``lists``
-    leak: str = ""  # the defect of its figures, if it divides rows rather than songs
-    keeps_repeats: bool = True  # whether equal rows stay on one side
+    note: str  # the question, and the meaning of the figures; see ``note_for``
+    select_on: Literal["validation", "test"] = "validation"  # part that ranks configs
+    takes_num_folds: bool = False  # True if the user chooses their number
+    num_divisions: int = 1  # number of times that it divides all songs
+    goes_by: str = ""  # name of its list of GTZAN's tracks, if any; see ``lists``
+    leak: str = ""  # the defect of its figures, if it divides rows, not songs
+    keeps_repeats: bool = True  # True if equal rows stay on one side
 
     def note_for(self, words: Words) -> str:
-        """Returns the note for a table, of which these are the words."""
+        """Returns the note for a table with the given words."""
         if words.is_grouped:
-            question = f"How well are {words.rows} told of another {words.group} than trained on?"
+            question = f"How well are {words.rows} of a new {words.group} classified?"
             sides = f"All {words.rows} of one {words.group} are on one side."
         elif words == SONGS:
             question = _SEEN
@@ -54,23 +54,23 @@ class Protocol:
             if not self.keeps_repeats:
                 sides = "Songs of one artist, and exact repeats, may be on both sides."
         else:
-            question = "How well are rows told that are like those trained on?"
+            question = "How well are rows like those of the train part classified?"
             where = "are on one side" if self.keeps_repeats else "may be on both sides"
             sides = f"Exact repeats {where}."
         lead = "As in the assignment, the" if words.label == SONGS.label else "The"
         return self.note.format(question=question, sides=sides, lead=lead, **words._asdict())
 
     def is_apart(self, words: Words) -> bool:
-        """Returns whether groups of a table, of which these are the words, are on one side."""
+        """Returns whether groups of a table with the given words stay on one side."""
         return self.name in ARTISTS_APART or words.is_grouped
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of its figures on a table without segments."""
+        """Names of the metrics on a table without segments."""
         return self.metrics_of(is_segmented=False)
 
     def metrics_of(self, is_segmented: bool) -> tuple[str, ...]:
-        """Returns the names of its figures: of the validation part only if it selects on that."""
+        """Returns the names of the metrics; those of an unused validation part are left out."""
         unused = "validation" if self.select_on == "test" else " "
         hidden = () if is_segmented else SEGMENT_METRICS
         return tuple(m for m in METRICS if not m.startswith(unused) and m not in hidden)
@@ -80,7 +80,7 @@ class Protocol:
 class Splits:
     """A table that a protocol has divided, ready for the trainer.
 
-    ``left_out`` are sentences on the differences of the table and the protocol's list.
+    ``left_out`` has sentences on differences between the table and the protocol's list.
     """
 
     table: FeatureTable
@@ -105,24 +105,24 @@ class Splits:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the figures of its folds."""
+        """Names of the metrics of each fold."""
         return self.protocol.metrics_of(self.table.is_segmented)
 
     @property
     def marks(self) -> dict[str, str]:
-        """The marks of each row of its figures, by column: sample and leak, if any."""
+        """The marks in each row of result tables, by column: sample and leak, if any."""
         marks = {"data": "sample"} if self.table.is_sample else {}
         return marks | ({"leak": self.protocol.leak} if self.protocol.leak else {})
 
     @property
     def note(self) -> str:
-        """The splits in a few words for figures."""
+        """A short description of the splits, for figures."""
         words = self.table.words
         return split_note(self.protocol.name, self.split_seed, len(self.folds), words)
 
     @property
     def caption(self) -> str:
-        """The caption of figures: the data's source, the number of divided rows, the division."""
+        """The caption of figures: source of the data, number of divided rows, splits."""
         used = max(len(f.train) + len(f.validation) + len(f.test) for f in self.folds)
         rows = rows_note(len(self.table.y), self.table.num_songs, used, self.table.words)
         return data_note(self.table.source, rows, self.note)
@@ -130,16 +130,16 @@ class Splits:
 
 @checks.known_names
 def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: int) -> Splits:
-    """Divides a table's rows, those of a song together.
+    """Divides a table's rows, with those of a song in one part.
 
     Args:
       table: the feature table.
       protocol: a name from ``PROTOCOLS``.
       split_seed: 0 to 2³² - 1.
-      num_folds: ignored by protocols without a choice.
+      num_folds: used by ``kfold`` only.
 
     Raises:
-      InputError: an argument is impossible, or the table has too few or the wrong songs.
+      InputError: an argument is wrong, or the table has too few songs, or other ones.
     """
     problems = Problems()
     problems.check(checks.instance, table, "table", FeatureTable)
@@ -149,17 +149,14 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
     problems.raise_any()
     chosen, songs = PROTOCOLS[protocol], table.by_song
     if chosen.leak and not table.is_segmented:
-        which = "has a row a song; give a table of segments, such as --data=sample3"
-        if not table.is_of_songs:
-            which = "has none"
+        hint = "give one, such as --data=sample3, or " if table.is_of_songs else ""
         raise InputError(
-            f"{table.source}: {protocol} shows what dividing segments does, and this table {which}"
-            ", or take another protocol"
+            f"{table.source}: {protocol} needs a table of segments: {hint}take another protocol"
         )
     if chosen.goes_by and not table.is_of_songs:
         raise InputError(
-            f"{table.source}: {protocol} goes by a list of GTZAN's tracks, and is for its features "
-            "alone; take another protocol, such as kfold"
+            f"{table.source}: {protocol} uses a list of GTZAN's tracks, so it needs a table of "
+            "them; take another protocol, such as kfold"
         )
     if chosen.goes_by:
         lists.check_known(songs, chosen.goes_by)
@@ -179,7 +176,7 @@ def make_splits(table: FeatureTable, protocol: str, split_seed: int, num_folds: 
 
 
 def split_note(protocol: str, split_seed: int, num_folds: int, words: Words = SONGS) -> str:
-    """Returns the splits in a few words for figures."""
+    """Returns a short description of splits, for figures."""
     summary = PROTOCOLS[protocol].summary.format(num_folds=num_folds, split_seed=split_seed)
     if not words.is_grouped:
         return summary
@@ -187,7 +184,7 @@ def split_note(protocol: str, split_seed: int, num_folds: int, words: Words = SO
 
 
 def _check_apart(splits: Splits, group: NDArray[np.int32]) -> None:
-    """Raises InputError where a group of the table's column is in two parts of a fold."""
+    """Raises InputError if a group of the table's column is in two parts of a fold."""
     for fold in splits.folds:
         train, validation, test = (np.unique(group[rows]) for rows in fold)
         held = np.concatenate([validation, test])
@@ -199,8 +196,8 @@ def _check_apart(splits: Splits, group: NDArray[np.int32]) -> None:
             )
 
 
-_SEEN = "How well are songs told by artists that were trained on?"
-_UNSEEN = "How well are songs told by artists that were not trained on?"
+_SEEN = "How well are songs classified whose artists are also in the train part?"
+_UNSEEN = "How well are songs classified whose artists are not in the train part?"
 
 _ALL = (
     Protocol(
@@ -216,9 +213,9 @@ _ALL = (
         "holdout",
         dividing.holdout,
         "stratified 60:20:20 split, split seed {split_seed}",
-        "{question} 60 % of the {rows} train, 20 % rank the configs, and the accuracy on the last "
-        "20 %, which nothing is chosen by, stands beside it. {sides} One split: another would give "
-        "other figures.",
+        "{question} Networks train on 60 % of the {rows}, 20 % rank the configs, and the accuracy "
+        "on the last 20 %, which select nothing, is reported beside it. {sides} One split: another "
+        "would give other figures.",
     ),
     Protocol(
         "kfold",
@@ -236,7 +233,7 @@ _ALL = (
         "split seed {split_seed}",
         f"{_UNSEEN} The tracks whose artists Foleis and Tavares (2020) list, divided at random "
         f"{DIVISIONS} times into {len(ARTIST_PARTS)} folds that share no artist and have as many "
-        "tracks of each genre as that allows. Each track is tested once a division; a fifth of "
+        "tracks of each genre as that allows. Each track is tested once per division; a fifth of "
         "each train part, of artists of its own, ranks the configs. Artists may be shared under "
         "other names.",
         num_divisions=DIVISIONS,
@@ -267,17 +264,17 @@ _ALL = (
         dividing.mixed_artists,
         "{num_folds} stratified folds of the tracks of artist_kfold, split seed {split_seed}",
         "The control of artist_kfold: the same tracks in folds of the same size, so that songs of "
-        "one artist are on both sides. The difference between the two is what it is worth to have "
-        "trained on the artists.",
+        "one artist are on both sides. The difference between the two protocols is the effect of "
+        "training on the artists.",
         goes_by=lists.ARTIST_FOLDS,
     ),
     Protocol(
         "leaky_segments",
         dividing.assignment,
         f"{LEAK}; random 70:30 split of segments, split seed {{split_seed}}",
-        f"{LEAK}. A network need only know a song again, so that its figures say nothing about "
-        "songs that it has not heard. It is here to show how much that is: reports of 0.90 on "
-        "three-second segments divide them so. The configs are ranked by the test part.",
+        f"{LEAK}. A network need only recognise a song, so the figures say nothing about new "
+        "songs. This protocol shows the size of the effect: reports of 0.90 on three-second "
+        "segments use this division. The configs are ranked by the test part.",
         select_on="test",
         leak=LEAK,
     ),

@@ -1,7 +1,7 @@
-"""Reads the cells of a table, each with the place that a message about it names.
+"""Reads the cells of a table, each with its place for messages.
 
-A CSV is read with the standard library: it knows the line of each value, neither renames a repeated
-column nor shifts a row that is too long, and importing pandas would delay the first program.
+A CSV is read with the standard library, which gives the line of each value, and neither renames a
+repeated column nor shifts a row that is too long; importing pandas would delay the first program.
 """
 
 import csv
@@ -25,7 +25,7 @@ from gtzan_jax.text import flag
 
 MAX_BYTES = 2**31  # four million rows of twenty features
 _BLOCK = 2**20  # bytes, more than a line of a CSV has
-LOOKED_AT = 1000  # rows, for columns that may be the label
+LOOKED_AT = 1000  # rows, to find columns that may be the label
 
 # First bytes of other kinds of files.
 _OTHER_KINDS = {
@@ -38,14 +38,14 @@ _OTHER_KINDS = {
 }
 _LINE = re.compile(r"[^\r\n]*[\r\n]|[^\r\n]+\Z")
 MISSING = frozenset(("", "na", "n/a", "nan", "null"))
-"""Cells without a value, in small letters."""
+"""Cells without a value, in lower case."""
 
 _NO_NUMBERS = MISSING | {"none", "?"}
 _TRUTHS = {"True": 1.0, "true": 1.0, "False": 0.0, "false": 0.0}
 
 
 class Wrong(NamedTuple):
-    """Cells of a column that are no numbers."""
+    """Cells of a column that are not numbers."""
 
     row: int  # of the first
     cell: str  # the first
@@ -53,15 +53,15 @@ class Wrong(NamedTuple):
 
 
 class Roles(NamedTuple):
-    """What the columns of a table are for, by name."""
+    """The roles of a table's columns, by name."""
 
-    is_of_songs: bool  # whether the features are those of an extractor, such as GTZAN's
+    is_of_songs: bool  # True if the features are those of an extractor, such as GTZAN's
     texts: list[str]  # label, group, file name
     numbers: list[str]
 
 
 class Cells(NamedTuple):
-    """The cells of a table, before any of their values is checked."""
+    """The cells of a table, before their values are checked."""
 
     source: str
     sha256: str
@@ -69,7 +69,7 @@ class Cells(NamedTuple):
     row: Callable[[int], str]  # names a row in messages
     texts: Mapping[str, Sequence[str]]  # by column
     names: list[str]  # columns of numbers
-    numbers: NDArray[np.float64]  # (rows, names); NaN where there is none
+    numbers: NDArray[np.float64]  # (rows, names); NaN for missing values
     wrong: dict[str, Wrong]  # by column
 
 
@@ -87,7 +87,9 @@ def read_text(path: Path, name: str) -> str:
         with path.open("rb") as file:
             beginning = file.read(_BLOCK)
             if len(beginning) == _BLOCK and not re.search(rb"[\r\n]", beginning):
-                raise InputError(f"{name} is no CSV: its first line has more than {_BLOCK:,} bytes")
+                raise InputError(
+                    f"{name} is not a CSV: its first line has more than {_BLOCK:,} bytes"
+                )
             content = beginning + file.read()
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error
@@ -108,7 +110,7 @@ def decode(content: bytes, name: str) -> str:
 
 
 def sha256_of(content: str | bytes, columns: Columns = NO_OPTIONS) -> str:
-    """Returns the SHA-256 of a table: of its text, and of options that read it otherwise."""
+    """Returns the SHA-256 of a table: of its text, and of options other than the default."""
     digest = hashlib.sha256(content.encode() if isinstance(content, str) else content)
     if columns != NO_OPTIONS:
         digest.update(repr(columns).encode())
@@ -116,14 +118,14 @@ def sha256_of(content: str | bytes, columns: Columns = NO_OPTIONS) -> str:
 
 
 def read_csv(text: str, source: str, columns: Columns) -> Cells:
-    """Reads the cells of a CSV; a row is named by its line, the header's is 1."""
+    """Reads the cells of a CSV; messages name a row by its line, from 1 for the header."""
     text = text.replace("\r\n", "\n")
     if "\0" in text:
         number = text.count("\n", 0, text.index("\0")) + 1
         raise InputError(f"{source}, line {number}: a NUL byte; the file is damaged or in UTF-16")
-    # Not StringIO, which takes four bytes for each letter.
+    # Not StringIO, which takes four bytes per character.
     reader = csv.reader((line[0] for line in _LINE.finditer(text)), strict=True)
-    rows = filter(None, reader)  # blank lines are no rows
+    rows = filter(None, reader)  # skips blank lines
     try:
         header = _named(next(rows, []), source)
         roles = roles_of(header, columns, source, lambda: islice(rows, LOOKED_AT))
@@ -133,7 +135,7 @@ def read_csv(text: str, source: str, columns: Columns) -> Cells:
         texts: list[list[str]] = [[] for _ in roles.texts]
         for row in rows:
             if len(row) != len(header):
-                hint = "; has a number a comma in it?" if len(row) > len(header) else ""
+                hint = "; does a number contain a comma?" if len(row) > len(header) else ""
                 raise InputError(
                     f"{source}, line {reader.line_num}: {len(row)} values for {len(header)} "
                     f"columns{hint}"
@@ -173,17 +175,17 @@ def _named(header: list[str], source: str) -> list[str]:
     numbers = [name for name in header if name.replace(".", "").isdigit()]
     are_names = len(set(numbers)) == len(numbers) and "." not in "".join(numbers)  # 0, 1, 2, …
     if 2 * len(numbers) > len(header) and not are_names:
-        raise InputError(f"{source}: line 1 holds numbers, and must hold the names of the columns")
+        raise InputError(f"{source}: line 1 has numbers instead of column names; add a header")
     return [name or f"Unnamed: {place}" for place, name in enumerate(header)]
 
 
 def _numbers(
     cells: list[str], row: int, names: Sequence[str], wrong: dict[str, Wrong]
 ) -> list[float]:
-    """Returns the numbers of a row, NaN where there is none; adds cells to ``wrong``."""
+    """Returns the numbers of a row, NaN for missing values; adds other cells to ``wrong``."""
     joined = "".join(cells)
     try:
-        # float() takes more than a CSV means: 1_000, and the digits of other scripts.
+        # float() also accepts 1_000, and digits of other scripts.
         if "_" not in joined and joined.isascii():
             return list(map(float, cells))
     except ValueError:
@@ -202,7 +204,7 @@ def _numbers(
 
 
 def is_missing(cell: str) -> bool:
-    """Returns whether a cell of a column of numbers holds no value."""
+    """Returns whether a cell of a column of numbers has no value."""
     return cell.strip().lower() in _NO_NUMBERS
 
 
@@ -212,7 +214,7 @@ def drop_flag(names: Sequence[str]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Returns names as a flag takes them, between commas."""
+    """Returns names as the value of a flag, separated by commas."""
     return ",".join(f'"{name}"' if "," in name else name for name in names)
 
 
@@ -222,11 +224,11 @@ def roles_of(
     source: str,
     rows: Callable[[], Iterable[Sequence[str]]],
 ) -> Roles:
-    """Returns what columns are for; ``rows`` returns some rows, to propose a label from.
+    """Returns the roles of columns; ``rows`` returns some rows, to suggest a label.
 
     Raises:
-      InputError: a column is there twice, or one that is needed or named is not there, or it is an
-        index; or a table of songs lacks columns or has others.
+      InputError: a column is repeated, missing or an index; or a table of songs has other columns
+        than GTZAN's.
     """
     named = {"label": columns.label, "group": columns.group}
     songs = _columns_of_songs(header)
@@ -270,7 +272,7 @@ def roles_of(
 
 
 def _columns_of_songs(header: Sequence[str]) -> tuple[str, ...]:
-    """Returns the columns of the table of songs that a header is meant to be; else none."""
+    """Returns the columns of the table of songs that a header resembles; else none."""
     for features in EXTRACTORS.values():
         if "filename" in header and len({*header}.intersection(features)) >= len(features) / 2:
             return columns_of(features)
@@ -278,7 +280,7 @@ def _columns_of_songs(header: Sequence[str]) -> tuple[str, ...]:
 
 
 def _differences(header: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Returns what is missing, unknown, and repeated in a header, a text each."""
+    """Returns texts that list missing, unknown and repeated columns of a header."""
     missing = [name for name in wanted if name not in header]
     unknown = [name for name in header if name not in wanted]
     repeated = [name for name, count in Counter(header).items() if count > 1]
@@ -296,12 +298,13 @@ def _differences(header: Sequence[str], wanted: Sequence[str]) -> list[str]:
 
 
 def _asked(header: Sequence[str], label: str, rows: Iterable[Sequence[str]]) -> str:
-    """Returns the question which column is the label, with those that may be."""
+    """Returns the message for a missing label, with columns that may be it."""
     columns = [dict.fromkeys(column) for column in zip(*rows, strict=False)]
     candidates = [
         f"{shown(name)} ({', '.join(map(shown, islice(values, 3)))}{', …' * (len(values) > 3)})"
         for name, values in zip(header, columns, strict=False)
         if 2 <= len(values) <= min(MAX_CLASSES, 30) and not any("." in v for v in values)
     ]
-    listed = f"; it may be {' or '.join(candidates[:4])}" if candidates else ""
-    return f"no column {shown(label)}{nearest(label, header)}: --label=COLUMN says which{listed}"
+    listed = f", such as {' or '.join(candidates[:4])}" if candidates else ""
+    problem = f"no column {shown(label)}{nearest(label, header)}"
+    return f"{problem}; name the column of classes with --label=COLUMN{listed}"

@@ -2,10 +2,10 @@
 
 Each genre is one Gaussian distribution of transformed features (the logarithm of those that are
 always positive) with GTZAN's mean and covariance (``data/genre_statistics.csv``). Its artists have
-as many songs as GTZAN's, and the lists' parts; songs of one artist are alike by the measured share
-of a genre's variance (``data/artist_share.csv``), averaged over features, so that the covariance
-stays. A song has ten segments, the last one of each genre nine, as the real table has; its features
-are the means of theirs, which differ by measured shares (``data/song_share_3_sec.csv``).
+as many songs as GTZAN's, and the lists' parts. Songs of one artist share the measured part of a
+genre's variance (``data/artist_share.csv``), averaged over features, so that the covariance stays.
+A song has ten segments, the last song of each genre nine, as in the real table; its features are
+the means of its segments', which differ by measured shares (``data/song_share_3_sec.csv``).
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class GenreStatistics(NamedTuple):
     """One genre's Gaussian distribution of the transformed features."""
 
     genre: str
-    log: NDArray[np.bool_]  # (features,), whether it is the logarithm's
+    log: NDArray[np.bool_]  # (features,), True for the logarithm of a feature
     mean: NDArray[np.float64]  # (features,)
     deviation: NDArray[np.float64]  # (features,)
     factor: NDArray[np.float64]  # (features, features), lower Cholesky, correlation
@@ -109,7 +109,7 @@ def _songs() -> Iterator[tuple[GenreStatistics, list[str], NDArray[np.float64]]]
     share = read_artist_share()
     for statistics in read_statistics():
         names = [f"{statistics.genre}.sample{i:02d}" for i in range(TRACKS_PER_GENRE)]
-        tracks = [track_of(name) or name for name in names]  # one that no list knows: an artist
+        tracks = [track_of(name) or name for name in names]  # unlisted: an artist of its own
         whose = [str(listed[track].artist) if track in listed else track for track in tracks]
         artists = np.unique(whose, return_inverse=True)[1]
         yield statistics, names, _noise(artists, share, len(FEATURES), random)

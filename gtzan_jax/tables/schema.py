@@ -38,14 +38,14 @@ TAGS: tuple[str, ...] = (
 """The tags of musicnn's network of the Million Song Dataset, in the order of its output."""
 
 UNITS: tuple[str, ...] = tuple(f"unit{number:03d}" for number in range(1, 201))
-"""The units of that network's penultimate layer, of which it makes the tags."""
+"""The units of that network's penultimate layer, from which it computes the tags."""
 
 EXTRACTORS: dict[str, tuple[str, ...]] = {
     "gtzan": FEATURES,
     "musicnn": UNITS,
     "musicnn_tags": TAGS,
 }
-"""Features of songs by the name of what computes them from sound."""
+"""Features of songs, by the name of their extractor."""
 
 
 def columns_of(features: tuple[str, ...]) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ def columns_of(features: tuple[str, ...]) -> tuple[str, ...]:
 COLUMNS = columns_of(FEATURES)
 """The 60 columns of GTZAN's CSV, in its order."""
 
-MAX_CLASSES = 256  # a prediction is kept in a byte
+MAX_CLASSES = 256  # a prediction is stored in a byte
 
 FILE_NAME = "features_30_sec.csv"
 FILE_NAME_3 = "features_3_sec.csv"
@@ -69,31 +69,31 @@ SEGMENT = re.compile(
 )
 """The name of a segment: blues.00000.wav is a song, blues.00000.3.wav a segment of it.
 
-Five digits, or the sample's stand-in for them, precede its number: live.2020.3.wav is none.
+Five digits, or sample and two digits, precede its number: live.2020.3.wav is not a segment.
 """
 
 
 class Words(NamedTuple):
-    """How a table's rows and classes are called."""
+    """Nouns for a table's rows, classes and groups."""
 
     row: str
     rows: str
-    unit: str  # what accuracy is of: a row, or the song that it is a segment of
+    unit: str  # of evaluation: a row, or the song of a segment
     units: str
     label: str
     labels: str
-    group: str  # whose rows are alike: artist, or the column's name, such as patient
-    is_grouped: bool  # whether a column says the group of each row, which every protocol heeds
+    group: str  # of similar rows: artist, or the column's name, such as patient
+    is_grouped: bool  # True if a column has the groups; then every protocol heeds them
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How the columns of a table are read that are no features, and missing values."""
+    """Columns of a table that are not features, and the treatment of missing values."""
 
     label: str = "label"
-    group: str = ""  # whose rows stay on one side of a split; "": no column
+    group: str = ""  # column of groups, each on one side of a split; "": none
     drop: tuple[str, ...] = ()  # sorted
-    impute: str = ""  # "median": of the train part; "": a missing value is an error
+    impute: str = ""  # "median": of the train part; "": missing values are errors
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -105,7 +105,7 @@ class Columns:
         object.__setattr__(self, "drop", tuple(sorted(set(drop))))
 
     def words(self, is_of_songs: bool) -> Words:
-        """Returns the words for a table."""
+        """Returns the nouns for a table."""
         if is_of_songs:
             names, group = ("track", "tracks", "song", "songs", "genre", "genres"), "artist"
         else:
@@ -116,28 +116,28 @@ class Columns:
 NO_OPTIONS = Columns()
 
 SONGS = NO_OPTIONS.words(is_of_songs=True)
-"""The words for a table of songs."""
+"""The nouns for a table of songs."""
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureTable:
     """The validated table. Row i of ``x``, ``y`` and ``tracks`` is a song, or a segment of one.
 
-    A table of spectrograms has a third axis, time, and its features are the bands. In another table
-    than of songs ``tracks`` are names of rows, and ``genres`` those of classes.
+    A table of spectrograms has a third axis, time, and its features are the bands. In a table of
+    other data ``tracks`` are the names of rows, and ``genres`` the classes.
     """
 
     x: NDArray[np.floating]  # (rows, features) float32; spectrograms (rows, bands, frames) float16
     y: NDArray[np.int32]  # (rows,), indexes genres
     tracks: tuple[str, ...]  # file names
     features: tuple[str, ...]  # of spectrograms: the bands, "mel01" the lowest
-    genres: tuple[str, ...]  # sorted, whole numbers by their size
-    sha256: str  # of the content, and of other options than NO_OPTIONS; see ``reading.sha256_of``
+    genres: tuple[str, ...]  # sorted; whole numbers by size
+    sha256: str  # of the content and the options; see ``reading.sha256_of``
     source: str  # one of SAMPLES, "kaggle", "kaggle3", "DataFrame", or the path as given
     repeats: tuple[tuple[int, ...], ...]  # groups of rows whose features are exactly equal
     notice: str = ""  # a warning about its figures
     samples: int = 0  # median number of audio samples of a row; 0 if not known
-    group: NDArray[np.int32] | None = None  # (rows,) number of the group, where a column says it
+    group: NDArray[np.int32] | None = None  # (rows,) number of the group, if a column has groups
     columns: Columns = NO_OPTIONS
     is_of_songs: bool = True
 
@@ -152,12 +152,12 @@ class FeatureTable:
 
     @property
     def words(self) -> Words:
-        """How rows and classes are called."""
+        """The nouns for rows, classes and groups."""
         return self.columns.words(self.is_of_songs)
 
     @property
     def is_sample(self) -> bool:
-        """Whether this is a synthetic table."""
+        """True if the table is synthetic."""
         return self.source in SAMPLES
 
     @property
@@ -167,12 +167,12 @@ class FeatureTable:
 
     @property
     def has_moments(self) -> bool:
-        """Whether features are means and variances over a song's time."""
+        """True if features are means and variances over a song's time."""
         return self.is_of_songs and not self.pretrained
 
     @property
     def is_spectrogram(self) -> bool:
-        """Whether each row is a spectrogram, (bands, frames)."""
+        """True if each row is a spectrogram, (bands, frames)."""
         return self.x.ndim == 3
 
     @functools.cached_property
@@ -191,14 +191,14 @@ class FeatureTable:
 
     @property
     def is_segmented(self) -> bool:
-        """Whether songs have several rows."""
+        """True if songs have several rows."""
         return self.num_songs < len(self.y)
 
     @functools.cached_property
     def by_song(self) -> "FeatureTable":
-        """The table with the first row of each song; itself where no song has more.
+        """The table with the first row of each song; the table itself if songs have one row.
 
-        Songs with exactly equal rows are its repeats.
+        Its ``repeats`` are songs with exactly equal rows.
         """
         if not self.is_segmented:
             return self
@@ -215,21 +215,21 @@ class FeatureTable:
 
     @property
     def rows_note(self) -> str:
-        """The number and kind of the rows."""
+        """Number and kind of rows, for captions."""
         return rows_note(len(self.y), self.num_songs, words=self.words)
 
     def note(self, split: str = "") -> str:
-        """Returns the caption of figures of all rows: the source, and the split, if any."""
+        """Returns the caption of figures of all rows: the source, and the splits, if any."""
         return data_note(self.source, self.rows_note, split)
 
 
 def rows_note(rows: int, songs: int, used: int | None = None, words: Words = SONGS) -> str:
-    """Returns the number and kind of rows; ``used`` is the number that a protocol divides."""
+    """Returns number and kind of rows; ``used`` is the number that a protocol divides."""
     count = f"{rows:,}" if used in (None, rows) else f"{used:,} of {rows:,}"
     return f"{count} {words.rows}" if rows == songs else f"{count} segments of {songs:,} songs"
 
 
 def data_note(source: str, rows: str, split: str = "") -> str:
-    """Returns the caption of figures. rows: from ``rows_note``."""
+    """Returns the caption of figures; ``rows`` is from ``rows_note``."""
     name = "SYNTHETIC sample, not GTZAN" if source in SAMPLES else Path(source).name
     return f"Data: {'; '.join(filter(None, (name, rows, split)))}"

@@ -1,4 +1,4 @@
-"""Finds feature tables: a path, ``data/``, the cache, Kaggle, the sample."""
+"""Finds feature tables: in a path, ``data/``, the cache, Kaggle, or the sample."""
 
 import os
 from collections import Counter
@@ -25,7 +25,7 @@ DATA_NAMES = ("auto", "kaggle", "kaggle3", "sample", "sample3")
 
 _SAMPLES = {"sample": sample_text, "sample3": segments_text}
 _FILES = {"kaggle": FILE_NAME, "kaggle3": FILE_NAME_3}
-# The shape of Kaggle's table of segments, whose checksum is not known here.
+# The shape of Kaggle's table of segments, whose checksum is unknown.
 _SEGMENTS, _SONGS_PER_GENRE, _GENRES = 9_990, 100, 10
 
 
@@ -39,18 +39,17 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
         sample, with a ``notice``. ``kaggle`` is the cached or fresh download, ``sample`` the
         embedded sample; ``kaggle3`` and ``sample3`` are the same songs in three-second segments.
         Else the path of any table as CSV or Parquet, a DataFrame, (X, y), or (X, y, groups).
-      columns: which columns are label and group, which are left out, and how missing values are
-        filled in.
+      columns: label and group column, columns to leave out, and the treatment of missing values.
 
     Raises:
-      InputError: there is no such table, or it is not valid.
+      InputError: the table does not exist, or is not valid.
     """
     data = check_data(data, "data")
     if isinstance(data, tuple):
         data, columns = frame_of(data, columns)
     if isinstance(data, FeatureTable):
         if columns not in (NO_OPTIONS, data.columns):
-            raise InputError("label, group, drop and impute are a FeatureTable's own columns")
+            raise InputError("a FeatureTable has its own label, group, drop and impute: omit them")
         return data
     if hasattr(data, "iloc"):
         return validated(read_frame(data, FRAME, columns), columns)
@@ -63,7 +62,7 @@ def load_table(data: Any = "auto", columns: Columns = NO_OPTIONS) -> FeatureTabl
         return parse_table(_SAMPLES[name](), name, columns)
     if name == "sounds":
         raise InputError(
-            "--data=sounds is for --sweep=cnn_smoke and other sweeps of networks on spectrograms"
+            "--data=sounds is for sweeps of networks on spectrograms, such as --sweep=cnn_smoke"
         )
     if name and os.path.exists(os.path.expanduser(name)):
         return read_table(name, columns)
@@ -92,9 +91,9 @@ def read_table(path: str | os.PathLike[str], columns: Columns = NO_OPTIONS) -> F
 
 
 def find_table(sha256: str, sample: str = "", columns: Columns = NO_OPTIONS) -> FeatureTable | None:
-    """Returns the table with a checksum, read so, if it is in a known place; downloads nothing.
+    """Returns the table with a checksum, if it is in a known place; downloads nothing.
 
-    ``sample`` names an embedded sample; without, ``data/`` and the cached downloads are searched.
+    Searches the embedded sample named ``sample``, if given, else ``data/`` and cached downloads.
     """
     if sample:
         table = load_table(sample, columns) if sample in _SAMPLES else None
@@ -102,7 +101,7 @@ def find_table(sha256: str, sample: str = "", columns: Columns = NO_OPTIONS) -> 
     places = [(str(Path("data", n)), path) for n in _FILES.values() for path in _places(n)]
     places += [(source, cache_dir() / name) for source, name in _FILES.items()]
     for source, path in places:
-        with suppress(InputError):  # none there, or none that can be read
+        with suppress(InputError):  # missing or unreadable
             text = read_text(path, source)
             if sha256_of(text, columns) == sha256:
                 return parse_table(text, source, columns)
@@ -123,16 +122,16 @@ def _auto_table(columns: Columns) -> FeatureTable:
         return _kaggle_table("kaggle", columns)
     except InputError as error:
         notice = (
-            "The embedded synthetic sample stands in for the real feature table, because "
-            f"{error}. Figures from it show that the program works and say nothing about music. "
+            "The embedded synthetic sample replaces the real feature table, because "
+            f"{error}. Its results show that the program works, and say nothing about music. "
             f"For the real table, download {kaggle.PATH} from https://www.kaggle.com/datasets/"
-            f"{kaggle.HANDLE} and put it at data/{FILE_NAME}, or give its path."
+            f"{kaggle.HANDLE} and save it as data/{FILE_NAME}, or give its path."
         )
     return replace(load_table("sample", columns), notice=notice)
 
 
 def _kaggle_table(name: str, columns: Columns) -> FeatureTable:
-    """Returns a table of Kaggle's from the cache, else from a fresh, verified download."""
+    """Returns a table of Kaggle's from the cache, else from a verified download."""
     cached = cache_dir() / _FILES[name]
     with suppress(OSError, InputError):
         return _verified(read_text(cached, str(cached)), name, columns)
@@ -145,7 +144,7 @@ def _kaggle_table(name: str, columns: Columns) -> FeatureTable:
 
 
 def _verified(text: str, name: str, columns: Columns) -> FeatureTable:
-    """Validates a table of Kaggle's: by its checksum, or that of segments by its shape."""
+    """Validates a table of Kaggle's by its checksum; the table of segments by its shape."""
     wrong = f"the download from Kaggle is not the expected {_FILES[name]}"
     found = sha256_of(text)
     if name == "kaggle":
@@ -160,7 +159,7 @@ def _verified(text: str, name: str, columns: Columns) -> FeatureTable:
             f"segments, {_SONGS_PER_GENRE} songs of each of {_GENRES} genres"
         )
     notice = (
-        f"No checksum of Kaggle's {_FILES[name]} is pinned: this file has its shape, "
-        f"{table.rows_note}, and the SHA-256 {found[:12]}…"
+        f"The checksum of Kaggle's {_FILES[name]} is not known: only the shape of this file was "
+        f"checked, {table.rows_note}; its SHA-256 is {found[:12]}…"
     )
     return replace(table, notice=notice)

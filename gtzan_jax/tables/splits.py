@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]  # (rows,)
 
 
 def random_split(num_rows: int, seed: int) -> Fold:
-    """Splits rows 70:30 at random as scikit-learn's ``train_test_split``, slow to import."""
+    """Splits rows 70:30 at random as scikit-learn's ``train_test_split``, which imports slowly."""
     num_test = math.ceil(_TEST_SHARE * num_rows)
     rows = np.random.RandomState(seed).permutation(num_rows)
     return Fold(train=rows[num_test:], validation=rows[:0], test=rows[:num_test])
@@ -28,9 +28,9 @@ def deal(
 ) -> NDArray[np.float64]:
     """Deals out rows: returns (rows,) numbers in [0, 1), evenly spread within each genre.
 
-    Rows whose number lies in an interval are a part, stratified but for the size of a group, whose
-    rows share a number. Each genre starts at a random place, so that remainders do not all fall to
-    the same part. A group of several genres counts with its first row's.
+    The rows with numbers in an interval are a part, stratified up to the size of a group, whose
+    rows share a number. Each genre starts at a random place, so that remainders do not all go to
+    the same part. A group of several genres counts as its first row's genre.
     """
     first, group, size = _grouped(groups)
     places = np.empty(len(first))
@@ -48,8 +48,8 @@ def deal_groups(
     """Deals whole groups, which may be large, into parts: returns (rows,) the part.
 
     Genre by genre the largest group goes first, to the part with the fewest rows of its genres;
-    ties are broken at random. A group of several genres is dealt with its first row's.
-    ``StratifiedGroupKFold`` deals alike, but its order depends on its version.
+    ties are broken at random. A group of several genres counts as its first row's genre.
+    ``StratifiedGroupKFold`` is similar, but its result depends on scikit-learn's version.
     """
     first, group, size = _grouped(groups)
     genres, genre = np.unique(y, return_inverse=True)

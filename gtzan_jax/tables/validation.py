@@ -1,4 +1,4 @@
-"""Checks the cells of a table, with the place of each problem; makes a feature table of them."""
+"""Validates the cells of a table, with the place of each problem; builds the feature table."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ from gtzan_jax.tables.schema import (
 from gtzan_jax.text import counted
 
 MIN_ROWS, MIN_ROWS_PER_CLASS = 20, 2
-_MOST_VALUES = 20  # of a label of any numbers; of more, each has some rows
+_MOST_VALUES = 20  # of a label that is any number; more values need some rows each
 _FEW_ROWS = 5
 
 _MOST_SAMPLES = 2**31 - 1  # of a row; a day of sound has fewer
@@ -33,7 +33,7 @@ _JOINERS = str.maketrans("", "", " -_'")  # ignored in genres
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
-_At = Callable[[int, str, str], InputError]  # the error of a row, a column and a problem
+_At = Callable[[int, str, str], InputError]  # error for a row, a column and a problem
 
 
 def parse_table(text: str, source: str, columns: Columns = NO_OPTIONS) -> FeatureTable:
@@ -44,10 +44,10 @@ def parse_table(text: str, source: str, columns: Columns = NO_OPTIONS) -> Featur
 def validated(cells: Cells, columns: Columns) -> FeatureTable:
     """Validates the cells of a table; errors name the row and the column.
 
-    It has at least 20 rows, of at least 2 classes with at least 2 rows each, not all the same, and
-    numbers that are finite as float32; some may be missing if ``columns`` impute them. A table of
-    songs has its columns in any order, ``length`` optional, and unique file names; a row a song, or
-    a row for each segment of the songs, as all names show, none twice or far longer than others.
+    A table has at least 20 rows, at least 2 classes with at least 2 rows each, and features that
+    are finite as float32 and not all constant; values may be missing if ``columns`` impute them. A
+    table of songs has its columns in any order, ``length`` optional, and unique file names: one row
+    per song, or one per segment, as all names show, without repeated or far longer segments.
     """
     source, names = cells.source, cells.names
 
@@ -55,7 +55,7 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
         return InputError(f"{source}, {cells.row(row)}, column {column!r}: {problem}")
 
     is_of_songs = cells.is_of_songs and "filename" in cells.texts
-    columns = columns if columns != NO_OPTIONS else NO_OPTIONS  # which files leave out
+    columns = columns if columns != NO_OPTIONS else NO_OPTIONS  # the one that files leave out
     words, num_rows = columns.words(is_of_songs), len(cells.numbers)
     texts = {name: _texts(column, name, at) for name, column in cells.texts.items()}
     tracks, labels = texts.get("filename") or [*map(str, range(num_rows))], texts[columns.label]
@@ -100,7 +100,7 @@ def validated(cells: Cells, columns: Columns) -> FeatureTable:
     )
     if group is not None and table.is_segmented:
         for row in np.flatnonzero(group != group[first][table.songs])[:1]:
-            raise at(row, columns.group, "another value than in the song's first segment")
+            raise at(row, columns.group, "differs from the value in the song's first segment")
     return table
 
 
@@ -126,7 +126,7 @@ def _texts(column: Sequence[str], name: str, at: _At) -> Sequence[str]:
         if cell != cell.strip():
             raise at(row, name, f"{shown(cell)} has spaces around it")
         if not cell.isprintable():
-            raise at(row, name, f"{shown(cell)} holds an invisible character")
+            raise at(row, name, f"{shown(cell)} has an invisible character")
     return column
 
 
@@ -154,15 +154,12 @@ def _first_rows(
         if labels[i] != labels[head]:
             other = f"{row(head)} has {shown(labels[head])} for a segment of the same song"
             raise at(i, label, f"{shown(labels[i])}, but {other}; give a song one genre")
-    if any(segments) and not all(segments):  # a song would be in the table whole, and in parts
+    if any(segments) and not all(segments):  # mixed songs and segments
         song_row, segment_row = segments.index(None), next(i for i, c in enumerate(segments) if c)
         other = f"{shown(tracks[segment_row])} of {row(segment_row)}"
         remedy = "give a table of songs, or one of segments such as 'blues.00000.3.wav'"
-        raise at(
-            song_row,
-            "filename",
-            f"{shown(tracks[song_row])} is no segment, as {other} is; {remedy}",
-        )
+        problem = f"{shown(tracks[song_row])} is a song, but {other} is a segment; {remedy}"
+        raise at(song_row, "filename", problem)
     return list(first.values())
 
 
@@ -173,9 +170,9 @@ def check_labels(
     hint: str = "",
     words: Words = SONGS,
 ) -> None:
-    """Checks numbers and classes of units: few units, few or many classes, two spellings of one.
+    """Checks labels: too few units, too few or many classes, two spellings of a class.
 
-    ``place`` returns that of a label, for messages; ``hint`` is a reason for too few units.
+    ``place`` returns a label's place for messages; ``hint`` is a reason for too few units.
     """
     if len(labels) < MIN_ROWS:
         raise InputError(
@@ -203,7 +200,7 @@ def check_labels(
         if other != genre:
             where = place(labels.index(genre)) if place else source
             raise InputError(
-                f"{where}: {shown(genre)} beside {shown(other)}; give one genre one name"
+                f"{where}: {shown(genre)} and {shown(other)}: use one name for one genre"
             )
 
 
@@ -213,7 +210,7 @@ def plain_genre(genre: str) -> str:
 
 
 def _check_is_class(labels: Sequence[str], name: str, source: str) -> None:
-    """Raises InputError where the label is a quantity."""
+    """Raises InputError if the label is a quantity."""
     distinct = set(labels)
     if len(distinct) <= _MOST_VALUES:
         return
@@ -224,13 +221,13 @@ def _check_is_class(labels: Sequence[str], name: str, source: str) -> None:
     are_whole = all(number.is_integer() for number in numbers)
     if not are_whole or len(distinct) > min(MAX_CLASSES, len(labels) / _FEW_ROWS):
         raise InputError(
-            f"{source}, column {name!r}: {len(distinct):,} different numbers are no classes; "
-            "regression is out of scope: give a column of classes, or cut this one into classes"
+            f"{source}, column {name!r}: {len(distinct):,} different numbers are not classes; "
+            "regression is not supported: give a column of classes, or cut this one into classes"
         )
 
 
 def _numbered(values: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Returns the distinct values, and the number of each: in order, by size if all are whole."""
+    """Returns the distinct values, sorted (by size if all are whole), and each value's number."""
     distinct, number = np.unique(np.array(values), return_inverse=True)
     try:
         order = np.argsort([int(value) for value in distinct], kind="stable")
@@ -240,17 +237,17 @@ def _numbered(values: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int32]
 
 
 def _check_no_index(numbers: NDArray[np.float64], names: Sequence[str], source: str) -> None:
-    """Raises InputError where a column counts the rows, which tells sorted classes apart."""
+    """Raises InputError if a column counts the rows, which would reveal sorted classes."""
     steps = np.diff(numbers, axis=0) == 1
     if counting := [name for name, counts in zip(names, steps.all(axis=0), strict=True) if counts]:
         raise InputError(
-            f"{source}: column {counting[0]!r} counts the rows and is no feature: "
+            f"{source}: column {counting[0]!r} counts the rows and is not a feature: "
             f"{drop_flag(counting[:1])} leaves it out"
         )
 
 
 def check_precision(x: NDArray[np.float64], names: Sequence[str], source: str) -> None:
-    """Raises InputError where float32 rounds a column by more than a hundredth of its deviation."""
+    """Raises InputError if float32 rounds a column by over a hundredth of its deviation."""
     largest = np.abs(x).max(axis=0, initial=0.0, where=~np.isnan(x))
     for column in np.flatnonzero(largest > np.finfo(np.float32).max)[:1]:
         problem = f"{largest[column]:g} is too large for float32"
@@ -265,7 +262,7 @@ def check_precision(x: NDArray[np.float64], names: Sequence[str], source: str) -
 
 
 def _finite(cells: Cells, columns: Columns, at: _At) -> NDArray[np.float64]:
-    """Returns the numbers: (rows, names), finite as float32, or missing where they are imputed."""
+    """Returns the numbers (rows, names): finite as float32, or missing if they are imputed."""
     numbers, names = cells.numbers, cells.names
     texts = [n for n, wrong in cells.wrong.items() if 2 * wrong.times > len(numbers)]
     if texts and not cells.is_of_songs and not _DECIMAL_COMMA.fullmatch(cells.wrong[texts[0]].cell):
@@ -285,7 +282,7 @@ def _finite(cells: Cells, columns: Columns, at: _At) -> NDArray[np.float64]:
             size = f"{numbers[i, j]:g}"
             large = "too large for float32" if np.isfinite(numbers[i, j]) else "not a finite number"
             raise at(i, names[j], f"{size} is {large}")
-        hint = "; write it with a point, and without commas" if "," in cell.cell else ""
+        hint = "; write numbers with a point and without commas" if "," in cell.cell else ""
         raise at(i, names[j], f"{shown(cell.cell)} is not a finite number{hint}")
     if missing.any() and not columns.impute:
         i, j = np.argwhere(missing)[0]

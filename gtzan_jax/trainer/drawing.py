@@ -26,28 +26,28 @@ Seeds = int | tuple[int, ...]
 
 BY_TRIAL, EVERYWHERE = PartitionSpec("trial"), PartitionSpec()
 
-_EPOCHS, _DRAWN_BYTES = 10, 64e6  # of a call, at most; longer training is several calls
-_KEPT_BYTES = 1e9  # of the calls that are cached
-_COPIED_BYTES = 1e8  # likewise, of copies for trials; those of a plan's sweep are fewer
+_EPOCHS, _DRAWN_BYTES = 10, 64e6  # the most for a call; longer training takes several calls
+_KEPT_BYTES = 1e9  # the most for cached calls
+_COPIED_BYTES = 1e8  # the most for cached copies by trial
 
-_ALIGNED = 64  # bytes, at a multiple of which arrays begin that XLA uses as they are
+_ALIGNED = 64  # bytes: XLA uses arrays at multiples of this address without a copy
 
-_DRAWN_PARTS = frozenset({"input_noise", "mixup"})  # optional computations with draws of their own
+_DRAWN_PARTS = frozenset({"input_noise", "mixup"})  # optional parts with their own random numbers
 
 
 class Drawn(NamedTuple):
     """The sizes of the random numbers that all programs of an engine share."""
 
     family: Family
-    structure: Structure  # as wide as the widest program
+    structure: Structure  # of the widest program
     sizes: Sizes
-    positions: int  # rows of an epoch's batches together, at the largest batch size
+    positions: int  # rows of all batches of an epoch, padding included; the most of all batch sizes
     epochs: int  # of a call
     parts: frozenset[str]  # of _DRAWN_PARTS
 
 
 class Drawing(NamedTuple):
-    """Functions, or programs, that draw the parts of ``Draws``."""
+    """Functions, or compiled programs, that draw the parts of ``Draws``."""
 
     initial: Callable[[Array, Array], Tree]  # (seed, fold)
     noise: Callable[[Array, Array], Tree]  # (seed, first epoch)
@@ -56,7 +56,7 @@ class Drawing(NamedTuple):
 
     @classmethod
     def of(cls, drawn: Drawn) -> "Drawing":
-        """Returns functions of arrays."""
+        """Returns the functions, not compiled."""
         family, structure, sizes, rows, epochs, parts = drawn
 
         def extras(seed: Array, first: Array) -> tuple[Tree, Tree]:
@@ -82,7 +82,7 @@ def drawn_sizes(
     epochs: int,
     parts: Set[str] = frozenset(),
 ) -> Drawn:
-    """Returns sizes for a training of so many epochs, in calls of nearly equal length."""
+    """Returns the sizes for training ``epochs`` in calls of nearly equal length."""
     most_rows = max(positions(sizes.num_train, size) for size in batch_sizes)
     drawn = Drawn(family, structure, sizes, most_rows, 1, _DRAWN_PARTS & parts)
     most = max(1, min(_EPOCHS, int(_DRAWN_BYTES // _epoch_bytes(drawn))))
@@ -90,7 +90,7 @@ def drawn_sizes(
 
 
 def most_kept(drawn: Drawn) -> int:
-    """Returns the most calls whose numbers are cached; beyond it is cheaper to draw them again."""
+    """Returns the most calls to cache; beyond that, drawing again is cheaper."""
     return max(1, int(_KEPT_BYTES // (drawn.epochs * _epoch_bytes(drawn))))
 
 
@@ -100,11 +100,11 @@ def _epoch_bytes(drawn: Drawn) -> int:
 
 @functools.cache
 def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
-    """Compiles the programs that draw; once in a process for the same arguments.
+    """Compiles the programs that draw random numbers; cached by arguments.
 
-    On a CPU NumPy draws initial weights and orders, to the same bit: compiling would take longer.
+    On a CPU, NumPy draws initial weights and orders, to the same bits: compiling takes longer.
     """
-    # Full optimisation of long straight code takes XLA three times as long, for milliseconds.
+    # Full optimisation takes XLA three times as long and saves milliseconds.
     on_cpu = devices[0].platform == "cpu"
     options = {"xla_backend_optimization_level": 1} if on_cpu else None
     number = np.uint32(0)
@@ -129,9 +129,9 @@ def compile_drawing(drawn: Drawn, devices: Devices) -> Drawing:
 
 
 class RandomNumbers:
-    """Draws random numbers on the devices; caches those of ``kept`` calls.
+    """Draws random numbers on the devices; caches ``kept`` calls.
 
-    All devices get the numbers of one seed; those of several seeds are split over them.
+    Numbers of one seed are copied to all devices; numbers of several seeds are split over them.
     """
 
     def __init__(self, drawn: Drawn, devices: Devices, kept: int) -> None:
@@ -141,7 +141,7 @@ class RandomNumbers:
 
         def order(seed: np.uint32, first: np.uint32) -> Tree:
             if self._fold is None:
-                raise AssertionError("draws sets the fold")
+                raise AssertionError("draws has not set the fold")
             return drawing.order(self._fold.row, self._fold.train_weight, seed, first)
 
         def noise(seed: np.uint32, first: np.uint32) -> Tree:
@@ -152,19 +152,19 @@ class RandomNumbers:
         self._fold: FoldArrays | None = None
 
     def initial(self, seeds: Seeds, fold: int) -> Tree:
-        """Returns the numbers of initial weights."""
+        """Returns the random numbers for initial weights."""
         return self._initial(seeds, fold)
 
     def draws(self, fold: FoldArrays, seeds: Seeds, first: int) -> Draws:
-        """Returns the numbers of the epochs from ``first`` on, for a fold on the devices."""
-        if fold is not self._fold:  # arrays cannot be keys of a cache
+        """Returns the random numbers of the epochs from ``first`` on, for a fold on the devices."""
+        if fold is not self._fold:  # arrays cannot be cache keys
             self._fold, self._orders = fold, self._by_seed(self._order, self._kept)
         return Draws(self._orders(seeds, first), *self._noise(seeds, first))
 
     def _by_seed(
         self, draw: Callable[[np.uint32, np.uint32], Tree], kept: int
     ) -> Callable[[Seeds, int], Tree]:
-        """Returns a cached function of seeds: of several, their numbers have a new first axis."""
+        """Returns a cached function of seeds; several seeds add a first axis."""
         pile = _piled if self._devices[0].platform == "cpu" else jnp.stack
         alone = functools.lru_cache(kept)(lambda *of: draw(*map(np.uint32, of)))
 
@@ -173,7 +173,7 @@ class RandomNumbers:
             piled = jax.tree.map(lambda *parts: pile(parts), *(each[seed] for seed in seeds))
             return by_trial(piled, self._devices)
 
-        repeated = functools.lru_cache(kept)(together)  # copies of one seed's, for a sweep's tasks
+        repeated = functools.lru_cache(kept)(together)  # copies of one seed, for a sweep
 
         def drawn(seeds: Seeds, of: int) -> Tree:
             if isinstance(seeds, int):
@@ -185,7 +185,7 @@ class RandomNumbers:
 
 
 def _piled(parts: Sequence[Array]) -> np.ndarray:
-    """Stacks arrays where JAX takes them without a copy, and compiles nothing."""
+    """Stacks arrays at an address where JAX needs no copy; compiles nothing."""
     dtype, shape = parts[0].dtype, (len(parts), *parts[0].shape)
     room = np.empty(math.prod(shape) * dtype.itemsize + _ALIGNED, np.uint8)
     start = -room.ctypes.data % _ALIGNED

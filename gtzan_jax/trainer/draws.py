@@ -1,7 +1,7 @@
-"""Random numbers, by keys that are made from names: (seed, purpose, epoch, layer, row, block).
+"""Random numbers from keys derived from names: (seed, purpose, epoch, layer, row, block).
 
-Trials that share a seed share order and noise; those that share seed and fold, initial weights.
-Seeds that are traced lead to JAX's numbers; NumPy's, to the same bits in NumPy, uncompiled.
+Trials with the same seed have the same order and noise; with the same seed and fold, also the same
+initial weights. Traced seeds are computed by JAX, NumPy's by NumPy, to the same bits.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from gtzan_jax.models.family import Family, Structure
 from gtzan_jax.models.layers import Array, Key, Tree
 from gtzan_jax.tables.folds import Sizes
 
-# Purposes, with room for the number of an epoch or of a fold.
+# Purposes; the number of an epoch or a fold is added.
 _WEIGHTS, _ORDER, _NOISE, _INPUTS, _MIXUP = (purpose << 24 for purpose in range(5))
 
 
 class Draws(NamedTuple):
-    """The random numbers of some epochs, for all trials that share fold and seed."""
+    """The random numbers of some epochs, for all trials with the same fold and seed."""
 
     order: Array  # (epochs, num_train) int32, shuffled rows of the train arrays, padding last
-    noise: Tree  # of the family: arrays (epochs, positions, …)
+    noise: Tree  # as the family defines: arrays (epochs, positions, …)
     inputs: Array | None = None  # (epochs, positions, features) float32, normal
     mixup: Array | None = None  # (epochs, steps or more) float32, uniform in [0, 1)
 
@@ -33,14 +33,17 @@ class Draws(NamedTuple):
 def draw_initial(
     family: Family, structure: Structure, sizes: Sizes, seed: Array, fold: Array
 ) -> Tree:
-    """Draws the numbers for initial weights, of a seed and a fold, () uint32."""
+    """Draws the numbers for initial weights; seed and fold are () uint32."""
     return family.draw_initial(_key(seed, _WEIGHTS + fold), structure, sizes)
 
 
 def draw_noise(
     family: Family, structure: Structure, positions: int, epochs: int, seed: Array, first: Array
 ) -> Tree:
-    """Draws the noise of some epochs; seed and first epoch are () uint32, positions padded rows."""
+    """Draws the noise of some epochs; seed and first epoch are () uint32.
+
+    ``positions`` counts rows, padding included.
+    """
 
     def one(epoch: Array) -> Tree:
         return family.draw_noise(_key(seed, _NOISE + epoch), structure, positions)
@@ -62,7 +65,7 @@ def draw_inputs(
 
 
 def draw_mixup(steps: int, epochs: int, seed: Array, first: Array) -> jax.Array:
-    """Draws the quantile of each step's share of mixup, (epochs, steps) float32."""
+    """Draws the quantile of mixup's λ for each step, (epochs, steps) float32."""
 
     def one(epoch: jax.Array) -> jax.Array:
         return jax.random.uniform(_key(jnp.asarray(seed), _MIXUP + epoch), (steps,))
@@ -73,8 +76,8 @@ def draw_mixup(steps: int, epochs: int, seed: Array, first: Array) -> jax.Array:
 def draw_order(row: Array, weight: Array, epochs: int, seed: Array, first: Array) -> Tree:
     """Shuffles the rows of a fold's train arrays for some epochs, padding last.
 
-    Rows are sorted by random numbers whose keys are their names, (num_train,) uint32, so that folds
-    have common rows in the same order. Weights are (num_train,), 0 for padding.
+    Rows are sorted by random numbers from their names, ``row`` (num_train,) uint32, so that rows
+    common to several folds are in the same order. ``weight`` is (num_train,), 0 for padding.
 
     Returns:
       (epochs, num_train) int32 indices into the train arrays.
@@ -83,7 +86,7 @@ def draw_order(row: Array, weight: Array, epochs: int, seed: Array, first: Array
 
 
 def _sorted_rows(row: Array, weight: Array, seed: Array, epoch: Array) -> Tree:
-    # By name where two numbers are equal, so that the order stays that of the names.
+    # Equal numbers are sorted by name, so that the order depends on the names only.
     name = _ORDER + epoch
     if not isinstance(seed, jax.Array):
         row, weight = np.asarray(row), np.asarray(weight)

@@ -1,7 +1,7 @@
 """Trains tasks in this process, with the trial axis split over all local devices.
 
-Where trials may stop early, those that have stopped leave between calls, and the others are packed
-into fewer tasks.
+With early stopping, stopped trials are removed between calls, and the others packed into fewer
+tasks.
 """
 
 import dataclasses
@@ -22,24 +22,24 @@ from gtzan_jax.text import counted
 from gtzan_jax.trainer.drawing import Devices, Seeds, by_trial, everywhere, stack
 from gtzan_jax.trainer.plan import Plan
 from gtzan_jax.trainer.programs import Programs
-from gtzan_jax.trainer.task import Task, Trained, waves
+from gtzan_jax.trainer.task import Task, Trained, task_groups
 from gtzan_jax.trainer.trainer import Trainer
 from gtzan_jax.trainer.trial import State
 
 
 class _Part(NamedTuple):
-    """Result of one sequence of calls: of a task, or of a part of one that did not fit."""
+    """Result of a task, or of a part of a task that did not fit into memory."""
 
     state: State  # on the devices
-    histories: list[jax.Array]  # (trials, epochs of a call, metrics) for each call
+    histories: list[jax.Array]  # (trials, epochs, metrics) of each call
     predicted: jax.Array  # (trials, num_judged) uint8
     logits: jax.Array  # (trials, num_judged, classes) float32
 
 
 class Engine(Trainer):
-    """Trains trials of a sweep in this process, on all devices by default; compiles on threads.
+    """Trains the trials of a sweep in this process; compiles in other threads.
 
-    Other arguments are those of :class:`Plan`.
+    ``devices`` are all by default; the other arguments are those of :class:`Plan`.
     """
 
     def __init__(
@@ -76,12 +76,12 @@ class Engine(Trainer):
         folds: Sequence[FoldArrays],
         states: Mapping[Trial, State] | None = None,
     ) -> Iterator[Trained]:
-        """Trains tasks, see :meth:`Trainer.run`; where trials may stop early, repacked."""
+        """Trains tasks, see :meth:`Trainer.run`; repacks them with early stopping."""
         if not self.plan.sweep.stops_early or any(task.keep == "params" for task in tasks):
             yield from self.call(tasks, folds, states)
             return
-        for wave in waves(tasks, stops_early=True):
-            yield from self._repacked(wave, folds)
+        for group in task_groups(tasks, stops_early=True):
+            yield from self._repacked(group, folds)
 
     def call(
         self,
@@ -89,11 +89,11 @@ class Engine(Trainer):
         folds: Sequence[FoldArrays],
         states: Mapping[Trial, State] | None = None,
     ) -> Iterator[Trained]:
-        """Trains tasks as they are."""
+        """Trains tasks without repacking."""
         for task in tasks:
             self.programs.prepare(task.program, folds[task.fold])
         finish: Callable[[], Trained] | None = None
-        for task in tasks:  # the next one is on its way while the last is looked at
+        for task in tasks:  # the next one begins before the caller handles the last
             begun = self._begin(task, folds[task.fold], states or {})
             if finish is not None:
                 yield finish()
@@ -102,7 +102,7 @@ class Engine(Trainer):
             yield finish()
 
     def placed(self, fold: FoldArrays) -> FoldArrays:
-        """Returns a fold on the devices, the same arrays for the same fold."""
+        """Returns a fold copied to the devices; cached."""
         if id(fold) not in self._placed:
             self._placed[id(fold)] = (fold, everywhere(fold, self.devices))
         return self._placed[id(fold)][1]
@@ -114,9 +114,9 @@ class Engine(Trainer):
     def _begin(
         self, task: Task, fold: FoldArrays, states: Mapping[Trial, State]
     ) -> Callable[[], Trained]:
-        """Starts training a task; returns a function that waits for it.
+        """Starts training a task; returns a function that waits for the result.
 
-        One that does not fit into memory is trained in parts, by a smaller program.
+        A task that does not fit into memory trains in parts, with a smaller program.
         """
 
         def begin() -> tuple[int, list[_Part] | None]:
@@ -149,7 +149,7 @@ class Engine(Trainer):
         fold: FoldArrays,
         states: Mapping[Trial, State],
     ) -> _Part:
-        """Trains trials of a task, without waiting for the devices."""
+        """Trains trials of a task without waiting for the devices."""
         program, numbers = self.programs.get(task.program), self.programs.numbers()
         trials = [*trials, *[trials[-1]] * (program.task_size - len(trials))]
         own = task.program.own_seeds
@@ -193,13 +193,13 @@ class Engine(Trainer):
             logits = [each for part in parts for each in np.asarray(part.logits)][:count]
         return Trained(task, history[:count], predicted[:count], last, best, states, params, logits)
 
-    def _repacked(self, wave: Sequence[Task], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
-        """Trains tasks that share a program and random numbers, from epoch 0 on."""
-        epochs, call = wave[0].epochs, self.programs.call_epochs
-        # History, predicted, last and best of each trial so far.
+    def _repacked(self, tasks: Sequence[Task], folds: Sequence[FoldArrays]) -> Iterator[Trained]:
+        """Trains tasks that share a program and random numbers, from epoch 0, and repacks them."""
+        epochs, call = tasks[0].epochs, self.programs.call_epochs
+        # History, predictions, last and best epoch of each trial so far.
         ended: dict[Trial, tuple[np.ndarray, np.ndarray, int, int]] = {}
         pieces = [
-            dataclasses.replace(task, epochs=min(call, epochs), keep="states") for task in wave
+            dataclasses.replace(task, epochs=min(call, epochs), keep="states") for task in tasks
         ]
         states: dict[Trial, State] = {}
         while pieces:
@@ -220,21 +220,21 @@ class Engine(Trainer):
             pieces = []
             if until < epochs:
                 pieces = self.plan.tasks(states, until, end, keep="states")
-        for task in wave:
+        for task in tasks:
             results = zip(*(ended[trial] for trial in task.trials), strict=True)
             history, predicted, last, best = map(np.array, results)
             yield Trained(task, history, predicted, last, best)
 
 
 def _joined(histories: Sequence[jax.Array], epochs: int) -> np.ndarray:
-    """Joins histories of calls to (trials, epochs, metrics) float32, 0 after the last call."""
+    """Joins the histories of calls to (trials, epochs, metrics) float32, 0 after the last call."""
     together: np.ndarray = np.concatenate([np.asarray(part) for part in histories], axis=1)
     left = max(0, epochs - together.shape[1])
     return np.pad(together[:, :epochs], [(0, 0), (0, left), (0, 0)])
 
 
 def _each(tree: Tree) -> list[Tree]:
-    """Copies a tree to the host, and splits it into one for each trial."""
+    """Copies a tree to the host and splits it by trial."""
     host: Tree = jax.tree.map(np.asarray, tree)
     count = len(jax.tree.leaves(host)[0])
     return [jax.tree.map(lambda leaf, i=i: leaf[i], host) for i in range(count)]

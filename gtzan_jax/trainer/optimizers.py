@@ -1,7 +1,7 @@
 """Keras's optimizers with its defaults and arithmetic, as one Optax transformation.
 
-Under ``vmap`` a ``switch`` between optimizers would compute all of them for every trial. They
-are one rule with the coefficients of ``_RULES`` instead:
+Under ``vmap`` a ``switch`` between optimizers would compute all of them for every trial. They are
+one rule with the coefficients of ``_RULES`` instead:
 
     m ← β₁ m + γ₁ g
     v ← β₂ v + γ₂ g²
@@ -15,8 +15,8 @@ For ``nadam``, and SGD's ``nesterov``, u_t = δ₁ (1 - h · 0.96ᵗ), P_t = u_1
 with h = 1/2 for nadam and else 0, and μ the momentum of SGD, else 0. For ``lion`` m is replaced by
 sign(0.9 m + 0.1 g) with the m before the step. Weight decay λ adds -lr · λ · w to Δ.
 
-Sources: ``keras.optimizers`` 3.15; Kingma and Ba 2015, section 2, for the form of Adam whose ε
-stands outside the bias correction (``optax.adam`` has it inside); Dozat 2016; Chen et al. 2023
+Sources: ``keras.optimizers`` 3.15; Kingma and Ba 2015, section 2, for the form of Adam with ε
+outside the bias correction (``optax.adam`` has it inside); Dozat 2016; Chen et al. 2023
 (Lion); Loshchilov and Hutter 2019 (AdamW).
 """
 
@@ -43,7 +43,7 @@ class Nesterov(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """The coefficients of the common rule, () float32 each; None where no config has any."""
+    """The coefficients of the common rule, () float32 each; None if no config has them."""
 
     learning_rate: Array
     beta1: Array
@@ -78,9 +78,9 @@ def coefficients(
     weight_decay: float = 0.0,
     parts: Set[str] = frozenset(),
 ) -> Coefficients:
-    """Returns the coefficients of an optimizer, with the optional parts of ``Sweep.parts``.
+    """Returns the coefficients of an optimizer, with the optional ``parts``, see ``Sweep.parts``.
 
-    Momentum and Nesterov are of SGD alone, decoupled weight decay of any optimizer.
+    Momentum and Nesterov apply to SGD only, decoupled weight decay to any optimizer.
     """
     numbers: list[Any] = [np.float32(number) for number in (learning_rate, *_RULES[optimizer])]
     rule = Coefficients(*numbers)
@@ -153,7 +153,7 @@ def optimizer(c: Coefficients) -> optax.GradientTransformation:
 def _ahead(
     c: Coefficients, nesterov: Nesterov, step: jax.Array, product: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the factors of m and g, and P_t, of a step, given P_{t-1}; see the module."""
+    """Returns the factors of m and g, and P_t, from P_{t-1}; see the formulas of the module."""
     used = jnp.asarray(nesterov.used)
     now, soon = (c.delta1 * (1.0 - nesterov.schedule * _SCHEDULE**t) for t in (step, step + 1.0))
     product = product * now

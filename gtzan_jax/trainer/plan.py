@@ -1,6 +1,6 @@
-"""The plan of a sweep's training: which configs share a program, and what trains together.
+"""The plan of a sweep's training: configs that share a program, and trials that train together.
 
-Narrow networks may train in wider arrays, padded with zeros, if another program costs more.
+Narrow networks train in wider arrays, padded with zeros, if compiling another program takes longer.
 """
 
 import dataclasses
@@ -31,52 +31,52 @@ MODES = ("auto", "shape", "padded")
 
 
 class Costs(NamedTuple):
-    """Rough costs of a platform."""
+    """Rough costs on a platform."""
 
-    trials: int  # that a device trains at a time
-    memory: float  # bytes of a device that a task may take
+    trials: int  # trained together by a device
+    memory: float  # bytes on a device for a task
     compile_s: float  # device-seconds to compile a program
-    flops: float  # floating-point operations a second that a device reaches on a task
+    flops: float  # floating-point operations per second of a device on a task
 
 
-# CPU: measured on one core of a worker, where tasks of 4 and 16 are no faster. GPU and TPU are
-# estimates, by which all structures share a program unless the sweep is long.
+# CPU: measured on one core of a worker; tasks of 4 and 16 trials are no faster. GPU and TPU:
+# estimates, which give all structures one program unless the sweep is long.
 COSTS = {
     "cpu": Costs(trials=8, memory=1e9, compile_s=1.7, flops=65e9),
     "gpu": Costs(trials=768, memory=16e9, compile_s=10.0, flops=10e12),
     "tpu": Costs(trials=128, memory=4e9, compile_s=10.0, flops=5e12),
 }
 
-_OWN_BYTES = 1e9  # of an epoch's random numbers of a task whose trials have their own
-_SWEEPS_OWN_BYTES = 64e6  # of all epochs', likewise, of a sweep's task
-_OWN_SHARE = 0.05  # of a sweep's seconds is what drawing by trial costs, measured on a CPU
-_MOST_GROUPS = 64  # structures to compare; more are first rounded up to multiples of 16, 32, …
+_OWN_BYTES = 1e9  # random numbers by trial: the most for an epoch of a task
+_SWEEPS_OWN_BYTES = 64e6  # the same for all epochs of a task of the sweep
+_OWN_SHARE = 0.05  # cost of random numbers by trial, share of training; measured on a CPU
+_MOST_GROUPS = 64  # structures to compare; if more, widths are rounded to multiples of 16, 32, …
 
 
 class Bucket(NamedTuple):
-    """Configs that share a program: of one batch size, the narrower ones padded."""
+    """Configs that share a program: one batch size, narrower networks padded."""
 
     batch_size: int
     structure: Structure  # of the widest config
-    places: tuple[int, ...]  # of the configs, ascending
+    places: tuple[int, ...]  # indices of the configs, ascending
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Divides trials into tasks, as a function of these values alone."""
+    """Divides trials into tasks, as a function of these values only."""
 
     sweep: Sweep
     family: Family
     sizes: Sizes
     num_runs: int = 1  # expected trials of each config: folds × seeds
     platform: str = "cpu"  # a name from ``COSTS``
-    num_devices: int = 1  # of a task
+    num_devices: int = 1  # devices that share a task
     task_size: int | None = None  # trials, rounded up for the devices; default: by memory
     mode: str = "auto"  # a name from ``MODES``
     configs: Sequence[Config] | None = None  # to train; default: the sweep's
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns the fields; cached properties take more room than time."""
+        """Returns the fields without cached properties, which are large and quick to compute."""
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
         return fields | {"sweep": dataclasses.replace(self.sweep)}
 
@@ -86,12 +86,12 @@ class Plan:
 
     @functools.cached_property
     def config_of(self) -> dict[str, Config]:
-        """The configs by id, admitted ones last."""
+        """The configs by id, admitted configs last."""
         return {config.id: config for config in self.configs or self.sweep.configs}
 
     @functools.cached_property
     def buckets(self) -> list[Bucket]:
-        """The buckets of the configs that share a program."""
+        """The buckets, see :func:`make_buckets`."""
         groups: dict[tuple[int, Structure], list[int]] = {}
         for place, config in enumerate(self.config_of.values()):
             key = (self.sweep.batch_size_of(config), self.family.structure(config))
@@ -100,7 +100,7 @@ class Plan:
 
     @functools.cached_property
     def bucket_of(self) -> dict[str, int]:
-        """The place of each config's bucket."""
+        """The index of each config's bucket, by config id."""
         ids = list(self.config_of)
         return {
             ids[place]: number
@@ -109,7 +109,7 @@ class Plan:
         }
 
     def admit(self, configs: Sequence[Config]) -> None:
-        """Adds new configs to the narrowest buckets that are wide enough; ValueError if none is."""
+        """Adds configs to the narrowest buckets that fit them; raises ValueError if none does."""
         for config in configs:
             if config.id not in self.bucket_of:
                 size, structure = self.sweep.batch_size_of(config), self.family.structure(config)
@@ -121,12 +121,12 @@ class Plan:
                     and widest([bucket.structure, structure]) == bucket.structure
                 ]
                 if not fitting:
-                    raise ValueError(f"no bucket is wide enough for {structure}, batches of {size}")
+                    raise ValueError(f"no bucket fits structure {structure} with batch size {size}")
                 self.bucket_of[config.id] = min(fitting)[1]
                 self.config_of[config.id] = config
 
     def state_bytes(self, bucket: int) -> int:
-        """Returns an upper estimate of a trial's state, padding included."""
+        """Returns an upper estimate of the bytes of a trial's state, padding included."""
         return self.family.trial_bytes(self.buckets[bucket].structure, self.sizes, batch_size=0)
 
     def tasks(
@@ -138,10 +138,11 @@ class Plan:
         packed: bool = False,
         keep: Keep = "nothing",
     ) -> list[Task]:
-        """Divides trials into tasks; those with the same random numbers are side by side.
+        """Divides trials into tasks; tasks with the same random numbers are adjacent.
 
-        A task has all configs of a bucket's slice, wanted or not, so that a resumed run has the
-        same tasks. Packed, or from a later epoch than 0, tasks have wanted trials alone.
+        A task includes all configs of a slice of a bucket, even those not in ``trials``, so that a
+        resumed run has the same tasks. With ``packed``, or a first epoch after 0, tasks include
+        only ``trials``.
         """
         wanted: dict[tuple[int, int], set[str]] = {}
         for trial in trials:
@@ -161,9 +162,9 @@ class Plan:
     def repeats(self, trials: Sequence[Trial], epochs: int) -> list[Task]:
         """Divides trials into tasks that keep parameters, for a retraining.
 
-        Those of a bucket and a fold train together: by the sweep's program, if its trials have
-        random numbers of their own, it is at least half as large as would be best, and filling its
-        tasks takes no longer than compiling another.
+        Trials of a bucket and a fold train together. They use the sweep's program if its trials
+        have their own random numbers, it has at least half of the best size, and padding its tasks
+        takes no longer than compiling another program.
         """
         buckets: dict[int, dict[int, list[Trial]]] = {}
         for trial in trials:
@@ -187,33 +188,33 @@ class Plan:
 
     @functools.cached_property
     def _own_seeds(self) -> list[bool]:
-        """Whether each trial of a bucket's tasks has a copy of its seed's random numbers.
+        """For each bucket, True if its trials have their own copies of random numbers.
 
-        A retraining, whose trials differ in the seed, then needs no other program. Where that costs
-        the sweep more than compiling one, or takes much memory, trials of a task share one copy.
+        If so, a retraining, whose trials differ in the seed, needs no other program. If that costs
+        the sweep more than compiling one, or much memory, the trials of a task share one copy.
         """
         planned = sum(len(each.places) for each in self.buckets)
         sweep = sum(self._seconds(each.structure) * len(each.places) for each in self.buckets)
-        # A sampler's configs are not known yet: the plan has one or a few of them.
+        # The configs of a sampler are not known yet: the plan has only a few.
         sweep *= max(planned, self.sweep.search.num_configs or 0) / planned
         is_short = _OWN_SHARE * sweep <= self._costs.compile_s
         most = _SWEEPS_OWN_BYTES / (self._drawn_bytes * self.sweep.epochs)
         return [is_short and 1 < self._size(bucket) <= most for bucket in self.buckets]
 
     def _seconds(self, structure: Structure) -> float:
-        """Returns rough device-seconds of a config in a bucket's structure."""
+        """Returns rough device-seconds to train a config in a structure."""
         flops = self.family.flops(structure, self.sizes) * self.sweep.epochs
         return self.num_runs * flops / self._costs.flops
 
     @functools.cached_property
     def _drawn_bytes(self) -> int:
-        """Bytes of a trial's random numbers for an epoch, as wide as the widest program."""
+        """Bytes of a trial's random numbers for an epoch, for the widest program."""
         structure = widest(each.structure for each in self.buckets)
         of_row = row_bytes(structure, self.sizes.num_features, self.sweep.parts)
         return self.sizes.num_train * of_row
 
     def _size(self, bucket: Bucket) -> int:
-        """Returns the size of a bucket's program: a slice of its configs, or a proposed batch."""
+        """Returns the trials of a bucket's program: a slice of its configs, or a search batch."""
         most = self._most(bucket)
         largest = max(map(len, self._cut(bucket.places, most)))
         if self.sweep.search.kind in SAMPLERS:
@@ -221,7 +222,7 @@ class Plan:
         return largest
 
     def _most(self, bucket: Bucket) -> int:
-        """Returns the most trials of a task: one a device if they train singly anyway."""
+        """Returns the most trials of a task: one per device if the family trains them singly."""
         each = self.family.trial_bytes(bucket.structure, self.sizes, bucket.batch_size)
         fitting = max(1, min(self._costs.trials, int(self._costs.memory // each)))
         singly = self.family.trains_singly(self.platform)
@@ -249,11 +250,15 @@ def make_buckets(
     compile_s: float,
     mode: str = "auto",
 ) -> list[Bucket]:
-    """Returns buckets that hold each config once, in the order of their first config.
+    """Returns buckets that contain each config once, in the order of their first config.
 
-    Groups are the places of configs by batch size and structure. Mode ``shape`` gives each
-    structure a program of its own, ``padded`` one to all of a batch size and kind, ``auto`` merges
-    as long as that saves device-seconds; ``seconds`` are those of a config in some structure.
+    Args:
+      groups: indices of configs by batch size and structure.
+      family: the model family.
+      seconds: returns the device-seconds to train a config in a structure.
+      compile_s: device-seconds to compile a program.
+      mode: ``shape`` gives each structure its own program, ``padded`` all structures of a batch
+        size and kind the same, ``auto`` merges while that saves device-seconds.
     """
     alike: dict[Hashable, list[Bucket]] = {}
     for (batch_size, structure), places in groups.items():
@@ -271,24 +276,24 @@ def make_buckets(
 
 
 def even_tasks(places: Sequence[T], most: int, multiple: int) -> list[tuple[T, ...]]:
-    """Cuts places into as few tasks of at most ``most`` as possible, of nearly equal size."""
+    """Divides items into the fewest parts of at most ``most``, of nearly equal size."""
     count = -(-len(places) // max(multiple, most))
     size = rounded_up(-(-len(places) // count), multiple)
     return [tuple(places[start : start + size]) for start in range(0, len(places), size)]
 
 
 def row_bytes(structure: Structure, num_features: int, parts: Set[str]) -> int:
-    """Returns the bytes of a trial's random numbers for a row: dropout's two a unit, and noise."""
+    """Returns the bytes of random numbers for a row: two for each unit's dropout, and noise."""
     return 2 * sum(structure) + 4 * num_features * ("input_noise" in parts)
 
 
 def rounded_up(number: int, multiple: int) -> int:
-    """Returns the next multiple."""
+    """Rounds up to a multiple."""
     return -(-number // multiple) * multiple
 
 
 def widest(structures: Iterable[Structure]) -> Structure:
-    """Returns the greatest width in each place."""
+    """Returns the greatest width of each layer."""
     return tuple(map(max, itertools.zip_longest(*structures, fillvalue=0)))
 
 
@@ -316,7 +321,7 @@ def _merged_while_it_pays(
 
 
 def _rounded(buckets: list[Bucket]) -> list[Bucket]:
-    """Merges structures that round up to the same multiples, until few enough are left."""
+    """Merges structures that round to the same multiples, down to ``_MOST_GROUPS`` buckets."""
     grain = 8
     while len(buckets) > _MOST_GROUPS:
         grain *= 2

@@ -1,4 +1,4 @@
-"""JAX's platform, devices, precision and compilation cache. Imports JAX only in functions."""
+"""JAX's platform, devices, precision and compilation cache; imports JAX only in functions."""
 
 import contextlib
 import functools
@@ -23,10 +23,10 @@ PLATFORMS = ("auto", "cpu", "gpu", "tpu")
 MatmulPrecision = Literal["float32", "tensorfloat32", "bfloat16"]
 MATMUL_PRECISIONS: tuple[MatmulPrecision, ...] = get_args(MatmulPrecision)
 
-_CGROUP = Path("/sys/fs/cgroup")  # of a container
+_CGROUP = Path("/sys/fs/cgroup")  # limits of a container
 _EXTRAS = {"gpu": "cuda", "tpu": "tpu"}
 
-# XLA's flags that change no figure on a CPU.
+# Flags of XLA that do not change figures on a CPU.
 _FLAGS = (
     "--xla_force_host_platform_device_count", "--xla_cpu_multi_thread_eigen",
     "intra_op_parallelism_threads", "--xla_dump_", "--xla_gpu_", "--xla_tpu_",
@@ -34,17 +34,17 @@ _FLAGS = (
 
 
 def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "list[jax.Device]":
-    """Chooses JAX's platform, before it is initialised, and returns its devices.
+    """Selects JAX's platform before JAX is initialised, and returns its devices.
 
-    Every CPU core becomes a device. By default an accelerator would round the factors of float32
-    products (to TF32 on a GPU, bfloat16 on a TPU).
+    Each CPU core becomes a device. Sets the matmul precision, since accelerators round the factors
+    of float32 products by default (to TF32 on a GPU, bfloat16 on a TPU).
     """
     check_flags()
     jax = _imported()
     if name == "cpu":
         jax.config.update("jax_platforms", "cpu")
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        with contextlib.suppress(RuntimeError):  # in a notebook JAX may have started
+        with contextlib.suppress(RuntimeError):  # JAX may have started in a notebook
             jax.config.update("jax_num_cpu_devices", usable_cores())
     set_precision(matmul_precision)
     _enable_compilation_cache(cache_dir() / "xla")
@@ -52,42 +52,45 @@ def select_platform(name: str = "auto", matmul_precision: str = "float32") -> "l
     if name != "auto" and devices[0].platform != name:
         found = f"{devices[0].platform} ({len(devices)} devices)"
         extra = _EXTRAS.get(name)
-        install = f"On a machine that has one, pip install -e '.[{extra}]' adds its support; else "
+        install = (
+            f"On a machine with one, install its support with pip install -e '.[{extra}]'; else "
+        )
         raise InputError(
-            f"--platform={name}: JAX finds no {name.upper()} here, only {found}. "
-            f"{install if extra else ''}take --platform=cpu or leave the flag out"
+            f"--platform={name}: JAX found no {name.upper()}, only {found}. "
+            f"{install if extra else ''}use --platform=cpu or leave the flag out"
         )
     return devices
 
 
 def check_flags() -> None:
-    """Raises InputError for flags in XLA_FLAGS that may change figures, or be unknown to XLA."""
+    """Raises InputError for XLA_FLAGS that may change figures or that XLA may not know."""
     flags = os.environ.get("XLA_FLAGS", "").split()
     if refused := [flag for flag in flags if not flag.startswith(_FLAGS)]:
         raise InputError(
-            f"XLA_FLAGS: {' '.join(refused)} may change figures; remove it from the variable"
+            f"XLA_FLAGS: {' '.join(refused)} may change figures; remove "
+            f"{'it' if len(refused) == 1 else 'them'} from XLA_FLAGS"
         )
 
 
 def may_find_accelerator() -> bool:
-    """Tells, without importing JAX, whether it could find an accelerator."""
+    """Returns whether JAX may find an accelerator, without importing JAX."""
     wanted = os.environ.get("JAX_PLATFORMS")
     if wanted:
         return wanted != "cpu"
-    # As JAX does: plugins as packages or entry points, and Google's library.
+    # As JAX does: plugins as packages or entry points, and libtpu.
     named = importlib.metadata.entry_points(group="jax_plugins")
     return bool(named) or any(map(importlib.util.find_spec, ("jax_plugins", "libtpu")))
 
 
 def usable_cores() -> int:
-    """Returns the number of cores of this process, or of its container."""
+    """Returns the number of cores that this process or its container may use."""
     from joblib import cpu_count
 
     return int(cpu_count())
 
 
 def own_cores() -> list[int]:
-    """Returns the numbers of the usable cores; [] in a container with a share of more cores."""
+    """Returns the ids of the usable cores; [] in a container with a share of more cores."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     return cores if len(cores) == usable_cores() else []
 
@@ -96,12 +99,12 @@ def free_bytes() -> float:
     """Returns the free memory of the machine or the container; infinite if unknown."""
     free = [math.inf]
     with contextlib.suppress(OSError, ValueError):
-        told = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()
-        free.append(1024.0 * int(told[0]))
+        available = Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()
+        free.append(1024.0 * int(available[0]))
     with contextlib.suppress(OSError, ValueError):  # a container's, if there is a limit
         most, used = (int((_CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
         statistics = (_CGROUP / "memory.stat").read_text().split()
-        cached = int(statistics[statistics.index("inactive_file") + 1])  # given back when needed
+        cached = int(statistics[statistics.index("inactive_file") + 1])  # freed when needed
         free.append(float(most - used + cached))
     return min(free)
 
@@ -110,11 +113,11 @@ def free_bytes() -> float:
 def worker_devices() -> "tuple[jax.Device, ...]":
     """Starts JAX in a worker: on a CPU with one device and one thread.
 
-    XLA divides sums among threads: figures would depend on the number of cores.
+    XLA splits sums over threads, so figures would depend on the number of cores.
     """
     cpu_alone = not may_find_accelerator()
     if cpu_alone:
-        os.environ["NPROC"] = "1"  # of XLA's threads, before they are made
+        os.environ["NPROC"] = "1"  # XLA's threads
     check_flags()
     _imported()
     _enable_compilation_cache(cache_dir() / "xla")
@@ -123,27 +126,27 @@ def worker_devices() -> "tuple[jax.Device, ...]":
         return devices
     if not cpu_alone:
         raise RunError(
-            f"{process.name()} has JAX's plugin for an accelerator, and none is there: start it "
+            f"{process.name()} has JAX's plugin for an accelerator, but no accelerator: start it "
             "with JAX_PLATFORMS=cpu"
         )
     return devices[:1]
 
 
 def precision() -> str | None:
-    """Returns the precision of products."""
+    """Returns JAX's matmul precision."""
     found: str | None = _imported().config.values["jax_default_matmul_precision"]
     return found
 
 
 def set_precision(matmul_precision: str | None) -> None:
-    """Sets the precision of products."""
+    """Sets JAX's matmul precision."""
     import jax
 
     jax.config.update("jax_default_matmul_precision", matmul_precision)
 
 
 def profiled(folder: "str | os.PathLike[str] | None") -> AbstractContextManager[None]:
-    """Returns a context whose computing JAX's profiler traces into a folder, if one is given."""
+    """Returns a context that JAX's profiler traces into a folder, if one is given."""
     if not folder:
         return contextlib.nullcontext()
     import jax
@@ -155,7 +158,7 @@ def _imported() -> Any:
     try:
         import jax
     except ValueError as error:
-        raise InputError(f"JAX refuses a setting of the environment: {error}") from None
+        raise InputError(f"JAX rejects an environment variable: {error}") from None
     return jax
 
 
@@ -164,17 +167,17 @@ def _devices() -> "list[jax.Device]":
 
     try:
         return list(jax.local_devices())
-    except Exception as error:  # not even of one class
+    except Exception as error:  # of several classes
         wanted = os.environ.get("JAX_PLATFORMS")
-        reason = str(error).splitlines()[0] if str(error) else "none of it was found"
+        reason = str(error).splitlines()[0] if str(error) else "no device was found"
         raise InputError(
             f"JAX cannot start{f' with JAX_PLATFORMS={wanted}' if wanted else ''}: {reason}; unset "
-            "JAX_PLATFORMS, or take --platform=cpu"
+            "JAX_PLATFORMS, or use --platform=cpu"
         ) from None
 
 
 def _enable_compilation_cache(folder: Path) -> None:
-    """Caches programs, which are machine code, in a folder that only the user can write to."""
+    """Caches compiled programs, in a folder that only the user can write to."""
     import jax
 
     if jax.config.values["jax_compilation_cache_dir"]:  # the user's own choice
@@ -184,17 +187,17 @@ def _enable_compilation_cache(folder: Path) -> None:
         status = folder.stat()
         above = [parent.stat().st_mode for parent in folder.resolve().parents]
     except OSError:
-        return  # no home to write to: compile anew each time
+        return  # no writable home: compile each time
     foreign = hasattr(os, "getuid") and status.st_uid != os.getuid()
-    # Who can write to a folder above can put another in the place of this one.
+    # Anyone who can write to a parent folder can replace this one.
     open_above = any(mode & stat.S_IWOTH and not mode & stat.S_ISVTX for mode in above)
     if foreign or open_above or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        whose = "belongs to another user" if foreign else "is writable for others"
-        warnings.warn(f"{folder} {whose}: compiled programs are not cached there", stacklevel=3)
+        whose = "belongs to another user" if foreign else "is writable by others"
+        warnings.warn(f"{folder} {whose}: compiled programs are not cached", stacklevel=3)
         return
-    if not os.access(folder, os.W_OK):  # JAX would warn of each program
+    if not os.access(folder, os.W_OK):  # JAX would warn for each program
         return
-    # JAX finds a file that another process is still writing, warns, and compiles.
+    # JAX warns of a file that another process is still writing, then compiles.
     warnings.filterwarnings("ignore", "Error reading persistent compilation cache entry")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -1,4 +1,4 @@
-"""Compiles the programs that start and train a task of trials."""
+"""Compiles the programs that start and train a task."""
 
 import functools
 import os
@@ -50,7 +50,7 @@ _COMPILE_THREADS = min(4, os.cpu_count() or 1)
 
 @dataclass(frozen=True)
 class Program:
-    """Programs of a task. Arrays have trials first, except folds, and draws of one seed."""
+    """The programs of a task. Arrays have a first axis of trials, except folds and shared draws."""
 
     start: Callable[[Hyperparameters, Tree], State]
     train: Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]
@@ -68,11 +68,11 @@ def compile_training(
     own_seeds: bool = False,
     matmul_precision: str | None = None,
 ) -> Program:
-    """Compiles the training of a task of trials; once in a process for the same arguments.
+    """Compiles the training of a task; cached by arguments.
 
     ``example`` and ``fold`` have the shapes of one trial's hyperparameters and of a fold;
-    ``task_size`` is a multiple of the number of devices; with ``own_seeds`` each trial has
-    random numbers of its own.
+    ``task_size`` is a multiple of the number of devices; with ``own_seeds`` each trial has its own
+    random numbers.
     """
     hyper = shapes_of(example, task_size)
     number, draw = np.uint32(0), Drawing.of(drawn)
@@ -85,7 +85,7 @@ def compile_training(
     if own_seeds:
         kernels, numbers = shapes_of((kernels, numbers), task_size)
     axis, placed = (0, BY_TRIAL) if own_seeds else (None, EVERYWHERE)
-    # Trials are independent: shard_map leaves the compiler no doubt.
+    # Trials are independent, which shard_map states explicitly.
     shard = functools.partial(
         jax.shard_map, mesh=mesh_of(devices), out_specs=BY_TRIAL, check_vma=False
     )
@@ -104,7 +104,7 @@ def compile_training(
     on_cpu = devices[0].platform == "cpu"
     faster: dict[str, str | bool] = {"xla_cpu_copy_insertion_use_region_analysis": True}
     with jax.default_matmul_precision(matmul_precision):
-        # Stated again for unused arguments, whose sharding jit would not know.
+        # Repeated for unused arguments, whose sharding jit would not know.
         shardings = tuple(NamedSharding(mesh_of(devices), spec) for spec in specs)
         jitted = jax.jit(train, donate_argnums=1, in_shardings=shardings)
         lowered = jitted.lower(hyper, state, numbers, np.int32(0), fold)
@@ -113,15 +113,15 @@ def compile_training(
     except jax.errors.JaxRuntimeError as error:
         if "No such compile option" not in str(error):
             raise
-        compiled = lowered.compile()  # by another version of XLA
+        compiled = lowered.compile()  # another version of XLA
     return Program(jax.jit(begin).lower(hyper, kernels).compile(), compiled, task_size)
 
 
 class Programs:
-    """The programs of a plan, compiled on other threads while others train."""
+    """The programs of a plan, compiled in other threads while tasks train."""
 
     def __init__(self, plan: Plan, family: Family, devices: Devices) -> None:
-        self.wait_s = 0.0  # for which training waited for programs
+        self.wait_s = 0.0  # seconds that training waited for programs
         self._plan, self._family, self._devices = plan, family, devices
         self._drawn = drawn_sizes(
             family,
@@ -131,7 +131,7 @@ class Programs:
             plan.sweep.epochs,
             plan.sweep.parts,
         )
-        self.call_epochs = self._drawn.epochs  # of a call, at most
+        self.call_epochs = self._drawn.epochs  # the most of a call
         self._pool = ThreadPoolExecutor(_COMPILE_THREADS, "compile")
         self._programs: dict[ProgramKey, Future[Program]] = {}
         kept = min(-(-plan.sweep.epochs // self.call_epochs), most_kept(self._drawn))
@@ -139,37 +139,38 @@ class Programs:
         self._numbers = self._pool.submit(RandomNumbers, self._drawn, devices, kept)
 
     def shutdown(self, wait: bool) -> None:
-        """Ends compiling; without waiting, cancels programs in the queue."""
+        """Stops compiling; without ``wait``, cancels queued programs."""
         self._pool.shutdown(wait=wait, cancel_futures=not wait)
 
     @property
     def ready(self) -> set[int]:
-        """The buckets that have a program."""
+        """The buckets whose program is compiled."""
         return {key.bucket for key, program in self._programs.items() if program.done()}
 
     def prepare(self, key: ProgramKey, fold: FoldArrays) -> None:
-        """Has a program for folds of the same shapes compiled, unless it is there."""
+        """Starts compiling a program for folds of the same shapes, if not done yet."""
         if key not in self._programs:
             self._fold = shapes_of(fold)
             self._compile(key, key.size)
 
     def get(self, key: ProgramKey) -> Program:
-        """Waits for a program that has been prepared."""
+        """Waits for a prepared program."""
         return self._wait(self._programs[key])
 
     def numbers(self) -> RandomNumbers:
-        """Waits for the programs that draw."""
+        """Waits for the programs that draw random numbers."""
         return self._wait(self._numbers)
 
     def halve(self, key: ProgramKey, task_size: int) -> None:
-        """Replaces a program by one for half as many trials, unless that has been done."""
+        """Replaces a program with one for half as many trials, if not done yet."""
         if self.get(key).task_size < task_size:
             return
         if task_size <= len(self._devices):
             widths = "-".join(map(str, self._plan.buckets[key.bucket].structure))
             raise InputError(
-                f"out of memory: not even one network of {widths} fits on each device; take larger "
-                f"{FAMILIES[self._family.name]} out of the sweep, or use a device with more memory"
+                f"out of memory: a single network of {widths} does not fit on a device; remove the "
+                f"largest {FAMILIES[self._family.name]} from the sweep, or use a device with more "
+                "memory"
             )
         logging.warning("out of memory with %d networks at a time: trying half as many", task_size)
         self._compile(key, -(-task_size // 2))
@@ -208,7 +209,7 @@ class Programs:
 
 
 def shapes_of(tree: T, *first: int) -> T:
-    """Replaces arrays by their shapes, behind some first axes, and types, which are hashable."""
+    """Replaces arrays with their hashable shapes and types; adds the axes ``first``."""
     shapes: T = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((*first, *leaf.shape), leaf.dtype), tree
     )
@@ -218,7 +219,7 @@ def shapes_of(tree: T, *first: int) -> T:
 def _many(
     train: Callable[..., Outcome], own_seeds: bool, singly: bool
 ) -> Callable[[Hyperparameters, State, Draws, Array, FoldArrays], Outcome]:
-    """Returns the training of many trials, side by side or singly."""
+    """Returns the training of many trials, all at once or one after another."""
     if not singly:
         return jax.vmap(train, in_axes=(0, 0, 0 if own_seeds else None, None, None))
 

@@ -5,12 +5,12 @@
                      each unit
     weight_limit     after each update, and before max_norm, w ← min(max(w, -c), c)
     input_noise      adds σ · N(0, 1) to the standardised features of a train batch
-    label_smoothing  mixes the true class with all classes alike, share s
-    mixup            mixes each row with the next one of its batch, λ from Beta(α, α), a λ a batch
-                     (Zhang et al. 2018); a hit counts as the share of the label that is predicted
+    label_smoothing  mixes the true class with the uniform distribution, share s
+    mixup            mixes each row with the next one of its batch, one λ from Beta(α, α) for each
+                     batch (Zhang et al. 2018); a hit counts as the share of the predicted label
 
-Reported losses leave out ``l2`` and ``label_smoothing``; with ``mixup`` they are those of mixed
-labels. All but mixup are as in Keras 3.15.
+Reported losses exclude ``l2`` and ``label_smoothing``; with ``mixup`` they are of mixed labels. All
+except mixup are as in Keras 3.15.
 """
 
 import functools
@@ -25,13 +25,13 @@ from gtzan_jax.models.layers import Array, Tree
 from gtzan_jax.space.config import Config
 
 _EPSILON = 1e-7  # keras.backend.epsilon(), in MaxNorm's divisor
-_QUANTILES = 1025  # of mixup's λ, so that its distribution is exact to a thousandth
+_QUANTILES = 1025  # of mixup's λ, for a distribution exact to a thousandth
 
 Path = tuple[Any, ...]  # to a leaf of a tree
 
 
 class Regularisers(NamedTuple):
-    """The numbers of a config, () float32; None in a sweep where no config has any."""
+    """The numbers of a config, () float32; None if no config of the sweep has them."""
 
     l2: Array | None = None
     max_norm: Array | None = None  # 0: none
@@ -55,7 +55,7 @@ def regularisers(config: Config, parts: Set[str]) -> Regularisers:
 @functools.lru_cache(64)
 def mixup_quantiles(alpha: float) -> np.ndarray:
     """Returns (quantiles,) float32 of λ's distribution, Beta(α, α); all 1, no mixing, if α is 0."""
-    from scipy.special import betaincinv  # JAX has none; commands that only list need no SciPy
+    from scipy.special import betaincinv  # JAX has none; a slow import
 
     if alpha == 0.0:
         return np.ones(_QUANTILES, np.float32)
@@ -71,7 +71,7 @@ def mixup_share(quantiles: Array, uniform: jax.Array) -> jax.Array:
 
 
 def partners(rows: jax.Array, weight: jax.Array) -> jax.Array:
-    """Returns the next row for each of a batch, (batch, …); for the last before padding, row 0.
+    """Returns the next row for each row of a batch, (batch, …); row 0 for the last before padding.
 
     The weight, (batch,) float32, is 0 for padding, which is last.
     """
@@ -82,14 +82,14 @@ def partners(rows: jax.Array, weight: jax.Array) -> jax.Array:
 
 
 def penalty(params: Tree, l2: Array) -> jax.Array:
-    """Returns the penalty of l2, ()."""
+    """Returns the l2 penalty, ()."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     squares = [jnp.sum(leaf * leaf) for path, leaf in leaves if _is_kernel(path)]
     return jnp.asarray(l2 * sum(squares))
 
 
 def constrained(params: Tree, r: Regularisers) -> Tree:
-    """Limits kernels weight by weight, then unit by unit."""
+    """Limits each weight of the kernels, then the norm of each unit."""
 
     def kernel_of(path: Path, leaf: jax.Array) -> jax.Array:
         if not _is_kernel(path):

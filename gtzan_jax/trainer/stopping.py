@@ -1,7 +1,7 @@
-"""Early stopping on the validation loss; the weights of the best epoch are kept.
+"""Early stopping on the validation loss; keeps the weights of the best epoch.
 
-As ``keras.callbacks.EarlyStopping(patience=…, restore_best_weights=True)``, but that a patience of
-0 is off.
+As ``keras.callbacks.EarlyStopping(patience=…, restore_best_weights=True)``, except that patience 0
+is off.
 """
 
 from typing import NamedTuple
@@ -15,9 +15,9 @@ from gtzan_jax.models.layers import Array, Tree
 class Stopping(NamedTuple):
     """The state of early stopping between epochs."""
 
-    params: Tree  # of the best epoch; of the last one where patience is off
+    params: Tree  # of the best epoch; of the last if patience is off
     loss: Array  # () float32, the validation loss of that epoch
-    best: Array  # () int32, the epoch of the params, from 1
+    best: Array  # () int32, epoch of the params, from 1
     epochs: Array  # () int32, trained so far
     waited: Array  # () int32, epochs since the best one
     stopped: Array  # () bool
@@ -32,12 +32,12 @@ def begin(params: Tree) -> Stopping:
 def after_epoch(before: Stopping, patience: Array, loss: jax.Array, params: Tree) -> Stopping:
     """Returns the state after an epoch of a trial that has not stopped.
 
-    Patience is () int32, 0 is off; the loss, () float32, that on the validation part.
+    Patience is () int32, 0 is off; loss is () float32, on the validation part.
     """
     patience = jnp.asarray(patience)
     off = patience == 0
     epochs = before.epochs + 1
-    # The first epoch is the best so far even where its loss is not a number, as in Keras.
+    # The first epoch is the best so far even if its loss is NaN, as in Keras.
     better = off | (epochs == 1) | (loss < before.loss)
     waited = jnp.where(better, 0, before.waited + 1)
     return Stopping(

@@ -1,4 +1,4 @@
-"""A task: the unit of work, and the result of training it."""
+"""A task, the unit of work, and the result of training it."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,22 +11,22 @@ from gtzan_jax.space.config import Trial
 from gtzan_jax.text import counted
 
 Keep = Literal["nothing", "states", "params"]
-"""Results besides figures: states to resume from, or parameters."""
+"""Results to return besides figures: states to resume from, or parameters."""
 
-_WAVE = 16  # tasks of a wave: more keep tasks fuller, and more states in memory
+_MOST_TOGETHER = 16  # tasks that train together: more keep tasks fuller, and more states in memory
 
 
 @dataclass(frozen=True)
 class Task:
-    """Trials of one fold that train together: the unit of work, of storage and of retry."""
+    """Trials of one fold and bucket that train together: the unit of work, storage and retry."""
 
-    bucket: int  # its place in the plan
-    size: int  # trials of its program, more or fewer than its own
+    bucket: int  # index in the plan
+    size: int  # trials of the program, which may differ from those of the task
     trials: tuple[Trial, ...]
     first_epoch: int
-    epochs: int  # at the end
+    epochs: int  # number of epochs at the end
     keep: Keep = "nothing"
-    own_seeds: bool = False  # whether its program draws for each trial, whose seeds may differ
+    own_seeds: bool = False  # whether each trial has its own random numbers; seeds may then differ
 
     def __repr__(self) -> str:
         seeds = ", ".join(str(seed) for seed in dict.fromkeys(m.seed for m in self.trials))
@@ -35,12 +35,12 @@ class Task:
 
     @property
     def fold(self) -> int:
-        """The fold's place."""
+        """The index of the fold."""
         return self.trials[0].fold
 
     @property
     def seed(self) -> int:
-        """The seed of the first trial, and of the others unless they have seeds of their own."""
+        """The seed of the first trial, and of all without ``own_seeds``."""
         return self.trials[0].seed
 
     @property
@@ -50,7 +50,7 @@ class Task:
 
     @property
     def program(self) -> "ProgramKey":
-        """The key of the program."""
+        """The key of its program."""
         return ProgramKey(self.bucket, self.own_seeds, self.size)
 
 
@@ -58,21 +58,21 @@ class ProgramKey(NamedTuple):
     """The key of a plan's program."""
 
     bucket: int
-    own_seeds: bool  # whether each trial has random numbers of its own
+    own_seeds: bool  # whether each trial has its own random numbers
     size: int  # trials
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The results of training a task, by trial. ``last`` and ``best`` count epochs from 1."""
+    """The results of a task, by trial. ``last`` and ``best`` count epochs from 1."""
 
     task: Task
     history: np.ndarray  # (trials, epochs of the task, metrics) float32; 0 after a trial's last
     predicted: np.ndarray  # (trials, num_judged) uint8, classes after the best epoch
-    last: np.ndarray  # (trials,) int32, after which training stopped
-    best: np.ndarray  # (trials,) int32, whose weights are kept; the last without early stopping
-    states: Sequence[Any] = ()  # where the task keeps them; opaque to all but the trainer
-    params: Sequence[Mapping[str, np.ndarray]] = ()  # by name, without padding; likewise
+    last: np.ndarray  # (trials,) int32, last epoch trained
+    best: np.ndarray  # (trials,) int32, epoch of the kept weights; the last without early stopping
+    states: Sequence[Any] = ()  # if the task keeps them; opaque except to the trainer
+    params: Sequence[Mapping[str, np.ndarray]] = ()  # if the task keeps them; by name, no padding
     logits: Sequence[np.ndarray] = ()  # (num_judged, classes) float32 of these parameters
 
     def __repr__(self) -> str:
@@ -80,16 +80,16 @@ class Trained:
 
     @property
     def kept(self) -> np.ndarray:
-        """(trials, metrics) float32, the figures of the best of these epochs."""
+        """(trials, metrics) float32, the figures of the best epoch."""
         places = np.maximum(self.best - 1 - self.task.first_epoch, 0)
         return np.asarray(self.history[np.arange(len(places)), places])
 
 
-def waves(tasks: Sequence[Task], stops_early: bool) -> Iterator[list[Task]]:
-    """Yields tasks that are trained together: several where the engine repacks trials."""
+def task_groups(tasks: Sequence[Task], stops_early: bool) -> Iterator[list[Task]]:
+    """Yields lists of tasks to train together: several where the engine repacks trials."""
     key = lambda c: (c.bucket, c.fold, c.seed, c.keep)  # noqa: E731
-    for _, alike in itertools.groupby(tasks, key=key):
-        together = list(alike)
-        most = _WAVE if stops_early and together[0].keep != "params" else 1
-        for start in range(0, len(together), most):
-            yield together[start : start + most]
+    for _, group in itertools.groupby(tasks, key=key):
+        alike = list(group)
+        most = _MOST_TOGETHER if stops_early and alike[0].keep != "params" else 1
+        for start in range(0, len(alike), most):
+            yield alike[start : start + most]

@@ -1,4 +1,4 @@
-"""Base class of what trains. Imports no JAX: a process that plans need not train."""
+"""Base class of the trainers. Does not import JAX, since a client only plans."""
 
 import abc
 import contextlib
@@ -12,18 +12,18 @@ from gtzan_jax.trainer.task import Task, Trained
 
 
 class Trainer(contextlib.AbstractContextManager["Trainer", None]):
-    """Trains the tasks of a plan. A context manager; an error in it cancels work in progress."""
+    """Trains the tasks of a plan. A context manager; an error inside cancels the work."""
 
-    num_compiled = 0  # programs that have trained
-    compile_wait_s = 0.0  # for which training waited for programs
-    peak_rss_bytes = 0  # of other processes
+    num_compiled = 0  # compiled programs
+    compile_wait_s = 0.0  # seconds that training waited for programs
+    peak_rss_bytes = 0  # of worker processes
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
     @property
     def num_programs(self) -> int:
-        """Training programs that the sweep needs, one for each bucket."""
+        """The number of training programs of the sweep, one for each bucket."""
         return len(self.plan.buckets)
 
     @abc.abstractmethod
@@ -33,11 +33,11 @@ class Trainer(contextlib.AbstractContextManager["Trainer", None]):
         folds: Sequence[FoldArrays],
         states: Mapping[Trial, Any] | None = None,
     ) -> Iterator[Trained]:
-        """Trains tasks, and yields the results in any order.
+        """Trains tasks and yields the results, in any order.
 
-        Trials whose first epoch is not 0 resume from states of a trainer of this class.
+        Tasks whose first epoch is not 0 resume from ``states``, those of a trainer of this class.
 
         Raises:
-          InputError: not even one trial a device fits into memory.
+          InputError: a single trial does not fit into the memory of a device.
           RunError: training failed.
         """

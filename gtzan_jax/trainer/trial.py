@@ -1,6 +1,6 @@
-"""One trial's training, in pure functions without a batch axis, files or devices.
+"""The training of one trial: pure functions without a trial axis, files or devices.
 
-Trials are batched by the caller's ``vmap``: see :mod:`gtzan_jax.trainer.programs`.
+The caller batches trials with ``vmap``: see :mod:`gtzan_jax.trainer.programs`.
 """
 
 import functools
@@ -32,7 +32,7 @@ _VALIDATION_LOSS = METRICS.index("validation_loss")
 
 @dataclass(frozen=True)
 class Static:
-    """Compile-time constants of a trial's training, besides the sizes of its arrays."""
+    """Compile-time constants of a trial's training, besides array sizes."""
 
     family: Family
     structure: Structure  # padding included
@@ -41,12 +41,12 @@ class Static:
 
 
 class Hyperparameters(NamedTuple):
-    """The traced hyperparameters. A program does not compute parts that are None."""
+    """The traced hyperparameters. Programs do not compute parts that are None."""
 
     model: Tree  # of the family
     optimizer: Coefficients
     regularisers: Regularisers
-    patience: Array | None  # () int32, see trainer.stopping; None where no config has any
+    patience: Array | None  # () int32, see trainer.stopping; None if no config has it
 
 
 class State(NamedTuple):
@@ -54,7 +54,7 @@ class State(NamedTuple):
 
     params: Tree
     optimizer: OptimizerState
-    stopping: Stopping | None = None  # without early stopping
+    stopping: Stopping | None = None  # None without early stopping
 
     @property
     def kept(self) -> Tree:
@@ -63,12 +63,12 @@ class State(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The result of some epochs of a trial's training."""
+    """The result of training a trial for some epochs."""
 
     state: State
-    history: jax.Array  # (drawn epochs, metrics) float32, 0 for epochs that are not trained
-    predicted: jax.Array  # (num_judged,) uint8, classes that the kept parameters predict
-    logits: jax.Array  # (num_judged, classes) float32; of segments, a song's mean log-probabilities
+    history: jax.Array  # (drawn epochs, metrics) float32, 0 for untrained epochs
+    predicted: jax.Array  # (num_judged,) uint8, classes predicted by the kept parameters
+    logits: jax.Array  # (num_judged, classes) float32; or mean log-probabilities of songs
 
 
 class _Trained(NamedTuple):
@@ -80,7 +80,7 @@ class _Trained(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The rows of one step. Rows of weight 0 fill up the last batch."""
+    """The rows of one step. Rows of weight 0 pad the last batch."""
 
     rows: jax.Array  # (batch,) int32, of the train arrays
     y: jax.Array  # (batch,) int32
@@ -111,7 +111,7 @@ def losses(logits: jax.Array, labels: jax.Array, loss: str) -> jax.Array:
     """Returns (batch,) float32 losses of logits (batch, classes) for labels (batch,) int32.
 
     ``cross_entropy`` is -log softmax(logits)[label]. ``softmax_twice``, a softmax layer before a
-    loss of logits, is -log softmax(softmax(logits))[label]: at least log(1 + 9/e) of ten classes.
+    loss of logits, is -log softmax(softmax(logits))[label], at least log(1 + 9/e) for ten classes.
     """
     # Not the variant for integer labels: its gradient scatters, row by row on a CPU.
     return _cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]), loss)
@@ -124,14 +124,14 @@ def _cross_entropy(logits: jax.Array, wanted: jax.Array, loss: str) -> jax.Array
 
 
 def start(static: Static, hyper: Hyperparameters, drawn: Tree) -> State:
-    """Returns the state before the first epoch, of numbers from ``draws.draw_initial``."""
+    """Returns the state before the first epoch, from numbers of ``draws.draw_initial``."""
     params = static.family.init(hyper.model, drawn, static.structure)
     stopping = None if hyper.patience is None else begin(params)
     return State(params, optimizer(hyper.optimizer).init(params), stopping)
 
 
 def positions(num_train: int, batch_size: int) -> int:
-    """Returns the number of rows of an epoch's batches, padding included."""
+    """Returns the number of rows in all batches of an epoch, padding included."""
     return -(-num_train // batch_size) * batch_size
 
 
@@ -140,10 +140,10 @@ def make_train(
 ) -> Callable[[Hyperparameters, State, Draws, jax.Array, FoldArrays], Outcome]:
     """Returns ``train(hyper, state, draws, epochs, fold) -> Outcome``, pure.
 
-    Trains the first ``epochs``, () int32, of the drawn epochs. Train metrics are Keras's: averaged
-    over the rows of the epoch while the weights change, dropout on; the others are taken at the end
-    of the epoch, dropout off; 0 for parts without rows. As in Keras, the last batch may be partial.
-    A trial that has stopped early does not change.
+    Trains the first ``epochs``, () int32, of the drawn epochs. Train metrics are those of Keras:
+    means over the rows of the epoch while weights change, with dropout. The others are computed at
+    the end of the epoch, without dropout; 0 for parts without rows. As in Keras, the last batch may
+    be partial. A trial that has stopped early does not change.
     """
 
     def train(
@@ -177,7 +177,7 @@ def make_train(
 def _train_epoch(
     static: Static, hyper: Hyperparameters, state: State, draws: Draws, fold: FoldArrays
 ) -> tuple[State, jax.Array]:
-    """Trains one epoch, with its draws. Returns the mean loss and accuracy, (2,)."""
+    """Trains one epoch with its draws; returns the state, and mean loss and accuracy, (2,)."""
     batches = _batches(static.batch_size, draws, fold)
     count = jnp.sum((fold.train_weight > 0).astype(jnp.int32))
 
@@ -185,7 +185,7 @@ def _train_epoch(
         batch: Batch = jax.tree.map(lambda rows: rows[index], batches)
         return _step(static, hyper, fold.x_train[batch.rows], batch, carry)
 
-    # As many steps as this fold has batches with rows: the same for all trials of a task.
+    # Only batches that have rows in this fold: the same number for all trials of a task.
     steps = (count + static.batch_size - 1) // static.batch_size
     begun = _Trained(state.params, state.optimizer, jnp.zeros((2,), jnp.float32))
     trained: _Trained = lax.fori_loop(0, steps, step, begun)
@@ -214,7 +214,7 @@ def _batches(batch_size: int, draws: Draws, fold: FoldArrays) -> Batch:
 def _step(
     static: Static, hyper: Hyperparameters, x: jax.Array, batch: Batch, before: _Trained
 ) -> _Trained:
-    """Takes one step on a batch with inputs x, and adds its loss and hits to the totals."""
+    """Takes a step on a batch with inputs x, and adds its loss and hits to the totals."""
     r = hyper.regularisers
     x, score = _perturbed(x, batch, r, static.loss)
     x = _by_trial(x, before.totals)
@@ -224,7 +224,7 @@ def _step(
         sums = jnp.sum(score(logits) * batch.weight[None], axis=1)
         loss = sums[0] / jnp.sum(batch.weight)
         if r.label_smoothing is not None:
-            # The loss is linear in the labels: smoothing mixes it with that of all classes alike.
+            # The loss is linear in the labels: smoothing mixes it with that of uniform labels.
             even = _cross_entropy(logits, jnp.full_like(logits, 1 / logits.shape[-1]), static.loss)
             even_loss = jnp.sum(even * batch.weight) / jnp.sum(batch.weight)
             loss = loss + r.label_smoothing * (even_loss - loss)
@@ -241,8 +241,8 @@ def _step(
 
 @custom_vmap
 def _by_trial(x: jax.Array, like: jax.Array) -> jax.Array:  # noqa: ARG001
-    # Else the product with rows that all trials share is one product of matrices, for which the
-    # first kernels of all trials are transposed in each step, and their gradients back.
+    # Without this, rows shared by all trials give one large matrix product, which transposes the
+    # first kernels of all trials, and their gradients, in each step.
     return x
 
 
@@ -256,7 +256,7 @@ def _repeated(
 def _perturbed(
     x: jax.Array, batch: Batch, r: Regularisers, loss: str
 ) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
-    """Applies mixup and noise; returns inputs, and a function of logits that scores (2, batch)."""
+    """Applies mixup and noise; returns inputs, and a function of logits that returns (2, batch)."""
 
     def score(logits: jax.Array) -> jax.Array:
         own = _score(logits, batch.y, loss)
@@ -266,7 +266,7 @@ def _perturbed(
     if r.mixup is not None and batch.mixup is not None:
         share = regularisers.mixup_share(r.mixup, batch.mixup)
         others = regularisers.partners(batch.y, batch.weight)
-        x = x.astype(jnp.float32)  # differences of spectrograms' float16 lose digits, or overflow
+        x = x.astype(jnp.float32)  # float16 spectrograms would lose digits or overflow
         x = x + (1.0 - share) * (regularisers.partners(x, batch.weight) - x)
     if r.input_noise is not None and batch.inputs is not None:
         x = x + r.input_noise * batch.inputs
@@ -279,8 +279,8 @@ def _evaluate(
     """Returns metrics (6,), (num_judged,) uint8 classes and (num_judged, classes) logits.
 
     Metrics are loss and accuracy on the validation part, then on the test part, then the accuracies
-    of their segments; 0 without rows or segments. Classes are those of the greatest logits, or of
-    the greatest mean log-probabilities of a song's segments, which are returned, too.
+    of their segments; 0 without rows or segments. Classes have the greatest logits or, for
+    segments, the greatest mean log-probability over a song, which is returned as its logits.
     """
     logits = static.family.apply(params, fold.x_eval, hyper.model, None)
     score = _score(logits, fold.y_eval, static.loss)

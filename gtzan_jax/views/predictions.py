@@ -1,4 +1,4 @@
-"""Predictions of songs, as text for a terminal of 80 columns and as a document of JSON."""
+"""Predictions of songs, as text for a terminal of 80 columns and as JSON."""
 
 import itertools
 import math
@@ -22,8 +22,8 @@ FORMAT = 1  # of the document; raised when a key is removed or changes its meani
 _WIDTH = 80  # columns
 _TOP = 3  # genres of a song
 _BAR = 40  # columns of a probability of 1
-_REASONS = 5  # features on either side
-_LONGEST = 60  # letters of a path
+_REASONS = 5  # attributions on either side
+_LONGEST = 60  # characters of a path
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class Answer:
 
 
 def head(model: TrainedModel, run: str) -> str:
-    """Describes the model that predicts, and how reliable it is."""
+    """Describes a model and its reliability."""
     return "\n".join(line for text in described(model, run) for line in _wrapped(text, "  "))
 
 
 def described(model: TrainedModel, run: str) -> list[str]:
-    """Returns the sentences of a model's description."""
+    """Describes a model and its reliability, a sentence a line."""
     data = "the SYNTHETIC sample" if model.data in SAMPLES else Path(model.data).name
     protocol = f", protocol {model.protocol}" if model.protocol else ""
     return [
         f"{run}: {model.config.name}",
-        f"trained on {data}{protocol}; windows of {model.sound.samples / SAMPLE_RATE:.1f} s",
+        f"trained on {data}{protocol}, windows of {model.sound.samples / SAMPLE_RATE:.1f} s",
         *trust(model.calibration, model.protocol),
     ]
 
@@ -55,40 +55,43 @@ def described(model: TrainedModel, run: str) -> list[str]:
 def note(model: TrainedModel) -> str:
     """Returns the caption of a figure of predictions."""
     data = "SYNTHETIC sample, not GTZAN" if model.data in SAMPLES else Path(model.data).name
-    how = "calibrated" if model.is_calibrated else "not calibrated"
+    how = "calibrated" if model.is_calibrated else "uncalibrated"
     return f"{model.config.name}, trained on {printable(data)}; {how} probabilities"
 
 
 def trust(calibration: Calibration | None, protocol: str) -> list[str]:
-    """Describes how often the model is right, and how reliable its probabilities are."""
+    """Describes the accuracy of a model, and the calibration of its probabilities."""
     if calibration is None:
-        return ["how well its probabilities are calibrated was not measured"]
+        return ["the calibration of its probabilities was not measured"]
     test, temperature = calibration.test, calibration.temperature
     share = f"{100 * test.accuracy:.0f} %"
     if test.songs < FEWEST:
         share = str(round(test.accuracy * test.songs))
     leak = PROTOCOLS[protocol].leak if protocol in PROTOCOLS else ""
     tested = counted(test.songs, f"test {calibration.unit}")
-    right = f"right on {share} of {tested}{f' ({leak})' * bool(leak)}"
-    shown, how, without = test.error, "", ""
+    error, how = test.error, ""
     if temperature and calibration.validation and not calibration.stays_at_one:
-        songs, shown = calibration.validation.songs, test.calibrated_error or 0.0
-        how = f", calibrated on {songs} others (temperature {temperature:.2f}),"
-        without = f", by {100 * test.error:.1f} without that"
+        songs = counted(calibration.validation.songs, f"validation {calibration.unit}")
+        error = test.calibrated_error or 0.0
+        how = (
+            f" (calibrated on {songs}, temperature {temperature:.2f}; {100 * test.error:.1f} "
+            "without)"
+        )
     elif calibration.stays_at_one:
-        how = ", not calibrated,"
-    found = f"{right}; its probabilities{how} were off by {100 * shown:.1f} points{without}"
+        how = " (not calibrated)"
+    found = f"correct on {share} of {tested}{f' ({leak})' * bool(leak)}"
+    found += f"; expected calibration error {100 * error:.1f} points{how}"
     if test.chance_error is not None and test.chance_limit is not None:
-        found += f"; {against_chance(shown, test.chance_error, test.chance_limit)}"
+        found += f"; {against_chance(error, test.chance_error, test.chance_limit)}"
     none = (
         "not calibrated: the run has no validation part; retrain it with --protocol=holdout or "
-        "another that has one"
+        "another protocol that has one"
     )
     return [found, *([none] if temperature is None else []), *filter(None, [calibration.doubt])]
 
 
 def song(answer: Answer) -> str:
-    """Describes a song: its genres, with warnings and reasons."""
+    """Describes a song: its genres, warnings and attributions."""
     prediction = answer.prediction
     if prediction is None:
         return f"{printable(answer.path)}: {printable(answer.error)}"
@@ -116,11 +119,11 @@ def extent(prediction: Prediction) -> str:
 
 
 def warnings(prediction: Prediction) -> list[str]:
-    """Returns sentences on what makes a prediction doubtful."""
+    """Returns the warnings of a prediction."""
     sentences = [*prediction.notes]
     if prediction.trained_on:
         sentences.append(
-            "this song was in the training set: its probabilities say nothing about other songs"
+            "this song was in the training set: its probabilities are no measure for other songs"
         )
     if prediction.unlike and prediction.unlike.is_unlike:
         sentences.append(_unlike(prediction.unlike))
@@ -128,21 +131,24 @@ def warnings(prediction: Prediction) -> list[str]:
 
 
 def _unlike(unlike: Unlike) -> str:
-    beyond = "all of them" if unlike.percentile >= 100 else f"{unlike.percentile} % of them"
+    share = "all" if unlike.percentile >= 100 else f"{unlike.percentile} %"
     parts = ", ".join(
         f"{feature} {abs(value):.1f} deviations {'above' if value > 0 else 'below'}"
         for feature, value in unlike.farthest
     )
-    farther = "farther out than" if parts else "farther from the nearest of them than"
+    farther = (
+        f"farther from the nearest training song than {share} of the training songs are from theirs"
+    )
+    if parts:
+        farther = f"farther from the mean of the training songs than {share} of them"
     return (
-        f"UNLIKE the songs that were trained on, so that little is to be made of this: {farther} "
-        f"{beyond} (distance {unlike.distance:.1f}, called so from {unlike.limit:.1f} on)"
-        f"{parts and f'; {parts}'}"
+        f"OUT OF DISTRIBUTION: {farther}; treat with caution (distance {unlike.distance:.1f}, "
+        f"limit {unlike.limit:.1f}){parts and f'; {parts}'}"
     )
 
 
 def _reasons(explanation: Explanation) -> list[str]:
-    """Lists features, or bands, that speak for and against the first genre, side by side."""
+    """Lists attributions for and against the first genre, side by side."""
     genre, empty = printable(explanation.genre)[:20], Part("", math.nan)
     lines = [f"  {f'for {genre}':<36}against it"]
     for pair in itertools.zip_longest(*sides(explanation), fillvalue=empty):
@@ -152,9 +158,9 @@ def _reasons(explanation: Explanation) -> list[str]:
 
 
 def sides(explanation: Explanation) -> tuple[list[Part], list[Part]]:
-    """Returns the features, or bands, that speak most for and against the first genre.
+    """Returns the largest attributions for and against the first genre.
 
-    A tag that the song has less of than the average one is called so.
+    ``less`` precedes a tag that the song has less of than the average song.
     """
     less = explanation.less
     parts = [Part(f"less {name}" if name in less else name, v) for name, v in explanation.parts]
@@ -165,18 +171,17 @@ def sides(explanation: Explanation) -> tuple[list[Part], list[Part]]:
 
 
 def sums(explanation: Explanation) -> str:
-    """Describes what the listed features, and the others, add up to."""
+    """Describes the sum of the listed attributions and of the others."""
     listed, genre = [*itertools.chain(*sides(explanation))], printable(explanation.genre)[:20]
     total, named = explanation.output - explanation.baseline, sum(part.value for part in listed)
-    kind, rest = "bands" if explanation.values.ndim == 3 else "features", explanation.rest
-    others, left = signed(total - named - (rest or 0.0)), len(explanation.parts) - len(listed)
-    more = f" and {others} of {left} more {kind}"
-    if rest is not None:
-        more = f", {others} of {left} more tags and {signed(rest)} that no tag tells"
+    kind, rest = "band" if explanation.values.ndim == 3 else "feature", explanation.rest
+    others = signed(total - named - (rest or 0.0))
+    left = counted(len(explanation.parts) - len(listed), f"other {kind if rest is None else 'tag'}")
+    unexplained = "" if rest is None else f", {signed(rest)} explained by no tag"
     sentence = (
-        f"{signed(named)}{more} make {signed(total)}: the log-probability of {genre} is "
-        f"{signed(explanation.output)}, and {signed(explanation.baseline)} for a song of average "
-        f"{kind}"
+        f"{signed(named)} listed, {others} from {left}{unexplained}: {signed(total)} nats in all; "
+        f"log-probability of {genre} {signed(explanation.output)}, "
+        f"{signed(explanation.baseline)} for a song of average {kind}s"
     )
     if abs(explanation.gap) > 0.01:
         sentence += f"; the sum is off by {abs(explanation.gap):.2f}"
@@ -188,7 +193,7 @@ def _wrapped(text: str, later: str, first: str = "") -> list[str]:
 
 
 def document(model: TrainedModel, run: str, answers: Iterable[Answer]) -> dict[str, Any]:
-    """Returns predictions as one document; docs/predicting.md has its keys."""
+    """Returns predictions for JSON; docs/sound.md lists the keys."""
     answers, calibration = list(answers), model.calibration
     return {
         "format": FORMAT,
@@ -251,7 +256,7 @@ def _song(prediction: Prediction, explanation: Explanation | None) -> dict[str, 
 
 
 def _rounded(value: Any) -> Any:
-    """Rounds all floats in a document to six decimals; those that JSON lacks become None."""
+    """Rounds all floats to six decimals; infinity and NaN, which JSON lacks, become None."""
     if isinstance(value, dict):
         return {key: _rounded(each) for key, each in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Progress of jobs: a bar in a terminal or in Jupyter, plain lines elsewhere."""
+"""Progress of jobs: a bar in a terminal or in Jupyter, lines elsewhere."""
 
 import importlib.util
 import sys
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
+from rich.table import Column
 from rich.text import Text
 
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.space.sweep import Sweep
 from gtzan_jax.tables.protocols import PROTOCOLS
+from gtzan_jax.text import counted
 
 if TYPE_CHECKING:
     from gtzan_jax.trainer.task import Trained
@@ -24,20 +26,22 @@ T = TypeVar("T")
 
 
 class _StateColumn(ProgressColumn):
-    """Shows the state of a bar at each redraw: it changes between tasks too."""
+    """Shows the state of a bar at each redraw, since it also changes between tasks."""
 
     def render(self, task: Task) -> Text:
-        return Text(task.fields["bar"].state())
+        bar = task.fields["bar"]
+        return Text(f"{bar.unit}, {bar.state()}")
 
 
 class _Bar(Progress):
-    """A bar with its state on standard error, or a line each eighth; a context manager."""
+    """A bar on standard error, or a line after each eighth of the work; a context manager."""
 
-    def __init__(self, total: int, unit: str = "", done: int = 0, is_quiet: bool = False) -> None:
+    def __init__(self, total: int, unit: str, done: int = 0, is_quiet: bool = False) -> None:
         console = Console(stderr=True)
-        columns = BarColumn(bar_width=12), MofNCompleteColumn(), _StateColumn()
+        state = _StateColumn(Column(no_wrap=True))
+        columns = BarColumn(bar_width=8), MofNCompleteColumn(), state
         super().__init__(*columns, console=console, disable=is_quiet or not _can_draw(console))
-        self._total, self._unit, self._done, self._there = total, unit, done, done
+        self.unit, self._total, self._done, self._there = unit, total, done, done
         self._is_quiet = is_quiet
         self._started = time.perf_counter()
         self._task = self.add_task("", total=total, completed=done, bar=self)
@@ -50,20 +54,20 @@ class _Bar(Progress):
         self.update(self._task, completed=done)
         prints = self.disable and not self._is_quiet
         if prints and before * 8 // self._total != done * 8 // self._total:
-            print(f"  {done:,}/{self._total:,} {self._unit} {self.state()}", flush=True)
+            print(f"  {done:,} of {self._total:,} {self.unit}, {self.state()}", flush=True)
 
 
 def _can_draw(console: Console) -> bool:
-    """Whether a bar can be drawn: Jupyter needs ipywidgets, all else a terminal."""
+    """Returns whether a bar can be drawn: in a terminal, or in Jupyter with ipywidgets."""
     if console.is_jupyter:
         return importlib.util.find_spec("ipywidgets") is not None
     return sys.stderr.isatty()
 
 
 class SweepProgress(_Bar):
-    """Shows compiled programs, epochs of trials, and the best accuracy on the ranking part.
+    """Shows epochs of all trials, speed, the best accuracy on the ranking part, and programs.
 
-    Of ``total`` epochs of all trials together, ``there`` are already trained.
+    ``total`` counts the epochs of all trials together; ``there`` of these are already trained.
     """
 
     def __init__(
@@ -76,29 +80,32 @@ class SweepProgress(_Bar):
     ) -> None:
         self._trainer, self._best = trainer, 0.0
         self._metric = METRICS.index(f"{PROTOCOLS[sweep.protocol].select_on}_accuracy")
-        super().__init__(total, "trial-epochs,", there, is_quiet)
+        super().__init__(total, "epochs", there, is_quiet)
 
     def take(self, trained: "Trained") -> None:
         """Counts a trained task."""
         finite = trained.kept[np.isfinite(trained.kept).all(axis=1)]
         self._best = max(self._best, float(finite[:, self._metric].max(initial=0.0)))
-        # A task may hold what was there: of a run on other devices, or whose states were lost.
+        # Epochs may be trained again: on other devices, or after states were lost.
         epochs = trained.task.epochs - trained.task.first_epoch
         self._reach(min(self._done + len(trained.task.config_ids) * epochs, self._total))
 
     def state(self) -> str:
-        """Returns programs, speed and the best accuracy."""
-        programs = f"{self._trainer.num_compiled}/{self._trainer.num_programs}"
+        """Returns speed, the best accuracy and compiled programs."""
+        compiled, programs = self._trainer.num_compiled, self._trainer.num_programs
         speed = (self._done - self._there) / max(time.perf_counter() - self._started, 1e-9)
-        return f"programs: {programs} compiled; {speed:,.0f}/s; best {self._best:.3f}"
+        return (
+            f"{speed:,.0f}/s, best accuracy {self._best:.3f}, {compiled} of "
+            f"{counted(programs, 'program')} compiled"
+        )
 
 
 class PartsProgress(_Bar):
-    """Shows finished steps and the current part of a job. parts: their steps by name, in order."""
+    """Shows finished steps and the current part of a job; ``parts`` has steps by name, in order."""
 
     def __init__(self, parts: Mapping[str, int]) -> None:
         self._left, self._part = Counter(parts), next(iter(parts))
-        super().__init__(self._left.total(), "steps;")
+        super().__init__(self._left.total(), "steps")
 
     def take(self, part: str, steps: int = 1) -> None:
         """Counts steps of a part."""
@@ -116,20 +123,20 @@ class SongsProgress(_Bar):
 
     def __init__(self, total: int) -> None:
         self._new = 0
-        super().__init__(total, "songs;")
+        super().__init__(total, "songs")
 
     def take(self, is_new: bool = True) -> None:
-        """Counts a song; ``is_new``: it was processed, neither kept from before nor refused."""
+        """Counts a song; ``is_new`` if it was processed now, not cached or rejected."""
         self._new += is_new
         self._reach(self._done + 1)
 
     def state(self) -> str:
         """Returns the speed and the time left."""
         if not self._new:
-            return "begins"
+            return "starting"
         seconds = (time.perf_counter() - self._started) / self._new
-        left = f"{seconds * (self._total - self._done) / 60:.0f} min left"
-        return f"{1 / seconds:.1f} songs/s; {left}"
+        minutes = seconds * (self._total - self._done) / 60
+        return f"{1 / seconds:.1f}/s, {minutes:.0f} min left"
 
 
 def watch_songs(songs: Iterable[T], total: int) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""Predictions on a page: HTML of one song and of several, and their CSV."""
+"""HTML of the demo page: one song, several songs, and their CSV."""
 
 import base64
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from gtzan_jax.views import plots, predictions
 from gtzan_jax.views.predictions import Answer
 from gtzan_jax.views.text import template
 
-_GENRES, _TAGS = 5, 8  # of a song that are shown
-_INCHES, _DPI = 3.6, 240  # of a figure, for letters that a phone shows, too
+_GENRES, _TAGS = 5, 8  # shown of a song
+_INCHES, _DPI = 3.6, 240  # of a figure, legible on a phone
 
 
 def about(model: TrainedModel, run: str, is_shared: bool = False) -> str:
-    """Returns HTML that describes the model, and what is done with songs."""
+    """Returns HTML that describes the model and the handling of songs."""
     return _block("about", predictions.described(model, run), is_shared)
 
 
 def song(model: TrainedModel, answer: Answer) -> tuple[str, str]:
-    """Returns HTML of a song: its genres, doubts and tags; its course and the reasons."""
+    """Returns HTML of a song: genres, warnings and tags; genres over time and attributions."""
     found = answer.prediction
     if found is None:
         return _block("error", answer), ""
@@ -31,19 +31,19 @@ def song(model: TrainedModel, answer: Answer) -> tuple[str, str]:
     details = why and _block(
         "details", figure, len(found.spans), why, predictions.sides(why), predictions.sums(why)
     )
-    heard = _block("genres", answer, predictions.extent(found), doubts, _GENRES, _TAGS)
-    return heard, details or ""
+    genres = _block("genres", answer, predictions.extent(found), doubts, _GENRES, _TAGS)
+    return genres, details or ""
 
 
 def table(model: TrainedModel, answers: Sequence[Answer]) -> str:
-    """Returns HTML of a table of songs, with its CSV as a link."""
+    """Returns HTML of a table of songs, with a link to its CSV."""
     doubts = [predictions.warnings(a.prediction) if a.prediction else [] for a in answers]
     link = _data("text/csv", csv(model, answers).encode())
     return _block("table", answers, doubts, link)
 
 
 def csv(model: TrainedModel, answers: Sequence[Answer]) -> str:
-    """Returns the CSV of songs: a row each, with the probability of every genre."""
+    """Returns the CSV of songs, a row each, with the probability of every genre."""
     import pandas as pd
 
     rows = []

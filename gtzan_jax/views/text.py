@@ -43,7 +43,7 @@ class Table:
 
     @property
     def numeric(self) -> list[bool]:
-        """Whether each column has numbers only, which align on the right."""
+        """True for each column that has only numbers, which align on the right."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
         return [bool(cells) and all(map(_NUMBER.fullmatch, cells)) for cells in columns]
 

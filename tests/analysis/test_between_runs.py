@@ -279,7 +279,7 @@ def test_runs_that_share_no_axis_share_no_config(tmp_path):
         (
             {"data": {"sha256": "0" * 64, "source": "kaggle"}},
             "table",
-            "a: trained on the SYNTHETIC sample, whose figures say nothing about music and cannot",
+            "a: trained on the SYNTHETIC sample, whose figures say nothing about music and do not",
         ),
     ],
 )
@@ -296,7 +296,7 @@ def test_what_cannot_be_set_side_by_side_is_said(tmp_path, changes, differs, cau
         assert f"- {caution}" in said
     else:
         assert "another" not in said
-        assert "cannot be set beside" not in said
+        assert "do not compare with" not in said
         assert "- a, b: trained on the SYNTHETIC sample" in said
 
 
@@ -313,12 +313,12 @@ def test_few_common_configs_are_said(tmp_path, units, shared):
 def test_what_the_bests_figures_are_is_chosen_by_the_runs(tmp_path):
     holdout = make_sweep(protocol="holdout")
     said = flat(compare(runs_of(tmp_path / "test", {"a": SWEEP, "b": SWEEP})))
-    assert "a, b: the best is chosen on the songs that its accuracy is of" in said
+    assert "a, b: the best is selected on the same songs as its accuracy, which is" in said
     assert "±" not in said
     history = random_history(holdout, 2)
     runs = [write_run(tmp_path / name, holdout, history) for name in "cd"]
     said = flat(compare([read_finished(run) for run in runs]))
-    assert "chosen on the songs" not in said
+    assert "selected on the same songs" not in said
     assert "±: deviation over folds and seeds." in said
 
 

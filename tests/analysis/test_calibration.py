@@ -155,5 +155,5 @@ def test_pairs_of_unequal_probabilities_that_share_a_draw_count_as_fully_alike()
     [(0.0804, "8.0 is compatible with exact probabilities"), (0.081, "8.1 is more than chance")],
 )
 def test_an_error_is_held_against_chance_as_it_is_shown(error, verdict):
-    expected = f"chance alone would make 5.5 points, and more than 8.0 in 5 % of cases: {verdict}"
+    expected = f"by chance alone 5.5 on average, and more than 8.0 in 5 % of cases: {verdict}"
     assert against_chance(error, 0.0549, 0.0799) == expected

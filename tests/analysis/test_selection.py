@@ -235,8 +235,8 @@ def test_one_group_cannot_tell(random):
 
 
 def test_what_the_set_holds_for_is_said():
-    assert "this train part and seed 7: another seed gives another set" in scope(1, [7])
-    assert "these train parts and seeds 4 and 5: " in scope(3, [4, 5])
+    assert "this train part and seed 7. Another seed gives another set" in scope(1, [7])
+    assert "these train parts and seeds 4 and 5. " in scope(3, [4, 5])
     assert (
         scope(3, [1, 2, 3]) == "It allows for other songs and other seeds, with these train parts."
     )

@@ -138,7 +138,8 @@ def test_a_ranking_as_published_is_not_marked(written):
     assert claims[GLOROT].measured == "99 of 99"
     assert claims[LEAKY].measured == "100 of 100; slope 0.2"
     assert claims[OPTIMIZERS].measured == "100 of 100"
-    assert claims[CONFIG].measured == "rank 1 of 768, 0.717; one of 3 in the set"
+    shown = "rank 1 of 768, 0.717; in the set of 3 indistinguishable configurations"
+    assert claims[CONFIG].measured == shown
     assert claims[LOSS].measured == "not retrained"
 
 
@@ -203,10 +204,10 @@ def test_curves_as_published_are_not_marked(written):
         assert not any(claim.different for claim in claims), claims
     claims = judge(retrained(written, published_curves()), None)
     assert claims[TRAIN_1].measured == "0.439"
-    assert claims[TRAIN_MAX].measured.endswith("at epoch 26; 0.920 in the last")
-    assert claims[TEST_MAX].measured == "0.737, at epoch 38; 0.700 in the last"
+    assert claims[TRAIN_MAX].measured.endswith("at epoch 26, 0.920 in the last")
+    assert claims[TEST_MAX].measured == "0.737; at epoch 38, 0.700 in the last"
     assert claims[PLATEAU].measured.startswith("from epoch 27, at 0.700")
-    assert claims[LOSS].measured.startswith("level: 1.750, mean of the last 10")
+    assert claims[LOSS].measured.startswith("level: 1.750; mean of the last 10")
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_curves_as_published_are_not_marked(written):
     [
         (TRAIN_1, {"train_accuracy": np.linspace(0.37, 0.98, 50)}, "0.370 ± 0.001 over 7"),
         (TEST_1, {"test_accuracy": np.linspace(0.55, 0.73, 50)}, "0.550 ± 0.001 over 7"),
-        (TRAIN_MAX, {"train_accuracy": np.linspace(0.44, 0.98, 50)}, "at epoch 50; 0.980 in"),
+        (TRAIN_MAX, {"train_accuracy": np.linspace(0.44, 0.98, 50)}, "at epoch 50, 0.980 in"),
         (TEST_MAX, {"test_accuracy": np.full(50, 0.6)}, "0.600 ± 0.001 over 7"),
         (PLATEAU, {"test_accuracy": np.full(50, 0.7)}, "from epoch 1, at 0.700"),
         (PLATEAU, {"test_accuracy": np.linspace(0.4, 0.9, 50)}, "from epoch 44"),
@@ -281,7 +282,8 @@ def test_a_config_that_cannot_be_told_from_the_best_may_be_the_best(ranked, in_s
         run.results[INDISTINGUISHABLE] = (run.results["config_id"] == config.id) == in_set
         found = judge(run, None)[CONFIG]
         assert found.different is different
-        assert ("one of 1" if in_set else "not among 767") in found.measured
+        count = "1 indistinguishable configuration" if in_set else "767 indistinguishable"
+        assert f"; {'in' if in_set else 'not in'} the set of {count}" in found.measured
 
 
 def test_the_best_of_several_seeds_is_the_best_of_each(ranked):
@@ -368,7 +370,7 @@ def test_on_the_sample_nothing_is_judged(tmp_path):
 
 
 def test_claims_about_the_features(written, real_table_path):
-    assert judge(written, None)[RATIOS].measured == "the feature table is not at hand"
+    assert judge(written, None)[RATIOS].measured == "the feature table was not found"
     claims = judge(written, load_table(real_table_path))
     assert claims[RATIOS].measured == "24.645 %, 22.028 %, 9.804 %"
     assert not claims[RATIOS].different
@@ -377,7 +379,7 @@ def test_claims_about_the_features(written, real_table_path):
 
 
 def test_every_claim_is_another(written):
-    assert len({claim.sentence for claim in judge(written, None)}) == 14
+    assert len({claim.claim for claim in judge(written, None)}) == 14
 
 
 @pytest.mark.parametrize(

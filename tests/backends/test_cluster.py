@@ -1,7 +1,6 @@
 """Workers of a Dask cluster, whatever ends them, end with the bytes of local processes."""
 
 import asyncio
-import json
 import os
 import random
 import re
@@ -21,9 +20,9 @@ from loopback import loopback, wait_until
 
 from gtzan_jax import process
 from gtzan_jax.backends.cluster import Cluster, _answer_of
-from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
-from gtzan_jax.errors import InputError, PlaceLostError, RunError
+from gtzan_jax.backends.remote import RemoteTrainer
+from gtzan_jax.errors import BackendLostError, InputError, RunError
 from gtzan_jax.models.mlp import MlpFamily
 from gtzan_jax.rundir.history import trials_of
 from gtzan_jax.tables.folds import sizes_of
@@ -57,7 +56,6 @@ def begin(folder, *flags):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=kept | {"PYTHONPATH": str(ROOT)}, cwd=folder.parent,
     )  # fmt: skip
-    command.begun = time.monotonic()
     BEGUN.append(command)
     return command
 
@@ -77,19 +75,10 @@ def no_command_is_left():
 def end(command, code=0):
     """Waits for a command; returns what it printed, and what it complained of."""
     printed, errors = command.communicate(timeout=300)
-    record(time.monotonic() - command.begun)
     lines = [line for line in errors.splitlines() if "cpu_aot_loader" not in line]
     assert command.returncode == code, errors
     assert "Traceback" not in errors
     return printed, "\n".join(lines)
-
-
-def record(seconds):
-    """Writes what a test's command took to a file, for docs/make_clusters.py."""
-    test, _, phase = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].partition(" ")
-    if phase == "(call)" and "GTZAN_JAX_RECORD" in os.environ:
-        with open(os.environ["GTZAN_JAX_RECORD"], "a") as file:
-            print(json.dumps({"test": test, "seconds": seconds}), file=file)
 
 
 def tasks(folder):
@@ -125,7 +114,7 @@ def long(tmp_path_factory):
 @pytest.mark.slow
 def test_a_cluster_trains_to_the_bytes_of_local_processes(dask, tmp_path, short):
     printed, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={dask.address}"))
-    assert f"workers of {dask.address}, each 1 × cpu" in printed
+    assert f"workers of {dask.address}, each with 1 × cpu" in " ".join(printed.split())
     assert errors == ""
     assert tables(tmp_path / "run") == short
 
@@ -173,7 +162,7 @@ def test_answers_that_the_scheduler_takes_along_end_the_run_in_one_line():
     cluster._look_again, cluster._begin = lambda: False, lambda *_: None
     cluster._call = lambda waiting: waiting.close() or taken
     request = SimpleNamespace(tasks=[SimpleNamespace(program=0)])
-    with pytest.raises(PlaceLostError, match="tcp://here does not answer any more"):
+    with pytest.raises(BackendLostError, match="lost the connection to the scheduler tcp://here"):
         list(cluster.run([request], {}))
 
 
@@ -246,7 +235,7 @@ def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
         own.kill_scheduler()
         _, errors = end(command, 1)
         assert errors == (
-            f"error: the scheduler {own.address} does not answer any more; progress is saved: "
+            f"error: lost the connection to the scheduler {own.address}; progress is saved: "
             "fix the problem, then resume with: python -m gtzan_jax.sweep "
             f"{' '.join(flags)} --workdir={tmp_path / 'run'}"
         )
@@ -255,7 +244,7 @@ def test_without_its_scheduler_a_run_ends_and_goes_on_later(tmp_path, long):
         own.join(2)
         printed, _ = end(begin(tmp_path / "run", *flags))
     assert there
-    assert re.search(r"[1-9][\d,]* of 34,560 trial-epochs", printed), printed
+    assert re.search(r"[1-9][\d,]* of 34,560 epochs", printed), printed
     assert tables(tmp_path / "run") == long
 
 
@@ -323,12 +312,12 @@ UNFIT = {
     ),
     "none": (
         meets("raise ModuleNotFoundError(f'No module named {name!r}')", "gtzan_jax"),
-        r"cannot work for this process \(ModuleNotFoundError\(\"No module named 'gtzan_jax'\"\)\): "
+        r"cannot be used \(ModuleNotFoundError\(\"No module named 'gtzan_jax'\"\)\): "
         r"install gtzan_jax there",
     ),
     "unpickling": (
         meets("raise ImportError('cannot import name x')"),
-        r"cannot work for this process \(ImportError\('cannot import name x'\)\)",
+        r"cannot be used \(ImportError\('cannot import name x'\)\)",
     ),
 }
 
@@ -355,9 +344,7 @@ def test_a_worker_that_ends_when_it_is_asked_ends_the_run(does, tmp_path):
         own.join(1, PYTHONPATH=path)
         wait_until(lambda: own.count() == 1)
         _, errors = end(begin(tmp_path / "run", *SHORT, f"--scheduler={own.address}"), 2)
-    assert re.fullmatch(
-        r"error: tcp://\S+ cannot work for this process \(.*\): its log may say more", errors
-    )
+    assert re.fullmatch(r"error: tcp://\S+ cannot be used \(.*\): see its log", errors)
 
 
 @pytest.mark.slow
@@ -383,7 +370,7 @@ def test_an_unfit_worker_that_joins_later_is_not_used(kind, tmp_path, long):
         own.join(1, PYTHONPATH=path)
         own.join(1)
         _, errors = end(command)
-    assert re.fullmatch(rf"warning: tcp://.*{message}.*; it is not used", errors), errors
+    assert re.fullmatch(rf"warning: tcp://.*{message}.*; this worker is not used", errors), errors
     assert tables(tmp_path / "run") == long
 
 
@@ -400,10 +387,10 @@ TRIALS = trials_of(SWEEP, 2, range(8))
 def results_of(pool):
     """Returns what trials have come to, as bytes."""
     plan = Plan(SWEEP, MlpFamily(), SIZES, task_size=4, mode="shape")
-    with Crew(pool, "float32", plan) as crew:
+    with RemoteTrainer(pool, "float32", plan) as trainer:
         return {
             trial: history.tobytes()
-            for trained in crew.run(crew.plan.tasks(TRIALS), FOLDS)
+            for trained in trainer.run(trainer.plan.tasks(TRIALS), FOLDS)
             for trial, history in zip(trained.task.trials, trained.history, strict=True)
         }
 
@@ -494,8 +481,9 @@ def test_a_task_that_kills_its_workers_ends_the_run_with_its_name(tmp_path):
     with loopback(tmp_path / "cluster", 8) as own:
         wait_until(lambda: own.count() == 8)
         pool = Poisoned(own.address)
-        ending = r"has cost 4 workers, the last tcp\S+, whose log may say why; what is finished is"
-        with pytest.raises(RunError, match=rf"^Task\(.* fold 1, seed 5.* {ending} kept$"):
+        ending = r"see the log of the last, tcp\S+$"
+        task = r"Task\(.* fold 1, seed 5.*\)"
+        with pytest.raises(RunError, match=rf"^4 workers were lost training {task}; {ending}"):
             results_of(pool)
         pool.close()
 
@@ -548,7 +536,7 @@ def test_a_cluster_with_tls_lets_in_who_has_its_certificate(tmp_path, short, mon
         assert errors.startswith(f"error: --scheduler={own.address}: no certificate is configured")
         have(*make_certificate(tmp_path / "strangers"))
         _, errors = end(begin(tmp_path / "run", *flags), 2)
-        assert errors.startswith(f"error: --scheduler={own.address}: no scheduler answers there")
+        assert errors.startswith(f"error: --scheduler={own.address}: no answer from a scheduler")
         have(key, certificate)
         end(begin(tmp_path / "run", *flags))
     assert tables(tmp_path / "run") == short

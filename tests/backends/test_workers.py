@@ -23,9 +23,9 @@ from conftest import make_arrays, make_fold, make_sweep, make_table, slow
 from gtzan_jax import cli, process
 from gtzan_jax.backends import processes as processes_module
 from gtzan_jax.backends import work
-from gtzan_jax.backends.crew import Crew
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.backends.processes import Processes
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.remote import RemoteTrainer
 from gtzan_jax.errors import InputError, RunError, WorkerLostError, WorkerStartError
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.mlp import MlpFamily
@@ -50,9 +50,11 @@ SWEEP = make_sweep(epochs=3)  # 24 configs of 4 structures
 TRIALS = trials_of(SWEEP, 2, [0, 7])
 
 
-def crew_of(count=2, sweep=SWEEP, pool=None, **options):
+def trainer_of(count=2, sweep=SWEEP, pool=None, **options):
     options = {"task_size": 4, "mode": "shape"} | options
-    return Crew(pool or Processes(count), "float32", Plan(sweep, MlpFamily(), SIZES, **options))
+    return RemoteTrainer(
+        pool or Processes(count), "float32", Plan(sweep, MlpFamily(), SIZES, **options)
+    )
 
 
 def results_of(trainer, trials=TRIALS, **options):
@@ -73,8 +75,8 @@ def history_in(result):
 
 @pytest.fixture(scope="module")
 def undisturbed():
-    with crew_of(2) as crew:
-        return results_of(crew)
+    with trainer_of(2) as trainer:
+        return results_of(trainer)
 
 
 class Fake:
@@ -86,17 +88,17 @@ class Fake:
     pid = 1
 
     def __init__(self, ends=lambda _: None):
-        self._ends, self._desk, self.seen = ends, work._Desk(), []
+        self._ends, self._worker, self.seen = ends, work._Worker(), []
 
     def submit(self, _function, _wanted, pickled, spec, fold):
         request, future = pickle.loads(pickled), Future()
         self.seen.append((request, spec is not None, fold is not None))
         if error := self._ends(request):
-            self._desk = work._Desk()
+            self._worker = work._Worker()
             future.set_exception(error)
         else:
             try:
-                future.set_result(self._desk.work(request, spec, fold))
+                future.set_result(self._worker.work(request, spec, fold))
             except WorkerLostError as lost:
                 future.set_exception(lost)
         return future
@@ -129,37 +131,37 @@ def pool(request, pool_of):
 
 @pytest.mark.parametrize("count", [1, slow(3)])
 def test_the_bytes_do_not_depend_on_how_many_workers_there_are(count, undisturbed):
-    with crew_of(count) as crew:
-        assert results_of(crew) == undisturbed
+    with trainer_of(count) as trainer:
+        assert results_of(trainer) == undisturbed
     assert sorted(undisturbed) == sorted(TRIALS)
 
 
 def test_workers_train_as_this_process_does():
     options = {"task_size": 4, "mode": "shape"}
     with (
-        crew_of(2) as crew,
+        trainer_of(2) as trainer,
         Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine,
     ):
-        tasks = crew.plan.tasks(TRIALS)
+        tasks = trainer.plan.tasks(TRIALS)
         assert tasks == engine.plan.tasks(TRIALS)
-        theirs = {trained.task: trained for trained in crew.run(tasks, FOLDS)}
+        theirs = {trained.task: trained for trained in trainer.run(tasks, FOLDS)}
         for mine in engine.run(tasks, FOLDS):
             np.testing.assert_allclose(theirs[mine.task].history, mine.history, rtol=1e-5)
 
 
 def test_a_worker_has_its_next_task_before_the_caller_looks_at_an_answer(pool_of):
     fake = Fake()
-    with crew_of(pool=pool_of(fake)) as crew:
-        answers = crew.run(crew.plan.tasks(TRIALS), FOLDS)
+    with trainer_of(pool=pool_of(fake)) as trainer:
+        answers = trainer.run(trainer.plan.tasks(TRIALS), FOLDS)
         next(answers)
         assert len(fake.seen) == 2
 
 
 def test_the_wait_for_programs_is_the_mean_of_the_workers_and_no_sum():
-    with crew_of(2) as crew:
+    with trainer_of(2) as trainer:
         for worker, seconds in (("a", 4.0), ("b", 3.0), ("a", 1.0)):
-            crew._take_note(work.Answer((), (), worker, seconds, 0))
-        assert crew.compile_wait_s == 4.0
+            trainer._take_note(work.Answer((), (), worker, seconds, 0))
+        assert trainer.compile_wait_s == 4.0
 
 
 def test_trials_that_may_stop_early_are_repacked_by_workers(pool):
@@ -168,8 +170,8 @@ def test_trials_that_may_stop_early_are_repacked_by_workers(pool):
     trials = trials_of(sweep, 1, [0])
     with Engine(sweep, MlpFamily(), SIZES, devices=jax.devices()[:1], task_size=4) as engine:
         mine = {t.task: t for t in engine.run(engine.plan.tasks(trials), FOLDS)}
-    with crew_of(sweep=sweep, pool=pool, mode="auto") as crew:
-        theirs = list(crew.run(crew.plan.tasks(trials), FOLDS))
+    with trainer_of(sweep=sweep, pool=pool, mode="auto") as trainer:
+        theirs = list(trainer.run(trainer.plan.tasks(trials), FOLDS))
     assert len(theirs) == len(mine) == 6
     for trained in theirs:
         np.testing.assert_array_equal(trained.last, mine[trained.task].last)
@@ -179,11 +181,11 @@ def test_trials_that_may_stop_early_are_repacked_by_workers(pool):
 
 
 def test_trials_go_on_from_states_of_other_workers(pool, undisturbed):
-    with crew_of(pool=pool) as crew:
-        begun = list(crew.run(crew.plan.tasks(TRIALS, 0, 1, keep="states"), FOLDS))
+    with trainer_of(pool=pool) as trainer:
+        begun = list(trainer.run(trainer.plan.tasks(TRIALS, 0, 1, keep="states"), FOLDS))
     states = {m: s for t in begun for m, s in zip(t.task.trials, t.states, strict=True)}
-    with crew_of(pool=pool) as crew:
-        rest = list(crew.run(crew.plan.tasks(TRIALS, 1, 3), FOLDS, states))
+    with trainer_of(pool=pool) as trainer:
+        rest = list(trainer.run(trainer.plan.tasks(TRIALS, 1, 3), FOLDS, states))
     histories = {}
     for trained in [*begun, *rest]:
         for trial, history in zip(trained.task.trials, trained.history, strict=True):
@@ -201,8 +203,8 @@ def test_workers_repeat_a_config_as_this_process_does(pool):
             trained.task: trained for trained in trainer.run(trainer.plan.repeats(wanted, 2), FOLDS)
         }
 
-    with crew_of(pool=pool) as crew:
-        found = repeated(crew)
+    with trainer_of(pool=pool) as trainer:
+        found = repeated(trainer)
     options = {"task_size": 4, "mode": "shape"}
     with Engine(SWEEP, MlpFamily(), SIZES, devices=jax.devices()[:1], **options) as engine:
         expected = repeated(engine)
@@ -219,12 +221,12 @@ def test_workers_repeat_a_config_as_this_process_does(pool):
 
 def test_configs_that_come_later_reach_the_workers(pool, undisturbed):
     widest = Config.of(**{**SWEEP.configs[-1], "num_units1": 14, "num_units2": 7})
-    with crew_of(pool=pool, configs=[widest], mode="auto") as crew:
-        crew.plan.admit(SWEEP.configs)
-        tasks = crew.plan.tasks(TRIALS, packed=True)
+    with trainer_of(pool=pool, configs=[widest], mode="auto") as trainer:
+        trainer.plan.admit(SWEEP.configs)
+        tasks = trainer.plan.tasks(TRIALS, packed=True)
         got = {
             m: h
-            for t in crew.run(tasks, FOLDS)
+            for t in trainer.run(tasks, FOLDS)
             for m, h in zip(t.task.trials, t.history, strict=True)
         }
     assert sorted(got) == sorted(TRIALS)
@@ -264,7 +266,10 @@ def test_there_are_no_more_processes_than_memory_for_them(monkeypatch):
     assert 1e8 < platforms.free_bytes() < 1e14
     monkeypatch.setattr(processes_module, "usable_cores", lambda: 64)
     monkeypatch.setattr(processes_module, "free_bytes", lambda: 2e9)
-    with pytest.warns(UserWarning, match=r"2.0 GB of memory are free: 3 of 64 cores get a worker"):
+    with pytest.warns(
+        UserWarning,
+        match=r"only 2.0 GB of memory are free: starting 3 worker processes for 64 cores",
+    ):
         assert len(Processes().processes) == 3
 
 
@@ -304,7 +309,7 @@ def test_processes_are_found_again():
 
 def test_a_process_that_is_lost_is_told_and_started_anew():
     slot = Process()
-    with pytest.raises(WorkerLostError, match="SIGKILL, as where memory runs out"):
+    with pytest.raises(WorkerLostError, match="SIGKILL, perhaps out of memory"):
         slot.submit(os.kill, slot.submit(os.getpid).result(), signal.SIGKILL).result()
     with pytest.raises(WorkerLostError, match="ended with code 3"):
         slot.submit(os._exit, 3).result()
@@ -373,13 +378,10 @@ def test_where_workers_fail_to_start_a_run_ends_soon_and_blames_no_task(monkeypa
     monkeypatch.setattr(processes_module, "_process", lambda *_: Process(prepare=work.__name__))
     monkeypatch.setattr(Process, "_started", lambda *a: starts.append(a) or started(*a))
     replace_jax(monkeypatch, tmp_path, "raise RuntimeError('no home')")
-    ending = (
-        r"^3 workers in a row failed to start, the last: RuntimeError: no home; what is finished "
-        r"is kept$"
-    )
+    ending = r"^3 workers in a row failed to start, the last: RuntimeError: no home$"
     pool = Processes(2)
-    with crew_of(pool=pool) as crew, pytest.raises(RunError, match=ending):
-        results_of(crew)
+    with trainer_of(pool=pool) as trainer, pytest.raises(RunError, match=ending):
+        results_of(trainer)
     assert 3 <= len(starts) <= 4
     for slot in pool.processes:
         slot.shutdown()
@@ -425,12 +427,12 @@ def test_killed_workers_cost_nothing_but_time(seed, undisturbed):
                 killed.append(random.choice(pids))
                 os.kill(killed[-1], signal.SIGKILL)
 
-    with crew_of(pool=pool) as crew:
+    with trainer_of(pool=pool) as trainer:
         killer = threading.Thread(target=kill)
         killer.start()
         try:
             while len(killed) < 2:
-                assert results_of(crew) == undisturbed
+                assert results_of(trainer) == undisturbed
         finally:
             stop.set()
             killer.join()
@@ -449,9 +451,9 @@ def test_workers_that_are_lost_by_chance_cost_no_more_than_time(pool_of):
             return WorkerLostError("left")
         return None
 
-    with crew_of(pool=pool_of(*(Fake(ends) for _ in range(3)))) as crew:
-        found = results_of(crew)
-    with crew_of(pool=pool_of(Fake())) as healthy:
+    with trainer_of(pool=pool_of(*(Fake(ends) for _ in range(3)))) as trainer:
+        found = results_of(trainer)
+    with trainer_of(pool=pool_of(Fake())) as healthy:
         assert found == results_of(healthy)
     assert lost.total() >= 6
 
@@ -461,25 +463,26 @@ def test_a_task_that_costs_three_workers_ends_the_run_with_its_name(pool_of):
         return WorkerLostError("was lost") if is_poison(request) else None
 
     fakes = [Fake(ends), Fake(ends)]
-    ending = r"^Task\(3 trials of fold 0, seed 7, .*has cost 3 workers, the last was lost; what"
-    with crew_of(pool=pool_of(*fakes)) as crew, pytest.raises(RunError, match=ending):
-        results_of(crew)
+    task = r"Task\(3 trials of fold 0, seed 7, .*\)"
+    ending = rf"^3 workers were lost training {task}; the last was lost$"
+    with trainer_of(pool=pool_of(*fakes)) as trainer, pytest.raises(RunError, match=ending):
+        results_of(trainer)
     assert sum(is_poison(request) for fake in fakes for request, *_ in fake.seen) == 3
 
 
 def test_workers_that_fail_to_start_beside_others_cost_no_task(pool_of, undisturbed):
     errors = [WorkerStartError("no room")] * 2
     fails = Fake(lambda _: errors.pop() if errors else None)
-    with crew_of(pool=pool_of(Fake(), fails)) as crew:
-        assert sorted(results_of(crew)) == sorted(undisturbed)
+    with trainer_of(pool=pool_of(Fake(), fails)) as trainer:
+        assert sorted(results_of(trainer)) == sorted(undisturbed)
     assert not errors
 
 
 def test_a_worker_is_handed_spec_and_folds_once_unless_it_is_lost(pool_of):
     errors = [WorkerLostError("left")]
     fake = Fake(lambda t: errors.pop() if t.tasks[0].fold == 1 and errors else None)
-    with crew_of(pool=pool_of(fake)) as crew:
-        results_of(crew)
+    with trainer_of(pool=pool_of(fake)) as trainer:
+        results_of(trainer)
     handed = [flags for _, *flags in fake.seen]
     assert [spec for spec, _ in handed].count(True) == 2
     assert [fold for _, fold in handed].count(True) == 4  # one is lost, and all are handed anew
@@ -489,40 +492,40 @@ def test_a_worker_is_handed_spec_and_folds_once_unless_it_is_lost(pool_of):
 def test_a_worker_lost_while_it_waits_is_handed_all_anew(kind, pool_of, undisturbed):
     fake = Fake()
     pool = pool_of(fake) if kind == "in this process" else Processes(1)
-    with crew_of(pool=pool) as crew:
-        first = results_of(crew)
+    with trainer_of(pool=pool) as trainer:
+        first = results_of(trainer)
         if kind == "in this process":
-            fake._desk = work._Desk()
+            fake._worker = work._Worker()
         else:
             os.kill(pool.processes[0].pid, signal.SIGKILL)
             wait_until(lambda: pool.processes[0].pid is None)
             assert first == undisturbed
-        assert results_of(crew) == first
+        assert results_of(trainer) == first
 
 
 def test_a_worker_lost_before_another_plan_of_equal_folds_is_handed_all_anew(pool_of):
     fake = Fake()
     pool = pool_of(fake)
-    with crew_of(pool=pool) as crew:
-        first = results_of(crew)
-    fake._desk = work._Desk()
-    with crew_of(pool=pool, task_size=3) as crew:
-        assert results_of(crew) == first
+    with trainer_of(pool=pool) as trainer:
+        first = results_of(trainer)
+    fake._worker = work._Worker()
+    with trainer_of(pool=pool, task_size=3) as trainer:
+        assert results_of(trainer) == first
 
 
 def test_a_worker_known_to_be_lost_costs_no_request(pool_of):
     fake = Fake()
-    with crew_of(pool=pool_of(fake)) as crew:
-        first, requests = results_of(crew), len(fake.seen)
-        fake._desk, fake.pid = work._Desk(), None
-        assert results_of(crew) == first
+    with trainer_of(pool=pool_of(fake)) as trainer:
+        first, requests = results_of(trainer), len(fake.seen)
+        fake._worker, fake.pid = work._Worker(), None
+        assert results_of(trainer) == first
     assert len(fake.seen) == 2 * requests
 
 
 def test_a_worker_keeps_to_the_programs_that_it_has_compiled(pool_of):
     fakes = [Fake(), Fake()]
-    with crew_of(pool=pool_of(*fakes)) as crew:
-        results_of(crew)
+    with trainer_of(pool=pool_of(*fakes)) as trainer:
+        results_of(trainer)
     assert all(fake.seen for fake in fakes)
     for fake in fakes:
         programs = [request.tasks[0].program for request, *_ in fake.seen]
@@ -534,9 +537,9 @@ def test_a_worker_keeps_to_the_programs_that_it_has_compiled(pool_of):
 def test_a_worker_forgets_folds_of_which_there_are_too_many(monkeypatch, pool_of, undisturbed):
     monkeypatch.setattr(work, "REMEMBERED_BYTES", 1.0)
     fake = Fake()
-    with crew_of(pool=pool_of(fake)) as crew:
-        assert sorted(results_of(crew)) == sorted(undisturbed)
-    assert len(fake._desk._folds) == len(fake._desk._engine[1]._placed) == 1
+    with trainer_of(pool=pool_of(fake)) as trainer:
+        assert sorted(results_of(trainer)) == sorted(undisturbed)
+    assert len(fake._worker._folds) == len(fake._worker._engine[1]._placed) == 1
 
 
 def test_workers_of_other_versions_are_refused_before_they_compute(monkeypatch):
@@ -587,7 +590,7 @@ def test_a_script_needs_no_guard_and_imports_no_jax(tmp_path):
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("smoke: 24 configs") == 1
+    assert done.stdout.count("smoke: 24 configurations × 2 epochs") == 1
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -618,8 +621,8 @@ def test_no_worker_outlives_a_command(number, tmp_path):
     ("arguments", "message"),
     [
         ({"workers": 2, "scheduler": "tcp://localhost:1"}, "leave one out"),
-        ({"scheduler": "nowhere.json"}, "neither an address such as tcp://host:8786 nor the file"),
-        ({"scheduler": "tcp://127.0.0.1:1"}, "no scheduler answers there"),
+        ({"scheduler": "nowhere.json"}, "neither an address such as tcp://host:8786 nor a"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "no answer from a scheduler"),
     ],
 )
 def test_places_that_are_not_to_be_had_are_told(arguments, message, monkeypatch):
@@ -627,7 +630,7 @@ def test_places_that_are_not_to_be_had_are_told(arguments, message, monkeypatch)
 
     monkeypatch.setattr(cluster, "_ANSWER_S", 0.5)
     with pytest.raises(InputError, match=message):
-        workplace("cpu", **arguments)
+        open_backend("cpu", **arguments)
 
 
 def test_accelerators_are_looked_for_without_jax(monkeypatch):

@@ -7,8 +7,8 @@ from sklearn.neighbors import NearestNeighbors
 from gtzan_jax import load_table, make_splits
 from gtzan_jax.inference import distribution as module
 from gtzan_jax.inference.distribution import (
+    OUT_OF_DISTRIBUTION,
     SAME,
-    UNLIKE,
     Distribution,
     Neighbours,
 )
@@ -34,7 +34,7 @@ def test_variances_are_measured_by_their_logarithms():
     z = (plain - plain.mean()) / plain.std(ddof=0)
     np.testing.assert_allclose(known.deviations(x.astype(float)), z, rtol=1e-6, atol=1e-9)
     distances = np.sqrt((z**2).mean(axis=1))
-    for percentile in (0, 50, UNLIKE, 100):
+    for percentile in (0, 50, OUT_OF_DISTRIBUTION, 100):
         expected = np.quantile(distances, percentile / 100)
         assert known.percentiles[percentile] == pytest.approx(expected)
     assert known.distance(z.to_numpy()[:1]) == pytest.approx(distances[0])
@@ -63,7 +63,7 @@ def test_silence_is_far_and_constants_are_no_trouble():
     assert known.deviation[2] == 1.0
     silent = known.deviations(np.array([[120.0, 0.0, 5.0]]))
     assert np.isfinite(silent).all()
-    assert known.distance(silent) > known.percentiles[UNLIKE]
+    assert known.distance(silent) > known.percentiles[OUT_OF_DISTRIBUTION]
 
 
 def test_a_variance_that_is_zero_somewhere_stays_as_it_is():
@@ -80,7 +80,7 @@ def test_few_songs_of_a_test_part_are_called_unlike(real_table_path, protocol):
     for fold in make_splits(table, protocol, 0, 1).folds:
         known = Distribution.of(table.x[fold.train], table.songs[fold.train], table.features)
         z = known.deviations(table.x[fold.test].astype(np.float64))
-        far = [known.distance(row[None]) > known.percentiles[UNLIKE] for row in z]
+        far = [known.distance(row[None]) > known.percentiles[OUT_OF_DISTRIBUTION] for row in z]
         assert np.mean(far) < 0.04
 
 
@@ -222,13 +222,16 @@ def test_what_lies_amid_the_songs_and_is_none_of_them_is_unlike():
     for number in range(4):  # every feature is usual, and all together are not
         strange = x[np.random.default_rng(number).permutation(120)[:20], range(20)][None]
         z = known.deviations(strange.astype(float))
-        assert known.distance(z) > known.percentiles[UNLIKE]
-        assert around.distance(z) < around.percentiles[UNLIKE]
+        assert known.distance(z) > known.percentiles[OUT_OF_DISTRIBUTION]
+        assert around.distance(z) < around.percentiles[OUT_OF_DISTRIBUTION]
 
 
 def test_songs_alike_are_called_unlike_as_rarely_as_is_said():
     known, x = neighbours_of(skewed(2000)), skewed(4000)[2000:]
-    far = [known.distance(z[None]) > known.percentiles[UNLIKE] for z in known.deviations(x)]
+    far = [
+        known.distance(z[None]) > known.percentiles[OUT_OF_DISTRIBUTION]
+        for z in known.deviations(x)
+    ]
     assert 0.004 < np.mean(far) < 0.02
 
 

@@ -117,7 +117,7 @@ def test_what_cannot_be_used_is_named(music):
         table = load_data(music)
     assert len(table.y) == 20
     sentences = " | ".join(str(warning.message) for warning in told)
-    for part in ("torn.wav: ", "astray.wav: it lies in no genre's folder", "1 .txt", "empty"):
+    for part in ("torn.wav: ", "astray.wav: it is in no genre's folder", "1 .txt", "empty"):
         assert part in sentences
 
 
@@ -160,12 +160,12 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(music, monkeypatch):
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(module.Kept, "add", full)
-    with pytest.warns(UserWarning, match="features cannot be kept"):
+    with pytest.warns(UserWarning, match="features cannot be saved"):
         assert len(load_data("music").y) == 20
 
 
 def test_options_of_tables_are_refused(music):
-    with pytest.raises(InputError, match="are for tables, and this is sound"):
+    with pytest.raises(InputError, match="are for tables, not for sound"):
         load_data(music, columns=Columns(label="genre"))
 
 

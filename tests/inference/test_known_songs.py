@@ -11,7 +11,7 @@ from finished_runs import random_model
 from scipy.signal import resample_poly
 from threadpoolctl import threadpool_limits
 
-from gtzan_jax.inference.distribution import UNLIKE, Distribution, Neighbours
+from gtzan_jax.inference.distribution import OUT_OF_DISTRIBUTION, Distribution, Neighbours
 from gtzan_jax.inference.front_end import SPECTROGRAMS, FrontEnd
 from gtzan_jax.inference.model import TrainedModel
 from gtzan_jax.sound.features import features_of, segments_of
@@ -139,7 +139,10 @@ def test_by_pretrained_units_sounds_are_unlike_and_copies_known(many_songs, tmp_
     known = Neighbours.of(x.astype(np.float32), np.arange(len(songs), dtype=np.int32), UNITS)
 
     def far(samples):
-        return known.distance(known.deviations(units(samples)[None])) > known.percentiles[UNLIKE]
+        return (
+            known.distance(known.deviations(units(samples)[None]))
+            > known.percentiles[OUT_OF_DISTRIBUTION]
+        )
 
     at = np.arange(30 * SAMPLE_RATE) / SAMPLE_RATE
     hum = sum(np.sin(2 * np.pi * 50 * k * at + k) / k for k in range(1, 8))

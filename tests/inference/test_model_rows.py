@@ -220,8 +220,8 @@ WRONG = {
     ),
     "far": (
         FRAME.assign(ash=[1.0, 3e38] * 89),
-        "row 1: the model's probabilities are no numbers; has it numbers far from those of the "
-        "rows that were trained on?",
+        "row 1: the model's probabilities are not finite; are its values far from those of the "
+        "training rows?",
     ),
     "no rows": (FRAME.iloc[:0], "the table has no rows"),
     "no rows of an array": (TABLE.x[:0], "the table has no rows"),

@@ -122,5 +122,5 @@ def test_the_rest_stands_in_the_sum(tmp_path, monkeypatch):
     put_weights()
     model, song = model_and_prediction(UNITS)
     found = dataclasses.replace(model.explain(song), rest=0.8)
-    assert "more tags and +0.80 that no tag tells make" in sums(found)
+    assert "other tags, +0.80 explained by no tag: " in sums(found)
     assert sums(found).endswith("for a song of average features")

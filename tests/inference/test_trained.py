@@ -163,8 +163,8 @@ def test_a_song_is_predicted_by_the_vote_of_its_windows(model, monkeypatch):
     ("is_segmented", "seconds", "note"),
     [
         (False, 30.0, ""),
-        (False, 12.0, "it lasts 12.0 s, and the model was trained on 30.0 s at a time"),
-        (True, 1.0, "it lasts 1.0 s, and the model was trained on 3.0 s at a time"),
+        (False, 12.0, "it lasts 12.0 s; the model was trained on windows of 30.0 s"),
+        (True, 1.0, "it lasts 1.0 s; the model was trained on windows of 3.0 s"),
         (True, 4.0, "its last 1.0 s, less than a window, are left out"),
     ],
 )

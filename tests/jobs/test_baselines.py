@@ -55,7 +55,7 @@ def found(tmp_path_factory):
         workdir=str(tmp_path_factory.mktemp("baselines") / "out"),
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines, "workplace", lambda *_, **__: this_process())
+        patch.setattr(baselines, "open_backend", lambda *_, **__: this_process())
         patch.setattr(classical, "classical_models", some_models)
         patch.setattr(classical, "evaluate", partial(classical.evaluate, jobs=1))
         patch.setattr(
@@ -143,15 +143,17 @@ def test_the_description_says_what_was_compared(found):
         assert told["best_classical"][name] == max(QUICK, key=means.get)
     assert found.importance_of == ARTISTS_APART[0]  # the protocol that reports trust
     assert (
-        "among 6 (configs × epochs), each of the other models among 2 to 4"
+        "6 (configs × epochs) for our network, 2 to 4 for each other model"
         in (told["notes"]["budget"])
     )
     assert told["platform"] == "cpu"
     assert "scikit-learn" in told["versions"]
-    assert "Nothing is chosen by a test part" in told["notes"]["selection"]
+    assert "Nothing is selected on a test part" in told["notes"]["selection"]
     assert (
-        f"artists apart ({', '.join(ARTISTS_APART)}) they are for other artists, elsewhere for "
-        "other songs of such artists; fitted models, train parts and seeds held fixed."
+        "with each set of songs of one artist, or of exact repeats, as one cluster, for these "
+        "fitted models, train parts and seeds. They are for other artists under protocols that "
+        f"keep artists apart ({', '.join(ARTISTS_APART)}), for other songs of such "
+        "artists elsewhere."
     ) in told["notes"]["interval"]
 
 
@@ -169,11 +171,10 @@ def test_the_best_of_the_others_is_chosen_on_validation_and_never_ours():
 @pytest.mark.parametrize(
     ("ours", "others", "expected"),
     [
-        (1200, (1, 12), "among 1,200 (configs × epochs), each of the other models among 1 to 12. "
-         "The budgets are unequal: this favours our network."),
-        (3, (4, 4), "each of the other models among 4. The budgets are unequal: this favours the "
-         "other models."),
-        (4, (4, 12), "among 4 (configs × epochs), each of the other models among 4 to 12."),
+        (1200, (1, 12), ": 1,200 (configs × epochs) for our network, 1 to 12 for each other model. "
+         "The unequal budgets favour our network."),
+        (3, (4, 4), ", 4 for each other model. The unequal budgets favour the other models."),
+        (4, (4, 12), ": 4 (configs × epochs) for our network, 4 to 12 for each other model."),
     ],
 )  # fmt: skip
 def test_budgets_are_told_and_whom_they_favour(ours, others, expected):
@@ -182,7 +183,7 @@ def test_budgets_are_told_and_whom_they_favour(ours, others, expected):
 
 
 @pytest.mark.parametrize("without", ["", "artist_folds"])
-def test_the_readme_shows_all_models_whatever_they_reach(found, without, tmp_path, monkeypatch):
+def test_the_page_shows_all_models_whatever_they_reach(found, without, tmp_path, monkeypatch):
     scores = read(found, "baselines")
     scores = scores[~scores["protocol"].isin([without, "artist_kfold"])]
     repeated = scores[scores["protocol"] == "mixed_artists"].assign(protocol="artist_kfold")
@@ -190,7 +191,7 @@ def test_the_readme_shows_all_models_whatever_they_reach(found, without, tmp_pat
     pd.concat([scores, repeated]).to_csv(tmp_path / "baselines.csv")
     docs = Path(__file__).parents[2] / "docs"
     monkeypatch.syspath_prepend(docs)
-    text = runpy.run_path(str(docs / "make_readme.py"))["gap_block"](tmp_path)
+    text = runpy.run_path(str(docs / "make_readme.py"))["gap"](tmp_path)
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith("|")]
     shown = ["kfold", "mixed_artists", "artist_kfold", "artist_folds", "fault_filtered"]
     assert [c.strip("| ") for c in lines[0][1:]] == [name for name in shown if name != without]
@@ -199,7 +200,8 @@ def test_the_readme_shows_all_models_whatever_they_reach(found, without, tmp_pat
     mixed, apart = scores[scores["protocol"] == "mixed_artists"]["accuracy"], repeated["accuracy"]
     assert text.startswith(
         f"The same 948 songs give {mixed.min():.2f} to {mixed.max():.2f} in random folds and "
-        f"{apart.min():.2f} to {apart.max():.2f} in random folds that share no artist"
+        f"{apart.min():.2f} to {apart.max():.2f} in random folds that share no artist, "
+        "by model:\n\n|"
     )
 
 
@@ -234,8 +236,8 @@ def test_the_command(tmp_path):
     assert done.stderr == ""
     lines = done.stdout.splitlines()
     assert lines[0] == "11 models under holdout, from small.csv"
-    assert [line for line in lines if "steps;" in line]
-    assert "  15/15 steps" in done.stdout
+    assert [line for line in lines if " steps, " in line]
+    assert "  15 of 15 steps" in done.stdout
     assert "results in out" in lines
     scores = pd.read_csv(tmp_path / "out" / "baselines.csv")
     assert set(scores["model"]) == {OURS, *classical_models(0)}
@@ -292,7 +294,7 @@ def test_segments_are_compared_by_song_and_a_leak_is_told(tmp_path, monkeypatch,
     assert (found.scores["accuracy"] != found.scores["segment_accuracy"]).all()
     told = json.loads((found.folder / "baselines.json").read_text(encoding="utf-8"))
     assert told["protocols"][1]["leak"] == LEAK
-    assert "segment_accuracy is the share of segments" in told["notes"]["segments"]
+    assert "segment_accuracy, settings and importances are of segments" in told["notes"]["segments"]
     assert capsys.readouterr().err.startswith(LEAK)
     assert f"leaky_segments: {LEAK}" in summary(found)
     assert found.importance_of == "holdout"  # the last one that does not leak
@@ -370,9 +372,9 @@ def test_the_choice_is_that_of_one_config_after_another(splits, fitted):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"axes": {"patience": [5]}}, "leave patience out"),
-        ({"search": {"kind": "halving"}, "epochs": 4}, "--set=search.kind=grid tries all"),
-        ({"search": {"kind": "tpe", "num_configs": 4}}, "every config is tried on every fold"),
+        ({"axes": {"patience": [5]}}, "; remove patience$"),
+        ({"search": {"kind": "halving"}, "epochs": 4}, "; use --set=search.kind=grid, or random"),
+        ({"search": {"kind": "tpe", "num_configs": 4}}, "trains every configuration on every fold"),
     ],
 )
 def test_a_sweep_that_does_not_train_every_config_to_the_end_is_refused(changes, message):
@@ -472,7 +474,7 @@ def test_the_best_is_by_accuracy_then_by_loss(accuracy, loss, expected):
 
 
 def test_a_fold_on_which_all_diverged_is_refused():
-    with pytest.raises(InputError, match="every config diverged"):
+    with pytest.raises(InputError, match="every configuration diverged on a fold"):
         best_of(SWEEP, made_up([[0.5]], [[np.nan]]))
 
 
@@ -485,7 +487,7 @@ def test_a_winner_that_diverges_later_is_refused(splits, monkeypatch):
             yield trained
 
     monkeypatch.setattr(Engine, "run", diverge)
-    with pytest.raises(RunError, match=r"kfold, fold 0: a network of .* diverged"):
+    with pytest.raises(RunError, match=r"kfold, fold 0: .* diverged in the retraining"):
         evaluate(this_process(), SWEEP, [splits], 3, 2)
 
 

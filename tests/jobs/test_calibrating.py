@@ -97,10 +97,7 @@ def test_of_few_songs_no_temperature_below_one_is_believed(num_songs):
     assert ("doubt" in songs) == few
     if few:
         assert set(songs["doubt"]) == {model.calibration.doubt}
-        assert (
-            f"fitted on {len(fold.validation)}, below 1 and therefore left at 1"
-            in songs["doubt"][0]
-        )
+        assert f"fitted on {len(fold.validation)} (below 1, so left at 1)" in songs["doubt"][0]
         np.testing.assert_allclose(songs["calibrated"], songs["probability"], rtol=1e-5)
     # One above 1 is believed, and told of where songs are few.
     wrong = dataclasses.replace(honest, table=dataclasses.replace(table, y=(said + 1) % 4))

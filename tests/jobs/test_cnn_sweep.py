@@ -104,7 +104,7 @@ def test_the_report_tells_of_a_network_on_spectrograms(run):
     model = load_model(run.run.path)
     assert f"{model.num_weights:,}" in text
     assert "blocks" in text
-    assert "The network gets spectrograms, a classical model the mean" in text
+    assert "Our sweep's networks get spectrograms; all models of a comparison" in text
     assert "gtzan_jax.predict --explain shows" in text
     assert "gtzan_jax.baselines --protocol=all --data=" in text
     assert "numbers of a track" not in text  # as a table has
@@ -158,8 +158,8 @@ def test_a_song_shorter_than_a_window_is_repeated(run, tmp_path):
 @pytest.mark.parametrize(
     ("sweep", "data", "words"),
     [
-        (SWEEP, make_table(), "a sweep of cnn wants spectrograms, not a feature table"),
-        (make_sweep(), TABLE, "a sweep of mlp wants a feature table, not spectrograms"),
+        (SWEEP, make_table(), "a sweep of cnn needs spectrograms, not a feature table"),
+        (make_sweep(), TABLE, "a sweep of mlp needs a feature table, not spectrograms"),
         (SWEEP, "features.csv", "no sound 'features.csv'"),
     ],
 )
@@ -175,7 +175,7 @@ def test_weights_that_are_no_numbers_say_nothing(run, tmp_path):
     save_model(dataclasses.replace(model, params=params), tmp_path)
     write_songs(tmp_path, 1, 4.0)
     song = tmp_path / GENRES[0] / f"{GENRES[0]}.00000.wav"
-    with pytest.raises(InputError, match="probabilities are no numbers"):
+    with pytest.raises(InputError, match="probabilities are not finite"):
         load_model(tmp_path).predict_file(song)
 
 

@@ -153,7 +153,7 @@ def test_a_song_is_predicted_on_the_page(browser, site, run, real_songs, tmp_pat
         )
         assert_soon(lambda: page.execute_script(picture) == [True])
         assert f"Why {prediction.genres[0]}" in texts(page, ".song h2")
-        assert any("right on " in text for text in texts(page, "footer.song p"))
+        assert any("correct on " in text for text in texts(page, "footer.song p"))
 
 
 def test_several_songs_are_a_table_and_a_csv(browser, site, run, real_songs, tmp_path):

@@ -79,7 +79,7 @@ def test_the_end_says_what_was_found_and_where(finished):
         f"{strongest.correlation:+.4f}" in line and strongest.other in line for line in lines
     )
     first = pd.read_csv(folder / "feature_ranking.csv")["feature"][0]
-    assert any(line.startswith(f"most telling features: {first}, ") for line in lines)
+    assert any(line.startswith(f"features that separate genres best: {first}, ") for line in lines)
     assert any("exact repeats: 0 groups of tracks; 0 constant" in line for line in lines)
     assert max(map(len, lines)) <= 80
     assert any("tensorboard --logdir out/projector" in line for line in lines)

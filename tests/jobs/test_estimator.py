@@ -342,12 +342,12 @@ def test_each_kind_of_search(search):
 
 def test_a_config_that_diverges_never_wins():
     wild = {"num_units1": [8], "optimizer": ["sgd"], "learning_rate": [1e6, 0.01]}
-    with pytest.warns(UserWarning, match="1 of 2 configs diverged"):
+    with pytest.warns(UserWarning, match="1 of 2 configurations diverged and score NaN"):
         search = small(wild).fit(X, Y)
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [True, False]
     assert search.cv_results_["rank_test_score"].tolist() == [2, 1]
     assert search.best_index_ == 1
-    with pytest.raises(InputError, match="every config diverged"):
+    with pytest.raises(InputError, match="every configuration diverged"):
         small(wild | {"learning_rate": [1e6]}).fit(X, Y)
 
 
@@ -380,16 +380,16 @@ def test_it_is_silent_unless_asked(capsys):
     small().fit(X, Y)
     assert capsys.readouterr() == ("", "")
     small(verbose=1).fit(X, Y)
-    assert "trial-epochs" in capsys.readouterr().out
+    assert "epochs, " in capsys.readouterr().out
 
 
 WRONG = {
-    "a kind of search": ({"search": "randm"}, "no 'randm' (did you mean 'random'?)"),
+    "a kind of search": ({"search": "randm"}, "unknown value 'randm' (did you mean 'random'?)"),
     "a search of a wrong type": ({"search": 3}, "search must be text or a dict, not 3"),
-    "a setting of a search": ({"search": {"kind": "random", "eta": 2}}, "eta means nothing"),
+    "a setting of a search": ({"search": {"kind": "random", "eta": 2}}, "eta does not apply"),
     "epochs": ({"epochs": 0}, "epochs must be a whole number from 1 to 100,000, not 0"),
     "seeds": ({"num_seeds": "two"}, "num_seeds must be a whole number"),
-    "a protocol": ({"protocol": "holdot"}, "no 'holdot' (did you mean 'holdout'?)"),
+    "a protocol": ({"protocol": "holdot"}, "unknown value 'holdot' (did you mean 'holdout'?)"),
     "a protocol of songs": ({"protocol": "artist_folds"}, "X, y"),
     "a seed": ({"random_state": -1}, "random_state must be a whole number from 0 to"),
     "a platform": ({"platform": "gppu"}, "platform"),
@@ -397,7 +397,7 @@ WRONG = {
     "no rows to train on": ({"cv": [([], [1])]}, "cv: fold 0 has no rows to train on or to"),
     "no rows to rank by": ({"cv": [([1, 60], [])]}, "cv: fold 0 has no rows to train on or to ra"),
     "a search by the test part": (
-        {"search": "halving", "protocol": "assignment"}, "goes by the validation part",
+        {"search": "halving", "protocol": "assignment"}, "selects on the validation part",
     ),
 }  # fmt: skip
 
@@ -418,7 +418,7 @@ WRONG_SWEEPS = {
     "names of one thing": (
         {"num_units1": [8], "dropout": [0.1], "dropout1": [0.2]}, "contradict each other",
     ),
-    "patience": ({"num_units1": [8], "patience": [3]}, "leave patience out"),
+    "patience": ({"num_units1": [8], "patience": [3]}, "remove patience"),
     "of spectrograms": ("cnn", "spectrograms"),
 }  # fmt: skip
 
@@ -433,13 +433,13 @@ def test_wrong_sweeps_are_refused_in_a_line(sweep, message):
 @pytest.mark.parametrize(
     ("rows", "parameters", "message"),
     [
-        ([0, 1, 2], {}, "y has one class, [0]: give rows of two or more"),
+        ([0, 1, 2], {}, "y has one class, [0]: give rows of at least two"),
         (
             [0, 1, 60, 61],
             {"protocol": "holdout"},
             "part of a fold would be empty: 4 rows are too few",
         ),
-        ([0, 1, 60, 61], {"protocol": "kfold"}, "has 2; cv=2 or a splitter may do"),
+        ([0, 1, 60, 61], {"protocol": "kfold"}, "has 2; try cv=2 or a splitter"),
         ([0, 1, 60, 61], {"cv": 5}, "n_splits=5"),
     ],
 )
@@ -524,7 +524,7 @@ def test_rows_far_out_are_refused_rather_than_predicted_without_a_number(fitted)
     far.loc[1500, "hue"] = 1e300
     with pytest.raises(InputError, match="row 1500, column 'hue': beyond the range of float32"):
         fitted.predict(far)
-    with pytest.raises(InputError, match=r"no numbers|no probabilit"):
+    with pytest.raises(InputError, match="row 0: the model's probabilities are not finite"):
         fitted.predict(FRAME * 0 + 3e38)
 
 

@@ -83,9 +83,9 @@ def test_the_command_says_what_it_can_and_names_what_it_cannot(run, songs, tmp_p
     lines = done.stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"error: {songs / 'torn.wav'}: ")
-    assert lines[1] == "1 file of 3 could not be predicted"
+    assert lines[1] == "1 of 3 files could not be predicted"
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "right on 25 of 50 test songs; its probabilities were off by 12.5" in done.stdout
+    assert "correct on 25 of 50 test songs; expected calibration error 12.5" in done.stdout
     assert "not calibrated: the run has no validation part" in done.stdout
     blocks = done.stdout.split("\n\n")[1:]
     for block, name in zip(blocks, ("/blues.00000.wav", "/deeper/noise.wav"), strict=True):
@@ -153,7 +153,7 @@ def test_the_figure_is_drawn(run, songs, tmp_path, name):
     [
         ("a.pdf", "ends in .png or .svg"),
         ("sub.png", "ends in .png or .svg"),
-        ("file/x.png", "not a folder"),
+        ("file/x.png", "file is not a writable folder"),
     ],
 )
 def test_a_place_for_the_figure_that_is_none_is_told_at_once(run, tmp_path, name, message):
@@ -182,7 +182,7 @@ def test_what_is_left_out_of_a_folder_is_told(run, songs, tmp_path, capsys):
     assert not predict_songs(PredictOptions(str(run), [str(tmp_path)]))
     told = capsys.readouterr().err.splitlines()
     assert f"warning: {tmp_path}: left out: 1 .txt" in told
-    assert any("b.m4a: no sound that can be read: M4A is not decoded" in line for line in told)
+    assert any("b.m4a: cannot be decoded: M4A is not supported" in line for line in told)
 
 
 def test_a_folder_without_sound_is_told(run, tmp_path):
@@ -221,8 +221,8 @@ def test_how_rows_are_predicted_is_told(tmp_path, monkeypatch, changes, given, m
 @pytest.mark.parametrize(
     ("changes", "warning"),
     [
-        ({"data": "sample"}, "SYNTHETIC sample, of no real songs"),
-        ({"data": "sounds"}, "SYNTHETIC sample, of no real songs"),
+        ({"data": "sample"}, "SYNTHETIC sample, not on real songs"),
+        ({"data": "sounds"}, "SYNTHETIC sample, not on real songs"),
         ({"protocol": "leaky_segments"}, "LEAK: segments of one song are on both sides"),
     ],
 )

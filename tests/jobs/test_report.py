@@ -42,15 +42,14 @@ from gtzan_jax.views.sections.details import details_section
 
 SWEEP = make_sweep()
 SECTIONS = {
-    "answers": "Answers",
-    "effects": "Which hyperparameter matters",
-    "selection": "How sure the best one is",
-    "claims": "The assignment's claims",
-    "retrained": "The retrained networks",
-    "classical": "Deep against classical",
-    "table": "All configurations",
-    "papers": "The run's papers",
-    "limits": "Limits",
+    "summary": "Summary",
+    "hyperparameters": "Hyperparameters",
+    "reliability": "Reliability of the result",
+    "model": "Best model",
+    "classical": "Compared with classical models",
+    "claims": "Published claims",
+    "configurations": "All configurations",
+    "details": "Details of the run",
 }
 
 
@@ -134,21 +133,21 @@ def test_the_page_shows_the_figures_of_the_effects(report, folder):
             assert text in cells
 
 
-def answers_of(report):
+def summary_of(report):
     """Returns the first section as one line."""
-    text = lines_of(report.html).partition("## Answers")[2].partition("\n## ")[0]
+    text = lines_of(report.html).partition("## Summary")[2].partition("\n## ")[0]
     return " ".join(text.split())
 
 
-def test_the_answers_say_how_sure_they_are(report):
-    text = answers_of(report)
+def test_the_summary_says_how_sure_it_is(report):
+    text = summary_of(report)
     alike = f"{TIED} of 12 configurations are statistically indistinguishable from the best"
     assert f"**{alike} on the test part (test accuracies " in text
     assert "### Test accuracy" in text
-    assert " **songs of artists that were trained on** 95 % interval" in text
+    assert " **artists in the training set** 95 % interval" in text
     assert (
-        "**0.49** **new artists** 95 % interval for other artists: 0.46 to 0.53. Under "
-        "artist_folds, from baselines-1" in text
+        "**0.49** **new artists** 95 % interval 0.46 to 0.53, for other artists. Protocol "
+        "artist_folds: baselines-1" in text
     )
     assert "0.71 to 0.73 on random splits, 0.49 to 0.51 with each artist on one side" in text
     assert "Bars: 95 % intervals over the seeds" in text
@@ -158,21 +157,21 @@ def test_the_answers_say_how_sure_they_are(report):
 @pytest.mark.parametrize("protocol", ["assignment", "holdout", "artist_folds"])
 def test_how_a_number_was_come_by_stands_beside_it(protocol, tmp_path):
     sweep = make_sweep(protocol=protocol)
-    text = answers_of(
+    text = summary_of(
         build(read_finished(write_run(tmp_path / "run", sweep, random_history(sweep))))
     )
-    assert ("chooses and reports on the same test tracks" in text) == (protocol == "assignment")
+    assert ("Selected and reported on the same test tracks" in text) == (protocol == "assignment")
     assert ("**?** **new artists** Not measured for this sweep yet." in text) == (
         protocol != "artist_folds"
     )
-    assert (" measures the accuracy on new artists" in text) == (protocol != "artist_folds")
+    assert ("To measure the accuracy on new artists" in text) == (protocol != "artist_folds")
     assert "One seed: no interval" in text or protocol == "artist_folds"
 
 
 def test_effects_come_with_what_trials_share(report):
     text = words_of(report.html)
-    assert "Trials of one seed share their batches, noise and initial draws" in text
-    assert "number of independent observations is at most that of seeds × folds, 2 here" in text
+    assert "Trials of one seed share batches, noise and initial weights" in text
+    assert "at most seeds × folds independent observations, 2 here" in text
 
 
 def rows_of(report):
@@ -198,16 +197,16 @@ def test_a_confusion_matrix_that_is_none_is_refused(tmp_path, counts):
         build(read_finished(path))
 
 
-LAST = "seed 0 after the last epoch, a rule that looks at no figure"
+LAST = "seed 0 after the last epoch, fixed in advance"
 
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("kept", "ends", "lowest"),
     [
-        ([4, 4], [4, 4], "lowest in epoch 4, 0.500."),
-        ([1, 1], [3, 3], "lowest in epoch 2, 1.000, and 2.000 in the last, while"),
-        ([1, 2], [2, 4], "lowest in epoch 2 of the 2 that all networks have, 1.000."),
+        ([4, 4], [4, 4], "lowest in epoch 4 (0.500)."),
+        ([1, 1], [3, 3], "lowest in epoch 2 (1.000), 2.000 in the last, while"),
+        ([1, 2], [2, 4], "lowest in epoch 2 of the 2 that all networks have (1.000)."),
     ],
     ids=["not", "all at one epoch", "at different epochs"],
 )
@@ -226,12 +225,12 @@ def test_a_retraining_that_stops_early_is_told_by_the_epochs_kept(tmp_path, kept
     mean = np.mean([curve[epoch - 1] for curve, epoch in zip(accuracy, kept, strict=True)])
     text = words_of(build(read_finished(path)).html)
     assert lowest in text
-    assert f"train accuracy is {mean / 2:.3f} and the test accuracy {mean:.3f}:" in text
+    assert f"train accuracy {mean / 2:.3f}, test accuracy {mean:.3f}," in text
     early = kept != ends
     assert (LAST in text) is not early
-    assert ("at the epochs kept by early stopping, of at most 4, mean" in text) is early
+    assert ("of 2 networks) at the epochs kept by early stopping, at most 4," in text) is early
     assert ("seed 0 after the epoch of its lowest validation loss." in text) is early
-    assert ("From epoch 3 on: of those still in training." in text) is (ends == [2, 4])
+    assert ("From epoch 3: networks still in training." in text) is (ends == [2, 4])
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -245,7 +244,7 @@ def test_only_configs_that_were_given_all_epochs_are_drawn(tmp_path):
     rows = rows_of(report)
     place = rows["columns"].index("epochs_given")
     assert [row[place] for row in rows["rows"]] == [4] * 3 + [1] * 9
-    assert "Those given all epochs by pairs of values" in words_of(report.html)
+    assert "Mean accuracy by pairs of values, of those given all epochs" in words_of(report.html)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -259,21 +258,23 @@ def test_epochs_of_configs_that_stop_early_are_in_the_table(tmp_path):
 
 def test_the_sample_is_named_at_the_top(report):
     assert "SYNTHETIC sample, not from GTZAN" in words_of(report.html)
-    assert "No figure of the networks is marked of run (the synthetic sample)" in words_of(
-        report.html
-    )
+    assert "No verdict on the networks of run (the synthetic sample)" in words_of(report.html)
 
 
 def test_the_discussion_has_its_figures(report):
     for text in (
-        "0.492", "by validation accuracy, extra trees, 0.511: a difference of −1.90 points",
-        "95 % interval −5.00 to +4.00 of these fitted models only: neither can be called better.",
-        "sweep of baselines-1. 12 against 2.", "Bars: 95 % intervals for these fitted",
-        "extra trees takes 0.40 s a fold, choosing its settings included.",
+        "0.492", "the best other model by validation accuracy, 0.511. Difference −1.90 points",
+        "interval −5.00 to +4.00 for these fitted models only: **neither is clearly better**.",
+        "sweep of baselines-1. 12 against 2.", "Bars: 95 % intervals of these fitted",
+        "Fitting extra trees takes 0.40 s per fold, selection included.",
     ):  # fmt: skip
         assert text in words_of(report.html)
-    assert "tempo is worth most to extra trees, mfcc4_mean to our network" in words_of(report.html)
-    assert "is -1.00" in words_of(report.html)  # the rank correlation of two opposite orders
+    assert "most for tempo with extra trees, for mfcc4_mean with our network" in words_of(
+        report.html
+    )
+    assert "importances -1.00" in words_of(
+        report.html
+    )  # the rank correlation of two opposite orders
     assert "700 tracks" in words_of(report.html)
 
 
@@ -282,7 +283,7 @@ def test_further_runs_are_asked_about_the_claims(report, folder, tmp_path):
     twice = make_sweep(loss="softmax_twice")
     other = read_finished(write_run(tmp_path / "twice", twice, random_history(twice)))
     text = words_of(build(read_finished(folder), [other]).html)
-    assert "| run (cross_entropy) | twice (softmax_twice) |" in text
+    assert "| run (cross_entropy) | verdict | twice (softmax_twice) | verdict |" in text
     assert "--set=loss=softmax_twice" not in text
     assert "--set=loss=softmax_twice" in words_of(report.html)
 
@@ -312,7 +313,6 @@ def test_a_sweep_of_other_axes_has_a_report_without_claims(layers, tmp_path):
     ids = [attrs["id"] for tag, attrs in page.tags if tag == "section"]
     assert ids == [name for name in SECTIONS if name != "claims"]
     assert "#claims" not in report.html
-    assert "assignment discusses" not in words_of(report.html)
     assert "claims" not in words_of(report.html).partition("| command |")[2]
     for axis, values in sweep.axes.items():
         assert f"| {axis} | {', '.join(map(str, values))} |" in words_of(report.html)
@@ -341,8 +341,8 @@ def test_a_protocol_with_validation_shows_both_accuracies(protocol, tmp_path):
     front = [1, best.validation_accuracy]
     if protocol == "kfold":
         front += [best.validation_accuracy_std, best.test_accuracy]
-        assert "There is no interval" in text  # of one seed and three folds
-        assert "that of seeds × folds, 3 here" in text
+        assert "One seed gives no interval." in text  # of one seed and three folds
+        assert "seeds × folds independent observations, 3 here" in text
         assert "3 stratified folds, split seed 0" in text
         assert "on 3 folds" in text
     else:
@@ -362,7 +362,7 @@ def test_diverged_configs_are_left_out_and_said_so(tmp_path):
     history.figures[3] = np.nan
     report = build(read_finished(write_run(tmp_path / "run", SWEEP, history)))
     assert "1 of 12 configurations diverged" in words_of(report.html)
-    assert "The grid is no longer complete" in words_of(report.html)
+    assert "the grid is incomplete: no shares of the variance" in words_of(report.html)
     assert "Shares of the variance" not in words_of(report.html)
     assert "nan" not in words_of(report.html).lower()
     assert not any("nan" in cell.lower() for cell in Page(report.html).cells)
@@ -383,7 +383,7 @@ def test_what_cannot_be_compared_is_said_so(tmp_path, case):
     assert "nan" not in words_of(report.html)
     if case in ("equal", "perfect"):
         assert "| activation | 1 | – |" in words_of(report.html)
-        assert "Over all configurations none: no value of any hyperparameter differs" in words_of(
+        assert "Over all configurations: no value of any hyperparameter differs" in words_of(
             report.html
         )
     else:
@@ -400,7 +400,7 @@ def test_a_table_that_is_not_at_hand_is_said_so(folder, tmp_path, monkeypatch, c
     path = write_run(tmp_path / "run", SWEEP, random_history(SWEEP), data=data)
     shutil.copytree(folder / "best", path / "best")
     text = words_of(build(read_finished(path)).html)
-    assert text.count("--data=PATH") == 2  # claims, limits
+    assert text.count("--data=PATH") == 2  # caveats, claims
     monkeypatch.chdir(tmp_path)
     assert run_here("report", "run") == 0
     assert "--data=PATH" in capsys.readouterr().out
@@ -435,9 +435,9 @@ def test_all_baselines_of_the_table_are_in_the_report_by_protocol(tmp_path):
     assert "| assignment | ours | 0.5000 |" in text
     for name, protocol in {"new": "assignment", "kfold": "kfold", "old": "artist_folds"}.items():
         folder = f"baselines-{name}"
-        assert f"rom `{folder}`: {protocol}, with networks of the sweep sweep of {folder}" in text
+        assert f"rom `{folder}`: {protocol}; our networks from the sweep sweep of {folder}" in text
     assert "0.50 to 0.80 on random splits, 0.49 to 0.51 with each artist" in text
-    assert f"best of the other models by validation accuracy, {mlp} or extra trees, reach" in text
+    assert f"best other model by validation accuracy, {mlp} or extra trees: 0.50" in text
     assert "0.731" not in text
     assert "0.91" not in text
     named = [str(tmp_path / f"baselines-{name}") for name in ("kfold", "old")]
@@ -508,11 +508,11 @@ def test_the_command_writes_where_it_says(tmp_path, flags, written):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "is missing"),
+        ([], "missing RUNDIR; --help shows examples"),
         (["nowhere"], "nowhere is not a run directory"),
         (["{run}", "--baselines=nowhere"], "no baselines.json"),
         (["{run}", "--output=report.pdf"], "ends in .html"),
-        (["{run}", "--platfrom=cpu"], "Unknown command line flag 'platfrom'"),
+        (["{run}", "--platfrom=cpu"], "unknown flag --platfrom"),
     ],
 )
 def test_mistakes_get_one_line_and_exit_code_2(

@@ -214,7 +214,7 @@ def test_no_two_requests_meet_in_one_folder(folder, options, name):
 def test_the_same_request_does_nothing(folder, capsys):
     before = (folder / "manifest.json").read_bytes()
     assert ask(folder).config == read_run(folder).config(2)
-    assert f"{folder}/retrained/{NAME} has this" in capsys.readouterr().out
+    assert f"{folder}/retrained/{NAME} already has this" in capsys.readouterr().out
     # What the sweep has retrained already is not trained again either.
     assert retrain_run(RetrainOptions(str(folder), retrain_epochs=1)).path == folder / "best"
     assert (folder / "manifest.json").read_bytes() == before
@@ -270,13 +270,17 @@ def test_a_folder_of_something_else_is_not_replaced(folder):
     mine.mkdir()
     assert ask(folder, rank=3).path == mine  # an empty one is used
     edit_manifest(folder, lambda m: m["retrainings"][mine.name].update(epochs=3))
-    with pytest.raises(InputError, match=r"seeds holds something else .* move it away"):
+    with pytest.raises(
+        InputError, match=r"seeds is not a retraining with these settings; move it away"
+    ):
         ask(folder, rank=3)
     edit_manifest(folder, lambda m: m["retrainings"].pop(mine.name))
     shutil.rmtree(mine)
     mine.mkdir()
     (mine / "notes.txt").write_text("precious")
-    with pytest.raises(InputError, match=r"seeds holds something else .* move it away"):
+    with pytest.raises(
+        InputError, match=r"seeds is not a retraining with these settings; move it away"
+    ):
         ask(folder, rank=3)
     assert (mine / "notes.txt").read_text() == "precious"
 
@@ -302,7 +306,9 @@ def test_a_run_whose_best_was_replaced_by_an_older_version_stays(folder, capsys)
 def test_a_run_without_a_best_says_what_there_is(tmp_path):
     path = tmp_path / "run"
     sweep(path, retrain_epochs=0)
-    with pytest.raises(InputError, match=f"gtzan_jax.retrain --workdir={path} makes one"):
+    with pytest.raises(
+        InputError, match=f"make one of a finished run with: .*retrain --workdir={path}"
+    ):
         load_model(path)
     made = retrain_run(RetrainOptions(str(path)))
     assert made.path == path / "retrained" / "rank1"
@@ -333,5 +339,5 @@ def test_the_report_lists_all_retrainings(folder):
 def test_a_strangers_name_leads_nowhere(folder, name):
     entry = msgspec.to_builtins(RunDir(folder).read_manifest().retraining)
     edit_manifest(folder, lambda m: m.update(retrainings={name: entry}))
-    with pytest.raises(InputError, match="not what a sweep writes"):
+    with pytest.raises(InputError, match="not a valid manifest"):
         read_run(folder)

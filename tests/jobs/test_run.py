@@ -209,7 +209,7 @@ def test_without_optuna_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError) as told:
         run.to_optuna()
-    message = "a study is Optuna's, which is not installed: pip install -e '.[search]'"
+    message = "a study needs Optuna: pip install -e '.[search]'"
     assert str(told.value) == message
 
 
@@ -230,7 +230,7 @@ def test_a_run_on_a_table_of_ones_own_predicts_it(tmp_path, data, options):
     sweep = make_sweep(epochs=3, protocol="holdout", axes={"num_units1": [16]})
     run = run_sweep(sweep, data, tmp_path / "wine", retrain_epochs=40, retrain_seeds=1, **options)
     model = run.best
-    assert repr(run) == "Run('wine', 6 configs × 1 run × 3 epochs, the best retrained)"
+    assert repr(run) == "Run('wine', 6 configs × 1 fold × 1 seed × 3 epochs, the best retrained)"
     assert repr(model).startswith("TrainedModel(16-6-5_")
     assert " weights, 3 classes, data " in repr(model)
     assert (model.front_end, model.distribution) == (None, None)

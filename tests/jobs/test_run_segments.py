@@ -109,7 +109,7 @@ def test_a_retraining_that_leaks_is_told_apart_from_its_sweep(run, protocol):
 
 
 def test_a_comparison_names_the_run_that_leaks(run, protocol, tmp_path):
-    note = f"- run: {LEAK}: its figures say nothing about songs"
+    note = f"- run: {LEAK}: its figures say nothing about songs outside the training set"
     twin = dataclasses.replace(run, run=RunDir(shutil.copytree(run.run.path, tmp_path / "other")))
     text = " ".join(markdown(compare([twin, run])).split())
     assert (note in text) == (protocol == "leaky_segments")

@@ -88,7 +88,7 @@ def test_the_same_call_again_trains_nothing(smoke, monkeypatch, capsys):
     monkeypatch.setattr(Training, "begin", None)
     before = (folder / "manifest.json").read_bytes()
     again = gtzan_jax.run_sweep("smoke", data="sample", workdir=folder, retrain_epochs=2)
-    assert "48 of 48 trial-epochs are already trained" in capsys.readouterr().out
+    assert "48 of 48 epochs are already trained" in capsys.readouterr().out
     pd.testing.assert_frame_equal(again.results, run.results)
     assert (folder / "manifest.json").read_bytes() == before
 
@@ -102,10 +102,10 @@ def test_an_unknown_option_is_a_type_error(tmp_path):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"batching": "shapes"}, "batching: no 'shapes' (did you mean 'shape'?)"),
+        ({"batching": "shapes"}, "batching: unknown value 'shapes' (did you mean 'shape'?)"),
         ({"num_seeds": 0}, "num_seeds must be a whole number from 1"),
         ({"split_seed": 2**32}, "split_seed must be a whole number from 0"),
-        ({"overwrite": True}, "--overwrite removes the run in --workdir, which is not given"),
+        ({"overwrite": True}, "--overwrite needs --workdir, the run directory to remove"),
         ({"overrides": ["num_seeds=2"], "num_seeds": 3}, "contradict each other"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_sweep_and_a_frame_of_ones_own(tmp_path):
     assert list(run.results["num_seeds"].unique()) == [2]
     assert not run.is_sample
     assert len(run.best.predict(frame)) == 120
-    with pytest.raises(InputError, match="overrides are laid over sweep files"):
+    with pytest.raises(InputError, match="overrides apply to sweep files only"):
         gtzan_jax.run_sweep(sweep, table, tmp_path / "run", overrides=["epochs=3"])
 
 
@@ -439,7 +439,7 @@ def test_patience_needs_a_validation_part(tmp_path):
 
 def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="MB will be written"):
+    with pytest.raises(InputError, match=r"the run needs [\d,]+ MB, and only"):
         gtzan_jax.run_sweep(
             "smoke", "sample", overrides=["epochs=100000"], num_seeds=100_000, workers=1
         )

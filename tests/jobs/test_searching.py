@@ -152,7 +152,7 @@ def test_states_that_do_not_fit_cost_time_and_change_nothing(tmp_path, monkeypat
 def test_a_finished_search_trains_nothing(halved, monkeypatch, capsys):
     monkeypatch.setattr(Training, "begin", None)
     run(sweep_of(HALVING), halved.run.path)
-    assert "48 of 48 trial-epochs are already trained" in capsys.readouterr().out
+    assert "48 of 48 epochs are already trained" in capsys.readouterr().out
 
 
 RANGES = {
@@ -217,7 +217,9 @@ def test_sweeps_that_stop_early_are_not_halved():
 
 def test_the_report_speaks_of_what_was_trained_to_the_end(halved):
     page = " ".join(halved.report().read_text().split())
-    assert "Those that the search gave up before the end may be better" in page
+    assert (
+        "Configurations that the search gave up early are not judged; they may be better." in page
+    )
 
 
 def test_brackets_train_no_more_than_they_ask_for(tmp_path):

@@ -46,7 +46,7 @@ def test_the_run_is_of_pretrained_features(folder):
     assert (data.source, data.tracks, data.features) == ("music", 60, 200)
     assert data.pretrained == "musicnn"
     assert (
-        "24 configs" in (folder / "sweep.txt").read_text()
+        "24 configurations" in (folder / "sweep.txt").read_text()
         or "finished" in (folder / "sweep.txt").read_text()
     )
 

@@ -34,8 +34,8 @@ def smoke(tmp_path_factory):
 def test_the_run_directory_is_complete(smoke):
     run, _ = smoke
     assert sorted(path.name for path in run.iterdir()) == [
-        ".lock", "best", "checkpoints", "history.csv", "manifest.json", "trials.csv", "overview",
-        "predictions.safetensors", "results.csv", "tensorboard",
+        ".lock", "best", "checkpoints", "history.csv", "manifest.json", "overview",
+        "predictions.safetensors", "results.csv", "tensorboard", "trials.csv",
     ]  # fmt: skip
     assert sorted(path.name for path in (run / "best").iterdir()) == [
         "accuracy.png", "calibration.csv", "confusion.csv", "confusion_matrix.png",
@@ -97,7 +97,7 @@ def test_the_end_says_what_was_found_and_where(smoke):
     for command_ in ("report run", "predict run SONG"):
         assert sum(f"  python -m gtzan_jax.{command_}   #" in line for line in lines) == 1
     assert "each accuracy is the mean over 2 seeds" in lines
-    assert "  ±: standard deviation over the networks of 10 seeds" in lines
+    assert "  ±: standard deviation over 10 seeds" in lines
     assert "the best was chosen on the test part, so its accuracy there is optimistic" in lines
     tied = pd.read_csv(run / "results.csv").query("indistinguishable_from_best").test_accuracy
     assert len(tied) > 1
@@ -136,7 +136,7 @@ def test_a_falling_back_is_told_once_and_beside_the_figures(tmp_path):
         cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("synthetic sample stands in for the real feature table") == 1
+    assert done.stderr.count("synthetic sample replaces the real feature table") == 1
     assert "these figures are from the SYNTHETIC sample" in done.stdout
     assert "best" not in [path.name for path in (tmp_path / "run").iterdir()]
 
@@ -172,7 +172,7 @@ def test_the_retraining_goes_on_where_the_sweep_stopped(smoke):
 
 def test_another_config_can_be_retrained(smoke, monkeypatch):
     run, _ = smoke
-    monkeypatch.setattr(retraining, "workplace", this_process)
+    monkeypatch.setattr(retraining, "open_backend", this_process)
     flags = [f"--workdir={run}", "--rank=2", "--retrain_epochs=4", "--platform=cpu"]
     done = command_here("retrain", *flags, folder=run.parent)
     assert done.returncode == 0, done.stderr
@@ -197,7 +197,7 @@ def test_a_config_can_be_retrained_under_another_protocol(smoke):
     done = command("retrain", *flags, "--retrain_epochs=2", "--platform=cpu", folder=run.parent)
     assert done.returncode == 0, done.stderr
     assert "retrained 6 times for 2 epochs: test accuracy 0." in done.stdout
-    assert "\n  at the epochs best by validation 0." in done.stdout
+    assert "\n  at the epochs that are best on the validation part: 0." in done.stdout
     assert max(map(len, done.stdout.splitlines()[:2])) <= 80
     folder = run / "retrained" / "rank1-kfold-3folds-2epochs-2seeds"
     history = pd.read_csv(folder / "history.csv")

@@ -91,7 +91,7 @@ def recorded():
         contextlib.redirect_stderr(texts),
     ):
         for module in (sweeping, retraining, baselines):
-            patch.setattr(module, "workplace", lambda *_, **__: this_process())
+            patch.setattr(module, "open_backend", lambda *_, **__: this_process())
         patch.setattr(classical, "classical_models", one_model)
         patch.setattr("matplotlib.figure.Figure.savefig", drawn)
         patch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", drawn)
@@ -152,11 +152,12 @@ def assert_not_of_songs(folder, texts):
 
 def test_nothing_speaks_of_songs(made):
     assert_not_of_songs(made.folder, made.texts)
-    assert "predicted class,\n% of the true class's test rows" in made.texts
-    assert "95 % interval over rows" in made.texts
+    assert "predicted class\n(cells: % of the true class's test rows)" in made.texts
+    scope = "for rows of another patient and" if made.is_grouped else "over rows, for"
+    assert f"95 % interval {scope} these networks" in made.texts
     assert ", 3 classes, data '" in made.texts
     assert ", calibration on too few rows)" in made.texts
-    assert "rows repeat another's features exactly (row 5 = row 6, …)" in made.texts
+    assert "rows have exactly the features of another (row 5 = row 6, …)" in made.texts
 
 
 @pytest.mark.slow  # 20 s: trains on the folds of each protocol
@@ -175,8 +176,8 @@ def test_baselines_do_not_speak_of_songs(tmp_path, is_grouped):
     assert_not_of_songs(tmp_path, texts.getvalue())
     assert list(found.scores["protocol"].unique()) == ["assignment", "holdout", "kfold"]
     others = "rows of another patient" if is_grouped else "other rows like these"
-    assert f"Bars: 95 % intervals for these fitted models, of {others}." in page
-    assert f"They are for {others}; fitted models" in page
+    assert f"Bars: 95 % intervals of these fitted models, for {others}." in page
+    assert f"train parts and seeds. They are for {others}." in page
 
 
 def test_the_files_have_the_columns_of_the_words(made):
@@ -213,16 +214,19 @@ def test_the_features_of_another_table_are_all_correlated_and_drawn(made):
 
 def test_the_report_says_what_its_figures_are_of(made):
     lines = lines_of((made.folder / "run" / "report.html").read_text())
-    page, first_screen = " ".join(lines.split()), lines.partition("## Which hyperparameter")[0]
-    together = "Rows that belong together, such as those of one person or one day, may be on both"
+    page, first_screen = " ".join(lines.split()), lines.partition("## Hyperparameters")[0]
+    together = "Rows of one person or day, if any, may be on both sides of a split"
     assert (together in first_screen) == (not made.is_grouped)
-    assert ("**Groups.** Rows that belong together" in page) == (not made.is_grouped)
+    assert ("**Groups.** Rows of one person or day" in page) == (not made.is_grouped)
     others = "rows of another patient" if made.is_grouped else "other rows like these"
-    assert f"**{others}** 95 % interval for {others}, with the networks of" in first_screen
-    assert f"For {others} and these networks the 95 % interval is" in page
-    assert ("### The number to trust" in lines) == made.is_grouped
-    assert "### By class" in lines
-    assert re.search(r"Most often class [012] is taken for class [012]", page)
+    assert re.search(
+        rf"\*\*{others}\*\* 95 % interval \S+ to \S+, for {others} and the networks of",
+        first_screen,
+    )
+    assert re.search(rf"95 % interval \S+ to \S+, for {others} and these networks\.", page)
+    assert "### Test accuracy" in lines.splitlines()
+    assert "| class | precision |" in page
+    assert re.search(r"Most frequent confusion[^:]*: class [012] predicted as class [012]", page)
     assert not any(absent in page for absent in ("Transfer.", "claims", "artist_kfold"))
     if made.is_grouped:
         assert "each patient on one side" in first_screen
@@ -237,8 +241,8 @@ def test_the_report_says_what_its_figures_are_of(made):
 def test_a_choice_by_the_test_part_is_corrected_over_groups(tmp_path, is_grouped, resampled):
     write_wine(tmp_path, is_grouped)
     page = words_of(build(run_on_wine(tmp_path, is_grouped)).html)
-    assert f"winners that are chosen on resampled {resampled}, on those left out" in page
-    assert "This run chooses and reports on the same test rows: its best, " in page
+    assert f"winners selected on resampled {resampled} and tested on those left out" in page
+    assert "Selected and reported on the same test rows: the best accuracy, " in page
     flags = "--label=cultivar" + " --group=patient" * is_grouped
     assert f"| columns | {flags} |" in page
     assert (
@@ -253,8 +257,8 @@ def test_where_all_rows_are_right_their_number_stands_in_for_an_interval(tmp_pat
     history = history_of(sweep, np.ones((sweep.num_configs, 1)))
     run = read_finished(write_run(tmp_path / "run", sweep, history, table))
     tested = len(make_splits(table, "holdout", 0, 5).folds[0].test)
-    words = f"**1.00** **rows of another patient** Under holdout, after 2 epochs. On {tested} test "
-    assert words + "rows, which give no interval." in words_of(build(run).html)
+    words = "**1.00** **rows of another patient** Protocol holdout, 2 epochs. "
+    assert f"{words}No interval: {tested} test rows." in words_of(build(run).html)
 
 
 def test_further_runs_are_not_asked_about_the_claims(made):

@@ -18,7 +18,7 @@ def test_an_occupied_folder_is_refused(tmp_path):
 
 def test_a_file_is_no_run_directory(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=r"--workdir=.*file is not a folder"):
+    with pytest.raises(InputError, match=r"--workdir=.*file is not a writable folder"):
         create_folder(tmp_path / "file")
     with pytest.raises(InputError, match="not a run directory"):
         RunDir(tmp_path / "file").read_manifest()
@@ -50,9 +50,9 @@ def test_folders_that_nobody_named_are_made_and_differ(tmp_path, monkeypatch):
 def test_a_place_for_folders_that_nobody_named_is_checked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").touch()
-    with pytest.raises(InputError, match="is not a folder that you may write to"):
+    with pytest.raises(InputError, match="is not a writable folder"):
         default_folder("eda")
     (tmp_path / "runs").unlink()
     (tmp_path / "runs").symlink_to(tmp_path / "not mounted" / "runs")
-    with pytest.raises(InputError, match="runs: cannot be made: File exists"):
+    with pytest.raises(InputError, match="runs: cannot be created: File exists"):
         default_folder("eda")

@@ -125,7 +125,7 @@ def add_fold(manifest):
     ("damage", "message"),
     [
         (lambda f: (f / "manifest.json").unlink(), "it has no manifest.json"),
-        (lambda f: (f / "manifest.json").write_text("[1]"), "checksum does not fit"),
+        (lambda f: (f / "manifest.json").write_text("[1]"), "checksum is wrong"),
         (lambda f: edit_manifest(f, lambda m: m.update(status="running")), "did not finish"),
         (lambda f: edit_manifest(f, lambda m: m.pop("sweep")), "required field `sweep`"),
         (lambda f: edit_manifest(f, lambda m: m["sweep"].pop("name")), "$.sweep.name"),
@@ -142,7 +142,7 @@ def add_fold(manifest):
 )
 def test_what_is_no_finished_run_is_refused_in_one_line(folder, damage, message):
     damage(folder)
-    if message not in ("it has no manifest.json", "checksum does not fit"):
+    if message not in ("it has no manifest.json", "checksum is wrong"):
         edit_manifest(folder)  # the checksums of the files as they are now
     with pytest.raises(InputError, match=re.escape(message)) as error:
         read_finished(folder)
@@ -178,7 +178,7 @@ def test_a_retraining_of_another_sweep_is_refused(folder, change):
     (folder / "best" / "scores.csv").write_text("genre,precision,recall,f1\nrock,1,1,1\n")
     manifest.retraining = msgspec.structs.replace(RETRAINING, **change)
     run.record(manifest, "best")
-    with pytest.raises(InputError, match="the retraining is of another sweep"):
+    with pytest.raises(InputError, match="a retraining belongs to another sweep"):
         read_finished(folder)
 
 
@@ -193,7 +193,7 @@ def test_another_sample_is_not_used(folder):
     table, missing = table_of(read_finished(folder), None)
     assert table is None
     assert "SHA-256 000000000000…" in missing
-    with pytest.raises(InputError, match="another checksum"):
+    with pytest.raises(InputError, match="the checksums differ"):
         table_of(read_finished(folder), "sample")
 
 

@@ -44,7 +44,7 @@ def test_histories_of_some_configs():
 def test_configs_that_did_not_train_equally_often_have_no_grid(names):
     trials = tuple(Trial(name, 0, seed) for seed, name in enumerate(names))
     history = make_history(trials, np.zeros((len(names), 2, len(METRICS)), np.float32))
-    with pytest.raises(ValueError, match="not trained equally often"):
+    with pytest.raises(ValueError, match="the configs do not have the same number of trials"):
         history.by_config(history.figures)
 
 

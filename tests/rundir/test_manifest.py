@@ -83,5 +83,5 @@ def test_the_checksum_is_that_of_the_rest(folder):
     document = json.loads((folder / "manifest.json").read_text())
     document["seeds"] = [1]
     (folder / "manifest.json").write_text(json.dumps(document))
-    with pytest.raises(InputError, match="checksum does not fit"):
+    with pytest.raises(InputError, match="checksum is wrong"):
         RunDir(folder).read_manifest()

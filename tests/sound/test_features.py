@@ -184,7 +184,7 @@ def test_songs_are_cut_as_gtzans_maker_cut_them(length, count):
 
 
 def test_too_few_samples_for_a_segment_are_refused():
-    with pytest.raises(SoundError, match=r"3\.00 s are too short for a segment"):
+    with pytest.raises(SoundError, match=r"too short: 3\.00 s, less than a segment"):
         segments_of(np.zeros(SEGMENT_SAMPLES - 1, np.float32))
 
 

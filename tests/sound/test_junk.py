@@ -116,7 +116,7 @@ def test_what_is_no_sound_may_lie_behind_it(tmp_path, files, kind, behind):
     content = files[kind] + BEHIND[behind]
     undecided = {".flac": ["random bytes", "a picture"], ".wav": ["random bytes"]}
     if behind in undecided.get(suffix, []):  # they may as well be samples
-        reason = r"its header says 3\.0 s, and [12]\d\d,\d{3} bytes follow that may be sound;"
+        reason = r"its header states 3\.0 s, but [12]\d\d,\d{3} more bytes may be sound;"
         with pytest.raises(SoundError, match=reason):
             read_bytes(tmp_path, suffix, content)
         return
@@ -199,7 +199,7 @@ def test_a_file_that_no_reader_foresaw_costs_only_itself(tmp_path, files, error,
         raise error
 
     monkeypatch.setattr(module, "streams_of", fail)
-    with pytest.raises(SoundError, match=rf"song\.wav: damaged \({error}\); write it anew"):
+    with pytest.raises(SoundError, match=rf"song\.wav: damaged \({error}\); rewrite it with"):
         read_bytes(tmp_path, ".wav", files[".wav"])
 
 

@@ -85,5 +85,5 @@ def test_a_place_that_is_taken_is_refused(tmp_path, kind):
     else:
         (tmp_path / "of the user's").mkdir()
         part.symlink_to(tmp_path / "of the user's")
-    with pytest.raises(InputError, match="is a link or no folder"):
+    with pytest.raises(InputError, match="is a link or not a folder"):
         Kept(tmp_path / "features.csv.part", "this version", 57)

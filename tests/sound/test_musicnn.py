@@ -86,5 +86,5 @@ def test_what_cannot_be_computed_with_is_refused(samples, message):
 
 
 def test_a_file_without_a_segment_is_refused(tmp_path):
-    with pytest.raises(SoundError, match=r"short\.wav: 2\.00 s are too short for a segment"):
+    with pytest.raises(SoundError, match=r"short\.wav: too short: 2\.00 s, less than a segment"):
         windows_of_file(write(tmp_path / "short.wav", noise(2 * SAMPLE_RATE)), segmented=True)

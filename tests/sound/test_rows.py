@@ -28,7 +28,7 @@ def test_a_song_is_a_row_or_a_row_a_segment(tmp_path):
 
 @pytest.mark.parametrize(
     ("samples", "segmented", "reason"),
-    [(noise(100), False, "too short: 100 samples"), (noise(60_000), True, "2.72 s are too short")],
+    [(noise(100), False, "too short: 100 samples"), (noise(60_000), True, "too short: 2.72 s")],
 )
 def test_what_is_too_short_is_named(tmp_path, samples, segmented, reason):
     path = write(tmp_path / "a.wav", samples)

@@ -109,7 +109,7 @@ def changed(path, **changes):
 def test_damage_is_told_and_nothing_of_it_used(table, folder, damage):
     cache.keep(KEY, table, [])
     damage(next(folder.iterdir()))
-    with pytest.warns(UserWarning, match="is damaged .* and not used"):
+    with pytest.warns(UserWarning, match="is damaged .* and is ignored"):
         assert cache.load(KEY, "songs") is None
     cache.keep(KEY, table, [])  # takes its place
     assert cache.load(KEY, "songs")[0].sha256 == table.sha256
@@ -132,7 +132,7 @@ def test_the_checksum_is_of_array_labels_and_names(table, change):
 def test_a_cache_that_cannot_be_written_costs_nothing_but_time(table, folder):
     folder.parent.mkdir(parents=True)
     folder.write_text("a file in its place")
-    with pytest.warns(UserWarning, match="cannot be kept"):
+    with pytest.warns(UserWarning, match="cannot be saved"):
         cache.keep(KEY, table, [])
     assert cache.load(KEY, "songs") is None
 

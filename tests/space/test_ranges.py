@@ -119,9 +119,9 @@ def test_more_than_there_are_cannot_be_drawn(choices):
         ("num_units1", {"low": 1, "high": 9, "step": 0.5}, "step must be a whole number"),
         ("num_units1", {"low": 1, "high": 9, "step": 20}, "step must be a number"),
         ("num_units1", {"low": 1.5, "high": 9}, "low must be a whole number"),
-        ("batch_size", {"low": 16, "high": 64}, "a program of its own"),
-        ("optimizer", {"low": "adam", "high": "sgd"}, "its values are no numbers"),
-        ("nesterov", {"low": False, "high": True}, "its values are no numbers"),
+        ("batch_size", {"low": 16, "high": 64}, "would need its own program"),
+        ("optimizer", {"low": "adam", "high": "sgd"}, "a range is of numbers"),
+        ("nesterov", {"low": False, "high": True}, "a range is of numbers"),
     ],
 )
 def test_a_range_that_cannot_be_is_refused(axis, table, problem):

@@ -153,7 +153,7 @@ def test_to_dict_reads_back(changes):
         ("axes.num_units7=[64]", "unknown key 'num_units7'"),
         ("axes.num_units5=[64]", "axes.num_units5 needs axes.num_units4, which is missing"),
         ("axes.dropout1=[nan]", "dropout1 must be a number from 0 to 1"),
-        ("axes.activation=['selu']", "it must be one of relu, leaky_relu"),
+        ("axes.activation=['selu']", "choose one of relu, leaky_relu"),
         ("axes.nesterov=[1]", "axes.nesterov must be true or false, not 1"),
         ("axes.nesterov=[true]", "axes.nesterov needs axes.momentum, with a value above 0"),
         ("axes.mixup=[-0.1]", "axes.mixup must be a number from 0 to 100"),
@@ -174,10 +174,11 @@ def test_impossible_values_are_refused(override, message):
 def test_axes_of_sgd_are_refused_without_it(name):
     axes = {"momentum": [0.0, 0.9], "nesterov": [False, True]}
     drawn = {"momentum": {"low": 0.0, "high": 0.9}, "optimizer": ["adam"]}
-    with pytest.raises(InputError, match=r"axes\.momentum is SGD's"):
+    with pytest.raises(InputError, match=r"axes\.momentum is for SGD only"):
         make_sweep(axes=drawn, search={"kind": "random", "num_configs": 3})
     for optimizers in (["adam", "lion"], None):
-        with pytest.raises(InputError, match=f"axes.{name} is SGD's; add 'sgd' to axes.optimizer"):
+        message = f"axes.{name} is for SGD only; add 'sgd' to axes.optimizer"
+        with pytest.raises(InputError, match=message):
             make_sweep(
                 axes={name: axes[name], "optimizer": optimizers},
                 learning_rates={"adam": 0.1, "lion": 0.1},
@@ -325,7 +326,7 @@ def test_the_search_of_a_file_can_be_laid_over():
     assert load_sweep("halving", ["search.kind=grid"]).num_configs == 2592
     ours = load_sweep("assignment", ["search.kind=random", "search.num_configs=9"])
     assert ours.num_configs == 9
-    with pytest.raises(InputError, match="eta means nothing to the search 'random'"):
+    with pytest.raises(InputError, match="eta does not apply to the search 'random'"):
         load_sweep("random", ["search.eta=2"])
 
 

@@ -89,16 +89,21 @@ def test_a_list_is_looked_up_row_by_row():
 def test_what_table_and_list_do_not_share_is_counted():
     sample = load_table("sample")
     [unlisted] = left_out(sample, "fault_filtered")
-    assert unlisted.endswith("neither trained nor tested on: 70 of the table's 1,000 tracks")
+    assert unlisted.startswith(
+        "70 of the table's 1,000 tracks are not in the list of fault_filtered"
+    )
     rows = np.arange(1000) >= 200  # without blues and classical
     y, names = sample.y[rows], [sample.tracks[row] for row in np.flatnonzero(rows)]
     names[-1] = "another.wav"
     y[:2] = 9  # country.sample00.wav and country.sample01.wav are rock
     part = replace(sample, x=sample.x[rows], y=y, tracks=tuple(names))
     unlisted, lacking, other = left_out(part, "artist_folds")
-    assert unlisted.endswith(": 53 of the table's 800 tracks")
-    assert lacking.endswith(": 201 of 948 tracks")
-    assert other.endswith(": 2 of the table's 800 tracks, such as 'country.sample00.wav', 'rock'")
+    assert unlisted.startswith("53 of the table's 800 tracks are not in the list of artist_folds: ")
+    assert lacking.startswith("201 of 948 tracks in the list of artist_folds are not in")
+    assert other.startswith(
+        "2 of the table's 800 tracks have another genre than in their file names"
+    )
+    assert other.endswith("such as 'country.sample00.wav', 'rock'; the table's genre is used")
 
 
 def test_a_genre_may_be_spelt_in_another_way():
@@ -119,7 +124,7 @@ def test_a_table_of_other_tracks_is_refused(known):
     message = str(caught.value)
     assert "\n" not in message
     for fragment in (
-        f"made.csv: artist_folds knows {known} of its 100 tracks",
+        f"made.csv: artist_folds lists {known} of its 100 tracks",
         "such as 'blues.00000.wav'",
         "'song 0.mp3'",
         "such as kfold",

@@ -358,7 +358,7 @@ def test_mixed_artists_are_the_same_tracks_in_random_folds(sample, seed):
 
 @pytest.mark.parametrize("name", sorted(LISTED))
 def test_a_protocol_of_a_list_refuses_other_tables_and_says_what_it_leaves_out(sample, name):
-    with pytest.raises(InputError, match=r"made\.csv: .* knows 0 of its 143 tracks"):
+    with pytest.raises(InputError, match=r"made\.csv: .* lists 0 of its 143 tracks"):
         make_splits(TABLE, name, 0, 5)
     [sentence] = make_splits(sample, name, 0, 5).left_out
     assert ("70" if name == "fault_filtered" else "52") in sentence
@@ -489,7 +489,7 @@ def test_the_leak_has_segments_of_one_song_on_both_sides(segments):
 
 
 def test_the_leak_is_refused_where_there_are_no_segments(sample):
-    with pytest.raises(InputError, match=r"sample: leaky_segments .* a row a song; give .*sample3"):
+    with pytest.raises(InputError, match=r"sample: leaky_segments needs .*: give one, .*sample3"):
         make_splits(sample, "leaky_segments", 0, 5)
 
 

@@ -114,8 +114,8 @@ def test_the_table_of_segments_is_known_by_its_shape(kaggle):
     for _ in range(2):
         table = load_table("kaggle3")
         assert (table.source, table.sha256) == ("kaggle3", sha256(text))
-        assert "No checksum" in table.notice
-        assert f"9,990 segments of 1,000 songs, and the SHA-256 {sha256(text)[:12]}" in table.notice
+        assert table.notice.startswith("The checksum of Kaggle's features_3_sec.csv is not known")
+        assert f"9,990 segments of 1,000 songs; its SHA-256 is {sha256(text)[:12]}" in table.notice
     assert kaggle.calls == 1
     assert find_table(table.sha256).source == "kaggle3"
 
@@ -165,13 +165,13 @@ def test_a_cache_that_cannot_be_written_costs_nothing(kaggle, places):
 def test_without_a_network_auto_takes_the_sample_and_says_so():
     table = load_table("auto")
     assert table.is_sample
-    assert "out of reach" in table.notice
+    assert "Kaggle is unreachable" in table.notice
     assert "\n" not in table.notice
     assert load_table("sample").notice == ""
 
 
 def test_without_a_network_kaggle_is_an_error():
-    with pytest.raises(InputError, match="out of reach"):
+    with pytest.raises(InputError, match="Kaggle is unreachable"):
         load_table("kaggle")
 
 
@@ -180,7 +180,7 @@ def test_a_hanging_network_is_given_up_in_time(monkeypatch):
     monkeypatch.setattr(kaggle_module, "PROBE_SECONDS", 0.1)
     monkeypatch.setattr(requests, "head", lambda *_args, **_options: time.sleep(30))
     start = time.perf_counter()
-    with pytest.raises(InputError, match="out of reach"):
+    with pytest.raises(InputError, match="Kaggle is unreachable"):
         load_table("kaggle")
     assert time.perf_counter() - start < 15
 

@@ -118,7 +118,7 @@ def test_a_table_of_songs_has_a_row_a_song(text):
 BAD_SEGMENTS = {
     "a whole song among segments": (
         set_cell(9, "filename", "blues.00007.wav"),
-        "line 9, column 'filename': 'blues.00007.wav' is no segment, as 'blues.00000.0.wav' of",
+        "line 9, column 'filename': 'blues.00007.wav' is a song, but 'blues.00000.0.wav' of",
     ),
     "a segment twice": (
         set_cell(12, "filename", "blues.00000.00.wav"),

@@ -10,8 +10,8 @@ from conftest import make_arrays, make_cnn_sweep, make_fold, slow
 from scipy import stats
 from test_engine import assert_equal
 
-from gtzan_jax.backends.crew import Crew
 from gtzan_jax.backends.processes import Processes
+from gtzan_jax.backends.remote import RemoteTrainer
 from gtzan_jax.metrics import METRICS
 from gtzan_jax.models.cnn import CnnFamily
 from gtzan_jax.rundir.history import trials_of
@@ -271,16 +271,18 @@ def test_trials_that_train_singly_are_segments_of_their_own(sweep, monkeypatch, 
 
 @pytest.mark.slow
 def test_workers_train_to_the_same_bytes_however_many_they_are(sweep, together):
-    crews = []
+    trainers = []
     for workers in (1, 2):
         pool = Processes(workers)
         try:
-            crews.append(run(Crew(pool, "float32", Plan(sweep, CnnFamily(), SIZES)), sweep))
+            trainers.append(
+                run(RemoteTrainer(pool, "float32", Plan(sweep, CnnFamily(), SIZES)), sweep)
+            )
         finally:
             pool.close()
-    assert_equal(crews[0], together, rtol=2e-3)
-    for trial, history in crews[1].items():
-        np.testing.assert_array_equal(history, crews[0][trial])
+    assert_equal(trainers[0], together, rtol=2e-3)
+    for trial, history in trainers[1].items():
+        np.testing.assert_array_equal(history, trainers[0][trial])
 
 
 @pytest.mark.slow

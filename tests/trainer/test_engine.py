@@ -338,7 +338,7 @@ def test_configs_that_come_later_train_as_if_they_had_been_there(sweep, together
         }
         assert len(got) == 24
         assert_equal(got, together)
-        with pytest.raises(ValueError, match="no bucket is wide enough"):
+        with pytest.raises(ValueError, match="no bucket fits structure"):
             engine.plan.admit([Config.of(**{**widest, "num_units1": 15})])
 
 
@@ -554,7 +554,9 @@ def test_trials_that_go_on_are_tried_in_halves(sweep, together, monkeypatch):
 
 def test_when_nothing_fits_it_is_said(sweep, monkeypatch):
     simulate_memory_for(0, monkeypatch)
-    with pytest.raises(InputError, match=r"not even one network of 12-6-5 fits .* num_units1 out"):
+    with pytest.raises(
+        InputError, match=r"a single network of 12-6-5 does not fit .* largest num_units1 from"
+    ):
         run(sweep, task_size=2, devices=jax.devices()[:1])
 
 

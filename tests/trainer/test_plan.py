@@ -141,7 +141,7 @@ def test_a_config_that_comes_later_is_in_the_narrowest_bucket_that_is_wide_enoug
     found.admit(list(later))
     assert [found.bucket_of[each.id] for each in later] == list(later.values())
     for other in (config(16, 9, 10), config(32, 9, 9, 10), config(32, 9)):
-        with pytest.raises(ValueError, match="no bucket is wide enough"):
+        with pytest.raises(ValueError, match="no bucket fits structure"):
             found.admit([other])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import slow
 
-from gtzan_jax.backends.workplace import workplace
+from gtzan_jax.backends.backend import open_backend
 from gtzan_jax.trainer import platforms
 
 IMPORT = "from gtzan_jax.trainer.platforms import select_platform"
@@ -72,13 +72,13 @@ except InputError as error:
     print(error)
 """
     message = in_new_process(code, JAX_PLATFORMS="cpu")
-    assert f"--platform={name}: JAX finds no {name.upper()} here, only cpu (" in message
-    assert "take --platform=cpu" in message
+    assert f"--platform={name}: JAX found no {name.upper()}, only cpu (" in message
+    assert "use --platform=cpu" in message
 
 
 def test_devices_are_named():
-    with workplace("cpu", workers=0) as here:
-        assert (here.platform, here.place) == ("cpu", f"{len(jax.devices())} cpu devices")
+    with open_backend("cpu", workers=0) as here:
+        assert (here.platform, here.label) == ("cpu", f"{len(jax.devices())} cpu devices")
     assert here.devices == [str(device) for device in jax.devices()]
 
 

@@ -112,7 +112,7 @@ def results_of(sweep, train=Engine.call):
 def short_calls():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "_EPOCHS", 3)
-        patch.setattr(task, "_WAVE", 2)
+        patch.setattr(task, "_MOST_TOGETHER", 2)
         yield
 
 

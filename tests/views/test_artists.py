@@ -1,7 +1,8 @@
-"""The first screen's figures: songs of artists that were trained on, and new artists."""
+"""The summary's accuracies: on artists in the training set, and on new artists."""
 
 import dataclasses
 import os
+import re
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
@@ -77,12 +78,12 @@ def first_screen(folder, table=None, data=None):
     return part, said(part)
 
 
-MEASURES = " measures the accuracy on new artists"
-SAME = "from the run same: the best of 12 configurations on its validation part"
-FOLDS = "from baselines-1: a network of the sweep baselines, chosen within each train part"
+MEASURES = "To measure the accuracy on new artists"
+SAME = "run same, best of 12 configurations on its validation part"
+FOLDS = "baselines-1, our network selected within each train part from the sweep baselines"
 AGAIN = (
-    "from again: this configuration, retrained 2 times for 2 epochs, ± 0.01 (deviation). It was "
-    "chosen by tracks that are tested here"
+    "again, this configuration retrained 2 times for 2 epochs, ± 0.01 (deviation); selecting it "
+    "used tracks tested here"
 )
 
 
@@ -115,13 +116,13 @@ def test_both_figures_stand_side_by_side_each_with_its_interval(tmp_path):
     best, predictions = other.results.iloc[0], other.predictions
     hits = predictions.correct[other.sweep.places[best.config_id]].mean(axis=0)
     low, high = selection.accuracy_interval(hits, predictions.group)
-    assert (
-        "** **songs of artists that were trained on** 95 % interval for other songs of such "
-        "artists, with the networks of this seed: " in text
+    known = (
+        r"\*\* \*\*artists in the training set\*\* 95 % interval \S+ to \S+, for other songs of "
     )
+    assert re.search(f"{known}such artists and the networks of this seed", text)
     assert (
-        f"**{best.test_accuracy:.2f}** **new artists** 95 % interval for other artists: {low:.2f} "
-        f"to {high:.2f}. Under artist_folds, from the run other" in text
+        f"**{best.test_accuracy:.2f}** **new artists** 95 % interval {low:.2f} to {high:.2f}, for "
+        "other artists. Protocol artist_folds: run other" in text
     )
     assert part.title == "Test accuracy"
     assert MEASURES not in text
@@ -165,19 +166,18 @@ def test_retrainings_of_other_configs_and_protocols_say_nothing_of_new_artists(t
         retrain(folder, name, accuracy, protocol, written=written)
     found = new_artists(read_finished(folder), None)
     assert (found.accuracy, found.protocol) == (pytest.approx(0.5), "artist_folds")
-    assert found.source.startswith("from b: ")
+    assert found.source.startswith("b, ")
 
 
 @pytest.mark.parametrize("protocol", ARTISTS_APART)
 @pytest.mark.parametrize("source", ["sample", "other.csv"])
 def test_a_run_that_keeps_artists_apart_has_one_figure(protocol, source, tmp_path):
-    """It is one to trust, unless it is of the sample; no other run's stands beside it."""
+    """No other run's stands beside it."""
     table = dataclasses.replace(SAMPLE, source=source)
     folder = write(tmp_path / "run", protocol, 0.4, table)
     write(tmp_path / "other", "artist_folds", 0.77, table)
     part, text = first_screen(folder)
-    is_sample = source == "sample"
-    assert part.title == ("Test accuracy" if is_sample else "The number to trust")
+    assert part.title == "Test accuracy"
     assert text.startswith("**0.40** **new artists** 95 % interval")
     assert "0.77" not in text
     assert MEASURES not in text
@@ -191,10 +191,10 @@ def test_of_a_table_of_unknown_artists_it_is_said(at_hand, tmp_path):
     _, text = first_screen(
         write(tmp_path / "run", "holdout", table=table), table=table if at_hand else None
     )
-    assert "**new songs, whoever they are by** " in text
-    assert ("Artists are unknown: this table" in text) == at_hand
-    assert (f"{MEASURES}, if the file names are GTZAN's;" in text) != at_hand
-    assert "trained on" not in text
+    assert "**new songs, artists unknown** " in text
+    assert ("This table does not name the artists." in text) == at_hand
+    assert (f"{MEASURES}, if the file names are GTZAN's, then" in text) != at_hand
+    assert "training set" not in text
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_the_command_that_is_missing_can_be_pasted(source, data, expected, tmp_p
     edit_manifest(folder, change)
     monkeypatch.chdir(tmp_path)
     _, text = first_screen("a folder/run", table=table, data=data)
-    command = text.partition(f"`{MEASURES}; then")[0].rpartition("`")[2]
+    command = text.partition(f"{MEASURES}, then report again: `")[2].partition("`")[0]
     assert shlex.split(command) == [
         *("python", "-m", "gtzan_jax.baselines", "--protocol=artist_kfold", f"--data={expected}"),
         *("--split_seed=7", "--workdir=a folder/baselines-artist_kfold"),
@@ -222,7 +222,7 @@ def test_the_command_that_is_missing_can_be_pasted(source, data, expected, tmp_p
 
 def test_an_interval_is_told_where_there_is_one(tmp_path):
     _, text = first_screen(write(tmp_path / "run", accuracy=1.0))
-    assert "**1.00** **new songs, whoever they are by** Under assignment" in text
+    assert "**1.00** **new songs, artists unknown** Protocol assignment" in text
 
 
 def test_a_single_configuration_was_not_chosen(tmp_path):
@@ -233,6 +233,6 @@ def test_a_single_configuration_was_not_chosen(tmp_path):
 @pytest.mark.parametrize("protocol", [name for name, p in PROTOCOLS.items() if not p.leak])
 def test_every_protocol_says_which_artists_its_figure_is_of(protocol, tmp_path):
     """One that leaks needs a table of segments; see test_run_segments."""
-    known = "new artists" if protocol in ARTISTS_APART else "songs of artists that were trained on"
+    known = "new artists" if protocol in ARTISTS_APART else "artists in the training set"
     _, text = first_screen(write(tmp_path / "run", protocol), table=SAMPLE)
     assert f" **{known}** 95 % interval" in text

@@ -154,15 +154,29 @@ def test_the_page_is_not_wider_than_the_screen(fresh, width):
     assert found <= screen == width
 
 
-def test_the_answers_are_on_the_first_screen(fresh):
+def test_the_summary_is_on_the_first_screen(fresh):
     bottoms = """
-    return [...document.querySelectorAll(".answers .part > *")]
+    return [...document.querySelectorAll(".summary .part > *")]
       .map((each) => each.getBoundingClientRect().bottom);
     """
     with shown(fresh, 1280, 800):
         found = fresh.execute_script(bottoms)
     assert len(found) > 8
     assert max(found) <= 800
+
+
+def test_the_table_fits_the_screen_and_shows_the_rest_on_demand(fresh):
+    widths = "const t = document.querySelector('.tall'); return [t.scrollWidth, t.clientWidth]"
+    shown_heads = (
+        "return [...document.querySelectorAll('#all th')].filter(h => h.offsetWidth).length"
+    )
+    with shown(fresh, 1280):
+        found, box = fresh.execute_script(widths)
+        assert found <= box
+        few = fresh.execute_script(shown_heads)
+        fresh.find_element(By.ID, "whole").click()
+        assert heading(fresh, "config_id").is_displayed()
+        assert fresh.execute_script(shown_heads) > few == 3 + len(SWEEP.axes)
 
 
 def brightness(page, selector, what):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from conftest import make_sweep, make_table
 from finished_runs import random_history, random_model, write_best_history, write_run
-from report_words import said, words_of
+from report_words import lines_of, said
 
 from gtzan_jax.errors import InputError
 from gtzan_jax.files import write_csv
@@ -52,10 +52,10 @@ def test_the_part_has_the_errors_of_both_parts(run):
     part = calibration_part(run, "")
     text = said(part)
     assert 'class="reliability"' in part.figures[0]
-    assert "Right on 2 of 4 test songs; its probabilities, calibrated on 4 others" in text
-    assert "(temperature 2.50), were off by 10.0 points, by 30.0 without that" in text
+    assert "Correct on 2 of 4 test songs; expected calibration error 10.0 points" in text
+    assert "(calibrated on 4 validation songs, temperature 2.50; 30.0 without)" in text
     assert "Too few songs to rely on" in text
-    assert "error on the validation part flatters: the temperature was fitted there" in text
+    assert "calibrated validation error is optimistic: the temperature was fitted there" in text
     assert LEAK not in text
     test = ["4", "50.0 %", "30.0", "10.0", "8.0", "12.0"]
     assert part.tables[0].rows == [["validation", *test], ["test", *test]]
@@ -63,13 +63,13 @@ def test_the_part_has_the_errors_of_both_parts(run):
 
 def test_a_model_that_was_tested_on_its_own_songs_says_so(run):
     keep(run, SONGS, 2.5, protocol="leaky_segments")
-    assert f"Right on 2 of 4 test songs ({LEAK}); its" in said(calibration_part(run, ""))
+    assert f"Correct on 2 of 4 test songs ({LEAK}); exp" in said(calibration_part(run, ""))
 
 
 @pytest.mark.parametrize(
     ("temperature", "words"),
     [
-        (1.0, "its probabilities, not calibrated, were off by"),
+        (1.0, "expected calibration error 30.0 points (not calibrated)"),
         (None, "Not calibrated: the run has no validation part"),
     ],
 )
@@ -80,7 +80,7 @@ def test_a_run_that_was_not_calibrated_says_so(run, temperature, words):
 
 def test_a_retraining_of_before_has_no_section(run):
     assert calibration_part(run, "") is None
-    assert "Are its probabilities calibrated?" not in words_of(build(run).html)
+    assert "### Calibration" not in lines_of(build(run).html)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,11 @@ def test_the_summary_fits_80_columns(name, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     end = next(place for place, line in enumerate(lines) if line.startswith("these figures"))
     assert all(len(line) <= 80 for line in lines[:end])
-    assert lines[1].startswith("rank  accuracy" if name != "kfold" else "rank  validation  acc")
+    part = "validation" if name == "kfold" else "test"
+    configs = sweep.num_configs
+    title = f"best 3 of {configs} configurations, ranked by accuracy on the {part} part:"
+    assert lines[0] == title
+    assert lines[1].startswith("rank    test" if name != "kfold" else "rank  validation    test")
     best = run.results.iloc[0]
     row = next(line for line in lines if line.startswith("   1  "))
     assert f"{best.test_accuracy:.4f}" in row
@@ -63,7 +67,7 @@ def test_the_summary_tells_of_a_retraining_and_of_diverged_configs(tmp_path, cap
     write_best_history(path, test_accuracy=np.array([[0.5, 0.75, 0.625], [0.5, 0.75, 0.675]]))
     messages.print_summary(read_finished(path), {})
     printed = " ".join(capsys.readouterr().out.split())
-    assert "1 of 12 configs diverged; they rank last" in printed
+    assert "1 of 12 configurations diverged and rank last" in printed
     line = "retrained 2 times for 3 epochs: test accuracy 0.650 ± 0.035"
     assert line in printed
     assert f"the model in {path / 'best'}" in printed
@@ -127,10 +131,10 @@ def test_the_end_says_how_many_are_as_good_and_what_the_best_was_chosen_on(
 @pytest.mark.parametrize(
     ("detectable", "num_seeds", "expected"),
     [
-        (0.0812, 1, "differences under about 8 points cannot be seen with these 300 test songs and "
-         "one seed"),
-        (0.0131, 2, "differences under about 1 point cannot be seen with these 300 test songs and "
-         "2 seeds"),
+        (0.0812, 1, "differences below about 8 percentage points cannot be detected with these 300 "
+         "test songs and one seed"),
+        (0.0131, 2, "differences below about 1 percentage point cannot be detected with these 300 "
+         "test songs and 2 seeds"),
         (None, 1, ""),
     ],
 )  # fmt: skip
@@ -147,7 +151,7 @@ def test_where_all_diverged_nothing_is_best(tmp_path, monkeypatch, capsys):
     history = random_history(make_sweep())
     history.figures[:] = np.nan
     said = summary_of(Path("run"), capsys, history, tied={INDISTINGUISHABLE: False})
-    assert "12 of 12 configs diverged" in said
+    assert "12 of 12 configurations diverged and rank last" in said
     for wrong in (TIED, ON_TEST, "gtzan_jax.predict", "gtzan_jax.retrain"):
         assert wrong not in said
 
@@ -157,7 +161,7 @@ def test_what_a_search_gave_up_is_not_compared(tmp_path, monkeypatch, capsys):
     given = np.where(np.arange(12) < 4, 2, 1)
     tied = {INDISTINGUISHABLE: np.arange(12) < 3, "epochs_given": given}
     said = summary_of(Path("run"), capsys, tied=tied)
-    assert "the search trained 4 configurations of 12 to the end" in said
+    assert "the search trained 4 configurations of 12 for all epochs" in said
     assert f"3 of 4 configurations are {TIED}" in said
 
 
@@ -183,17 +187,19 @@ def test_the_end_says_what_is_averaged_and_what_plus_minus_is(
     low, high = stats.t.interval(0.95, 99, 0.5, stats.sem(songs["right"]))
     longer = f"\n  95 % interval over songs, for these networks: {low:.2f} to {high:.2f}"
     assert messages.retraining_line(frame, songs) == line + longer
+    apart = messages.retraining_line(frame, songs, protocol="artist_kfold")
+    assert f"\n  95 % interval for other artists and these networks: {low:.2f}" in apart
     assert line.startswith(
         f"retrained {folds * seeds} time{'s' * (folds * seeds > 1)} for 1 epoch: "
     )
     assert ("±" in line) == bool(over)
-    assert line.endswith(f"\n  ±: standard deviation over the networks of {over}") == bool(over)
+    assert line.endswith(f"\n  ±: standard deviation over {over}") == bool(over)
 
 
 def test_a_command_with_a_path_that_has_spaces_can_be_pasted(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     said = summary_of(Path("my run"), capsys, best=np.full((2, 2), 0.5))
-    assert "python -m gtzan_jax.predict 'my run' SONG # its genre" in said
+    assert "python -m gtzan_jax.predict 'my run' SONG # predicts its genre" in said
     assert "python -m gtzan_jax.report 'my run' #" in said
 
 
@@ -220,7 +226,7 @@ def test_no_warning_is_printed_twice_by_one_command(capsys):
     first = capsys.readouterr().err
     lines = [line for line in first.splitlines() if set(line) != {"!"}]
     assert len(lines) == len(set(lines))
-    for told in ("warning: a\n", "warning: b\n", LEAK, "0 1 2", "SYNTHETIC", "repeat"):
+    for told in ("warning: a\n", "warning: b\n", LEAK, "0 1 2", "SYNTHETIC", "exactly"):
         assert first.count(told) >= 1
     command()  # another command says it again
     assert capsys.readouterr().err == first
@@ -246,15 +252,17 @@ def test_warnings_are_lines_that_a_terminal_can_bear(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == lines[-2] == "!" * 80
     assert all(len(line) <= 80 for line in lines[:-1])
-    assert lines[-1].startswith("warning: 2 of 100 tracks repeat another's features exactly (a [31")
+    assert lines[-1].startswith(
+        "warning: 2 of 100 tracks have exactly the features of another (a [31"
+    )
 
 
 def test_the_start_names_what_is_trained(capsys, tmp_path):
-    messages.print_start(make_sweep(), 6, "2 cpu devices", "table\n.csv", tmp_path)
+    messages.print_start(make_sweep(), 3, 2, "2 cpu devices", "table\n.csv", tmp_path)
     messages.print_trained(0, 72)
     messages.print_trained(24, 72)
     assert capsys.readouterr().out.splitlines() == [
-        "tiny: 12 configs × 6 runs × 2 epochs, 2 cpu devices",
-        f"  from table .csv to {tmp_path}",
-        "  24 of 72 trial-epochs are already trained",
+        "tiny: 12 configurations × 3 folds × 2 seeds × 2 epochs on 2 cpu devices",
+        f"  data: table .csv; results in {tmp_path}",
+        "  24 of 72 epochs are already trained",
     ]

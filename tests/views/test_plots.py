@@ -22,6 +22,8 @@ from gtzan_jax.views.sections.effects import effects_of
 NOTE = "Data: SYNTHETIC sample"
 SWEEP = make_sweep()
 RESULTS = results_table(SWEEP, random_history(SWEEP))
+SHUFFLED = "test accuracy lost when the feature is shuffled"
+OVER_FOLDS = "standard deviation over the folds"
 CURVE = np.linspace(0.2, 0.8, 7)
 NETWORKS = pd.DataFrame(  # two networks that differ by 0.2
     {
@@ -70,7 +72,7 @@ IMPORTANCE = pd.DataFrame(
     [
         (
             lambda: plots.training_curves(NETWORKS, "accuracy", "Accuracy", NOTE),
-            ["accuracy", "test 0.700", "epoch (train: while training)"],
+            ["accuracy", "test 0.700", "epoch (train: mean over its batches)"],
         ),
         (
             lambda: plots.training_curves(NETWORKS, "loss", "Loss", NOTE),
@@ -106,7 +108,7 @@ IMPORTANCE = pd.DataFrame(
         ),
         (
             lambda: plots.feature_importance(IMPORTANCE, "other", "ours", NOTE, top=2),
-            ["tempo", "rms_mean", "other", "ours", "test accuracy lost when shuffled, ± deviation"],
+            ["tempo", "rms_mean", "other", "ours", f"{SHUFFLED}\nmean ± {OVER_FOLDS}"],
         ),
     ],
     ids=[
@@ -126,7 +128,7 @@ def test_curves_are_labelled_with_the_figures_of_the_epochs_kept():
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     # 0.5 in epoch 4 of the one, 0.7 - 0.2 in epoch 6 of the other.
     assert labels == ["test 0.500", "test, by segment 0.250"]
-    assert "best epoch's" in axes.get_legend().get_title().get_text()
+    assert "numbers: best epoch" in axes.get_legend().get_title().get_text()
 
 
 @pytest.mark.parametrize("by_segment", [False, True])
@@ -183,6 +185,15 @@ def test_protocols_are_drawn_in_the_order_given():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == names
 
 
+def test_the_deviation_of_each_importance_is_drawn():
+    panels = plots.feature_importance(IMPORTANCE, "other", "ours", NOTE).axes
+    for axes, model in zip(panels, ("classical", "mlp"), strict=True):
+        bars = axes.containers[0]
+        drawn = np.array([end[:, 0] for end in bars.lines[2][0].get_segments()])
+        mean, deviation = (IMPORTANCE[f"{model}_{of}"].to_numpy() for of in ("mean", "std"))
+        np.testing.assert_allclose(drawn, np.stack([mean - deviation, mean + deviation], axis=1))
+
+
 @pytest.mark.parametrize("drawn", [True, False])
 def test_bars_are_named_where_they_are_drawn(drawn):
     """Of one fold there is no deviation; where all tracks are recognised there is no interval."""
@@ -190,7 +201,9 @@ def test_bars_are_named_where_they_are_drawn(drawn):
     importance = plots.feature_importance(spread, "other", "ours", NOTE)
     scores = SCORES if drawn else SCORES.assign(low=np.nan, high=np.nan)
     models = plots.accuracy_by_protocol(scores, [], "ours", NOTE)
-    assert any("± deviation" in text for text in texts(importance)) == drawn
+    assert any(OVER_FOLDS in text for text in texts(importance)) == drawn
+    has_bars = [len(axes.containers) == 2 for axes in importance.axes]
+    assert has_bars == [drawn, drawn]
     assert any("95 % interval" in text for text in texts(models)) == drawn
 
 
@@ -464,19 +477,33 @@ def test_reliability_is_the_share_of_songs_in_each_bin_of_the_test_part():
     assert filled == [[[pytest.approx(0.95), 0.25]], [[0.25, 0.25]]]
     assert hollow == [[[pytest.approx(0.35), 0.25]]]  # of eight songs
     assert [bar.get_height() for bar in above.patches] == [8, 32, 40]
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    labels = [text.get_text() for text in above.get_legend().get_texts()]
     error = (32 * 0.70 + 8 * 0.10) / 40
     assert labels == [
-        f"as the network says: error {100 * error:.1f} points", "calibrated: error 0.0 points",
+        f"not calibrated: error {100 * error:.1f} points", "calibrated: error 0.0 points",
+        "exact probabilities", "fewer than 10 songs",
     ]  # fmt: skip
 
 
 def test_without_a_temperature_one_curve_is_drawn():
     songs = songs_of("test", np.full(20, 0.6), np.arange(20) < 10)
-    axes = plots.reliability(songs, "", NOTE).axes[1]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "as the network says: error 10.0 points"
-    ]
+    above = plots.reliability(songs, "", NOTE).axes[0]
+    assert [text.get_text() for text in above.get_legend().get_texts()] == [
+        "not calibrated: error 10.0 points", "exact probabilities",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("title", ["", "Calibration of the saved model"])
+def test_the_legend_of_reliability_is_beside_the_title_and_the_data(title):
+    songs = songs_of("test", np.linspace(0.05, 0.95, 400), np.arange(400) % 2 == 0, 0.5)
+    few = songs_of("test", [0.99], [True], 0.99)
+    figure = plots.reliability(pd.concat([songs[40:], few]), title, NOTE)
+    figure.draw_without_rendering()
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert legend.y0 >= figure.axes[0].bbox.y1
+    assert legend.x1 <= figure.bbox.x1
+    if title:
+        assert legend.y1 <= figure._suptitle.get_window_extent().y0
 
 
 def a_prediction(spans, by_window):
@@ -507,6 +534,25 @@ def test_each_windows_probabilities_are_stacked_over_its_time():
     np.testing.assert_allclose(heights.sum(axis=1), 1)
     colours = genre_colours(genres)
     assert to_hex(bars[0].get_facecolor()).upper() == colours["rock"].upper()
+
+
+def test_a_single_window_is_drawn_as_a_bar_for_each_genre():
+    two = a_prediction([(0, 22_050), (22_050, 44_100)], [[0.5, 0.2, 0.1, 0.1, 0.1]] * 2)
+    one = a_prediction([(0, 22_050)], [[0.5, 0.2, 0.1, 0.1, 0.1]])
+    mixed = plots.over_time([one, two], one.genres, NOTE)
+    axes = mixed.axes[0]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx([0.5, 0.2, 0.1, 0.1, 0.1])
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["rock", "jazz", "pop", "metal", "all others"]
+    assert [text.get_text() for text in axes.texts] == ["50 %", "20 %", "10 %", "10 %", "10 %"]
+    colours = genre_colours(one.genres)
+    fills = [to_hex(bar.get_facecolor()).upper() for bar in axes.patches[:4]]
+    assert fills == [colours[name].upper() for name in names[:4]]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the most probable first
+    assert [axes.get_xlabel() for axes in mixed.axes] == ["probability", "time (minutes:seconds)"]
+    assert [axes.get_legend() is None for axes in mixed.axes] == [True, False]
+    assert "window by window" in mixed.get_suptitle()
+    assert "window" not in plots.over_time([one], one.genres, NOTE).get_suptitle()
 
 
 def test_of_many_songs_the_first_are_drawn_and_the_rest_is_told():

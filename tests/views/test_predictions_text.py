@@ -45,8 +45,10 @@ def test_a_song_is_three_genres_with_their_probabilities():
         ({"is_calibrated": False}, "not calibrated"),
         ({"trained_on": True}, "this song was in the training set"),
         ({"notes": ("it lasts 1.0 s",)}, "! it lasts 1.0 s"),
-        ({"unlike": FAR}, "farther out than all of them (distance 5.2, called so from 1.5 on)"),
-        ({"unlike": FAR}, "tempo 7.3 deviations above, mfcc1_mean 4.0 deviations below"),
+        ({"unlike": FAR}, "farther from the mean of the training songs than all of them; treat"),
+        ({"unlike": FAR}, "OUT OF DISTRIBUTION: "),
+        ({"unlike": FAR}, "(distance 5.2, limit 1.5); tempo 7.3 deviations above, mfcc1_mean 4.0 "),
+        ({"unlike": FAR}, "mfcc1_mean 4.0 deviations below, rms_var 3.0 deviations above"),
         ({"unlike": dataclasses.replace(FAR, percentile=99)}, "than 99 % of them"),
     ],
 )
@@ -70,18 +72,18 @@ def test_reasons_add_up():
     assert lines[8].split() == ["mfcc3_mean", "+0.25"]
     sums = " ".join(" ".join(lines[11:]).split())
     assert sums == (
-        "+1.35 and +0.05 of 1 more features make +1.40: the log-probability of rock is −0.50, and "
-        "−1.90 for a song of average features"
+        "+1.35 listed, +0.05 from 1 other feature: +1.40 nats in all; log-probability of rock "
+        "−0.50, −1.90 for a song of average features"
     )
     off = text_of(Explanation("rock", tuple(parts), -0.5, -1.9, -0.125, np.zeros(1)))
     assert "the sum is off by 0.12" in " ".join(off.split())
     of_bands = Explanation("rock", tuple(parts), -0.5, -1.9, 0.0, np.zeros((1, 8, 3)))
     sums = " ".join(text_of(of_bands).split())
-    assert "of 1 more bands make" in sums
+    assert "from 1 other band: +1.40" in sums
     assert sums.endswith("for a song of average bands")
 
 
-def test_reasons_in_tags_say_what_no_tag_tells():
+def test_reasons_in_tags_have_a_rest_that_no_tag_explains():
     parts = (Part("jazz", 1.25), Part("pop", 0.5), Part("metal", -0.25))
     less = frozenset(["pop"])
     whole = Explanation("jazz", parts, -0.5, -2.25, 0.0, np.zeros((2, 200)), less, 0.25)
@@ -90,14 +92,17 @@ def test_reasons_in_tags_say_what_no_tag_tells():
     assert lines[7].split() == ["less", "pop", "+0.50"]
     sums = " ".join(text_of(whole).split()).replace("log- ", "log-")
     assert sums.endswith(
-        "+1.50, 0.00 of 0 more tags and +0.25 that no tag tells make +1.75: the log-probability "
-        "of jazz is −0.50, and −2.25 for a song of average features"
+        "+1.50 listed, 0.00 from 0 other tags, +0.25 explained by no tag: +1.75 nats in all; "
+        "log-probability of jazz −0.50, −2.25 for a song of average features"
     )
 
 
 def test_what_is_far_from_its_nearest_names_no_feature():
     far = text_of(unlike=dataclasses.replace(FAR, farthest=()))
-    assert " ".join(far.split()).endswith("called so from 1.5 on)")
+    assert " ".join(far.split()).endswith(
+        "farther from the nearest training song than all of the training songs are from theirs; "
+        "treat with caution (distance 5.2, limit 1.5)"
+    )
 
 
 def test_hostile_names_stay_on_their_line():
@@ -117,33 +122,33 @@ HELD = Held(songs=290, accuracy=0.5, error=0.2, calibrated_error=0.05)
 @pytest.mark.parametrize(
     ("calibration", "words"),
     [
-        (None, "how well its probabilities are calibrated was not measured"),
+        (None, "the calibration of its probabilities was not measured"),
         (
             Calibration(temperature=2.0, bins=10, validation=HELD, test=HELD),
-            "right on 50 % of 290 test songs; its probabilities, calibrated on 290 others "
-            "(temperature 2.00), were off by 5.0 points, by 20.0 without that",
+            "correct on 50 % of 290 test songs; expected calibration error 5.0 points (calibrated "
+            "on 290 validation songs, temperature 2.00; 20.0 without)",
         ),
         (
             Calibration(temperature=None, bins=10, validation=None, test=HELD),
-            "were off by 20.0 points not calibrated: the run has no validation part; retrain it "
-            "with --protocol=holdout",
+            "expected calibration error 20.0 points not calibrated: the run has no validation "
+            "part; retrain it with --protocol=holdout",
         ),
         (
             Calibration(temperature=1.0, bins=10, validation=SIX, test=THREE),
-            "right on 3 of 3 test songs; its probabilities, not calibrated, were off by 25.0 "
-            "points too few songs to rely on, fewer than 100: the temperature was fitted on 6, "
-            "below 1 and therefore left at 1; accuracy and error were measured on 3",
+            "correct on 3 of 3 test songs; expected calibration error 25.0 points (not calibrated) "
+            "too few songs to rely on (fewer than 100): temperature fitted on 6 (below 1, so left "
+            "at 1), accuracy and error measured on 3",
         ),
         (
             Calibration(temperature=2.0, bins=10, validation=SIX, test=HELD),
-            "right on 50 % of 290 test songs; its probabilities, calibrated on 6 others "
-            "(temperature 2.00), were off by 5.0 points, by 20.0 without that too few songs to "
-            "rely on, fewer than 100: the temperature was fitted on 6",
+            "correct on 50 % of 290 test songs; expected calibration error 5.0 points (calibrated "
+            "on 6 validation songs, temperature 2.00; 20.0 without) too few songs to rely on "
+            "(fewer than 100): temperature fitted on 6",
         ),
         (
             Calibration(temperature=None, bins=10, validation=None, test=THREE),
-            "another that has one too few songs to rely on, fewer than 100: accuracy and error "
-            "were measured on 3",
+            "another protocol that has one too few songs to rely on (fewer than 100): accuracy and "
+            "error measured on 3",
         ),
     ],
 )
@@ -164,8 +169,8 @@ def test_the_head_says_how_far_the_model_is_to_be_believed(calibration, words):
 @pytest.mark.parametrize(
     ("chance", "words"),
     [
-        ((0.04, 0.0504), "would make 4.0 points, and more than 5.0 in 5 % of cases: 5.0 is comp"),
-        ((0.03, 0.049), "would make 3.0 points, and more than 4.9 in 5 % of cases: 5.0 is more"),
+        ((0.04, 0.0504), "alone 4.0 on average, and more than 5.0 in 5 % of cases: 5.0 is comp"),
+        ((0.03, 0.049), "alone 3.0 on average, and more than 4.9 in 5 % of cases: 5.0 is more"),
         ((None, None), ""),
     ],
 )

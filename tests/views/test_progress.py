@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 from types import SimpleNamespace
 
@@ -38,23 +39,23 @@ def test_without_a_terminal_every_eighth_is_a_line(capsys):
     with SweepProgress(FakeEngine(), SWEEP, 48) as progress:
         feed(progress)
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(";")[0] for line in lines] == [
-        f"  {count}/48 trial-epochs, programs: 1/2 compiled" for count in (6, 12, 18, 24)
+    assert [re.sub(r"[\d,]+/s", "N/s", line) for line in lines] == [
+        f"  {count} of 48 epochs, N/s, best accuracy 0.250, 1 of 2 programs compiled"
+        for count in (6, 12, 18, 24)
     ]
-    assert lines[-1].endswith("/s; best 0.250")
 
 
 @pytest.mark.parametrize("protocol", ["holdout", "kfold"])
 def test_the_best_is_that_of_the_part_that_ranks(capsys, protocol):
     with SweepProgress(FakeEngine(), make_sweep(protocol=protocol), 48) as progress:
         feed(progress)
-    assert capsys.readouterr().out.splitlines()[-1].endswith("best 0.750")
+    assert capsys.readouterr().out.splitlines()[-1].count("best accuracy 0.750")
 
 
 def test_what_is_there_already_counts_as_done(capsys):
     with SweepProgress(FakeEngine(), SWEEP, 48, there=18) as progress:
         feed(progress)
-    assert capsys.readouterr().out.splitlines()[-1].startswith("  42/48 trial-epochs")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("  42 of 48 epochs,")
 
 
 @pytest.mark.parametrize("columns", ["80", "120"])
@@ -65,8 +66,8 @@ def test_in_a_terminal_it_is_a_bar_of_one_line(monkeypatch, columns):
     with SweepProgress(FakeEngine(), SWEEP, 48) as progress:
         feed(progress)
     last = sys.stderr.getvalue().replace("\r", "\n").split("\n")[-2]
-    assert "24/48" in last
-    assert "best 0.250" in last
+    assert re.sub(r"\x1b\[[\d;]*m", "", last).count("24/48 epochs, ") == 1
+    assert "best accuracy 0.250" in last
 
 
 def test_in_a_terminal_compiled_programs_count_between_tasks(monkeypatch):
@@ -75,7 +76,7 @@ def test_in_a_terminal_compiled_programs_count_between_tasks(monkeypatch):
     engine = FakeEngine()
     with SweepProgress(engine, SWEEP, 48):
         engine.num_compiled = 2
-    assert "2/2 compiled" in sys.stderr.getvalue()
+    assert "2 of 2 programs compiled" in sys.stderr.getvalue()
 
 
 @pytest.mark.parametrize("has_widgets", [False, True])
@@ -91,14 +92,14 @@ def test_a_job_in_parts_tells_each_part(capsys):
         progress.take("first")
         progress.take("second", 3)
     lines = capsys.readouterr().out.splitlines()
-    assert lines == ["  1/5 steps; first", "  2/5 steps; first", "  5/5 steps; second"]
+    assert lines == ["  1 of 5 steps, first", "  2 of 5 steps, first", "  5 of 5 steps, second"]
 
 
 def test_songs_have_a_line_each_eighth_with_the_time_that_is_left(capsys, monkeypatch):
     clock = SimpleNamespace(perf_counter=lambda: clock.now, now=0.0)
     monkeypatch.setattr(module, "time", clock)
     with SongsProgress(1000) as progress:
-        assert progress.state() == "begins"
+        assert progress.state() == "starting"
         for number in range(1000):
             if number < 100:
                 progress.take(is_new=False)  # kept from before
@@ -107,5 +108,5 @@ def test_songs_have_a_line_each_eighth_with_the_time_that_is_left(capsys, monkey
                 progress.take()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 8
-    assert lines[0] == "  125/1,000 songs; 2.0 songs/s; 7 min left"
-    assert lines[-1] == "  1,000/1,000 songs; 2.0 songs/s; 0 min left"
+    assert lines[0] == "  125 of 1,000 songs, 2.0/s, 7 min left"
+    assert lines[-1] == "  1,000 of 1,000 songs, 2.0/s, 0 min left"

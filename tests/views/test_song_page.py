@@ -67,8 +67,8 @@ def test_doubts_are_those_of_the_terminal(changes):
 def test_a_song_is_called_unknown_only_where_that_is_known(trained_on):
     like = dataclasses.replace(FAR, distance=FAR.limit)
     text = " ".join(shown(trained_on=trained_on, unlike=like)[0].texts)
-    assert ("not recognised as one of them" in text) is (trained_on is False)
-    assert ("It is not unlike the songs" in text) is (trained_on is not True)
+    assert ("not recognised as a training song" in text) is (trained_on is False)
+    assert ("Not out of distribution" in text) is (trained_on is not True)
 
 
 def test_probabilities_that_are_not_calibrated_say_so():

@@ -41,8 +41,8 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
     """
     labels, series = (list(dict.fromkeys(rows[name])) for name in ("label", "series"))
     rows, few = rows.astype(dict.fromkeys(("accuracy", "low", "high"), float)), len(series) < 3
-    height = 0.6 + 0.25 * -(-len(series) // 3) + (0.35 if few else 0.5) * max(len(labels), 2)
-    figure = new_figure(WIDTH if few else 9.0, height + 0.6 * bool(title), title, note)
+    height = 0.6 + 0.25 * -(-len(series) // 2) + (0.35 if few else 0.5) * max(len(labels), 2)
+    figure = new_figure(WIDTH, height + 0.6 * bool(title), title, note)
     axes = figure.subplots()
     handles = []
     for turn, name in enumerate(series):
@@ -72,7 +72,7 @@ def accuracy_rows(rows: "pd.DataFrame", title: str = "", note: str = "", bold: s
     axes.set_xlabel(f"test accuracy{bars}", fontsize=9)
     axes.margins(x=0.16 if few else 0.05)
     axes.legend(
-        handles=handles, frameon=False, fontsize=9, ncols=2 if few else 4, loc="lower left",
+        handles=handles, frameon=False, fontsize=9, ncols=2, loc="lower left",
         bbox_to_anchor=(0, 1), borderpad=0, handletextpad=0.3,
     )  # fmt: skip
     tidy(axes, in_rows=True)
@@ -123,10 +123,10 @@ def optimism(curve: "pd.DataFrame", apparent: str, held_out: str, note: str) -> 
     axes.set_xscale("log")
     axes.set_xticks(configs, [f"{int(count):,}" for count in configs])
     axes.minorticks_off()
-    axes.set_xlabel("configurations that the winner is chosen from", fontsize=9)
+    axes.set_xlabel("number of configurations to choose from", fontsize=9)
     axes.set_ylabel("accuracy of the winner", fontsize=9)
     axes.margins(x=0.1)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     tidy(axes)
     return figure
 
@@ -138,18 +138,25 @@ def feature_importance(
     """Draws the table of ``classical.importance_table`` for the models other and ours."""
     shown = importance.head(top)
     title = f"Permutation importance: the {len(shown)} most important of {len(importance)} features"
-    figure = new_figure(9.0, 1.8 + 0.27 * len(shown), title, note)
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    bars = ", ± deviation" if shown[["classical_std", "mlp_std"]].notna().any(axis=None) else ""
+    figure = new_figure(WIDTH, 2.2 + 0.23 * len(shown), title, note)
+    drawn = figure.add_subfigure(
+        figure.add_gridspec()[0]
+    )  # has a label of its own: the figure's is the note
+    panels = drawn.subplots(1, 2, sharex=True, sharey=True)
+    has_folds = shown[["classical_std", "mlp_std"]].notna().any(axis=None)
+    spread = "\nmean ± standard deviation over the folds" if has_folds else ""
+    look: dict[str, Any] = {"elinewidth": 1.2, "ecolor": "#222222", "capsize": 2.5}
     columns = (("classical", other, TRAIN), ("mlp", ours, TEST))
     for axes, (prefix, name, color) in zip(panels, columns, strict=True):
+        deviation = shown[f"{prefix}_std"] if has_folds else None
         axes.barh(
-            np.arange(len(shown)), shown[f"{prefix}_mean"], xerr=shown[f"{prefix}_std"],
-            color=color, alpha=0.8, error_kw={"elinewidth": 1.0, "ecolor": "#333333"},
+            np.arange(len(shown)), shown[f"{prefix}_mean"], xerr=deviation,
+            color=color, alpha=0.7, error_kw=look,
         )  # fmt: skip
+        axes.axvline(0, color=GREY, linewidth=0.8)
         axes.set_title(name, fontsize=10)
-        axes.set_xlabel(f"test accuracy lost when shuffled{bars}")
-        tidy(axes)
+        tidy(axes, in_rows=True)
+    drawn.supxlabel(f"test accuracy lost when the feature is shuffled{spread}", fontsize=9)
     panels[0].set_yticks(np.arange(len(shown)), list(map(short_name, shown["feature"])), fontsize=8)
     panels[0].set_ylim(len(shown) - 0.4, -0.6)
     return figure

@@ -1,6 +1,6 @@
 """Reliability diagram."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,11 +26,11 @@ def reliability(
     """
     test = songs[songs["part"] == "test"]
     right = (test[words.label] == test["predicted"]).to_numpy()
-    figure = new_figure(WIDTH, 0.85 * WIDTH, title, note)
+    figure = new_figure(WIDTH, 0.9 * WIDTH, title, note)
     above, axes = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3.2))
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
-    shown = {"probability": (TRAIN, "as the network says"), "calibrated": (TEST, "calibrated")}
+    shown = {"probability": (TRAIN, "not calibrated"), "calibrated": (TEST, "calibrated")}
     columns = [column for column in shown if test[column].notna().all()]
+    has_few = False
     for place, column in enumerate(columns):
         color, name = shown[column]
         bins = bins_of(test[column].to_numpy(), right)
@@ -45,14 +45,23 @@ def reliability(
         few, label = count < _FEW, f"{name}: error {error:.1f} points"
         axes.plot(sure[~few], share[~few], "o", color=color, label=label)
         axes.plot(sure[few], share[few], "o", color=color, markerfacecolor="white")
+        has_few |= bool(few.any())
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", zorder=0,
+              label="exact probabilities")  # fmt: skip
+    if has_few:
+        look: dict[str, Any] = {"color": GREY, "markerfacecolor": "white", "linestyle": "none"}
+        axes.plot([], [], marker="o", label=f"fewer than {_FEW} {words.units}", **look)
     above.set_ylabel(words.units)
     axes.set(
-        xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=f"{words.units} that are of it",
-        xlabel=f"probability of the first {words.label}, in tenths",
+        xlim=(0, 1), ylim=(-0.02, 1.02), ylabel=f"{words.units} predicted correctly",
+        xlabel=f"probability of the predicted {words.label}, bins of 10 %",
     )  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    above.legend(
+        *axes.get_legend_handles_labels(), frameon=False, fontsize=9, ncols=2, loc="lower left",
+        bbox_to_anchor=(0, 1), borderpad=0, handlelength=1.2, handletextpad=0.4, columnspacing=1,
+    )  # fmt: skip
     tidy(above)
     tidy(axes)
     return figure

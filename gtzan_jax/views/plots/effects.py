@@ -43,8 +43,8 @@ def value_effects(
         reach = max(reach, _draw_values(axes, place, rows.sort_values("effect", kind="stable")))
     axes.set_xlim(-reach, reach)
     axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.5, -0.6)
-    axes.set_xlabel("points from the mean of all configurations", fontsize=9)
+    axes.set_ylim(len(names) - 0.5, -0.8)
+    axes.set_xlabel("test accuracy: points from the mean of all configurations", fontsize=9)
     if shares is not None:
         right = axes.secondary_yaxis("right")
         texts = [_share(shares[name]) for name in names]

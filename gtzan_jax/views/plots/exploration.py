@@ -83,7 +83,7 @@ def feature_by_genre(table: FeatureTable, feature: str, caption: str = "") -> Fi
         f"\n{caption}" if caption else ""
     )
     width = min(max(8.0, 0.35 * len(table.genres) + 1.5), 40.0)
-    boxes = "box: quartiles; whiskers: up to 1.5 quartile ranges"
+    boxes = "box: quartiles; whiskers: up to 1.5 interquartile ranges"
     figure = new_figure(width, 4.6, title, f"{table.note()}; {boxes}")
     axes = figure.subplots()
     _draw_boxes(axes, table, feature, 1.0)
@@ -102,8 +102,8 @@ def contact_sheet(table: FeatureTable, ranking: "pd.DataFrame") -> Figure:
     label, labels = table.words.label, table.words.labels
     left_out = f" of {len(table.features)}" if len(ranking) < len(table.features) else ""
     title = (
-        f"{len(ranking)}{left_out} features by {label}, in the order of how well each alone tells "
-        f"{labels} apart\n(a box spans the quartiles, its whiskers up to 1.5 quartile ranges more)"
+        f"{len(ranking)}{left_out} features by {label}, ordered by how well each alone separates "
+        f"the {labels}\n(box: quartiles; whiskers: up to 1.5 interquartile ranges)"
     )
     figure = new_figure(13.0, 1.55 * rows + 1.0, title, table.note())
     panels = figure.subplots(rows, _SHEET_COLUMNS).ravel()

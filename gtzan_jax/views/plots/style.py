@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from gtzan_jax.tables.protocols import LEAK
 from gtzan_jax.text import printable
 
-# Okabe and Ito's colours, which colour-blind readers tell apart.
+# Okabe and Ito's colours, which colour-blind readers distinguish.
 TRAIN, TEST, VALIDATION = "#0072B2", "#D55E00", "#009E73"
 GREY, RED = "#555555", "#C00000"
 WIDTH = 5.2  # inches: letters keep a readable size on a phone

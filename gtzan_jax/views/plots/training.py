@@ -24,12 +24,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _LIGHT, _DARK = "#F7FBFF", "#08306B"  # the ends of the colour map Blues
-_WIDE = 10  # classes from which on a label of two parts fits on one line
 
 
 @styled()
 def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: str) -> Figure:
-    """Draws a quantity of the parts against epochs: mean of the networks, band of a deviation.
+    """Draws a quantity of the parts against epochs: mean and standard deviation of the networks.
 
     Validation and test accuracy by segment, if any, is dashed. ``history`` is as best/history.csv,
     ``quantity`` accuracy or loss.
@@ -53,14 +52,14 @@ def training_curves(history: "pd.DataFrame", quantity: str, title: str, note: st
         if by_segment in history:
             label = f"{part}, by segment {kept[by_segment].mean():.3f}"
             axes.plot(mean.index, mean[by_segment], "--", color=color, label=label)
-    axes.set_xlabel("epoch (train: while training)")
+    axes.set_xlabel("epoch (train: mean over its batches)")
     axes.set_ylabel("accuracy" if quantity == "accuracy" else "loss (nats)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    spread = f"mean of {networks} networks ± deviation" if networks > 1 else "one network"
+    spread = f"mean ± standard deviation of {networks} networks" if networks > 1 else "one network"
     columns = 2 if f"test_segment_{quantity}" in history else 3  # as many as fit beside each other
     which = "last" if (kept["epoch"] == len(mean)).all() else "best"
     axes.legend(
-        frameon=False, title=f"{spread}, with the {which} epoch's figures", fontsize=9,
+        frameon=False, title=f"{spread}; numbers: {which} epoch", fontsize=9,
         ncols=columns, title_fontsize=9, alignment="left", loc="lower left",
         bbox_to_anchor=(0, 1), borderpad=0,
     )  # fmt: skip
@@ -95,8 +94,7 @@ def confusion_matrix(
     names = [short_name(genre) for genre in genres]
     axes.set_yticks(range(len(names)), names)
     axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    of = f"% of the true {words.label}'s test {words.rows}"
-    room = " " if len(genres) >= _WIDE else "\n"
-    axes.set_xlabel(f"predicted {words.label},{room}{of}")
+    cells = f"(cells: % of the true {words.label}'s test {words.rows})"
+    axes.set_xlabel(f"predicted {words.label}\n{cells}")
     axes.set_ylabel(f"true {words.label}")
     return figure

@@ -1,4 +1,4 @@
-"""The accuracy on new artists: read from files, or the command that measures it."""
+"""The accuracy on new artists, or the command that measures it."""
 
 import math
 import os
@@ -23,7 +23,7 @@ from gtzan_jax.views.text import counted
 
 
 class Reading(NamedTuple):
-    """An accuracy on new artists, and its source in words."""
+    """An accuracy, and its source in words."""
 
     protocol: str
     accuracy: float
@@ -33,11 +33,11 @@ class Reading(NamedTuple):
 
 
 def new_artists(run: FinishedRun, baselines: Baselines | None) -> Reading | None:
-    """Returns the accuracy on new artists, whatever it is; None if no file has it.
+    """Returns the accuracy on new artists; None if no file has it.
 
-    The first counts of: finished runs beside this one, of the same table and sweep but for the
-    protocol; baselines, for an MLP; retrainings of this run's best config. Among several of one
-    kind: by protocol, in the order of ``ARTISTS_APART``, then the newest.
+    Sources, the first found wins, whatever its accuracy: finished runs beside this one that differ
+    in the protocol alone; baselines, for an MLP; retrainings of this run's best config. Within a
+    source: by protocol, in the order of ``ARTISTS_APART``, then the newest.
     """
     own = baselines if run.sweep.family == "mlp" else None
     found = (_of_runs(run), _of_baselines(own), _of_retrainings(run))
@@ -52,7 +52,7 @@ def _of_runs(run: FinishedRun) -> Iterator[Reading]:
             manifest, written = RunDir(place.parent).read_manifest(), place.stat().st_mtime
             sweep = sweep_of(manifest, place)
         except (InputError, OSError):
-            continue  # not a run that can be compared
+            continue
         if (
             place.parent != mine
             and manifest.status == "finished"
@@ -69,13 +69,13 @@ def _of_runs(run: FinishedRun) -> Iterator[Reading]:
         except InputError:
             continue
         count = counted(other.sweep.num_configs, "configuration")
-        source = f"from the run {other.name}: the best of {count} on its validation part"
+        source = f"run {other.name}, best of {count} on its validation part"
         if math.isfinite(accuracy):
             yield Reading(other.sweep.protocol, accuracy, low, high, source)
 
 
 def _undivided(sweep: dict[str, Any]) -> dict[str, Any]:
-    """Returns a manifest's sweep without its division of songs."""
+    """Returns a manifest's sweep without its protocol."""
     return {key: value for key, value in sweep.items() if key not in ("protocol", "num_folds")}
 
 
@@ -83,8 +83,8 @@ def _of_baselines(baselines: Baselines | None) -> Iterator[Reading]:
     for protocol in ARTISTS_APART:
         if baselines and protocol in baselines.protocols:
             (row, _), source = baselines.pair(protocol), baselines.sources[protocol]
-            chosen = f"a network of the sweep {source.described.ours.sweep}, chosen within each"
-            words = f"from {source.folder.name}: {chosen} train part"
+            words = f"{source.folder.name}, our network selected within each train part from the "
+            words += f"sweep {source.described.ours.sweep}"
             yield Reading(protocol, row["accuracy"], row["low"], row["high"], words)
 
 
@@ -100,9 +100,9 @@ def _of_retrainings(run: FinishedRun) -> Iterator[Reading]:
         last = retraining_summary.kept_epoch(saved.history)
         spread = f", ± {last.deviation:.2f} (deviation)" if math.isfinite(last.deviation) else ""
         source = (
-            f"from {name}: this configuration, retrained {counted(len(last.epochs), 'time')} "
-            f"for {counted(saved.about.epochs, 'epoch')}{spread}. "
-            "It was chosen by tracks that are tested here"
+            f"{name}, this configuration retrained {counted(len(last.epochs), 'time')} "
+            f"for {counted(saved.about.epochs, 'epoch')}{spread}; "
+            "selecting it used tracks tested here"
         )
         low, high = retraining_summary.over_songs(saved.songs)
         yield Reading(saved.about.protocol, last.mean, low, high, source)
@@ -124,7 +124,7 @@ def measuring(run: FinishedRun, data: str | None) -> str:
 
 
 def baselines_command(run: FinishedRun, data: str | None, protocol: str) -> str:
-    """Returns the command for baselines beside a run. protocol: a name, or ``all``."""
+    """Returns the command that makes baselines beside a run. protocol: a name, or ``all``."""
     seed = run.manifest.split.seed
     beside = os.path.relpath(run.run.path.resolve().parent / f"baselines-{protocol}")
     arguments = [f"--protocol={protocol}", *_data_flag(run, data)]
@@ -140,7 +140,7 @@ def _data_flag(run: FinishedRun, data: str | None) -> list[str]:
 
 
 def column_flags(columns: Columns) -> list[str]:
-    """Returns the flags by which commands read a table's columns so."""
+    """Returns the flags that describe a table's columns to a command."""
     return [
         f"--{name}={value if isinstance(value, str) else listed(value)}"
         for name, value in vars(columns).items()

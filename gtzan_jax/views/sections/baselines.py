@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-BEST = "best of the other models"  # not "classical": scikit-learn's MLP is among them
+BEST = "best other model"  # not "classical": scikit-learn's MLP is among them
 _OF = ("protocol", "model")
 _KINDS = {  # of protocols: one of them, and words
     "random": ("assignment", "on random splits"),
-    "leak": ("leaky_segments", "where the protocol leaks"),
-    "apart": (ARTISTS_APART[0], "where each artist is on one side"),
+    "leak": ("leaky_segments", "under a protocol that leaks"),
+    "apart": (ARTISTS_APART[0], "with each artist on one side"),
 }
 _FIGURES = (
     "accuracy", "low", "high", "accuracy_std", "settings_tried", "seeds", "fit_seconds",
@@ -52,7 +52,7 @@ class _Protocol(msgspec.Struct):
 
     @property
     def label(self) -> str:
-        """The name, and LEAK behind it where there is one."""
+        """The name, with LEAK if it leaks."""
         return f"{self.name} ({self.leak.partition(':')[0]})" if self.leak else self.name
 
 
@@ -84,17 +84,17 @@ class Source(NamedTuple):
 
 
 class Baselines(NamedTuple):
-    """Baselines of a feature table: of each protocol those of the newest folder."""
+    """Baselines of a feature table, for each protocol from the newest folder."""
 
     protocols: dict[str, _Protocol]
     sources: dict[str, Source]  # by protocol
-    scores: "pd.DataFrame"  # a row a protocol and model
-    paired: "pd.DataFrame"  # differences of our network and the others, likewise
+    scores: "pd.DataFrame"  # a row for each protocol and model
+    paired: "pd.DataFrame"  # likewise, differences between our network and the others
     pairs: "pd.DataFrame"  # our network and the best other model, for ``plots.accuracy_rows``
 
     @property
     def trusted(self) -> str:
-        """The protocol to trust: new artists count most, a leaky one only where all leak."""
+        """The protocol to trust: new artists first, a leaky one only if all leak."""
         sound = [name for name, p in self.protocols.items() if not p.leak] or list(self.protocols)
         return next((name for name in ARTISTS_APART if name in sound), sound[-1])
 
@@ -105,7 +105,7 @@ class Baselines(NamedTuple):
 
     @property
     def finding(self) -> str:
-        """The range of our network and of the best other model, without leaky protocols."""
+        """A sentence on both models' range of accuracy, without leaky protocols."""
         leaks = self.pairs["kind"] == "leak"
         rows = self.pairs if leaks.all() else self.pairs[~leaks]
         spans = {
@@ -116,11 +116,11 @@ class Baselines(NamedTuple):
             spans[False] += " on random splits"
             spans[True] += " with each artist on one side"
         others = " or ".join(rows.loc[rows["series"] == BEST, "model"].unique())
-        both = f"Our network and the {BEST} by validation accuracy, {others}, reach"
-        return f"{both} {', '.join(spans.values())}."
+        both = f"Our network and the {BEST} by validation accuracy, {others}"
+        return f"{both}: {', '.join(spans.values())}."
 
     def bars(self, run: FinishedRun) -> str:
-        """Returns a sentence on the intervals, if any, of a run on the same table."""
+        """Returns a sentence on the intervals, if any, for a run on the same table."""
         plain = run.manifest.data.is_of_songs and not run.words.is_grouped
         kinds = set(self.pairs.loc[self.pairs["low"].notna(), "kind"])
         spans = [
@@ -128,17 +128,17 @@ class Baselines(NamedTuple):
             for kind, (protocol, where) in _KINDS.items()
             if kind in kinds
         ]
-        return f"Bars: 95 % intervals for these fitted models, of {', '.join(spans)}." * bool(spans)
+        return f"Bars: 95 % intervals of these fitted models, for {', '.join(spans)}." * bool(spans)
 
 
 def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
     """Returns the folders of baselines of a run's feature table, the newest first.
 
-    Without ``folders`` they are searched beside the run directory: every ``baselines-*``.
+    Without ``folders`` it searches beside the run directory: every ``baselines-*``.
 
     Raises:
-      InputError: one of ``folders`` holds a link, no baselines, or those of another feature table,
-        or of other columns.
+      InputError: one of ``folders`` has a link, no baselines, or those of another feature table
+        or other columns.
     """
     mine = _Data(run.manifest.data.sha256, run.manifest.data.columns)
     beside = run.run.path.resolve().parent.glob("baselines-*")
@@ -162,10 +162,10 @@ def find_baselines(run: FinishedRun, folders: Sequence[str]) -> list[Path]:
 
 
 def read_baselines(folders: Sequence[Path]) -> Baselines | None:
-    """Reads baselines; None without folders. Of several with one protocol the first counts.
+    """Reads baselines; None without folders. The first folder with a protocol counts.
 
     Raises:
-      InputError: they are damaged, or not what this version writes.
+      InputError: the files are damaged, or of another version.
     """
     protocols, sources, of_each = {}, {}, {}
     for folder in folders:
@@ -226,7 +226,7 @@ def _describe(folder: Path) -> _Description:
 
 
 def _data_of(folder: Path) -> _Data | None:
-    """Returns the feature table that baselines are of; None if there are none."""
+    """Returns the feature table of baselines; None without usable files."""
     try:
         refuse_links(folder)
         data = _describe(folder).data

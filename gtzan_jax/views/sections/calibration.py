@@ -1,4 +1,4 @@
-"""The report's part on the calibration of the kept model."""
+"""The report's part on the calibration of the saved model."""
 
 from typing import Any
 
@@ -22,17 +22,15 @@ def calibration_part(run: FinishedRun, note: str) -> Section | None:
     told = [f"{line[0].upper()}{line[1:]}." for line in trust(calibration, model.protocol)]
     if calibration.validation and calibration.temperature:
         told.append(
-            "The calibrated error on the validation part flatters: the temperature was fitted "
-            "there."
+            "The calibrated validation error is optimistic: the temperature was fitted there."
         )
-    told.append("See " + code("docs/predicting.md") + ".")
+    told.append("See " + code("docs/sound.md") + ".")
     drawn = figure(
         "reliability",
         plots.reliability(songs, "", note, words),
-        "How often the kept model is right against how sure it is",
-        f"Test {words.units} that are of the first {words.label}, by its probability; the error is "
-        "their mean distance from the diagonal; lines: two standard errors of independent "
-        f"{words.units}; hollow: fewer than ten {words.units}.",
+        "Accuracy of the saved model against its probabilities",
+        f"Test {words.units} predicted correctly, by probability. Error: mean distance from the "
+        f"diagonal. Lines: two standard errors, of independent {words.units}.",
     )
     rows = []
     for part, held in (("validation", calibration.validation), ("test", calibration.test)):
@@ -40,18 +38,8 @@ def calibration_part(run: FinishedRun, note: str) -> Section | None:
             errors = held.error, held.calibrated_error, held.chance_error, held.chance_limit
             shown = [NOTHING if each is None else points(each, "", 1) for each in errors]
             rows.append([part, str(held.songs), percent(held.accuracy, 1), *shown])
-    columns = (
-        "part",
-        words.units,
-        "right",
-        "error",
-        "error, calibrated",
-        "by chance alone",
-        "up to",
-    )
-    return Section(
-        "Are its probabilities calibrated?", [paragraph(*told)], [drawn], [Table(columns, rows)]
-    )
+    columns = ("part", words.units, "accuracy", "error", "calibrated", "chance", "95 % limit")
+    return Section("Calibration", [paragraph(*told)], [drawn], [Table(columns, rows)])
 
 
 def _read(run: FinishedRun) -> pd.DataFrame | None:

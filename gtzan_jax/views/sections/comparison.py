@@ -1,4 +1,4 @@
-"""The section on deep against classical models, and the discussion."""
+"""The report's section on classical models, and the discussion."""
 
 from typing import Any
 
@@ -13,55 +13,46 @@ from gtzan_jax.views.sections.section import Section, code, figure, paragraph, s
 from gtzan_jax.views.text import NOTHING, Table, interval, points
 
 
-def comparison_section(
-    run: FinishedRun, baselines: Baselines | None, data: str | None, has_claims: bool
-) -> Section:
+def comparison_section(run: FinishedRun, baselines: Baselines | None, data: str | None) -> Section:
     """Makes the section on classical models, if there are baselines, and the discussion."""
     from gtzan_jax.views import plots
 
-    title, name = "Deep against classical", "classical"
-    discussed = "What the assignment discusses" if has_claims else "Discussion"
-    discussion = Section(discussed, _discussion(run, baselines))
+    title, name = "Compared with classical models", "classical"
     if baselines is None:
-        makes = (
-            code(baselines_command(run, data, "all"))
-            + " makes a comparison with classical models; "
-            + code("--baselines=FOLDER")
-            + " says where there is one."
-        )
-        return Section(title, [paragraph(makes)], parts=[discussion], name=name)
+        text = [
+            paragraph(
+                "No comparison yet. To make one:",
+                code(baselines_command(run, data, "all")) + ";",
+                code("--baselines=FOLDER"),
+                "names one elsewhere.",
+            )
+        ]
+        return Section(title, [*text, *_discussion(run, baselines)], name=name)
     source = baselines.sources[baselines.trusted]
     protocols, described = baselines.protocols.values(), source.described
     text = []
     if leak := baselines.protocols[baselines.trusted].leak:
-        no = "No figure of this comparison says anything about songs that were not trained on."
+        no = "No figure here says anything about songs outside the training set."
         text.append(paragraph(f"{leak}.", no, kind="warning"))
+    text.append(_finding(run, baselines))
     notes: dict[str, str] = {}
     for each in {of.folder: of for of in (source, *baselines.sources.values())}.values():
         labels = ", ".join(p.label for p in protocols if baselines.sources[p.name] is each)
-        networks = f": {labels}, with networks of the sweep {each.described.ours.sweep}."
+        networks = f": {labels}; our networks from the sweep {each.described.ours.sweep}."
         budget = each.described.notes.get("budget", "")
         text.append(paragraph("From " + code(each.folder.name) + networks, budget))
         notes = each.described.notes | notes  # those of the trusted folder count most
     notes.pop("budget", None)
-    if run.sweep.family == "cnn":
-        text.append(
-            paragraph(
-                "All of these models get means and variances of the bands. Our network among them "
-                "is one for tables, and not the one that this report is about."
-            )
-        )
-    best = described.best_classical[baselines.trusted]
     note = data_note(run.manifest.data.source, run.manifest.data.rows_note)
     leaky = [protocol.name for protocol in protocols if protocol.leak]
     apart = list(baselines.pairs.loc[baselines.pairs["kind"] == "apart", "protocol"])
+    best = described.best_classical[baselines.trusted]
     drawn = figure(
         "baselines",
         plots.accuracy_by_protocol(
             baselines.scores, apart, described.ours.name, note, leaky, run.words
         ),
         "Accuracy of our network and of the other models by protocol",
-        baselines.finding,
         baselines.bars(run),
     )
     importance = figure(
@@ -71,16 +62,23 @@ def comparison_section(
         _importance(baselines),
     )
     summaries = [[p.label, p.summary, " ".join([p.note, *p.left_out])] for p in protocols]
-    asks = Table(("protocol", "what it does", "what its numbers mean"), summaries)
-    scores, read = [_scores_table(baselines)], list(map(paragraph, notes.values()))
+    asks = Table(("protocol", "split", "meaning"), summaries)
+    scores, read = _scores_table(baselines), list(map(paragraph, notes.values()))
+    label = baselines.protocols[baselines.trusted].label
     parts = [
-        Section("Accuracy of each model under each protocol", figures=[drawn]),
-        Section("All figures, with differences from our network", tables=scores, folded=True),
+        Section("Importance of the features", figures=[importance]),
+        Section("All figures, with differences from our network", tables=[scores], folded=True),
         Section("How to read these figures", read, tables=[asks], folded=True),
-        Section("What each model relies on", figures=[importance]),
-        discussion,
     ]
-    return Section(title, text, parts=parts, name=name)
+    text += _discussion(run, baselines)
+    return Section(title, text, [drawn], [_brief(scores, label)], parts=parts, name=name)
+
+
+def _brief(scores: Table, label: str) -> Table:
+    """Returns the models of one protocol, their accuracies and differences with intervals."""
+    shown = ("model", "accuracy", "ours minus it, points", "95 % interval of that")
+    rows = [dict(zip(scores.columns, row, strict=True)) for row in scores.rows]
+    return Table(shown, [[row[n] for n in shown] for row in rows if row["protocol"] == label])
 
 
 def _scores_table(baselines: Baselines) -> Table:
@@ -88,7 +86,7 @@ def _scores_table(baselines: Baselines) -> Table:
         baselines.paired, "left", on=["protocol", "model"], suffixes=("", "_of_it")
     )
     labels = rows["protocol"].map({name: p.label for name, p in baselines.protocols.items()})
-    scopes = {True: "refitted models", False: "these fitted models only"}
+    scopes = {True: "refitted models", False: "fitted models"}
     ends = zip(rows["low"], rows["high"], strict=True)
     shown: dict[str, Any] = {
         "95 % interval": [f"{a:.3f} to {b:.3f}" if a == a else NOTHING for a, b in ends],
@@ -105,80 +103,79 @@ def _scores_table(baselines: Baselines) -> Table:
 
 
 def _importance(baselines: Baselines) -> str:
-    """Returns a sentence on the features that models rely on."""
+    """Describes the importances of the features to both models."""
     source = baselines.sources[baselines.trusted]
     drops = source.importance.set_index("feature")
     top, best = drops.idxmax(), source.described.best_classical[baselines.trusted]
     agreement = round(float(drops["classical_mean"].corr(drops["mlp_mean"], "spearman")), 2) + 0.0
     return (
-        f"When one feature is shuffled at a time, {top['classical_mean']} is worth most to {best}, "
-        f"{top['mlp_mean']} to our network; the rank correlation of all features' importances is "
-        f"{agreement:.2f}. How features combine it does not show."
+        f"Accuracy lost when one feature is shuffled: most for {top['classical_mean']} with "
+        f"{best}, for {top['mlp_mean']} with our network; rank correlation of all importances"
+        f" {agreement:.2f}."
     )
 
 
-def _verdict(paired: Any, best: str) -> str:
-    """Describes the difference of our network and another, a row of ``comparison_table``."""
-    difference, low, high = f"{points(paired['difference'])} points", paired["low"], paired["high"]
-    if low != low:
-        return f"a difference of {difference}, of which there is no interval"
-    scope = "with refitting" if paired["with_refitting"] else "of these fitted models only"
-    better = f"{'our network' if low > 0 else best} is better"
-    if low <= 0 <= high:
-        better = "neither can be called better"
-    return f"a difference of {difference}, 95 % interval {interval(low, high)} {scope}: {better}"
+def _finding(run: FinishedRun, baselines: Baselines) -> Markup:
+    """Compares our network with the best other model under the protocol to trust."""
+    ours, best = baselines.pair(baselines.trusted)
+    paired = baselines.paired.set_index(["protocol", "model"]).loc[baselines.trusted, best["model"]]
+    low, high = paired["low"], paired["high"]
+    sure, better = "without an interval.", ""
+    if low == low:
+        scope = "with refitting" if paired["with_refitting"] else "for these fitted models only"
+        sure = f"95 % interval {interval(low, high)} {scope}:"
+        better = f"{'our network' if low > 0 else best['model']} is better"
+        better = strong("neither is clearly better" if low <= 0 <= high else better) + "."
+    tables = " for tables" if run.sweep.family == "cnn" else ""
+    return paragraph(
+        f"Under {ours['label']} our network{tables} reaches {ours['accuracy']:.3f}; "
+        f"{best['model']}, the best other model by validation accuracy, {best['accuracy']:.3f}. "
+        f"Difference {points(paired['difference'])} points, {sure}",
+        better,
+    )
 
 
 def _discussion(run: FinishedRun, baselines: Baselines | None) -> list[Markup]:
-    """Answers the questions of the assignment's discussion that concern the table, from the run."""
+    """Discusses features, transfer, size of the data and interpretability."""
     data, on_sound, saved = run.manifest.data, run.sweep.family == "cnn", run.retraining("best")
-    features = [f"Both kinds of model get the same {data.features} numbers, designed by people."]
+    features = f"Both kinds of model get the same {data.features} hand-designed numbers."
+    transfer = "None: all weights start from random numbers."
     if on_sound:
-        features = [
-            "The network gets spectrograms, a classical model the mean and the variance of each of "
-            f"the {data.features} bands: a difference is about both, the features and the model."
-        ]
-    size = [
-        f"The networks learn from {run.manifest.split.folds[0].train} {data.unit}; without a "
-        "retraining, how far they overfit is not known."
-    ]
-    transfer = ["Nothing is transferred: all weights start from random numbers."]
+        features = (
+            "Our sweep's networks get spectrograms; all models of a comparison, our network for "
+            f"tables among them, get the mean and variance of each of the {data.features} bands, "
+            "so a difference may come from the features or the model."
+        )
     if data.pretrained:
-        features = [
-            f"Both kinds of model get the same {data.features} numbers, which {data.pretrained}, a "
-            "network that was trained to tag other songs, makes of each."
-        ]
-        transfer = [
-            "The features are transferred, and not trained further; the weights of the networks "
-            "here start from random numbers."
-        ]
-    reasons = "The comparison with classical models would show which features count."
-    if on_sound:
-        reasons = "gtzan_jax.predict --explain shows what of a song speaks for a genre."
+        features = (
+            f"Both kinds of model get the same {data.features} numbers from {data.pretrained}, a "
+            "network trained to tag other songs."
+        )
+        transfer = (
+            "The features are transferred, not trained further; our networks start from random "
+            "numbers."
+        )
+    size = f"The networks are fitted to {run.manifest.split.folds[0].train} {data.unit}."
     if saved:
         kept = saved.history[saved.history["kept"]].mean()
         gap = kept["train_accuracy"] - kept["test_accuracy"]
         weights = num_weights(saved.config, data.features, len(data.genres))
-        size = [
-            f"{weights:,} weights learn from the train part of {saved.about.protocol}. At the "
-            f"epochs kept the train accuracy is {kept['train_accuracy']:.3f} and the test accuracy "
-            f"{kept['test_accuracy']:.3f}: {points(abs(gap), '')} points "
+        size = (
+            f"{weights:,} weights are fitted to the train part of {saved.about.protocol}. At the "
+            f"epochs kept: train accuracy {kept['train_accuracy']:.3f}, test accuracy "
+            f"{kept['test_accuracy']:.3f}, {points(abs(gap), '')} points "
             f"{'less' if gap > 0 else 'more'}."
-        ]
-    if baselines:
-        ours, best = baselines.pair(baselines.trusted)
-        paired = baselines.paired.set_index(["protocol", "model"])
-        features.append(
-            f"Our network{' for tables' if on_sound else ''} reaches {ours['accuracy']:.3f} under "
-            f"{ours['label']}, and the best of the other models by validation accuracy, "
-            f"{best['model']}, {best['accuracy']:.3f}: "
-            f"{_verdict(paired.loc[(baselines.trusted, best['model'])], best['model'])}."
         )
-        seconds = f"{best['fit_seconds']:.2f} s a fold, choosing its settings included."
-        size.append(f"{best['model']} takes {seconds}")
-        reasons = _importance(baselines)
-    answers = {"Feature engineering.": features, "Transfer.": transfer}
-    if not data.is_of_songs:  # nobody designed its numbers
-        answers = {"Accuracy.": features[1:]} if baselines else {}
-    answers |= {"Size of the data.": size, "Interpretability.": [reasons]}
-    return [paragraph(strong(title), *sentences) for title, sentences in answers.items()]
+    if baselines:
+        _, best = baselines.pair(baselines.trusted)
+        size += (
+            f" Fitting {best['model']} takes {best['fit_seconds']:.2f} s per fold, selection "
+            "included."
+        )
+    items = {"Features.": features, "Transfer.": transfer} if data.is_of_songs else {}
+    items["Size of the data."] = size
+    if on_sound:
+        items["Interpretability."] = (
+            "gtzan_jax.predict --explain shows what of a song speaks for a genre."
+        )
+    return [paragraph(strong(name), text, kind="item") for name, text in items.items()]

@@ -1,4 +1,4 @@
-"""The report's section with the run's metadata."""
+"""The report's section on the details of a run."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from gtzan_jax.views.text import Table, counted
 
 
 def details_section(run: FinishedRun) -> Section:
-    """Makes the section with a run's metadata: two tables."""
+    """Makes the section on the details of a run: two tables."""
     manifest, sweep = run.manifest, run.sweep
     data, split, sessions = manifest.data, manifest.split, manifest.sessions
     inputs = "bands of spectrograms" if sweep.family == "cnn" else "features"
@@ -54,18 +54,18 @@ def details_section(run: FinishedRun) -> Section:
         for name, values in sweep.axes.items()
     ]
     tables = [
-        Table(("what", "value"), [[what, value] for what, value in facts.items() if value]),
+        Table(("detail", "value"), [[what, value] for what, value in facts.items() if value]),
         Table(("hyperparameter", "values"), axes),
     ]
-    return Section("The run's papers", tables=tables, name="papers")
+    return Section("Details of the run", tables=tables, name="details")
 
 
 def _sizes(folds: Sequence[Parts], unit: str) -> str:
-    """Returns the rows of each part, from the smallest fold to the largest."""
+    """Returns the numbers of rows in each part, over the folds."""
     uses = {
-        f"{unit} to train on": {fold.train for fold in folds},
-        "to rank by": {fold.validation for fold in folds},
-        "to test on": {fold.test for fold in folds},
+        f"{unit} in the train part": {fold.train for fold in folds},
+        "in the validation part": {fold.validation for fold in folds},
+        "in the test part": {fold.test for fold in folds},
     }
     return ", ".join(
         f"{min(counts):,}{f' to {max(counts):,}' if len(counts) > 1 else ''} {use}"

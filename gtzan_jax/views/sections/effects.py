@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-_DISTRIBUTIONS = 3  # hyperparameters whose configs are all drawn
+_MOST_VALUES = 16  # whose configs are all drawn
 _OWN_RATE = "Each optimizer has its own learning rate"
 _SEEDS_SHIFT = 0.025  # a difference that seeds of the assignment's sweep can make
 _OTHER_SEED = "on the assignment's grid another seed moved effects by a point or two"
-_TITLE = "Which hyperparameter matters"
 
 
 @dataclass
@@ -45,7 +44,7 @@ class Effects:
 
 
 def effects_of(accuracy: np.ndarray, sweep: Sweep) -> Effects | None:
-    """Returns effects of a sweep's values; None where there is nothing to compare.
+    """Returns effects of a sweep's values; None if there is nothing to compare.
 
     Hyperparameters are ordered by the mean square of their values' effects. ``accuracy`` is
     (configs, folds, seeds) in grid order, NaN where diverged.
@@ -94,7 +93,7 @@ def optimizer_rates(sweep: Sweep) -> str:
 
 
 def effects_figure(found: Effects, sweep: Sweep, title: str = "", note: str = "") -> "Figure":
-    """Draws effects, with the caption's facts in the note if there is a title."""
+    """Draws effects; if there is a title, the note has the caption's facts."""
     from gtzan_jax.views import plots
 
     if title:
@@ -105,36 +104,33 @@ def effects_figure(found: Effects, sweep: Sweep, title: str = "", note: str = ""
 
 
 def matters_part(run: FinishedRun, found: Effects | None) -> Section:
-    """Makes the first screen's part on which hyperparameter matters."""
+    """Makes the summary's part on the hyperparameter with the largest effect."""
+    title = "Which hyperparameter matters"
     if found is None:
         why = (
             "Nothing can be compared: no hyperparameter takes two values, or every configuration "
             "diverged."
             if run.sweep.is_grid
             else "The search did not train a complete grid: the effect of a value is mixed with "
-            "those of the values that it was drawn with, and with how long it was trained."
+            "those of the values drawn with it, and with its epochs."
         )
-        return Section(_TITLE, [paragraph(why)], name="matters")
+        return Section(title, [paragraph(why)], name="matters")
     units, near, of_songs = _units(run), found.near, run.manifest.data.is_of_songs
-    text = [paragraph("Over all configurations", _largest(run, found, "all configurations"))]
+    text = [paragraph("Over all configurations:", _largest(run, found))]
     caption = [
-        "Dots: mean accuracy of the configurations with a value, less that of all.",
+        "Dots: mean accuracy with each value.",
         optimizer_rates(run.sweep),
         f"Bars: 95 % intervals over the {units}."
         if units
         else f"One seed: no interval; {_OTHER_SEED if of_songs else 'another seed moves effects'}.",
     ]
     if near:
-        of = f"these {near.num_configs:,} configurations"
-        start = f"Near the best, without {found.without},"
-        text.append(paragraph(start, _largest(run, near, of)))
-        caption.append(
-            "Near the best: the grid of the values that the best tenth of the configurations (10 "
-            "at least) have."
-        )
+        start = f"Near the best, {near.num_configs:,} configurations without {found.without}:"
+        text.append(paragraph(start, _largest(run, near)))
+        caption.append("Near the best: the grid of the values in the best tenth (at least 10).")
     alt = "Effect of each value of each hyperparameter on test accuracy"
     drawn = figure("effects", effects_figure(found, run.sweep), alt, *caption)
-    return Section(_TITLE, text, [drawn], name="matters")
+    return Section(title, text, [drawn], name="matters")
 
 
 def _units(run: FinishedRun) -> str | None:
@@ -142,8 +138,8 @@ def _units(run: FinishedRun) -> str | None:
     return effects.units_of(*run.accuracy_by_fold.shape[1:])
 
 
-def _largest(run: FinishedRun, found: Effects, of: str) -> str:
-    """Returns the hyperparameter that matters most, with its best and worst value."""
+def _largest(run: FinishedRun, found: Effects) -> str:
+    """Returns the hyperparameter with the largest effect, its best and its worst value."""
     name = found.values["hyperparameter"].iloc[0]
     rows = found.values[found.values["hyperparameter"] == name].dropna(subset="effect")
     worst, best = rows.sort_values("effect").iloc[[0, -1]].to_dict("records")
@@ -151,19 +147,18 @@ def _largest(run: FinishedRun, found: Effects, of: str) -> str:
     own = name == "optimizer" and optimizer_rates(run.sweep).startswith(_OWN_RATE)
     shown = f"{name}, each at its own learning rate" if own else name
     if size <= 1e-9:  # a rounding error
-        return f"none: no value of any hyperparameter differs from the mean of {of}."
+        return "no value of any hyperparameter differs from the mean."
     if size < _SEEDS_SHIFT and not _units(run):
         return (
-            f"none that one seed can show: the largest effect, of {shown}, is "
+            f"no effect that one seed can show; the largest, of {shown}, is "
             f"{points(size, '', 1)} points between its values."
         )
-    share = f", {percent(found.shares[name])} of the variance of accuracy" if found.shares else ""
-    reach = ", though the 95 % intervals of its values reach from one to the other"
+    share = f", {percent(found.shares[name])} of the variance" if found.shares else ""
+    overlap = "; their 95 % intervals overlap"
     is_open = best["low"] <= worst["high"]  # NaN: one run, no intervals
     return strong(shown) + (
-        f"{share}: {best['value']} is {points(best['effect'], '', 1)} points above the mean of "
-        f"{of}, {worst['value']} {points(-worst['effect'], '', 1)} below it"
-        f"{reach if is_open else ''}."
+        f"{share}; {best['value']} {points(best['effect'], '', 1)} points above the mean, "
+        f"{worst['value']} {points(-worst['effect'], '', 1)} below{overlap if is_open else ''}."
     )
 
 
@@ -171,66 +166,58 @@ def effects_section(run: FinishedRun, found: Effects | None) -> Section:
     """Makes the section on effects."""
     from gtzan_jax.views import plots
 
+    title, name = "Hyperparameters", "hyperparameters"
     if found is None:
-        return Section(_TITLE, [paragraph("There is nothing to compare.")], name="effects")
+        return Section(title, [paragraph("There is nothing to compare.")], name=name)
     units, axes = _units(run), run.sweep.varying
     text = [paragraph(*_scope(run, units), optimizer_rates(run.sweep))]
     if diverged := int(run.results["diverged"].sum()):
-        text.append(
-            paragraph(
-                f"{counted(diverged, 'diverged configuration')} {'is' if diverged == 1 else 'are'} "
-                "left out of this section. The grid is no longer complete, so that shares of the "
-                "variance are not given."
-            )
-        )
-    names = list(dict.fromkeys(found.values["hyperparameter"]))[:_DISTRIBUTIONS]
-    sound, of = run.results[~run.results["diverged"]], ", ".join(names)
+        left = f"Without {counted(diverged, 'diverged configuration')}, the grid is incomplete:"
+        text.append(paragraph(left, "no shares of the variance."))
+    names = list(dict.fromkeys(found.values["hyperparameter"]))
+    fit = np.cumsum([len(axes[name]) for name in names]) <= _MOST_VALUES
+    names, sound = names[: max(1, int(fit.sum()))], run.results[~run.results["diverged"]]
     drawn = figure(
         "distributions",
         plots.value_distributions(sound, {name: axes[name] for name in names}, run.note),
-        f"Test accuracy of every configuration by the values of {of}",
-        f"Configurations by the values of {of}.",
-        "Boxes: the middle half of the configurations and their median; lines: all of them.",
+        f"Test accuracy of every configuration by the values of {', '.join(names)}",
+        "Configurations by value: median, middle half, range.",
     )
     of_values = found.values
     values = _with_points(of_values[["hyperparameter", "value"]], "effect", of_values, units)
     pairs = effects.paired_differences(run.accuracy_by_fold, axes, run.protocol.num_divisions)
     named = pairs[["hyperparameter", "value", "baseline", "pairs"]].astype(str)
     differences = _with_points(named, "difference", pairs, units).assign(
-        **{"80 % of the pairs": list(map(interval, pairs["p10"], pairs["p90"]))},
+        **{"middle 80 % of the pairs": list(map(interval, pairs["p10"], pairs["p90"]))},
         **{"better in": pairs["wins"].map(percent), "worse in": pairs["losses"].map(percent)},
     )
     compared = paragraph(
-        "Each configuration with a value is compared with the one that is identical but for it. "
-        "The spread of the pairs is what the other hyperparameters change, and no interval."
+        "Over pairs of configurations that differ in this value alone. The middle 80 % of these "
+        "pairs (p10 to p90) is not a confidence interval."
     )
-    tables = [Table.of(values)], [Table.of(differences)]
-    parts = [
-        Section("Effects of all values", tables=tables[0], folded=True),
-        Section("Mean differences between two values", [compared], tables=tables[1], folded=True),
-    ]
+    between = "Mean differences between two values"
+    parts = [Section(between, [compared], tables=[Table.of(differences)], folded=True)]
     if found.parts:
         parts.append(_shares_part(run, found.parts, units))
-    return Section(_TITLE, text, [drawn], parts=parts, name="effects")
+    return Section(title, text, [drawn], [Table.of(values)], parts=parts, name=name)
 
 
 def _scope(run: FinishedRun, units: str | None) -> list[str]:
-    """Describes how many observations there are, and what intervals are over."""
+    """Describes the number of observations, and the units of intervals."""
     several = run.protocol.num_divisions
-    same = f", which repeat the same songs {several} times" if several > 1 else ""
+    same = f", repeating the same songs {several} times" if several > 1 else ""
     others, seeds = selection.others(run.words), "other seeds" if run.words.is_grouped else "seeds"
     over = {
-        "folds": f"Intervals are over the folds: what {others} and {seeds} would change.",
-        "seeds": "Intervals are over the seeds: what other seeds would change on the same splits; "
-        f"{others} would change more.",
+        "folds": f"Intervals are over the folds: {others} and {seeds}.",
+        "seeds": "Intervals are over the seeds, on the same splits; "
+        f"{others} would change the effects more.",
     }
-    none = "There is no interval, since one seed cannot tell what others would change."
     return [
-        "Trials of one seed share their batches, noise and initial draws, those of a fold its "
-        f"{run.words.rows}: the number of independent observations is at most that of seeds × "
-        f"folds, {run.accuracy.shape[1]} here{same}, not that of configurations.",
-        over.get(units or "", none),
-        "See " + code("docs/statistics.md") + ".",
+        "Trials of one seed share batches, noise and initial weights; trials of one fold share its "
+        f"{run.words.rows}: at most seeds × folds independent observations, "
+        f"{run.accuracy.shape[1]} here{same}.",
+        over.get(units or "", "One seed gives no interval."),
+        "See " + code("docs/which_number.md") + ".",
     ]
 
 
@@ -247,15 +234,11 @@ def _with_points(
 def _shares_part(run: FinishedRun, parts: effects.Decomposition, units: str | None) -> Section:
     several = run.accuracy.shape[1] > 1
     words = [
-        "On a complete grid the variance of accuracy (deviation "
-        f"{100 * math.sqrt(parts.variance):.1f} points) is exactly the sum of what each "
-        "hyperparameter adds, each pair besides its two, and so on (functional ANOVA).",
-        ""
-        if several
-        else "With one seed, its noise is within the parts: a part far below the largest may be "
-        "nothing but that.",
-        f"Noise alone would give a part the expected share on average; p is that of an F test over "
-        f"the {units} (Greenhouse and Geisser), at last among all terms (Holm)."
+        "Functional ANOVA: the variance of accuracy (deviation "
+        f"{100 * math.sqrt(parts.variance):.1f} points) is the sum of the parts.",
+        "" if several else "With one seed, small parts may be its noise alone.",
+        f"Expected: the mean share from noise alone. p: F test over the {units} (Greenhouse and "
+        "Geisser); among all terms: Holm."
         if units
         else "",
     ]
@@ -274,7 +257,7 @@ def _shares_part(run: FinishedRun, parts: effects.Decomposition, units: str | No
         "share of the variance": [percent(share, 3) for share in terms["share"]],
     }
     if units:
-        columns["expected of noise alone"] = [percent(share, 3) for share in terms["noise_share"]]
+        columns["expected from noise"] = [percent(share, 3) for share in terms["noise_share"]]
         columns["p"] = terms["p_value"].map(p_value)
         columns["p among all terms"] = terms["p_holm"].map(p_value)
     tables = [

@@ -1,4 +1,4 @@
-"""The report's section on the retrained networks."""
+"""The report's section on the best model: the retrained networks."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def retrained_section(run: FinishedRun) -> Section:
     """Makes the section on the retrained networks."""
-    title, parts, saved = "The retrained networks", [], run.retraining("best")
+    parts, saved = [], run.retraining("best")
     if saved is None:
         why: str = "Every configuration diverged."
         if not run.results["diverged"].all():
@@ -40,12 +40,10 @@ def retrained_section(run: FinishedRun) -> Section:
         text, figures = [paragraph(*_findings(run, saved))], _figures(run, saved, note)
         if calibrated := calibration_part(run, note):
             parts.append(calibrated)
-    if run.scores is not None:
-        by = f"By {run.words.label}"
-        parts.append(Section(by, tables=[Table.of(run.scores)], folded=True))
+    scores = [] if run.scores is None else [Table.of(run.scores)]
     if run.retrainings:
         parts.append(_all_retrainings(run))
-    return Section(title, text, figures, parts=parts, name="retrained")
+    return Section("Best model", text, figures, scores, parts=parts, name="model")
 
 
 def _findings(run: FinishedRun, saved: SavedRetraining) -> list[str]:
@@ -59,36 +57,35 @@ def _findings(run: FinishedRun, saved: SavedRetraining) -> list[str]:
         retraining_summary.stopped_early(saved.history, about.epochs),
     )
     when = f"after {counted(about.epochs, 'epoch')}"
-    rule = "after the last epoch, a rule that looks at no figure"
+    rule = "after the last epoch, fixed in advance"
     if early:
-        when = f"at the epochs kept by early stopping, of at most {about.epochs}"
+        when = f"at the epochs kept by early stopping, at most {about.epochs}"
         rule = "after the epoch of its lowest validation loss"
-    of = f", mean ± deviation of {networks} networks" if networks > 1 else ""
+    of = f" (mean ± deviation of {networks} networks)" if networks > 1 else ""
     folds = f" on {about.num_folds} folds" if about.num_folds > 1 else ""
     weights = num_weights(saved.config, data.features, len(data.genres))
     sentences: list[str] = [
         strong(plus_minus(last.mean, last.deviation))
-        + " is the test accuracy of "
+        + f" test accuracy{of} {when}, retrained under {about.protocol}{folds}: "
         + code(saved.config.name)
-        + f" {when}{of}: {weights:,} weights, trained afresh under {about.protocol}{folds}."
+        + f", {weights:,} weights."
     ]
     low, high = retraining_summary.over_songs(saved.songs)
     if math.isfinite(low):
         sentences.append(
-            f"For {whose_songs(run, about.protocol)} and these networks the 95 % interval is "
-            f"{low:.2f} to {high:.2f}."
+            f"95 % interval {low:.2f} to {high:.2f}, for {whose_songs(run, about.protocol)} and "
+            "these networks."
         )
     if chosen:
         accuracy = plus_minus(chosen.mean, chosen.deviation)
-        sentences.append(f"At the epochs best on the validation part it is {accuracy}.")
+        sentences.append(f"At the epochs best on the validation part: {accuracy}.")
     same = about.protocol == run.sweep.protocol
     if same and run.protocol.select_on == "test" and len(run.results) > 1:
         sentences.append(
-            f"These are the {run.words.rows} that chose the configuration, so that it looks better "
-            "than it is."
+            f"These {run.words.rows} selected the configuration, so its accuracy is optimistic."
         )
     first = "the first fold and " if about.num_folds > 1 else ""
-    sentences.append(f"The model that is kept is the one of {first}seed {about.seeds[0]} {rule}.")
+    sentences.append(f"Saved model: {first}seed {about.seeds[0]} {rule}.")
     if about.config_id != run.results["config_id"].iloc[0]:
         sentences.append("It is not the best configuration of the sweep.")
     return sentences
@@ -102,9 +99,9 @@ def _figures(run: FinishedRun, saved: SavedRetraining, note: str) -> list[Markup
         retraining_summary.mean_curves(history),
         retraining_summary.common_epochs(history),
     )
-    after = f"From epoch {common + 1} on: of those still in training." * (common < len(means))
+    after = f"From epoch {common + 1}: networks still in training." * (common < len(means))
     captions = {
-        "accuracy": "Accuracy by epoch: of the train part while training, with any dropout.",
+        "accuracy": "Accuracy by epoch; on the train part during training, with any dropout.",
         "loss": loss_sentence(means.iloc[:common], len(means)),
     }
     figures = [
@@ -141,10 +138,10 @@ def loss_sentence(means: "pd.DataFrame", longest: int) -> str:
     loss, accuracy = means["test_loss"].to_numpy(), means["test_accuracy"].to_numpy()
     lowest = int(loss.argmin())
     of = f" of the {len(loss)} that all networks have" if len(loss) < longest else ""
-    sentence = f"The test loss is lowest in epoch {lowest + 1}{of}, {loss[lowest]:.3f}"
+    sentence = f"Test loss: lowest in epoch {lowest + 1}{of} ({loss[lowest]:.3f})"
     if f"{loss[-1]:.3f}" == f"{loss[lowest]:.3f}":
         return f"{sentence}."
-    return f"{sentence}, and {loss[-1]:.3f} in the last, " + (
+    return f"{sentence}, {loss[-1]:.3f} in the last, " + (
         "while accuracy does not fall: the networks grow overconfident."
         if accuracy[-1] >= accuracy[lowest]
         else "where accuracy is lower, too."
@@ -168,13 +165,13 @@ def _confusion(run: FinishedRun) -> np.ndarray | None:
 
 
 def most_confused(counts: np.ndarray, genres: Sequence[str], words: Words = SONGS) -> str:
-    """Returns a sentence on the genre that is most often taken for another.
+    """Returns a sentence on the most frequent confusion of two genres.
 
     ``counts`` is (genres, genres): rows are true genres, columns predictions.
     """
     mistakes = counts - np.diag(np.diag(counts))
     if not mistakes.any():
-        return f"No {words.row} is mistaken."
+        return f"No {words.row} is misclassified."
     shares = mistakes / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     actual, taken = np.unravel_index(shares.argmax(), shares.shape)
     tied = int((shares == shares.max()).sum()) - 1
@@ -182,5 +179,5 @@ def most_confused(counts: np.ndarray, genres: Sequence[str], words: Words = SONG
     # A number alone would not be understood as a class.
     of = "" if words.label == "genre" else f"{words.label} "
     names = [name if name[:1].isalpha() else f"{of}{name}" for name in genres]
-    share = f"{percent(shares.max())} of the predictions for {names[actual]}"
-    return f"Most often {names[actual]} is taken for {names[taken]}{also}: {share}."
+    share = f"{percent(shares.max())} of {names[actual]}"
+    return f"Most frequent confusion{also}: {names[actual]} predicted as {names[taken]}, {share}."

@@ -1,4 +1,4 @@
-"""Sections of the report: words, tables and figures, whose texts are escaped."""
+"""Sections of the report: text, tables and figures, all escaped."""
 
 import base64
 from collections.abc import Sequence
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
 @dataclass
 class Section:
-    """A section of the report, or a part of one; the template shows its fields in this order."""
+    """A section of the report, or a part of one."""
 
     title: str
     text: Sequence[Markup] = ()  # from paragraph
-    figures: Sequence[Markup] = ()  # from figure; a single one stands beside the text
+    figures: Sequence[Markup] = ()  # from figure; beside the text
     tables: Sequence[Table] = ()
-    rows: dict[str, Any] | None = None  # of a table to sort and to filter, for the page's script
+    rows: dict[str, Any] | None = None  # of the table that the page's script sorts and filters
     parts: Sequence["Section"] = ()
-    name: str = ""  # the id in the page, if any
+    name: str = ""  # the id in the page, by which links reach it
     folded: bool = False  # only the title shows until clicked
 
 
 def joined(*sentences: str) -> Markup:
-    """Joins sentences that are not empty, and escapes those that are no markup."""
+    """Joins the sentences that are not empty; escapes those that are not markup."""
     return Markup(" ").join(sentence for sentence in sentences if sentence)
 
 
 def paragraph(*sentences: str, kind: str = "") -> Markup:
-    """Makes a paragraph; ``kind`` is its class in the style sheet."""
+    """Makes a paragraph; ``kind`` is its class in report.css."""
     role = Markup(' role="alert"') if kind == "warning" else ""
     return Markup('<p class="{}"{}>{}</p>').format(kind, role, joined(*sentences))
 
@@ -49,9 +49,9 @@ def code(text: object) -> Markup:
 
 
 def figure(name: str, drawn: "Figure | bytes", alt: str, *caption: str) -> Markup:
-    """Embeds a figure in the page: as an SVG whose texts are texts; bytes are a PNG file.
+    """Embeds a figure as SVG with selectable text, or the bytes of a PNG file.
 
-    ``name`` is its class in the style sheet, ``alt`` its description for screen readers.
+    ``name`` is its class in report.css, ``alt`` its description for screen readers.
     """
     kind = "png"
     if not isinstance(drawn, bytes):
@@ -62,6 +62,6 @@ def figure(name: str, drawn: "Figure | bytes", alt: str, *caption: str) -> Marku
         kind, drawn = "svg+xml", image_of(drawn, "svg", style=style, **options)
     content = base64.b64encode(drawn).decode("ascii")
     return Markup(
-        '<figure class="{}"><div class="wide"><img alt="{}" src="data:image/{};base64,{}"></div>'
+        '<figure class="{}"><img alt="{}" src="data:image/{};base64,{}">'
         "<figcaption>{}</figcaption></figure>"
     ).format(name, alt, kind, content, joined(*caption))

@@ -1,4 +1,4 @@
-"""The report's section on selection: the confidence set of the best, and optimism."""
+"""The report's section on reliability: the set of the best configurations, and optimism."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,33 +18,30 @@ from gtzan_jax.views.text import by_stem, points
 if TYPE_CHECKING:
     import pandas as pd
 
-_ON_TEST = ("on the {rows} that chose it", "on {rows} that did not")
-_ON_VALIDATION = ("on the validation part, which chose it", "on the test part")
+_ON_TEST = ("on the {rows} that selected it", "on other {rows}")
+_ON_VALIDATION = ("on the validation part, which selected it", "on the test part")
 _PREFIXES = {name: one.prefix for name, one in HYPERPARAMETERS.items()}  # of values in a name
-_TO_THE_END = "was trained to the end without diverging"
-_GIVEN_UP = (
-    "Those that the search gave up before the end may be better, and nothing is said of them."
-)
+_GIVEN_UP = "Configurations that the search gave up early are not judged; they may be better."
 SEEN = 0.0005  # optimism below it is shown as none
 
 TOGETHER = joined(
-    "Rows that belong together, such as those of one person or one day, may be on both sides of a "
-    "split, which makes figures too good;",
+    "Rows of one person or day, if any, may be on both sides of a split, which makes accuracies "
+    "too high;",
     code("--group=COLUMN"),
-    "keeps them on one.",
+    "keeps them on one side.",
 )
-"""What is not known of a table without a group column."""
+"""The caveat of a table without a group column."""
 
 
 class Winner(NamedTuple):
     """The accuracy of the best config, on the part that chose it and elsewhere."""
 
-    apparent: float  # on the part that chose it
-    trusted: float  # on rows that it was not chosen by
+    apparent: float  # on the part that selected it
+    trusted: float  # on rows that did not select it
     low: float  # of the 95 % interval of that; NaN where there is none
     high: float
     curve: "pd.DataFrame"  # of analysis.selection, by the number of configs to choose from
-    on_test: bool  # whether the test part chose it
+    on_test: bool  # True if the test part selected it
 
     @property
     def optimism(self) -> float:
@@ -62,7 +59,7 @@ def winner_of(run: FinishedRun) -> Winner | None:
     if on_test:
         predictions = run.predictions
         curve = selection.selected_on_test(predictions.correct[sound], predictions.group)
-        if len(curve) > 1:  # figures of rows that it was not chosen by
+        if len(curve) > 1:  # figures of rows that did not select it
             accuracy, low, high = (float(curve[c].iloc[-1]) for c in ("held_out", "low", "high"))
     else:
         validation, test = _validation(run)[sound], run.accuracy_by_fold[sound]
@@ -72,47 +69,48 @@ def winner_of(run: FinishedRun) -> Winner | None:
 
 
 def best_part(run: FinishedRun, winner: Winner | None) -> Section:
-    """Makes the first screen's part on the best config."""
+    """Makes the summary's part on the best config."""
+    title, name = "Best configuration", "best"
     if winner is None:
-        text = [paragraph("There is none: every configuration diverged.")]
-        return Section("The best configuration", text, name="best")
+        return Section(title, [paragraph("None: every configuration diverged.")], name=name)
     config = ", ".join(
         f"{stem} {value.removeprefix(_PREFIXES.get(stem, ''))}"
         for stem, value in by_stem(run.config()).items()
     )
-    found = [f"It is the only one{f' that {_TO_THE_END}' if len(run.results) > 1 else ''}."]
+    to_the_end = " trained to the end without diverging" * (len(run.results) > 1)
+    found = [f"The only configuration{to_the_end}."]
     if alike := likeness(run):
         found = [strong(alike) + ", at 95 %."]
         if len(run.indistinguishable) > 1:
-            found.append("That does not make them equally good.")
+            found.append("They need not be equally good.")
         if detectable := detectable_difference(run):
             found.append(f"{detectable[0].upper()}{detectable[1:]}.")
-    text = [paragraph(code(config)), paragraph(*found)]
-    return Section("The best configuration", text, name="best")
+    return Section(title, [paragraph(code(config)), paragraph(*found)], name=name)
 
 
-def selection_section(run: FinishedRun, winner: Winner | None) -> Section:
-    """Makes the section on selection."""
+def selection_section(run: FinishedRun, winner: Winner | None, caveats: Section) -> Section:
+    """Makes the section on reliability."""
     from gtzan_jax.views import plots
 
-    title, figures = "How sure the best one is", []
+    title, name, figures = "Reliability of the result", "reliability", []
     if winner is None or num_compared(run) < 2:
         only = "Nothing was selected: there is one configuration."
         if len(run.results) > 1:
-            only = f"Nothing was compared: only one configuration {_TO_THE_END}."
+            only = (
+                "Nothing was compared: one configuration was trained to the end without diverging."
+            )
         if winner is None:
             only = "Nothing was selected: every configuration diverged."
         given_up = _GIVEN_UP if winner and "epochs_given" in run.results else ""
-        text = [paragraph(only, given_up)]
-        return Section(title, text, name="selection")
+        return Section(title, [paragraph(only, given_up)], parts=[caveats], name=name)
     if len(curve := winner.curve) > 1:
         names = _ON_TEST if winner.on_test else _ON_VALIDATION
         chosen, elsewhere = (name.format(rows=run.words.rows) for name in names)
-        alt = "Accuracy of the winner against the number of configurations it is chosen from"
+        alt = "Accuracy of the winner against the number of configurations it is selected from"
         drawn = plots.optimism(curve, chosen, elsewhere, run.note)
         figures = [figure("optimism", drawn, alt, _caption(winner, run.words))]
     text = [paragraph(*_certainty(run)), paragraph(*_correction(run, winner))]
-    return Section(title, text, figures, name="selection")
+    return Section(title, text, figures, parts=[caveats], name=name)
 
 
 def _certainty(run: FinishedRun) -> list[str]:
@@ -120,16 +118,19 @@ def _certainty(run: FinishedRun) -> list[str]:
     seeds = run.manifest.seeds
     networks = ", of these networks," if len(seeds) < selection.FEWEST_SEEDS else ""
     found: list[str] = [
-        f"With 95 % confidence the truly best configuration{networks} is among the "
-        f"{len(run.indistinguishable):,} that the column indistinguishable_from_best of the table "
-        f"names, by {selection.METHOD.format(rows=run.words.rows)}; see",
-        code("docs/statistics.md") + ".",
+        f"With 95 % confidence the truly best configuration{networks} is one of the "
+        f"{len(run.indistinguishable):,} marked indistinguishable_from_best in the table (multiple "
+        "comparisons with the best, see",
+        code("docs/which_number.md") + ").",
         selection.scope(len(run.manifest.split.folds), seeds, run.words),
     ]
     if "epochs_given" in run.results:
         found.append(_GIVEN_UP)
     if run.compared_on == "test" and len(run.indistinguishable) > 1:
-        found.append("Choosing one of them by another wish, such as size, goes by the test part.")
+        found.append(
+            "Choosing one of the indistinguishable configurations, say the smallest, still uses "
+            "the test part."
+        )
     return found
 
 
@@ -137,43 +138,41 @@ def _correction(run: FinishedRun, winner: Winner) -> list[str]:
     """Describes how the winner's accuracy is corrected."""
     words = run.words
     choosing = (
-        f"The winner of many configurations suits the {run.protocol.select_on} {words.rows} by "
-        "chance, so that its accuracy there is too good on average."
+        f"The winner fits the {run.protocol.select_on} {words.rows} partly by chance, so its "
+        "accuracy there is too high on average."
     )
     if not winner.on_test:
-        folds = " Each fold chooses its own winner." * (len(run.manifest.split.folds) > 1)
-        return [choosing, f"The test part had no say.{folds}"]
-    seeds = "this seed" if len(run.manifest.seeds) == 1 else "these seeds"
+        folds = " Each fold selects its own winner." * (len(run.manifest.split.folds) > 1)
+        return [choosing, f"The test part selected nothing.{folds}"]
     resampled = "artists" if run.manifest.data.is_of_songs else words.rows
     if words.is_grouped:
         resampled = f"groups ({words.rows} of one {words.group} are together)"
     return [
         choosing,
-        f"Corrected, it is the mean accuracy of winners that are chosen on resampled {resampled}, "
-        "on those left out (bootstrap bias correction), and its 95 % interval holds the middle of "
-        f"these: for {whose_songs(run, run.sweep.protocol)}, and the networks of {seeds}.",
+        f"Corrected: the mean of winners selected on resampled {resampled} and tested on those "
+        "left out (bootstrap bias correction); interval: their middle 95 %.",
     ]
 
 
 def _caption(winner: Winner, words: Words) -> str:
     first, drawn = winner.curve["optimism"].iloc[0], int(winner.curve["configs"].iloc[-1])
-    grows, growth = winner.optimism - first >= SEEN, "the growth is what choosing does"
+    grows, growth = winner.optimism - first >= SEEN, "the growth is the effect of selection"
     better, of_one = (
         f"{points(abs(each), '', 1)} points {'worse' if round(each, 3) < 0 else 'better'}"
         for each in (winner.optimism, first)
     )
-    start = "" if winner.on_test else "; the points from one are how the two parts differ"
+    start = "" if winner.on_test else "; the points from one are the difference of the parts"
     return (
-        f"Chosen from {drawn:,} configurations, the winner is {better} on the {words.rows} that "
-        f"chose it than elsewhere, and {of_one} if from one: "
-        f"{growth if grows else 'no effect of choosing is seen'}{start}."
+        f"Selected from {drawn:,} configurations, the winner is {better} on the {words.rows} that "
+        f"selected it than on others; from one, {of_one}: "
+        f"{growth if grows else 'no effect of selection is seen'}{start}."
     )
 
 
 def whose_songs(run: FinishedRun, protocol: str) -> str:
-    """Returns the population of songs, or rows, that a protocol's intervals are for."""
+    """Returns the population that a protocol's intervals are for."""
     if PROTOCOLS[protocol].leak:
-        return "songs that were trained on"
+        return "songs in the training set"
     if run.words.is_grouped:
         return selection.others(run.words)
     if protocol in ARTISTS_APART:

@@ -1,4 +1,4 @@
-"""The report's first screen: the sweep, and the accuracy on known and on new artists."""
+"""The report's summary: the sweep, and the accuracy on known and on new artists."""
 
 import math
 
@@ -25,8 +25,8 @@ def swept(run: FinishedRun) -> str:
     most = "up to " if "epochs_given" in run.results else ""
     source = "the SYNTHETIC sample" if run.is_sample else data.name
     return (
-        f"{counted(sweep.num_configs, 'network')}{grid if sweep.varying else ''}{times}, trained "
-        f"for {most}{counted(sweep.epochs, 'epoch')} each on {source}: {run.rows_note} of "
+        f"{counted(sweep.num_configs, 'configuration')}{grid if sweep.varying else ''}{times}, "
+        f"trained for {most}{counted(sweep.epochs, 'epoch')} each on {source}: {run.rows_note} of "
         f"{len(data.genres)} {run.words.labels}, "
         f"{split_note(sweep.protocol, split.seed, len(split.folds), run.words)}."
     )
@@ -39,7 +39,7 @@ def trust_part(
     table: FeatureTable | None = None,
     data: str | None = None,
 ) -> Section:
-    """Makes the first screen's part on accuracy, drawn where baselines have several protocols.
+    """Makes the summary's part on accuracy, with a figure if baselines have several protocols.
 
     ``table`` is the run's feature table, if available, ``data`` its path, if given.
     """
@@ -51,67 +51,64 @@ def trust_part(
     if winner:
         text.append(_own_headline(run, winner, is_known))
     if reading:
-        how = f"Under {reading.protocol}, {reading.source}."
+        how = f"Protocol {reading.protocol}: {reading.source}."
         text.append(_headline(reading, "new artists", "other artists", how))
     elif winner and of_songs and not apart:
-        unknown = "Artists are unknown: this table does not say who its songs are by."
+        unknown = "This table does not name the artists."
         how = unknown if is_known is False else "Not measured for this sweep yet."
         text.append(_headline_of("?", "new artists", how))
     if not (reading or apart or is_known is False):
         proviso = "" if is_known else ", if the file names are GTZAN's"
-        measures = f" measures the accuracy on new artists{proviso}; then write this report again."
-        text.append(paragraph(code(measuring(run, data)) + measures))
+        measure = f"To measure the accuracy on new artists{proviso}, then report again:"
+        text.append(paragraph(measure, code(measuring(run, data))))
     if not (of_songs or apart):
         text.append(paragraph(TOGETHER))
     if winner and winner.on_test and len(run.results) > 1:
-        seen = f"is too good by about {points(winner.optimism, '', 1)} points"
+        seen = f"is about {points(winner.optimism, '', 1)} points too high"
         if winner.optimism < SEEN:
-            seen = f"is not seen to be too good in resampled {run.words.rows}"
-        chooses = f"This run chooses and reports on the same test {run.words.rows}:"
-        best = f"its best, {winner.apparent:.3f}, {seen}."
-        text.append(paragraph(chooses, best, kind="caution"))
+            seen = f"shows no optimism on resampled {run.words.rows}"
+        selects = f"Selected and reported on the same test {run.words.rows}:"
+        best = f"the best accuracy, {winner.apparent:.3f}, {seen}."
+        text.append(paragraph(selects, best, kind="caution"))
     figures = []
     # The network of baselines is an MLP: its accuracies are not those of a CNN.
     if baselines and len(baselines.protocols) > 1 and run.sweep.family == "mlp":
         alt = "Test accuracy of our network and of the best of the other models under each protocol"
         drawn = plots.accuracy_rows(baselines.pairs)
-        captions = baselines.finding, baselines.bars(run)
-        figures = [figure("accuracy_by_protocol", drawn, alt, *captions)]
-    title = "The number to trust" if apart and not run.is_sample else "Test accuracy"
-    if run.protocol.leak:
-        title = "A number not to trust" + (", and one for new artists" if reading else "")
-    return Section(title, text, figures, name="trust")
+        figures = [figure("accuracy_by_protocol", drawn, alt, baselines.finding)]
+    return Section("Test accuracy", text, figures, name="accuracy")
 
 
 def _own_headline(run: FinishedRun, winner: Winner, is_known: bool | None) -> Markup:
-    """Makes the headline of the best config's accuracy, corrected where the test part chose it."""
-    label = over = "new songs, whoever they are by"
-    if run.words.is_grouped or not run.manifest.data.is_of_songs:
+    """Makes the headline of the best config's accuracy, corrected if the test part selected it."""
+    label, over = "new songs, artists unknown", "new songs by unknown artists"
+    if run.protocol.leak:
+        over = "songs in the training set"
+        label = f"{over} (LEAK: too high)"
+    elif run.words.is_grouped or not run.manifest.data.is_of_songs:
         label = over = whose_songs(run, run.sweep.protocol)
     elif run.sweep.protocol in ARTISTS_APART:
         label = over = "new artists"
-    elif run.protocol.leak:
-        label = over = "songs that were trained on"
     elif is_known:
-        label, over = "songs of artists that were trained on", "other songs of such artists"
+        label, over = "artists in the training set", "other songs of such artists"
     seeds = "this seed" if len(run.manifest.seeds) == 1 else "these seeds"
     most = "at most " if run.sweep.stops_early else ""
-    chosen = f", corrected for the choice by these {run.words.rows}"
+    chosen = f", corrected for selection on these {run.words.rows}"
     how = (
-        f"Under {run.sweep.protocol}, after {most}{counted(run.sweep.epochs, 'epoch')}"
+        f"Protocol {run.sweep.protocol}, {most}{counted(run.sweep.epochs, 'epoch')}"
         f"{chosen if winner.on_test and len(run.results) > 1 else ''}."
     )
     if math.isnan(winner.low) and not run.manifest.data.is_of_songs:
         tested = len(np.unique(run.predictions.row))
-        how += f" On {counted(tested, 'test row')}, which give no interval."
+        how += f" No interval: {counted(tested, 'test row')}."
     reading = Reading(run.sweep.protocol, winner.trusted, winner.low, winner.high, "")
-    return _headline(reading, label, f"{over}, with the networks of {seeds}", how)
+    return _headline(reading, label, f"{over} and the networks of {seeds}", how)
 
 
 def _headline(reading: Reading, label: str, over: str, how: str) -> Markup:
     """Makes the headline of an accuracy, with its interval, if any, over ``over``."""
     ends = f"{reading.low:.2f} to {reading.high:.2f}"
-    sure = f"95 % interval for {over}: {ends}." if math.isfinite(reading.low) else ""
+    sure = f"95 % interval {ends}, for {over}." if math.isfinite(reading.low) else ""
     return _headline_of(f"{reading.accuracy:.2f}", label, joined(sure, how))
 
 

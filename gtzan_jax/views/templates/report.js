@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const LIMIT = 1000; // rows shown at first, so that a grid of thousands stays quick
-  const { columns, rows, decimals } = JSON.parse(document.getElementById("rows").textContent);
+  const { columns, shown, rows, decimals } = JSON.parse(document.getElementById("rows").textContent);
   const byId = (id) => document.getElementById(id);
   const body = document.querySelector("#all tbody");
   const heads = [...document.querySelectorAll("#all th")];
@@ -44,7 +44,8 @@
           ...texts[r].map((text, i) => {
             const cell = document.createElement("td");
             cell.textContent = text;
-            if (isNumber[i]) cell.className = "number";
+            cell.classList.toggle("number", isNumber[i]);
+            cell.classList.toggle("rest", i >= shown);
             return cell;
           }),
         );

@@ -1,4 +1,4 @@
-"""A trainer whose tasks are trained by other processes: requests out, answers in."""
+"""A trainer whose tasks run in worker processes: sends requests, receives answers."""
 
 import hashlib
 import pickle
@@ -12,7 +12,7 @@ from gtzan_jax.backends.work import Answer, Request
 from gtzan_jax.space.config import Trial
 from gtzan_jax.tables.folds import FoldArrays
 from gtzan_jax.trainer.plan import Plan
-from gtzan_jax.trainer.task import Task, Trained, waves
+from gtzan_jax.trainer.task import Task, Trained, task_groups
 from gtzan_jax.trainer.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from gtzan_jax.backends.processes import Processes
 
 
-class Crew(Trainer):
-    """Has trials trained by a pool of workers, for whose devices the plan is made."""
+class RemoteTrainer(Trainer):
+    """Trains trials with a pool of workers; the plan is for the devices of one worker."""
 
     def __init__(self, pool: "Processes | Cluster", matmul_precision: str, plan: Plan) -> None:
         super().__init__(plan)
@@ -29,10 +29,10 @@ class Crew(Trainer):
         self._planned = frozenset(plan.config_of)
         self._blobs: dict[str, bytes] = {}
         self._folds: dict[int, tuple[FoldArrays, str]] = {}  # with its digest, by identity
-        self._ready: set[int] = set()  # buckets that some worker has trained
-        self._peaks: dict[str, int] = {}  # by worker
+        self._ready: set[int] = set()  # buckets that at least one worker has trained
+        self._peaks: dict[str, int] = {}  # peak memory by worker
         self._answers: Generator[tuple[int, Answer]] | None = None
-        self._waits: defaultdict[str, float] = defaultdict(float)  # seconds for programs, by worker
+        self._waits: defaultdict[str, float] = defaultdict(float)  # for programs, by worker
         self._spec = self._packed((plan, matmul_precision))
 
     def __exit__(self, *_: object) -> None:
@@ -48,7 +48,7 @@ class Crew(Trainer):
         """Trains tasks, see :meth:`Trainer.run`."""
         requests = [
             self._request_of(group, folds, states or {})
-            for group in waves(tasks, self.plan.sweep.stops_early)
+            for group in task_groups(tasks, self.plan.sweep.stops_early)
         ]
         self._answers = self._pool.run(requests, self._blobs)
         for place, answer in self._answers:
@@ -59,26 +59,26 @@ class Crew(Trainer):
 
     def _request_of(
         self,
-        group: Sequence[Task],
+        tasks: Sequence[Task],
         folds: Sequence[FoldArrays],
         states: Mapping[Trial, Any],
     ) -> Request:
-        fold = folds[group[0].fold]
+        fold = folds[tasks[0].fold]
         if id(fold) not in self._folds:
             host = FoldArrays(*map(np.asarray, fold))
             self._folds[id(fold)] = fold, self._packed(host)
-        ids = dict.fromkeys(i for task in group for i in task.config_ids)
+        ids = dict.fromkeys(i for task in tasks for i in task.config_ids)
         return Request(
             self._spec,
             self._folds[id(fold)][1],
-            tuple(group),
-            # Admitted after the workers' plan was made.
+            tuple(tasks),
+            # Configs admitted after the plan was sent.
             tuple(self.plan.config_of[i] for i in ids if i not in self._planned),
-            {m: states[m] for task in group if task.first_epoch for m in task.trials},
+            {m: states[m] for task in tasks if task.first_epoch for m in task.trials},
         )
 
     def _packed(self, value: object) -> str:
-        """Pickles what requests name, and returns its digest."""
+        """Pickles a value that requests refer to, and returns its digest."""
         blob = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
         digest = hashlib.sha256(blob).hexdigest()
         self._blobs[digest] = blob
@@ -88,4 +88,4 @@ class Crew(Trainer):
         self._peaks[answer.worker] = max(self._peaks.get(answer.worker, 0), answer.peak_rss_bytes)
         self.peak_rss_bytes = sum(self._peaks.values())
         self._waits[answer.worker] += answer.compile_s
-        self.compile_wait_s = sum(self._waits.values()) / len(self._waits)  # of a worker
+        self.compile_wait_s = sum(self._waits.values()) / len(self._waits)  # mean over workers

@@ -1,4 +1,4 @@
-"""Pins JAX's settings on which figures depend, whatever the environment or a notebook sets.
+"""Pins the settings of JAX that figures depend on, whatever the environment or a notebook sets.
 
 All code that computes with JAX runs in :func:`pinned`.
 """
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 PINNED: dict[str, object] = {
-    # Numbers, their types and how they are drawn.
+    # Types of numbers, random numbers.
     "jax_enable_x64": False,
     "jax_default_dtype_bits": "64",
     "jax_default_prng_impl": "threefry2x32",
@@ -17,7 +17,7 @@ PINNED: dict[str, object] = {
     "jax_random_seed_offset": 0,
     "jax_threefry_partitionable": True,
     "jax_threefry_gpu_kernel_lowering": False,
-    # How programs are traced, compiled and run.
+    # Tracing, compiling and running programs.
     "jax_disable_jit": False,
     "jax_no_tracing": False,
     "jax_no_execution": False,
@@ -27,7 +27,7 @@ PINNED: dict[str, object] = {
     "jax_exec_time_optimization_effort": 0.0,
     "jax_memory_fitting_effort": 0.0,
     "jax_memory_fitting_level": "O2",
-    # Checks that stop a correct program, at a trial that diverges, or without a cache.
+    # Checks that would stop a correct program, for a diverged trial or without a cache.
     "jax_debug_nans": False,
     "jax_debug_infs": False,
     "jax_debug_key_reuse": False,
@@ -52,7 +52,7 @@ _prepare: Callable[[], object] | None = None
 
 
 def prepare_with(prepare: Callable[[], object] | None) -> None:
-    """Sets a function to call before this process first computes, which chooses the platform."""
+    """Sets a function to call before this process first computes; it selects the platform."""
     global _prepare
     _prepare = prepare
 
