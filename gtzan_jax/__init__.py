@@ -73,7 +73,7 @@ _HOMES = {
 
 __all__ = [*_HOMES, "__version__"]
 
-__version__ = "0.13.0"
+__version__ = "1.0.0"
 
 
 def __dir__() -> list[str]:
