@@ -27,7 +27,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 ROOT = Path(__file__).parent.parent
-PICTURES = {1280: "demo.png", 400: "demo_narrow.png"}  # by width in pixels
+PICTURE, WIDTH = ROOT / "docs" / "images" / "demo.png", 1280  # pixels
 SECONDS = 120
 
 
@@ -41,15 +41,15 @@ def open_browser() -> webdriver.Chrome:
     return webdriver.Chrome(options=options, service=service)
 
 
-def resize(browser: webdriver.Chrome, width: int, height: int) -> None:
+def resize(browser: webdriver.Chrome, height: int) -> None:
     """Sets the browser's screen."""
-    screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    screen = {"width": WIDTH, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
 
 
-def draw(browser: webdriver.Chrome, address: str, song: Path, width: int, picture: Path) -> None:
+def draw(browser: webdriver.Chrome, address: str, song: Path) -> None:
     """Drops a song on the page, and writes all of it as a PNG of 128 colours."""
-    resize(browser, width, 900)
+    resize(browser, 900)
     browser.get(address)
     wait = WebDriverWait(browser, SECONDS)
     field = wait.until(lambda b: b.find_element(By.CSS_SELECTOR, "input[type=file]"))
@@ -57,13 +57,13 @@ def draw(browser: webdriver.Chrome, address: str, song: Path, width: int, pictur
     wait.until(lambda b: b.find_elements(By.CSS_SELECTOR, ".song .bars"))
     time.sleep(2)  # until the waveform is drawn
     height = browser.execute_script("return document.querySelector('gradio-app').scrollHeight")
-    resize(browser, width, height)
+    resize(browser, height)
     with Image.open(io.BytesIO(browser.get_screenshot_as_png())) as image:
-        image.convert("RGB").quantize(128).save(picture, optimize=True)
+        image.convert("RGB").quantize(128).save(PICTURE, optimize=True)
 
 
 def main() -> None:
-    """Starts the page and draws it on both screens."""
+    """Starts the page and draws it."""
     run, song = sys.argv[1:]
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "gtzan_jax.demo", run],
@@ -73,8 +73,7 @@ def main() -> None:
         try:
             lines = (re.search(r"http://\S+", line) for line in server.stdout or ())
             address = next(filter(None, lines))[0]
-            for width, name in PICTURES.items():
-                draw(browser, address, Path(song), width, ROOT / "docs" / "images" / name)
+            draw(browser, address, Path(song))
         finally:
             browser.quit()
             server.send_signal(signal.SIGINT)

@@ -40,7 +40,6 @@ DEFAULTS = {  # of hyperparameters whose default is not a value
     "filters": "must be given",
     "learning_rate": "`[learning_rates]`",
     "batch_size": "`batch_size`",
-    "weight_decay": "0; `adamw`: 0.004",
 }
 
 
@@ -65,8 +64,10 @@ def hyperparameter_rows(*families: tuple[str, ...]) -> list[list[str]]:
     table = []
     for stem, (first, *others) in rows.items():
         name = f"`{first.name}`" + (f" … `{others[-1].name}`" if others else "")
-        default = DEFAULTS.get(stem) or f"`{first.show(first.default)[len(first.prefix) :]}`"
-        text = first.text.partition(" Default: ")[0].replace("hidden layer 1", "hidden layer n")
+        text, _, told = first.text.partition(" Default: ")
+        default = told.rstrip(".") or DEFAULTS.get(stem)
+        default = default or f"`{first.show(first.default)[len(first.prefix) :]}`"
+        text = text.replace("hidden layer 1", "hidden layer n")
         table.append([name, text, allowed(first.check), default])
     return table
 

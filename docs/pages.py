@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def fill(page: Path, name: str, block: str) -> None:
-    """Rewrites what stands between two markers of a page; ends the script where there are none."""
+    """Replaces the text between two markers of a page; ends the script if they are missing."""
     between = re.compile(f"(<!-- {name} -->).*?(<!-- /{name} -->)", re.DOTALL)
     text, count = between.subn(
         lambda markers: f"{markers[1]}\n{block}\n{markers[2]}", page.read_text(encoding="utf-8")

@@ -139,9 +139,8 @@ def feature_importance(
     shown = importance.head(top)
     title = f"Permutation importance: the {len(shown)} most important of {len(importance)} features"
     figure = new_figure(WIDTH, 2.2 + 0.23 * len(shown), title, note)
-    drawn = figure.add_subfigure(
-        figure.add_gridspec()[0]
-    )  # has a label of its own: the figure's is the note
+    # A figure has one label below, here the note: the axes' label is a subfigure's.
+    drawn = figure.add_subfigure(figure.add_gridspec()[0])
     panels = drawn.subplots(1, 2, sharex=True, sharey=True)
     has_folds = shown[["classical_std", "mlp_std"]].notna().any(axis=None)
     spread = "\nmean ± standard deviation over the folds" if has_folds else ""
