@@ -18,8 +18,8 @@ _SHARED = (
     "servers; the link ends with this command"
 )
 _COLAB = (
-    "on Colab your browser cannot reach this address: add --share, or see docs/sound.md for "
-    "a way without a public link"
+    "on Colab your browser cannot reach this address: add --share, which makes a public link; see "
+    "docs/sound.md"
 )
 
 
